@@ -1,0 +1,93 @@
+"""Every setting of the hub: one table, read once, frozen.
+
+Each is an environment variable. `docs/operations.md` lists them for people; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+class BadSetting(ValueError):
+    """A BUS_* variable with a value that cannot be used; the text names it and what is allowed."""
+
+
+def _setting(name: str, default: Any, unit: str, help: str, low: float | None = None, high: float | None = None) -> Any:
+    return field(default=default, metadata={"name": name, "unit": unit, "help": help, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings. Make one with `Config.from_env()`; tests make one with keyword arguments."""
+
+    data_dir: Path = _setting("BUS_DATA_DIR", Path("data"), "folder", "log, index, credentials")
+    credentials: Path | None = _setting(
+        "BUS_CREDENTIALS", None, "file", "who may call; `credentials` in the data folder unless set. nginx reads it too"
+    )
+    listen: str = _setting("BUS_LISTEN", "127.0.0.1:8787", "address", "host:port, or unix:/path for nginx in front")
+    workers: int = _setting(
+        "BUS_WORKERS", 2, "processes", "two were best on two cores, and one goes on when one is killed", 1, 64
+    )
+    threads: int = _setting(
+        "BUS_THREADS", 4, "threads", "of a worker, for work that would stall it: rebuilding, compressing", 1, 64
+    )
+    fsync: str = _setting("BUS_FSYNC", "always", "always|never", "never is for throw-away runs: a power cut loses messages")
+    lock_timeout_s: float = _setting(
+        "BUS_LOCK_TIMEOUT_S", 5.0, "seconds", "how long a post waits for a stopped process before 503", 0.05, 60
+    )
+    segment_max_bytes: int = _setting(
+        "BUS_SEGMENT_MAX_BYTES", 64 * MIB, "bytes", "the active file is sealed at this size", 4 * KIB, 4096 * MIB
+    )
+    segment_max_age_s: int = _setting(
+        "BUS_SEGMENT_MAX_AGE_S", 0, "seconds", "the active file is sealed at this age; 0: never by age", 0, 10**9
+    )
+    segment_compress: bool = _setting("BUS_SEGMENT_COMPRESS", False, "0|1", "sealed files become .jsonl.gz")
+    max_waiting: int = _setting(
+        "BUS_MAX_WAITING", 512, "requests", "long polls and streams at once, over all workers", 0, 10_000
+    )
+    keepalive_s: float = _setting(
+        "BUS_KEEPALIVE_S", 15.0, "seconds", "a quiet stream says this often that it lives", 0.05, 300
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """Read BUS_* from the environment; raises BadSetting."""
+        environ = os.environ if environ is None else environ
+        given = {}
+        for setting in fields(cls):
+            text = environ.get(setting.metadata["name"], "")
+            if text != "":
+                given[setting.name] = _parse(setting.metadata["name"], text, setting.default)
+        return cls(**given).validate()
+
+    def validate(self) -> Config:
+        """Give self back when every value is usable; raises BadSetting."""
+        if self.fsync not in ("always", "never"):
+            raise BadSetting(f"BUS_FSYNC is {self.fsync!r}: it must be always or never")
+        for setting in fields(self):
+            low, high, value = setting.metadata["low"], setting.metadata["high"], getattr(self, setting.name)
+            if low is not None and not low <= value <= high:
+                raise BadSetting(f"{setting.metadata['name']} is {value}: it must be from {low:g} to {high:g}")
+        return self
+
+    @property
+    def credentials_file(self) -> Path:
+        return self.credentials or self.data_dir / "credentials"
+
+
+def _parse(name: str, text: str, default: Any) -> Any:
+    if name in ("BUS_DATA_DIR", "BUS_CREDENTIALS"):
+        return Path(text)
+    try:
+        if isinstance(default, bool):
+            return {"0": False, "1": True}[text]
+        return type(default)(text)
+    except (KeyError, ValueError):
+        wanted = "0 or 1" if isinstance(default, bool) else f"a number such as {default}"
+        raise BadSetting(f"{name} is {text!r}: it must be {wanted}") from None

@@ -1,0 +1,299 @@
+"""The verbs of the hub: post, read, search, acknowledge, wait. The only caller of `append`.
+
+Callers hand in checked values (`bus.drafts`, `bus.selection`) and the user that the credential proved.
+Messages go out as JSON text, the way the index keeps them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from bus import drafts, records
+from bus.errors import BusError, KeyReused, NotFound, Rebuilding, UnknownReply
+from bus.index import messages as queries
+from bus.index import receipts, search
+from bus.index.apply import public
+from bus.index.database import Index
+from bus.index.messages import Page
+from bus.log.base import Appended, Log
+from bus.presence import Presence
+from bus.records import EVERYBODY
+from bus.selection import Selection, recipients
+from bus.waiting import WaitingRoom, remaining
+
+_COUNTED_UNREAD = 1_000  # a report says "1000" for this many and more
+_LAG_ALLOWED = 256  # records that posts may run ahead of the index before one of them catches it up
+
+
+class Posted(NamedTuple):
+    """A saved message as callers see it, and whether it was there before under the same idempotency key."""
+
+    message: dict[str, Any]
+    replayed: bool
+
+
+class Acked(NamedTuple):
+    """The seqs that an acknowledgement settled, and those that were settled before."""
+
+    new: list[int]
+    already: list[int]
+
+
+class Core:
+    """The hub without HTTP."""
+
+    def __init__(
+        self, log: Log, index: Index, presence: Presence, waiting: WaitingRoom, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.log, self.index, self.presence, self.waiting = log, index, presence, waiting
+        self._clock = clock
+        self._posting = 0
+
+    # -- posting -----------------------------------------------------------------------------------------
+
+    def post(self, user: str, clean: dict[str, Any]) -> Posted:
+        """Save one message; on return it is on stable storage. Raises KeyReused, UnknownReply and what append raises."""
+        self._posting += 1
+        try:
+            draft = self._draft(user, clean)
+            posted = self._posted(draft, self.log.append([draft])[0])
+        finally:
+            self._posting -= 1
+        self.waiting.ring()
+        self._keep_up()
+        return posted
+
+    def post_many(self, user: str, batch: Sequence[dict[str, Any] | BusError]) -> list[Posted | BusError]:
+        """Save the good ones of a batch with one sync; one result for each, in order, an error in the place of a bad one."""
+        made: list[dict[str, Any] | BusError] = []
+        for clean in batch:
+            try:
+                made.append(clean if isinstance(clean, BusError) else self._draft(user, clean))
+            except BusError as error:
+                made.append(error)
+        good = [draft for draft in made if not isinstance(draft, BusError)]
+        appended = iter(self.log.append(good) if good else ())
+        results: list[Posted | BusError] = []
+        for draft in made:
+            try:
+                results.append(draft if isinstance(draft, BusError) else self._posted(draft, next(appended)))
+            except BusError as error:
+                results.append(error)
+        self.waiting.ring()
+        self._keep_up()
+        return results
+
+    def delivery(self, message: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """How each recipient of a message is doing, so that a sender learns at once that nobody listens.
+
+        For a name: when it was last here, when it last fetched something new (None: never), and how many
+        messages it has not acknowledged. For everybody: how many readers have ever asked.
+        """
+        report: dict[str, dict[str, Any]] = {}
+        for name in recipients(message):
+            if name == EVERYBODY:
+                readers = [reader for reader in self.presence.readers() if reader != message["from"]]
+                report[name] = {"readers": len(readers)}
+            else:
+                report[name] = self.standing(name)
+        return report
+
+    def standing(self, name: str) -> dict[str, Any]:
+        """When a name was last here and last fetched something, and how much waits for it (at most 1000 is counted)."""
+        try:
+            with self.index.as_is() as db:
+                unread: int | None = queries.unread_count(db, name, self._now_ms(), _COUNTED_UNREAD)
+                act = receipts.last_act(db, name)
+        except BusError:
+            unread = act = None
+        polled = _iso(self.presence.last_seen(name))
+        return {
+            "last_seen": max((time for time in (polled, act) if time), default=None),
+            "last_fetch": _iso(self.presence.last_fetch(name)),
+            "unread": unread,
+        }
+
+    def _draft(self, user: str, clean: dict[str, Any]) -> dict[str, Any]:
+        """The record to be of a message: its parent looked up, its expiry a time, its content fingerprinted."""
+        draft = {"kind": "message", "auth": user, **clean}
+        if "client_id" in clean:
+            draft["digest"] = drafts.digest(clean)
+        if "in_reply_to" in clean:
+            parent = self._parent(clean["in_reply_to"])
+            draft["in_reply_to"] = parent["id"]
+            draft.setdefault("thread", parent.get("thread") or parent["id"])
+        if "expires_in_s" in clean:
+            draft["expires"] = records.utc(self._clock() + draft.pop("expires_in_s"))
+        return draft
+
+    def _parent(self, ref: str | int) -> dict[str, Any]:
+        try:
+            parent: dict[str, Any] = json.loads(self.message(ref))
+        except NotFound as error:
+            raise UnknownReply(f"`in_reply_to` is {ref}: there is no such message.", field="in_reply_to") from error
+        return parent
+
+    def _posted(self, draft: dict[str, Any], appended: Appended) -> Posted:
+        record = appended.record
+        if appended.replayed and record.get("digest") != draft["digest"]:
+            raise KeyReused(
+                f"The key {draft['client_id']!r} was used by {draft['from']} for message {record['id']}, which says something else.",
+                first=record["id"],
+            )
+        return Posted(public(record), appended.replayed)
+
+    def _keep_up(self) -> None:
+        """Bring the index up when nobody else is posting, or when it falls far behind; readers do it anyway."""
+        if self._posting == 0 or self.index.lag() > _LAG_ALLOWED:
+            with suppress(Rebuilding):
+                self.index.catch_up(wait=False)
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def messages(self, selection: Selection, wait_s: float = 0) -> Page:
+        """A page of messages; with `wait_s`, held back until there is one or the time is over."""
+        page = self._page(selection)
+        if page.messages or wait_s <= 0:
+            return page
+        deadline = time.monotonic() + wait_s
+        with self.waiting.enter(selection) as waiter:
+            page = self._page(selection)
+            while not page.messages and waiter.wait(remaining(deadline)):
+                page = self._page(selection)
+        return page
+
+    def stream(self, selection: Selection, keepalive_s: float) -> Iterator[Page | None]:
+        """Pages as they come, without gap or repeat, for ever; None is a sign of life. Ends when the hub stops.
+
+        Starts after `selection.after`; without it, at the oldest unread for `unread_by`, else with what comes from now on.
+        """
+        with self.waiting.enter(selection) as waiter:
+            if selection.after is None and selection.unread_by is None:
+                selection = selection.since(self.log.position().seq)
+            yield None
+            while True:
+                page = self._page(selection)
+                if page.last is not None:
+                    selection = selection.since(page.last)
+                    yield page
+                elif not waiter.wait(keepalive_s):
+                    if self.waiting.is_closing():
+                        return
+                    yield None
+
+    def message(self, ref: str | int) -> str:
+        """One message; raises NotFound."""
+        with self.index.reading() as db:
+            seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
+            found = None if seq is None else queries.by_seq(db, seq)
+        if found is None:
+            raise NotFound(f"There is no message {ref}.")
+        return found
+
+    def last_seq(self) -> int:
+        """The seq of the last durable record."""
+        return self.log.position().seq
+
+    def seq_of(self, ref: str | int) -> int:
+        """The place of a cursor: a seq as it is, an id looked up; raises NotFound."""
+        if isinstance(ref, int):
+            return ref
+        with self.index.reading() as db:
+            seq = queries.seq_of_id(db, ref)
+        if seq is None:
+            raise NotFound(f"There is no message {ref}.")
+        return seq
+
+    def search(self, words: str, selection: Selection) -> tuple[list[tuple[str, str]], bool]:
+        """Messages that hold all the words, newest first, each with a snippet; and whether there are more."""
+        with self.index.reading() as db:
+            found = search.search(db, words, selection, self._now_ms())
+        return found[: selection.limit], len(found) > selection.limit
+
+    def _page(self, selection: Selection) -> Page:
+        with self.index.reading() as db:
+            page = queries.page(db, selection, self._now_ms())
+        if selection.unread_by is not None:
+            self.presence.note_poll(selection.unread_by, page.seqs, self._now_ms())
+        return page
+
+    # -- acknowledging -----------------------------------------------------------------------------------
+
+    def ack(self, reader: str, refs: Sequence[str | int]) -> Acked:
+        """Note that a reader is done with messages; raises NotFound, and then none is noted."""
+        with self.index.reading() as db:
+            seqs = []
+            for ref in dict.fromkeys(refs):
+                seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
+                if seq is None or queries.by_seq(db, seq) is None:
+                    raise NotFound(f"There is no message {ref}. Nothing was acknowledged.")
+                seqs.append(seq)
+            new = [seq for seq in dict.fromkeys(seqs) if queries.is_unread(db, reader, seq)]
+        if new:
+            self._append_ack({"reader": reader, "seqs": new})
+        return Acked(new, [seq for seq in seqs if seq not in new])
+
+    def ack_through(self, reader: str, ref: str | int) -> Acked:
+        """Note that a reader is done with every message up to this one; raises NotFound."""
+        seq = json.loads(self.message(ref))["seq"]
+        everything = Selection(unread_by=reader, before=seq + 1, limit=1, expired=True)
+        with self.index.reading() as db:
+            is_new = bool(queries.page(db, everything, self._now_ms()).messages)
+        if is_new:
+            self._append_ack({"reader": reader, "through": seq})
+        return Acked([seq] if is_new else [], [] if is_new else [seq])
+
+    def receipts(self, ref: str | int) -> dict[str, Any]:
+        """Who a message waits for and how far each has come: the times of queued, fetched and acked, or None."""
+        text = self.message(ref)
+        message = json.loads(text)
+        fetched = {name: _iso(ms) for name, ms in self.presence.fetches(message["seq"]).items()}
+        with self.index.reading() as db:
+            acked = receipts.acked(db, message["seq"])
+            readers = receipts.readers_of(db, text, self.presence.readers())
+        names = dict.fromkeys([*readers, *sorted({*fetched, *(acked if EVERYBODY not in recipients(message) else ())})])
+        return {
+            "id": message["id"],
+            "seq": message["seq"],
+            "receipts": {
+                name: {"queued": message["ts"], "fetched": fetched.get(name), "acked": acked.get(name)} for name in names
+            },
+        }
+
+    def _append_ack(self, fields: dict[str, Any]) -> None:
+        self.log.append([{"kind": "ack", **fields}])
+        self._keep_up()
+
+    # -- the hub itself ----------------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        """How the hub is: what `/health` answers."""
+        state, count, damaged = "ready", None, 0
+        try:
+            with self.index.reading() as db:
+                count, damaged = queries.count(db)
+        except Rebuilding as error:
+            state = error.message
+        failed = self.log.failed()
+        return {
+            "ok": not failed,
+            "count": count,
+            "now": records.utc(self._clock()),
+            "last_seq": self.log.position().seq,
+            "index": state,
+            "index_lag": self.index.lag(),
+            "storage": "failed: read-only" if failed else "ok",
+            "damaged_lines": damaged,
+            "waiting": self.waiting.total(),
+        }
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
+
+
+def _iso(ms: int | None) -> str | None:
+    return None if ms is None else records.utc(ms / 1000)

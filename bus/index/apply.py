@@ -1,0 +1,102 @@
+"""What each kind of record does to the index. The only code that writes to it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from bus import records
+from bus.index.settled import settle, settle_through
+from bus.records import EVERYBODY, Position, Record
+from bus.selection import recipients
+
+_HIDDEN = ("kind", "sum", "digest")
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+_INSERTS = {
+    "messages": "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)",
+    "inbox": "INSERT OR IGNORE INTO inbox VALUES (?, ?, ?)",
+    "expiring": "INSERT OR IGNORE INTO expiring VALUES (?, ?, ?)",
+    "tags": "INSERT OR IGNORE INTO tags VALUES (?, ?)",
+    "words": "INSERT INTO words (rowid, body) VALUES (?, ?)",
+    "unique_keys": "INSERT OR IGNORE INTO unique_keys VALUES (?, ?, ?)",
+    "damage": "INSERT OR IGNORE INTO damage VALUES (?, ?, ?)",
+}
+
+
+def public(record: Record) -> Record:
+    """A message as callers see it: the record without what only the hub needs."""
+    return {key: value for key, value in record.items() if key not in _HIDDEN}
+
+
+class Applier:
+    """Applies records in order within one transaction; `finish` writes what was held back and the place."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _INSERTS}
+        self._agents: dict[str, str] = {}
+        self._messages = self._damaged = 0
+
+    def apply(self, record: Record) -> None:
+        """Apply one record; a kind that is not known here has no meaning for queries and is passed over."""
+        kind = record["kind"]
+        if kind == "message":
+            self._message(record)
+        elif kind == "ack":
+            self._ack(record)
+        elif kind == "damaged":
+            self._damaged += 1
+            self._rows["damage"].append((record["segment"], record["offset"], record["reason"]))
+
+    def finish(self, place: Position) -> None:
+        """Write everything and note that the log is applied up to `place`."""
+        self._flush()
+        self._db.executemany(
+            "INSERT INTO agents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ts = excluded.ts", self._agents.items()
+        )
+        self._db.execute(
+            "UPDATE place SET seq = ?, token = ?, messages = messages + ?, damaged = damaged + ?",
+            (place.seq, place.token, self._messages, self._damaged),
+        )
+
+    def _flush(self) -> None:
+        for table, rows in self._rows.items():
+            if rows:
+                self._db.executemany(_INSERTS[table], rows)
+                rows.clear()
+
+    def _message(self, record: Record) -> None:
+        seq, sender, rows = record["seq"], record["from"], self._rows
+        expires = record.get("expires")
+        expires_ms = None if expires is None else records.unix_ms(expires)
+        rows["messages"].append((seq, record["id"], sender, record.get("thread"), expires_ms, _to_json(public(record))))
+        names = recipients(record)
+        for name in names:
+            rows["inbox"].append((name, int(expires_ms is None), seq))
+            if expires_ms is not None:
+                rows["expiring"].append((name, expires_ms, seq))
+        for tag in record.get("tags", ()):
+            rows["tags"].append((tag, seq))
+        rows["words"].append((seq, record["body"]))
+        key = records.unique_key(record)
+        if key is not None:
+            rows["unique_keys"].append((key, seq, record["digest"]))
+        self._messages += 1
+        self._agents[sender] = record["ts"]
+        if expires_ms is None and (EVERYBODY in names or sender in names):
+            self._flush()
+            settle(self._db, sender, seq)  # one's own messages are never unread to oneself
+
+    def _ack(self, record: Record) -> None:
+        self._flush()
+        reader, ts = record["reader"], record["ts"]
+        self._agents[reader] = ts
+        if "through" in record:
+            through = record["through"]
+            self._db.execute("INSERT OR IGNORE INTO acks_through VALUES (?, ?, ?)", (reader, through, ts))
+            settle_through(self._db, reader, through)
+        for seq in record.get("seqs", ()):
+            self._db.execute("INSERT OR IGNORE INTO acks VALUES (?, ?, ?)", (seq, reader, ts))
+            settle(self._db, reader, seq)

@@ -1,0 +1,339 @@
+"""The index file: opening it, bringing it up to the log, and making it anew when it is in doubt.
+
+`catch_up` is the only road from the log to the index: at a start, after a crash, in every worker and in
+every command. It is in doubt, and made anew, when the file is damaged, of another schema, or speaks of
+records that the log does not hold (a power cut took them, or an older log was put back).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from bus.errors import Rebuilding
+from bus.index.apply import Applier
+from bus.records import START, Position, Record
+
+logger = logging.getLogger("bus.index")
+
+SCHEMA = 1
+_SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
+_CHUNK = 2_000  # records a transaction
+_FAR_BEHIND = 20_000  # records: more than this is caught up in the background, and callers are told so
+_WAIT_S = 2.0  # for another process that is catching up
+
+Progress = Callable[[int, int], None]
+Background = Callable[[Callable[[], None]], None]
+
+
+class Source(Protocol):
+    """What the index needs of a log."""
+
+    def read(self, after: Position = START) -> Iterator[tuple[Position, Record]]: ...
+    def position(self) -> Position: ...
+    def holds(self, position: Position) -> bool: ...
+
+
+def run_now(job: Callable[[], None]) -> None:
+    """The background of a program that has nothing else to do."""
+    job()
+
+
+class Index:
+    """A SQLite file that knows the log up to some place. One connection a process, used by one thread at a time."""
+
+    def __init__(self, path: Path, source: Source, background: Background = run_now) -> None:
+        self.path = path
+        self._source = source
+        self._background = background
+        self._mutex = threading.RLock()
+        self._db: sqlite3.Connection | None = None
+        self._inode = 0
+        self._known = START
+        self._rebuilding = ""
+        # Not thread-local: a rebuild may begin in one thread and end in another.
+        self._exclusive = FileLock(path.with_suffix(".lock"), timeout=0, thread_local=False)
+        with suppress(Rebuilding):
+            self.connection()
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection with one consistent view, caught up with the log; raises Rebuilding."""
+        with self._mutex:
+            self.catch_up()
+            with self.as_is() as db:
+                yield db
+
+    @contextmanager
+    def as_is(self) -> Iterator[sqlite3.Connection]:
+        """The same without catching up first: as of the last `catch_up` by any process."""
+        with self._mutex:
+            db = self.connection()
+            try:
+                db.execute("BEGIN")
+                yield db
+            except sqlite3.DatabaseError as error:
+                self._doubt(error)
+            finally:
+                if db.in_transaction:
+                    db.rollback()
+
+    def lag(self) -> int:
+        """How many records of the log are not known here yet."""
+        return max(0, self._source.position().seq - self._known.seq)
+
+    def record_of_unique(self, key: str) -> Record | None:
+        """The record with this unique key (see `records.unique_key`), as far as `known_to`."""
+        with self.as_is() as db:
+            row = db.execute(
+                "SELECT json, digest FROM unique_keys JOIN messages USING (seq) WHERE key = ?", (key,)
+            ).fetchone()
+        return None if row is None else {**json.loads(row[0]), "kind": "message", "digest": row[1]}
+
+    def known_to(self) -> int:
+        """The seq up to which every record is known here; 0 while there is no usable index."""
+        return self._known.seq
+
+    # -- catching up -------------------------------------------------------------------------------------
+
+    def catch_up(self, *, wait: bool = True) -> None:
+        """Apply what the log has and the index has not. Raises Rebuilding when that takes long.
+
+        Gives up silently when the disk is full or another process holds the index for over two seconds: the
+        index then answers as of before, and `lag` says so. With `wait=False` it gives up at once.
+        """
+        with self._mutex:
+            db = self.connection()
+            target = self._source.position().seq
+            if self._known.seq >= target:
+                return
+            deadline = time.monotonic() + (_WAIT_S if wait else 0)
+            while self._known.seq < target:
+                try:
+                    self._apply_some(db)
+                except sqlite3.OperationalError as error:
+                    if not _is_passing(error):
+                        self._doubt(error)
+                    if time.monotonic() >= deadline or _is_full(error):
+                        return
+                    time.sleep(0.001)
+                except sqlite3.DatabaseError as error:
+                    self._doubt(error)
+
+    def _apply_some(self, db: sqlite3.Connection) -> None:
+        if (known := _place(db)).seq >= self._source.position().seq:
+            self._known = known
+            return
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            self._known = _apply_chunk(db, self._source)
+        except BaseException:
+            db.rollback()
+            raise
+
+    # -- opening -----------------------------------------------------------------------------------------
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection to the present file; raises Rebuilding while there is no usable one."""
+        if self._rebuilding:
+            raise Rebuilding(self._rebuilding)
+        if self._db is None or _inode(self.path) != self._inode:
+            self._open()
+        assert self._db is not None
+        return self._db
+
+    def _open(self) -> None:
+        self._drop()
+        try:
+            self._exclusive.acquire()
+        except Timeout:
+            raise Rebuilding("Another process is making the index anew.") from None
+        release = True
+        try:
+            doubt = self._why_in_doubt()
+            if doubt is None:
+                return
+            self._drop()
+            behind = self._source.position().seq
+            if self.path.exists():
+                logger.warning("the index is in doubt (%s): making it anew from %d records", doubt, behind)
+            if behind <= _FAR_BEHIND:
+                self._rebuild()
+            else:
+                release = False
+                self._rebuilding = f"The index is being made anew: {doubt}."
+                self._background(self._rebuild_and_release)
+        finally:
+            if release:
+                self._exclusive.release()
+        if self._rebuilding:
+            raise Rebuilding(self._rebuilding)
+
+    def _why_in_doubt(self) -> str | None:
+        """None, and an open connection, when the file is good; else what is wrong with it."""
+        if not self.path.exists():
+            return "there is none"
+        try:
+            db = self._connect()
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version != SCHEMA:
+                return f"its schema is {version}, not {SCHEMA}"
+            place = _place(db)
+        except sqlite3.DatabaseError as error:
+            return str(error)
+        if not self._source.holds(place):
+            return f"it speaks of record {place.seq}, which the log does not hold"
+        self._known = place
+        return None
+
+    def _connect(self) -> sqlite3.Connection:
+        # timeout=0: waiting is done here, so that it can be bounded and does not stop other requests.
+        self._db = db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._inode = _inode(self.path)
+        db.execute("PRAGMA journal_mode = WAL")
+        # NORMAL: after a power cut the file is whole, perhaps a little behind; the log catches it up.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA cache_size = -8192")
+        return db
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._db, self._known = None, START
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._mutex:
+            self._drop()
+
+    # -- making it anew ----------------------------------------------------------------------------------
+
+    def rebuild(self, progress: Progress | None = None) -> int:
+        """Make the index anew from the log, whatever state it is in; gives how many records were applied.
+
+        Raises Rebuilding when another process is doing so.
+        """
+        with self._mutex:
+            self._drop()
+            try:
+                self._exclusive.acquire()
+            except Timeout:
+                raise Rebuilding("Another process is making the index anew.") from None
+            try:
+                return self._rebuild(progress)
+            finally:
+                self._exclusive.release()
+
+    def _rebuild(self, progress: Progress | None = None) -> int:
+        scratch = self.path.with_suffix(".db.new")
+        scratch.unlink(missing_ok=True)
+        place = build(scratch, self._source, progress or self._say)
+        # The old WAL must not meet the new file. Nobody else opens it meanwhile: `_exclusive` is held.
+        for name in (self.path, *(Path(f"{self.path}{ending}") for ending in ("-wal", "-shm"))):
+            name.unlink(missing_ok=True)
+        os.replace(scratch, self.path)
+        self._connect()
+        self._known = place
+        return place.seq
+
+    def _rebuild_and_release(self) -> None:
+        try:
+            started = time.monotonic()
+            count = self._rebuild()
+            logger.warning("the index was made anew: %d records in %.1f s", count, time.monotonic() - started)
+        except BaseException:
+            logger.exception("making the index anew failed")
+            raise
+        finally:
+            self._rebuilding = ""
+            self._exclusive.release()
+
+    def _say(self, done: int, total: int) -> None:
+        if self._rebuilding:
+            self._rebuilding = f"The index is being made anew: {done} of {total} records are done."
+            if done % 100_000 < _CHUNK:
+                logger.warning("%s", self._rebuilding)
+
+    def _doubt(self, error: sqlite3.DatabaseError) -> None:
+        """Answer an error of SQLite's: passing trouble as it is, anything else by making the index anew."""
+        if isinstance(error, sqlite3.OperationalError) and _is_passing(error):
+            raise error
+        if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
+            raise error  # a defect of ours; a new index would have it again
+        logger.error("the index is damaged: %s", error)
+        self._drop()
+        self.path.unlink(missing_ok=True)
+        raise Rebuilding("The index was found damaged and is being made anew.") from error
+
+
+def build(path: Path, source: Source, progress: Progress) -> Position:
+    """Make a whole index in a new file; gives the place it reaches."""
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        # Nobody reads this file before it is whole, and a half one is thrown away.
+        db.execute("PRAGMA journal_mode = OFF")
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute("PRAGMA cache_size = -65536")
+        db.executescript(_SCHEMA_SQL)
+        place, total = START, source.position().seq
+        while place.seq < total:
+            db.execute("BEGIN")
+            before, place = place, _apply_chunk(db, source, _CHUNK * 5)
+            if place == before:
+                break
+            progress(place.seq, total)
+        db.execute(f"PRAGMA user_version = {SCHEMA}")
+    finally:
+        db.close()
+    _sync(path)
+    return place
+
+
+def _apply_chunk(db: sqlite3.Connection, source: Source, size: int = _CHUNK) -> Position:
+    place, applier = _place(db), Applier(db)
+    for place, record in islice(source.read(place), size):
+        applier.apply(record)
+    applier.finish(place)
+    db.execute("COMMIT")
+    return place
+
+
+def _place(db: sqlite3.Connection) -> Position:
+    row: tuple[Any, ...] = db.execute("SELECT seq, token FROM place").fetchone()
+    return Position(*row)
+
+
+def _inode(path: Path) -> int:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return -1
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _is_passing(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or _is_full(error)
+
+
+def _is_full(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)

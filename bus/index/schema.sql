@@ -1,0 +1,85 @@
+-- What the records of the log mean, for queries. Disposable: made anew from the log whenever it is in doubt.
+-- A change here raises SCHEMA in database.py, which makes every hub rebuild its index at the next start.
+
+CREATE TABLE place (                      -- how far the log has been applied: one row
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    seq INTEGER NOT NULL,
+    token TEXT NOT NULL,
+    messages INTEGER NOT NULL,
+    damaged INTEGER NOT NULL
+);
+INSERT INTO place VALUES (1, 0, '', 0, 0);
+
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    thread TEXT,
+    expires_ms INTEGER,                   -- Unix time; NULL: never
+    json TEXT NOT NULL                    -- as it is shown to callers
+);
+CREATE UNIQUE INDEX messages_by_id ON messages (id);
+CREATE INDEX messages_by_sender ON messages (sender, seq);
+CREATE INDEX messages_by_thread ON messages (thread, seq) WHERE thread IS NOT NULL;
+
+CREATE TABLE inbox (                      -- a row for each name in `to`; 'any' for a broadcast
+    recipient TEXT NOT NULL,
+    lasting INTEGER NOT NULL,             -- 0: it expires
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (recipient, lasting, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE expiring (                   -- the same rows again where lasting = 0, so that dead ones are never walked over
+    recipient TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (recipient, expires_ms, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE tags (
+    tag TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (tag, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE settled (                    -- no lasting message with lo <= seq <= hi is unread by reader; as few ranges as can be
+    reader TEXT NOT NULL,
+    lo INTEGER NOT NULL,
+    hi INTEGER NOT NULL,
+    PRIMARY KEY (reader, lo)
+) WITHOUT ROWID;
+
+CREATE TABLE acks (
+    seq INTEGER NOT NULL,
+    reader TEXT NOT NULL,
+    ts TEXT NOT NULL,
+    PRIMARY KEY (seq, reader)
+) WITHOUT ROWID;
+
+CREATE TABLE acks_through (               -- everything up to seq
+    reader TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    ts TEXT NOT NULL,
+    PRIMARY KEY (reader, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE agents (                     -- every name that has sent or acknowledged, and when it last did
+    name TEXT PRIMARY KEY,
+    ts TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE unique_keys (
+    key TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    digest TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE damage (
+    segment INTEGER NOT NULL,
+    end_offset INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (segment, end_offset)
+) WITHOUT ROWID;
+
+CREATE VIEW texts AS SELECT seq, json_extract(json, '$.body') AS body FROM messages;
+CREATE VIRTUAL TABLE words USING fts5 (body, content = 'texts', content_rowid = 'seq');

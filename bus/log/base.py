@@ -1,0 +1,70 @@
+"""What a log promises. Every engine passes the same suite, `tests/log/test_contract.py`.
+
+Promises of `append`:
+
+- On return every draft is a record on stable storage, in the order given, each `seq` one more than the
+  record before it, of whatever kind and from whatever process.
+- Of two drafts with one `unique_key` only the first becomes a record; the other is answered with it, also
+  when they come at once, from two processes, or days apart.
+- On an error nothing was acknowledged. After `Busy` and `NoRoom` nothing was stored. After `Unconfirmed` and
+  `StorageFailed` a record may be there: the same unique key tells.
+- After one failed sync no process acknowledges anything until a start has verified the log.
+
+Promises of `read`:
+
+- It gives only what is on stable storage, once, in order, and never half a record.
+- A damaged line costs that line: it comes as a record of kind `damaged`, and everything else is given.
+
+A position is opaque but for its `seq`. It stays good over restarts, sealing and compression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from bus.records import START, Position, Record
+
+# A field of this name in a draft keeps it from being stored twice; see `records.unique_key`.
+Draft = dict[str, Any]
+
+
+class Appended(NamedTuple):
+    """What became of a draft: its record, and whether it was there before."""
+
+    record: Record
+    replayed: bool
+
+
+class UniqueIndex(Protocol):
+    """Finds old unique keys for an engine that cannot keep them all in memory."""
+
+    def record_of_unique(self, key: str) -> Record | None:
+        """The record with this unique key, if it is among those up to `known_to`."""
+
+    def known_to(self) -> int:
+        """Every record up to this seq is known here."""
+
+
+class Log(Protocol):
+    """An append-only sequence of records."""
+
+    unique_index: UniqueIndex | None
+
+    def append(self, drafts: Sequence[Draft]) -> list[Appended]:
+        """Make records of drafts; one result a draft. Raises Busy, Unconfirmed, StorageFailed, NoRoom."""
+
+    def read(self, after: Position = START) -> Iterator[tuple[Position, Record]]:
+        """The durable records after a position, oldest first, each with the position behind it."""
+
+    def position(self) -> Position:
+        """The end of what is durable; cheap enough for every request."""
+
+    def holds(self, position: Position) -> bool:
+        """Whether this position was made by this log and what it stands behind is still there."""
+
+    def failed(self) -> bool:
+        """Whether acknowledgements have stopped because a write or sync failed."""
+
+    def close(self) -> None:
+        """Let go of files and locks."""

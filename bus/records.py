@@ -1,0 +1,126 @@
+"""The shape of a record and of its line in the log. Pure: no I/O here.
+
+A line is one JSON object in ASCII, ending in a newline:
+
+    {"seq":412,"id":"01K…","ts":"2026-11-20T20:14:27.123Z","kind":"message",…,"sum":"1c291ca3-9f2c51d0c3a1e2b4"}
+
+`sum` is always the last key. It has two halves over the bytes before `,"sum"`: a CRC-32, by which a line
+proves itself, and 16 hex digits of SHA-256 over the sum of the line before and these bytes, by which a
+lost, swapped or replaced line shows. A line without a record (`is_filler`) stands where torn bytes stood.
+
+To change this format: add a key (readers keep what they do not know) or raise `bus.index.database.SCHEMA`
+when the index must read old lines anew. The meaning of `seq`, `kind` and `sum` does not change.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from ulid import ULID
+
+Record = dict[str, Any]
+
+FIRST_SUM = "0" * 8 + "-" + "0" * 16
+_SUM_BYTES = len(f',"sum":"{FIRST_SUM}"}}')
+_FILLER = b'{"kind":"torn"'
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
+EVERYBODY = "any"
+
+# ensure_ascii: U+2028 and friends split lines in some readers, and lone surrogates could not be written.
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+class Position(NamedTuple):
+    """A place between two records: `seq` is the last record before it, `token` the log engine's own."""
+
+    seq: int
+    token: str
+
+
+START = Position(0, "")
+
+
+class Damaged(ValueError):
+    """A line that is not what was written; the text says what is wrong with it."""
+
+
+def utc(seconds: float) -> str:
+    """ISO 8601 in UTC with milliseconds and Z, for a Unix time in seconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def unix_ms(ts: str) -> int:
+    """Milliseconds since 1970 of a `ts`."""
+    return round(datetime.fromisoformat(ts).timestamp() * 1000)
+
+
+def new_id(seconds: float) -> str:
+    """A ULID of this time: 26 characters, unique, sortable, easy to say. It orders nothing here; `seq` does."""
+    return str(ULID.from_timestamp(seconds))
+
+
+def encode(record: Record, previous_sum: str) -> tuple[bytes, str]:
+    """The line of a record, newline included, and its sum."""
+    body = _encode(record)[:-1].encode("ascii")
+    total = _sum(body, previous_sum)
+    return b'%s,"sum":"%s"}\n' % (body, total.encode()), total
+
+
+def decode(line: bytes) -> Record:
+    """The record of a line (without its newline), its `sum` included; raises Damaged."""
+    body, tail = line[:-_SUM_BYTES], line[-_SUM_BYTES:]
+    if not tail.startswith(b',"sum":"') or not tail.endswith(b'"}'):
+        raise Damaged("it does not end in a sum")
+    if tail[8:16] != b"%08x" % zlib.crc32(body):
+        raise Damaged("its bytes do not match its sum")
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise Damaged(f"it is not JSON: {error}") from None
+    if not isinstance(record.get("seq"), int) or not isinstance(record.get("kind"), str):
+        raise Damaged("it has no seq or no kind")
+    return record  # type: ignore[no-any-return]
+
+
+def follows(line: bytes, previous_sum: str) -> bool:
+    """Whether this line was written right after the line with that sum."""
+    return line[-_SUM_BYTES + 8 : -2].decode("ascii", "replace") == _sum(line[:-_SUM_BYTES], previous_sum)
+
+
+def sum_of(line: bytes) -> str:
+    """The sum that a good line carries."""
+    return line[-_SUM_BYTES + 8 : -2].decode("ascii")
+
+
+def filler(length: int, reason: str) -> bytes:
+    """A valid line of exactly `length` bytes to stand where torn bytes stood, so that the file never shrinks.
+
+    Short ones are blank, which every JSON reader skips.
+    """
+    text = _encode({"kind": "torn", "bytes": length, "reason": reason})[:-1].encode("ascii")
+    for candidate in (text, _FILLER):
+        if length >= len(candidate) + 2:
+            return candidate + b" " * (length - len(candidate) - 2) + b"}\n"
+    return b" " * (length - 1) + b"\n"
+
+
+def is_filler(line: bytes) -> bool:
+    """Whether this line (without its newline) holds no record: blank, or the mark of torn bytes."""
+    return line.startswith(_FILLER) or not line.strip(b" ")
+
+
+def unique_key(record: Record) -> str | None:
+    """What no two records share: who sent it under which idempotency key; None without one."""
+    key = record.get("client_id")
+    return None if key is None else f"{record['auth']} {record['from']} {key}"
+
+
+def _sum(body: bytes, previous_sum: str) -> str:
+    chain = sha256(previous_sum.encode() + body).hexdigest()[:16]
+    return f"{zlib.crc32(body):08x}-{chain}"

@@ -1,0 +1,193 @@
+"""Long polls and streams that wait for a message: waking them, and keeping them few enough.
+
+A worker's listener follows the log, its own posts and those of other processes alike, and wakes the waiters
+whose selection a new record matches. It runs only while somebody waits.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock
+
+from bus.errors import TooManyWaiting
+from bus.records import EVERYBODY, START, Position, Record
+from bus.selection import Selection, recipients
+
+# How soon a post by another process is noticed. A look costs two reads of shared memory: 0.3 % of a core.
+_LOOK_EVERY_S = 0.005
+_SLOTS = 128
+
+
+class Source(Protocol):
+    """What the listener needs of a log."""
+
+    def read(self, after: Position = START) -> Iterator[tuple[Position, Record]]: ...
+    def position(self) -> Position: ...
+
+
+class Waiter:
+    """One request that waits; see `WaitingRoom.enter`."""
+
+    def __init__(self, selection: Selection, is_closing: Callable[[], bool]) -> None:
+        self.selection = selection
+        self._event = threading.Event()
+        self._is_closing = is_closing
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until something may have matched; gives False when the time is over or the hub is stopping."""
+        if timeout_s <= 0 or self._is_closing():
+            return False
+        woken = self._event.wait(timeout_s)
+        self._event.clear()
+        return woken and not self._is_closing()
+
+    def wake(self) -> None:
+        self._event.set()
+
+
+class WaitingRoom:
+    """Everybody who waits in this worker. `cap` counts over all workers that share `counts`."""
+
+    def __init__(self, source: Source, counts: SharedCounts, cap: int) -> None:
+        self._source, self._counts, self._cap = source, counts, cap
+        self._mutex = threading.Lock()
+        self._by_mailbox: dict[str | None, set[Waiter]] = defaultdict(set)
+        self._seen = START
+        self._listening = False
+        self._kick = threading.Event()
+        self.is_closing: Callable[[], bool] = lambda: False
+
+    @contextmanager
+    def enter(self, selection: Selection) -> Iterator[Waiter]:
+        """Be woken for records that match, from now on; raises TooManyWaiting."""
+        waiter = Waiter(selection, self.is_closing)
+        with self._counts.one_more(self._cap):
+            with self._mutex:
+                if not self._listening:
+                    self._seen, self._listening = self._source.position(), True
+                    threading.Thread(target=self._listen, name="listener", daemon=True).start()
+                self._by_mailbox[selection.mailbox].add(waiter)
+            try:
+                yield waiter
+            finally:
+                with self._mutex:
+                    self._by_mailbox[selection.mailbox].discard(waiter)
+                    if not self._by_mailbox[selection.mailbox]:
+                        del self._by_mailbox[selection.mailbox]
+
+    def ring(self) -> None:
+        """Look for new records now; called after an append by this worker."""
+        if self._listening:
+            self._kick.set()
+
+    def total(self) -> int:
+        """How many wait now, over all workers."""
+        return self._counts.total()
+
+    def _listen(self) -> None:
+        while True:
+            self._kick.wait(_LOOK_EVERY_S)
+            self._kick.clear()
+            with self._mutex:
+                if not self._by_mailbox:
+                    self._listening = False
+                    return
+            if self.is_closing():
+                self._wake_all()
+            elif self._source.position().seq > self._seen.seq:
+                self._look()
+
+    def _look(self) -> None:
+        for place, record in self._source.read(self._seen):
+            self._seen = place
+            if record["kind"] == "message":
+                self._wake_for(record)
+
+    def _wake_for(self, record: Record) -> None:
+        names = recipients(record)
+        with self._mutex:
+            keys = list(self._by_mailbox) if EVERYBODY in names else [*names, None]
+            for key in keys:
+                for waiter in self._by_mailbox.get(key, ()):
+                    if waiter.selection.matches(record):
+                        waiter.wake()
+
+    def _wake_all(self) -> None:
+        with self._mutex:
+            for waiters in self._by_mailbox.values():
+                for waiter in waiters:
+                    waiter.wake()
+
+
+class SharedCounts:
+    """A count for each worker in one mapped file, so that a cap holds over all of them.
+
+    A slot is (process id, count). Slots of processes that are gone count for nothing and are taken again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.truncate(fd, _SLOTS * 16)
+            self._words = memoryview(mmap.mmap(fd, _SLOTS * 16)).cast("Q")
+        finally:
+            os.close(fd)
+        self._lock = FileLock(path.with_suffix(".lock"), thread_local=False)
+        self._mine = -1
+        self._pid = 0
+
+    @contextmanager
+    def one_more(self, cap: int) -> Iterator[None]:
+        """Count one more while the block runs; raises TooManyWaiting when that would pass the cap."""
+        slot = self._slot()
+        if self._total() >= cap:
+            raise TooManyWaiting(f"{cap} requests are waiting already, which is all the hub holds.")
+        self._words[slot] += 1
+        try:
+            yield
+        finally:
+            self._words[slot] -= 1
+
+    def total(self) -> int:
+        """How many wait now, over all workers."""
+        return self._total()
+
+    def _total(self) -> int:
+        return sum(self._words[at + 1] for at in range(0, _SLOTS * 2, 2) if self._words[at] and _is_alive(self._words[at]))
+
+    def _slot(self) -> int:
+        """The index of this process's count, taking a free slot at the first call."""
+        if self._pid != os.getpid():
+            with self._lock:
+                for at in range(0, _SLOTS * 2, 2):
+                    if self._words[at] == 0 or self._words[at] == os.getpid() or not _is_alive(self._words[at]):
+                        self._words[at], self._words[at + 1] = os.getpid(), 0
+                        self._mine, self._pid = at + 1, os.getpid()
+                        break
+                else:
+                    raise TooManyWaiting("Too many workers share this data folder to count who waits.")
+        return self._mine
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def remaining(deadline: float) -> float:
+    """Seconds until a deadline of `time.monotonic`."""
+    return deadline - time.monotonic()

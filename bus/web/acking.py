@@ -1,0 +1,66 @@
+"""POST /ack: a reader says that it is done with messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from bus import drafts
+from bus.core import Acked, Core
+from bus.errors import BadField, MissingField
+from bus.strictjson import load_object
+from bus.web import requests
+from bus.web.replies import json_reply
+
+MAX_IDS = 1_000
+FORM = "application/x-www-form-urlencoded"
+
+
+def blueprint(core: Core) -> Blueprint:
+    """The routes that acknowledge."""
+    routes = Blueprint("acking", __name__)
+
+    @routes.post("/ack/<ref>")
+    def ack_one(ref: str) -> Response:
+        fields = _fields(("reader",))
+        reader = drafts.agent(fields.get("reader"), "reader")
+        acked = core.ack(reader, [drafts.reference(ref, "id")])
+        return _reply(reader, acked, id=ref)
+
+    @routes.post("/ack")
+    def ack_many() -> Response:
+        fields = _fields(("reader", "ids", "through"))
+        reader = drafts.agent(fields.get("reader"), "reader")
+        if ("ids" in fields) == ("through" in fields):
+            raise MissingField("Give either `ids` or `through`.", hint='"ids":[…], or "through": the last one.', field="ids")
+        if "through" in fields:
+            return _reply(reader, core.ack_through(reader, drafts.reference(fields["through"], "through")))
+        return _reply(reader, core.ack(reader, _refs(fields["ids"])))
+
+    return routes
+
+
+def _fields(allowed: tuple[str, ...]) -> dict[str, Any]:
+    """The fields, as JSON, as a form, or in the query."""
+    query = requests.params(allowed)
+    fields: dict[str, Any] = {}
+    if requests.content_type() == "multipart/form-data":
+        fields = dict(requests.multipart())
+    elif data := requests.read_body().strip():
+        fields = load_object(data) if data.startswith(b"{") or requests.content_type() != FORM else dict(requests.urlencoded(data))
+    drafts.check_fields(fields, allowed)
+    fields = {**query, **fields}
+    if isinstance(fields.get("ids"), str):
+        fields["ids"] = [ref for ref in fields["ids"].split(",") if ref]
+    return fields
+
+
+def _refs(value: Any) -> list[str | int]:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_IDS:
+        raise BadField("`ids` must be a list.", hint=f"1 to {MAX_IDS} ids or seqs.", field="ids")
+    return [drafts.reference(item, "ids") for item in value]
+
+
+def _reply(reader: str, acked: Acked, **more: Any) -> Response:
+    return json_reply({"ok": True, **more, "reader": reader, "acked": acked.new, "already": acked.already})

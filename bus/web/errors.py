@@ -1,0 +1,59 @@
+"""Every error becomes one JSON answer here, whoever raised it."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sqlite3
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from bus.errors import Busy, BusError, BadRequest, Internal, MethodNotAllowed, NoRoom, NoSuchRoute, TooLarge
+from bus.web.replies import json_reply
+
+logger = logging.getLogger("bus.web")
+
+
+def init_app(app: Flask) -> None:
+    """Answer all errors of an app in the hub's form."""
+    app.register_error_handler(BusError, error_reply)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _crash)
+
+
+def error_reply(error: BusError) -> Response:
+    """The answer to an error."""
+    reply = json_reply(error.as_dict(), error.status)
+    if error.status == 401:
+        reply.headers["WWW-Authenticate"] = 'Basic realm="claude-bus", charset="UTF-8"'
+    if error.retry_after_s is not None:
+        reply.headers["Retry-After"] = str(error.retry_after_s)
+    return reply
+
+
+def _http_error(error: HTTPException) -> Response:
+    if error.code == 404:
+        return error_reply(NoSuchRoute(f"There is no route {request.path[:200]!r}."))
+    if error.code == 405:
+        allowed = sorted(getattr(error, "valid_methods", None) or ())
+        reply = error_reply(MethodNotAllowed(f"{request.method} is not for {request.path}; {', '.join(allowed)} is.", allowed=allowed))
+        reply.headers["Allow"] = ", ".join(allowed)
+        return reply
+    if error.code == 413:
+        return error_reply(TooLarge("The request is too large."))
+    if error.code is not None and 300 <= error.code < 400:
+        return error.get_response()  # type: ignore[return-value]
+    return error_reply(BadRequest(error.description or "The request cannot be read."))
+
+
+def _crash(error: Exception) -> Response:
+    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+        return error_reply(Busy("Another process holds the index."))
+    if isinstance(error, OSError) and error.errno == 28:
+        return error_reply(NoRoom("The hub's disk is full."))
+    reference = secrets.token_hex(4)
+    logger.error("crash %s: %s %r", reference, request.method, request.path, exc_info=error)
+    details: dict[str, Any] = {"reference": reference}
+    return error_reply(Internal(f"The hub failed at this request (reference {reference}).", **details))

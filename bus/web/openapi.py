@@ -1,0 +1,296 @@
+"""The OpenAPI 3.1 description of every route. Tests compare it with the real routes and throw requests at it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bus import __version__
+from bus.drafts import MAX_BODY, MAX_EXPIRY_S, MAX_RECIPIENTS, MAX_TAGS, PRIORITIES
+from bus.errors import family
+from bus.records import NAME
+from bus.selection import DEFAULT_LIMIT, MAX_LIMIT
+
+Json = dict[str, Any]
+
+_NAME: Json = {"type": "string", "pattern": f"^{NAME.pattern}$", "not": {"enum": ["any", "all"]}}
+_TO_NAME: Json = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+_LABEL: Json = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[^,\\s\\x00-\\x1f\\x7f-\\xa0]+$"}
+_REF: Json = {
+    "oneOf": [{"type": "integer", "minimum": 0, "maximum": 2**62 - 1}, {"type": "string", "pattern": "^[0-9A-Za-z]{26}$"}]
+}
+_TS: Json = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
+_TIME: Json = {"oneOf": [_TS, {"type": "null"}]}
+
+_DRAFT_PROPERTIES: Json = {
+    "from": _NAME,
+    "to": {"oneOf": [_TO_NAME, {"type": "array", "items": _NAME, "minItems": 1, "maxItems": MAX_RECIPIENTS}], "default": "any"},
+    "body": {"type": "string", "minLength": 1, "maxLength": MAX_BODY, "description": "at most 65,536 bytes of UTF-8, no NUL"},
+    "tags": {"type": "array", "items": _LABEL, "maxItems": MAX_TAGS},
+    "in_reply_to": _REF,
+    "thread": {**_LABEL, "maxLength": 128},
+    "priority": {"enum": list(PRIORITIES), "default": "normal"},
+    "data": {"type": "object", "description": "at most 8 KiB of JSON"},
+    "expires_in_s": {"type": "number", "minimum": 1, "maximum": MAX_EXPIRY_S},
+    "client_id": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$", "description": "the idempotency key"},
+}
+
+_SCHEMAS: Json = {
+    "Draft": {
+        "type": "object",
+        "required": ["from", "body"],
+        "properties": _DRAFT_PROPERTIES,
+        "additionalProperties": False,
+    },
+    "Message": {
+        "type": "object",
+        "required": ["seq", "id", "ts", "from", "to", "body", "tags", "priority"],
+        "properties": {
+            "seq": {"type": "integer", "minimum": 1},
+            "id": {"type": "string", "pattern": "^[0-9A-Z]{26}$"},
+            "ts": _TS,
+            "from": {"type": "string"},
+            "to": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+            "body": {"type": "string"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "priority": {"enum": list(PRIORITIES)},
+            "in_reply_to": {"type": "string"},
+            "thread": {"type": "string"},
+            "data": {"type": "object"},
+            "expires": _TS,
+            "client_id": {"type": "string"},
+            "auth": {"type": "string", "description": "the user whose credential posted it"},
+            "snippet": {"type": "string"},
+            "replayed": {"type": "boolean"},
+            "delivery": {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Standing"}},
+        },
+    },
+    "Standing": {
+        "type": "object",
+        "description": "how a recipient is doing; for `any` only how many readers have ever asked",
+        "properties": {
+            "last_seen": _TIME,
+            "last_fetch": _TIME,
+            "unread": {"oneOf": [{"type": "integer", "minimum": 0, "maximum": 1000}, {"type": "null"}]},
+            "readers": {"type": "integer"},
+        },
+    },
+    "Page": {
+        "type": "object",
+        "required": ["messages", "count", "has_more", "next"],
+        "properties": {
+            "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
+            "count": {"type": "integer", "minimum": 0, "maximum": MAX_LIMIT},
+            "has_more": {"type": "boolean"},
+            "next": {"type": "integer", "minimum": 0},
+        },
+    },
+    "Acked": {
+        "type": "object",
+        "required": ["ok", "reader", "acked", "already"],
+        "properties": {
+            "ok": {"const": True},
+            "id": {"type": "string"},
+            "reader": {"type": "string"},
+            "acked": {"type": "array", "items": {"type": "integer"}},
+            "already": {"type": "array", "items": {"type": "integer"}},
+        },
+    },
+    "Receipts": {
+        "type": "object",
+        "required": ["id", "seq", "receipts"],
+        "properties": {
+            "id": {"type": "string"},
+            "seq": {"type": "integer"},
+            "receipts": {
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object",
+                    "required": ["queued", "fetched", "acked"],
+                    "properties": {"queued": _TS, "fetched": _TIME, "acked": _TIME},
+                },
+            },
+        },
+    },
+    "Health": {
+        "type": "object",
+        "required": ["ok", "count", "now"],
+        "properties": {"ok": {"type": "boolean"}, "count": {"type": ["integer", "null"]}, "now": _TS},
+    },
+    "Error": {
+        "type": "object",
+        "required": ["ok", "error", "message", "hint", "docs"],
+        "properties": {
+            "ok": {"const": False},
+            "error": {"enum": sorted({kind.code for kind in family()})},
+            "message": {"type": "string"},
+            "hint": {"type": "string"},
+            "docs": {"type": "string"},
+        },
+    },
+}
+
+
+def document() -> Json:
+    """The whole description."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "claude-bus",
+            "version": __version__,
+            "description": "A message bus for fleets of AI coding agents. The same in words: /docs",
+        },
+        "security": [{"basic": []}],
+        "paths": {
+            "/": {"get": _get("What this is", _any_object(), text=True, params=[_format()])},
+            "/health": {"get": _get("How the hub is", _ref("Health"), text=True, params=[_format()], extra={"503": _ref("Health")})},
+            "/robots.txt": {"get": _page("Keeps crawlers out", "text/plain")},
+            "/openapi.json": {"get": _get("This document", _any_object())},
+            "/docs": {"get": _page("The protocol in words", "text/markdown")},
+            "/post": {"post": _post_operation()},
+            "/messages": {
+                "get": _get(
+                    "Messages, oldest first; without `since` and `unread_by` the newest",
+                    _ref("Page"),
+                    text=True,
+                    params=[
+                        *_filters(),
+                        _param("unread_by", _NAME, "what this reader has not acknowledged"),
+                        _param("order", {"enum": ["asc", "desc"]}, "asc: oldest first"),
+                        _param("wait", {"type": "number", "minimum": 0, "maximum": 60}, "seconds to wait for a message"),
+                        _format(),
+                    ],
+                )
+            },
+            "/messages/{ref}": {"get": _get("One message", _ref("Message"), text=True, params=[_path_ref(), _format()])},
+            "/messages/{ref}/receipts": {
+                "get": _get("Who has it: queued, fetched, acked", _ref("Receipts"), text=True, params=[_path_ref(), _format()])
+            },
+            "/search": {
+                "get": _get(
+                    "Full text search, newest first",
+                    _ref("Page"),
+                    text=True,
+                    params=[{**_param("q", {"type": "string", "minLength": 1, "pattern": "[A-Za-z0-9]"}, "words"), "required": True}]
+                    + _filters()
+                    + [_format()],
+                )
+            },
+            "/stream": {"get": _stream_operation()},
+            "/ack/{ref}": {"post": _ack_operation("One message", {"reader": _NAME}, ["reader"], [_path_ref()])},
+            "/ack": {
+                "post": _ack_operation(
+                    "Several messages, or all up to one",
+                    {"reader": _NAME, "ids": {"type": "array", "items": _REF, "minItems": 1, "maxItems": 1000}, "through": _REF},
+                    ["reader"],
+                    [],
+                )
+            },
+        },
+        "components": {
+            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
+            "schemas": _SCHEMAS,
+        },
+    }
+
+
+def _post_operation() -> Json:
+    message = {"application/json": {"schema": _ref("Message")}}
+    lines = {"application/x-ndjson": {"schema": {"type": "string"}}}
+    key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"}}
+    return {
+        "summary": "Save a message; 201 means that it is on stable storage",
+        "description": "The same fields as JSON, as a form, or as query parameters with the raw body as text; or NDJSON, a message a line.",
+        "parameters": [key],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _ref("Draft")}},
+        },
+        "responses": {"201": {"description": "saved", "content": {**message, **lines}}, **_errors(400, 403, 413, 415, 422, 507)},
+    }
+
+
+def _ack_operation(summary: str, properties: Json, required: list[str], params: list[Json]) -> Json:
+    schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    if "ids" in properties:
+        schema["oneOf"] = [{"required": ["ids"]}, {"required": ["through"]}]
+    return {
+        "summary": f"Acknowledge: {summary.lower()}",
+        "parameters": params,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {
+            "200": {"description": "acknowledged, now or before", "content": {"application/json": {"schema": _ref("Acked")}}},
+            **_errors(400, 403, 404, 413, 415, 507),
+        },
+    }
+
+
+def _stream_operation() -> Json:
+    media = ("text/event-stream", "application/x-ndjson", "text/plain")
+    return {
+        "summary": "Messages as they come",
+        "parameters": [
+            *[param for param in _filters() if param["name"] not in ("limit", "before")],
+            _param("unread_by", _NAME, "start with what this reader has not acknowledged"),
+            _param("format", {"enum": ["sse", "ndjson", "text"]}, "instead of Accept"),
+            {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"}},
+        ],
+        "responses": {
+            "200": {"description": "a stream", "content": {kind: {"schema": {"type": "string"}} for kind in media}},
+            **_errors(400, 404),
+        },
+    }
+
+
+def _get(summary: str, schema: Json, *, text: bool = False, params: list[Json] | None = None, extra: Json | None = None) -> Json:
+    content: Json = {"application/json": {"schema": schema}}
+    if text:
+        content["text/plain"] = {"schema": {"type": "string"}}
+    responses = {"200": {"description": "OK", "content": content}, **_errors(400, 404)}
+    for status, other in (extra or {}).items():
+        responses[status] = {"description": "see `ok`", "content": {"application/json": {"schema": {"anyOf": [other, _ref("Error")]}}}}
+    return {"summary": summary, "parameters": params or [], "responses": responses}
+
+
+def _page(summary: str, media: str) -> Json:
+    return {
+        "summary": summary,
+        "responses": {"200": {"description": "OK", "content": {media: {"schema": {"type": "string"}}}}, **_errors(404)},
+    }
+
+
+def _errors(*statuses: int) -> Json:
+    content = {"application/json": {"schema": _ref("Error")}}
+    return {str(status): {"description": "see `error` and `hint`", "content": content} for status in (*statuses, 401, 405, 500, 503)}
+
+
+def _filters() -> list[Json]:
+    return [
+        _param("to", _TO_NAME, "this recipient, and broadcasts"),
+        _param("from", _NAME, "this sender"),
+        _param("tag", _LABEL, "with this tag"),
+        _param("thread", {**_LABEL, "maxLength": 128}, "of this thread"),
+        _param("since", _REF, "after this id or seq"),
+        _param("before", _REF, "before this id or seq"),
+        _param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "at most so many"),
+        _param("expired", {"enum": [0, 1]}, "1: expired ones too"),
+    ]
+
+
+def _param(name: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def _format() -> Json:
+    return _param("format", {"enum": ["json", "text"]}, "instead of Accept")
+
+
+def _path_ref() -> Json:
+    return {"name": "ref", "in": "path", "required": True, "schema": _REF, "description": "id or seq of a message"}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _any_object() -> Json:
+    return {"type": "object"}

@@ -1,0 +1,57 @@
+"""What the hub says about itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Blueprint, Response
+
+from bus import __version__
+from bus.core import Core
+from bus.errors import NotFound
+from bus.web import openapi, requests
+from bus.web.replies import facts_text, json_reply, text_reply, wants_text
+
+_PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
+_ABOUT = {
+    "name": "claude-bus",
+    "what": "a message bus for fleets of AI coding agents: a message waits here until its reader has acknowledged it",
+    "post": """curl -u "$BUS_USER:$BUS_PASS" --json '{"from":"me","to":"you","body":"hello"}' "$BUS_URL/post\"""",
+    "read": 'curl -u "$BUS_USER:$BUS_PASS" "$BUS_URL/messages?unread_by=me&format=text"',
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+}
+
+
+def blueprint(core: Core) -> Blueprint:
+    """The pages."""
+    routes = Blueprint("pages", __name__)
+
+    @routes.get("/")
+    def about() -> Response:
+        facts = {**_ABOUT, "version": __version__}
+        return text_reply(facts_text(facts)) if wants_text(requests.params(("format",)).get("format")) else json_reply(facts)
+
+    @routes.get("/health")
+    def health() -> Response:
+        as_text = wants_text(requests.params(("format",)).get("format"))
+        facts = {**core.health(), "version": __version__}
+        status = 200 if facts["ok"] else 503
+        return text_reply(facts_text(facts), status) if as_text else json_reply(facts, status)
+
+    @routes.get("/robots.txt")
+    def robots() -> Response:
+        return text_reply("User-agent: *\nDisallow: /\n")
+
+    @routes.get("/openapi.json")
+    def description() -> Response:
+        return json_reply(openapi.document())
+
+    @routes.get("/docs")
+    def docs() -> Response:
+        try:
+            return Response(_PROTOCOL.read_text(), mimetype="text/markdown")
+        except FileNotFoundError:
+            raise NotFound("This hub was installed without its docs.", hint="See docs/protocol.md in the source.") from None
+
+    return routes

@@ -1,0 +1,117 @@
+"""POST /post: one message in any of the forms that curl makes easy, or many as NDJSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from bus import drafts
+from bus.core import Core, Posted
+from bus.errors import BadField, BadRequest, BusError, TooLarge, UnsupportedMedia
+from bus.strictjson import load_object
+from bus.web import requests
+from bus.web.replies import _encode, json_reply
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def blueprint(core: Core) -> Blueprint:
+    """The routes that post."""
+    routes = Blueprint("posting", __name__)
+
+    @routes.post("/post")
+    def post() -> Response:
+        if requests.content_type() == "application/x-ndjson":
+            return post_many()
+        fields = _fields()
+        _add_key(fields, request.environ.get("HTTP_IDEMPOTENCY_KEY"))
+        posted = core.post(g.user, drafts.message(fields))
+        return _reply(posted, core.delivery(posted.message))
+
+    def post_many() -> Response:
+        query = drafts.from_texts(requests.params(drafts.FIELDS))
+        lines = requests.read_body(requests.MAX_NDJSON).split(b"\n")
+        if lines[-1].strip() == b"":
+            lines.pop()
+        if not 1 <= len(lines) <= drafts.MAX_BATCH:
+            raise TooLarge(
+                f"There are {len(lines)} lines; 1 to {drafts.MAX_BATCH} are allowed.", size=len(lines), limit=drafts.MAX_BATCH
+            )
+        key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+        batch = [_line(line, number, query, key) for number, line in enumerate(lines, 1)]
+        results = core.post_many(g.user, batch)
+        text = "".join(_encode(_result(result, number)) + "\n" for number, result in enumerate(results, 1))
+        return Response(text, 201 if any(isinstance(result, Posted) for result in results) else 400, mimetype="application/x-ndjson")
+
+    return routes
+
+
+def _reply(posted: Posted, delivery: dict[str, Any]) -> Response:
+    message = {**posted.message, "delivery": delivery}
+    if posted.replayed:
+        message["replayed"] = True
+    reply = json_reply(message, 201)
+    reply.headers["Location"] = f"/messages/{message['id']}"
+    return reply
+
+
+def _fields() -> dict[str, Any]:
+    """The fields of a message, from the query, a form, JSON, or a body that is the text itself."""
+    query = requests.params(drafts.FIELDS)
+    kind = requests.content_type()
+    if kind == "application/json":
+        return _joined(query, requests.json_body())
+    if kind == "multipart/form-data":
+        return _joined(query, drafts.from_texts(requests.multipart()))
+    # curl --data-binary says urlencoded whatever it sends, so the query decides: with fields there, this is the text.
+    if kind == "application/x-www-form-urlencoded" and not query:
+        return _form_or_json()
+    if kind in ("", *_FORMS, "application/octet-stream") or kind.startswith("text/"):
+        data = requests.read_body()
+        if not query and data.lstrip().startswith(b"{"):
+            return load_object(data)
+        return _joined(query, {"body": drafts.text_body(data)} if data else {})
+    raise UnsupportedMedia(f"The content type is {kind[:80]!r}.")
+
+
+def _form_or_json() -> dict[str, Any]:
+    """A urlencoded form; or JSON that curl -d has called one."""
+    data = requests.read_body()
+    if data.lstrip().startswith(b"{"):
+        return load_object(data)
+    return drafts.from_texts(requests.urlencoded(data))
+
+
+def _joined(query: dict[str, str], fields: dict[str, Any]) -> dict[str, Any]:
+    twice = sorted(set(query) & set(fields))
+    if twice:
+        raise BadField(f"`{twice[0]}` is in the query and in the body.", hint="Give it in one place.", field=twice[0])
+    return {**drafts.from_texts(query), **fields}
+
+
+def _add_key(fields: dict[str, Any], header: str | None) -> None:
+    """Take the idempotency key from the header, unless the field gives it."""
+    if header is None:
+        return
+    key = drafts.key(header, "Idempotency-Key")
+    if fields.get("client_id") not in (None, key):
+        raise BadField("The Idempotency-Key header and `client_id` differ.", hint="Give one of them.", field="client_id")
+    fields["client_id"] = key
+
+
+def _line(line: bytes, number: int, query: dict[str, Any], key: str | None) -> dict[str, Any] | BusError:
+    """The checked message on one line, or what is wrong with it. A key for the request is one for each of its lines."""
+    try:
+        fields = {**query, **load_object(line, f"Line {number}")}
+        if key is not None and "client_id" not in fields:
+            fields["client_id"] = f"{drafts.key(key, 'Idempotency-Key')[:240]}#{number}"
+        return drafts.message(fields)
+    except (BadRequest, TooLarge) as error:
+        return error
+
+
+def _result(result: Posted | BusError, number: int) -> dict[str, Any]:
+    if isinstance(result, BusError):
+        return {**result.as_dict(), "line": number, "status": result.status}
+    return {"ok": True, "line": number, **result.message, **({"replayed": True} if result.replayed else {})}

@@ -1,0 +1,70 @@
+"""The routes that read: messages, one message, its receipts, search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from flask import Blueprint, Response
+
+from bus import drafts
+from bus.core import Core
+from bus.errors import MissingField
+from bus.web import requests
+from bus.web.replies import json_reply, message_text, page_json, page_text, raw_json_reply, text_reply, wants_text
+
+
+def blueprint(core: Core) -> Blueprint:
+    """The routes that read."""
+    routes = Blueprint("reading", __name__)
+
+    @routes.get("/messages")
+    def messages() -> Response:
+        given = requests.params((*requests.FILTERS, "wait", "order", "format"))
+        as_text = wants_text(given.get("format"))
+        selection = requests.selection(given, core.seq_of)
+        page = core.messages(selection, requests.wait_s(given))
+        next = page.last if page.last is not None else selection.after if selection.after is not None else core.last_seq()
+        if as_text:
+            return text_reply(page_text(page.messages, page.has_more, next))
+        return raw_json_reply(page_json(page.messages, page.has_more, next))
+
+    @routes.get("/messages/<ref>")
+    def message(ref: str) -> Response:
+        given = requests.params(("format",))
+        text = core.message(drafts.reference(ref, "id"))
+        if wants_text(given.get("format")):
+            return text_reply(message_text(json.loads(text)))
+        return raw_json_reply(text)
+
+    @routes.get("/messages/<ref>/receipts")
+    def receipts(ref: str) -> Response:
+        given = requests.params(("format",))
+        found = core.receipts(drafts.reference(ref, "id"))
+        if wants_text(given.get("format")):
+            return text_reply(_receipts_text(found["receipts"]))
+        return json_reply(found)
+
+    @routes.get("/search")
+    def search() -> Response:
+        given = requests.params(("q", *(name for name in requests.FILTERS if name != "unread_by"), "format"))
+        if not given.get("q", "").strip():
+            raise MissingField("`q` is missing.", hint='For example /search?q="smoke tests" green', field="q")
+        selection = requests.selection(given, core.seq_of)
+        found, has_more = core.search(given["q"], selection)
+        if wants_text(given.get("format")):
+            return text_reply("".join(message_text(json.loads(text), snippet) for text, snippet in found) or "no messages\n")
+        texts = [f'{text[:-1]},"snippet":{json.dumps(snippet)}}}' for text, snippet in found]
+        seqs = [json.loads(text)["seq"] for text, _ in found]
+        return raw_json_reply(page_json(texts, has_more, min(seqs, default=0)))
+
+    return routes
+
+
+def _receipts_text(receipts: dict[str, dict[str, str | None]]) -> str:
+    describe: Callable[[str | None], str] = lambda time: time or "-"
+    lines = [
+        f"{name}: queued {times['queued']}, fetched {describe(times['fetched'])}, acked {describe(times['acked'])}\n"
+        for name, times in receipts.items()
+    ]
+    return "".join(lines) or "nobody\n"

@@ -1,0 +1,83 @@
+"""Forms of an answer: JSON for programs, and compact text for an agent with only curl."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flask import Response, request
+
+from bus.errors import BadField
+from bus.selection import recipients
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+# What a terminal or a reader might act on: C0 but newline and tab, DEL, C1, bidi and zero-width marks, line
+# separators, and the tag characters that carry text no person sees.
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+
+
+def json_reply(value: dict[str, Any], status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(_encode(value) + "\n", status, mimetype="application/json")
+
+
+def raw_json_reply(text: str, status: int = 200) -> Response:
+    """A JSON answer whose text is made already."""
+    return Response(text + "\n", status, mimetype="application/json")
+
+
+def text_reply(text: str, status: int = 200) -> Response:
+    """A plain text answer; the text has been made harmless."""
+    return Response(text, status, mimetype="text/plain")
+
+
+def wants_text(format: str | None) -> bool:
+    """Whether the caller asks for text: by `format=text`, or by preferring it in Accept."""
+    if format is not None:
+        if format not in ("text", "json"):
+            raise BadField(f"`format` is {format[:40]!r}.", hint="One of json, text.", field="format")
+        return format == "text"
+    accept = request.environ.get("HTTP_ACCEPT", "")
+    if "text/plain" not in accept:
+        return False
+    return request.accept_mimetypes.best_match(("application/json", "text/plain")) == "text/plain"
+
+
+def page_json(messages: Sequence[str], has_more: bool, next: int) -> str:
+    """The JSON of a page of messages, each of which is JSON already."""
+    more = "true" if has_more else "false"
+    return f'{{"messages":[{",".join(messages)}],"count":{len(messages)},"has_more":{more},"next":{next}}}'
+
+
+def harmless(text: str) -> str:
+    """Text with everything replaced by U+FFFD that could act on a terminal or hide from a reader."""
+    return _HARMFUL.sub("\ufffd", text)
+
+
+def message_text(message: dict[str, Any], body: str | None = None) -> str:
+    """A message as text: one line about it, then its body indented, so that no body can pass for a line about it."""
+    marks = [] if message["priority"] == "normal" else [message["priority"].upper()]
+    marks += [f"#{tag}" for tag in message["tags"]]
+    if "in_reply_to" in message:
+        marks.append(f"re {message['in_reply_to']}")
+    head = f"{message['seq']} {message['ts']} {message['from']} > {','.join(recipients(message))} {' '.join(marks)}"
+    lines = harmless(message["body"] if body is None else body).split("\n")
+    return harmless(head).rstrip() + f" ({message['id']})\n" + "".join(f"  {line}\n" for line in lines)
+
+
+def page_text(messages: Iterable[str], has_more: bool, next: int) -> str:
+    """A page of messages as text; says so when there is none, and how to get more."""
+    texts = [message_text(json.loads(message)) for message in messages]
+    if not texts:
+        return "no messages\n"
+    return "".join(texts) + (f"-- more: since={next}\n" if has_more else "")
+
+
+def facts_text(facts: dict[str, Any]) -> str:
+    """Plain facts as `name: value` lines."""
+    return "".join(f"{name}: {harmless(value if isinstance(value, str) else _encode(value))}\n" for name, value in facts.items())

@@ -1,0 +1,134 @@
+"""What a request brings: its parameters and its body, read within limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import request
+
+from bus import drafts
+from bus.errors import BadField, TooLarge, UnsupportedMedia
+from bus.selection import DEFAULT_LIMIT, MAX_LIMIT, Selection
+from bus.strictjson import check_text, load_object
+
+
+MAX_REQUEST, MAX_NDJSON = 1024 * 1024, 8 * 1024 * 1024
+MAX_WAIT_S = 60
+FILTERS = ("to", "from", "tag", "thread", "unread_by", "since", "before", "limit", "expired")
+
+
+def params(allowed: Iterable[str]) -> dict[str, str]:
+    """The query parameters, each at most once; raises UnknownField or BadField."""
+    if not request.environ.get("QUERY_STRING"):
+        return {}
+    return _once(request.args.items(multi=True), tuple(allowed), "parameter")
+
+
+def content_type() -> str:
+    """The media type of the body, without its parameters; empty when there is none."""
+    return str(request.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
+
+
+def read_body(limit: int = MAX_REQUEST) -> bytes:
+    """The bytes of the body; raises TooLarge with both sizes, and never holds more than `limit` in memory."""
+    if request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in ("", "identity"):
+        raise UnsupportedMedia("The body is compressed.")
+    size = request.content_length
+    if size is not None and size > limit:
+        raise TooLarge(f"The request is {size} bytes; at most {limit} are allowed.", size=size, limit=limit)
+    data = request.stream.read(limit + 1)
+    if len(data) > limit:
+        raise TooLarge(f"The request is more than {limit} bytes.", limit=limit)
+    return data
+
+
+def json_body() -> dict[str, Any]:
+    """The JSON object in the body, whatever its content type says."""
+    return load_object(read_body())
+
+
+def urlencoded(data: bytes) -> dict[str, str]:
+    """The fields of a urlencoded form; raises BadField for a repeated one."""
+    try:
+        pairs = parse_qsl(data.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=64)
+    except ValueError as error:
+        raise BadField(f"The body is no urlencoded form: {error}.", hint="Use curl --data-urlencode for each field.") from None
+    return _once(pairs, (), "field")
+
+
+def multipart() -> dict[str, str]:
+    """The fields of a multipart form; raises BadField for a repeated field, or a file that is not `body`."""
+    size = request.content_length
+    if size is not None and size > MAX_REQUEST:
+        raise TooLarge(f"The request is {size} bytes; at most {MAX_REQUEST} are allowed.", size=size, limit=MAX_REQUEST)
+    request.max_content_length = request.max_form_memory_size = MAX_REQUEST
+    fields = _once(request.form.items(multi=True), (), "field")
+    for name, file in request.files.items(multi=True):
+        if name != "body" or "body" in fields:
+            raise BadField(f"The form holds a file {name[:64]!r}.", hint="One file is allowed, as `body`.", field=name[:64])
+        fields["body"] = drafts.text_body(file.stream.read(MAX_REQUEST))
+    return fields
+
+
+def selection(given: dict[str, str], place: Any) -> Selection:
+    """The filter in these parameters; `place` turns a reference into a seq."""
+    order = given.get("order", "asc")
+    if order not in ("asc", "desc"):
+        raise BadField(f"`order` is {order[:40]!r}.", hint="One of asc (oldest first), desc.", field="order")
+    since, before, unread_by = given.get("since"), given.get("before"), given.get("unread_by")
+    to = given.get("to")
+    return Selection(
+        to=None if to is None else str(drafts.addressees(to)),
+        sender=_optional(given.get("from"), lambda value: drafts.agent(value, "from")),
+        tag=_optional(given.get("tag"), lambda value: drafts.label(value, "tag", 64, forbidden=",")),
+        thread=_optional(given.get("thread"), lambda value: drafts.label(value, "thread", 128)),
+        unread_by=_optional(unread_by, lambda value: drafts.agent(value, "unread_by")),
+        after=None if since is None else place(drafts.reference(since, "since")),
+        before=None if before is None else place(drafts.reference(before, "before")),
+        limit=whole(given, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
+        newest=since is None and unread_by is None and order == "asc",
+        descending=order == "desc",
+        expired=flag(given, "expired"),
+    )
+
+
+def wait_s(given: dict[str, str]) -> float:
+    """The `wait` parameter: 0 to 60 seconds."""
+    value = drafts.number(given.get("wait", "0"), "wait")
+    if not 0 <= value <= MAX_WAIT_S:
+        raise BadField(f"`wait` is {value:g}.", hint=f"0 to {MAX_WAIT_S} seconds are allowed.", field="wait")
+    return value
+
+
+def whole(given: dict[str, str], name: str, default: int, low: int, high: int) -> int:
+    """A whole number within bounds."""
+    text = given.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
+        raise BadField(f"`{name}` is {text[:40]!r}.", hint=f"A whole number from {low} to {high}.", field=name)
+    return int(text)
+
+
+def flag(given: dict[str, str], name: str) -> bool:
+    """A yes or no: 1 or 0."""
+    return bool(whole(given, name, 0, 0, 1))
+
+
+def _optional(value: str | None, check: Any) -> Any:
+    return None if value is None else check(value)
+
+
+def _once(pairs: Iterable[tuple[str, str]], allowed: tuple[str, ...], what: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found:
+            raise BadField(f"The {what} {name[:64]!r} is there twice.", field=name[:64])
+        check_text(name, "A name")
+        check_text(value, f"`{name[:64]}`")
+        if "\ufffd" in value:
+            raise BadField(f"The {what} {name[:64]!r} is not UTF-8.", field=name[:64])
+        found[name] = value
+    if allowed:
+        drafts.check_fields(found, allowed, what)
+    return found

@@ -1,0 +1,192 @@
+"""Fixtures that speak the domain: a hub without processes, and one with real ones."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from bus import create_app
+from bus.config import Config
+from bus.credentials import Credentials
+
+ROOT = Path(__file__).parents[1]
+USER, PASSWORD = "claude", "correct horse"
+BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
+def wait_until(condition: Callable[[], Any], within_s: float = 20) -> Any:
+    """The first true value of a condition; fails the test when there is none in time."""
+    deadline = time.monotonic() + within_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {within_s} s: {condition}"
+        time.sleep(0.01)
+
+
+class Caller:
+    """The hub through Flask's test client, with the credential on every call."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.client = app.test_client()
+
+    def call(self, method: str, path: str, **kwargs: Any) -> Any:
+        headers = {"Authorization": BASIC, **kwargs.pop("headers", {})}
+        return self.client.open(path, method=method, headers=headers, **kwargs)
+
+    def get(self, path: str, **kwargs: Any) -> Any:
+        return self.call("GET", path, **kwargs)
+
+    def post(self, path: str, **kwargs: Any) -> Any:
+        return self.call("POST", path, **kwargs)
+
+    def say(self, body: str = "hello", *, sender: str = "alice", to: Any = "bob", **fields: Any) -> dict[str, Any]:
+        """Post a message and give it back."""
+        reply = self.post("/post", json={"from": sender, "to": to, "body": body, **fields})
+        assert reply.status_code == 201, reply.json
+        return reply.json  # type: ignore[no-any-return]
+
+    def bodies(self, query: str) -> list[str]:
+        """The bodies of the messages that a query finds."""
+        reply = self.get(f"/messages?{query}")
+        assert reply.status_code == 200, reply.json
+        return [message["body"] for message in reply.json["messages"]]
+
+    def ack(self, message: dict[str, Any], reader: str = "bob") -> dict[str, Any]:
+        reply = self.post(f"/ack/{message['id']}", json={"reader": reader})
+        assert reply.status_code == 200, reply.json
+        return reply.json  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config(data_dir=tmp_path / "data", fsync="never", lock_timeout_s=0.3, max_waiting=8, keepalive_s=0.2)
+
+
+@pytest.fixture
+def bus(config: Config) -> Iterator[Caller]:
+    """A hub in this process, on a real log and index."""
+    Credentials(config.credentials_file).add(USER, PASSWORD)
+    app = create_app(config)
+    yield Caller(app)
+    core = app.extensions["bus"]
+    core.waiting.is_closing = lambda: True
+    core.index.close()
+    core.presence.close()
+    core.log.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RunningHub:
+    """A real hub: gunicorn with its workers on a free port of loopback."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("BUS_")},
+            "BUS_DATA_DIR": str(data_dir),
+            "BUS_LISTEN": f"127.0.0.1:{self.port}",
+            "BUS_USER": USER,
+            "BUS_PASS": PASSWORD,
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.output = data_dir.parent / f"{data_dir.name}-hub.log"
+
+    def start(self) -> RunningHub:
+        with open(self.output, "ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bus", "serve"], cwd=ROOT, env=self.environ, stdout=output, stderr=output,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+            )
+        wait_until(self.answers)
+        return self
+
+    def answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"the hub ended:\n{self.output.read_text()}"
+        try:
+            return self.get("/health").status_code in (200, 503)
+        except requests.ConnectionError:
+            return False
+
+    def get(self, path: str, **kwargs: Any) -> requests.Response:
+        return requests.get(self.url + path, auth=(USER, PASSWORD), timeout=kwargs.pop("timeout", 30), **kwargs)
+
+    def post(self, path: str, **kwargs: Any) -> requests.Response:
+        return requests.post(self.url + path, auth=(USER, PASSWORD), timeout=kwargs.pop("timeout", 30), **kwargs)
+
+    def say(self, body: str = "hello", *, sender: str = "alice", to: Any = "bob", **fields: Any) -> dict[str, Any]:
+        reply = self.post("/post", json={"from": sender, "to": to, "body": body, **fields})
+        assert reply.status_code == 201, reply.text
+        return reply.json()  # type: ignore[no-any-return]
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers."""
+        assert self.process is not None
+        listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        return [int(pid) for pid in listing.stdout.split()]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """An offline command on this hub's data folder."""
+        return subprocess.run(
+            [sys.executable, "-m", "bus", *arguments], cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=60
+        )
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(40)
+        self.process = None
+
+    def kill(self) -> None:
+        """End the master and all its workers as a power cut would: at once."""
+        if self.process is not None:
+            for pid in [self.process.pid, *self.workers()]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            self.process.wait(20)
+            self.process = None
+
+
+@pytest.fixture
+def hub_at(tmp_path: Path) -> Iterator[Callable[..., RunningHub]]:
+    """Starts real hubs: `hub_at(data_dir, BUS_WORKERS="1")`; ends them afterwards."""
+    started: list[RunningHub] = []
+
+    def start(data_dir: Path | None = None, **settings: str) -> RunningHub:
+        hub = RunningHub(data_dir or tmp_path / "data", **settings)
+        started.append(hub)
+        return hub.start()
+
+    yield start
+    for hub in started:
+        hub.kill()
+
+
+@pytest.fixture
+def hub(hub_at: Callable[..., RunningHub]) -> RunningHub:
+    """A real hub with the settings that `scripts/run` starts it with."""
+    return hub_at()
