@@ -1,0 +1,1 @@
+"""nginx, systemd and the installer, run for real. Everything here is marked slow."""
