@@ -1,6 +1,6 @@
-"""The WSGI door: `gunicorn -c bus/server.py app:app`."""
+"""The WSGI door: `python -m bus serve` has gunicorn load it."""
 
 from bus import create_app
-from bus.server import background
+from bus.server import turns
 
-app = create_app(background=background)
+app = create_app(turns=turns())

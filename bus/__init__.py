@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,41 +12,41 @@ if TYPE_CHECKING:
 
     from bus.config import Config
     from bus.core import Core
+    from bus.turns import Turns
 
-Background = Callable[[Callable[[], None]], None]
 
-
-def create_app(config: Config | None = None, background: Background | None = None) -> Flask:
+def create_app(config: Config | None = None, turns: Turns | None = None) -> Flask:
     """The WSGI application, with its core under `app.extensions["bus"]`.
 
-    `background` runs a long job beside the requests; without it such jobs are done at once.
+    `turns` says how requests share a worker; without it, as threads do.
     """
     from bus.config import Config
     from bus.credentials import Credentials
     from bus.web import make_app
 
     config = config or Config.from_env()
-    core = create_core(config, background)
+    core = create_core(config, turns)
     app = make_app(core, Credentials(config.credentials_file), config.keepalive_s)
     app.extensions["bus"] = core
     return app
 
 
-def create_core(config: Config, background: Background | None = None) -> Core:
+def create_core(config: Config, turns: Turns | None = None) -> Core:
     """The hub without HTTP: what the app and the commands share."""
     from bus.core import Core
-    from bus.index.database import Index, run_now
+    from bus.index.database import Index
     from bus.log.disk import Disk
     from bus.log.files import compress
     from bus.log.jsonl import JsonlLog
     from bus.presence import Presence
+    from bus.turns import Turns
     from bus.waiting import SharedCounts, WaitingRoom
 
-    run_beside = background or run_now
+    turns = turns or Turns()
 
     def on_sealed(path: Path) -> None:
         if config.segment_compress:
-            run_beside(lambda: None if compress(path, Disk()) else None)
+            turns.beside(lambda: compress(path, Disk()))
 
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = JsonlLog(
@@ -57,8 +56,9 @@ def create_core(config: Config, background: Background | None = None) -> Core:
         segment_max_bytes=config.segment_max_bytes,
         segment_max_age_s=config.segment_max_age_s,
         on_sealed=on_sealed,
+        turns=turns,
     )
-    index = Index(config.data_dir / "index.db", log, run_beside)
+    index = Index(config.data_dir / "index.db", log, turns)
     log.unique_index = index
     presence = Presence(config.data_dir / "presence.db")
     waiting = WaitingRoom(log, SharedCounts(config.data_dir / "run" / "waiting"), config.max_waiting)

@@ -48,12 +48,8 @@ class Config:
         "BUS_SEGMENT_MAX_AGE_S", 0, "seconds", "the active file is sealed at this age; 0: never by age", 0, 10**9
     )
     segment_compress: bool = _setting("BUS_SEGMENT_COMPRESS", False, "0|1", "sealed files become .jsonl.gz")
-    max_waiting: int = _setting(
-        "BUS_MAX_WAITING", 512, "requests", "long polls and streams at once, over all workers", 0, 10_000
-    )
-    keepalive_s: float = _setting(
-        "BUS_KEEPALIVE_S", 15.0, "seconds", "a quiet stream says this often that it lives", 0.05, 300
-    )
+    max_waiting: int = _setting("BUS_MAX_WAITING", 512, "requests", "long polls and streams at once, over all workers", 0, 10_000)
+    keepalive_s: float = _setting("BUS_KEEPALIVE_S", 15.0, "seconds", "a quiet stream says this often that it lives", 0.05, 300)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from bus import drafts, records
 from bus.errors import BusError, KeyReused, NotFound, Rebuilding, UnknownReply
+from bus.index import inbox, receipts, search
 from bus.index import messages as queries
-from bus.index import receipts, search
 from bus.index.apply import public
 from bus.index.database import Index
+from bus.index.inbox import Rank
 from bus.index.messages import Page
 from bus.log.base import Appended, Log
+from bus.packing import Packed
 from bus.presence import Presence
 from bus.records import EVERYBODY
 from bus.selection import Selection, recipients
 from bus.waiting import WaitingRoom, remaining
 
 _COUNTED_UNREAD = 1_000  # a report says "1000" for this many and more
-_LAG_ALLOWED = 256  # records that posts may run ahead of the index before one of them catches it up
+# While several post at once the index is caught up for many records together: by a reader, by `tend`, or by the post
+# that finds it this far behind. A report of standing may then be a little old.
+_LAG_ALLOWED = 5_000
+_TENDED_AT_ONCE = 200  # records, 4 ms
+_CROWDED_FOR_S = 0.05
 
 
 class Posted(NamedTuple):
@@ -43,6 +49,17 @@ class Acked(NamedTuple):
     already: list[int]
 
 
+class Inbox(NamedTuple):
+    """What a reader should see first. `last` is the rank of the last message shown, `unread` is counted up to a cap."""
+
+    packed: Packed
+    last: Rank | None
+    unread: int
+    is_exact: bool
+    has_more: bool
+    now_ms: int
+
+
 class Core:
     """The hub without HTTP."""
 
@@ -52,12 +69,16 @@ class Core:
         self.log, self.index, self.presence, self.waiting = log, index, presence, waiting
         self._clock = clock
         self._posting = 0
+        self._crowded_until = 0.0
+        self._standings: dict[str, dict[str, Any]] = {}
 
     # -- posting -----------------------------------------------------------------------------------------
 
     def post(self, user: str, clean: dict[str, Any]) -> Posted:
         """Save one message; on return it is on stable storage. Raises KeyReused, UnknownReply and what append raises."""
         self._posting += 1
+        if self._posting > 1:
+            self._crowded_until = time.monotonic() + _CROWDED_FOR_S
         try:
             draft = self._draft(user, clean)
             posted = self._posted(draft, self.log.append([draft])[0])
@@ -84,7 +105,6 @@ class Core:
             except BusError as error:
                 results.append(error)
         self.waiting.ring()
-        self._keep_up()
         return results
 
     def delivery(self, message: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -104,6 +124,14 @@ class Core:
 
     def standing(self, name: str) -> dict[str, Any]:
         """When a name was last here and last fetched something, and how much waits for it (at most 1000 is counted)."""
+        if name not in self._standings or not self._is_crowded():
+            self._standings[name] = self._standing(name)
+        return self._standings[name]
+
+    def _is_crowded(self) -> bool:
+        return self._posting > 0 or time.monotonic() < self._crowded_until
+
+    def _standing(self, name: str) -> dict[str, Any]:
         try:
             with self.index.as_is() as db:
                 unread: int | None = queries.unread_count(db, name, self._now_ms(), _COUNTED_UNREAD)
@@ -141,16 +169,23 @@ class Core:
         record = appended.record
         if appended.replayed and record.get("digest") != draft["digest"]:
             raise KeyReused(
-                f"The key {draft['client_id']!r} was used by {draft['from']} for message {record['id']}, which says something else.",
+                f"The key {draft['client_id']!r} was used by {draft['from']} for {record['id']}, which says something else.",
                 first=record["id"],
             )
         return Posted(public(record), appended.replayed)
 
     def _keep_up(self) -> None:
-        """Bring the index up when nobody else is posting, or when it falls far behind; readers do it anyway."""
-        if self._posting == 0 or self.index.lag() > _LAG_ALLOWED:
+        """Bring the index up, unless many are posting and it is not far behind; readers do it anyway."""
+        if not self._is_crowded() or self.index.lag() > _LAG_ALLOWED:
+            self._standings.clear()
             with suppress(Rebuilding):
                 self.index.catch_up(wait=False)
+
+    def tend(self, let_others: Callable[[], None]) -> None:
+        """Bring the index up in small steps, letting others go on in between; for a worker to call now and then."""
+        with suppress(Rebuilding):
+            while self.index.lag() and self.index.catch_up(wait=False, at_most=_TENDED_AT_ONCE):
+                let_others()
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -166,7 +201,7 @@ class Core:
                 page = self._page(selection)
         return page
 
-    def stream(self, selection: Selection, keepalive_s: float) -> Iterator[Page | None]:
+    def stream(self, selection: Selection, keepalive_s: float) -> Generator[Page | None, None, None]:
         """Pages as they come, without gap or repeat, for ever; None is a sign of life. Ends when the hub stops.
 
         Starts after `selection.after`; without it, at the oldest unread for `unread_by`, else with what comes from now on.
@@ -194,9 +229,9 @@ class Core:
             raise NotFound(f"There is no message {ref}.")
         return found
 
-    def last_seq(self) -> int:
-        """The seq of the last durable record."""
-        return self.log.position().seq
+    def indexed_to(self) -> int:
+        """The seq up to which every record is known to a page made from now on."""
+        return self.index.known_to()
 
     def seq_of(self, ref: str | int) -> int:
         """The place of a cursor: a seq as it is, an id looked up; raises NotFound."""
@@ -220,6 +255,17 @@ class Core:
         if selection.unread_by is not None:
             self.presence.note_poll(selection.unread_by, page.seqs, self._now_ms())
         return page
+
+    def inbox(self, reader: str, after: Rank, limit: int, choose: Callable[[list[dict[str, Any]], int], Packed]) -> Inbox:
+        """The unread messages behind a rank that `choose` picks of the first `limit`; those in full count as fetched."""
+        now_ms = self._now_ms()
+        with self.index.reading() as db:
+            found = inbox.first(db, reader, now_ms, after, limit + 1)
+            unread = queries.unread_count(db, reader, now_ms, _COUNTED_UNREAD)
+        packed = choose([message for _, message in found[:limit]], now_ms)
+        self.presence.note_poll(reader, [message["seq"] for message in packed.full], now_ms)
+        last = found[packed.shown - 1][0] if packed.shown else None
+        return Inbox(packed, last, unread, unread < _COUNTED_UNREAD, len(found) > packed.shown, now_ms)
 
     # -- acknowledging -----------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from hashlib import sha256
+from math import isnan
 from typing import Any
 
 from bus.errors import BadField, BadJson, MissingField, TooLarge, UnknownField
@@ -30,6 +31,7 @@ FIELDS = ("from", "to", "body", "tags", "in_reply_to", "thread", "priority", "da
 PRIORITIES = ("fyi", "normal", "urgent")
 MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024
 MAX_TAGS, MAX_RECIPIENTS, MAX_BATCH = 16, 64, 1_000
+MAX_SEQ = 10**18
 MAX_EXPIRY_S = 366 * 24 * 3600
 _NAME_RULE = "1 to 64 letters, digits, dots, underscores or hyphens, the first a letter or digit; /session may follow"
 _EVERYBODY_TOO = ("all", EVERYBODY)
@@ -40,7 +42,7 @@ def check_fields(given: Iterable[str], allowed: Iterable[str], what: str = "fiel
     allowed = tuple(allowed)
     for name in given:
         if name not in allowed:
-            near = get_close_matches(name, allowed, 1)
+            near = get_close_matches(name[:64], allowed, 1)
             meant = f"Did you mean `{near[0]}`? " if near else ""
             raise UnknownField(
                 f"There is no {what} {name[:64]!r} here.", hint=f"{meant}Allowed: {', '.join(allowed)}.", field=name[:64]
@@ -57,15 +59,15 @@ def message(given: Mapping[str, Any]) -> dict[str, Any]:
         "tags": tags(given.get("tags", [])),
         "priority": _priority(given.get("priority", "normal")),
     }
-    if given.get("in_reply_to") is not None:
+    if "in_reply_to" in given:
         clean["in_reply_to"] = reference(given["in_reply_to"], "in_reply_to")
-    if given.get("thread") is not None:
+    if "thread" in given:
         clean["thread"] = label(given["thread"], "thread", 128)
-    if given.get("data") is not None:
+    if "data" in given:
         clean["data"] = _data(given["data"])
-    if given.get("expires_in_s") is not None:
+    if "expires_in_s" in given:
         clean["expires_in_s"] = _expiry(given["expires_in_s"])
-    if given.get("client_id") is not None:
+    if "client_id" in given:
         clean["client_id"] = key(given["client_id"], "client_id")
     return clean
 
@@ -159,10 +161,10 @@ def label(value: Any, field: str, longest: int, forbidden: str = "") -> str:
 
 def reference(value: Any, field: str) -> str | int:
     """The id or seq of a record, not looked up yet: a seq as a number, an id in capitals."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62:
-        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < MAX_SEQ and value == int(value):
+        return int(value)
     if isinstance(value, str) and value.isascii():
-        if value.isdigit() and len(value) <= 18:
+        if value.isdigit() and len(value) < len(str(MAX_SEQ)):
             return int(value)
         if len(value) == 26 and value.isalnum():
             return value.upper()
@@ -198,7 +200,7 @@ def number(text: str, field: str) -> float:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if value != value or not text.isascii() or "_" in text:
+    if isnan(value) or not text.isascii() or "_" in text:
         raise BadField(f"`{field}` is {_shown(text)}, not a number.", field=field)
     return int(value) if value == value // 1 and abs(value) < 2**53 else value
 
@@ -230,4 +232,3 @@ def _shown(value: Any) -> str:
     """A value in an error message: short, and harmless in a terminal."""
     text = json.dumps(value)
     return text if len(text) <= 80 else text[:77] + "…"
-

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger("bus.presence")
 
@@ -51,7 +52,7 @@ class Presence:
 
     def readers(self) -> list[str]:
         """Every name that ever asked."""
-        return [row[0] for row in self._query("SELECT reader FROM seen ORDER BY reader")]
+        return [row[0] for row in self._query("SELECT reader FROM seen WHERE reader NOT LIKE 'fetch %' ORDER BY reader")]
 
     def fetches(self, seq: int) -> dict[str, int]:
         """Who was given a message, and when first."""
@@ -79,7 +80,7 @@ class Presence:
         except sqlite3.Error as error:
             logger.warning("presence was not noted: %s", error)
 
-    def _query(self, sql: str, *values: object) -> list[tuple[object, ...]] | list[tuple[int, ...]]:
+    def _query(self, sql: str, *values: object) -> list[Any]:
         with self._mutex:
             try:
                 return self._connection().execute(sql, values).fetchall()

@@ -4,9 +4,10 @@ A line is one JSON object in ASCII, ending in a newline:
 
     {"seq":412,"id":"01K…","ts":"2026-11-20T20:14:27.123Z","kind":"message",…,"sum":"1c291ca3-9f2c51d0c3a1e2b4"}
 
-`sum` is always the last key. It has two halves over the bytes before `,"sum"`: a CRC-32, by which a line
-proves itself, and 16 hex digits of SHA-256 over the sum of the line before and these bytes, by which a
-lost, swapped or replaced line shows. A line without a record (`is_filler`) stands where torn bytes stood.
+`sum` is always the last key. Its second half is 16 hex digits of SHA-256 over the sum of the line before and
+the bytes before `,"sum"`, by which a lost, swapped or replaced line shows. The first is a CRC-32 over those
+bytes and the second half, by which a line proves itself: a changed byte anywhere in it is its own damage.
+A line without a record (`is_filler`) stands where torn bytes stood.
 
 To change this format: add a key (readers keep what they do not know) or raise `bus.index.database.SCHEMA`
 when the index must read old lines anew. The meaning of `seq`, `kind` and `sum` does not change.
@@ -17,11 +18,15 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import product
+from os import urandom
 from typing import Any, NamedTuple
 
-from ulid import ULID
+import orjson
 
 Record = dict[str, Any]
 
@@ -31,6 +36,9 @@ _FILLER = b'{"kind":"torn"'
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 EVERYBODY = "any"
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = ["".join(pair) for pair in product(_CROCKFORD, repeat=2)]
 
 # ensure_ascii: U+2028 and friends split lines in some readers, and lone surrogates could not be written.
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
@@ -52,7 +60,7 @@ class Damaged(ValueError):
 
 def utc(seconds: float) -> str:
     """ISO 8601 in UTC with milliseconds and Z, for a Unix time in seconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def unix_ms(ts: str) -> int:
@@ -60,9 +68,17 @@ def unix_ms(ts: str) -> int:
     return round(datetime.fromisoformat(ts).timestamp() * 1000)
 
 
-def new_id(seconds: float) -> str:
-    """A ULID of this time: 26 characters, unique, sortable, easy to say. It orders nothing here; `seq` does."""
-    return str(ULID.from_timestamp(seconds))
+def new_ids(seconds: float) -> Iterator[str]:
+    """ULIDs of this time without end: 26 characters, unique, easy to say. They order nothing here; `seq` does.
+
+    The form is https://github.com/ulid/spec: 48 bits of milliseconds and 80 random ones, in Crockford's base 32.
+    Ours, because the library took half of what saving a message in a batch costs (14 of 27 µs, 2026-11-20).
+    """
+    ms = int(seconds * 1000)
+    time_part = "".join(_CROCKFORD[ms >> shift & 31] for shift in range(45, -1, -5))
+    while True:
+        bits = int.from_bytes(urandom(10))
+        yield time_part + "".join([_PAIRS[bits >> shift & 1023] for shift in (70, 60, 50, 40, 30, 20, 10, 0)])
 
 
 def encode(record: Record, previous_sum: str) -> tuple[bytes, str]:
@@ -77,15 +93,24 @@ def decode(line: bytes) -> Record:
     body, tail = line[:-_SUM_BYTES], line[-_SUM_BYTES:]
     if not tail.startswith(b',"sum":"') or not tail.endswith(b'"}'):
         raise Damaged("it does not end in a sum")
-    if tail[8:16] != b"%08x" % zlib.crc32(body):
+    if tail[8:16] != b"%08x" % zlib.crc32(tail[16:-2], zlib.crc32(body)):
         raise Damaged("its bytes do not match its sum")
     try:
-        record = json.loads(line)
-    except ValueError as error:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
         raise Damaged(f"it is not JSON: {error}") from None
     if not isinstance(record.get("seq"), int) or not isinstance(record.get("kind"), str):
         raise Damaged("it has no seq or no kind")
     return record  # type: ignore[no-any-return]
+
+
+def first_of(lines: Iterable[bytes]) -> Record | None:
+    """The record of the first good line."""
+    for line in lines:
+        with suppress(Damaged):
+            if not is_filler(line):
+                return decode(line)
+    return None
 
 
 def follows(line: bytes, previous_sum: str) -> bool:
@@ -110,6 +135,12 @@ def filler(length: int, reason: str) -> bytes:
     return b" " * (length - 1) + b"\n"
 
 
+def seq_at_start(line: bytes) -> int:
+    """The seq that a line begins with, or 0; a glance for those who look for few lines among many, no proof."""
+    digits = line[7 : line.find(b",", 7)]
+    return int(digits) if line.startswith(b'{"seq":') and digits.isdigit() else 0
+
+
 def is_filler(line: bytes) -> bool:
     """Whether this line (without its newline) holds no record: blank, or the mark of torn bytes."""
     return line.startswith(_FILLER) or not line.strip(b" ")
@@ -122,5 +153,5 @@ def unique_key(record: Record) -> str | None:
 
 
 def _sum(body: bytes, previous_sum: str) -> str:
-    chain = sha256(previous_sum.encode() + body).hexdigest()[:16]
-    return f"{zlib.crc32(body):08x}-{chain}"
+    chain = "-" + sha256(previous_sum.encode() + body).hexdigest()[:16]
+    return f"{zlib.crc32(chain.encode(), zlib.crc32(body)):08x}{chain}"

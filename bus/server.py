@@ -9,30 +9,34 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
+import gevent
+import gevent.monkey
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.ggevent import GeventWorker
+
 from bus.config import Config
+from bus.core import Core
+from bus.turns import Job, Turns
 
-try:
-    from gunicorn.workers.ggevent import GeventWorker
-except (ImportError, RuntimeError):  # the commands and tests do without
-    GeventWorker = object
-
+_AT_MOST_S = 0.002
+_TEND_EVERY_S = 0.05
 _config = Config.from_env()
 
 bind = _config.listen
 workers = _config.workers
 worker_class = "bus.server.HubWorker"
 worker_connections = _config.max_waiting + 1_000
-# Longer than nginx keeps an idle upstream connection (60 s), so that it is never the hub that hangs up first.
+# Longer than nginx keeps an idle connection to the hub, so that it is never the hub that hangs up first.
 keepalive = 75
 # Polls and streams are let go at once when a worker stops; this is for an append that waits for its locks.
 graceful_timeout = 30
 timeout = 60
 # The heartbeat must not sit on the disk that may fail.
-worker_tmp_dir = "/dev/shm" if __import__("os").path.isdir("/dev/shm") else None
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
 # The app trusts no header from the network, and needs none.
 forwarded_allow_ips = ""
 forwarder_headers = ""
@@ -48,8 +52,6 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what gunicorn's parser refuses: a bad request line or header, a request that is too long."""
-        from gunicorn.http.errors import ParseException
-
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
@@ -72,29 +74,51 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
 
 def post_worker_init(worker: Any) -> None:
     """Let polls and streams go as soon as their worker is told to stop."""
-    core = worker.wsgi.extensions["bus"]
-    core.waiting.is_closing = lambda: not worker.alive
+    gevent.get_hub().threadpool.maxsize = _config.threads
+    core = worker.wsgi.extensions.get("bus")  # scripts/bench runs an empty app in the same worker
+    if core is not None:
+        core.waiting.is_closing = lambda: not worker.alive
+        gevent.spawn(_tend, worker, core)
 
 
-def worker_int(worker: Any) -> None:
-    """SIGINT or SIGQUIT: no grace is asked for."""
-    worker.log.info("worker %s was interrupted", worker.pid)
+def _tend(worker: Any, core: Core) -> None:
+    while worker.alive:
+        gevent.sleep(_TEND_EVERY_S)
+        try:
+            core.tend(lambda: gevent.sleep(0.001))
+        except Exception:
+            worker.log.exception("the index could not be tended")
 
 
-def background(job: Callable[[], None]) -> None:
-    """Run a long job on a real thread, whether or not gevent has taken over `threading`."""
-    try:
-        from gevent import get_hub, monkey
-    except ImportError:
-        monkey = None
-    if monkey is not None and monkey.is_module_patched("threading"):
-        get_hub().threadpool.spawn(_logged, job)
-    else:
+class GeventTurns(Turns):
+    """gevent's way: requests are greenlets of one thread, so what blocks it blocks them all."""
+
+    def let_others(self) -> None:
+        # Reads whatever has arrived. Bounded, because a hub that is never idle must still commit.
+        with gevent.Timeout(_AT_MOST_S, False):
+            gevent.idle()
+
+    def block(self, job: Job) -> None:
+        gevent.get_hub().threadpool.apply(job)
+
+    def beside(self, job: Job) -> None:
+        gevent.get_hub().threadpool.spawn(_logged, job)
+
+
+class ThreadTurns(Turns):
+    """For another worker class, or `flask run`."""
+
+    def beside(self, job: Job) -> None:
         threading.Thread(target=_logged, args=(job,), daemon=True).start()
 
 
-def _logged(job: Callable[[], None]) -> None:
+def turns() -> Turns:
+    """The way of the worker that this runs in."""
+    return GeventTurns() if gevent.monkey.is_module_patched("threading") else ThreadTurns()
+
+
+def _logged(job: Job) -> None:
     try:
         job()
     except Exception:
-        logging.getLogger("bus").exception("a background job failed")
+        logging.getLogger("bus").exception("a job beside the requests failed")

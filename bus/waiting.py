@@ -142,20 +142,23 @@ class SharedCounts:
         finally:
             os.close(fd)
         self._lock = FileLock(path.with_suffix(".lock"), thread_local=False)
+        self._mutex = threading.Lock()
         self._mine = -1
         self._pid = 0
 
     @contextmanager
     def one_more(self, cap: int) -> Iterator[None]:
         """Count one more while the block runs; raises TooManyWaiting when that would pass the cap."""
-        slot = self._slot()
-        if self._total() >= cap:
-            raise TooManyWaiting(f"{cap} requests are waiting already, which is all the hub holds.")
-        self._words[slot] += 1
+        with self._mutex:
+            slot = self._slot()
+            if self._total() >= cap:
+                raise TooManyWaiting(f"{cap} requests are waiting already, which is all the hub holds.")
+            self._words[slot] += 1
         try:
             yield
         finally:
-            self._words[slot] -= 1
+            with self._mutex:
+                self._words[slot] -= 1
 
     def total(self) -> int:
         """How many wait now, over all workers."""

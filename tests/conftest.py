@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,13 @@ class RunningHub:
     def start(self) -> RunningHub:
         with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bus", "serve"], cwd=ROOT, env=self.environ, stdout=output, stderr=output,
-                stdin=subprocess.DEVNULL, start_new_session=True,
+                [sys.executable, "-m", "bus", "serve"],
+                cwd=ROOT,
+                env=self.environ,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         wait_until(self.answers)
         return self
@@ -144,7 +150,9 @@ class RunningHub:
     def workers(self) -> list[int]:
         """The process ids of the workers."""
         assert self.process is not None
-        listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        listing = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+        )
         return [int(pid) for pid in listing.stdout.split()]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -163,10 +171,8 @@ class RunningHub:
         """End the master and all its workers as a power cut would: at once."""
         if self.process is not None:
             for pid in [self.process.pid, *self.workers()]:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             self.process.wait(20)
             self.process = None
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from typing import Any
 
+import orjson
+
 from bus import records
-from bus.index.settled import settle, settle_through
+from bus.index.settled import NewestRanges, settle_many, settle_through
 from bus.records import EVERYBODY, Position, Record
 from bus.selection import recipients
 
 _HIDDEN = ("kind", "sum", "digest")
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _INSERTS = {
     "messages": "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)",
     "inbox": "INSERT OR IGNORE INTO inbox VALUES (?, ?, ?)",
     "expiring": "INSERT OR IGNORE INTO expiring VALUES (?, ?, ?)",
+    "marked": "INSERT OR IGNORE INTO marked VALUES (?, ?, ?)",
     "tags": "INSERT OR IGNORE INTO tags VALUES (?, ?)",
     "words": "INSERT INTO words (rowid, body) VALUES (?, ?)",
     "unique_keys": "INSERT OR IGNORE INTO unique_keys VALUES (?, ?, ?)",
@@ -27,7 +28,10 @@ _INSERTS = {
 
 def public(record: Record) -> Record:
     """A message as callers see it: the record without what only the hub needs."""
-    return {key: value for key, value in record.items() if key not in _HIDDEN}
+    shown = dict(record)
+    for key in _HIDDEN:
+        shown.pop(key, None)
+    return shown
 
 
 class Applier:
@@ -37,6 +41,7 @@ class Applier:
         self._db = db
         self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _INSERTS}
         self._agents: dict[str, str] = {}
+        self._newest = NewestRanges(db)
         self._messages = self._damaged = 0
 
     def apply(self, record: Record) -> None:
@@ -66,17 +71,22 @@ class Applier:
             if rows:
                 self._db.executemany(_INSERTS[table], rows)
                 rows.clear()
+        self._newest.write()
 
     def _message(self, record: Record) -> None:
         seq, sender, rows = record["seq"], record["from"], self._rows
         expires = record.get("expires")
         expires_ms = None if expires is None else records.unix_ms(expires)
-        rows["messages"].append((seq, record["id"], sender, record.get("thread"), expires_ms, _to_json(public(record))))
+        rows["messages"].append(
+            (seq, record["id"], sender, record.get("thread"), expires_ms, orjson.dumps(public(record)).decode())
+        )
         names = recipients(record)
         for name in names:
             rows["inbox"].append((name, int(expires_ms is None), seq))
             if expires_ms is not None:
                 rows["expiring"].append((name, expires_ms, seq))
+            elif record.get("priority", "normal") != "normal":
+                rows["marked"].append((name, record["priority"], seq))
         for tag in record.get("tags", ()):
             rows["tags"].append((tag, seq))
         rows["words"].append((seq, record["body"]))
@@ -85,9 +95,10 @@ class Applier:
             rows["unique_keys"].append((key, seq, record["digest"]))
         self._messages += 1
         self._agents[sender] = record["ts"]
-        if expires_ms is None and (EVERYBODY in names or sender in names):
-            self._flush()
-            settle(self._db, sender, seq)  # one's own messages are never unread to oneself
+        if expires_ms is None:
+            if EVERYBODY in names or sender in names:
+                self._newest.settle(sender, seq)  # one's own messages are never unread to oneself
+            self._newest.note(names, seq)
 
     def _ack(self, record: Record) -> None:
         self._flush()
@@ -97,6 +108,6 @@ class Applier:
             through = record["through"]
             self._db.execute("INSERT OR IGNORE INTO acks_through VALUES (?, ?, ?)", (reader, through, ts))
             settle_through(self._db, reader, through)
-        for seq in record.get("seqs", ()):
-            self._db.execute("INSERT OR IGNORE INTO acks VALUES (?, ?, ?)", (seq, reader, ts))
-            settle(self._db, reader, seq)
+        if seqs := record.get("seqs"):
+            self._db.executemany("INSERT OR IGNORE INTO acks VALUES (?, ?, ?)", [(seq, reader, ts) for seq in seqs])
+            settle_many(self._db, reader, seqs)

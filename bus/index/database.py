@@ -24,17 +24,17 @@ from filelock import FileLock, Timeout
 from bus.errors import Rebuilding
 from bus.index.apply import Applier
 from bus.records import START, Position, Record
+from bus.turns import Turns
 
 logger = logging.getLogger("bus.index")
 
-SCHEMA = 1
+SCHEMA = 2
 _SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
 _CHUNK = 2_000  # records a transaction
 _FAR_BEHIND = 20_000  # records: more than this is caught up in the background, and callers are told so
 _WAIT_S = 2.0  # for another process that is catching up
 
 Progress = Callable[[int, int], None]
-Background = Callable[[Callable[[], None]], None]
 
 
 class Source(Protocol):
@@ -45,18 +45,13 @@ class Source(Protocol):
     def holds(self, position: Position) -> bool: ...
 
 
-def run_now(job: Callable[[], None]) -> None:
-    """The background of a program that has nothing else to do."""
-    job()
-
-
 class Index:
     """A SQLite file that knows the log up to some place. One connection a process, used by one thread at a time."""
 
-    def __init__(self, path: Path, source: Source, background: Background = run_now) -> None:
+    def __init__(self, path: Path, source: Source, turns: Turns | None = None) -> None:
         self.path = path
         self._source = source
-        self._background = background
+        self._turns = turns or Turns()
         self._mutex = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._inode = 0
@@ -98,9 +93,7 @@ class Index:
     def record_of_unique(self, key: str) -> Record | None:
         """The record with this unique key (see `records.unique_key`), as far as `known_to`."""
         with self.as_is() as db:
-            row = db.execute(
-                "SELECT json, digest FROM unique_keys JOIN messages USING (seq) WHERE key = ?", (key,)
-            ).fetchone()
+            row = db.execute("SELECT json, digest FROM unique_keys JOIN messages USING (seq) WHERE key = ?", (key,)).fetchone()
         return None if row is None else {**json.loads(row[0]), "kind": "message", "digest": row[1]}
 
     def known_to(self) -> int:
@@ -109,37 +102,38 @@ class Index:
 
     # -- catching up -------------------------------------------------------------------------------------
 
-    def catch_up(self, *, wait: bool = True) -> None:
-        """Apply what the log has and the index has not. Raises Rebuilding when that takes long.
+    def catch_up(self, *, wait: bool = True, at_most: int = 0) -> bool:
+        """Apply what the log has and the index has not, or `at_most` so many records. Raises Rebuilding.
 
-        Gives up silently when the disk is full or another process holds the index for over two seconds: the
+        Gives up, with False, when the disk is full or another process holds the index for over two seconds: the
         index then answers as of before, and `lag` says so. With `wait=False` it gives up at once.
         """
         with self._mutex:
             db = self.connection()
             target = self._source.position().seq
-            if self._known.seq >= target:
-                return
+            if at_most:
+                target = min(target, self._known.seq + 1)
             deadline = time.monotonic() + (_WAIT_S if wait else 0)
             while self._known.seq < target:
                 try:
-                    self._apply_some(db)
+                    self._apply_some(db, at_most or _CHUNK)
                 except sqlite3.OperationalError as error:
                     if not _is_passing(error):
                         self._doubt(error)
                     if time.monotonic() >= deadline or _is_full(error):
-                        return
+                        return False
                     time.sleep(0.001)
                 except sqlite3.DatabaseError as error:
                     self._doubt(error)
+            return True
 
-    def _apply_some(self, db: sqlite3.Connection) -> None:
+    def _apply_some(self, db: sqlite3.Connection, size: int) -> None:
         if (known := _place(db)).seq >= self._source.position().seq:
             self._known = known
             return
         db.execute("BEGIN IMMEDIATE")
         try:
-            self._known = _apply_chunk(db, self._source)
+            self._known = _apply_chunk(db, self._source, size)
         except BaseException:
             db.rollback()
             raise
@@ -175,7 +169,7 @@ class Index:
             else:
                 release = False
                 self._rebuilding = f"The index is being made anew: {doubt}."
-                self._background(self._rebuild_and_release)
+                self._turns.beside(self._rebuild_and_release)
         finally:
             if release:
                 self._exclusive.release()
@@ -288,6 +282,7 @@ def build(path: Path, source: Source, progress: Progress) -> Position:
         db.execute("PRAGMA synchronous = OFF")
         db.execute("PRAGMA cache_size = -65536")
         db.executescript(_SCHEMA_SQL)
+        _tune_words(db, automerge=0, hash_bytes=16 << 20)
         place, total = START, source.position().seq
         while place.seq < total:
             db.execute("BEGIN")
@@ -295,6 +290,7 @@ def build(path: Path, source: Source, progress: Progress) -> Position:
             if place == before:
                 break
             progress(place.seq, total)
+        _tune_words(db, automerge=4, hash_bytes=1 << 20)
         db.execute(f"PRAGMA user_version = {SCHEMA}")
     finally:
         db.close()
@@ -302,13 +298,20 @@ def build(path: Path, source: Source, progress: Progress) -> Position:
     return place
 
 
-def _apply_chunk(db: sqlite3.Connection, source: Source, size: int = _CHUNK) -> Position:
-    place, applier = _place(db), Applier(db)
-    for place, record in islice(source.read(place), size):
+def _apply_chunk(db: sqlite3.Connection, source: Source, size: int) -> Position:
+    reached, applier = _place(db), Applier(db)
+    for place, record in islice(source.read(reached), size):
         applier.apply(record)
-    applier.finish(place)
+        reached = place
+    applier.finish(reached)
     db.execute("COMMIT")
-    return place
+    return reached
+
+
+def _tune_words(db: sqlite3.Connection, automerge: int, hash_bytes: int) -> None:
+    """Set how eagerly full-text segments are merged (https://sqlite.org/fts5.html, 6.2 and 6.6): 8 % of a rebuild."""
+    db.execute("INSERT INTO words (words, rank) VALUES ('automerge', ?)", (automerge,))
+    db.execute("INSERT INTO words (words, rank) VALUES ('hashsize', ?)", (hash_bytes,))
 
 
 def _place(db: sqlite3.Connection) -> Position:

@@ -37,12 +37,14 @@ def page(db: sqlite3.Connection, selection: Selection, now_ms: int) -> Page:
 
 def by_seq(db: sqlite3.Connection, seq: int) -> str | None:
     """One message, expired or not."""
-    return _one(db, "SELECT json FROM messages WHERE seq = ?", seq)
+    text: str | None = _one(db, "SELECT json FROM messages WHERE seq = ?", seq)
+    return text
 
 
 def seq_of_id(db: sqlite3.Connection, id: str) -> int | None:
     """The seq of a message."""
-    return _one(db, "SELECT seq FROM messages WHERE id = ?", id)
+    seq: int | None = _one(db, "SELECT seq FROM messages WHERE id = ?", id)
+    return seq
 
 
 def count(db: sqlite3.Connection) -> tuple[int, int]:
@@ -78,11 +80,15 @@ def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:
     return not _acked_through(db, reader, seq)
 
 
-def filters(selection: Selection, now_ms: int) -> tuple[str, list[Any]]:
-    """SQL conditions on `m`, a row of messages, for all of a selection but recipient and order; and their values."""
+def filters(selection: Selection, now_ms: int, place: str = "m.seq") -> tuple[str, list[Any]]:
+    """SQL conditions on `m`, a row of messages, for all of a selection but recipient and order; and their values.
+
+    `place` is the column that `after` and `before` are compared with.
+    """
     after = selection.after if selection.after is not None else 0
     before = selection.before if selection.before is not None else LAST
-    terms, values = ["m.seq > ? AND m.seq < ?"], [after, before]
+    terms = [f"{place} > ? AND {place} < ?"]
+    values: list[Any] = [after, before]
     if selection.sender is not None:
         terms.append("m.sender = ?")
         values.append(selection.sender)
@@ -90,7 +96,7 @@ def filters(selection: Selection, now_ms: int) -> tuple[str, list[Any]]:
         terms.append("EXISTS (SELECT 1 FROM tags WHERE tag = ? AND tags.seq = m.seq)")
         values.append(selection.tag)
     if selection.thread is not None:
-        terms.append("(m.thread = ? OR m.id = ?)")
+        terms.append("m.seq IN (SELECT seq FROM messages WHERE thread = ? UNION ALL SELECT seq FROM messages WHERE id = ?)")
         values += [selection.thread, selection.thread]
     if not selection.expired:
         terms.append("(m.expires_ms IS NULL OR m.expires_ms > ?)")
@@ -102,8 +108,10 @@ def _rows(db: sqlite3.Connection, selection: Selection, now_ms: int, limit: int,
     if selection.unread_by is not None:
         yield from _unread(db, selection, now_ms, limit, descending)
         return
-    terms, values = filters(selection, now_ms)
-    order = f"ORDER BY seq {'DESC' if descending else 'ASC'} LIMIT {limit}"
+    # The place is asked of the table that leads, or SQLite walks it from its beginning.
+    place = "i.seq" if selection.to is not None else "t.seq" if selection.tag is not None else "m.seq"
+    terms, values = filters(selection, now_ms, place)
+    order = f"ORDER BY {place} {'DESC' if descending else 'ASC'} LIMIT {limit}"
     if selection.to is not None:
         found = [
             row
@@ -111,15 +119,14 @@ def _rows(db: sqlite3.Connection, selection: Selection, now_ms: int, limit: int,
             for lasting in (0, 1)
             for row in db.execute(
                 "SELECT m.seq, m.json FROM inbox i CROSS JOIN messages m ON m.seq = i.seq"
-                f" WHERE i.recipient = ? AND i.lasting = ? AND {terms.replace('m.seq', 'i.seq', 2)} {order.replace('seq', 'i.seq')}",
+                f" WHERE i.recipient = ? AND i.lasting = ? AND {terms} {order}",
                 (name, lasting, *values),
             )
         ]
         yield from sorted(set(found), reverse=descending)[:limit]
     elif selection.tag is not None:
         yield from db.execute(
-            "SELECT m.seq, m.json FROM tags t CROSS JOIN messages m ON m.seq = t.seq"
-            f" WHERE t.tag = ? AND {terms.replace('m.seq', 't.seq', 2)} {order.replace('seq', 't.seq')}",
+            f"SELECT m.seq, m.json FROM tags t CROSS JOIN messages m ON m.seq = t.seq WHERE t.tag = ? AND {terms} {order}",
             (selection.tag, *values),
         )
     else:
@@ -129,7 +136,8 @@ def _rows(db: sqlite3.Connection, selection: Selection, now_ms: int, limit: int,
 def _unread(db: sqlite3.Connection, selection: Selection, now_ms: int, limit: int, descending: bool) -> Iterator[Row]:
     reader = selection.unread_by
     assert reader is not None
-    terms, values = filters(selection, now_ms)
+    # "+" keeps SQLite from bounding the walk by these instead of the gap, which is the narrower.
+    terms, values = filters(selection, now_ms, "+m.seq")
     after = selection.after if selection.after is not None else 0
     before = selection.before if selection.before is not None else LAST
     sql = (

@@ -29,6 +29,13 @@ CREATE TABLE inbox (                      -- a row for each name in `to`; 'any' 
     PRIMARY KEY (recipient, lasting, seq)
 ) WITHOUT ROWID;
 
+CREATE TABLE marked (                     -- the rows of inbox with lasting = 1 again, where priority is not 'normal'
+    recipient TEXT NOT NULL,
+    priority TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (recipient, priority, seq)
+) WITHOUT ROWID;
+
 CREATE TABLE expiring (                   -- the same rows again where lasting = 0, so that dead ones are never walked over
     recipient TEXT NOT NULL,
     expires_ms INTEGER NOT NULL,

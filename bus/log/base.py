@@ -46,10 +46,20 @@ class UniqueIndex(Protocol):
         """Every record up to this seq is known here."""
 
 
+class NothingKnown:
+    """The unique index of a log that has none: only keys seen by this process are found."""
+
+    def record_of_unique(self, key: str) -> Record | None:
+        return None
+
+    def known_to(self) -> int:
+        return 0
+
+
 class Log(Protocol):
     """An append-only sequence of records."""
 
-    unique_index: UniqueIndex | None
+    unique_index: UniqueIndex
 
     def append(self, drafts: Sequence[Draft]) -> list[Appended]:
         """Make records of drafts; one result a draft. Raises Busy, Unconfirmed, StorageFailed, NoRoom."""

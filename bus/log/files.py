@@ -69,17 +69,25 @@ def sealed(folder: Path) -> dict[int, Path]:
 
 
 def sealed_lines(path: Path, start: int) -> Iterator[Line]:
-    """The lines of a sealed file from an offset, counted in uncompressed bytes."""
-    if path.suffix != ".gz":
-        file = OpenFile(path)
+    """The lines of a sealed file from an offset, counted in uncompressed bytes; it may be compressed meanwhile."""
+    if path.suffix != ".gz" and (file := _open_if_there(path)) is not None:
         yield from file.lines(start, file.size())
         return
+    path = path if path.suffix == ".gz" else path.with_name(path.name + ".gz")
     with gzip.open(path) as stream:
         stream.seek(start)
         at = start
         for data in stream:
             at += len(data)
             yield Line(data.rstrip(b"\n"), at, data.endswith(b"\n"))
+
+
+def is_same(path: Path, file: OpenFile) -> bool:
+    """Whether a path is another name of an open file; a path that has gone is none."""
+    try:
+        return os.stat(path).st_ino == file.inode()
+    except FileNotFoundError:
+        return False
 
 
 def put_in_place(folder: Path, disk: Disk) -> None:
@@ -105,7 +113,8 @@ def seal(folder: Path, first_seq: int, header: bytes, disk: Disk) -> Path:
     finally:
         os.close(fd)
     name = folder / f"bus-{first_seq}.jsonl"
-    os.link(folder / ACTIVE, name)
+    if not _same_file(name, folder / ACTIVE):  # a process killed right here has left its link
+        os.link(folder / ACTIVE, name)
     os.rename(folder / NEXT, folder / ACTIVE)
     disk.sync_folder(folder)
     return name
@@ -113,6 +122,8 @@ def seal(folder: Path, first_seq: int, header: bytes, disk: Disk) -> Path:
 
 def compress(path: Path, disk: Disk) -> Path:
     """Replace a sealed file by its gzip form; a crash leaves one or both, never none."""
+    if _same_file(path, path.with_name(ACTIVE)):
+        return path  # its sealing was cut short by a crash: it is still the active file
     target = path.with_name(path.name + ".gz")
     scratch = path.with_name(path.name + ".gz.part")
     with open(path, "rb") as source, open(scratch, "wb") as raw:
@@ -124,6 +135,13 @@ def compress(path: Path, disk: Disk) -> Path:
     disk.sync_folder(path.parent)
     path.unlink()
     return target
+
+
+def _open_if_there(path: Path) -> OpenFile | None:
+    try:
+        return OpenFile(path)
+    except FileNotFoundError:
+        return None
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -8,23 +8,22 @@ greenlets and the wake-ups cost next to nothing (docs/decisions/0002-worker-clas
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 
-from bus.errors import Busy, BusError, Unconfirmed
+from bus.errors import BusError, Busy, Unconfirmed
 from bus.log.base import Appended, Draft
+from bus.turns import Turns
 
 Commit = Callable[[list[list[Draft]]], list[list[Appended]]]
 
 
 class _Ticket:
-    __slots__ = ("drafts", "result", "error", "taken", "leads", "woken")
+    __slots__ = ("drafts", "error", "leads", "result", "woken")
 
     def __init__(self, drafts: list[Draft]) -> None:
         self.drafts = drafts
         self.result: list[Appended] | None = None
         self.error: BaseException | None = None
-        self.taken = False
         self.leads = False
         self.woken: threading.Event | None = None
 
@@ -32,8 +31,8 @@ class _Ticket:
 class GroupCommit:
     """Turns many calls of `append` into few calls of `commit`, one at a time."""
 
-    def __init__(self, commit: Commit, timeout_s: float) -> None:
-        self._commit = commit
+    def __init__(self, commit: Commit, timeout_s: float, turns: Turns) -> None:
+        self._commit, self._turns = commit, turns
         # The append lock and the sync lock may each take `timeout_s`, once for those before us and once for us.
         self._timeout_s = 4 * timeout_s + 10
         self._mutex = threading.Lock()
@@ -70,8 +69,7 @@ class GroupCommit:
         raise Unconfirmed("The hub is still waiting for its disk.")
 
     def _lead(self) -> None:
-        # Others that are ready to run may join: under gevent this lets every request that has arrived be read.
-        time.sleep(0)
+        self._turns.let_others()  # whatever has arrived joins
         with self._mutex:
             batch, self._waiting = self._waiting, []
         try:

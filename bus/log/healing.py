@@ -46,11 +46,7 @@ def begin(folder: Path, state: SharedState, disk: Disk) -> None:
         logger.warning("%d torn bytes at the end of the log were set aside: no acknowledged message was among them", torn)
     size = active.size()
     last, first = last_line(folder, size), first_line(folder)
-    sealed = files.sealed(folder)
-    if first is not None:
-        segment = first["seq"]
-    else:
-        segment = (last["seq"] if last else 0) + 1 if sealed or last else 1
+    segment = first["seq"] if first is not None else (last["seq"] if last else 0) + 1
     disk.sync(active.fd)
     disk.sync_folder(folder)
     state.inode = active.inode()
@@ -126,11 +122,7 @@ def last_line(folder: Path, size: int) -> Record | None:
 def first_line(folder: Path) -> Record | None:
     """The first good record of the active file."""
     file = files.OpenFile(folder / files.ACTIVE)
-    for line in file.lines(0, file.size()):
-        with suppress(records.Damaged):
-            if line.whole and not records.is_filler(line.data):
-                return records.decode(line.data)
-    return None
+    return records.first_of(line.data for line in file.lines(0, file.size()) if line.whole)
 
 
 def restore(folder: Path, state: SharedState, disk: Disk) -> bool:
@@ -159,8 +151,10 @@ def restore(folder: Path, state: SharedState, disk: Disk) -> bool:
     finally:
         os.close(fd)
     kept = _quarantine(folder) / f"failed-{time.time_ns()}.jsonl"
-    os.rename(folder / files.ACTIVE, kept)
+    os.link(folder / files.ACTIVE, kept)  # a second name first, so that there is an active file at every moment
+    state.restores += 1
     os.rename(scratch, folder / files.ACTIVE)
+    disk.sync_folder(kept.parent)
     disk.sync_folder(folder)
     state.failed = 0
     begin(folder, state, disk)
@@ -187,11 +181,7 @@ def _quarantine(folder: Path) -> Path:
 
 
 def _last_good(lines: list[files.Line], cut_at_start: bool) -> Record | None:
-    for line in reversed(lines[1:] if cut_at_start else lines):
-        with suppress(records.Damaged):
-            if line.whole and not records.is_filler(line.data):
-                return records.decode(line.data)
-    return None
+    return records.first_of(line.data for line in reversed(lines[1:] if cut_at_start else lines) if line.whole)
 
 
 def _is_good(data: bytes) -> bool:

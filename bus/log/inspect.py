@@ -83,11 +83,14 @@ def backup(folder: Path, credentials: Path, target: Path) -> dict[str, int]:
     if target.exists() and any(target.iterdir()):
         raise FileExistsError(f"{target} is there and not empty")
     active = files.OpenFile(folder / files.ACTIVE)
-    sealed = {name: path for name, path in files.sealed(folder).items() if path.stat().st_ino != active.inode()}
+    sealed = _sealed_before(folder, active)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     disk, size = Disk(), 0
-    for path in sealed.values():
-        shutil.copyfile(path, target / path.name)
+    for path in sealed:
+        try:
+            shutil.copyfile(path, target / path.name)
+        except FileNotFoundError:  # compressed meanwhile
+            shutil.copyfile(path.with_name(path.name + ".gz"), target / (path.name + ".gz"))
     for line in active.lines(0, active.size()):
         size = line.end if line.whole else size
     with open(target / files.ACTIVE, "wb") as copy:
@@ -97,7 +100,8 @@ def backup(folder: Path, credentials: Path, target: Path) -> dict[str, int]:
         shutil.copyfile(credentials, target / "credentials")
         os.chmod(target / "credentials", 0o600)
     for path in target.iterdir():
-        disk.sync(files.OpenFile(path, os.O_RDWR).fd)
+        file = files.OpenFile(path, os.O_RDWR)  # named: it closes itself when nobody holds it
+        disk.sync(file.fd)
     disk.sync_folder(target)
     copied = verify(target)
     return {
@@ -111,10 +115,19 @@ def _files(folder: Path) -> Iterator[tuple[Path, Iterator[files.Line]]]:
     """Every file of a log with its lines, the active one up to its last whole line."""
     active = files.OpenFile(folder / files.ACTIVE)
     size = active.size()
-    for path in files.sealed(folder).values():
-        if path.suffix == ".gz" or path.stat().st_ino != active.inode():
-            yield path, files.sealed_lines(path, 0)
+    for path in _sealed_before(folder, active):
+        yield path, files.sealed_lines(path, 0)
     yield folder / files.ACTIVE, (line for line in active.lines(0, size) if line.whole)
+
+
+def _sealed_before(folder: Path, active: files.OpenFile) -> list[Path]:
+    """The sealed files that come before an open active one, which may itself have been sealed since."""
+    first = records.first_of(line.data for line in active.lines(0, active.size()))
+    return [
+        path
+        for seq, path in files.sealed(folder).items()
+        if (first is None or seq < first["seq"]) and not files.is_same(path, active)
+    ]
 
 
 def _check(report: Report, file: str, number: int, line: files.Line, total: str | None) -> str | None:

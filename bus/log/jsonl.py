@@ -23,35 +23,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bus import records
-from bus.errors import NoRoom, StorageFailed, Unconfirmed
+from bus.errors import Busy, NoRoom, StorageFailed, Unconfirmed
 from bus.log import files, healing
-from bus.log.base import Appended, Draft, UniqueIndex
+from bus.log.base import Appended, Draft, NothingKnown, UniqueIndex
 from bus.log.disk import Disk
 from bus.log.group import GroupCommit
 from bus.log.locks import FileLock, Mark, SharedState
 from bus.records import START, Position, Record
+from bus.turns import Turns
 
 logger = logging.getLogger("bus.log")
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# A sync on another thread costs a fifth of a post's time, so it is only done where the disk costs more.
+_SLOW_SYNC_S = 0.003
 _KEYS_KEPT = 20_000  # recent unique keys in memory, before those that the index knows are let go
-
-
-class _NothingKnown:
-    """The unique index of a log that has none: only keys seen by this process are found."""
-
-    def record_of_unique(self, key: str) -> Record | None:
-        return None
-
-    def known_to(self) -> int:
-        return 0
 
 
 class _Tail:
     """What this process knows of the end of the active file. Only looked at under the append lock."""
 
-    def __init__(self, file: files.OpenFile, segment: int, born: float) -> None:
-        self.file, self.segment, self.born = file, segment, born
+    def __init__(self, file: files.OpenFile, segment: int, born: float, restores: int) -> None:
+        self.file, self.segment, self.born, self.restores = file, segment, born, restores
         self.end = self.seq = 0
         self.sum = records.FIRST_SUM
 
@@ -78,16 +71,20 @@ class JsonlLog:
         segment_max_age_s: float = 0,
         on_sealed: Callable[[Path], None] | None = None,
         disk: Disk | None = None,
+        turns: Turns | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.folder = folder
-        self.unique_index: UniqueIndex = _NothingKnown()
+        self._active_path = str(folder / files.ACTIVE)
+        self.unique_index: UniqueIndex = NothingKnown()
         self._fsync, self._clock = fsync, clock
         self._lock_timeout_s = lock_timeout_s
         self._max_bytes, self._max_age_s = segment_max_bytes, segment_max_age_s
         self._on_sealed = on_sealed
-        self._disk = disk or Disk()
+        self._disk, self._turns = disk or Disk(), turns or Turns()
+        self._sync_takes_s = 0.0
         self._recent: dict[str, Record] = {}
+        self._missed_keys = True
         self._closed = False
         self._open()
         reopen = weakref.WeakMethod(self._reopen_after_fork)
@@ -100,20 +97,23 @@ class JsonlLog:
 
     def read(self, after: Position = START) -> Iterator[tuple[Position, Record]]:
         end = self._state.synced
-        segment, offset, _ = _parse_token(after.token)
-        seq = after.seq
+        segment, offset, total = _parse_token(after.token)
+        # How many records a damaged line held is a guess, so a good line is never judged by its number.
+        seq, last_good = after.seq, 0 if total == "damaged" else after.seq
         for first, lines in self._segments_from(segment, offset, end):
             for line in lines:
                 if records.is_filler(line.data):
                     continue
                 try:
                     record = records.decode(line.data)
+                    if record["seq"] <= last_good:
+                        raise records.Damaged(f"record {record['seq']} stands behind record {last_good}")
                 except records.Damaged as damage:
                     seq += 1
                     record = {"seq": seq, "kind": "damaged", "segment": first, "offset": line.end, "reason": str(damage)}
                     yield Position(seq, f"{first}:{line.end}:damaged"), record
                     continue
-                seq = record["seq"]
+                seq = last_good = record["seq"]
                 yield Position(seq, f"{first}:{line.end}:{record['sum']}"), record
 
     def position(self) -> Position:
@@ -125,7 +125,7 @@ class JsonlLog:
         end = self._state.synced
         if segment > end.segment or position.seq > end.seq or (segment == end.segment and offset > end.size):
             return False
-        if not total:
+        if not position.token:
             return position == START
         path = self.folder / files.ACTIVE if segment == end.segment else files.sealed(self.folder).get(segment)
         if path is None:
@@ -133,8 +133,8 @@ class JsonlLog:
         if path.suffix == ".gz":
             return True  # verified when it was sealed; reading it through would make every start slow
         file = files.OpenFile(path)
-        data = os.pread(file.fd, len(total) + 3, max(0, offset - len(total) - 3))
-        return data.endswith(b"\n") if total == "damaged" else data == f'{total}"}}\n'.encode()
+        wanted = b"\n" if total in ("", "damaged") else f'{total}"}}\n'.encode()
+        return offset == 0 or os.pread(file.fd, len(wanted), max(0, offset - len(wanted))) == wanted
 
     def failed(self) -> bool:
         return self._state.failed != 0
@@ -171,7 +171,7 @@ class JsonlLog:
     def _encoded(self, batch: list[list[Draft]], tail: _Tail) -> tuple[list[list[Appended]], _Block]:
         """Results for every draft, and the block that makes them true."""
         now = self._clock()
-        ts = records.utc(now)
+        ts, ids = records.utc(now), records.new_ids(now)
         seq, total = tail.seq, tail.sum
         lines: list[bytes] = []
         results: list[list[Appended]] = []
@@ -181,12 +181,12 @@ class JsonlLog:
             for draft in drafts:
                 key = records.unique_key(draft)
                 if key is not None:
-                    first = fresh.get(key) or self._recent.get(key) or self.unique_index.record_of_unique(key)
+                    first = fresh.get(key) or self._first_with(key)
                     if first is not None:
                         made.append(Appended(first, True))
                         continue
                 seq += 1
-                record = {"seq": seq, "id": records.new_id(now), "ts": ts, **draft}
+                record = {"seq": seq, "id": next(ids), "ts": ts, **draft}
                 line, total = records.encode(record, total)
                 lines.append(line)
                 made.append(Appended(record, False))
@@ -201,43 +201,63 @@ class JsonlLog:
             while rest:
                 rest = rest[self._disk.write(tail.file.fd, rest) :]
         except OSError as error:
-            self._undo(tail)
-            if error.errno in _NO_ROOM:
-                raise NoRoom(f"The hub's disk has no room: {os.strerror(error.errno or 0)}.") from error
-            self._fail("write", error)
+            is_undone = self._undo(tail)
+            if error.errno not in _NO_ROOM:
+                self._fail("write", error)
+            if not is_undone:
+                raise Unconfirmed("The disk has no room, and part of what was written may be stored.") from error
+            raise NoRoom(f"The hub's disk has no room: {os.strerror(error.errno or 0)}.") from error
         tail.end, tail.seq, tail.sum = tail.end + len(block.data), block.seq, block.sum
         self._state.written = Mark(tail.segment, tail.end, tail.seq)
         self._remember(block.fresh)
 
-    def _undo(self, tail: _Tail) -> None:
+    def _undo(self, tail: _Tail) -> bool:
         """Cover what a failed write left, so that nothing of it is stored. It needs no room: it overwrites."""
         try:
             healing.cover(self.folder, tail.end, tail.file.size(), "a write failed", self._disk)
-            tail.end = tail.file.size()
-            self._state.written = Mark(tail.segment, tail.end, tail.seq)
         except OSError as error:
             logger.error("what a failed write left could not be covered: %s; the next append will try", error)
-            raise Unconfirmed("The write failed, and part of it may be stored.") from error
+            return False
+        tail.end = tail.file.size()
+        self._state.written = Mark(tail.segment, tail.end, tail.seq)
+        return True
 
     def _sync_up_to(self, end: Mark, tail: _Tail) -> None:
-        if self._state.synced.seq >= end.seq and not self._state.failed:
+        # In this order: `restore` counts first, so a mark that it set is never taken for one of before.
+        if self._state.synced.seq >= end.seq and not self._state.failed and self._state.restores == tail.restores:
             return
-        with self._sync_lock:
-            self._refuse_if_failed()
-            if self._state.synced.seq >= end.seq:
-                return
-            target = self._state.written
-            if target.segment != tail.segment:
-                return  # sealed by another meanwhile, who syncs before sealing
-            self._sync_now(tail.file.fd)
-            self._state.synced = target
+        try:
+            with self._sync_lock:
+                self._sync_behind(end, tail)
+        except Busy as error:
+            raise Unconfirmed("It is written, but another process keeps this one from syncing.") from error
+
+    def _sync_behind(self, end: Mark, tail: _Tail) -> None:
+        """Sync, unless another has done so since `end` was written. Sync lock held."""
+        self._refuse_if_failed()
+        if self._state.restores != tail.restores:
+            raise Unconfirmed("The log was restored after a failed sync meanwhile.")
+        if self._state.synced.seq >= end.seq:
+            return
+        target = self._state.written
+        if target.segment != tail.segment:
+            return  # sealed by another meanwhile, who syncs before sealing
+        self._sync_now(tail.file.fd)
+        self._state.synced = target
 
     def _sync_now(self, fd: int) -> None:
-        if self._fsync:
-            try:
+        """Sync; on a disk that has been slow, so that other requests go on meanwhile."""
+        if not self._fsync:
+            return
+        began = time.perf_counter()
+        try:
+            if self._sync_takes_s > _SLOW_SYNC_S:
+                self._turns.block(lambda: self._disk.sync(fd))
+            else:
                 self._disk.sync(fd)
-            except OSError as error:
-                self._fail("sync", error)
+        except OSError as error:
+            self._fail("sync", error)
+        self._sync_takes_s += (time.perf_counter() - began - self._sync_takes_s) / 4
 
     def _fail(self, what: str, error: OSError) -> None:
         self._state.failed = 1
@@ -258,21 +278,27 @@ class JsonlLog:
 
     def _refreshed_tail(self) -> _Tail:
         """The tail as it is now, with what other processes wrote read and what a killed one left healed."""
-        tail = self._tail
-        written = self._state.written
-        if written.segment != tail.segment or self._state.inode != tail.file.inode():
-            tail = self._tail = self._opened_tail()
-        size = tail.file.size()
-        if size != tail.end:
+        try:
+            self._begin_if_exchanged()
+            tail, written = self._tail, self._state.written
+            if written.segment != tail.segment or self._state.inode != tail.file.inode():
+                tail = self._tail = self._opened_tail()
+            size = tail.file.size()
             if size < written.size:
-                self._fail("check", OSError(errno.EIO, f"the active file shrank from {written.size} to {size} bytes"))
-            try:
+                raise OSError(errno.EIO, f"the active file shrank from {written.size} to {size} bytes")
+            if size != tail.end:
                 self._follow_tail(tail, size)
-            except OSError as error:
-                if error.errno in _NO_ROOM:
-                    raise NoRoom("The hub's disk has no room to heal the end of the log.") from error
-                self._fail("write", error)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise NoRoom("The hub's disk has no room to heal the end of the log.") from error
+            self._fail("check", error)
         return tail
+
+    def _begin_if_exchanged(self) -> None:
+        """Start anew where a process was killed between putting a new active file in place and saying so."""
+        if os.stat(self._active_path).st_ino != self._state.inode:
+            with self._sync_lock:
+                healing.begin(self.folder, self._state, self._disk)
 
     def _follow_tail(self, tail: _Tail, size: int) -> None:
         torn = healing.heal_tail(self.folder, max(tail.end, self._state.written.size), size, self._disk)
@@ -292,30 +318,44 @@ class JsonlLog:
     def _opened_tail(self) -> _Tail:
         mark = self._state.written
         file = files.OpenFile(self.folder / files.ACTIVE, os.O_RDWR | os.O_APPEND)
-        tail = _Tail(file, mark.segment, self._clock())
+        tail = _Tail(file, mark.segment, self._clock(), self._state.restores)
         last = healing.last_line(self.folder, mark.size)
         if last is not None:
             tail.seq, tail.sum = last["seq"], last["sum"]
+        # More than the last good line says, where damaged ones stand behind it: their numbers are not given again.
+        tail.seq = max(tail.seq, mark.seq)
         first = healing.first_line(self.folder)
         if first is not None:
             tail.born = records.unix_ms(first["ts"]) / 1000
         tail.end = mark.size
-        # Keys of records that the index does not know yet, written by other processes before this one opened.
-        known = self.unique_index.known_to()
-        if known < tail.seq:
-            self._recent.update(self._keys_after(known))
+        # What came while this was another file was not followed, and `restore` may have dropped what was.
+        self._recent, self._missed_keys = {}, True
         return tail
 
+    def _first_with(self, key: str) -> Record | None:
+        """The record with this unique key, if there is one. Append lock held; raises Rebuilding."""
+        first = self._recent.get(key) or self.unique_index.record_of_unique(key)
+        if first is None and self._missed_keys:
+            self._recent.update(self._keys_after(self.unique_index.known_to()))
+            self._missed_keys = False
+            first = self._recent.get(key)
+        return first
+
     def _keys_after(self, known: int) -> dict[str, Record]:
-        file = files.OpenFile(self.folder / files.ACTIVE)
-        found = {}
-        for line in file.lines(0, self._state.written.size):
-            with suppress(records.Damaged):
-                if b'"client_id"' in line.data and not records.is_filler(line.data):
-                    record = records.decode(line.data)
-                    key = records.unique_key(record)
-                    if key is not None and record["seq"] > known:
-                        found[key] = record
+        """The unique keys of records that the index does not know and that this process did not see come."""
+        end = self._state.written
+        found: dict[str, Record] = {}
+        if known >= end.seq:
+            return found
+        segment = max((first for first in files.sealed(self.folder) if first <= known + 1), default=0)
+        for _, lines in self._segments_from(segment if known < end.segment - 1 else end.segment, 0, end):
+            for line in lines:
+                if records.seq_at_start(line.data) > known and b'"client_id"' in line.data:
+                    with suppress(records.Damaged):
+                        record = records.decode(line.data)
+                        key = records.unique_key(record)
+                        if key is not None:
+                            found[key] = record
         return found
 
     # -- sealing -----------------------------------------------------------------------------------------
@@ -326,9 +366,10 @@ class JsonlLog:
 
     def _sealed_and_renewed(self, tail: _Tail) -> _Tail:
         """Seal the active file and open the next. Append lock held; takes the sync lock."""
+        seq = tail.seq + 1
         header = {
-            "seq": tail.seq + 1,
-            "id": records.new_id(self._clock()),
+            "seq": seq,
+            "id": next(records.new_ids(self._clock())),
             "ts": records.utc(self._clock()),
             "kind": "segment",
             "after": f"bus-{tail.segment}.jsonl",
@@ -344,7 +385,7 @@ class JsonlLog:
                     files.put_in_place(self.folder, self._disk)
                     return tail  # the old file serves on; the next append tries again
                 self._fail("seal", error)
-            mark = Mark(header["seq"], len(line), header["seq"])
+            mark = Mark(seq, len(line), seq)
             self._state.inode = os.stat(self.folder / files.ACTIVE).st_ino
             self._state.written = self._state.synced = mark
         if self._on_sealed is not None:
@@ -361,17 +402,19 @@ class JsonlLog:
                 yield first, files.sealed_lines(path, start)
         start = offset if segment == end.segment else 0
         if start < end.size:
-            yield end.segment, self._active_file(end).lines(start, end.size)
+            yield end.segment, self._active_lines(start, end)
 
-    def _active_file(self, end: Mark) -> files.OpenFile:
-        """The file that was active when `end` was read; it may have been sealed since."""
+    def _active_lines(self, start: int, end: Mark) -> Iterator[files.Line]:
+        """The lines of the file that was active when `end` was read; it may have been sealed since."""
         tail = self._tail
         if tail.segment == end.segment and tail.file.inode() == self._state.inode:
-            return tail.file
+            return tail.file.lines(start, end.size)
         file = files.OpenFile(self.folder / files.ACTIVE)
-        if self._state.synced.segment != end.segment:
-            return files.OpenFile(files.sealed(self.folder)[end.segment])
-        return file
+        # A file gets its sealed name before another takes its place: without that name, this is still the one.
+        path = files.sealed(self.folder).get(end.segment)
+        if path is None:
+            return file.lines(start, end.size)
+        return (line for line in files.sealed_lines(path, start) if line.end <= end.size)
 
     # -- opening -----------------------------------------------------------------------------------------
 
@@ -381,7 +424,7 @@ class JsonlLog:
         self._append_lock = FileLock(run / "append.lock", self._lock_timeout_s)
         self._sync_lock = FileLock(run / "sync.lock", self._lock_timeout_s)
         self._state = SharedState(run / "state")
-        self._group = GroupCommit(self._commit, self._lock_timeout_s)
+        self._group = GroupCommit(self._commit, self._lock_timeout_s, self._turns)
         if not healing.is_begun(self.folder, self._state):
             with self._append_lock, self._sync_lock:
                 if not healing.is_begun(self.folder, self._state):
@@ -392,8 +435,10 @@ class JsonlLog:
     def _reopen_after_fork(self) -> None:
         """A lock taken through an inherited descriptor excludes nobody, so a child gets its own."""
         if not self._closed:
+            # The parent's, which would stay locked as long as this child lives if the parent were killed now.
+            self._append_lock.close()
+            self._sync_lock.close()
             self._open()
-
 
 
 def _parse_token(token: str) -> tuple[int, int, str]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from bus.errors import Busy
 
-_SPINS = 60  # about 150 µs: a write under the append lock is over by then, and a sleep costs a millisecond
+_YIELDS = 3  # a sync by another process is over by then, and a real sleep costs a millisecond
 
 
 class FileLock:
@@ -43,15 +43,15 @@ class FileLock:
         return True
 
     def _wait(self) -> None:
-        for _ in range(_SPINS):
-            os.sched_yield() if hasattr(os, "sched_yield") else time.sleep(0)
+        for _ in range(_YIELDS):
+            time.sleep(0)  # under gevent: others' requests are read meanwhile and join the next commit
             if self._try():
                 return
         deadline = time.monotonic() + self._timeout_s
         while not self._try():
             if time.monotonic() > deadline:
                 raise Busy(f"Another process has held the log for over {self._timeout_s:g} s.")
-            time.sleep(0.001)
+            time.sleep(0.0005)
 
     def close(self) -> None:
         os.close(self._fd)
@@ -115,6 +115,7 @@ class SharedState:
     MAGIC = 0x6275735F6C6F6701  # "bus_log", layout 1
     inode = _Word(2)  # of the active file; append and sync lock
     failed = _Word(3)  # 1 after a failed write or sync; set under either lock, cleared under both
+    restores = _Word(4)  # how often such a stop was lifted; append and sync lock
     written = _Published(8)  # the end of the whole lines; append lock
     synced = _Published(16)  # the end of what is on stable storage; sync lock
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from bus import records
-from bus.log.base import Appended, Draft, UniqueIndex
+from bus.log.base import Appended, Draft, NothingKnown, UniqueIndex
 from bus.records import START, Position, Record
 
 
@@ -19,7 +19,7 @@ class MemoryLog:
         self._records: list[Record] = []
         self._by_key: dict[str, Record] = {}
         self._mutex = threading.Lock()
-        self.unique_index: UniqueIndex | None = None  # never asked: all keys are in memory
+        self.unique_index: UniqueIndex = NothingKnown()  # never asked: all keys are in memory
 
     def append(self, drafts: Sequence[Draft]) -> list[Appended]:
         with self._mutex:
@@ -49,7 +49,7 @@ class MemoryLog:
         if key is not None and key in self._by_key:
             return Appended(self._by_key[key], True)
         now = self._clock()
-        record = {"seq": len(self._records) + 1, "id": records.new_id(now), "ts": records.utc(now), **draft}
+        record = {"seq": len(self._records) + 1, "id": next(records.new_ids(now)), "ts": records.utc(now), **draft}
         self._records.append(record)
         if key is not None:
             self._by_key[key] = record

@@ -48,8 +48,11 @@ def _fields(allowed: tuple[str, ...]) -> dict[str, Any]:
     if requests.content_type() == "multipart/form-data":
         fields = dict(requests.multipart())
     elif data := requests.read_body().strip():
-        fields = load_object(data) if data.startswith(b"{") or requests.content_type() != FORM else dict(requests.urlencoded(data))
+        fields = (
+            load_object(data) if data.startswith(b"{") or requests.content_type() != FORM else dict(requests.urlencoded(data))
+        )
     drafts.check_fields(fields, allowed)
+    requests.refuse_twice(query, fields)
     fields = {**query, **fields}
     if isinstance(fields.get("ids"), str):
         fields["ids"] = [ref for ref in fields["ids"].split(",") if ref]

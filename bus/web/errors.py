@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
-from bus.errors import Busy, BusError, BadRequest, Internal, MethodNotAllowed, NoRoom, NoSuchRoute, TooLarge
-from bus.web.replies import json_reply
+from bus.errors import BadRequest, BusError, Busy, Internal, MethodNotAllowed, NoRoom, NoSuchRoute, TooLarge
+from bus.web.replies import Reply, json_reply
 
 logger = logging.getLogger("bus.web")
 
@@ -23,7 +25,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _crash)
 
 
-def error_reply(error: BusError) -> Response:
+def error_reply(error: BusError) -> Reply:
     """The answer to an error."""
     reply = json_reply(error.as_dict(), error.status)
     if error.status == 401:
@@ -33,12 +35,14 @@ def error_reply(error: BusError) -> Response:
     return reply
 
 
-def _http_error(error: HTTPException) -> Response:
+def _http_error(error: HTTPException) -> Reply:
     if error.code == 404:
         return error_reply(NoSuchRoute(f"There is no route {request.path[:200]!r}."))
     if error.code == 405:
         allowed = sorted(getattr(error, "valid_methods", None) or ())
-        reply = error_reply(MethodNotAllowed(f"{request.method} is not for {request.path}; {', '.join(allowed)} is.", allowed=allowed))
+        reply = error_reply(
+            MethodNotAllowed(f"{request.method} is not for {request.path}; {', '.join(allowed)} is.", allowed=allowed)
+        )
         reply.headers["Allow"] = ", ".join(allowed)
         return reply
     if error.code == 413:
@@ -48,12 +52,16 @@ def _http_error(error: HTTPException) -> Response:
     return error_reply(BadRequest(error.description or "The request cannot be read."))
 
 
-def _crash(error: Exception) -> Response:
+def _crash(error: Exception) -> Reply:
+    return crash_reply(error, request.environ)
+
+
+def crash_reply(error: Exception, environ: Mapping[str, Any]) -> Reply:
+    """The answer to an error that nobody foresaw: a reference here, the rest in the hub's log."""
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return error_reply(Busy("Another process holds the index."))
-    if isinstance(error, OSError) and error.errno == 28:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return error_reply(NoRoom("The hub's disk is full."))
     reference = secrets.token_hex(4)
-    logger.error("crash %s: %s %r", reference, request.method, request.path, exc_info=error)
-    details: dict[str, Any] = {"reference": reference}
-    return error_reply(Internal(f"The hub failed at this request (reference {reference}).", **details))
+    logger.error("crash %s: %s %r", reference, environ["REQUEST_METHOD"], environ["PATH_INFO"], exc_info=error)
+    return error_reply(Internal(f"The hub failed at this request (reference {reference}).", reference=reference))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bus import __version__
-from bus.drafts import MAX_BODY, MAX_EXPIRY_S, MAX_RECIPIENTS, MAX_TAGS, PRIORITIES
+from bus.drafts import MAX_BATCH, MAX_BODY, MAX_EXPIRY_S, MAX_RECIPIENTS, MAX_SEQ, MAX_TAGS, PRIORITIES
 from bus.errors import family
 from bus.records import NAME
 from bus.selection import DEFAULT_LIMIT, MAX_LIMIT
@@ -14,10 +14,14 @@ Json = dict[str, Any]
 
 _NAME: Json = {"type": "string", "pattern": f"^{NAME.pattern}$", "not": {"enum": ["any", "all"]}}
 _TO_NAME: Json = {"type": "string", "pattern": f"^{NAME.pattern}$"}
-_LABEL: Json = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[^,\\s\\x00-\\x1f\\x7f-\\xa0]+$"}
-_REF: Json = {
-    "oneOf": [{"type": "integer", "minimum": 0, "maximum": 2**62 - 1}, {"type": "string", "pattern": "^[0-9A-Za-z]{26}$"}]
-}
+# Formats of our own, where no pattern says the same in every dialect: printable Unicode without space around it,
+# the tag among them without a comma; words to search; names or tags with commas between them; a JSON object as text.
+_TAG: Json = {"type": "string", "minLength": 1, "maxLength": 64, "format": "bus-tag"}
+_THREAD: Json = {"type": "string", "minLength": 1, "maxLength": 128, "format": "bus-label"}
+_REF_TEXT: Json = {"type": "string", "pattern": "^([0-9]{1,18}|[0-9A-Za-z]{26})$"}
+_REF: Json = {"oneOf": [{"type": "integer", "minimum": 0, "maximum": MAX_SEQ - 1}, _REF_TEXT]}
+_KEY: Json = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$", "description": "the idempotency key"}
+_CURSOR = r"^[0-2]\.[01]\.[0-9]{1,18}\.[0-9]{1,18}\.[0-9]{1,8}$"
 _TS: Json = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
 _TIME: Json = {"oneOf": [_TS, {"type": "null"}]}
 
@@ -25,13 +29,21 @@ _DRAFT_PROPERTIES: Json = {
     "from": _NAME,
     "to": {"oneOf": [_TO_NAME, {"type": "array", "items": _NAME, "minItems": 1, "maxItems": MAX_RECIPIENTS}], "default": "any"},
     "body": {"type": "string", "minLength": 1, "maxLength": MAX_BODY, "description": "at most 65,536 bytes of UTF-8, no NUL"},
-    "tags": {"type": "array", "items": _LABEL, "maxItems": MAX_TAGS},
+    "tags": {"type": "array", "items": _TAG, "maxItems": MAX_TAGS},
     "in_reply_to": _REF,
-    "thread": {**_LABEL, "maxLength": 128},
+    "thread": _THREAD,
     "priority": {"enum": list(PRIORITIES), "default": "normal"},
     "data": {"type": "object", "description": "at most 8 KiB of JSON"},
     "expires_in_s": {"type": "number", "minimum": 1, "maximum": MAX_EXPIRY_S},
-    "client_id": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$", "description": "the idempotency key"},
+    "client_id": _KEY,
+}
+
+_FORM_PROPERTIES: Json = {
+    **_DRAFT_PROPERTIES,
+    "to": {"type": "string", "format": "bus-names", "default": "any", "description": "one name, or several with commas"},
+    "tags": {"type": "string", "format": "bus-tags", "description": "with commas"},
+    "in_reply_to": _REF_TEXT,
+    "data": {"type": "string", "format": "bus-json", "description": "a JSON object"},
 }
 
 _SCHEMAS: Json = {
@@ -39,6 +51,12 @@ _SCHEMAS: Json = {
         "type": "object",
         "required": ["from", "body"],
         "properties": _DRAFT_PROPERTIES,
+        "additionalProperties": False,
+    },
+    "Form": {
+        "type": "object",
+        "required": ["from", "body"],
+        "properties": _FORM_PROPERTIES,
         "additionalProperties": False,
     },
     "Message": {
@@ -82,6 +100,31 @@ _SCHEMAS: Json = {
             "count": {"type": "integer", "minimum": 0, "maximum": MAX_LIMIT},
             "has_more": {"type": "boolean"},
             "next": {"type": "integer", "minimum": 0},
+        },
+    },
+    "Inbox": {
+        "type": "object",
+        "required": ["reader", "unread", "unread_is_exact", "messages", "stubs", "more", "has_more", "cursor"],
+        "properties": {
+            "reader": {"type": "string"},
+            "unread": {"type": "integer", "minimum": 0, "maximum": 1000},
+            "unread_is_exact": {"type": "boolean"},
+            "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
+            "stubs": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["seq", "id", "ts", "from", "to", "priority", "tags", "preview", "size"],
+                    "properties": {
+                        "seq": {"type": "integer"},
+                        "preview": {"type": "string", "description": "the beginning of the body, on one line, made harmless"},
+                        "size": {"type": "integer", "description": "characters of the whole body"},
+                    },
+                },
+            },
+            "more": {"type": "integer", "minimum": 0, "description": "unread messages that no answer so far has shown"},
+            "has_more": {"type": "boolean"},
+            "cursor": {"oneOf": [{"type": "string"}, {"type": "null"}]},
         },
     },
     "Acked": {
@@ -142,7 +185,9 @@ def document() -> Json:
         "security": [{"basic": []}],
         "paths": {
             "/": {"get": _get("What this is", _any_object(), text=True, params=[_format()])},
-            "/health": {"get": _get("How the hub is", _ref("Health"), text=True, params=[_format()], extra={"503": _ref("Health")})},
+            "/health": {
+                "get": _get("How the hub is", _ref("Health"), text=True, params=[_format()], extra={"503": _ref("Health")})
+            },
             "/robots.txt": {"get": _page("Keeps crawlers out", "text/plain")},
             "/openapi.json": {"get": _get("This document", _any_object())},
             "/docs": {"get": _page("The protocol in words", "text/markdown")},
@@ -165,14 +210,38 @@ def document() -> Json:
             "/messages/{ref}/receipts": {
                 "get": _get("Who has it: queued, fetched, acked", _ref("Receipts"), text=True, params=[_path_ref(), _format()])
             },
+            "/inbox": {
+                "get": _get(
+                    "The unread messages that fit a budget, the most urgent first; the rest as stubs and a count",
+                    _ref("Inbox"),
+                    text=True,
+                    params=[
+                        {**_param("reader", _NAME, "whose inbox"), "required": True},
+                        _param(
+                            "budget",
+                            {"type": "integer", "minimum": 800, "maximum": 100_000, "default": 6000},
+                            "characters of text",
+                        ),
+                        _param(
+                            "budget_tokens",
+                            {"type": "integer", "minimum": 500, "maximum": 50_000},
+                            "the same in tokens of 3 bytes; with both, both hold",
+                        ),
+                        _param("cursor", {"type": "string", "pattern": _CURSOR}, "of the answer before, for what comes after it"),
+                        _format(),
+                    ],
+                )
+            },
             "/search": {
                 "get": _get(
                     "Full text search, newest first",
                     _ref("Page"),
                     text=True,
-                    params=[{**_param("q", {"type": "string", "minLength": 1, "pattern": "[A-Za-z0-9]"}, "words"), "required": True}]
-                    + _filters()
-                    + [_format()],
+                    params=[
+                        {**_param("q", {"type": "string", "minLength": 1, "format": "bus-words"}, "words"), "required": True},
+                        *_filters(),
+                        _format(),
+                    ],
                 )
             },
             "/stream": {"get": _stream_operation()},
@@ -194,18 +263,30 @@ def document() -> Json:
 
 
 def _post_operation() -> Json:
+    text: Json = {"schema": {"type": "string"}}
     message = {"application/json": {"schema": _ref("Message")}}
-    lines = {"application/x-ndjson": {"schema": {"type": "string"}}}
-    key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"}}
+    lines = {"application/x-ndjson": text}
+    key = {"name": "Idempotency-Key", "in": "header", "schema": _KEY}
+    errors = _errors(400, 403, 413, 415, 422, 507)
+    errors["400"]["content"] = {**errors["400"]["content"], **lines}
     return {
         "summary": "Save a message; 201 means that it is on stable storage",
-        "description": "The same fields as JSON, as a form, or as query parameters with the raw body as text; or NDJSON, a message a line.",
+        "description": (
+            "The fields as JSON or as a form; or as query parameters (in the form's notation) with the body of the message "
+            f"as text/plain; or NDJSON, up to {MAX_BATCH} messages, one a line, with one result a line in the answer."
+        ),
         "parameters": [key],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": _ref("Draft")}},
+            "content": {
+                "application/json": {"schema": _ref("Draft")},
+                "application/x-www-form-urlencoded": {"schema": _ref("Form")},
+                "multipart/form-data": {"schema": _ref("Form")},
+                "text/plain": text,
+                "application/x-ndjson": text,
+            },
         },
-        "responses": {"201": {"description": "saved", "content": {**message, **lines}}, **_errors(400, 403, 413, 415, 422, 507)},
+        "responses": {"201": {"description": "saved", "content": {**message, **lines}}, **errors},
     }
 
 
@@ -225,17 +306,19 @@ def _ack_operation(summary: str, properties: Json, required: list[str], params: 
 
 
 def _stream_operation() -> Json:
-    media = ("text/event-stream", "application/x-ndjson", "text/plain")
+    event = {"type": "object", "required": ["id", "event", "data"], "description": "each event; `data` is a Message"}
+    text: Json = {"schema": {"type": "string"}}
+    media = {"text/event-stream": {"schema": event}, "application/x-ndjson": text, "text/plain": text}
     return {
         "summary": "Messages as they come",
         "parameters": [
             *[param for param in _filters() if param["name"] not in ("limit", "before")],
             _param("unread_by", _NAME, "start with what this reader has not acknowledged"),
             _param("format", {"enum": ["sse", "ndjson", "text"]}, "instead of Accept"),
-            {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"}},
+            {"name": "Last-Event-ID", "in": "header", "schema": {"anyOf": [_REF_TEXT, {"const": ""}]}},
         ],
         "responses": {
-            "200": {"description": "a stream", "content": {kind: {"schema": {"type": "string"}} for kind in media}},
+            "200": {"description": "a stream without end", "content": media},
             **_errors(400, 404),
         },
     }
@@ -247,7 +330,10 @@ def _get(summary: str, schema: Json, *, text: bool = False, params: list[Json] |
         content["text/plain"] = {"schema": {"type": "string"}}
     responses = {"200": {"description": "OK", "content": content}, **_errors(400, 404)}
     for status, other in (extra or {}).items():
-        responses[status] = {"description": "see `ok`", "content": {"application/json": {"schema": {"anyOf": [other, _ref("Error")]}}}}
+        responses[status] = {
+            "description": "see `ok`",
+            "content": {"application/json": {"schema": {"anyOf": [other, _ref("Error")]}}},
+        }
     return {"summary": summary, "parameters": params or [], "responses": responses}
 
 
@@ -260,17 +346,19 @@ def _page(summary: str, media: str) -> Json:
 
 def _errors(*statuses: int) -> Json:
     content = {"application/json": {"schema": _ref("Error")}}
-    return {str(status): {"description": "see `error` and `hint`", "content": content} for status in (*statuses, 401, 405, 500, 503)}
+    return {
+        str(status): {"description": "see `error` and `hint`", "content": content} for status in (*statuses, 401, 405, 500, 503)
+    }
 
 
 def _filters() -> list[Json]:
     return [
         _param("to", _TO_NAME, "this recipient, and broadcasts"),
         _param("from", _NAME, "this sender"),
-        _param("tag", _LABEL, "with this tag"),
-        _param("thread", {**_LABEL, "maxLength": 128}, "of this thread"),
-        _param("since", _REF, "after this id or seq"),
-        _param("before", _REF, "before this id or seq"),
+        _param("tag", _TAG, "with this tag"),
+        _param("thread", _THREAD, "of this thread"),
+        _param("since", _REF_TEXT, "after this id or seq"),
+        _param("before", _REF_TEXT, "before this id or seq"),
         _param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "at most so many"),
         _param("expired", {"enum": [0, 1]}, "1: expired ones too"),
     ]
@@ -285,7 +373,7 @@ def _format() -> Json:
 
 
 def _path_ref() -> Json:
-    return {"name": "ref", "in": "path", "required": True, "schema": _REF, "description": "id or seq of a message"}
+    return {"name": "ref", "in": "path", "required": True, "schema": _REF_TEXT, "description": "id or seq of a message"}
 
 
 def _ref(name: str) -> Json:

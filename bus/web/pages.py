@@ -10,7 +10,7 @@ from bus import __version__
 from bus.core import Core
 from bus.errors import NotFound
 from bus.web import openapi, requests
-from bus.web.replies import facts_text, json_reply, text_reply, wants_text
+from bus.web.replies import Reply, facts_text, json_reply, text_reply, wants_text
 
 _PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
 _ABOUT = {
@@ -50,7 +50,7 @@ def blueprint(core: Core) -> Blueprint:
     @routes.get("/docs")
     def docs() -> Response:
         try:
-            return Response(_PROTOCOL.read_text(), mimetype="text/markdown")
+            return Reply(_PROTOCOL.read_text(), mimetype="text/markdown")
         except FileNotFoundError:
             raise NotFound("This hub was installed without its docs.", hint="See docs/protocol.md in the source.") from None
 

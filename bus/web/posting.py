@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, g, request
 
 from bus import drafts
 from bus.core import Core, Posted
-from bus.errors import BadField, BadRequest, BusError, TooLarge, UnsupportedMedia
+from bus.errors import BadField, BadJson, BadRequest, BusError, TooLarge, UnsupportedMedia
 from bus.strictjson import load_object
 from bus.web import requests
-from bus.web.replies import _encode, json_reply
+from bus.web.replies import Reply, json_reply, to_json
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -24,36 +25,37 @@ def blueprint(core: Core) -> Blueprint:
     def post() -> Response:
         if requests.content_type() == "application/x-ndjson":
             return post_many()
-        fields = _fields()
-        _add_key(fields, request.environ.get("HTTP_IDEMPOTENCY_KEY"))
-        posted = core.post(g.user, drafts.message(fields))
-        return _reply(posted, core.delivery(posted.message))
+        return save(core, g.user, _fields(), request.environ)
 
     def post_many() -> Response:
         query = drafts.from_texts(requests.params(drafts.FIELDS))
         lines = requests.read_body(requests.MAX_NDJSON).split(b"\n")
         if lines[-1].strip() == b"":
             lines.pop()
-        if not 1 <= len(lines) <= drafts.MAX_BATCH:
+        if not lines:
+            raise BadJson("The body is empty.", hint="Send one JSON object a line.")
+        if len(lines) > drafts.MAX_BATCH:
             raise TooLarge(
                 f"There are {len(lines)} lines; 1 to {drafts.MAX_BATCH} are allowed.", size=len(lines), limit=drafts.MAX_BATCH
             )
         key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
         batch = [_line(line, number, query, key) for number, line in enumerate(lines, 1)]
         results = core.post_many(g.user, batch)
-        text = "".join(_encode(_result(result, number)) + "\n" for number, result in enumerate(results, 1))
-        return Response(text, 201 if any(isinstance(result, Posted) for result in results) else 400, mimetype="application/x-ndjson")
+        text = "".join(to_json(_result(result, number)) + "\n" for number, result in enumerate(results, 1))
+        return Reply(text, 201 if any(isinstance(result, Posted) for result in results) else 400, mimetype="application/x-ndjson")
 
     return routes
 
 
-def _reply(posted: Posted, delivery: dict[str, Any]) -> Response:
-    message = {**posted.message, "delivery": delivery}
+def save(core: Core, user: str, fields: dict[str, Any], environ: Mapping[str, Any]) -> Reply:
+    """Check and post one message, and reply with it and how its recipients are doing."""
+    _add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
+    posted = core.post(user, drafts.message(fields))
+    message = posted.message
+    message["delivery"] = core.delivery(message)
     if posted.replayed:
         message["replayed"] = True
-    reply = json_reply(message, 201)
-    reply.headers["Location"] = f"/messages/{message['id']}"
-    return reply
+    return json_reply(message, 201)
 
 
 def _fields() -> dict[str, Any]:
@@ -84,9 +86,7 @@ def _form_or_json() -> dict[str, Any]:
 
 
 def _joined(query: dict[str, str], fields: dict[str, Any]) -> dict[str, Any]:
-    twice = sorted(set(query) & set(fields))
-    if twice:
-        raise BadField(f"`{twice[0]}` is in the query and in the body.", hint="Give it in one place.", field=twice[0])
+    requests.refuse_twice(query, fields)
     return {**drafts.from_texts(query), **fields}
 
 
@@ -105,7 +105,7 @@ def _line(line: bytes, number: int, query: dict[str, Any], key: str | None) -> d
     try:
         fields = {**query, **load_object(line, f"Line {number}")}
         if key is not None and "client_id" not in fields:
-            fields["client_id"] = f"{drafts.key(key, 'Idempotency-Key')[:240]}#{number}"
+            fields["client_id"] = f"{drafts.key(key, 'Idempotency-Key')}#{number}"
         return drafts.message(fields)
     except (BadRequest, TooLarge) as error:
         return error

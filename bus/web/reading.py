@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 from flask import Blueprint, Response
 
 from bus import drafts
 from bus.core import Core
 from bus.errors import MissingField
+from bus.selection import Selection
 from bus.web import requests
 from bus.web.replies import json_reply, message_text, page_json, page_text, raw_json_reply, text_reply, wants_text
 
@@ -23,11 +23,12 @@ def blueprint(core: Core) -> Blueprint:
         given = requests.params((*requests.FILTERS, "wait", "order", "format"))
         as_text = wants_text(given.get("format"))
         selection = requests.selection(given, core.seq_of)
+        # Asked before the page is made: what comes between the two must lie behind the cursor of an empty page.
+        known = core.indexed_to()
         page = core.messages(selection, requests.wait_s(given))
-        next = page.last if page.last is not None else selection.after if selection.after is not None else core.last_seq()
         if as_text:
-            return text_reply(page_text(page.messages, page.has_more, next))
-        return raw_json_reply(page_json(page.messages, page.has_more, next))
+            return text_reply(page_text(page.messages, _more(page.seqs, selection) if page.has_more else None))
+        return raw_json_reply(page_json(page.messages, page.has_more, _next(page.seqs, selection, known)))
 
     @routes.get("/messages/<ref>")
     def message(ref: str) -> Response:
@@ -61,10 +62,25 @@ def blueprint(core: Core) -> Blueprint:
     return routes
 
 
+def _next(seqs: list[int], selection: Selection, known: int) -> int:
+    """The cursor to go on with: for `since` when the oldest come first, for `before` when the newest do."""
+    if selection.descending:
+        start = known if selection.before is None else selection.before
+        return min(seqs, default=start)
+    start = known if selection.after is None else selection.after
+    return max(seqs, default=start)
+
+
+def _more(seqs: list[int], selection: Selection) -> str:
+    """The parameter that gives the messages that the limit cut off."""
+    if selection.newest or selection.descending:
+        return f"before={min(seqs)}"
+    return f"since={max(seqs)}"
+
+
 def _receipts_text(receipts: dict[str, dict[str, str | None]]) -> str:
-    describe: Callable[[str | None], str] = lambda time: time or "-"
     lines = [
-        f"{name}: queued {times['queued']}, fetched {describe(times['fetched'])}, acked {describe(times['acked'])}\n"
+        f"{name}: queued {times['queued']}, fetched {times['fetched'] or '-'}, acked {times['acked'] or '-'}\n"
         for name, times in receipts.items()
     ]
     return "".join(lines) or "nobody\n"

@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+import orjson
 from flask import Response, request
 
 from bus.errors import BadField
 from bus.selection import recipients
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+def to_json(value: Any) -> str:
+    """Compact JSON, every character as itself."""
+    return orjson.dumps(value).decode()
+
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 # What a terminal or a reader might act on: C0 but newline and tab, DEL, C1, bidi and zero-width marks, line
 # separators, and the tag characters that carry text no person sees.
@@ -21,19 +29,37 @@ _HARMFUL = re.compile(
 )
 
 
-def json_reply(value: dict[str, Any], status: int = 200) -> Response:
+class Reply(Response):
+    """An answer with the headers that every answer has.
+
+    One that is whole in memory is sent as it is: Werkzeug's own way to the same bytes looks for a Location to
+    complete and takes a tenth of a post's time (profiled 2026-11-20).
+    """
+
+    ALWAYS = (("X-Robots-Tag", "noindex, nofollow"), ("Cache-Control", "no-store"))
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body = self.response
+        if environ["REQUEST_METHOD"] in ("GET", "POST") and isinstance(body, list):
+            start_response(self.status, [*self.headers, *self.ALWAYS])
+            return cast(list[bytes], body)
+        self.headers.extend(self.ALWAYS)
+        return super().__call__(environ, start_response)
+
+
+def json_reply(value: dict[str, Any], status: int = 200) -> Reply:
     """A JSON answer."""
-    return Response(_encode(value) + "\n", status, mimetype="application/json")
+    return Reply(to_json(value) + "\n", status, mimetype="application/json")
 
 
-def raw_json_reply(text: str, status: int = 200) -> Response:
+def raw_json_reply(text: str, status: int = 200) -> Reply:
     """A JSON answer whose text is made already."""
-    return Response(text + "\n", status, mimetype="application/json")
+    return Reply(text + "\n", status, mimetype="application/json")
 
 
-def text_reply(text: str, status: int = 200) -> Response:
+def text_reply(text: str, status: int = 200) -> Reply:
     """A plain text answer; the text has been made harmless."""
-    return Response(text, status, mimetype="text/plain")
+    return Reply(text, status, mimetype="text/plain")
 
 
 def wants_text(format: str | None) -> bool:
@@ -70,14 +96,14 @@ def message_text(message: dict[str, Any], body: str | None = None) -> str:
     return harmless(head).rstrip() + f" ({message['id']})\n" + "".join(f"  {line}\n" for line in lines)
 
 
-def page_text(messages: Iterable[str], has_more: bool, next: int) -> str:
-    """A page of messages as text; says so when there is none, and how to get more."""
+def page_text(messages: Iterable[str], more: str | None) -> str:
+    """A page of messages as text; says so when there is none, and which parameter gives more (None: there are no more)."""
     texts = [message_text(json.loads(message)) for message in messages]
     if not texts:
         return "no messages\n"
-    return "".join(texts) + (f"-- more: since={next}\n" if has_more else "")
+    return "".join(texts) + (f"-- more: {more}\n" if more else "")
 
 
 def facts_text(facts: dict[str, Any]) -> str:
     """Plain facts as `name: value` lines."""
-    return "".join(f"{name}: {harmless(value if isinstance(value, str) else _encode(value))}\n" for name, value in facts.items())
+    return "".join(f"{name}: {harmless(value if isinstance(value, str) else to_json(value))}\n" for name, value in facts.items())

@@ -11,7 +11,7 @@ from bus import drafts
 from bus.core import Core
 from bus.errors import BadField
 from bus.web import requests
-from bus.web.replies import message_text
+from bus.web.replies import Reply, message_text
 
 
 def _event(message: str) -> str:
@@ -38,6 +38,7 @@ def blueprint(core: Core, keepalive_s: float) -> Blueprint:
         # A browser's EventSource repeats the URL it began with, so where it has got to counts for more than `since`.
         last = request.headers.get("Last-Event-ID")
         if last:
+            drafts.reference(given.get("since", last), "since")
             given["since"] = last
         selection = requests.selection({**given, "limit": "500"}, core.seq_of)
         pages = core.stream(selection, keepalive_s)
@@ -48,7 +49,7 @@ def blueprint(core: Core, keepalive_s: float) -> Blueprint:
             for page in pages:
                 yield alive if page is None else "".join(render(message) for message in page.messages)
 
-        reply = Response(chunks(), mimetype=mimetype)
+        reply = Reply(chunks(), mimetype=mimetype)
         reply.headers["X-Accel-Buffering"] = "no"  # nginx: hand every chunk on at once
         reply.call_on_close(pages.close)
         return reply

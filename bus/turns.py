@@ -1,0 +1,24 @@
+"""How the requests of a worker take turns. With threads the system sees to it; `bus.server` has gevent's way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+Job = Callable[[], object]
+
+
+class Turns:
+    """The ways of a program that has real threads, or nothing else to do."""
+
+    def let_others(self) -> None:
+        """Let everybody who could go on now do so, then come back."""
+        time.sleep(0)
+
+    def block(self, job: Job) -> None:
+        """Do a job that may sit in the system for long, without holding up others; raises what it raises."""
+        job()
+
+    def beside(self, job: Job) -> None:
+        """Do a long job some time, beside the requests; here at once."""
+        job()

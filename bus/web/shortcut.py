@@ -1,0 +1,50 @@
+"""The one hot road, a post in plain JSON, without Flask's contexts and routing.
+
+They cost as much as checking, encoding and committing the message together (docs/decisions/0002-worker-class.md).
+Everything it calls is what the route calls; any other form of a post takes the route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bus.core import Core
+from bus.credentials import Credentials
+from bus.errors import BusError
+from bus.strictjson import load_object
+from bus.web import auth, errors, posting, requests
+from bus.web.replies import Reply
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class Shortcut:
+    """A WSGI application in front of another one."""
+
+    def __init__(self, otherwise: WSGIApplication, core: Core, credentials: Credentials) -> None:
+        self._otherwise, self._core, self._credentials = otherwise, core, credentials
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if _is_plain_post(environ):
+            return self._answer(environ)(environ, start_response)
+        return self._otherwise(environ, start_response)
+
+    def _answer(self, environ: WSGIEnvironment) -> Reply:
+        try:
+            user = auth.caller(environ, self._credentials)
+            return posting.save(self._core, user, load_object(requests.body_of(environ)), environ)
+        except BusError as error:
+            return errors.error_reply(error)
+        except Exception as error:
+            return errors.crash_reply(error, environ)
+
+
+def _is_plain_post(environ: WSGIEnvironment) -> bool:
+    return bool(
+        environ["PATH_INFO"] == "/post"
+        and environ["REQUEST_METHOD"] == "POST"
+        and environ.get("CONTENT_TYPE") == "application/json"
+        and not environ.get("QUERY_STRING")
+    )

@@ -1,0 +1,5 @@
+"""`python -m busclient` is `bus`."""
+
+from busclient._cli import main
+
+main()

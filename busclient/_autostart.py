@@ -1,0 +1,225 @@
+"""A hub on this machine that nobody had to start: `bus up`, `bus down`, and starting it at the first call.
+
+The hub runs `python -m bus serve` with this Python, in the background, on a loopback address; its data is under
+`Places.hub_data`. `hub.json` in the state folder says what runs:
+
+    {"url":"http://127.0.0.1:8787","pid":4711,"wanted":true}
+
+`wanted` turns false at `bus down`: from then on only `bus up` or BUS_AUTOSTART=1 starts it. A lock lets ten sessions that
+come in the same second start one hub.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from busclient._errors import LocalTrouble, SettingsError
+from busclient._files import write_private
+from busclient._places import Places
+from busclient._settings import LOCAL_URL, SHARED_USER, Settings, read_env_file
+
+_START_S = 20.0
+_STOP_S = 45.0  # the hub lets requests end for 30 s
+_NEEDED = ("bus", "flask", "gunicorn", "gevent")
+
+
+def find_settings(places: Places) -> Settings:
+    """The settings; with BUS_AUTOSTART=1 and none at all, those of a hub that is started now. Raises SettingsError."""
+    try:
+        return Settings.find(places=places)
+    except SettingsError:
+        wants = os.environ.get("BUS_AUTOSTART") or read_env_file(places.env_file).get("BUS_AUTOSTART")
+        if wants != "1":
+            raise
+        up(places)
+        return Settings.find(places=places)
+
+
+def is_wanted(settings: Settings, places: Places) -> bool:
+    """Whether a hub may be started here when none answers at the settings' address."""
+    if not settings.is_loopback:
+        return False
+    known = _known(places)
+    return settings.autostart or (bool(known.get("wanted")) and known.get("url") == settings.url)
+
+
+def start_once(settings: Settings, places: Places) -> bool:
+    """Start the hub unless it answers by now; says so on standard error. Raises LocalTrouble."""
+    if _start(settings, places):
+        print(f"bus: started a hub on this machine at {settings.url} (`bus down` ends it)", file=sys.stderr)
+    return True
+
+
+def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:
+    """See that a hub runs here and that the settings lead to it; gives them, and whether it was started now.
+
+    Without settings it writes `~/.secrets/claude-bus.env` with a new credential. Raises SettingsError when the settings
+    name a hub elsewhere, and LocalTrouble.
+    """
+    _check_packages()
+    with _lock(places):
+        try:
+            settings = Settings.find(places=places)
+        except SettingsError:
+            settings = _new_settings(places, url)
+    if not settings.is_loopback:
+        raise SettingsError(
+            f"The settings name the hub {settings.url}, which is not on this machine.", hint="`bus leave` forgets it."
+        )
+    return settings, _start(settings, places)
+
+
+def down(places: Places) -> bool:
+    """End the hub that `bus up` started, and start it no more; gives whether one ran. Raises LocalTrouble."""
+    with _lock(places):
+        known = _known(places)
+        pid = known.get("pid")
+        if known:
+            _remember(places, {**known, "wanted": False, "pid": None})
+        if not isinstance(pid, int) or not _is_hub(pid):
+            return False
+        os.kill(pid, signal.SIGTERM)
+        _wait_for(lambda: not _is_hub(pid), _STOP_S, f"The hub (process {pid}) did not end within {_STOP_S:g} s.")
+        return True
+
+
+def _start(settings: Settings, places: Places) -> bool:
+    """Start the hub at the settings' address, unless one listens there; on return it answers."""
+    with _lock(places):
+        if _listens(settings.url):
+            _remember(places, {"pid": None, **_known(places), "url": settings.url, "wanted": True})
+            return False
+        _check_packages()
+        process = _spawn(settings, places)
+        _remember(places, {"url": settings.url, "pid": process.pid, "wanted": True})
+        log = places.state / "hub.log"
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                raise LocalTrouble(f"The hub ended at once: {_last_line(log)}", hint=f"{log} says more.")
+            return _listens(settings.url)
+
+        _wait_for(answers, _START_S, f"The hub did not answer within {_START_S:g} s; {log} says more.")
+        return True
+
+
+def _spawn(settings: Settings, places: Places) -> subprocess.Popen[bytes]:
+    """The hub in the background: its own session, its output in `hub.log`, nothing of ours kept open."""
+    address = urlsplit(settings.url)
+    host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("BUS_") or name in _HUB_SETTINGS}
+    environ |= {
+        "BUS_DATA_DIR": os.environ.get("BUS_DATA_DIR") or str(places.hub_data),
+        "BUS_LISTEN": f"{host}:{address.port or 80}",
+        "BUS_USER": settings.user,
+        "BUS_PASS": settings.password,
+        "PYTHONPATH": os.pathsep.join([str(_hub_root()), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+    places.hub_data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(places.make_state() / "hub.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bus", "serve"],
+            cwd=_hub_root(), env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+
+
+_HUB_SETTINGS = ("BUS_WORKERS", "BUS_THREADS", "BUS_FSYNC", "BUS_SEGMENT_MAX_BYTES", "BUS_SEGMENT_MAX_AGE_S", "BUS_MAX_WAITING")
+
+
+def _hub_root() -> Path:
+    spec = importlib.util.find_spec("bus")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parents[1]
+
+
+def _check_packages() -> None:
+    """Raises LocalTrouble when the hub cannot run with this Python."""
+    if os.name == "nt":
+        raise LocalTrouble("The hub does not run on Windows.", hint="Run it in WSL or on another machine, and `bus join` it.")
+    lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise LocalTrouble(
+            f"The hub's packages are not installed here ({', '.join(lacking)}).",
+            hint="In a checkout of claude-bus: pip install '.[hub]' (or pipx install '.[hub]').",
+        )
+
+
+def _new_settings(places: Places, url: str) -> Settings:
+    from busclient._joining import write_env  # noqa: PLC0415
+    from busclient._sending import new_key  # noqa: PLC0415
+
+    write_env(
+        places.env_file, {"BUS_URL": url, "BUS_USER": SHARED_USER, "BUS_PASS": new_key() + new_key()}, note="written by `bus up`"
+    )
+    return Settings.find(places=places)
+
+
+def _lock(places: Places) -> Any:
+    from filelock import FileLock  # noqa: PLC0415
+
+    try:
+        return FileLock(places.make_state() / "hub.lock", timeout=_START_S + _STOP_S)
+    except OSError as error:
+        raise LocalTrouble(f"{places.state} cannot be made: {error.strerror or error}.") from error
+
+
+def _known(places: Places) -> dict[str, Any]:
+    try:
+        known = json.loads((places.state / "hub.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _remember(places: Places, facts: Mapping[str, Any]) -> None:
+    write_private(places.state / "hub.json", json.dumps(facts) + "\n")
+
+
+def _listens(url: str) -> bool:
+    """Whether something accepts connections at this address."""
+    address = urlsplit(url)
+    with contextlib.suppress(OSError), socket.create_connection((address.hostname, address.port or 80), timeout=2):
+        return True
+    return False
+
+
+def _is_hub(pid: int) -> bool:
+    """Whether this process lives and, where /proc tells, is a hub; process numbers are used again."""
+    with contextlib.suppress(ChildProcessError, OSError):
+        os.waitpid(pid, os.WNOHANG)  # ours, when `down` runs in the program that ran `up`
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    try:
+        return b"bus" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
+
+
+def _wait_for(condition: Any, within_s: float, otherwise: str) -> None:
+    ends = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > ends:
+            raise LocalTrouble(otherwise)
+        time.sleep(0.05)
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1][:300] if lines else "it said nothing"

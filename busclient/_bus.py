@@ -1,0 +1,359 @@
+"""The library's door: a `Bus` is one agent's connection to its hub."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from busclient import _sending
+from busclient._calls import Calls, Patience
+from busclient._errors import BadAnswer, BusError, Refused, TooManyWaiting, Unavailable, Unreachable
+from busclient._inbox import Inbox
+from busclient._message import Acked, Drained, Message, Posted
+from busclient._outbox import Outbox
+from busclient._places import Places
+from busclient._settings import Settings
+from busclient._trouble import is_refused
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
+
+logger = logging.getLogger("busclient")
+
+T = TypeVar("T")
+Ref = Message | str | int
+_PAGE = 200
+_LONGEST_WAIT_S = 50.0  # of the 60 that the hub allows
+_STREAM_IDLE_S = 40.0  # the hub gives a sign of life every 15
+
+
+class Bus:
+    """Speaks for `settings.name`. Every call raises BusError; see `busclient._errors` for the tree.
+
+    `transport` is the seam for tests and SSH, `outbox` None means that `post` raises when the hub is away. Use it in one
+    thread at a time; as a context manager it closes its connection.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        transport: BaseAdapter | None = None,
+        outbox: Outbox | None = None,
+        patience: Patience | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.settings, self.outbox = settings, outbox
+        self._calls = Calls(settings, transport, patience or Patience(), sleep)
+        self._sleep = sleep
+        self._start_hub: Callable[[], bool] | None = None
+
+    @classmethod
+    def from_env(cls, *, patience: Patience | None = None) -> Bus:
+        """The Bus of this user on this machine, with the outbox; raises SettingsError. See `Settings.find`."""
+        from busclient import _autostart  # noqa: PLC0415
+
+        places = Places.of_user()
+        bus = cls(_autostart.find_settings(places), outbox=Outbox(places.state), patience=patience)
+        if _autostart.is_wanted(bus.settings, places):
+            bus._start_hub = lambda: _autostart.start_once(bus.settings, places)
+        return bus
+
+    def __repr__(self) -> str:
+        return f"<Bus {self.name} at {self.settings.url}>"
+
+    @property
+    def name(self) -> str:
+        """Who I am on the bus."""
+        return self.settings.name
+
+    # -- posting -----------------------------------------------------------------------------------------
+
+    def post(
+        self,
+        body: str,
+        *,
+        to: str | Sequence[str] = "any",
+        tags: Sequence[str] = (),
+        priority: str | None = None,
+        in_reply_to: Ref | None = None,
+        thread: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        expires_in_s: float | None = None,
+        key: str | None = None,
+    ) -> Posted:
+        """Post a message. On return it is on the hub's stable storage or, when the hub is away, on this machine's.
+
+        `to` is a name, several, or `any` for everybody. A `key` makes two calls one message; without it each call is its
+        own. Raises Refused and what else the hub says of the request; Unreachable and Unavailable only without an outbox,
+        and OutboxFailed when the message could be kept nowhere.
+        """
+        more = {
+            "tags": tags,
+            "priority": priority,
+            "thread": thread,
+            "data": data,
+            "expires_in_s": expires_in_s,
+            "client_id": key,
+        }
+        if in_reply_to is not None:
+            more["in_reply_to"] = _ref(in_reply_to)
+        fields = _sending.draft(self.name, body, to, more)
+        if self.outbox is None:
+            return self._calling(lambda: _sending.post(self._calls, fields))
+        try:
+            self.flush(wait_s=5)
+            if any(self._is_mine(entry.hub, entry.user) for entry in self.outbox.entries()):
+                return self._queue(fields, "what was posted before it still waits")
+            return self._calling(lambda: _sending.post(self._calls, fields))
+        except (Unreachable, Unavailable) as error:
+            return self._queue(fields, error.message)
+
+    def post_many(self, drafts: Sequence[Mapping[str, Any]]) -> list[Posted | BusError]:
+        """Post up to 1,000 messages with one request and one sync; one outcome for each, in order. Not through the outbox.
+
+        A draft holds the hub's fields (`to`, `body`, `tags`, …); `from` and `client_id` are filled in.
+        """
+        block = [{"from": self.name, "client_id": _sending.new_key(), **fields} for fields in drafts]
+        return self._calling(lambda: _sending.post_block(self._calls, block))
+
+    def reply(self, message: Ref, body: str, **fields: Any) -> Posted:
+        """Answer a message to its sender, in its thread. Other fields as in `post`."""
+        original = message if isinstance(message, Message) else self.message(message)
+        return self.post(body, **{"to": original.sender, "in_reply_to": original.id, **fields})
+
+    def flush(self, *, wait_s: float = 0, any_hub: bool = False) -> int:
+        """Deliver what waits in the outbox, in order; gives how many messages left it. Raises BusError.
+
+        `any_hub` also takes what was written for another address or user.
+        """
+        if self.outbox is None or self.outbox.is_empty():
+            return 0
+        return self.outbox.deliver(self.settings.url, self.settings.user, self._send_block, wait_s=wait_s, any_hub=any_hub)
+
+    def _queue(self, fields: dict[str, Any], why: str) -> Posted:
+        assert self.outbox is not None
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.outbox.add(self.settings.url, self.settings.user, now, fields)
+        logger.warning(
+            "not sent yet: %s. It is kept in %s and goes out with the next call that succeeds", why.rstrip("."), self.outbox.path
+        )
+        return Posted(fields["client_id"], None)
+
+    def _is_mine(self, hub: str, user: str) -> bool:
+        return (hub, user) == (self.settings.url, self.settings.user)
+
+    def _send_block(self, drafts: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
+        outcomes: list[dict[str, Any] | None] = []
+        for fields, result in zip(drafts, self._reaching(lambda: _sending.post_block(self._calls, drafts)), strict=True):
+            if isinstance(result, Posted):
+                outcomes.append(None)
+            elif isinstance(result, Refused):
+                logger.warning("a message from the outbox was refused: %s", result.message)
+                outcomes.append({**result.as_dict(), "key": fields["client_id"]})
+            else:
+                break  # passing trouble: this one and those after it stay, in order
+        return outcomes
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def unread(self, limit: int | None = None, **filters: Any) -> Iterator[Message]:
+        """What I have not acknowledged, oldest first, page by page. A read changes nothing. Filters as in `messages`."""
+        left = limit
+        cursor = filters.pop("since", None)
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            page, has_more = self._page({**filters, "unread_by": self.name, "since": cursor, "limit": size})
+            yield from page
+            if not has_more or not page:
+                return
+            cursor, left = page[-1].seq, None if left is None else left - len(page)
+
+    def messages(self, *, limit: int = 50, **filters: Any) -> list[Message]:
+        """Messages, oldest first; without `since` the newest. At most 500 at once.
+
+        Filters: `since`, `before` (id or seq), `to` (with broadcasts), `sender`, `tag`, `thread`, `unread_by`, `order`
+        (`asc`, `desc`), `expired=True` for expired ones too.
+        """
+        return self._page({**filters, "limit": limit})[0]
+
+    def message(self, ref: Ref) -> Message:
+        """One message by id or seq; raises NotFound."""
+        return Message.from_json(self._get(f"/messages/{_ref(ref)}"))
+
+    def search(self, words: str, *, limit: int = 50, **filters: Any) -> list[Message]:
+        """Messages that hold all the words, newest first, each with a `snippet`."""
+        return _messages(self._get("/search", {**_params(filters), "q": words, "limit": limit}))
+
+    def wait(self, timeout_s: float, *, limit: int = 50, **filters: Any) -> list[Message]:
+        """Unread messages, as soon as there are any; [] when there are none in time. Filters as in `messages`."""
+        ends = time.monotonic() + timeout_s
+        while True:
+            left = max(ends - time.monotonic(), 0)
+            hold_s = min(left, _LONGEST_WAIT_S)
+            try:
+                page = self._page({**filters, "unread_by": self.name, "limit": limit, "wait": round(hold_s, 3)}, hold_s)[0]
+            except TooManyWaiting as error:
+                page = []
+                self._sleep(min(error.retry_after_s or 5.0, left))
+            if page or time.monotonic() >= ends:
+                return page
+
+    def stream(self, **filters: Any) -> Iterator[Message]:
+        """Messages as they come, for ever, without gap or repeat: after a break it reconnects and goes on where it was.
+
+        Starts after `since`; without it at the oldest unread of `unread_by`, else with what comes from now on. Filters as in
+        `messages`, and `tags=[…]` for messages with any of these tags. Raises only when the first connection fails, or
+        when the hub refuses.
+        """
+        from busclient._stream import follow  # noqa: PLC0415
+
+        return follow(self, self._calls, _STREAM_IDLE_S, self._sleep, filters)
+
+    def inbox(self, *, budget: int | None = None, budget_tokens: int | None = None, cursor: str | None = None) -> Inbox:
+        """What I should read first, chosen by the hub to fit a budget of characters or tokens; the rest as stubs and counts."""
+        given = {"reader": self.name, "budget": budget, "budget_tokens": budget_tokens, "cursor": cursor}
+        return Inbox.from_json(self._get("/inbox", _params(given)))
+
+    def inbox_text(self, *, budget: int = 6000, patience: Patience | None = None) -> str:
+        """The same as text for an agent's context; empty when nothing is unread."""
+        params = {"reader": self.name, "budget": budget, "format": "text"}
+        reply = self._calling(lambda: self._calls.send("GET", "/inbox", params=params, patience=patience))
+        if not reply.headers.get("Content-Type", "").startswith("text/plain"):
+            raise BadAnswer(f"{self.settings.url} answered something that is not an inbox.")
+        return reply.content.decode("utf-8", "replace")
+
+    def receipts(self, ref: Ref) -> dict[str, dict[str, str | None]]:
+        """Per reader of a message, when it was queued, fetched and acked: `{"bob":{"queued":…,"fetched":None,"acked":None}}`."""
+        found = self._get(f"/messages/{_ref(ref)}/receipts").get("receipts")
+        if not isinstance(found, dict):
+            raise BadAnswer("The answer holds no receipts.")
+        return found
+
+    def health(self) -> dict[str, Any]:
+        """How the hub is: `{"ok":true,"count":…,"now":…,"last_seq":…,…}`; also answered while it takes no posts."""
+        reply = self._calling(lambda: self._calls.send("GET", "/health", also=(503,)))
+        try:
+            facts = reply.json()
+        except ValueError:
+            facts = None
+        if not isinstance(facts, dict) or "ok" not in facts or "error" in facts:
+            raise BadAnswer(f"{self.settings.url} answered something that is not a hub's health.")
+        return facts
+
+    # -- done with a message -----------------------------------------------------------------------------
+
+    def ack(self, *messages: Ref) -> Acked:
+        """Say that I am done with messages; again does no harm. Raises NotFound, and then none is acknowledged."""
+        refs = [_ref(message) for message in messages]
+        if len(refs) == 1:
+            return _acked(self._call_json("POST", f"/ack/{refs[0]}", {"reader": self.name}))
+        found = Acked([], [])
+        for at in range(0, len(refs), 1000):
+            part = _acked(self._call_json("POST", "/ack", {"reader": self.name, "ids": refs[at : at + 1000]}))
+            found = Acked(found.new + part.new, found.already + part.already)
+        return found
+
+    def ack_through(self, message: Ref) -> Acked:
+        """Say that I am done with every message up to this one."""
+        return _acked(self._call_json("POST", "/ack", {"reader": self.name, "through": _ref(message)}))
+
+    def drain(self, handle: Callable[[Message], object], *, limit: int | None = None, **filters: Any) -> Drained:
+        """Hand each unread message to `handle`, then ack it. At least once: after a crash the last one comes again.
+
+        An exception of the handler leaves its message unread, and the rest goes on. Filters as in `messages`.
+        """
+        done, failed = 0, []
+        for message in self.unread(limit, **filters):
+            try:
+                handle(message)
+            except Exception as error:
+                logger.warning("message %s was not handled: %r", message.id, error)
+                failed.append((message, error))
+            else:
+                self.ack(message)
+                done += 1
+        return Drained(done, failed)
+
+    # -- the connection ----------------------------------------------------------------------------------
+
+    def without_outbox(self) -> Bus:
+        """The same connection for posts that are to fail, and not to wait, when the hub is away."""
+        twin = copy(self)
+        twin.outbox = None
+        return twin
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._calls.close()
+
+    def __enter__(self) -> Bus:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _page(self, filters: Mapping[str, Any], wait_s: float = 0) -> tuple[list[Message], bool]:
+        page = self._get("/messages", _params(filters), wait_s=wait_s)
+        return _messages(page), bool(page.get("has_more"))
+
+    def _get(self, path: str, params: Mapping[str, Any] | None = None, *, wait_s: float = 0) -> dict[str, Any]:
+        return self._calling(lambda: self._calls.json("GET", path, params=params, wait_s=wait_s))
+
+    def _call_json(self, method: str, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return self._calling(lambda: self._calls.json(method, path, json=fields))
+
+    def _calling(self, call: Callable[[], T]) -> T:
+        """Make a call, and empty the outbox now that the hub is known to be there."""
+        result = self._reaching(call)
+        if self.outbox is not None and not self.outbox.is_empty():
+            self._deliver_quietly()
+        return result
+
+    def _reaching(self, call: Callable[[], T]) -> T:
+        """Make a call; start the hub of this machine first, if that is what is missing."""
+        try:
+            return call()
+        except Unreachable as error:
+            if self._start_hub is None or not is_refused(error) or not self._start_hub():
+                raise
+        return call()
+
+    def _deliver_quietly(self) -> None:
+        try:
+            self.flush()
+        except BusError as error:
+            logger.warning("the outbox was not delivered: %s", error.message)
+
+
+def _ref(message: Ref) -> str | int:
+    return message.id if isinstance(message, Message) else message
+
+
+def _params(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Filters as query parameters; those that are None are left out."""
+    names = {"sender": "from"}
+    return {
+        names.get(name, name): int(value) if isinstance(value, bool) else _ref(value)
+        for name, value in filters.items()
+        if value is not None
+    }
+
+
+def _messages(page: Mapping[str, Any]) -> list[Message]:
+    found = page.get("messages")
+    if not isinstance(found, list):
+        raise BadAnswer("The answer holds no messages.")
+    return [Message.from_json(fields) for fields in found]
+
+
+def _acked(reply: Mapping[str, Any]) -> Acked:
+    try:
+        return Acked(list(reply["acked"]), list(reply["already"]))
+    except (KeyError, TypeError):
+        raise BadAnswer("The answer is not that of an acknowledgement.") from None

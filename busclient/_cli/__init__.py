@@ -1,0 +1,114 @@
+"""The `bus` command: a group whose subcommands are loaded when they are used, and the one place where errors end.
+
+Exit codes (also in `bus --help` and docs/client.md; a test compares the three):
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from typing import Any
+
+import click
+
+from busclient._cli import exits
+from busclient._cli.output import out
+from busclient._version import __version__
+
+# Command: module that holds a click command of that name.
+COMMANDS = {
+    "post": "posting",
+    "reply": "posting",
+    "inbox": "reading",
+    "read": "reading",
+    "ack": "acking",
+    "log": "reading",
+    "search": "reading",
+    "watch": "waiting",
+    "wait": "waiting",
+    "drain": "draining",
+    "poll": "polling",
+    "handoff": "polling",
+    "status": "machine",
+    "doctor": "machine",
+    "outbox": "machine",
+    "join": "joining",
+    "leave": "joining",
+    "up": "joining",
+    "down": "joining",
+    "completion": "completion",
+}
+
+
+class _Commands(click.Group):
+    """Loads a subcommand's module only when it is asked for, so that `bus inbox` starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        found: click.Command = getattr(importlib.import_module(f"busclient._cli.{module}"), cmd_name)
+        return found
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="\b\nExit codes:\n" + "".join(f"  {code:>3}  {meaning}\n" for code, meaning in exits.MEANINGS.items()),
+)
+@click.version_option(__version__, prog_name="bus")
+def cli() -> None:
+    """Post and read messages on claude-bus, a message bus for AI coding agents.
+
+    A message goes to a name and stays unread until that name acknowledges it; reading changes nothing. Every command
+    takes --json. Settings: BUS_URL, BUS_USER, BUS_PASS, BUS_NAME, or ~/.secrets/claude-bus.env (`bus join` writes it).
+    """
+
+
+def main() -> None:
+    """The console command. Never shows a traceback, unless BUS_DEBUG is set."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    logging.basicConfig(format="bus: %(message)s", stream=sys.stderr, level=logging.WARNING)
+    sys.exit(run())
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command line; gives its exit code."""
+    try:
+        code: Any = cli.main(arguments, prog_name="bus", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        return exits.INTERRUPTED
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except click.ClickException as error:
+        out.usage(error)
+        return exits.USAGE
+    except BrokenPipeError:
+        # Whoever read us has seen enough. Python would complain once more while it closes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    except Exception as error:
+        return _failed(error)
+    return code if isinstance(code, int) else exits.OK
+
+
+def _failed(error: Exception) -> int:
+    from busclient._errors import BusError, LocalTrouble  # noqa: PLC0415
+
+    if os.environ.get("BUS_DEBUG"):
+        logging.getLogger("busclient").exception("BUS_DEBUG is set")
+    if isinstance(error, OSError):
+        error = LocalTrouble(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "") + ".")
+    if not isinstance(error, BusError):
+        out.error(BusError(f"A defect of this command: {error!r}.", hint="BUS_DEBUG=1 shows where. Please report it."))
+        return exits.DEFECT
+    out.error(error)
+    return exits.of(error)

@@ -1,0 +1,48 @@
+"""bus drain."""
+
+from __future__ import annotations
+
+import click
+
+from busclient._cli import exits
+from busclient._cli.output import json_option, open_bus, out
+from busclient._places import Places
+
+
+@click.command()
+@click.option("--exec", "command", required=True, metavar="CMD", help="Run by the shell for each message.")
+@click.option("--max", "limit", type=click.IntRange(1), help="At most so many messages in this run.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds for each message.",
+)
+@click.option(
+    "--failures", type=click.IntRange(1), default=5, show_default=True, help="Failed attempts until a message is passed over."
+)
+@click.option("--retry", is_flag=True, help="Try those again that were passed over.")
+@json_option
+def drain(command: str, limit: int | None, timeout_s: float, failures: int, retry: bool) -> int:
+    """Hand each unread message to CMD; for cron and timers.
+
+    CMD gets the message as JSON on standard input, and as BUS_FROM, BUS_BODY, BUS_TAGS, BUS_ID, BUS_SEQ, BUS_TS, BUS_TO,
+    BUS_PRIORITY, BUS_THREAD and BUS_IN_REPLY_TO. Exit code 0 acknowledges it; else it comes again in the next run. Two runs
+    never overlap: the second ends at once with exit code 0.
+    """
+    from busclient._drain import Drainer  # noqa: PLC0415
+
+    with open_bus() as bus:
+        drainer = Drainer(bus, command, Places.of_user().state, allowed=failures, timeout_s=timeout_s, quiet=out.as_json)
+        report = drainer.run(limit, retry_dead=retry)
+    facts = {"done": report.done, "failed": report.failed, "dead": report.dead, "other_running": report.is_other_running}
+    words = [
+        f"{len(ids)} {what}"
+        for what, ids in (("handled", report.done), ("failed", report.failed), ("given up", report.dead))
+        if ids
+    ]
+    out.result(facts, ", ".join(words))
+    return exits.UNHANDLED if report.failed or report.dead else exits.OK

@@ -1,0 +1,53 @@
+"""The exit codes of `bus`. Scripts rely on them: a code keeps its meaning for ever."""
+
+from __future__ import annotations
+
+from busclient._errors import (
+    BusError,
+    Forbidden,
+    HubFailed,
+    LocalTrouble,
+    NotFound,
+    Refused,
+    SettingsError,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+)
+
+OK, DEFECT, USAGE, QUEUED, AWAY, CREDENTIAL, NOT_FOUND, REFUSED, LOCAL, SETTINGS, UNWELL, UNHANDLED = range(12)
+NO_MAIL, INTERRUPTED = 124, 130
+
+MEANINGS = {
+    OK: "done",
+    DEFECT: "a defect of this command or of the hub",
+    USAGE: "the command line is wrong",
+    QUEUED: "post: the hub is away; the message is safe in the outbox and goes out later",
+    AWAY: "the hub could not be reached or cannot now: nothing was read or changed",
+    CREDENTIAL: "the user name or password is wrong, or may not do this",
+    NOT_FOUND: "no such message",
+    REFUSED: "the hub refuses the request as it is",
+    LOCAL: "this machine is in the way (disk, ssh, git, packages)",
+    SETTINGS: "settings are missing or wrong",
+    UNWELL: "doctor: a step failed",
+    UNHANDLED: "drain: a message could not be handled; it stays unread",
+    NO_MAIL: "wait: no message came in time",
+    INTERRUPTED: "interrupted",
+}
+
+_OF_ERRORS: tuple[tuple[type[BusError], int], ...] = (
+    (SettingsError, SETTINGS),
+    (LocalTrouble, LOCAL),
+    (Unreachable, AWAY),
+    (Unavailable, AWAY),
+    (Unauthorized, CREDENTIAL),
+    (Forbidden, CREDENTIAL),
+    (NotFound, NOT_FOUND),
+    (Refused, REFUSED),
+    (HubFailed, DEFECT),
+)
+
+
+def of(error: BusError) -> int:
+    """The exit code for an error."""
+    return next((code for kind, code in _OF_ERRORS if isinstance(error, kind)), DEFECT)

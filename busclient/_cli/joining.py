@@ -1,0 +1,83 @@
+"""bus join, bus leave, bus up, bus down."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from busclient._cli.output import json_option, out
+from busclient._places import Places
+from busclient._settings import SHARED_USER, Settings, default_name
+
+
+@click.command()
+@click.argument("url")
+@click.option("--name", help="Who this machine is on the bus.")
+@click.option("--user", help="User name of the credential.")
+@click.option(
+    "--pass", "password", help="Its password; asked for when it is not given. BUS_PASS keeps it out of the process list."
+)
+@click.option("--force", is_flag=True, help="Replace settings that are there.")
+@json_option
+def join(url: str, name: str | None, user: str | None, password: str | None, force: bool) -> None:
+    """Join the hub at URL: check the credential, write ~/.secrets/claude-bus.env, and prove it with a round trip."""
+    from busclient import _joining  # noqa: PLC0415
+    from busclient._bus import Bus  # noqa: PLC0415
+    from busclient._errors import SettingsError  # noqa: PLC0415
+
+    places = Places.of_user()
+    if places.env_file.exists() and not force:
+        raise SettingsError(f"{places.env_file} is there already.", hint="Give --force to replace it, or `bus leave` first.")
+    user = user or os.environ.get("BUS_USER") or SHARED_USER
+    password = password or os.environ.get("BUS_PASS") or click.prompt(f"Password of {user}", hide_input=True, err=True)
+    settings = Settings(url=url, user=user, password=password, name=name or os.environ.get("BUS_NAME") or default_name(user))
+    with Bus(settings) as bus:
+        bus.messages(limit=1)
+        values = {"BUS_URL": settings.url, "BUS_USER": user, "BUS_PASS": password, "BUS_NAME": settings.name}
+        _joining.write_env(places.env_file, values, force=force)
+        times = _joining.round_trip(bus)
+    out.result(
+        {"url": settings.url, "name": settings.name, "file": str(places.env_file), "round_trip_ms": times._asdict()},
+        f"joined {settings.url} as {settings.name}: posted to myself, read it and acknowledged it in {sum(times):.0f} ms\n"
+        f"wrote {places.env_file}; next: `bus inbox`, and docs/client.md for the session-start hook",
+    )
+
+
+@click.command()
+@json_option
+def leave() -> None:
+    """Undo `bus join`: remove the settings file. Messages that wait in the outbox stay there."""
+    places = Places.of_user()
+    try:
+        places.env_file.unlink()
+    except FileNotFoundError:
+        out.result({"removed": False}, f"there is no {places.env_file}")
+        return
+    out.result({"removed": True}, f"removed {places.env_file}")
+
+
+@click.command()
+@click.option(
+    "--url", default="http://127.0.0.1:8787", show_default=True, help="Where it listens, when there are no settings yet."
+)
+@json_option
+def up(url: str) -> None:
+    """See that a hub runs on this machine, in the background, and that the settings lead to it."""
+    from busclient import _autostart  # noqa: PLC0415
+
+    settings, is_new = _autostart.up(Places.of_user(), url)
+    out.result(
+        {"url": settings.url, "started": is_new},
+        f"started a hub at {settings.url}; `bus down` ends it" if is_new else f"a hub is running at {settings.url}",
+    )
+
+
+@click.command()
+@json_option
+def down() -> None:
+    """End the hub that `bus up` started. It is not started again by itself until the next `bus up`."""
+    from busclient import _autostart  # noqa: PLC0415
+
+    was_running = _autostart.down(Places.of_user())
+    out.result({"stopped": was_running}, "the hub has ended" if was_running else "no hub of `bus up` is running")

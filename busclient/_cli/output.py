@@ -1,0 +1,124 @@
+"""What `bus` prints: text for people and agents, JSON for programs. Other people's text is made harmless here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from busclient._harmless import harmless, one_line
+
+if TYPE_CHECKING:
+    from busclient._bus import Bus
+    from busclient._errors import BusError
+    from busclient._message import Message
+
+F = TypeVar("F", bound=Callable[..., Any])
+_COLOURS = {"urgent": "red", "fyi": "bright_black"}
+
+
+class Output:
+    """The two streams, and whether JSON was asked for. Colours only on a terminal and without NO_COLOR."""
+
+    as_json = False
+
+    def json(self, value: Any) -> None:
+        """One JSON value on one line, in ASCII: no text in it can act on a terminal."""
+        click.echo(json.dumps(value, separators=(",", ":")))
+
+    def line(self, text: str = "") -> None:
+        """A line of our own words, or of harmless text."""
+        click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
+
+    def note(self, text: str) -> None:
+        """A line about the work, on standard error, so that standard output holds only results."""
+        click.echo(f"bus: {text}", err=True)
+
+    def result(self, facts: Mapping[str, Any], text: str) -> None:
+        """The outcome of a command, in the form asked for."""
+        if self.as_json:
+            self.json({"ok": True, **facts})
+        elif text:
+            self.line(text)
+
+    def error(self, error: BusError) -> None:
+        """An error, in the form asked for."""
+        if self.as_json:
+            self.json(error.as_dict())
+            return
+        click.echo(f"bus: {harmless(error.message)}", err=True)
+        if error.hint:
+            click.echo(f"     {harmless(error.hint)}", err=True)
+
+    def usage(self, error: click.ClickException) -> None:
+        """A wrong command line."""
+        if self.as_json or "--json" in sys.argv:
+            self.json({"ok": False, "error": "usage", "message": error.format_message(), "hint": "See bus COMMAND --help."})
+        else:
+            error.show()
+
+    def messages(self, messages: Iterable[Message], *, longest: int | None = None) -> int:
+        """Messages, each a head and its body indented, so that no body can pass for a head; gives how many."""
+        count = 0
+        for count, message in enumerate(messages, 1):  # noqa: B007
+            if self.as_json:
+                self.json(message.raw)
+            else:
+                self.line(message_text(message, longest))
+            sys.stdout.flush()
+        return count
+
+
+out = Output()
+
+
+def json_option(function: F) -> F:
+    """Adds `--json`."""
+
+    def given(_: click.Context, __: click.Parameter, value: bool) -> None:
+        out.as_json = value
+
+    option: Callable[[F], F] = click.option(
+        "--json", is_flag=True, expose_value=False, is_eager=True, callback=given, help="JSON; messages one a line."
+    )
+    return option(function)
+
+
+def message_text(message: Message, longest: int | None = None) -> str:
+    """A message for people: one line about it, then its body (at most `longest` characters of it) indented."""
+    marks = [f"#{tag}" for tag in message.tags]
+    if message.in_reply_to:
+        marks.append(f"re {message.in_reply_to}")
+    if message.priority != "normal":
+        marks.insert(0, message.priority.upper())
+    head = f"{message.seq} {age(message.ts)} {message.sender} > {','.join(message.to)}"
+    body = message.body if message.snippet is None else message.snippet
+    shown = body if longest is None or len(body) <= longest else body[:longest]
+    lines = [f"  {line}" for line in harmless(shown).split("\n")]
+    if len(shown) < len(body):
+        lines.append(f"  … {len(body) - len(shown):,} more characters: bus read {message.seq}")
+    first = click.style(one_line(head, 200), bold=True, fg=_COLOURS.get(message.priority))
+    return "\n".join([" ".join([first, *(one_line(mark, 80) for mark in marks)]), *lines])
+
+
+def age(ts: str) -> str:
+    """How long ago something was, for people: `now`, `5 min ago`, `3 h ago`, `2 d ago`."""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(ts)).total_seconds()
+    if seconds < 60:
+        return "now"
+    for unit, length, most in (("min", 60, 60), ("h", 3600, 48)):
+        if seconds < length * most:
+            return f"{int(seconds // length)} {unit} ago"
+    return f"{int(seconds // 86400)} d ago"
+
+
+def open_bus(**kwargs: Any) -> Bus:
+    """The Bus of this user; raises SettingsError."""
+    from busclient._bus import Bus  # noqa: PLC0415  what `bus --help` need not load
+
+    return Bus.from_env(**kwargs)

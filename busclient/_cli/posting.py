@@ -1,0 +1,119 @@
+"""bus post, bus reply."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from busclient._cli import exits
+from busclient._cli.output import age, json_option, open_bus, out
+from busclient._harmless import one_line
+from busclient._message import Posted
+
+
+@click.command()
+@click.argument("to", default="any")
+@click.argument("text", required=False)
+@click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The text, byte for byte.")
+@click.option("-t", "--tag", "tags", multiple=True, help="A tag; may be given again.")
+@click.option("--urgent", "priority", flag_value="urgent", help="First in every inbox.")
+@click.option("--fyi", "priority", flag_value="fyi", help="Last in every inbox.")
+@click.option("--reply-to", metavar="ID", help="The id or seq of the message this answers.")
+@click.option("--thread", help="The thread this belongs to.")
+@click.option("--data", metavar="JSON", help="A small JSON object besides the text.")
+@click.option("--expires", "expires_in_s", type=float, metavar="S", help="Of no use after so many seconds.")
+@click.option("--key", help="Idempotency key: the same key again posts nothing new.")
+@json_option
+def post(to: str, text: str | None, file: Path | None, data: str | None, reply_to: str | None, **fields: Any) -> int:
+    """Post TEXT to TO: a name, several with commas between, or `any` for everybody.
+
+    Without TEXT, or with -, the text is read from standard input (its last newline is left out).
+    """
+    body = read_text(text, file)
+    if data is not None:
+        fields["data"] = _object(data)
+    names: Any = [name.strip() for name in to.split(",")] if "," in to else to
+    with open_bus() as bus:
+        return _tell(bus.post(body, to=names, in_reply_to=reply_to, **fields))
+
+
+@click.command()
+@click.argument("id")
+@click.argument("text", required=False)
+@click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The text, byte for byte.")
+@click.option("-t", "--tag", "tags", multiple=True, help="A tag; may be given again.")
+@click.option("--urgent", "priority", flag_value="urgent", help="First in every inbox.")
+@click.option("--fyi", "priority", flag_value="fyi", help="Last in every inbox.")
+@click.option("--ack", is_flag=True, help="Acknowledge the message as well.")
+@json_option
+def reply(id: str, text: str | None, file: Path | None, ack: bool, **fields: Any) -> int:
+    """Answer the message ID (id or seq) to its sender, in its thread."""
+    body = read_text(text, file)
+    with open_bus() as bus:
+        original = bus.message(id)
+        posted = bus.reply(original, body, **fields)
+        if ack:
+            bus.ack(original)
+        return _tell(posted)
+
+
+def read_text(text: str | None, file: Path | None) -> str:
+    """The text of a message: the argument, a file, or standard input. Raises click.UsageError."""
+    if file is not None and text is not None:
+        raise click.UsageError("Give the text, or --file, not both.")
+    if file is not None:
+        return _decoded(file.read_bytes(), str(file))
+    if text is not None and text != "-":
+        return text
+    if text is None and sys.stdin.isatty():
+        raise click.UsageError('There is no text. For example: bus post bob "the build is green"')
+    body = _decoded(sys.stdin.buffer.read(), "Standard input").removesuffix("\n")
+    if not body:
+        raise click.UsageError('There is no text, and standard input is empty. To everybody: bus post any "the text"')
+    return body
+
+
+def _decoded(data: bytes, what: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{what} is not UTF-8 (byte {error.start}).") from None
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise click.UsageError("--data must be a JSON object.")
+    return value
+
+
+def _tell(posted: Posted) -> int:
+    message = posted.message
+    if message is None:
+        out.result(
+            {"queued": True, "key": posted.key},
+            "queued: the hub is away; the message goes out with the next call that reaches it",
+        )
+        return exits.QUEUED
+    words = [f"posted {message.seq} ({message.id})" + (", as before" if posted.replayed else "")]
+    words += [f"  {one_line(name, 140)}: {_standing(facts)}" for name, facts in posted.delivery.items()]
+    out.result({"queued": False, "key": posted.key, **message.raw}, "\n".join(words))
+    return exits.OK
+
+
+def _standing(facts: Any) -> str:
+    """How a recipient is doing, so that one sees at once when nobody listens."""
+    if not isinstance(facts, dict):
+        return "unknown"
+    if "readers" in facts:
+        return f"{facts['readers']} readers"
+    seen = facts.get("last_seen")
+    unread = facts.get("unread")
+    return (f"last seen {age(seen)}" if seen else "never seen") + ("" if unread is None else f", {unread} unread")

@@ -1,0 +1,171 @@
+"""Looking at each step between this machine and a read message, in the order in which they must work."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from busclient._bus import Bus
+from busclient._calls import Patience
+from busclient._errors import BusError, SettingsError
+from busclient._joining import round_trip
+from busclient._outbox import Outbox
+from busclient._places import Places
+from busclient._settings import Settings
+
+_CLOCK_S = 5.0  # a larger difference makes ages and expiry look wrong
+_PATIENCE = Patience(connect_s=5, read_s=8, total_s=10, attempts=1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One look: `ok` is None for news that is neither good nor bad; `hint` says what to do when it is False."""
+
+    name: str
+    ok: bool | None
+    text: str
+    hint: str = ""
+    ms: float = 0.0
+
+
+def examine(places: Places, environ: dict[str, str] | None = None) -> Iterator[Step]:
+    """Every step as it is done. What a failed step makes useless is left out."""
+    try:
+        settings = Settings.find(environ, places)
+    except SettingsError as error:
+        yield Step("settings", False, error.message, error.hint)
+        yield from _local_steps(places, None)
+        return
+    found = ", ".join(f"{name} from {place}" for name, place in sorted(settings.sources.items()))
+    yield Step("settings", True, f"hub {settings.url}, user {settings.user}, name {settings.name} ({found})")
+    yield _modes(places.env_file)
+    steps: list[tuple[str, Callable[[], str]]] = (
+        [] if settings.ssh_host else [("dns", lambda: _dns(settings)), ("connect", lambda: _connect(settings))]
+    )
+    bus = Bus(settings, patience=_PATIENCE)
+    steps += [
+        ("ssh and hub" if settings.ssh_host else "hub", lambda: _hub(bus)),
+        ("credential", lambda: _credential(bus)),
+        ("clock", lambda: _clock(bus)),
+        ("round trip", lambda: _round_trip(bus)),
+    ]
+    for name, look in steps:
+        step = _timed(name, look)
+        yield step
+        if step.ok is False and name != "clock":
+            break
+    bus.close()
+    yield from _local_steps(places, settings)
+
+
+def _timed(name: str, look: Callable[[], str]) -> Step:
+    started = time.perf_counter()
+    try:
+        text, ok, hint = look(), True, ""
+    except BusError as error:
+        text, ok, hint = error.message, False, error.hint
+    except OSError as error:
+        text, ok, hint = str(error.strerror or error), False, "Is BUS_URL right, and the hub up?"
+    return Step(name, ok, text, hint, (time.perf_counter() - started) * 1000)
+
+
+def _modes(path: Path) -> Step:
+    if not path.exists():
+        return Step("file modes", None, f"there is no {path}")
+    if os.name == "nt":
+        return Step("file modes", None, "Windows keeps a user's files from other users by its own means")
+    open_to_others = [
+        str(place) for place, most in ((path, 0o600), (path.parent, 0o700)) if stat.S_IMODE(place.stat().st_mode) & ~most
+    ]
+    if open_to_others:
+        return Step(
+            "file modes", False, f"others can reach {' and '.join(open_to_others)}", f"chmod 700 {path.parent}; chmod 600 {path}"
+        )
+    return Step("file modes", True, f"{path} is for you alone")
+
+
+def _dns(settings: Settings) -> str:
+    address = urlsplit(settings.url)
+    found = socket.getaddrinfo(address.hostname, address.port or 0, type=socket.SOCK_STREAM)
+    return f"{address.hostname} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}"
+
+
+def _connect(settings: Settings) -> str:
+    address = urlsplit(settings.url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    with socket.create_connection((address.hostname, port), timeout=5) as sock:
+        if address.scheme != "https":
+            return f"port {port} is open"
+        with ssl.create_default_context().wrap_socket(sock, server_hostname=address.hostname) as tls:
+            ends = str((tls.getpeercert() or {}).get("notAfter", "?"))
+            return f"port {port} is open; {tls.version()}; the certificate is good until {ends}"
+
+
+def _hub(bus: Bus) -> str:
+    try:
+        facts = bus.health()
+    except BusError as error:
+        if error.status in (401, 403):
+            return "it answers"
+        raise
+    return f"it answers: version {facts.get('version', '?')}, {facts.get('count')} messages, storage {facts.get('storage', '?')}"
+
+
+def _credential(bus: Bus) -> str:
+    bus.messages(limit=1)
+    return f"the hub knows {bus.settings.user}"
+
+
+def _clock(bus: Bus) -> str:
+    before = time.time()
+    hub = datetime.fromisoformat(bus.health()["now"]).astimezone(UTC).timestamp()
+    off = hub - (before + time.time()) / 2
+    if abs(off) > _CLOCK_S:
+        raise BusError(
+            f"the hub's clock is {off:+.1f} s from this machine's", hint="Set this machine's clock (NTP). Order is not affected."
+        )
+    return f"{off:+.2f} s from the hub's"
+
+
+def _round_trip(bus: Bus) -> str:
+    times = round_trip(bus)
+    return f"post {times.post_ms:.0f} ms, read {times.read_ms:.0f} ms, ack {times.ack_ms:.0f} ms"
+
+
+def _local_steps(places: Places, settings: Settings | None) -> Iterator[Step]:
+    waiting = len(Outbox(places.state).entries())
+    yield Step(
+        "outbox",
+        None if waiting else True,
+        f"{waiting} messages wait" if waiting else "empty",
+        "bus outbox --flush" if waiting else "",
+    )
+    if settings is not None and settings.handoffs is not None:
+        is_clone = (settings.handoffs / ".git").exists()
+        yield Step("handoffs", is_clone, str(settings.handoffs), "" if is_clone else "BUS_HANDOFFS must be a git clone")
+    yield _hook(places)
+
+
+def _hook(places: Places) -> Step:
+    """Whether Claude Code runs a poll at session start, and when that last ran."""
+    config = places.env_file.parents[1] / ".claude" / "settings.json"
+    try:
+        hooks = json.dumps(json.loads(config.read_text()).get("hooks", {}).get("SessionStart", []))
+    except (OSError, ValueError, AttributeError):
+        hooks = ""
+    if "session-start-poll" not in hooks and "bus poll" not in hooks:
+        return Step("hook", None, f"no SessionStart hook in {config}", "docs/client.md has the lines for it")
+    try:
+        last = datetime.fromtimestamp((places.state / "last-poll").stat().st_mtime, UTC)
+    except OSError:
+        return Step("hook", None, "installed; it has not run yet")
+    return Step("hook", True, f"installed; last ran {last:%Y-%m-%d %H:%M} UTC")

@@ -1,0 +1,180 @@
+"""The client's errors: one family, made from the hub's codes.
+
+    BusError
+    ├── SettingsError         no settings, or unusable ones: nothing was sent
+    ├── LocalTrouble          this machine cannot: no ssh, no hub packages, a disk that is full
+    │   └── OutboxFailed      the hub is away and the message could not be kept here either: it is NOT sent
+    ├── Unreachable           no hub answered: refused, no such host, time over
+    │   └── BadAnswer         something answered that is not the hub
+    ├── Unavailable           the hub answered that it cannot now: try again later
+    │   ├── TooManyWaiting    its cap of long polls and streams is reached
+    │   └── NoRoom            its disk is full
+    ├── Unauthorized          wrong user name or password
+    ├── Forbidden             the credential may not do this
+    ├── NotFound              no such message
+    ├── Refused               the request is wrong; the same again will be refused again
+    │   ├── TooLarge
+    │   └── KeyReused         the idempotency key belongs to other content
+    └── HubFailed             a defect of the hub
+
+Calls raise `Unreachable` and `Unavailable` after their own retries. `Bus.post` raises neither while it has an
+outbox: it keeps the message there. `CODES` is the one list of the hub's codes; a test compares it with the hub's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class BusError(Exception):
+    """What every error of the client is.
+
+    `code` and `status` are the hub's (None when no hub spoke), `hint` says what to do now, `details` are the
+    other facts of the hub's answer, `retry_after_s` is how long the hub asks to wait.
+    """
+
+    hint = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        hint: str | None = None,
+        retry_after_s: float | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code, self.status, self.retry_after_s = code, status, retry_after_s
+        self.details = dict(details or {})
+        if hint is not None:
+            self.hint = hint
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`: `{"ok":false,"error":…,"message":…,"hint":…}` and the details."""
+        kind = self.code or _code_of(type(self))
+        return {**self.details, "ok": False, "error": kind, "message": self.message, "hint": self.hint}
+
+
+class SettingsError(BusError):
+    hint = "Join a hub with `bus join URL`, or start one on this machine with `bus up`."
+
+
+class LocalTrouble(BusError):
+    pass
+
+
+class OutboxFailed(LocalTrouble):
+    hint = "The message is NOT sent and NOT kept. Make room or mend the folder, then post it again."
+
+
+class Unreachable(BusError):
+    hint = "Is the hub up, and is BUS_URL right? `bus doctor` looks at each step of the way."
+
+
+class BadAnswer(Unreachable):
+    hint = "BUS_URL leads to something that is not the hub, or a proxy between is in trouble."
+
+
+class Unavailable(BusError):
+    hint = "Try again shortly."
+
+
+class TooManyWaiting(Unavailable):
+    pass
+
+
+class NoRoom(Unavailable):
+    pass
+
+
+class Unauthorized(BusError):
+    hint = "Check BUS_USER and BUS_PASS; `bus doctor` says where they were found."
+
+
+class Forbidden(BusError):
+    pass
+
+
+class NotFound(BusError):
+    pass
+
+
+class Refused(BusError):
+    pass
+
+
+class TooLarge(Refused):
+    pass
+
+
+class KeyReused(Refused):
+    pass
+
+
+class HubFailed(BusError):
+    hint = "This is a defect of the hub; its log says more."
+
+
+CODES: dict[str, type[BusError]] = {
+    "bad_field": Refused,
+    "bad_json": Refused,
+    "bad_request": Refused,
+    "busy": Unavailable,
+    "foreign_origin": Forbidden,
+    "index_rebuilding": Unavailable,
+    "internal": HubFailed,
+    "key_reused": KeyReused,
+    "method_not_allowed": Refused,
+    "missing_field": Refused,
+    "no_room": NoRoom,
+    "no_such_route": NotFound,
+    "not_found": NotFound,
+    "storage_failed": Unavailable,
+    "too_large": TooLarge,
+    "too_many_waiting": TooManyWaiting,
+    "unauthorized": Unauthorized,
+    "unavailable": Unavailable,
+    "unconfirmed": Unavailable,
+    "unknown_field": Refused,
+    "unknown_reply": Refused,
+    "unsupported_media": Refused,
+}
+
+# For answers of a proxy, and for codes that are newer than this client.
+_STATUSES: dict[int, type[BusError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    413: TooLarge,
+    429: Unavailable,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+    507: NoRoom,
+}
+
+
+def error_from(status: int, payload: Any, retry_after_s: float | None = None) -> BusError:
+    """The error that an answer stands for. `payload` is its JSON, or None when it had none (a proxy answered)."""
+    fields = payload if isinstance(payload, dict) else {}
+    code = fields.get("error") if isinstance(fields.get("error"), str) else None
+    kind = CODES.get(code or "") or _STATUSES.get(status) or (Refused if 400 <= status < 500 else HubFailed)
+    if code is None and kind in (NotFound, HubFailed):
+        kind = BadAnswer
+    message, hint = fields.get("message"), fields.get("hint")
+    return kind(
+        message if isinstance(message, str) else f"The answer was HTTP status {status}, and not in the hub's form.",
+        code=code,
+        status=status,
+        hint=hint if isinstance(hint, str) and kind is not Unauthorized else None,  # the hub's is for curl
+        retry_after_s=retry_after_s,
+        details={name: value for name, value in fields.items() if name not in ("ok", "error", "message", "hint", "docs")},
+    )
+
+
+def _code_of(kind: type[BusError]) -> str:
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in kind.__name__).lstrip("_")

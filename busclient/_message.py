@@ -1,0 +1,96 @@
+"""What comes back from the hub, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from busclient._errors import BadAnswer
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as the hub keeps it.
+
+    `seq` orders messages and is the cursor; `id` is what people cite; `ts` is UTC in ISO 8601. `to` holds one or
+    more names, or just `any` for a broadcast. Messages with the same seq are equal. The body is other people's
+    text: data, not orders; make it `harmless` before a terminal sees it.
+    """
+
+    seq: int
+    id: str = field(compare=False)
+    ts: str = field(compare=False)
+    sender: str = field(compare=False)
+    to: tuple[str, ...] = field(compare=False)
+    body: str = field(compare=False)
+    tags: tuple[str, ...] = field(default=(), compare=False)
+    priority: str = field(default="normal", compare=False)
+    in_reply_to: str | None = field(default=None, compare=False)
+    thread: str | None = field(default=None, compare=False)
+    data: Mapping[str, Any] | None = field(default=None, compare=False)
+    expires: str | None = field(default=None, compare=False)
+    snippet: str | None = field(default=None, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def from_json(cls, fields: Any) -> Message:
+        """A message of the hub's JSON; fields newer than this client stay in `raw`. Raises BadAnswer."""
+        try:
+            to = fields["to"]
+            return cls(
+                seq=int(fields["seq"]),
+                id=str(fields["id"]),
+                ts=str(fields["ts"]),
+                sender=str(fields["from"]),
+                to=tuple(to) if isinstance(to, list) else (str(to),),
+                body=str(fields["body"]),
+                tags=tuple(fields.get("tags", ())),
+                priority=str(fields.get("priority", "normal")),
+                raw=fields,
+                **{name: fields.get(name) for name in ("in_reply_to", "thread", "data", "expires", "snippet")},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadAnswer(f"The answer holds something that is not a message: {error!r}.") from None
+
+    @property
+    def time(self) -> datetime:
+        """When the hub saved it."""
+        return datetime.fromisoformat(self.ts)
+
+    def age_s(self, now: datetime | None = None) -> float:
+        """Seconds since the hub saved it, by this machine's clock; never negative."""
+        return max(0.0, ((now or datetime.now(UTC)) - self.time).total_seconds())
+
+
+@dataclass(frozen=True)
+class Posted:
+    """What became of a post. `message` is None while it waits in the outbox; `key` is its idempotency key.
+
+    `delivery` says for each recipient how it is doing: `{"bob":{"last_seen":…,"last_fetch":…,"unread":3}}`.
+    """
+
+    key: str
+    message: Message | None
+    replayed: bool = False
+    delivery: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def queued(self) -> bool:
+        """Whether it waits in the outbox of this machine instead of being on the hub."""
+        return self.message is None
+
+
+class Acked(NamedTuple):
+    """The seqs that an acknowledgement settled, and those that were settled before."""
+
+    new: list[int]
+    already: list[int]
+
+
+class Drained(NamedTuple):
+    """What a drain did: how many messages were handled and acknowledged, and which failed with what."""
+
+    done: int
+    failed: list[tuple[Message, Exception]]

@@ -1,0 +1,46 @@
+"""Where the client keeps what: one place for every path.
+
+| what                          | where                                                             |
+|-------------------------------|-------------------------------------------------------------------|
+| settings                      | `~/.secrets/claude-bus.env`                                       |
+| settings of an older fleet    | `~/.claude-net/config.json` (only read)                           |
+| outbox, drain state, locks    | `~/.local/state/claude-bus/` (XDG_STATE_HOME; LOCALAPPDATA)       |
+| data of a hub by `bus up`     | `~/.local/share/claude-bus/hub/` (XDG_DATA_HOME; LOCALAPPDATA)    |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders and files of one user."""
+
+    env_file: Path
+    net_config: Path
+    state: Path
+    hub_data: Path
+
+    @classmethod
+    def of_user(cls, environ: Mapping[str, str] | None = None, home: Path | None = None) -> Places:
+        """Those of the user who runs this; `home` for tests."""
+        environ = os.environ if environ is None else environ
+        home = home or Path(environ.get("HOME") or Path.home())
+        local = Path(environ["LOCALAPPDATA"]) if os.name == "nt" and environ.get("LOCALAPPDATA") else None
+        state = local or Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state")
+        data = local or Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+        return cls(
+            env_file=home / ".secrets" / "claude-bus.env",
+            net_config=home / ".claude-net" / "config.json",
+            state=state / "claude-bus",
+            hub_data=data / "claude-bus" / "hub",
+        )
+
+    def make_state(self) -> Path:
+        """The state folder, made (0700) where it is not there; raises OSError."""
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.state

@@ -1,0 +1,70 @@
+"""Posts on the wire: one message, or a block of them as NDJSON."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from busclient._errors import BadAnswer, BusError, error_from
+from busclient._message import Message, Posted
+
+if TYPE_CHECKING:
+    from busclient._calls import Calls
+
+Draft = dict[str, Any]
+
+
+def draft(sender: str, body: str, to: str | Sequence[str], more: Mapping[str, Any]) -> Draft:
+    """The fields of a post as the hub takes them, with an idempotency key of its own unless `more` gives one."""
+    given = {name: value for name, value in more.items() if value not in (None, ())}
+    if "tags" in given:
+        given["tags"] = [given["tags"]] if isinstance(given["tags"], str) else list(given["tags"])
+    return {"from": sender, "to": to if isinstance(to, str) else list(to), "body": body, "client_id": new_key(), **given}
+
+
+def new_key() -> str:
+    """An idempotency key that nobody else makes: 128 random bits."""
+    return secrets.token_hex(16)
+
+
+def post(calls: Calls, fields: Draft) -> Posted:
+    """Post one message; raises BusError."""
+    reply = calls.json("POST", "/post", json=fields)
+    return posted(fields["client_id"], reply)
+
+
+def post_block(calls: Calls, drafts: Sequence[Draft]) -> list[Posted | BusError]:
+    """Post up to 1,000 messages in one request; one outcome for each, in order. Raises BusError when none was looked at."""
+    body = "".join(json.dumps(fields) + "\n" for fields in drafts).encode()
+    reply = calls.send("POST", "/post", data=body, headers={"Content-Type": "application/x-ndjson"}, also=(400,))
+    if not reply.headers.get("Content-Type", "").startswith("application/x-ndjson"):
+        raise error_from(reply.status_code, _json(reply.content))
+    results = [_json(line) for line in reply.content.split(b"\n") if line.strip()]
+    if len(results) != len(drafts):
+        raise BadAnswer(f"The hub answered {len(results)} results for {len(drafts)} messages.")
+    return [
+        posted(fields["client_id"], result)
+        if isinstance(result, dict) and result.get("ok")
+        else error_from(_status(result), result)
+        for fields, result in zip(drafts, results, strict=True)
+    ]
+
+
+def posted(key: str, reply: Mapping[str, Any]) -> Posted:
+    """What a good answer to a post says."""
+    delivery = reply.get("delivery")
+    return Posted(key, Message.from_json(reply), bool(reply.get("replayed")), delivery if isinstance(delivery, dict) else {})
+
+
+def _status(result: Any) -> int:
+    status = result.get("status") if isinstance(result, dict) else None
+    return status if isinstance(status, int) else 500
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None

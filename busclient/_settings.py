@@ -1,0 +1,159 @@
+"""Which hub, who I am, and with what credential: found once, frozen, the password never shown.
+
+Each setting is taken from the first of these that has it:
+
+1. the environment
+2. `~/.secrets/claude-bus.env`
+3. `~/.claude-net/config.json`, `{"machine":"laptopclaude","sshHost":"ovh5"}`: `machine` is the name; `sshHost` is the
+   host through which the hub is reached by SSH, unless it is `local` or one of the above gives a BUS_URL
+
+| variable       | meaning                                                          | default                        |
+|----------------|------------------------------------------------------------------|--------------------------------|
+| BUS_URL        | the hub's address; with BUS_SSH_HOST, as seen from that host     | http://127.0.0.1:8787 (SSH)    |
+| BUS_USER       | user name of the credential                                      | claude                         |
+| BUS_PASS       | its password                                                     | none: required                 |
+| BUS_NAME       | who I am on the bus                                              | BUS_USER unless shared; host   |
+| BUS_SSH_HOST   | reach the hub through `ssh` to this host                         | none: direct HTTP              |
+| BUS_HANDOFFS   | folder of a git clone with handoffs                              | none                           |
+| BUS_AUTOSTART  | 1: start a hub on this machine when none answers                 | 0                              |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from busclient._errors import SettingsError
+from busclient._places import Places
+
+VARIABLES = ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME", "BUS_SSH_HOST", "BUS_HANDOFFS", "BUS_AUTOSTART")
+SHARED_USER = "claude"
+LOCAL_URL = "http://127.0.0.1:8787"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Make them with `Settings.find()`, or by hand: `Settings(url=…, password=…, name=…)`. Raises SettingsError."""
+
+    url: str
+    password: str = field(repr=False)
+    user: str = SHARED_USER
+    name: str = ""
+    ssh_host: str | None = None
+    handoffs: Path | None = None
+    autostart: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", _checked_url(self.url))
+        if not self.name:
+            object.__setattr__(self, "name", default_name(self.user))
+        if not NAME.fullmatch(self.name) or self.name in ("any", "all"):
+            raise SettingsError(f"BUS_NAME is {self.name!r}, which is no name.", hint="For example BUS_NAME=laptop1.")
+        if not self.user or ":" in self.user or not self.user.isprintable():
+            raise SettingsError(f"BUS_USER is {self.user!r}: it must be printable and hold no colon.")
+
+    @classmethod
+    def find(cls, environ: Mapping[str, str] | None = None, places: Places | None = None) -> Settings:
+        """Those of this user on this machine; raises SettingsError that names each place looked at."""
+        environ = os.environ if environ is None else environ
+        places = places or Places.of_user(environ)
+        found, sources = _gather(environ, places)
+        ssh_host = found.get("BUS_SSH_HOST")
+        is_of_older_fleet = sources.get("BUS_NAME") == str(places.net_config)
+        url = found.get("BUS_URL") or (LOCAL_URL if ssh_host or is_of_older_fleet else "")
+        missing = [name for name, value in (("BUS_URL", url), ("BUS_PASS", found.get("BUS_PASS"))) if not value]
+        if missing:
+            raise SettingsError(
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} set nowhere"
+                f" (looked in the environment, {places.env_file} and {places.net_config})."
+            )
+        handoffs = found.get("BUS_HANDOFFS")
+        return cls(
+            url=url,
+            password=found["BUS_PASS"],
+            user=found.get("BUS_USER") or SHARED_USER,
+            name=found.get("BUS_NAME", ""),
+            ssh_host=ssh_host,
+            handoffs=Path(handoffs).expanduser() if handoffs else None,
+            autostart=found.get("BUS_AUTOSTART") == "1",
+            sources=sources,
+        )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the hub is on this machine."""
+        return self.ssh_host is None and urlsplit(self.url).hostname in _LOOPBACK
+
+
+def default_name(user: str) -> str:
+    """Who I am where nothing says it: the user of the credential unless it is shared, else the short host name."""
+    if user != SHARED_USER and NAME.fullmatch(user):
+        return user
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname().partition(".")[0]).lstrip("._-")[:64]
+    return host or "unnamed"
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The BUS_* values of an env file, empty ones left out; {} when there is none. Raises SettingsError."""
+    if not path.exists():
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415  takes 20 ms, and often there is no file
+
+    try:
+        values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from None
+    return {name: value for name, value in values.items() if name in VARIABLES and value}
+
+
+def _gather(environ: Mapping[str, str], places: Places) -> tuple[dict[str, str], dict[str, str]]:
+    """Every setting that is set somewhere, and where."""
+    found = {name: environ[name] for name in VARIABLES if environ.get(name)}
+    sources = dict.fromkeys(found, "environment")
+    for name, value in read_env_file(places.env_file).items():
+        if name not in found:
+            found[name], sources[name] = value, str(places.env_file)
+    for name, value in _read_net_config(places.net_config).items():
+        if name not in found and not (name == "BUS_SSH_HOST" and "BUS_URL" in found):
+            found[name], sources[name] = value, str(places.net_config)
+    return found, sources
+
+
+def _read_net_config(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        config: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from None
+    if not isinstance(config, dict):
+        raise SettingsError(f"{path} is no JSON object.")
+    found = {}
+    if isinstance(config.get("machine"), str) and config["machine"]:
+        found["BUS_NAME"] = config["machine"]
+    if isinstance(config.get("sshHost"), str) and config["sshHost"] not in ("", "local"):
+        found["BUS_SSH_HOST"] = config["sshHost"]
+    return found
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, usable = urlsplit(""), False
+    if parts.username or parts.password:
+        raise SettingsError("BUS_URL holds a user name or password.", hint="Put them into BUS_USER and BUS_PASS.")
+    if not usable or parts.query or parts.fragment:
+        raise SettingsError(f"BUS_URL is {url!r}: it must be like https://bus.example.org or http://127.0.0.1:8787.")
+    return url.rstrip("/")

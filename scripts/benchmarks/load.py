@@ -1,0 +1,121 @@
+"""A small closed-loop HTTP load: so many clients, each sending its next request when it has its answer.
+
+Raw sockets and one thread, so that the load costs little beside the server it is on the same two cores with.
+Loopback only, bounded in time, and it ends nothing that it did not start.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import select
+import socket
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+USER, PASSWORD = "claude", "bench-" + "x" * 37
+BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
+@dataclass
+class Result:
+    """What a load saw: answers a second, and the seconds that each took, sorted."""
+
+    rate: float = 0.0
+    times: list[float] = field(default_factory=list)
+    errors: int = 0
+
+    def quantile(self, part: float) -> float:
+        """The time in seconds that this part of the answers took at most."""
+        return self.times[min(len(self.times) - 1, int(part * len(self.times)))]
+
+    @property
+    def median(self) -> float:
+        return self.quantile(0.5)
+
+
+def request(method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> bytes:
+    """The bytes of a request with the bench's credential."""
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {BASIC}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def post(body: str = "x" * 200, sender: str = "bench-a", to: str = "bench-b") -> bytes:
+    """A post of one message with a 200-byte body."""
+    return request("POST", "/post", json.dumps({"from": sender, "to": to, "body": body}).encode())
+
+
+def run(url: str, data: bytes, clients: int, seconds: float) -> Result:
+    """Keep so many clients busy with one request for a time."""
+    connections = [Connection(url) for _ in range(clients)]
+    poll = select.epoll() if hasattr(select, "epoll") else None
+    by_fd = {connection.sock.fileno(): connection for connection in connections}
+    result = Result()
+    began = time.perf_counter()
+    for connection in connections:
+        if poll is not None:
+            poll.register(connection.sock, select.EPOLLIN)
+        connection.send(data)
+    end = began + seconds
+    while (now := time.perf_counter()) < end:
+        ready = (
+            [fd for fd, _ in poll.poll(1)]
+            if poll
+            else [s.fileno() for s in select.select([c.sock for c in connections], [], [], 1)[0]]
+        )
+        for fd in ready:
+            connection = by_fd[fd]
+            if connection.receive():
+                result.times.append(time.perf_counter() - connection.sent)
+                result.errors += connection.status >= 300
+                connection.send(data)
+    result.rate = len(result.times) / (now - began)
+    result.times.sort()
+    for connection in connections:
+        connection.close()
+    return result
+
+
+class Connection:
+    """One kept-alive connection with at most one request under way."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.sock = socket.create_connection((parts.hostname or "", parts.port or 80))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sent, self.status = 0.0, 0
+        self._got = b""
+
+    def send(self, data: bytes) -> None:
+        self.sent = time.perf_counter()
+        self.sock.sendall(data)
+
+    def receive(self) -> bool:
+        """Take what has come; gives True when the answer is whole."""
+        chunk = self.sock.recv(1 << 16)
+        if not chunk:
+            raise ConnectionError("the hub closed the connection")
+        self._got += chunk
+        head, separator, body = self._got.partition(b"\r\n\r\n")
+        if not separator:
+            return False
+        at = head.find(b"Content-Length: ") + 16
+        length = int(head[at : (head + b"\r").find(b"\r", at)])
+        if len(body) < length:
+            return False
+        self.status, self.body, self._got = int(head[9:12]), body, b""
+        return True
+
+    def call(self, data: bytes) -> bytes:
+        """One request and its answer's body."""
+        self.send(data)
+        while not self.receive():
+            pass
+        return self.body
+
+    def close(self) -> None:
+        self.sock.close()

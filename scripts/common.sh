@@ -1,0 +1,28 @@
+# Sourced by the other scripts: a virtual environment that is made once and brought up to date when its lists change.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+ROOT=$PWD
+VENV=${CLAUDE_BUS_VENV:-$ROOT/.venv}
+PYTHON=${PYTHON:-python3}
+
+# Usage: install requirements.txt [requirements-dev.txt]
+install() {
+  local list stamp
+  "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Python 3.11 or newer is needed; $("$PYTHON" --version) is what $PYTHON is (set PYTHON to choose another)." >&2
+    exit 1
+  }
+  [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
+  for list in "$@"; do
+    stamp=$VENV/.installed-$(basename "$list")
+    if ! cmp -s "$list" "$stamp"; then
+      "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r "$list"
+      cp "$list" "$stamp"
+    fi
+  done
+  if [ -f pyproject.toml ] && grep -q '^\[project\]' pyproject.toml && ! cmp -s pyproject.toml "$VENV/.installed-client"; then
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+    cp pyproject.toml "$VENV/.installed-client"
+  fi
+}

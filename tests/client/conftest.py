@@ -1,0 +1,196 @@
+"""What the client's tests share: a client over WSGI with troubles on order, the command, and hubs behind real sockets."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+import busclient._calls
+import busclient._cli
+from busclient import Bus, Outbox, Patience, Settings
+from busclient._places import Places
+from busclient._transport import WsgiTransport
+from tests.conftest import PASSWORD, ROOT, USER, Caller, RunningHub
+
+URL = "http://hub.test"
+
+
+class Door(WsgiTransport):
+    """A way to the hub on which each call takes the next trouble that was ordered.
+
+    `away`: the connection is refused. `lost`: the hub does its work and the answer is lost. A number: a proxy answers
+    with that status. Bytes: something answers 200 and these. (status, headers, bytes): just that. None: no trouble.
+    """
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self.troubles: deque[Any] = deque()
+        self.calls: list[str] = []
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        trouble = self.troubles.popleft() if self.troubles else None
+        self.calls.append(f"{request.method} {request.path_url}")
+        if trouble == "away":
+            raise requests.ConnectionError(ConnectionRefusedError(111, "Connection refused"))
+        reply = super().send(request, *args, **kwargs)
+        if trouble == "lost":
+            assert reply.content
+            raise requests.ConnectionError(http.client.RemoteDisconnected("no answer"))
+        if trouble is not None:
+            status, body = (200, trouble) if isinstance(trouble, bytes) else (trouble, b"<html>Bad Gateway</html>")
+            headers = {"Content-Type": "text/html"}
+            if isinstance(trouble, tuple):
+                status, headers, body = trouble
+            reply.status_code, reply.headers = status, requests.structures.CaseInsensitiveDict(headers)
+            reply.raw = io.BytesIO(body)
+        return reply
+
+
+@pytest.fixture
+def door(bus: Caller) -> Door:
+    return Door(bus.app)
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """The pauses that clients made instead of sleeping, in seconds."""
+    return []
+
+
+@pytest.fixture
+def client(door: Door, pauses: list[float]) -> Callable[..., Bus]:
+    """Clients of one hub: `client("bob")`; with `outbox=…` one that can wait for the hub."""
+
+    def make(name: str = "alice", **kwargs: Any) -> Bus:
+        settings = Settings(url=URL, user=USER, password=PASSWORD, name=name)
+        return Bus(settings, transport=door, sleep=pauses.append, **kwargs)
+
+    return make
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(tmp_path / "state")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of nobody, and an environment without the settings of whoever runs the tests."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in list(os.environ):
+        if name.startswith(("BUS_", "XDG_", "GIT_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def places(home: Path) -> Places:
+    return Places.of_user()
+
+
+@dataclass
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(
+    home: Path, door: Door, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pauses: list[float]
+) -> Callable[..., Ran]:
+    """The `bus` command in this process, as bob, with the hub behind `door`: `cli("post", "alice", stdin="hi")`."""
+    for name, value in {"BUS_URL": URL, "BUS_USER": USER, "BUS_PASS": PASSWORD, "BUS_NAME": "bob"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(busclient._calls, "_transport_for", lambda settings: door)
+    monkeypatch.setattr(Bus.__init__, "__kwdefaults__", {**Bus.__init__.__kwdefaults__, "sleep": pauses.append})
+
+    def run(*arguments: str, stdin: str | bytes = b"") -> Ran:
+        data = stdin if isinstance(stdin, bytes) else stdin.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        code = busclient._cli.run(list(arguments))
+        said = capsys.readouterr()
+        return Ran(code, said.out, said.err)
+
+    return run
+
+
+@dataclass
+class Served:
+    """A hub behind a real socket in this process."""
+
+    url: str
+    caller: Caller
+    settings: Settings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = Settings(url=self.url, user=USER, password=PASSWORD, name="bob")
+
+    def environ(self, home: Path, **more: str) -> dict[str, str]:
+        """The environment of a process that uses this hub."""
+        return environ_for(self.url, home, **more)
+
+
+class _KeptConnections(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def served(bus: Caller, home: Path) -> Iterator[Served]:
+    server = make_server("127.0.0.1", 0, bus.app, threaded=True, request_handler=_KeptConnections)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield Served(f"http://127.0.0.1:{server.server_port}", bus)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def environ_for(url: str, home: Path, **more: str) -> dict[str, str]:
+    """The environment of a process of bob's that uses the hub at `url`."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+        "BUS_URL": url,
+        "BUS_USER": USER,
+        "BUS_PASS": PASSWORD,
+        "BUS_NAME": "bob",
+        **more,
+    }
+
+
+def command(environ: dict[str, str], *arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """Run `bus` as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "busclient", *arguments], env=environ, capture_output=True, text=True, timeout=60,
+        cwd="/", stdin=kwargs.pop("stdin", subprocess.DEVNULL) if "input" not in kwargs else None, **kwargs,
+    )  # fmt: skip
+
+
+def client_of(hub: RunningHub, name: str = "bob", **kwargs: Any) -> Bus:
+    """A client of a real hub."""
+    return Bus(Settings(url=hub.url, user=USER, password=PASSWORD, name=name), **kwargs)
+
+
+QUICK = Patience(connect_s=1, read_s=1, total_s=2, attempts=1)

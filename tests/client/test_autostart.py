@@ -1,0 +1,129 @@
+"""A hub on this machine that nobody had to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from busclient import _autostart
+from busclient._cli import exits
+from busclient._joining import write_env
+from busclient._places import Places
+from tests.client.conftest import command
+from tests.conftest import ROOT, free_port, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def machine(home: Path) -> Iterator[dict[str, str]]:
+    """The environment of a machine without a hub; one that is started here is ended afterwards."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), "BUS_FSYNC": "never"}
+    yield environ
+    command(environ, "down")
+
+
+def hubs(home: Path) -> list[int]:
+    """The process ids of the hubs whose data is in this home, workers left out."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            environ, stat = (entry / "environ").read_bytes(), (entry / "stat").read_text()
+            command_line = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if entry.name.isdigit() and b"gunicorn" in command_line and f"BUS_DATA_DIR={home}/".encode() in environ:
+            found[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    return [pid for pid, parent in found.items() if parent not in found]
+
+
+def test_up_starts_a_hub_that_answers_and_down_ends_it(machine: dict[str, str], home: Path, places: Places) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    ran = command(machine, "up", "--url", url, "--json")
+    assert json.loads(ran.stdout) == {"ok": True, "url": url, "started": True}, ran
+    assert places.env_file.stat().st_mode & 0o777 == 0o600
+    assert command(machine, "doctor").returncode == 0
+    assert "is running" in command(machine, "up").stdout
+    assert len(hubs(home)) == 1
+    assert command(machine, "down").stdout == "the hub has ended\n"
+    assert hubs(home) == []
+    # After `down` it stays down, until `up`.
+    assert command(machine, "inbox").returncode == exits.AWAY
+    assert command(machine, "post", "any", "later").returncode == exits.QUEUED
+    assert command(machine, "down").stdout == "no hub of `bus up` is running\n"
+    assert json.loads(command(machine, "up", "--json").stdout)["started"] is True
+    assert "no unread" in command(machine, "inbox").stdout
+    assert "later" in command(machine, "log").stdout
+
+
+def test_a_hub_that_up_has_made_comes_back_at_the_first_call(machine: dict[str, str], home: Path, places: Places) -> None:
+    command(machine, "up", "--url", f"http://127.0.0.1:{free_port()}")
+    (pid,) = hubs(home)
+    os.kill(pid, 9)  # as at a restart of the machine
+    wait_until(lambda: hubs(home) != [pid])
+    for worker in hubs(home):
+        os.kill(worker, 9)
+    wait_until(lambda: hubs(home) == [])
+    ran = command(machine, "post", "any", "hello")
+    assert ran.returncode == 0, ran
+    assert "started a hub" in ran.stderr
+
+
+def test_ten_sessions_at_once_start_one_hub(machine: dict[str, str], home: Path, places: Places) -> None:
+    write_env(places.env_file, {"BUS_URL": f"http://127.0.0.1:{free_port()}", "BUS_PASS": "p" * 40, "BUS_NAME": "me"})
+    environ = {**machine, "BUS_AUTOSTART": "1"}
+    sessions = [
+        subprocess.Popen(
+            [sys.executable, "-m", "busclient", "post", "any", f"from {number}"],
+            env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
+        )
+        for number in range(10)
+    ]  # fmt: skip
+    ended = [session.communicate(timeout=60) for session in sessions]
+    assert [session.returncode for session in sessions] == [0] * 10, ended
+    assert sum("started a hub" in errors for _, errors in ended) == 1
+    assert len(hubs(home)) == 1
+    messages = command(environ, "log", "--json").stdout.splitlines()
+    assert {json.loads(line)["body"] for line in messages} == {f"from {number}" for number in range(10)}
+
+
+def test_with_autostart_and_no_settings_at_all_a_hub_is_made(
+    machine: dict[str, str], home: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if _autostart._listens("http://127.0.0.1:8787"):
+        write_env(places.env_file, {"BUS_URL": f"http://127.0.0.1:{free_port()}", "BUS_PASS": "p" * 40, "BUS_AUTOSTART": "1"})
+        assert command(machine, "status").returncode == 0
+    else:
+        assert command({**machine, "BUS_AUTOSTART": "1"}, "status").returncode == 0
+        assert "written by `bus up`" in places.env_file.read_text()
+
+
+def test_a_machine_without_the_hubs_packages_is_told(home: Path, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    find: Any = _autostart.importlib.util.find_spec
+    monkeypatch.setattr(_autostart.importlib.util, "find_spec", lambda name: None if name == "flask" else find(name))
+    with pytest.raises(_autostart.LocalTrouble, match="flask") as caught:
+        _autostart.up(places)
+    assert "[hub]" in caught.value.hint
+
+
+def test_a_hub_elsewhere_is_never_started_here(machine: dict[str, str], home: Path, places: Places) -> None:
+    write_env(places.env_file, {"BUS_URL": "http://hub.invalid:1", "BUS_PASS": "p"})
+    environ = {**machine, "BUS_AUTOSTART": "1"}
+    assert command(environ, "inbox").returncode == exits.AWAY
+    assert command(environ, "up").returncode == exits.SETTINGS
+    assert hubs(home) == []
+
+
+def test_a_hub_that_cannot_start_is_told_with_its_reason(machine: dict[str, str], home: Path, places: Places) -> None:
+    places.hub_data.parent.mkdir(parents=True)
+    places.hub_data.write_text("a file where the folder should be")
+    ran = command(machine, "up", "--url", f"http://127.0.0.1:{free_port()}")
+    assert ran.returncode == exits.LOCAL
+    assert "Traceback" not in ran.stderr

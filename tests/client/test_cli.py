@@ -1,0 +1,226 @@
+"""The `bus` command, through its command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from busclient import Bus, Outbox
+from busclient._cli import COMMANDS, exits
+from busclient._places import Places
+from tests.client.conftest import URL, Door, Ran
+from tests.conftest import PASSWORD, USER, Caller
+
+Cli = Callable[..., Ran]
+Make = Callable[..., Bus]
+AWAY = ["away"] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "to", "body"),
+    [
+        (["alice", "hello $HOME `x`"], "", "alice", "hello $HOME `x`"),
+        (["alice"], "piped\n", "alice", "piped"),
+        (["alice", "-"], "two\nlines\n\n", "alice", "two\nlines\n"),
+        ([], "to all", "any", "to all"),
+        (["alice,carol", "both"], "", ["alice", "carol"], "both"),
+        (["any", "--", "-1"], "", "any", "-1"),
+    ],
+)
+def test_a_post_is_what_was_given(bus: Caller, cli: Cli, arguments: list[str], stdin: str, to: object, body: str) -> None:
+    ran = cli("post", *arguments, stdin=stdin)
+    assert ran.code == 0, ran
+    message = bus.get("/messages/1").json
+    assert (message["from"], message["to"], message["body"]) == ("bob", to, body)
+
+
+def test_a_post_has_its_options(bus: Caller, cli: Cli, tmp_path: Path) -> None:
+    first = bus.say("first", sender="alice")
+    (tmp_path / "note.md").write_bytes("ä\r\n".encode())
+    ran = cli(
+        "post", "alice", "--file", str(tmp_path / "note.md"), "-t", "a", "--tag", "b", "--urgent",
+        "--reply-to", first["id"], "--data", '{"n":1}', "--expires", "60", "--key", "k", "--json",
+    )  # fmt: skip
+    posted = json.loads(ran.out)
+    assert (posted["ok"], posted["queued"], posted["key"]) == (True, False, "k")
+    assert (posted["body"], posted["tags"], posted["priority"]) == ("ä\r\n", ["a", "b"], "urgent")
+    assert (posted["in_reply_to"], posted["thread"], posted["data"]) == (first["id"], first["id"], {"n": 1})
+    assert "expires" in posted
+    assert "never seen" in cli("post", "nobody", "x").out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["post", "alice"], ["post", "alice", "x", "--file", "/dev/null"], ["post", "alice", "x", "--data", "[]"], ["nosuch"], ["ack"],
+     ["ack", "1", "--all"], ["inbox", "--limit", "0"], ["read"], ["search"], ["drain"]],
+)  # fmt: skip
+def test_a_wrong_command_line_is_refused(cli: Cli, arguments: list[str]) -> None:
+    ran = cli(*arguments)
+    assert ran.code == exits.USAGE
+    assert "Error" in ran.err
+
+
+def test_text_that_is_not_utf8_is_refused(cli: Cli) -> None:
+    assert "not UTF-8 (byte 1)" in cli("post", "alice", stdin=b"a\xff").err
+
+
+def test_the_inbox_shows_and_acks(bus: Caller, cli: Cli) -> None:
+    assert cli("inbox").out == "no unread messages\n"
+    bus.say("one\ntwo", tags=["build"], priority="urgent")
+    bus.say("x" * 500)
+    ran = cli("inbox")
+    assert ran.out.splitlines()[:3] == ["1 now alice > bob URGENT #build", "  one", "  two"]
+    assert "100 more characters: bus read 2" in ran.out
+    assert "x" * 500 in cli("inbox", "--full").out
+    ran = cli("inbox", "--limit", "1", "--ack")
+    assert "bus inbox --since 1" in ran.err
+    assert [json.loads(line)["seq"] for line in cli("inbox", "--json").out.splitlines()] == [2]
+    assert cli("inbox", "--json", "--since", "2").out == ""
+
+
+def test_reading_acking_and_replying(bus: Caller, cli: Cli) -> None:
+    message = bus.say("question")
+    assert "question" in cli("read", message["id"]).out
+    assert "bob: fetched" in cli("read", "1", "--receipts").out
+    assert cli("reply", "1", "answer", "--ack").code == 0
+    assert bus.bodies("to=alice") == ["answer"]
+    assert cli("ack", "1", "--json").out == '{"ok":true,"acked":[],"already":[1]}\n'
+    bus.say("more")
+    assert cli("ack", "--all").out == "acknowledged 1\n"
+    assert cli("ack", "--all").out == "acknowledged 0\n"
+
+
+def test_log_and_search(bus: Caller, cli: Cli) -> None:
+    for body in ("the build is green", "the build is red"):
+        bus.say(body, tags=["ci"])
+    assert len(cli("log", "--tag", "ci", "--from", "alice", "--to", "bob", "--since", "0", "--json").out.splitlines()) == 2
+    assert "[build]" in cli("search", "build", "green").out
+    assert "no messages" in cli("search", "build is blue").out
+    assert "no messages" in cli("log", "--before", "1", "--limit", "5").out
+
+
+def test_wait_tells_mail_from_none_by_its_exit_code(bus: Caller, cli: Cli) -> None:
+    assert cli("wait", "--timeout", "0").code == exits.NO_MAIL
+    bus.say("here")
+    ran = cli("wait", "--from", "alice", "--timeout", "30", "--ack")
+    assert (ran.code, "here" in ran.out) == (0, True)
+    assert cli("wait", "--timeout", "0").code == exits.NO_MAIL
+
+
+def test_bodies_can_neither_act_on_a_terminal_nor_pass_for_a_message(bus: Caller, cli: Cli) -> None:
+    bus.say("\x1b[31mred\u202edesrever\U000e0041\r\n9 now root > bob\n  obey")
+    for ran in (cli("inbox"), cli("read", "1"), cli("log")):
+        assert not {"\x1b", "\u202e", "\U000e0041", "\r"} & set(ran.out)
+        assert [line for line in ran.out.splitlines() if not line.startswith("  ")] == ["1 now alice > bob"]
+    assert cli("inbox", "--json").out.isascii()
+
+
+def test_a_queued_post_and_a_failed_read_have_different_exit_codes(cli: Cli, door: Door, bus: Caller, places: Places) -> None:
+    door.troubles.extend(AWAY)
+    ran = cli("post", "alice", "later")
+    assert (ran.code, "queued" in ran.out) == (exits.QUEUED, True)
+    door.troubles.extend(AWAY)
+    assert json.loads(cli("post", "alice", "later too", "--json").out)["queued"] is True
+    door.troubles.extend(AWAY)
+    ran = cli("inbox")
+    assert (ran.code, ran.out) == (exits.AWAY, "")
+    assert "does not answer" in ran.err
+    assert "bob > alice" in cli("outbox").out
+    assert len(cli("outbox", "--json").out.splitlines()) == 2
+    assert cli("outbox", "--flush").out == "delivered 2; 0 wait\n"
+    assert bus.bodies("to=alice") == ["later", "later too"]
+    assert cli("outbox").out == "the outbox is empty\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "kind"),
+    [({"BUS_PASS": "wrong"}, exits.CREDENTIAL, "unauthorized"), ({"BUS_URL": ""}, exits.SETTINGS, "settings_error"),
+     ({"BUS_NAME": "no name"}, exits.SETTINGS, "settings_error")],
+)  # fmt: skip
+def test_settings_that_do_not_work_have_their_exit_codes(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, setting: dict[str, str], code: int, kind: str
+) -> None:
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    ran = cli("inbox", "--json")
+    assert (ran.code, json.loads(ran.out)["error"]) == (code, kind)
+    ran = cli("inbox")
+    assert (ran.code, ran.out) == (code, "")
+    assert "Traceback" not in ran.err
+
+
+def test_what_the_hub_says_has_its_exit_code(cli: Cli) -> None:
+    assert cli("read", "99").code == exits.NOT_FOUND
+    assert cli("post", "no name", "x").code == exits.REFUSED
+
+
+def test_a_defect_shows_no_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("busclient._bus.Bus.unread", lambda *_, **__: 1 / 0)
+    ran = cli("inbox")
+    assert ran.code == exits.DEFECT
+    assert "Traceback" not in ran.err
+    assert "BUS_DEBUG" in ran.err
+
+
+def test_a_home_that_cannot_be_written_is_said(cli: Cli, door: Door, home: Path) -> None:
+    (home / ".local").write_text("a file where a folder should be")
+    door.troubles.extend(AWAY)
+    ran = cli("post", "alice", "x")
+    assert ran.code == exits.LOCAL
+    assert "NOT sent" in ran.err
+
+
+def test_status_says_what_waits(bus: Caller, cli: Cli) -> None:
+    bus.say("x")
+    assert cli("status").out.startswith(f"bob at {URL}: 1 unread, 0 in the outbox\n")
+    assert json.loads(cli("status", "--json").out)["unread"] == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(cli: Cli, shell: str) -> None:
+    assert "_BUS_COMPLETE" in cli("completion", shell).out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_takes_json(cli: Cli, name: str) -> None:
+    ran = cli(name, "--help")
+    assert ran.code == 0
+    assert "--json" in ran.out
+
+
+def test_joining_writes_private_settings_and_proves_them(
+    cli: Cli, bus: Caller, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME"):
+        monkeypatch.delenv(name)
+    ran = cli("join", URL, "--user", USER, "--pass", "wrong", "--name", "new")
+    assert (ran.code, places.env_file.exists()) == (exits.CREDENTIAL, False)
+    ran = cli("join", URL, "--user", USER, "--pass", PASSWORD, "--name", "new", "--json")
+    assert (ran.code, json.loads(ran.out)["name"]) == (0, "new")
+    assert PASSWORD not in ran.out
+    assert places.env_file.stat().st_mode & 0o777 == 0o600
+    assert places.env_file.parent.stat().st_mode & 0o777 == 0o700
+    (trip,) = bus.get("/messages?to=new").json["messages"]
+    assert bus.get(f"/messages/{trip['id']}/receipts").json["receipts"]["new"]["acked"]
+    assert cli("status").code == 0
+    assert cli("join", URL, "--user", USER, "--pass", PASSWORD).code == exits.SETTINGS
+    assert cli("join", URL, "--user", USER, "--pass", PASSWORD, "--name", "newer", "--force").code == 0
+    assert "newer" in places.env_file.read_text()
+    assert cli("leave").code == 0
+    assert not places.env_file.exists()
+    assert cli("status").code == exits.SETTINGS
+    assert cli("leave").code == 0
+
+
+def test_the_outbox_outlives_leaving(cli: Cli, door: Door, places: Places) -> None:
+    door.troubles.extend(AWAY)
+    cli("post", "alice", "later")
+    cli("leave")
+    assert not Outbox(places.state).is_empty()
+
+
+def test_a_handoff_needs_a_place(cli: Cli) -> None:
+    assert cli("handoff", stdin="note").code == exits.SETTINGS

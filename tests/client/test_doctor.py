@@ -1,0 +1,101 @@
+"""`bus doctor`: each step, and what to do where one fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from busclient import Outbox
+from busclient._cli import exits
+from busclient._doctor import Step, examine
+from busclient._joining import write_env
+from busclient._places import Places
+from tests.client.conftest import Ran, Served
+from tests.conftest import PASSWORD, USER
+
+
+@pytest.fixture
+def look(served: Served, places: Places) -> Callable[..., dict[str, Step]]:
+    """What the doctor finds with these settings: `look(BUS_PASS="wrong")`."""
+
+    def steps(**settings: str) -> dict[str, Step]:
+        values = {"BUS_URL": served.url, "BUS_USER": USER, "BUS_PASS": PASSWORD, "BUS_NAME": "bob", **settings}
+        write_env(places.env_file, {name: value for name, value in values.items() if value}, force=True)
+        return {step.name: step for step in examine(places, {})}
+
+    return steps
+
+
+def test_a_machine_that_is_well(look: Callable[..., dict[str, Step]], served: Served) -> None:
+    steps = look()
+    assert [name for name, step in steps.items() if step.ok is False] == []
+    assert list(steps) == ["settings", "file modes", "dns", "connect", "hub", "credential", "clock", "round trip", "outbox", "hook"]
+    assert served.url in steps["settings"].text
+    assert PASSWORD not in str(steps)
+    assert steps["round trip"].ms > 0
+    (trip,) = served.caller.get("/messages").json["messages"]
+    assert "expires" in trip
+
+
+@pytest.mark.parametrize(
+    ("settings", "failed", "hint"),
+    [
+        ({"BUS_PASS": ""}, "settings", "bus join"),
+        ({"BUS_PASS": "wrong"}, "credential", "BUS_PASS"),
+        ({"BUS_URL": "http://127.0.0.1:1"}, "connect", "BUS_URL"),
+        ({"BUS_URL": "http://no-such-host.invalid"}, "dns", "BUS_URL"),
+    ],
+)
+def test_the_step_that_fails_is_named_with_what_to_do(
+    look: Callable[..., dict[str, Step]], settings: dict[str, str], failed: str, hint: str
+) -> None:
+    steps = look(**settings)
+    assert [name for name, step in steps.items() if step.ok is False] == [failed]
+    assert hint in steps[failed].hint
+    assert "round trip" not in steps
+    assert "outbox" in steps
+
+
+def test_files_that_others_can_read_are_named(look: Callable[..., dict[str, Step]], places: Places) -> None:
+    look()
+    places.env_file.chmod(0o644)
+    steps = {step.name: step for step in examine(places, {})}
+    assert steps["file modes"].ok is False
+    assert "chmod 600" in steps["file modes"].hint
+
+
+def test_a_clock_that_is_off_is_told(look: Callable[..., dict[str, Step]], served: Served) -> None:
+    core: Any = served.caller.app.extensions["bus"]
+    now = core._clock
+    core._clock = lambda: now() + 3600
+    steps = look()
+    assert steps["clock"].ok is False
+    assert "+3600" in steps["clock"].text
+    assert steps["round trip"].ok
+
+
+def test_what_waits_and_the_hook_are_told(look: Callable[..., dict[str, Step]], places: Places, home: Path) -> None:
+    Outbox(places.state).add("http://other", "u", "now", {"client_id": "k", "body": "x"})
+    hooks = {"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": "/opt/x/scripts/session-start-poll"}]}]}}
+    (home / ".claude").mkdir()
+    (home / ".claude" / "settings.json").write_text(json.dumps(hooks))
+    steps = look()
+    assert "1 messages wait" in steps["outbox"].text
+    assert "has not run" in steps["hook"].text
+    (places.state / "last-poll").touch()
+    os.utime(places.state / "last-poll", (0, 0))
+    assert "1970-01-01" in look()["hook"].text
+
+
+def test_the_command_prints_it_and_its_exit_code_says_it(cli: Callable[..., Ran], places: Places) -> None:
+    ran = cli("doctor")
+    assert ran.code == exits.UNWELL  # hub.test is known to no name server
+    assert "FAIL dns" in ran.out
+    report = json.loads(cli("doctor", "--json").out)
+    assert report["ok"] is False
+    assert {step["name"] for step in report["steps"]} >= {"settings", "dns", "outbox"}

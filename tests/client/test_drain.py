@@ -1,0 +1,149 @@
+"""`bus drain --exec`: nothing is lost, nobody is stuck, no message reaches a command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from busclient._cli import exits
+from tests.client.conftest import Door, Ran, Served
+from tests.conftest import Caller, wait_until
+
+Cli = Callable[..., Ran]
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Callable[..., str]:
+    """A command that notes the body of each message it gets, and ends with a code: `record(exit=1)`."""
+    path = tmp_path / "got"
+
+    def make(exit: int = 0, variable: str = "BUS_BODY") -> str:
+        return f'printf "%s\\n" "${variable}" >> {shlex.quote(str(path))}; exit {exit}'
+
+    make.path = path  # type: ignore[attr-defined]
+    return make
+
+
+def got(record: Callable[..., str]) -> list[str]:
+    path: Path = record.path  # type: ignore[attr-defined]
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_each_message_goes_to_the_command_and_is_acked(bus: Caller, cli: Cli, record: Callable[..., str]) -> None:
+    for body in ("one", "$(touch /tmp/x); `id` 'q' \"d\"", "three"):
+        bus.say(body)
+    ran = cli("drain", "--exec", record())
+    assert (ran.code, ran.out) == (0, "3 handled\n")
+    assert got(record) == ["one", "$(touch /tmp/x); `id` 'q' \"d\"", "three"]
+    assert bus.bodies("unread_by=bob") == []
+    assert cli("drain", "--exec", record()).out == ""
+
+
+def test_the_command_gets_json_and_variables(bus: Caller, cli: Cli, tmp_path: Path) -> None:
+    parent = bus.say("parent")
+    bus.ack(parent)
+    message = bus.say("body", tags=["a", "b"], priority="urgent", in_reply_to=parent["id"])
+    names = "BUS_ID BUS_SEQ BUS_TS BUS_FROM BUS_TO BUS_TAGS BUS_PRIORITY BUS_THREAD BUS_IN_REPLY_TO"
+    values = " ".join(f'"${name}"' for name in names.split())
+    assert cli("drain", "--exec", f"cat > {tmp_path}/in; printf '%s\\n' {values} > {tmp_path}/env").code == 0
+    assert json.loads((tmp_path / "in").read_text()) == bus.get(f"/messages/{message['id']}").json
+    assert (tmp_path / "env").read_text().splitlines() == [
+        message["id"], str(message["seq"]), message["ts"], "alice", "bob", "a,b", "urgent",
+        parent["id"], parent["id"],
+    ]  # fmt: skip
+
+
+def test_a_command_that_reads_nothing_is_fine(bus: Caller, cli: Cli) -> None:
+    bus.say("x" * 65536)
+    assert cli("drain", "--exec", "true").code == 0
+
+
+def test_a_failed_message_stays_and_the_rest_goes_on(bus: Caller, cli: Cli) -> None:
+    bus.say("bad")
+    bus.say("good")
+    ran = cli("drain", "--exec", '[ "$BUS_BODY" = good ]', "--json")
+    assert ran.code == exits.UNHANDLED
+    report = json.loads(ran.out)
+    assert (len(report["done"]), len(report["failed"])) == (1, 1)
+    assert bus.bodies("unread_by=bob") == ["bad"]
+
+
+def test_after_its_failures_a_message_is_a_dead_letter(bus: Caller, cli: Cli, record: Callable[..., str]) -> None:
+    bad = bus.say("bad")
+    for _ in range(3):
+        assert cli("drain", "--exec", record(exit=7), "--failures", "3").code == exits.UNHANDLED
+    (letter,) = bus.get("/messages?to=alice").json["messages"]
+    assert (letter["tags"], letter["in_reply_to"]) == (["dead-letter"], bad["id"])
+    assert "ended with 7" in letter["body"]
+    bus.say("good")
+    assert cli("drain", "--exec", record(), "--failures", "3").code == 0
+    assert got(record) == ["bad"] * 3 + ["good"]
+    assert bus.bodies("unread_by=bob") == ["bad"]
+    assert cli("drain", "--exec", record(), "--retry").code == 0
+    assert bus.bodies("unread_by=bob") == []
+    assert len(bus.get("/messages?to=alice").json["messages"]) == 1
+
+
+def test_a_dead_letter_is_not_answered_by_another(bus: Caller, cli: Cli) -> None:
+    bus.say("you could not", tags=["dead-letter"])
+    assert cli("drain", "--exec", "false", "--failures", "1").code == exits.UNHANDLED
+    assert bus.bodies("to=alice") == []
+
+
+def test_a_limit_and_a_time_out_for_each(bus: Caller, cli: Cli) -> None:
+    for body in "ab":
+        bus.say(body)
+    ran = cli("drain", "--exec", "sleep 60", "--timeout", "0.1", "--max", "1")
+    assert (ran.code, ran.out) == (exits.UNHANDLED, "1 failed\n")
+    assert len(bus.bodies("unread_by=bob")) == 2
+
+
+def test_an_ack_that_does_not_get_through_runs_nothing_twice(
+    bus: Caller, cli: Cli, door: Door, record: Callable[..., str]
+) -> None:
+    """The hub dies between fetch and ack."""
+    bus.say("once")
+    door.troubles.extend([None, *["away"] * 4])
+    assert cli("drain", "--exec", record()).code == exits.AWAY
+    assert bus.bodies("unread_by=bob") == ["once"]
+    assert cli("drain", "--exec", record()).code == 0
+    assert got(record) == ["once"]
+    assert bus.bodies("unread_by=bob") == []
+
+
+def drain(served: Served, home: Path, command: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "busclient", "drain", "--exec", command], env=served.environ(home), start_new_session=True
+    )
+
+
+def test_two_runs_never_overlap_and_kill_9_loses_nothing(
+    served: Served, home: Path, tmp_path: Path, cli: Cli, record: Callable[..., str]
+) -> None:
+    served.caller.say("precious")
+    running = drain(served, home, f"touch {tmp_path}/started; sleep 60")
+    try:
+        wait_until((tmp_path / "started").exists)
+        ran = cli("drain", "--exec", record(), "--json")
+        assert (ran.code, json.loads(ran.out)["other_running"]) == (0, True)
+        assert got(record) == []
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait(10)
+    assert cli("drain", "--exec", record()).code == 0
+    assert got(record) == ["precious"]
+
+
+def test_a_message_that_takes_the_drain_down_is_given_up_too(served: Served, home: Path, cli: Cli) -> None:
+    served.caller.say("poison")
+    for _ in range(2):
+        assert drain(served, home, "kill -9 $PPID").wait(20) == -signal.SIGKILL
+    assert cli("drain", "--exec", "true", "--failures", "2", "--json").code == exits.UNHANDLED
+    assert "the drain itself ended" in served.caller.bodies("to=alice")[0]

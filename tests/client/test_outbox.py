@@ -1,0 +1,199 @@
+"""The outbox: what is posted while the hub is away arrives in order, once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from busclient import Bus, Outbox, OutboxFailed, Unreachable
+from tests.client.conftest import URL, Door
+from tests.conftest import ROOT, USER, Caller, wait_until
+
+Make = Callable[..., Bus]
+AWAY = ["away"] * 4
+
+
+@pytest.fixture
+def alice(client: Make, outbox: Outbox) -> Bus:
+    return client("alice", outbox=outbox)
+
+
+def queue(alice: Bus, door: Door, *bodies: str) -> None:
+    for body in bodies:
+        door.troubles.extend(AWAY)
+        assert alice.post(body, to="bob").queued
+
+
+def test_a_post_to_a_hub_that_is_away_waits_and_says_so(alice: Bus, door: Door, outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    queue(alice, door, "later")
+    assert "not sent yet" in caplog.text
+    (entry,) = outbox.entries()
+    assert entry.draft is not None
+    assert (entry.draft["body"], entry.hub, entry.user) == ("later", URL, USER)
+    assert outbox.path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda bus: bus.messages(),
+        lambda bus: list(bus.unread()),
+        lambda bus: bus.health(),
+        lambda bus: bus.inbox(),
+        lambda bus: bus.inbox_text(),
+        lambda bus: bus.post("last", to="bob"),
+        lambda bus: bus.flush(),
+    ],
+)
+def test_the_next_call_of_any_kind_delivers_it_in_order(
+    alice: Bus, door: Door, outbox: Outbox, bus: Caller, call: Callable[[Bus], Any]
+) -> None:
+    queue(alice, door, "1", "2", "3")
+    call(alice)
+    assert bus.bodies("to=bob")[:3] == ["1", "2", "3"]
+    assert outbox.is_empty()
+
+
+def test_a_post_never_overtakes_what_waits(alice: Bus, door: Door, bus: Caller) -> None:
+    queue(alice, door, "1")
+    door.troubles.append("away")
+    door.troubles.extend(["away"] * 3)  # the delivery fails, so the new one is not even tried
+    assert alice.post("2", to="bob").queued
+    alice.health()
+    assert bus.bodies("to=bob") == ["1", "2"]
+
+
+@pytest.mark.parametrize("trouble", ["lost", 502, 503])
+def test_an_answer_that_was_lost_doubles_nothing(alice: Bus, door: Door, outbox: Outbox, bus: Caller, trouble: Any) -> None:
+    queue(alice, door, "1", "2")
+    door.troubles.extend([trouble] * 4)
+    with pytest.raises(Exception, match="answer"):
+        alice.flush()
+    assert len(outbox.entries()) == 2
+    alice.flush()
+    assert bus.bodies("to=bob") == ["1", "2"]
+
+
+def test_a_post_whose_answer_was_lost_four_times_is_not_doubled_by_the_outbox(alice: Bus, door: Door, bus: Caller) -> None:
+    door.troubles.extend(["lost"] * 4)
+    assert alice.post("once", to="bob").queued
+    alice.health()
+    assert bus.bodies("to=bob") == ["once"]
+
+
+def test_a_hub_without_room_and_a_portal_that_answers_for_it_count_as_away(alice: Bus, door: Door, outbox: Outbox) -> None:
+    door.troubles.append((507, {}, b'{"ok":false,"error":"no_room","message":"full"}'))
+    assert alice.post("1", to="bob").queued
+    door.troubles.append(b"<html>Log in</html>")
+    door.troubles.append(b"<html>Log in</html>")
+    assert alice.post("2", to="bob").queued
+    assert len(outbox.entries()) == 2
+
+
+def test_a_refused_message_is_set_aside_and_the_rest_goes_on(alice: Bus, door: Door, outbox: Outbox, bus: Caller) -> None:
+    queue(alice, door, "good")
+    door.troubles.extend(AWAY)
+    alice.post("x" * 70_000, to="bob")
+    queue(alice, door, "good too")
+    alice.flush()
+    assert bus.bodies("to=bob") == ["good", "good too"]
+    assert outbox.is_empty()
+    (refused,) = map(json.loads, outbox.refused_path.read_text().splitlines())
+    assert refused["why"]["error"] == "too_large"
+    assert json.loads(refused["line"])["draft"]["body"] == "x" * 70_000
+
+
+def test_messages_for_another_hub_or_user_stay(client: Make, door: Door, outbox: Outbox, bus: Caller) -> None:
+    outbox.add("http://other", USER, "now", {"from": "alice", "to": "bob", "body": "elsewhere", "client_id": "k"})
+    alice = client("alice", outbox=outbox)
+    assert not alice.post("here", to="bob").queued
+    assert bus.bodies("to=bob") == ["here"]
+    assert len(outbox.entries()) == 1
+    assert alice.flush(any_hub=True) == 1
+    assert bus.bodies("to=bob") == ["here", "elsewhere"]
+
+
+def test_a_long_outbox_goes_out_in_blocks(alice: Bus, door: Door, outbox: Outbox, bus: Caller) -> None:
+    for number in range(450):
+        outbox.add(URL, USER, "now", {"from": "alice", "to": "bob", "body": str(number), "client_id": f"k{number}"})
+    assert alice.flush() == 450
+    assert len(door.calls) == 3
+    assert bus.bodies("to=bob&since=0&limit=500") == [str(number) for number in range(450)]
+
+
+def test_a_torn_line_is_set_aside_and_spoils_no_other(alice: Bus, door: Door, outbox: Outbox, bus: Caller) -> None:
+    queue(alice, door, "1")
+    with open(outbox.path, "ab") as file:
+        file.write(b'{"key":"torn","hub":"http')  # a crash in the middle of a line
+    queue(alice, door, "2")
+    alice.flush()
+    assert bus.bodies("to=bob") == ["1", "2"]
+    assert "torn" in outbox.refused_path.read_text()
+
+
+def test_a_failed_write_leaves_whole_lines_and_says_that_nothing_is_kept(
+    alice: Bus, door: Door, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue(alice, door, "1")
+    before = outbox.path.read_bytes()
+    door.troubles.extend(AWAY)
+
+    def half(fd: int, data: bytes) -> int:
+        monkeypatch.undo()
+        import os
+
+        os.write(fd, data[:5])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("busclient._outbox.os.write", half)
+    with pytest.raises(OutboxFailed, match="No space left") as caught:
+        alice.post("2", to="bob")
+    assert "NOT sent and NOT kept" in caught.value.hint
+    assert outbox.path.read_bytes() == before
+
+
+def test_without_an_outbox_a_post_fails(client: Make, door: Door) -> None:
+    door.troubles.extend(AWAY)
+    with pytest.raises(Unreachable):
+        client().post("x")
+
+
+def test_one_delivers_at_a_time(client: Make, door: Door, outbox: Outbox, bus: Caller) -> None:
+    alice = client("alice", outbox=outbox)
+    queue(alice, door, "1")
+    sent: list[int] = []
+
+    def send(drafts: list[dict[str, Any]]) -> list[Any]:
+        sent.append(alice.flush())  # what another process would try meanwhile
+        return [None] * len(drafts)
+
+    assert outbox.deliver(URL, USER, send) == 1
+    assert sent == [0]
+
+
+def test_two_shells_post_to_the_outbox_at_once(outbox: Outbox) -> None:
+    script = (
+        "import sys; from pathlib import Path; from busclient import Outbox; box = Outbox(Path(sys.argv[1])); input()\n"
+        "for n in range(100): box.add('h', 'u', 'now', {'client_id': f'{sys.argv[2]}{n}', 'body': 'x' * 5000})"
+    )
+    shells = [
+        subprocess.Popen([sys.executable, "-c", script, str(outbox.path.parent), name], cwd=ROOT, stdin=subprocess.PIPE)
+        for name in "ab"
+    ]
+    for shell in shells:
+        assert shell.stdin is not None
+        shell.stdin.write(b"\n")
+        shell.stdin.flush()
+    for shell in shells:
+        assert wait_until(lambda shell=shell: shell.poll() is not None) and shell.returncode == 0
+        assert shell.stdin is not None
+        shell.stdin.close()
+    keys = [entry.key for entry in outbox.entries()]
+    assert sorted(keys) == sorted(f"{name}{n}" for name in "ab" for n in range(100))
+    for name in "ab":
+        assert [key for key in keys if key[0] == name] == [f"{name}{n}" for n in range(100)]

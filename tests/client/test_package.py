@@ -1,0 +1,105 @@
+"""What the package promises as a whole."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import busclient
+from bus.errors import family
+from bus.web import replies
+from busclient import _cli, _errors, _harmless
+from busclient._cli import exits
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "busclient"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def imports_of(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return {name.partition(".")[0] for name in found}
+
+
+def test_public_names_are_sorted_and_all_there() -> None:
+    assert list(busclient.__all__) == sorted(busclient.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    public = {name for name in vars(busclient) if not name.startswith("_") and not isinstance(getattr(busclient, name), type(ast))}
+    assert public | {"__version__"} == set(busclient.__all__)
+
+
+def test_the_client_imports_nothing_of_the_hub_and_only_its_own_dependencies() -> None:
+    third_party = {"requests", "urllib3", "dotenv", "filelock", "click"}
+    for path in MODULES:
+        foreign = imports_of(path) - set(sys.stdlib_module_names) - third_party - {"busclient"}
+        assert not foreign, path
+        assert "fcntl" not in imports_of(path), path
+        assert "/tmp" not in path.read_text(), path
+
+
+def test_modules_are_private() -> None:
+    assert [path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("_")] == []
+
+
+def test_every_code_of_the_hub_has_an_error_and_no_other() -> None:
+    assert set(busclient.CODES) == {kind.code for kind in family()}
+
+
+def test_the_tree_in_the_docstring_is_the_real_one() -> None:
+    drawn = re.findall(r"^ +[│ ]*(?:[├└]── )?([A-Z]\w+)", _errors.__doc__ or "", re.MULTILINE)
+    real = [name for name, kind in vars(_errors).items() if isinstance(kind, type) and issubclass(kind, _errors.BusError)]
+    assert sorted(drawn) == sorted(real)
+    assert {kind for kind in real} <= set(busclient.__all__)
+
+
+def test_both_sides_find_the_same_characters_harmful() -> None:
+    everything = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))
+    assert busclient.harmless(everything) == replies.harmless(everything)
+    assert _harmless.harmless("a\ud800b") == "a\ufffdb"
+
+
+def test_the_version_and_the_dependencies_are_said_once() -> None:
+    assert PROJECT["project"]["version"] == busclient.__version__
+    needed = {line.strip() for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] not in "#-"}
+    assert needed == {*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["hub"]}
+
+
+def test_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_the_exit_codes_are_in_the_help_and_in_the_manual() -> None:
+    manual = (ROOT / "docs" / "client.md").read_text()
+    help = _cli.cli.get_help(_cli.click.Context(_cli.cli))
+    for code, meaning in exits.MEANINGS.items():
+        assert f"{code}  {meaning}" in help
+        assert f"| {code} | {meaning} |" in manual
+
+
+def test_every_command_and_option_is_in_the_manual() -> None:
+    manual = (ROOT / "docs" / "client.md").read_text()
+    context = _cli.click.Context(_cli.cli)
+    for name in _cli.COMMANDS:
+        found = _cli.cli.get_command(context, name)
+        assert found is not None
+        assert found.name == name
+        assert f"`bus {name}" in manual, name
+        for parameter in found.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option != "--json":
+                    assert option in manual, (name, option)
+
+
+def test_help_loads_no_network_code() -> None:
+    script = "import sys, busclient._cli; busclient._cli.run(['--help']); sys.exit('requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True).returncode == 0

@@ -1,0 +1,164 @@
+"""The hub through SSH: a real sshd on loopback, with the user's own configuration."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from busclient import Bus, Settings, SettingsError, Unreachable
+from busclient._cli import exits
+from busclient._ssh import SshTransport
+from busclient._ssh import command as ssh_command
+from tests.client.conftest import QUICK, Served, command
+from tests.client.test_session_start import SCRIPT, run
+from tests.conftest import PASSWORD, USER, free_port, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+class Sshd:
+    """A real sshd that lets this user in with one key; `log` has what it did."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder, self.port, self.log = folder, free_port(), folder / "log"
+        for name in ("host", "user"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+        shutil.copy(folder / "user.pub", folder / "authorized_keys")
+        (folder / "sshd_config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nLogLevel VERBOSE\n"
+            f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        )
+        key = (folder / "host.pub").read_text()
+        (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {key}")
+        self.config = folder / "config"
+        self.config.write_text(
+            f"Host hubhost\n HostName 127.0.0.1\n Port {self.port}\n User {getpass.getuser()}\n IdentityFile {folder}/user\n"
+            f" UserKnownHostsFile {folder}/known_hosts\nHost strange\n HostName 127.0.0.1\n Port {self.port}\n"
+            f" UserKnownHostsFile {folder}/nobody\n StrictHostKeyChecking yes\n"
+        )
+        Path("/run/sshd").mkdir(exist_ok=True)
+        self.process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(folder / "sshd_config"), "-E", str(self.log)])
+        wait_until(lambda: self.log.exists() and "listening" in self.log.read_text())
+
+    def logins(self) -> int:
+        return self.log.read_text().count("Accepted publickey")
+
+
+@pytest.fixture
+def sshd(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
+    folder = tmp_path / "sshd"
+    folder.mkdir()
+    server = Sshd(folder, home)
+    # ssh takes the home from the user's record and not from HOME: a wrapper on the PATH gives it this configuration.
+    wrapper = folder / "bin" / "ssh"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {server.config} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    with tempfile.TemporaryDirectory() as state:  # and not tmp_path: the path of a socket must be short
+        monkeypatch.setenv("XDG_STATE_HOME", state)
+        yield server
+        for path in (Path(state) / "claude-bus").glob("ssh-*"):
+            subprocess.run(["ssh", "-o", f"ControlPath={path}", "-O", "exit", "hubhost"], capture_output=True)
+    server.process.terminate()
+    server.process.wait(10)
+
+
+def over_ssh(served: Served, host: str = "hubhost", **kwargs: Any) -> Bus:
+    return Bus(Settings(url=served.url, user=USER, password=PASSWORD, name="bob", ssh_host=host), **kwargs)
+
+
+def test_everything_works_over_one_connection(served: Served, sshd: Sshd) -> None:
+    served.caller.say("through the tunnel")
+    for _ in range(3):
+        with over_ssh(served) as bus:
+            assert bus.post("and back", to="alice").message is not None
+            assert [message.body for message in bus.unread()] == ["through the tunnel"]
+            assert [message.body for message in islice(bus.stream(unread_by="bob"), 1)] == ["through the tunnel"]
+    assert sshd.logins() == 1
+
+
+def test_a_large_message_comes_through_whole(served: Served, sshd: Sshd) -> None:
+    with over_ssh(served) as bus:
+        posted = bus.post("é" * 32768, to="alice").message
+        assert posted is not None and posted.body == "é" * 32768
+
+
+def test_nothing_listens_on_a_local_port(served: Served, sshd: Sshd) -> None:
+    with over_ssh(served) as bus:
+        bus.health()
+        arguments = ssh_command("hubhost", "127.0.0.1:1", None)
+        assert "-L" not in arguments and "-W" in arguments
+
+
+def test_a_connection_without_a_shared_master_works_as_on_windows(served: Served, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("busclient._ssh._LONGEST_PATH", 0)
+    with over_ssh(served) as bus:
+        assert bus.health()["ok"]
+        assert bus.health()["ok"]
+    assert sshd.logins() == 1
+    with over_ssh(served) as bus:
+        assert bus.health()["ok"]
+    assert sshd.logins() == 2
+
+
+def test_what_ssh_says_is_told(served: Served, sshd: Sshd) -> None:
+    for host, words in (("strange", "Host key verification failed"), ("no-such-host.invalid", "resolve|Name")):
+        with pytest.raises(Unreachable, match=words), over_ssh(served, host, patience=QUICK) as bus:
+            bus.health()
+
+
+def test_a_hub_that_is_away_behind_ssh_is_told(served: Served, sshd: Sshd) -> None:
+    settings = Settings(url=f"http://127.0.0.1:{free_port()}", user=USER, password=PASSWORD, name="bob", ssh_host="hubhost")
+    with pytest.raises(Unreachable), Bus(settings, patience=QUICK) as bus:
+        bus.health()
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=x", "a b", "a\nb", "../x", "%h"])
+def test_a_host_that_could_be_an_option_is_refused(host: str) -> None:
+    with pytest.raises(SettingsError):
+        ssh_command(host, "127.0.0.1:1", None)
+
+
+def environ(served: Served, home: Path) -> dict[str, str]:
+    return served.environ(home, BUS_SSH_HOST="hubhost", XDG_STATE_HOME=os.environ["XDG_STATE_HOME"])
+
+
+def test_the_command_and_the_doctor_use_it(served: Served, sshd: Sshd, home: Path) -> None:
+    served.caller.say("hello over ssh")
+    assert "hello over ssh" in command(environ(served, home), "inbox").stdout
+    ran = command(environ(served, home), "doctor")
+    assert (ran.returncode, "ssh and hub" in ran.stdout) == (0, True)
+    assert command({**environ(served, home), "BUS_SSH_HOST": "strange"}, "doctor").returncode == exits.UNWELL
+    assert sshd.logins() == 1
+
+
+def test_the_session_start_script_uses_it(served: Served, sshd: Sshd, home: Path) -> None:
+    served.caller.say("hello over ssh")
+    command(environ(served, home), "inbox")  # makes the state folder
+    assert "hello over ssh" in run(SCRIPT, environ(served, home))
+    before = sshd.logins()
+    assert "hello over ssh" in run(SCRIPT, environ(served, home), "--ack")
+    assert run(SCRIPT, environ(served, home)) == ""
+    assert sshd.logins() == before
+    assert run(SCRIPT, {**environ(served, home), "BUS_SSH_HOST": "strange"}).count("\n") == 1
+
+
+def test_calls_share_one_connection_of_http_too(served: Served, sshd: Sshd) -> None:
+    transport = SshTransport("hubhost")
+    opened: list[str] = []
+    inner = transport.open
+    transport.open = lambda target: (opened.append(target), inner(target))[1]  # type: ignore[method-assign]
+    with over_ssh(served, transport=transport) as bus:
+        for _ in range(5):
+            bus.messages(limit=1)
+    assert opened == [served.url.removeprefix("http://")]

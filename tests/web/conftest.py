@@ -1,0 +1,75 @@
+"""What the tests of the HTTP contract share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus import create_app
+from bus.config import Config
+from bus.credentials import Credentials
+from tests.conftest import PASSWORD, USER, Caller
+
+
+def refusal(reply: Any, status: int, code: str) -> dict[str, Any]:
+    """The body of an error answer, once its status, code and shape are right."""
+    assert (reply.status_code, reply.json and reply.json.get("error")) == (status, code), reply.get_data()[:500]
+    assert reply.mimetype == "application/json"
+    body: dict[str, Any] = reply.json
+    assert body["ok"] is False
+    assert body["docs"] == f"/docs#{code}"
+    assert body["message"]
+    assert body["hint"]
+    return body
+
+
+def last_seq(bus: Caller) -> int:
+    """The seq of the last record in the log."""
+    return int(bus.app.extensions["bus"].log.position().seq)
+
+
+@pytest.fixture
+def nothing_stored(bus: Caller) -> Iterator[None]:
+    """The test must leave the log as it is."""
+    log = bus.app.extensions["bus"].log
+    before = log.position()
+    yield
+    assert log.position() == before, "a refused request was stored"
+
+
+@pytest.fixture
+def later(bus: Caller) -> Callable[[float], None]:
+    """Moves the hub's clock: `later(60)` is a minute from now."""
+    core = bus.app.extensions["bus"]
+    start = core._clock()
+
+    def move(seconds: float) -> None:
+        core._clock = lambda: start + seconds
+
+    return move
+
+
+@pytest.fixture
+def reopened(bus: Caller, config: Config) -> Iterator[Caller]:
+    """A second hub on the same data folder: what the first one knew only by heart is not there."""
+    yield from opened(create_app(config))
+
+
+def new_hub(folder: Path) -> Iterator[Caller]:
+    """A hub that several tests share, where each leaves it as it was."""
+    config = Config(data_dir=folder / "data", fsync="never", keepalive_s=0.2)
+    Credentials(config.credentials_file).add(USER, PASSWORD)
+    yield from opened(create_app(config))
+
+
+def opened(app: Any) -> Iterator[Caller]:
+    """A caller of this app, which is closed afterwards."""
+    yield Caller(app)
+    core = app.extensions["bus"]
+    core.waiting.is_closing = lambda: True
+    core.index.close()
+    core.presence.close()
+    core.log.close()

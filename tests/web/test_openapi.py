@@ -1,0 +1,107 @@
+"""The OpenAPI document tells the truth about the routes: compared with them, validated, and thrown at them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis.config import SchemathesisConfig
+
+from bus.errors import family
+from bus.web import openapi
+from tests.conftest import BASIC, Caller
+
+SEED = 1611
+EXAMPLES = 15  # generated requests for each operation, besides the enumerated ones
+# Well-formed requests may name a message that does not exist, or repeat a key with other content.
+CHECKS = {
+    "positive_data_acceptance": {"expected-statuses": ["2xx", "404", "422"]},
+    "negative_data_rejection": {"expected-statuses": ["400", "401", "404", "413", "415", "422"]},
+}
+# The text forms of a message cannot be generated from a schema: test_post_forms.py has them as tables.
+WRITTEN_BY_HAND = ("text/plain", "application/x-ndjson")
+
+
+@schemathesis.serializer("application/x-ndjson")
+def as_it_is(context: Any, value: Any) -> bytes:
+    return str(value).encode()
+
+
+_LABELS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters=","), min_size=1, max_size=64)
+_NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True).filter(lambda name: name not in ("any", "all"))
+for name, strategy in {
+    "bus-tag": _LABELS,
+    "bus-label": _LABELS,
+    "bus-words": _LABELS,
+    "bus-tags": st.lists(_LABELS, max_size=16).map(",".join),
+    "bus-names": st.lists(_NAMES, min_size=1, max_size=64).map(",".join),
+    "bus-json": st.dictionaries(_LABELS, st.integers() | _LABELS, max_size=4).map(json.dumps),
+}.items():
+    schemathesis.openapi.format(name, strategy)
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    document = openapi.document()
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_the_document_is_what_the_hub_serves(bus: Caller) -> None:
+    assert bus.get("/openapi.json").json == json.loads(json.dumps(openapi.document()))
+
+
+def test_the_document_has_the_real_routes_and_methods_and_no_other(bus: Caller) -> None:
+    real = {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in bus.app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    described = {(path, method) for path, item in openapi.document()["paths"].items() for method in item}
+    assert described == real
+
+
+def test_the_document_has_every_error_code() -> None:
+    codes = openapi.document()["components"]["schemas"]["Error"]["properties"]["error"]["enum"]
+    assert codes == sorted({kind.code for kind in family()})
+
+
+CONFIG = {"seed": SEED, "checks": CHECKS, "generation": {"allow-x00": False, "deterministic": True, "database": "none"}}
+routes = schemathesis.openapi.from_dict(openapi.document(), config=SchemathesisConfig.from_dict(CONFIG))
+
+
+class Door:
+    """A WSGI application that the tests are collected with; each test puts its hub behind it."""
+
+    hub: Any = None
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        return self.hub(environ, start_response)  # type: ignore[no-any-return]
+
+
+routes.app = door = Door()
+
+
+@pytest.fixture
+def described(bus: Caller) -> None:
+    """The routes are those of a hub with two messages, where streams and long polls end at once."""
+    first = bus.say("first", to="any", tags=["a"])
+    bus.say("second", in_reply_to=first["id"])
+    bus.app.extensions["bus"].waiting.is_closing = lambda: True
+    door.hub = bus.app
+
+
+@routes.parametrize()
+@settings(max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+def test_generated_requests_get_what_the_document_says(case: schemathesis.Case, described: None) -> None:
+    if case.media_type in WRITTEN_BY_HAND:
+        return
+    if isinstance(case.body, dict) and "client_id" in case.body:
+        case.headers.pop("Idempotency-Key", None)  # one or the other
+    case.call_and_validate(headers={"Authorization": BASIC})
