@@ -43,8 +43,10 @@ def find_settings(places: Places) -> Settings:
         wants = os.environ.get("BUS_AUTOSTART") or read_env_file(places.env_file).get("BUS_AUTOSTART")
         if wants != "1":
             raise
-        up(places)
-        return Settings.find(places=places)
+        settings, is_new = up(places)
+        if is_new:
+            _say_started(settings)
+        return settings
 
 
 def is_wanted(settings: Settings, places: Places) -> bool:
@@ -58,8 +60,12 @@ def is_wanted(settings: Settings, places: Places) -> bool:
 def start_once(settings: Settings, places: Places) -> bool:
     """Start the hub unless it answers by now; says so on standard error. Raises LocalTrouble."""
     if _start(settings, places):
-        print(f"bus: started a hub on this machine at {settings.url} (`bus down` ends it)", file=sys.stderr)
+        _say_started(settings)
     return True
+
+
+def _say_started(settings: Settings) -> None:
+    print(f"bus: started a hub on this machine at {settings.url} (`bus down` ends it)", file=sys.stderr)
 
 
 def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:

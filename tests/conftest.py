@@ -158,7 +158,13 @@ class RunningHub:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """An offline command on this hub's data folder."""
         return subprocess.run(
-            [sys.executable, "-m", "bus", *arguments], cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=60
+            [sys.executable, "-m", "bus", *arguments],
+            cwd=ROOT,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:

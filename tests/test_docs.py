@@ -137,9 +137,10 @@ def pasted(code: str) -> str:
 
 @pytest.fixture
 def desk(hub: RunningHub, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """A shell in the folder above `data`, with a curl that fails where the hub refuses; three messages wait for everybody."""
+    """A shell in a folder with `data` and README.md, as in a clone. Its curl fails where the hub refuses; three messages wait."""
     for number in range(3):
         hub.say(f"waiting {number}", sender="desk", to="any")
+    shutil.copy(ROOT / "README.md", tmp_path)
     work = tmp_path / "bin"
     work.mkdir()
     real = shutil.which("curl")

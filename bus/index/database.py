@@ -32,6 +32,7 @@ SCHEMA = 2
 _SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
 _CHUNK = 2_000  # records a transaction
 _FAR_BEHIND = 20_000  # records: more than this is caught up in the background, and callers are told so
+_PATIENCE_S = 1.0  # at a start, for another worker that is opening the same file
 _WAIT_S = 2.0  # for another process that is catching up
 
 Progress = Callable[[int, int], None]
@@ -60,7 +61,7 @@ class Index:
         # Not thread-local: a rebuild may begin in one thread and end in another.
         self._exclusive = FileLock(path.with_suffix(".lock"), timeout=0, thread_local=False)
         with suppress(Rebuilding):
-            self.connection()
+            self._open(_PATIENCE_S)
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -149,10 +150,10 @@ class Index:
         assert self._db is not None
         return self._db
 
-    def _open(self) -> None:
+    def _open(self, patience_s: float = 0) -> None:
         self._drop()
         try:
-            self._exclusive.acquire()
+            self._exclusive.acquire(timeout=patience_s, poll_interval=0.01)
         except Timeout:
             raise Rebuilding("Another process is making the index anew.") from None
         release = True

@@ -148,8 +148,8 @@ class Served:
         return environ_for(self.url, home, **more)
 
 
-class _KeptConnections(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"  # for chunked answers; it closes the connection after each all the same
 
     def log(self, *_: Any) -> None:
         """Nothing."""
@@ -157,7 +157,7 @@ class _KeptConnections(WSGIRequestHandler):
 
 @pytest.fixture
 def served(bus: Caller, home: Path) -> Iterator[Served]:
-    server = make_server("127.0.0.1", 0, bus.app, threaded=True, request_handler=_KeptConnections)
+    server = make_server("127.0.0.1", 0, bus.app, threaded=True, request_handler=_Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield Served(f"http://127.0.0.1:{server.server_port}", bus)

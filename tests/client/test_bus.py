@@ -116,6 +116,14 @@ def test_wait_gives_mail_at_once_and_nothing_after_the_time(client: Make) -> Non
     assert client("bob").wait(0, sender="carol") == []
 
 
+def test_a_hub_with_too_many_waiting_is_asked_again_after_a_pause(client: Make, door: Door, pauses: list[float]) -> None:
+    client().post("x", to="bob")
+    full = (503, {"Retry-After": "9"}, b'{"ok":false,"error":"too_many_waiting","message":"full"}')
+    door.troubles.append(full)
+    assert [message.body for message in client("bob").wait(30)] == ["x"]
+    assert pauses == [9]
+
+
 def test_health_is_told(client: Make) -> None:
     assert client().health()["ok"] is True
 

@@ -57,7 +57,9 @@ def test_a_wrong_password_is_said_once(bus: Caller, door: Door) -> None:
     assert len(door.calls) == 1
 
 
-@pytest.mark.parametrize("body", [b"<html>Log in to the hotel's Wi-Fi</html>", b"", b"[]", b"null", b'{"messages":7}', b'{"messages":[{"seq":1}]}'])
+@pytest.mark.parametrize(
+    "body", [b"<html>Log in to the hotel's Wi-Fi</html>", b"", b"[]", b"null", b'{"messages":7}', b'{"messages":[{"seq":1}]}']
+)
 def test_an_answer_that_is_not_the_hubs_is_told(client: Make, door: Door, body: bytes) -> None:
     door.troubles.extend([body] * 4)
     with pytest.raises(BadAnswer):
@@ -132,7 +134,10 @@ def test_a_hub_that_drips_is_given_up_when_the_time_is_over(stub: Callable[..., 
 
 def test_a_silent_hub_is_given_up(stub: Callable[..., str]) -> None:
     silence = threading.Event()
-    with pytest.raises(Unreachable, match="the time is over"), at(stub(lambda _: bool(silence.wait(5)) and None), Patience(read_s=0.2, attempts=1)) as bus:
+    with (
+        pytest.raises(Unreachable, match="the time is over"),
+        at(stub(lambda _: bool(silence.wait(5)) and None), Patience(read_s=0.2, attempts=1)) as bus,
+    ):
         bus.messages()
     silence.set()
 

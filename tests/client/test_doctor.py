@@ -34,7 +34,18 @@ def look(served: Served, places: Places) -> Callable[..., dict[str, Step]]:
 def test_a_machine_that_is_well(look: Callable[..., dict[str, Step]], served: Served) -> None:
     steps = look()
     assert [name for name, step in steps.items() if step.ok is False] == []
-    assert list(steps) == ["settings", "file modes", "dns", "connect", "hub", "credential", "clock", "round trip", "outbox", "hook"]
+    assert list(steps) == [
+        "settings",
+        "file modes",
+        "dns",
+        "connect",
+        "hub",
+        "credential",
+        "clock",
+        "round trip",
+        "outbox",
+        "hook",
+    ]
     assert served.url in steps["settings"].text
     assert PASSWORD not in str(steps)
     assert steps["round trip"].ms > 0

@@ -84,7 +84,9 @@ def test_drain_over_a_kill_9_of_the_hub_and_of_itself_handles_everything(hub: Ru
     got = tmp_path / "got"
     environ = environ_for(hub.url, home)
     handler = f'echo "$BUS_BODY" >> {got}'
-    running = subprocess.Popen([sys.executable, "-m", "busclient", "drain", "--exec", handler], env=environ, start_new_session=True)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "busclient", "drain", "--exec", handler], env=environ, start_new_session=True
+    )
     wait_until(lambda: got.exists() and len(got.read_text().splitlines()) >= 3)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait(10)

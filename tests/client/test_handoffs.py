@@ -69,7 +69,9 @@ def test_two_machines_that_write_at_once_lose_nothing(remote: Path, clone: Calla
     assert len([name for name in files(remote) if name.startswith("handoffs/")]) == 3
 
 
-def test_an_offline_remote_keeps_the_handoff_for_the_next_push(remote: Path, clone: Callable[[str], Path], tmp_path: Path) -> None:
+def test_an_offline_remote_keeps_the_handoff_for_the_next_push(
+    remote: Path, clone: Callable[[str], Path], tmp_path: Path
+) -> None:
     a = clone("a")
     remote.rename(tmp_path / "away.git")
     first = _handoffs.write(a, "offline", "alice", now=NOW)
@@ -116,6 +118,7 @@ def test_the_poll_pulls_and_shows_the_head_harmless(
 
 
 @BOTH
+@pytest.mark.slow
 def test_a_remote_that_hangs_does_not_hold_the_session(
     served: Served, home: Path, clone: Callable[[str], Path], tmp_path: Path, poll: list[str]
 ) -> None:
@@ -129,7 +132,12 @@ def test_a_remote_that_hangs_does_not_hold_the_session(
 
 
 def test_the_command_writes_and_posts_a_pointer(
-    bus: Caller, cli: Callable[..., Ran], clone: Callable[[str], Path], remote: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bus: Caller,
+    cli: Callable[..., Ran],
+    clone: Callable[[str], Path],
+    remote: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("BUS_HANDOFFS", str(clone("a")))
     ran = cli("handoff", "--json", stdin="# Deploy\n\nsteps")

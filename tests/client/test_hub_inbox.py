@@ -43,7 +43,11 @@ def test_messages_are_ranked(bus: Caller) -> None:
 @pytest.mark.parametrize("budget", [800, 2000, 6000])
 def test_pages_show_each_message_once_and_hold_the_budget(bus: Caller, budget: int) -> None:
     for number in range(50):
-        bus.say(f"{number} " + "word " * (number % 7) * 20, to=["bob", "any"][number % 2], priority=["fyi", "normal", "urgent"][number % 3])
+        bus.say(
+            f"{number} " + "word " * (number % 7) * 20,
+            to=["bob", "any"][number % 2],
+            priority=["fyi", "normal", "urgent"][number % 3],
+        )
     seen: list[int] = []
     cursor = None
     while True:
@@ -102,9 +106,7 @@ def test_no_mail_is_no_text(bus: Caller) -> None:
 def test_only_what_is_shown_in_full_counts_as_fetched(bus: Caller) -> None:
     short, long = bus.say("short"), bus.say("x" * 5000)
     inbox(bus, budget=1000)
-    fetched = [
-        bus.get(f"/messages/{message['id']}/receipts").json["receipts"]["bob"]["fetched"] for message in (short, long)
-    ]
+    fetched = [bus.get(f"/messages/{message['id']}/receipts").json["receipts"]["bob"]["fetched"] for message in (short, long)]
     assert fetched[0] is not None
     assert fetched[1] is None
     assert bus.bodies("unread_by=bob&limit=1") == ["short"]
@@ -139,7 +141,10 @@ def test_a_cursor_is_read_back() -> None:
 
 def many(bus: Caller, count: int, **fields: Any) -> None:
     for start in range(0, count, 1000):
-        lines = [json.dumps({"from": "alice", "to": "bob", "body": f"m{number}", **fields}) for number in range(start, min(start + 1000, count))]
+        lines = [
+            json.dumps({"from": "alice", "to": "bob", "body": f"m{number}", **fields})
+            for number in range(start, min(start + 1000, count))
+        ]
         bus.post("/post", data="\n".join(lines), headers={"Content-Type": "application/x-ndjson"})
 
 

@@ -29,7 +29,9 @@ def queue(alice: Bus, door: Door, *bodies: str) -> None:
         assert alice.post(body, to="bob").queued
 
 
-def test_a_post_to_a_hub_that_is_away_waits_and_says_so(alice: Bus, door: Door, outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_post_to_a_hub_that_is_away_waits_and_says_so(
+    alice: Bus, door: Door, outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
     queue(alice, door, "later")
     assert "not sent yet" in caplog.text
     (entry,) = outbox.entries()

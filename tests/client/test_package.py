@@ -33,8 +33,12 @@ def imports_of(path: Path) -> set[str]:
 
 
 def test_public_names_are_sorted_and_all_there() -> None:
-    assert list(busclient.__all__) == sorted(busclient.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
-    public = {name for name in vars(busclient) if not name.startswith("_") and not isinstance(getattr(busclient, name), type(ast))}
+    assert list(busclient.__all__) == sorted(
+        busclient.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
+    )
+    public = {
+        name for name in vars(busclient) if not name.startswith("_") and not isinstance(getattr(busclient, name), type(ast))
+    }
     assert public | {"__version__"} == set(busclient.__all__)
 
 

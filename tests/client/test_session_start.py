@@ -24,7 +24,9 @@ from tests.conftest import PASSWORD, ROOT
 
 SCRIPT = [str(ROOT / "scripts" / "session-start-poll")]
 COMMAND = [sys.executable, "-m", "busclient", "poll"]
-BOTH = pytest.mark.parametrize("poll", [SCRIPT, COMMAND], ids=["script", "command"])
+BOTH = pytest.mark.parametrize(
+    "poll", [pytest.param(SCRIPT, id="script"), pytest.param(COMMAND, id="command", marks=pytest.mark.slow)]
+)
 
 
 def run(poll: list[str], environ: dict[str, str], *arguments: str) -> str:
@@ -120,7 +122,9 @@ def _serve(listener: socket.socket, head: bytes, pause_s: float) -> None:
 
 @BOTH
 @pytest.mark.slow
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nclaude-bus: 1 unread\n"])
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nclaude-bus: 1 unread\n"]
+)
 def test_a_slow_loris_is_left_in_time(stub: Callable[..., str], home: Path, poll: list[str], head: bytes) -> None:
     said = run(poll, environ_for(stub(head, 0.1), home))
     assert "too slow" in said or "the time is over" in said
@@ -130,7 +134,11 @@ def test_a_slow_loris_is_left_in_time(stub: Callable[..., str], home: Path, poll
 @BOTH
 @pytest.mark.parametrize(
     "answer",
-    [b"\x00\x01garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html", b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"],
+    [
+        b"\x00\x01garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<html",
+        b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+    ],
 )
 def test_garbage_is_one_line(stub: Callable[..., str], home: Path, poll: list[str], answer: bytes) -> None:
     said = run(poll, environ_for(stub(answer, 0), home))
@@ -166,11 +174,17 @@ def test_the_script_reads_values_as_the_client_does(home: Path, value: str, form
     if wanted is None:
         return  # python-dotenv takes it for no line at all
     text = (ROOT / "scripts" / "session-start-poll").read_text()
-    functions, main = text.split("\nurl=${BUS_URL-}")[0], 'pass=\nread_settings "$HOME/.secrets/claude-bus.env"\nprintf "%s" "$pass"'
-    done = subprocess.run(["sh", "-c", f"{functions}\n{main}"], capture_output=True, env={"HOME": str(home), "PATH": os.environ["PATH"]})
+    functions, main = (
+        text.split("\nurl=${BUS_URL-}")[0],
+        'pass=\nread_settings "$HOME/.secrets/claude-bus.env"\nprintf "%s" "$pass"',
+    )
+    done = subprocess.run(
+        ["sh", "-c", f"{functions}\n{main}"], capture_output=True, env={"HOME": str(home), "PATH": os.environ["PATH"]}
+    )
     assert done.stdout.decode() == wanted
 
 
+@pytest.mark.slow
 def test_the_password_is_in_no_command_line(stub: Callable[..., str], home: Path) -> None:
     process = subprocess.Popen(SCRIPT, env=environ_for(stub(b"", 0.5), home), stdout=subprocess.PIPE)
     seen = []

@@ -20,7 +20,7 @@ from busclient._ssh import SshTransport
 from busclient._ssh import command as ssh_command
 from tests.client.conftest import QUICK, Served, command
 from tests.client.test_session_start import SCRIPT, run
-from tests.conftest import PASSWORD, USER, free_port, wait_until
+from tests.conftest import PASSWORD, USER, RunningHub, free_port, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -100,15 +100,19 @@ def test_nothing_listens_on_a_local_port(served: Served, sshd: Sshd) -> None:
         assert "-L" not in arguments and "-W" in arguments
 
 
-def test_a_connection_without_a_shared_master_works_as_on_windows(served: Served, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+def over_ssh_to(hub: RunningHub, **kwargs: Any) -> Bus:
+    return Bus(Settings(url=hub.url, user=USER, password=PASSWORD, name="bob", ssh_host="hubhost"), **kwargs)
+
+
+def test_without_a_shared_connection_a_process_keeps_its_own_as_on_windows(
+    hub: RunningHub, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("busclient._ssh._LONGEST_PATH", 0)
-    with over_ssh(served) as bus:
-        assert bus.health()["ok"]
-        assert bus.health()["ok"]
-    assert sshd.logins() == 1
-    with over_ssh(served) as bus:
-        assert bus.health()["ok"]
-    assert sshd.logins() == 2
+    for number in (1, 2):
+        with over_ssh_to(hub) as bus:
+            assert bus.health()["ok"]
+            assert bus.health()["ok"]
+        assert sshd.logins() == number
 
 
 def test_what_ssh_says_is_told(served: Served, sshd: Sshd) -> None:
@@ -153,12 +157,12 @@ def test_the_session_start_script_uses_it(served: Served, sshd: Sshd, home: Path
     assert run(SCRIPT, {**environ(served, home), "BUS_SSH_HOST": "strange"}).count("\n") == 1
 
 
-def test_calls_share_one_connection_of_http_too(served: Served, sshd: Sshd) -> None:
+def test_calls_share_one_connection_of_http_too(hub: RunningHub, sshd: Sshd) -> None:
     transport = SshTransport("hubhost")
     opened: list[str] = []
     inner = transport.open
     transport.open = lambda target: (opened.append(target), inner(target))[1]  # type: ignore[method-assign]
-    with over_ssh(served, transport=transport) as bus:
+    with over_ssh_to(hub, transport=transport) as bus:
         for _ in range(5):
             bus.messages(limit=1)
-    assert opened == [served.url.removeprefix("http://")]
+    assert opened == [hub.url.removeprefix("http://")]

@@ -13,8 +13,8 @@ from bus.credentials import Credentials
 from tests.conftest import PASSWORD, USER, Caller
 from tests.web.conftest import last_seq, new_hub, refusal
 
-ROUTES = ["/", "/health", "/robots.txt", "/docs", "/openapi.json", "/messages", "/messages/1", "/messages/1/receipts", "/search?q=a",
-          "/stream", "/no/such/route"]  # fmt: skip
+ROUTES = ["/", "/health", "/robots.txt", "/docs", "/openapi.json", "/messages", "/messages/1", "/messages/1/receipts",
+          "/inbox?reader=bob", "/search?q=a", "/stream", "/no/such/route"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -133,9 +133,15 @@ def test_a_foreign_page_changes_nothing(guarded: Caller, method: str, path: str,
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"Origin": "http://localhost"}, {"Origin": "https://localhost"}, {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}, {"Sec-Fetch-Site": "none"}],
+    [
+        {},
+        {"Origin": "http://localhost"},
+        {"Origin": "https://localhost"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"},
+        {"Sec-Fetch-Site": "none"},
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_curl_and_the_hubs_own_pages_may_post(bus: Caller, headers: dict[str, str]) -> None:
     assert bus.post("/post", json={"from": "alice", "body": "x"}, headers=headers).status_code == 201
 
@@ -143,4 +149,4 @@ def test_curl_and_the_hubs_own_pages_may_post(bus: Caller, headers: dict[str, st
 def test_a_foreign_page_may_be_answered_a_read_but_is_given_no_permission_to_see_it(bus: Caller) -> None:
     reply = bus.get("/messages", headers=FOREIGN[0])
     assert reply.status_code == 200
-    assert not any(name.lower().startswith("access-control") for name in reply.headers.keys())
+    assert not any(name.lower().startswith("access-control") for name, _ in reply.headers)

@@ -62,6 +62,7 @@ NOT_STRICT_JSON = {
     "-Infinity": with_data("-Infinity"),
     "1e400": with_data("1e400"),
     "-1e400": with_data("-1e400"),
+    "more than 64 bits": with_data(str(2**64)),
     "5000 digits": with_data("9" * 5_000),
     "a number over 64 bits": with_data(str(2**64)),
     "a number under 64 bits": with_data(str(-(2**63) - 1)),
@@ -108,8 +109,8 @@ WRONG_VALUES: dict[str, list[Any]] = {
     "to": [None, 1, True, {}, "", "a b", "a\n", "b/", "a" * 65, [], ["bob", 1], ["bob", ""], ["bob", ["carol"]], ["bob", "any"],
            ["all", "bob"], [f"n{number}" for number in range(65)], "a,b"],
     "body": [1, 1.5, True, [], ["x"], {}, {"text": "x"}, ""],
-    "tags": [None, "build", 1, {}, [1], [None], [""], [" a"], ["a "], ["a\n"], ["a,b"], ["a\tb"], ["\x1b"], ["\u202e"], ["\U000e0041"],
-             ["a" * 65], [f"t{number}" for number in range(17)]],
+    "tags": [None, "build", 1, {}, [1], [None], [""], [" a"], ["a "], ["a\n"], ["a,b"], ["a\tb"], ["\x1b"], ["\u202e"],
+             ["\U000e0041"], ["a" * 65], [f"t{number}" for number in range(17)]],
     "in_reply_to": [None, True, -1, 1.5, 10**18, 2**63, "", "x", "-1", "0" * 19, "0" * 25, "é" * 26, [], [1], {}],
     "thread": [None, 1, [], {}, "", " a", "a\n", "a\x1b", "a" * 129],
     "priority": [None, 1, True, [], {}, "", "high", "URGENT", "normal "],
@@ -141,9 +142,23 @@ def test_a_missing_field_is_named(bus: Caller, field: str, is_null: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("field", "meant"), [("form", "from"), ("tag", "tags"), ("expires_in", "expires_in_s"), ("From", "from"), ("", None), ("id", None),
-                         ("seq", None), ("ts", None), ("kind", None), ("auth", None), ("sum", None), ("__proto__", None), ("x" * 100_000, None)]
-)  # fmt: skip
+    ("field", "meant"),
+    [
+        ("form", "from"),
+        ("tag", "tags"),
+        ("expires_in", "expires_in_s"),
+        ("From", "from"),
+        ("", None),
+        ("id", None),
+        ("seq", None),
+        ("ts", None),
+        ("kind", None),
+        ("auth", None),
+        ("sum", None),
+        ("__proto__", None),
+        ("x" * 100_000, None),
+    ],
+)
 def test_an_unknown_field_is_told_with_the_nearest_that_exists(bus: Caller, field: str, meant: str | None) -> None:
     body = refusal(bus.post("/post", json={**GOOD, field: "x"}), 400, "unknown_field")
     assert meant is None or f"Did you mean `{meant}`?" in body["hint"]

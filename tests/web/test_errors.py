@@ -40,12 +40,18 @@ def test_what_is_no_route_is_said(bus: Caller, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "/post", "OPTIONS, POST"), ("PUT", "/post", "OPTIONS, POST"), ("DELETE", "/messages", "GET, HEAD, OPTIONS"),
-        ("POST", "/messages", "GET, HEAD, OPTIONS"), ("GET", "/ack/1", "OPTIONS, POST"), ("PATCH", "/ack", "OPTIONS, POST"),
-        ("POST", "/health", "GET, HEAD, OPTIONS"), ("TRACE", "/", "GET, HEAD, OPTIONS"), ("HEAD", "/post", "OPTIONS, POST"),
+        ("GET", "/post", "OPTIONS, POST"),
+        ("PUT", "/post", "OPTIONS, POST"),
+        ("DELETE", "/messages", "GET, HEAD, OPTIONS"),
+        ("POST", "/messages", "GET, HEAD, OPTIONS"),
+        ("GET", "/ack/1", "OPTIONS, POST"),
+        ("PATCH", "/ack", "OPTIONS, POST"),
+        ("POST", "/health", "GET, HEAD, OPTIONS"),
+        ("TRACE", "/", "GET, HEAD, OPTIONS"),
+        ("HEAD", "/post", "OPTIONS, POST"),
         ("BREW", "/stream", "GET, HEAD, OPTIONS"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_method_is_told_the_right_ones(bus: Caller, method: str, path: str, allowed: str) -> None:
     reply = bus.call(method, path)
     assert reply.status_code == 405
@@ -78,7 +84,7 @@ def test_a_crash_is_answered_without_its_details_and_logged_with_them(
     assert "secret detail" in caplog.text
 
 
-@pytest.mark.parametrize("kind", [kind for kind in errors.family()], ids=lambda kind: kind.code)
+@pytest.mark.parametrize("kind", list(errors.family()), ids=lambda kind: kind.code)
 @pytest.mark.parametrize(("method", "path", "verb"), [("GET", "/messages", "messages"), ("POST", "/post", "post")])
 def test_every_error_of_the_family_has_the_shape(
     bus: Caller, monkeypatch: pytest.MonkeyPatch, kind: type[errors.BusError], method: str, path: str, verb: str
@@ -114,7 +120,20 @@ def test_a_full_disk_and_a_held_index_are_told_apart_from_crashes(bus: Caller, m
         refusal(bus.get("/messages"), status, code)
 
 
-@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/messages", 200), ("/messages/9", 404), ("/nothing", 404), ("/messages?x=1", 400), ("/robots.txt", 200), ("/docs", 200), ("/health?format=text", 200), ("/search?q=a", 200)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 200),
+        ("/messages", 200),
+        ("/messages/9", 404),
+        ("/nothing", 404),
+        ("/messages?x=1", 400),
+        ("/robots.txt", 200),
+        ("/docs", 200),
+        ("/health?format=text", 200),
+        ("/search?q=a", 200),
+    ],
+)
 def test_every_answer_asks_not_to_be_kept_or_listed(bus: Caller, path: str, status: int) -> None:
     for method in ("GET", "HEAD"):
         reply = bus.call(method, path)

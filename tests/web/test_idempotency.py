@@ -36,9 +36,17 @@ def test_header_quoted_header_and_field_are_one_key(bus: Caller, key: str | None
 
 @pytest.mark.parametrize(
     "other",
-    [{"body": "hello "}, {"to": "carol"}, {"to": ["bob", "carol"]}, {"tags": ["x"]}, {"priority": "urgent"}, {"data": {"a": 1}},
-     {"thread": "t"}, {"expires_in_s": 60}],
-)  # fmt: skip
+    [
+        {"body": "hello "},
+        {"to": "carol"},
+        {"to": ["bob", "carol"]},
+        {"tags": ["x"]},
+        {"priority": "urgent"},
+        {"data": {"a": 1}},
+        {"thread": "t"},
+        {"expires_in_s": 60},
+    ],
+)
 def test_the_same_key_with_other_content_is_refused(bus: Caller, other: dict[str, Any]) -> None:
     first = post(bus).json
     body = refusal(post(bus, **other), 422, "key_reused")

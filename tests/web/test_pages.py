@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from bus import __version__
 from bus.log.jsonl import JsonlLog
 from tests.conftest import ROOT, Caller
-
-import pytest
 
 
 def test_health_counts_messages_and_tells_the_time(bus: Caller) -> None:

@@ -35,9 +35,19 @@ def test_two_fields_are_enough_and_the_message_goes_to_everybody(bus: Caller) ->
 
 @pytest.mark.parametrize(
     ("to", "kept"),
-    [("all", "any"), ("any", "any"), (["any"], "any"), (["all", "all"], "any"), (["bob"], "bob"), (["bob", "bob"], "bob"),
-     (["bob", "carol", "bob"], ["bob", "carol"]), ("bob/alpha", "bob/alpha"), ("0.a_b-C", "0.a_b-C"), ("b" * 64 + "/" + "s" * 64,) * 2]
-)  # fmt: skip
+    [
+        ("all", "any"),
+        ("any", "any"),
+        (["any"], "any"),
+        (["all", "all"], "any"),
+        (["bob"], "bob"),
+        (["bob", "bob"], "bob"),
+        (["bob", "carol", "bob"], ["bob", "carol"]),
+        ("bob/alpha", "bob/alpha"),
+        ("0.a_b-C", "0.a_b-C"),
+        ("b" * 64 + "/" + "s" * 64,) * 2,
+    ],
+)
 def test_to_is_one_name_or_several_or_everybody(bus: Caller, to: Any, kept: Any) -> None:
     assert bus.say(to=to)["to"] == kept
 

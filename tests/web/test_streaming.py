@@ -55,10 +55,17 @@ def test_an_event_has_its_seq_as_id_and_the_message_as_data(bus: Caller) -> None
 
 @pytest.mark.parametrize(
     ("query", "accept", "kind"),
-    [("", "application/x-ndjson", "application/x-ndjson"), ("format=ndjson", "text/plain", "application/x-ndjson"), ("", "text/plain", "text/plain"),
-     ("format=text", "*/*", "text/plain"), ("", "*/*", "text/event-stream"), ("", "text/event-stream", "text/event-stream"),
-     ("format=sse", "text/plain", "text/event-stream"), ("", "text/html", "text/event-stream")],
-)  # fmt: skip
+    [
+        ("", "application/x-ndjson", "application/x-ndjson"),
+        ("format=ndjson", "text/plain", "application/x-ndjson"),
+        ("", "text/plain", "text/plain"),
+        ("format=text", "*/*", "text/plain"),
+        ("", "*/*", "text/event-stream"),
+        ("", "text/event-stream", "text/event-stream"),
+        ("format=sse", "text/plain", "text/event-stream"),
+        ("", "text/html", "text/event-stream"),
+    ],
+)
 def test_the_form_is_chosen_by_accept_or_format(bus: Caller, query: str, accept: str, kind: str) -> None:
     reply, _ = opened(bus, query, Accept=accept)
     assert reply.mimetype == kind
@@ -259,7 +266,9 @@ def test_a_wait_ends_when_another_worker_takes_the_message(two_hubs: tuple[Runni
     for _ in range(5):
         replies: list[tuple[Any, float]] = []
         path = f"/messages?{query}&wait=30&since={since}"
-        poll = threading.Thread(target=lambda path=path: replies.append((here.get(path).json(), time.monotonic())))
+        poll = threading.Thread(
+            target=lambda path=path, replies=replies: replies.append((here.get(path).json(), time.monotonic()))
+        )
         poll.start()
         wait_until(lambda: there.get("/health").json()["waiting"] == 1)
         there.say("not this", to="carol")

@@ -1,0 +1,71 @@
+"""What docs/client.md shows is run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import busclient._calls
+from tests.client.conftest import Door, Served, command
+from tests.client.test_cli import Cli
+from tests.conftest import ROOT, Caller
+
+MANUAL = (ROOT / "docs" / "client.md").read_text()
+README = (ROOT / "docs" / "readme-client.txt").read_text()
+
+
+def test_the_library_snippets_run(bus: Caller, cli: Cli, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    assert busclient._calls is not None and cli is not None  # the environment of the command is that of Bus.from_env
+    bus.say("hello bob", to="bob")
+    scope: dict[str, Any] = {}
+    snippets = re.findall(r"```python\n(.*?)```", MANUAL, re.DOTALL)
+    assert len(snippets) == 2
+    for snippet in snippets:
+        exec(snippet, scope)
+    assert "hello bob" in capsys.readouterr().out
+    assert bus.bodies("to=ccwhitebee&tag=deploy") == ["Patch deployed, smoke tests green."]
+    assert bus.bodies("unread_by=bob") == []
+
+
+def test_the_hook_runs_as_it_is_written(served: Served, home: Path, tmp_path: Path) -> None:
+    served.caller.say("in the session's context")
+    for text in (MANUAL, README):
+        (settings,) = (json.loads(found) for found in re.findall(r'^ *(\{"hooks": .*?\}\]\}\})$', text, re.DOTALL | re.MULTILINE))
+        (hook,) = settings["hooks"]["SessionStart"][0]["hooks"]
+        line = hook["command"].replace("/opt/claude-bus", str(ROOT))
+        done = subprocess.run(
+            ["sh", "-c", line], env=served.environ(home), capture_output=True, text=True, timeout=hook["timeout"]
+        )
+        assert "in the session's context" in done.stdout
+
+
+def test_the_crontab_line_is_well_formed() -> None:
+    lines = [line for line in (ROOT / "scripts" / "cron-drain.example").read_text().splitlines() if line and line[0] not in "#P"]
+    (line,) = lines
+    assert re.match(r"\* \* \* \* \* \$HOME/\.local/bin/bus drain --exec ", line)
+    assert "%" not in line  # cron would read it as a newline
+    subprocess.run(["sh", "-n", "-c", line.removeprefix("* * * * * ")], check=True)
+
+
+@pytest.mark.slow
+def test_the_systemd_units_are_valid_and_run_what_there_is(served: Served, home: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    assert analyze, "the Debian package systemd is needed"
+    units = [str(ROOT / "systemd" / f"claude-bus-drain.{kind}") for kind in ("service", "timer")]
+    bus = home / ".local" / "bin" / "bus"
+    bus.parent.mkdir(parents=True)
+    bus.write_text("#!/bin/sh\n")
+    bus.chmod(0o755)
+    environ = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [analyze, "--user", "--man=no", "verify", *units], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (start,) = re.findall(r"^ExecStart=%h/.local/bin/bus (.*)$", Path(units[0]).read_text(), re.MULTILINE)
+    assert command(served.environ(home), *start.replace("%h/bin/on-bus-message", "true").split()).returncode == 0
