@@ -62,8 +62,10 @@ def serve() -> None:
     if setup.restore(config):
         click.echo("the log was verified after a failed write or sync; posts are taken again", err=True)
     root = Path(__file__).parents[1]
-    os.chdir(root)
+    # Made absolute before the folder changes.
     os.environ["BUS_DATA_DIR"] = str(config.data_dir.absolute())
+    os.environ["BUS_CREDENTIALS"] = str(config.credentials_file.absolute())
+    os.chdir(root)
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:bus.server", "app:app"])
 
 
@@ -130,9 +132,9 @@ def compress() -> None:
     """Compress the sealed files of the log that are not compressed yet."""
     folder = _existing(Config.from_env()).data_dir
     for path in sealed(folder).values():
-        if path.suffix != ".gz":
-            before = path.stat().st_size
-            click.echo(f"{path.name}: {before} -> {compress_file(path, Disk()).stat().st_size} bytes")
+        packed = compress_file(path, Disk()) if path.suffix != ".gz" else None
+        if packed is not None:
+            click.echo(f"{path.name} is now {packed.name}, {packed.stat().st_size} bytes")
 
 
 @main.command()
@@ -141,7 +143,8 @@ def settings() -> None:
     """List every setting with its default, its unit and what it is for."""
     for setting in Config.__dataclass_fields__.values():
         meta: Any = setting.metadata
-        click.echo(f"{meta['name']}={setting.default if setting.default is not None else ''}  ({meta['unit']}) {meta['help']}")
+        default = int(setting.default) if isinstance(setting.default, bool) else setting.default
+        click.echo(f"{meta['name']}={'' if default is None else default}  ({meta['unit']}) {meta['help']}")
 
 
 def _existing(config: Config) -> Config:

@@ -272,13 +272,14 @@ class Core:
     def ack(self, reader: str, refs: Sequence[str | int]) -> Acked:
         """Note that a reader is done with messages; raises NotFound, and then none is noted."""
         with self.index.reading() as db:
-            seqs = []
+            seqs: list[int] = []
             for ref in dict.fromkeys(refs):
                 seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
                 if seq is None or queries.by_seq(db, seq) is None:
                     raise NotFound(f"There is no message {ref}. Nothing was acknowledged.")
-                seqs.append(seq)
-            new = [seq for seq in dict.fromkeys(seqs) if queries.is_unread(db, reader, seq)]
+                if seq not in seqs:
+                    seqs.append(seq)
+            new = [seq for seq in seqs if queries.is_unread(db, reader, seq)]
         if new:
             self._append_ack({"reader": reader, "seqs": new})
         return Acked(new, [seq for seq in seqs if seq not in new])

@@ -214,7 +214,7 @@ def _priority(value: Any) -> str:
 def _data(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadField(f"`data` is {_shown(value)}, not an object.", field="data")
-    size = len(json.dumps(value, ensure_ascii=False).encode())
+    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
     if size > MAX_DATA:
         raise TooLarge(f"`data` is {size} bytes; at most {MAX_DATA} are allowed.", size=size, limit=MAX_DATA)
     return value

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import threading
+import time
 from typing import Any
 
 import gevent
@@ -21,9 +23,12 @@ from gunicorn.workers.ggevent import GeventWorker
 from bus.config import Config
 from bus.core import Core
 from bus.turns import Job, Turns
+from bus.web.replies import Reply
 
 _AT_MOST_S = 0.002
-_TEND_EVERY_S = 0.05
+_TEND_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.3
+_GRACE_S = 1.0
 _config = Config.from_env()
 
 bind = _config.listen
@@ -48,7 +53,31 @@ proc_name = "claude-bus"
 
 
 class HubWorker(GeventWorker):  # type: ignore[misc]
-    """A gevent worker whose answer to an unreadable request has the hub's form."""
+    """A gevent worker that lets idle connections go when it stops, and answers unreadable requests in the hub's form."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._idle: set[_BetweenRequests] = set()
+
+    def timeout_ctx(self) -> _BetweenRequests:
+        """What gunicorn waits in for the next request of a kept-alive connection."""
+        return _BetweenRequests(self.cfg.keepalive, self._idle)
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        gevent.spawn(self._let_idle_go)
+        super().run()
+
+    def _let_idle_go(self) -> None:
+        """After a stop, close connections that have had time for one more request, which would have closed them."""
+        while self.alive:
+            gevent.sleep(_LOOK_EVERY_S)
+        stopped = time.monotonic()
+        while True:
+            for wait in list(self._idle):
+                if time.monotonic() - max(stopped, wait.since) > _GRACE_S:
+                    gevent.kill(wait.greenlet, wait)
+            gevent.sleep(_LOOK_EVERY_S)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what gunicorn's parser refuses: a bad request line or header, a request that is too long."""
@@ -65,11 +94,40 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
                 "docs": "/docs#bad_request",
             }
         )
-        head = f"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        head = [
+            "HTTP/1.1 400 Bad Request",
+            "Connection: close",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            *(f"{name}: {value}" for name, value in Reply.ALWAYS),
+        ]
         try:
-            client.sendall(f"{head}\r\n\r\n{body}".encode())
+            client.sendall("\r\n".join([*head, "", body]).encode())
         except OSError:
             self.log.debug("it did not wait for the answer")
+
+
+class _BetweenRequests(gevent.Timeout):  # type: ignore[misc]
+    """The time-out of a connection that has no request under way; it can be brought forward by throwing it."""
+
+    def __init__(self, seconds: float, room: set[_BetweenRequests]) -> None:
+        super().__init__(seconds, False)
+        self._room = room
+
+    def __enter__(self) -> _BetweenRequests:
+        self.greenlet, self.since = gevent.getcurrent(), time.monotonic()
+        self._room.add(self)
+        super().__enter__()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
+        self._room.discard(self)
+        return super().__exit__(kind, error, trace)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Let a stop end a worker that is still booting: it has its master's handlers, which would only take note of it."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def post_worker_init(worker: Any) -> None:

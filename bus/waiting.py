@@ -66,7 +66,7 @@ class WaitingRoom:
         self._by_mailbox: dict[str | None, set[Waiter]] = defaultdict(set)
         self._seen = START
         self._listening = False
-        self._kick = threading.Event()
+        self._looking = threading.Lock()
         self.is_closing: Callable[[], bool] = lambda: False
 
     @contextmanager
@@ -90,7 +90,7 @@ class WaitingRoom:
     def ring(self) -> None:
         """Look for new records now; called after an append by this worker."""
         if self._listening:
-            self._kick.set()
+            self._look()
 
     def total(self) -> int:
         """How many wait now, over all workers."""
@@ -98,27 +98,29 @@ class WaitingRoom:
 
     def _listen(self) -> None:
         while True:
-            self._kick.wait(_LOOK_EVERY_S)
-            self._kick.clear()
+            time.sleep(_LOOK_EVERY_S)
             with self._mutex:
                 if not self._by_mailbox:
                     self._listening = False
                     return
             if self.is_closing():
                 self._wake_all()
-            elif self._source.position().seq > self._seen.seq:
-                try:
-                    self._look()
-                except Exception:
-                    logger.exception("new records could not be read; everybody who waits is woken to look")
-                    self._seen = self._source.position()
-                    self._wake_all()
+            else:
+                self._look()
 
     def _look(self) -> None:
-        for place, record in self._source.read(self._seen):
-            self._seen = place
-            if record["kind"] == "message":
-                self._wake_for(record)
+        if self._source.position().seq <= self._seen.seq:
+            return
+        with self._looking:
+            try:
+                for place, record in self._source.read(self._seen):
+                    self._seen = place
+                    if record["kind"] == "message":
+                        self._wake_for(record)
+            except Exception:
+                logger.exception("new records could not be read; everybody who waits is woken to look")
+                self._seen = self._source.position()
+                self._wake_all()
 
     def _wake_for(self, record: Record) -> None:
         names = recipients(record)

@@ -28,6 +28,7 @@ logger = logging.getLogger("busclient")
 T = TypeVar("T")
 Ref = Message | str | int
 _PAGE = 200
+_DELIVERY_S = 5.0  # how long a post waits for another process that is emptying the outbox
 _LONGEST_WAIT_S = 50.0  # of the 60 that the hub allows
 _STREAM_IDLE_S = 40.0  # the hub gives a sign of life every 15
 
@@ -107,7 +108,7 @@ class Bus:
         if self.outbox is None:
             return self._calling(lambda: _sending.post(self._calls, fields))
         try:
-            self.flush(wait_s=5)
+            self.flush(wait_s=_DELIVERY_S)
             if any(self._is_mine(entry.hub, entry.user) for entry in self.outbox.entries()):
                 return self._queue(fields, "what was posted before it still waits")
             return self._calling(lambda: _sending.post(self._calls, fields))

@@ -80,6 +80,12 @@ def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:
     return not _acked_through(db, reader, seq)
 
 
+def waits_for(db: sqlite3.Connection, reader: str, seq: int) -> bool:
+    """Whether a message is unread by a reader: to it or to everybody, not its own, and not acknowledged."""
+    row = db.execute("SELECT sender, expires_ms IS NULL FROM messages WHERE seq = ?", (seq,)).fetchone()
+    return row is not None and row[0] != reader and _is_to(db, seq, reader) and is_unread(db, reader, seq)
+
+
 def filters(selection: Selection, now_ms: int, place: str = "m.seq") -> tuple[str, list[Any]]:
     """SQL conditions on `m`, a row of messages, for all of a selection but recipient and order; and their values.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from itertools import islice
 
-from bus.index.messages import filters
+from bus.index.messages import filters, waits_for
 from bus.records import EVERYBODY
 from bus.selection import Selection
 
@@ -26,11 +27,13 @@ def search(db: sqlite3.Connection, words: str, selection: Selection, now_ms: int
         terms += " AND EXISTS (SELECT 1 FROM inbox WHERE recipient IN (?, ?) AND lasting IN (0, 1) AND inbox.seq = m.seq)"
         values += [selection.to, EVERYBODY]
     rows = db.execute(
-        "SELECT m.json, snippet(words, 0, '[', ']', '…', 16) FROM words CROSS JOIN messages m ON m.seq = words.rowid"
-        f" WHERE words MATCH ? AND {terms} ORDER BY words.rowid DESC LIMIT ?",
-        (query, *values, selection.limit + 1),
+        "SELECT m.json, snippet(words, 0, '[', ']', '…', 16), m.seq FROM words CROSS JOIN messages m ON m.seq = words.rowid"
+        f" WHERE words MATCH ? AND {terms} ORDER BY words.rowid DESC",
+        (query, *values),
     )
-    return list(rows)
+    reader = selection.unread_by
+    wanted = (row[:2] for row in rows if reader is None or waits_for(db, reader, row[2]))
+    return list(islice(wanted, selection.limit + 1))
 
 
 def to_fts(words: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -70,7 +70,7 @@ def sealed(folder: Path) -> dict[int, Path]:
 
 def sealed_lines(path: Path, start: int) -> Iterator[Line]:
     """The lines of a sealed file from an offset, counted in uncompressed bytes; it may be compressed meanwhile."""
-    if path.suffix != ".gz" and (file := _open_if_there(path)) is not None:
+    if path.suffix != ".gz" and (file := open_if_there(path)) is not None:
         yield from file.lines(start, file.size())
         return
     path = path if path.suffix == ".gz" else path.with_name(path.name + ".gz")
@@ -80,6 +80,14 @@ def sealed_lines(path: Path, start: int) -> Iterator[Line]:
         for data in stream:
             at += len(data)
             yield Line(data.rstrip(b"\n"), at, data.endswith(b"\n"))
+
+
+def open_if_there(path: Path) -> OpenFile | None:
+    """A file, or None when there is none; a plain file goes away when it is compressed."""
+    try:
+        return OpenFile(path)
+    except FileNotFoundError:
+        return None
 
 
 def is_same(path: Path, file: OpenFile) -> bool:
@@ -120,28 +128,41 @@ def seal(folder: Path, first_seq: int, header: bytes, disk: Disk) -> Path:
     return name
 
 
-def compress(path: Path, disk: Disk) -> Path:
-    """Replace a sealed file by its gzip form; a crash leaves one or both, never none."""
-    if _same_file(path, path.with_name(ACTIVE)):
-        return path  # its sealing was cut short by a crash: it is still the active file
-    target = path.with_name(path.name + ".gz")
-    scratch = path.with_name(path.name + ".gz.part")
-    with open(path, "rb") as source, open(scratch, "wb") as raw:
+def compress(path: Path, disk: Disk) -> Path | None:
+    """Replace a sealed file by its gzip form, and give that; a crash leaves one or both, never none.
+
+    None, and nothing done, for a file that another process is compressing or has compressed, and for one that is
+    still the active file because its sealing was cut short.
+    """
+    source = open_if_there(path)
+    if source is None or is_same(path.with_name(ACTIVE), source):
+        return None
+    scratch, target = path.with_name(path.name + ".gz.part"), path.with_name(path.name + ".gz")
+    with open(scratch, "ab") as raw:  # not "wb": that would empty what another process is writing
+        if not _is_ours(raw.fileno(), scratch):
+            return None
+        if not path.exists():
+            scratch.unlink()
+            return None
+        raw.truncate(0)
         with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
-            shutil.copyfileobj(source, packed, _CHUNK)
+            for offset in range(0, source.size(), _CHUNK):
+                packed.write(os.pread(source.fd, _CHUNK, offset))
         raw.flush()
         disk.sync(raw.fileno())
-    os.rename(scratch, target)
-    disk.sync_folder(path.parent)
-    path.unlink()
+        os.rename(scratch, target)
+        disk.sync_folder(path.parent)
+        path.unlink()
     return target
 
 
-def _open_if_there(path: Path) -> OpenFile | None:
+def _is_ours(fd: int, scratch: Path) -> bool:
+    """Whether this process alone has the scratch file, and it has not become the finished one meanwhile."""
     try:
-        return OpenFile(path)
-    except FileNotFoundError:
-        return None
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.stat(scratch).st_ino == os.fstat(fd).st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _same_file(one: Path, other: Path) -> bool:

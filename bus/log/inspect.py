@@ -70,7 +70,7 @@ def stats(folder: Path) -> dict[str, Any]:
         "records": kinds.total(),
         **{f"kind {kind}": number for kind, number in sorted(kinds.items())},
         "files": len(paths),
-        "bytes": sum(path.stat().st_size for path in paths),
+        "bytes": sum(_size(path) or _size(path.with_name(path.name + ".gz")) for path in paths),
         "index_bytes": _size(folder / "index.db"),
     }
 
@@ -154,4 +154,7 @@ def _check(report: Report, file: str, number: int, line: files.Line, total: str 
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from bus import records
 from bus.errors import Busy, NoRoom, StorageFailed, Unconfirmed
@@ -85,6 +85,7 @@ class JsonlLog:
         self._sync_takes_s = 0.0
         self._recent: dict[str, Record] = {}
         self._missed_keys = True
+        self._tail: _Tail | None = None
         self._closed = False
         self._open()
         reopen = weakref.WeakMethod(self._reopen_after_fork)
@@ -127,12 +128,15 @@ class JsonlLog:
             return False
         if not position.token:
             return position == START
-        path = self.folder / files.ACTIVE if segment == end.segment else files.sealed(self.folder).get(segment)
-        if path is None:
+        file = files.OpenFile(self.folder / files.ACTIVE)
+        path = files.sealed(self.folder).get(segment)  # looked for after opening, as in `_active_lines`
+        if path is None and segment != end.segment:
             return False
-        if path.suffix == ".gz":
-            return True  # verified when it was sealed; reading it through would make every start slow
-        file = files.OpenFile(path)
+        if path is not None:
+            sealed = files.open_if_there(path)
+            if path.suffix == ".gz" or sealed is None:
+                return True  # verified when it was sealed; reading it through would make every start slow
+            file = sealed
         wanted = b"\n" if total in ("", "damaged") else f'{total}"}}\n'.encode()
         return offset == 0 or os.pread(file.fd, len(wanted), max(0, offset - len(wanted))) == wanted
 
@@ -147,10 +151,10 @@ class JsonlLog:
 
     def restore(self) -> bool:
         """Lift the stop that a failed write or sync left, after verifying the log; gives whether there was one."""
+        if not self._state.failed:
+            return False
         with self._append_lock, self._sync_lock:
-            restored = healing.restore(self.folder, self._state, self._disk)
-            self._tail = self._opened_tail()
-        return restored
+            return healing.restore(self.folder, self._state, self._disk)
 
     # -- committing --------------------------------------------------------------------------------------
 
@@ -259,7 +263,7 @@ class JsonlLog:
             self._fail("sync", error)
         self._sync_takes_s += (time.perf_counter() - began - self._sync_takes_s) / 4
 
-    def _fail(self, what: str, error: OSError) -> None:
+    def _fail(self, what: str, error: OSError) -> NoReturn:
         self._state.failed = 1
         logger.critical("a %s of the log failed (%s): no post is acknowledged until the hub is restarted", what, error)
         raise StorageFailed(f"A {what} of the log failed: {error.strerror}.") from error
@@ -281,18 +285,18 @@ class JsonlLog:
         try:
             self._begin_if_exchanged()
             tail, written = self._tail, self._state.written
-            if written.segment != tail.segment or self._state.inode != tail.file.inode():
+            if tail is None or written.segment != tail.segment or self._state.inode != tail.file.inode():
                 tail = self._tail = self._opened_tail()
             size = tail.file.size()
             if size < written.size:
                 raise OSError(errno.EIO, f"the active file shrank from {written.size} to {size} bytes")
             if size != tail.end:
                 self._follow_tail(tail, size)
+            return tail
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise NoRoom("The hub's disk has no room to heal the end of the log.") from error
             self._fail("check", error)
-        return tail
 
     def _begin_if_exchanged(self) -> None:
         """Start anew where a process was killed between putting a new active file in place and saying so."""
@@ -407,7 +411,7 @@ class JsonlLog:
     def _active_lines(self, start: int, end: Mark) -> Iterator[files.Line]:
         """The lines of the file that was active when `end` was read; it may have been sealed since."""
         tail = self._tail
-        if tail.segment == end.segment and tail.file.inode() == self._state.inode:
+        if tail is not None and tail.segment == end.segment and tail.file.inode() == self._state.inode:
             return tail.file.lines(start, end.size)
         file = files.OpenFile(self.folder / files.ACTIVE)
         # A file gets its sealed name before another takes its place: without that name, this is still the one.
@@ -429,8 +433,9 @@ class JsonlLog:
             with self._append_lock, self._sync_lock:
                 if not healing.is_begun(self.folder, self._state):
                     healing.begin(self.folder, self._state, self._disk)
-        with self._append_lock:
-            self._tail = self._opened_tail()
+        # Opened by the first append, under its lock: a worker must be able to start, and to read, while a stopped
+        # process holds that lock. One that cannot start makes gunicorn end the whole hub.
+        self._tail = None
 
     def _reopen_after_fork(self) -> None:
         """A lock taken through an inherited descriptor excludes nobody, so a child gets its own."""

@@ -240,6 +240,7 @@ def document() -> Json:
                     params=[
                         {**_param("q", {"type": "string", "minLength": 1, "format": "bus-words"}, "words"), "required": True},
                         *_filters(),
+                        _param("unread_by", _NAME, "what this reader has not acknowledged"),
                         _format(),
                     ],
                 )

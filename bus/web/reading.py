@@ -48,7 +48,7 @@ def blueprint(core: Core) -> Blueprint:
 
     @routes.get("/search")
     def search() -> Response:
-        given = requests.params(("q", *(name for name in requests.FILTERS if name != "unread_by"), "format"))
+        given = requests.params(("q", *requests.FILTERS, "format"))
         if not given.get("q", "").strip():
             raise MissingField("`q` is missing.", hint='For example /search?q="smoke tests" green', field="q")
         selection = requests.selection(given, core.seq_of)

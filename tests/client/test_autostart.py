@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from busclient import _autostart
+from busclient import LocalTrouble, _autostart
 from busclient._cli import exits
 from busclient._joining import write_env
 from busclient._places import Places
@@ -106,9 +107,9 @@ def test_with_autostart_and_no_settings_at_all_a_hub_is_made(
 
 
 def test_a_machine_without_the_hubs_packages_is_told(home: Path, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    find: Any = _autostart.importlib.util.find_spec
-    monkeypatch.setattr(_autostart.importlib.util, "find_spec", lambda name: None if name == "flask" else find(name))
-    with pytest.raises(_autostart.LocalTrouble, match="flask") as caught:
+    find: Any = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "flask" else find(name))
+    with pytest.raises(LocalTrouble, match="flask") as caught:
         _autostart.up(places)
     assert "[hub]" in caught.value.hint
 

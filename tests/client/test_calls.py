@@ -88,7 +88,7 @@ def stub() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
                     connection = listener.accept()[0]
                 except OSError:
                     return
-                threading.Thread(target=lambda: _handled(connection, handle), daemon=True).start()
+                threading.Thread(target=_handled, args=(connection, handle), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
         return f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -54,8 +54,8 @@ def test_a_post_has_its_options(bus: Caller, cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["post", "alice"], ["post", "alice", "x", "--file", "/dev/null"], ["post", "alice", "x", "--data", "[]"], ["nosuch"], ["ack"],
-     ["ack", "1", "--all"], ["inbox", "--limit", "0"], ["read"], ["search"], ["drain"]],
+    [["post", "alice"], ["post", "alice", "x", "--file", "/dev/null"], ["post", "alice", "x", "--data", "[]"], ["nosuch"],
+     ["ack"], ["ack", "1", "--all"], ["inbox", "--limit", "0"], ["read"], ["search"], ["drain"]],
 )  # fmt: skip
 def test_a_wrong_command_line_is_refused(cli: Cli, arguments: list[str]) -> None:
     ran = cli(*arguments)

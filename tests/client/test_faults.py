@@ -55,9 +55,9 @@ def test_posts_over_kills_of_the_hub_arrive_once_and_in_order(hub: RunningHub, t
             count += 1
         stop.set()
         killer.join()
-        alice.health()
+        alice.flush()
         assert alice.outbox is not None
-        wait_until(lambda: alice.outbox is not None and alice.outbox.is_empty() or not alice.flush(wait_s=1))
+        assert alice.outbox.is_empty()
     with client_of(hub) as bob:
         bodies = [message.body for message in bob.unread()]
     assert bodies == [str(number) for number in range(count)]
@@ -151,5 +151,5 @@ def test_output_into_a_pipe_that_closes_is_no_error(hub: RunningHub, home: Path)
         hub.say(f"{number} " + "word " * 100)
     environ = environ_for(hub.url, home)
     shell = f"{sys.executable} -m busclient log --limit 200 --full | head -n 1"
-    done = subprocess.run(["sh", "-c", shell], env=environ, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["sh", "-c", shell], env=environ, capture_output=True, check=False, text=True, timeout=30)
     assert (done.stderr, done.stdout.count("\n")) == ("", 1)

@@ -12,7 +12,7 @@ import pytest
 
 from busclient import Bus, Outbox, OutboxFailed, Unreachable
 from tests.client.conftest import URL, Door
-from tests.conftest import ROOT, USER, Caller, wait_until
+from tests.conftest import ROOT, USER, Caller
 
 Make = Callable[..., Bus]
 AWAY = ["away"] * 4
@@ -165,17 +165,24 @@ def test_without_an_outbox_a_post_fails(client: Make, door: Door) -> None:
         client().post("x")
 
 
-def test_one_delivers_at_a_time(client: Make, door: Door, outbox: Outbox, bus: Caller) -> None:
+def test_one_delivers_at_a_time_and_a_post_meanwhile_does_not_overtake(
+    client: Make, door: Door, outbox: Outbox, bus: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("busclient._bus._DELIVERY_S", 0)
     alice = client("alice", outbox=outbox)
     queue(alice, door, "1")
-    sent: list[int] = []
+    meanwhile: list[Any] = []
 
     def send(drafts: list[dict[str, Any]]) -> list[Any]:
-        sent.append(alice.flush())  # what another process would try meanwhile
+        if not meanwhile:  # what another process does while this one is at it
+            meanwhile.extend([alice.flush(), alice.post("2", to="bob").queued])
+        for fields in drafts:
+            bus.post("/post", json=fields)
         return [None] * len(drafts)
 
-    assert outbox.deliver(URL, USER, send) == 1
-    assert sent == [0]
+    assert outbox.deliver(URL, USER, send) == 2
+    assert meanwhile == [0, True]
+    assert bus.bodies("to=bob") == ["1", "2"]
 
 
 def test_two_shells_post_to_the_outbox_at_once(outbox: Outbox) -> None:
@@ -192,7 +199,7 @@ def test_two_shells_post_to_the_outbox_at_once(outbox: Outbox) -> None:
         shell.stdin.write(b"\n")
         shell.stdin.flush()
     for shell in shells:
-        assert wait_until(lambda shell=shell: shell.poll() is not None) and shell.returncode == 0
+        assert shell.wait(20) == 0
         assert shell.stdin is not None
         shell.stdin.close()
     keys = [entry.key for entry in outbox.entries()]

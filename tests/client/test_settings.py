@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from busclient import Settings, SettingsError
@@ -74,6 +74,7 @@ def test_spaces_quotes_hashes_and_crlf_in_the_file_are_fine(places: Places, line
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\u2028\u2029\x85"), min_size=1))
+@example("a\\b'c\\")
 def test_what_join_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, value: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.env"
     path.write_text(f"BUS_PASS={quoted(value)}\n")
@@ -91,12 +92,12 @@ def test_missing_settings_name_every_place(places: Places) -> None:
 def test_files_that_cannot_be_read_are_named(places: Places) -> None:
     write_net(places)
     places.net_config.write_text("{")
-    with pytest.raises(SettingsError, match="config.json"):
+    with pytest.raises(SettingsError, match=r"config\.json"):
         Settings.find({"BUS_URL": "http://x:1", "BUS_PASS": "p"}, places)
     places.net_config.unlink()
     write_env(places, "")
     places.env_file.write_bytes(b"BUS_PASS=\xff\n")
-    with pytest.raises(SettingsError, match="claude-bus.env"):
+    with pytest.raises(SettingsError, match=r"claude-bus\.env"):
         Settings.find({"BUS_URL": "http://x:1"}, places)
 
 

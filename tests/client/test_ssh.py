@@ -35,7 +35,8 @@ class Sshd:
         shutil.copy(folder / "user.pub", folder / "authorized_keys")
         (folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nLogLevel VERBOSE\n"
-            f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+            f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
+            "PasswordAuthentication no\nPermitRootLogin yes\n"
         )
         key = (folder / "host.pub").read_text()
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {key}")
@@ -68,7 +69,7 @@ def sshd(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         monkeypatch.setenv("XDG_STATE_HOME", state)
         yield server
         for path in (Path(state) / "claude-bus").glob("ssh-*"):
-            subprocess.run(["ssh", "-o", f"ControlPath={path}", "-O", "exit", "hubhost"], capture_output=True)
+            subprocess.run(["ssh", "-o", f"ControlPath={path}", "-O", "exit", "hubhost"], capture_output=True, check=False)
     server.process.terminate()
     server.process.wait(10)
 
@@ -161,7 +162,12 @@ def test_calls_share_one_connection_of_http_too(hub: RunningHub, sshd: Sshd) -> 
     transport = SshTransport("hubhost")
     opened: list[str] = []
     inner = transport.open
-    transport.open = lambda target: (opened.append(target), inner(target))[1]  # type: ignore[method-assign]
+
+    def noted(target: str) -> Any:
+        opened.append(target)
+        return inner(target)
+
+    transport.open = noted  # type: ignore[method-assign]
     with over_ssh_to(hub, transport=transport) as bus:
         for _ in range(5):
             bus.messages(limit=1)

@@ -55,16 +55,29 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="repeats the choices of a run")
     parser.add_argument("--rounds", type=int, default=10, help="rounds of each fault (default: 10)")
     parser.add_argument("--minutes", type=float, help="instead of --rounds: as many as fit")
-    parser.add_argument("--only", action="append", choices=ROUNDS, help="this fault; may be given again")
+    parser.add_argument(
+        "--only", action="append", metavar="FAULT[=ROUNDS]", help=f"this fault; may be given again: {', '.join(ROUNDS)}"
+    )
     asked = parser.parse_args()
-    asked.only = asked.only or list(ROUNDS)
+    asked.only = dict(_wish(parser, wish, asked.rounds) for wish in asked.only or ROUNDS)
     return asked
 
 
+def _wish(parser: argparse.ArgumentParser, wish: str, rounds: int) -> tuple[str, int]:
+    name, _, number = wish.partition("=")
+    if name not in ROUNDS or not (number or "0").isdigit():
+        parser.error(f"--only {wish}: it must be one of {', '.join(ROUNDS)}, or such a name, = and a number")
+    return name, int(number or rounds)
+
+
 def _turns(asked: argparse.Namespace, started: float) -> Iterator[tuple[str, int]]:
+    """The rounds to run, the faults by turns so that an interrupted run has had some of each."""
     number = 0
-    while number < asked.rounds if asked.minutes is None else time.monotonic() - started < 60 * asked.minutes:
-        for name in asked.only:
+    while asked.minutes is None or time.monotonic() - started < 60 * asked.minutes:
+        names = [name for name, rounds in asked.only.items() if asked.minutes is not None or number < rounds]
+        if not names:
+            return
+        for name in names:
             yield name, number
         number += 1
 

@@ -313,6 +313,16 @@ def test_a_lock_that_another_process_holds_makes_a_post_busy_in_bounded_time(fol
     assert bodies(log) == ["b"]
 
 
+@pytest.mark.parametrize("lock", ["append.lock", "sync.lock"])
+def test_a_process_starts_and_reads_while_another_holds_a_lock(folder: Path, open_log: OpenLog, lock: str) -> None:
+    """A worker that cannot start makes gunicorn end the whole hub."""
+    open_log().append([draft("a")])
+    with held(folder / "run" / lock):
+        log = open_log()
+        assert bodies(log) == ["a"]
+        assert not log.restore()
+
+
 def test_a_sync_lock_that_another_process_holds_leaves_a_post_unconfirmed(folder: Path, open_log: OpenLog) -> None:
     log = open_log(lock_timeout_s=0.2)
     with held(folder / "run" / "sync.lock"), pytest.raises(Unconfirmed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from bus.log import files, inspect
 from bus.log.disk import Disk
 from bus.log.jsonl import JsonlLog
+from bus.records import START, Position
 from tests.log.faulty import FaultyDisk, Killed
 from tests.log.folder import bodies, draft, is_clean, lines_of, messages_on_disk, reboot
 
@@ -156,7 +158,7 @@ def test_compressing_a_file_whose_sealing_was_cut_short_leaves_it_alone(folder: 
     log = open_log()
     texts = fill(log, 4)
     cut_after_linking(folder)
-    assert files.compress(folder / "bus-1.jsonl", Disk()).suffix == ".jsonl"
+    assert files.compress(folder / "bus-1.jsonl", Disk()) is None
     assert bodies(log) == texts
     assert is_clean(folder)
 
@@ -166,7 +168,8 @@ def test_a_compressed_file_reads_the_same_and_takes_less_room(folder: Path, open
     texts = fill(log, 12)
     for path in files.sealed(folder).values():
         before = path.stat().st_size
-        assert files.compress(path, Disk()).stat().st_size < before
+        packed = files.compress(path, Disk())
+        assert packed is not None and packed.stat().st_size < before
         assert not path.exists()
         assert bodies(log) == texts
     assert is_clean(folder)
@@ -186,6 +189,46 @@ def test_compression_cut_short_leaves_a_readable_file(folder: Path, open_log: Op
     assert sealed.read_bytes() == plain, "the plain file goes last"
     files.compress(sealed, FaultyDisk())
     assert bodies(log) == texts and is_clean(folder)
+
+
+def test_a_file_that_two_processes_compress_at_once_is_compressed_once(folder: Path, open_log: OpenLog) -> None:
+    log = open_log(segment_max_bytes=SMALL)
+    texts = fill(log, 12)
+    sealed = folder / "bus-1.jsonl"
+    others: list[Path | None] = []
+
+    class Meeting(Disk):
+        """Half way through, another process comes along."""
+
+        def sync(self, fd: int) -> None:
+            others.append(files.compress(sealed, Disk()))
+
+    assert files.compress(sealed, Meeting()) == folder / "bus-1.jsonl.gz"
+    assert others == [None]
+    assert files.compress(sealed, Disk()) is None, "a list of files may be older than their compression"
+    assert bodies(log) == texts and is_clean(folder)
+    assert not list(folder.glob("*.part"))
+
+
+def test_places_are_held_at_every_moment_of_sealing(open_log: OpenLog) -> None:
+    """An index is thrown away when its place is not held, so a doubt for a moment costs a rebuild."""
+    writer, reader = open_log(segment_max_bytes=SMALL), open_log()
+    places: list[Position] = []
+    doubted: list[Position] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            doubted.extend(place for place in places[-3:] if not reader.holds(place))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for number in range(400):
+        writer.append([draft(f"m{number}")])
+        places.append(list(reader.read(writer.position() if not places else places[-1]))[-1][0] if number else START)
+    done.set()
+    looking.join(20)
+    assert doubted == []
 
 
 def test_a_read_that_is_under_way_goes_on_when_files_are_compressed(folder: Path, open_log: OpenLog) -> None:
