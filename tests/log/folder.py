@@ -35,7 +35,7 @@ def records_on_disk(folder: Path) -> list[dict[str, Any]]:
     """Every JSON object of a log's files, in order; fails on a byte that strict JSON lines do not allow."""
     found = []
     for path in [*files.sealed(folder).values(), folder / files.ACTIVE]:
-        data = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         assert data == b"" or data.endswith(b"\n"), f"{path.name} ends in half a line"
         for line in data.split(b"\n")[:-1]:
             if line.strip(b" "):
