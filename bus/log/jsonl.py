@@ -312,7 +312,7 @@ class JsonlLog:
             with suppress(records.Damaged):
                 if not records.is_filler(line.data):
                     record = records.decode(line.data)
-                    tail.seq, tail.sum = record["seq"], record["sum"]
+                    tail.seq, tail.sum = max(tail.seq, record["seq"]), record["sum"]
                     key = records.unique_key(record)
                     if key is not None:
                         self._recent[key] = record

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import hubs, load, logs
+from benchmarks import client, hubs, load, logs
 from bus.index.database import build
 from bus.log.jsonl import JsonlLog
 
@@ -259,4 +259,9 @@ def _rebuild(data: Path, target: Path) -> float:
     return rate
 
 
-MEASURES = {"posts": posts, "burst": burst, "polls": polls, "waits": waits, "starts": starts}
+def machines(messages: int) -> list[Row]:
+    """What a machine pays for reading its mail: the poll at session start, `bus inbox`, `bus drain`."""
+    return [Row(what, f"{figure:.2f}", bound, met) for what, figure, bound, met in client.measure()]
+
+
+MEASURES = {"posts": posts, "burst": burst, "polls": polls, "waits": waits, "starts": starts, "machines": machines}

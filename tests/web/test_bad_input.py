@@ -168,7 +168,7 @@ def test_an_unknown_field_is_told_with_the_nearest_that_exists(bus: Caller, fiel
 TOO_LARGE: dict[str, tuple[dict[str, Any], int, int]] = {
     "body by one byte": ({**GOOD, "body": "x" * 65_537}, 65_537, 65_536),
     "body by one byte of UTF-8": ({**GOOD, "body": "é" * 32_768 + "x"}, 65_537, 65_536),
-    "data": ({**GOOD, "data": {"a": "x" * 8_184}}, 8_193, 8_192),
+    "data": ({**GOOD, "data": {"a": "x" * 8_185}}, 8_193, 8_192),
 }
 
 
