@@ -17,7 +17,7 @@ from tests.client.test_cli import Cli
 from tests.conftest import ROOT, Caller
 
 MANUAL = (ROOT / "docs" / "client.md").read_text()
-README = (ROOT / "docs" / "readme-client.txt").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 def test_the_library_snippets_run(bus: Caller, cli: Cli, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
