@@ -33,6 +33,7 @@ _COUNTED_UNREAD = 1_000  # a report says "1000" for this many and more
 _LAG_ALLOWED = 5_000
 _TENDED_AT_ONCE = 200  # records, 4 ms
 _CROWDED_FOR_S = 0.05
+_STANDINGS_FOR_S = 0.25
 
 
 class Posted(NamedTuple):
@@ -71,6 +72,7 @@ class Core:
         self._posting = 0
         self._crowded_until = 0.0
         self._standings: dict[str, dict[str, Any]] = {}
+        self._standings_until = 0.0
 
     # -- posting -----------------------------------------------------------------------------------------
 
@@ -124,7 +126,11 @@ class Core:
 
     def standing(self, name: str) -> dict[str, Any]:
         """When a name was last here and last fetched something, and how much waits for it (at most 1000 is counted)."""
-        if name not in self._standings or not self._is_crowded():
+        now = time.monotonic()
+        if not self._is_crowded() or now > self._standings_until:
+            self._standings.clear()
+            self._standings_until = now + _STANDINGS_FOR_S
+        if name not in self._standings:
             self._standings[name] = self._standing(name)
         return self._standings[name]
 
@@ -177,7 +183,6 @@ class Core:
     def _keep_up(self) -> None:
         """Bring the index up, unless many are posting and it is not far behind; readers do it anyway."""
         if not self._is_crowded() or self.index.lag() > _LAG_ALLOWED:
-            self._standings.clear()
             with suppress(Rebuilding):
                 self.index.catch_up(wait=False)
 

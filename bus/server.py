@@ -30,6 +30,7 @@ _TEND_EVERY_S = 0.1
 _LOOK_EVERY_S = 0.3
 _GRACE_S = 1.0
 _config = Config.from_env()
+logging.basicConfig(format="[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s", datefmt="%Y-%m-%d %H:%M:%S %z")
 
 bind = _config.listen
 workers = _config.workers
