@@ -38,6 +38,8 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: that is no failure
         except (BadSetting, BusError, OSError) as error:
             click.echo(f"bus: {error}", err=True)
             sys.exit(2)
@@ -46,10 +48,14 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 
 @main.command()
+@click.option("--free", is_flag=True, help="Fail when the address is taken.")
 @command
-def init() -> None:
+def init(free: bool) -> None:
     """Make the data folder and a first credential, unless they are there."""
-    for line in setup.prepare(Config.from_env()):
+    config = Config.from_env()
+    if free:
+        setup.refuse_taken_address(config)
+    for line in setup.prepare(config):
         click.echo(line)
 
 
@@ -74,7 +80,7 @@ def serve() -> None:
 @command
 def verify(as_json: bool) -> None:
     """Check every line of the log; name the first damaged one. Exit code 1 when there is damage."""
-    report = inspect.verify(Config.from_env().data_dir)
+    report = inspect.verify(_existing(Config.from_env()).data_dir)
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     else:

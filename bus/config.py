@@ -66,6 +66,8 @@ class Config:
         """Give self back when every value is usable; raises BadSetting."""
         if self.fsync not in ("always", "never"):
             raise BadSetting(f"BUS_FSYNC is {self.fsync!r}: it must be always or never")
+        if not _is_address(self.listen):
+            raise BadSetting(f"BUS_LISTEN is {self.listen!r}: it must be host:port, such as 127.0.0.1:8787, or unix:/path")
         for setting in fields(self):
             low, high, value = setting.metadata["low"], setting.metadata["high"], getattr(self, setting.name)
             if low is not None and not low <= value <= high:
@@ -75,6 +77,11 @@ class Config:
     @property
     def credentials_file(self) -> Path:
         return self.credentials or self.data_dir / "credentials"
+
+
+def _is_address(listen: str) -> bool:
+    host, _, port = listen.rpartition(":")
+    return listen.startswith("unix:/") or (host != "" and port.isascii() and port.isdigit() and 0 < int(port) < 65_536)
 
 
 def _parse(name: str, text: str, default: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import tempfile
@@ -16,6 +17,9 @@ from pathlib import Path
 
 from bus.errors import Unauthorized
 
+logger = logging.getLogger("bus.credentials")
+
+_SHA1_BYTES = 20
 _NOBODY = hashlib.sha1(b"no such user").digest() + b"saltsalt"
 
 
@@ -55,6 +59,14 @@ class Credentials:
             self._verified[header] = user
         return user
 
+    def knows(self, user: str, secret: str) -> bool:
+        """Whether this is a user's secret."""
+        header = base64.b64encode(f"{user}:{secret}".encode()).decode()
+        try:
+            return self.user_of(f"Basic {header}") == user
+        except Unauthorized:
+            return False
+
     def add(self, user: str, secret: str) -> None:
         """Add or replace a user's secret; the file is written whole or not at all."""
         lines = [line for line in self._lines() if not line.startswith(user + ":")]
@@ -83,8 +95,8 @@ class Credentials:
         except ValueError:
             user, secret, scheme = "", "", "unreadable"
         known = self._hashes.get(user, _NOBODY)
-        salt = known[20:]
-        matches = hmac.compare_digest(hashlib.sha1(secret.encode() + salt).digest(), known[:20])
+        salt = known[_SHA1_BYTES:]
+        matches = hmac.compare_digest(hashlib.sha1(secret.encode() + salt).digest(), known[:_SHA1_BYTES])
         if not matches or scheme.lower() != "basic" or user not in self._hashes:
             raise Unauthorized("The user name or password is wrong.")
         return user
@@ -96,7 +108,7 @@ class Credentials:
         except FileNotFoundError:
             version = None
         if version != self._version or version is None:
-            self._hashes = dict(_parsed(line) for line in self._lines() if ":{SSHA}" in line)
+            self._hashes = _parsed(self._lines())
             self._verified, self._version = {}, version
 
     def _lines(self) -> list[str]:
@@ -106,6 +118,17 @@ class Credentials:
             return []
 
 
-def _parsed(line: str) -> tuple[str, bytes]:
-    user, _, text = line.partition(":{SSHA}")
-    return user, base64.b64decode(text.strip())
+def _parsed(lines: list[str]) -> dict[str, bytes]:
+    """The digests with their salts, by user. A line that cannot be used is one user's trouble, not everybody's."""
+    found = {}
+    for line in lines:
+        user, marker, text = line.partition(":{SSHA}")
+        try:
+            digest = base64.b64decode(text.strip(), validate=True)
+        except ValueError:
+            digest = b""
+        if user and marker and len(digest) > _SHA1_BYTES:
+            found[user] = digest
+        else:
+            logger.warning("a line of the credentials cannot be used: %r", user[:40])
+    return found

@@ -52,6 +52,9 @@ def check_fields(given: Iterable[str], allowed: Iterable[str], what: str = "fiel
 def message(given: Mapping[str, Any]) -> dict[str, Any]:
     """The checked fields of one message, defaults filled in; raises a BadRequest or TooLarge."""
     check_fields(given, FIELDS)
+    for field in ("from", "to", "body"):
+        if field in given and given[field] is None:
+            raise BadField(f"`{field}` is null.", hint="Give a value, or leave the field out.", field=field)
     clean: dict[str, Any] = {
         "from": agent(given.get("from"), "from"),
         "to": addressees(given.get("to", EVERYBODY)),
@@ -84,6 +87,8 @@ def name(value: Any, field: str) -> str:
         raise MissingField(f"`{field}` is missing.", hint=f"Give a name: {_NAME_RULE}.", field=field)
     if not isinstance(value, str) or NAME.fullmatch(value) is None:
         raise BadField(f"`{field}` is {_shown(value)}, which is no name.", hint=f"A name is {_NAME_RULE}.", field=field)
+    if value not in _EVERYBODY_TOO and value.partition("/")[0].lower() in _EVERYBODY_TOO:
+        raise BadField(f"`{field}` is {_shown(value)}, which looks like everybody and is not.", hint="Write `any`.", field=field)
     return value
 
 

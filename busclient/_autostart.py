@@ -80,6 +80,8 @@ def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:
             settings = Settings.find(places=places)
         except SettingsError:
             settings = _new_settings(places, url)
+    if url not in (LOCAL_URL, settings.url):
+        raise SettingsError(f"The settings name the hub {settings.url}, not {url}.", hint="`bus leave` forgets it.")
     if not settings.is_loopback:
         raise SettingsError(
             f"The settings name the hub {settings.url}, which is not on this machine.", hint="`bus leave` forgets it."

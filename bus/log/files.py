@@ -152,7 +152,7 @@ def compress(path: Path, disk: Disk) -> Path | None:
         disk.sync(raw.fileno())
         os.rename(scratch, target)
         disk.sync_folder(path.parent)
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process may have begun after this one, and been as fast
     return target
 
 

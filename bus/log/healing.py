@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bus import records
+from bus.errors import StorageFailed
 from bus.log import files
 from bus.log.disk import Disk
 from bus.log.locks import Mark, SharedState
@@ -39,6 +40,7 @@ def begin(folder: Path, state: SharedState, disk: Disk) -> None:
 
     Runs once after each boot of the machine, and when the active file was put there by other hands.
     """
+    _refuse_a_missing_log(folder, state)
     _finish_sealing(folder, disk)
     active = files.OpenFile(folder / files.ACTIVE, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     torn = heal_tail(folder, max(0, active.size() - _CHECKED_AT_START), active.size(), disk)
@@ -53,6 +55,16 @@ def begin(folder: Path, state: SharedState, disk: Disk) -> None:
     state.written = state.synced = Mark(segment, size, last["seq"] if last else 0)
     state.failed = 0 if not state.is_current() else state.failed
     state.begin()
+
+
+def _refuse_a_missing_log(folder: Path, state: SharedState) -> None:
+    """An empty log in the place of one that went missing would give its seqs again, and take the index with it."""
+    known = state.written.seq if state.is_ours() else 0
+    if not (folder / files.ACTIVE).exists() and (known or files.sealed(folder)):
+        raise StorageFailed(
+            f"{folder / files.ACTIVE} is missing, and {known or 'many'} records were in the log.",
+            hint="Put it back: from a backup, or from `quarantine`. To begin an empty log, move the whole data folder away.",
+        )
 
 
 def heal_tail(folder: Path, start: int, end: int, disk: Disk) -> int:

@@ -98,9 +98,9 @@ def backup(folder: Path, credentials: Path, target: Path) -> dict[str, int]:
             copy.write(os.pread(active.fd, min(1 << 20, size - offset), offset))
     if credentials.exists():
         shutil.copyfile(credentials, target / "credentials")
-        os.chmod(target / "credentials", 0o600)
     for path in target.iterdir():
         file = files.OpenFile(path, os.O_RDWR)  # named: it closes itself when nobody holds it
+        os.fchmod(file.fd, 0o600)  # messages in the clear, like the log itself
         disk.sync(file.fd)
     disk.sync_folder(target)
     copied = verify(target)

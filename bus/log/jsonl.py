@@ -156,6 +156,12 @@ class JsonlLog:
         with self._append_lock, self._sync_lock:
             return healing.restore(self.folder, self._state, self._disk)
 
+    def take_in_rest(self) -> None:
+        """Make whole lines behind the known end durable and known: of a killed process, or of a log put back while none ran."""
+        with self._append_lock:
+            tail, end = self._refreshed_tail(), self._state.written
+        self._sync_up_to(end, tail)
+
     # -- committing --------------------------------------------------------------------------------------
 
     def _commit(self, batch: list[list[Draft]]) -> list[list[Appended]]:

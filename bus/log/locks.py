@@ -129,9 +129,13 @@ class SharedState:
             os.close(fd)
         self.words = memoryview(self._map).cast("Q")
 
+    def is_ours(self) -> bool:
+        """Whether these numbers were ever written, by whatever boot of the machine."""
+        return self.words[0] == self.MAGIC
+
     def is_current(self) -> bool:
         """Whether these numbers were written since this machine started."""
-        return self.words[0] == self.MAGIC and self.words[1] == _boot_number()
+        return self.is_ours() and self.words[1] == _boot_number()
 
     def begin(self) -> None:
         """Mark the numbers as of this boot, after all of them were set. Append and sync lock."""

@@ -61,7 +61,7 @@ def _fields(allowed: tuple[str, ...]) -> dict[str, Any]:
 
 def _refs(value: Any) -> list[str | int]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_IDS:
-        raise BadField("`ids` must be a list.", hint=f"1 to {MAX_IDS} ids or seqs.", field="ids")
+        raise BadField("`ids` is no list, or is empty or too long.", hint=f"1 to {MAX_IDS} ids or seqs.", field="ids")
     return [drafts.reference(item, "ids") for item in value]
 
 

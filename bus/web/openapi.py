@@ -12,8 +12,9 @@ from bus.selection import DEFAULT_LIMIT, MAX_LIMIT
 
 Json = dict[str, Any]
 
-_NAME: Json = {"type": "string", "pattern": f"^{NAME.pattern}$", "not": {"enum": ["any", "all"]}}
-_TO_NAME: Json = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+_EVERYBODY = "^([aA][nN][yY]|[aA][lL][lL])(/.*)?$"
+_NAME: Json = {"type": "string", "pattern": f"^{NAME.pattern}$", "not": {"pattern": _EVERYBODY}}
+_TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, _NAME]}
 # Formats of our own, where no pattern says the same in every dialect: printable Unicode without space around it,
 # the tag among them without a comma; words to search; names or tags with commas between them; a JSON object as text.
 _TAG: Json = {"type": "string", "minLength": 1, "maxLength": 64, "format": "bus-tag"}

@@ -33,6 +33,8 @@ def drain(command: str, limit: int | None, timeout_s: float, failures: int, retr
     BUS_PRIORITY, BUS_THREAD and BUS_IN_REPLY_TO. Exit code 0 acknowledges it; else it comes again in the next run. Two runs
     never overlap: the second ends at once with exit code 0.
     """
+    if not command.strip():
+        raise click.UsageError("--exec is empty: every message would be acknowledged unread.")
     from busclient._drain import Drainer  # noqa: PLC0415
 
     with open_bus() as bus:

@@ -102,3 +102,7 @@ def _round(name: str, number: int, seed: int) -> Tally:
 
 def _is_good(tally: Tally) -> bool:
     return tally.lost == tally.doubled == tally.half == tally.bad_lines == tally.broken == 0
+
+
+if __name__ == "__main__":
+    main()

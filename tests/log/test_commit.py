@@ -320,7 +320,6 @@ def test_a_process_starts_and_reads_while_another_holds_a_lock(folder: Path, ope
     with held(folder / "run" / lock):
         log = open_log()
         assert bodies(log) == ["a"]
-        assert not log.restore()
 
 
 def test_a_sync_lock_that_another_process_holds_leaves_a_post_unconfirmed(folder: Path, open_log: OpenLog) -> None:

@@ -210,6 +210,20 @@ def test_a_file_that_two_processes_compress_at_once_is_compressed_once(folder: P
     assert not list(folder.glob("*.part"))
 
 
+def test_compressing_meets_one_that_is_about_to_take_the_plain_file_away(folder: Path, open_log: OpenLog) -> None:
+    log = open_log(segment_max_bytes=SMALL)
+    texts = fill(log, 12)
+
+    class Meeting(Disk):
+        """When the compressed file has its name, another process begins, and ends first."""
+
+        def sync_folder(self, folder: Path) -> None:
+            files.compress(folder / "bus-1.jsonl", Disk())
+
+    files.compress(folder / "bus-1.jsonl", Meeting())
+    assert bodies(log) == texts and is_clean(folder)
+
+
 def test_places_are_held_at_every_moment_of_sealing(open_log: OpenLog) -> None:
     """An index is thrown away when its place is not held, so a doubt for a moment costs a rebuild."""
     writer, reader = open_log(segment_max_bytes=SMALL), open_log()

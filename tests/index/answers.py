@@ -1,0 +1,49 @@
+"""A log with something of everything in it, and all that an index says about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bus.index import messages, receipts, search
+from bus.index.database import Index
+from bus.log.jsonl import JsonlLog
+from bus.selection import Selection
+from tests.log.folder import draft
+
+READERS = ("alice", "bob", "carol")
+NOW_MS = 1_900_000_000_000
+
+
+def fill(log: JsonlLog) -> None:
+    """Messages of all sorts, acknowledged in part."""
+    log.append([draft(f"plain {number}", key=f"key {number}", tags=["build"] if number % 3 else []) for number in range(9)])
+    log.append([draft("to all", to="any"), draft("to two", to=["bob", "carol"]), draft("in a thread", thread="t")])
+    log.append([draft("expired", expires="2020-01-01T00:00:00.000Z"), draft("lives", expires="2100-01-01T00:00:00.000Z")])
+    log.append([{"kind": "ack", "reader": "bob", "seqs": [2, 3, 10]}, {"kind": "ack", "reader": "carol", "through": 10}])
+    log.append([draft("the last", to="carol")])
+
+
+def answers(index: Index) -> dict[str, Any]:
+    """What the index says to many questions."""
+    with index.reading() as db:
+        said: dict[str, Any] = {"count": messages.count(db)}
+        for reader in READERS:
+            said[f"unread by {reader}"] = messages.page(db, Selection(unread_by=reader), NOW_MS)
+            said[f"to {reader}"] = messages.page(db, Selection(to=reader, expired=True), NOW_MS)
+            said[f"unread count of {reader}"] = messages.unread_count(db, reader, NOW_MS, 100)
+            said[f"last act of {reader}"] = receipts.last_act(db, reader)
+        said["tag"] = messages.page(db, Selection(tag="build"), NOW_MS)
+        said["thread"] = messages.page(db, Selection(thread="t"), NOW_MS)
+        said["search"] = search.search(db, "plain", Selection(), NOW_MS)
+        said["acked"] = {seq: receipts.acked(db, seq) for seq in range(1, 15)}
+    said["unique"] = index.record_of_unique("claude alice key 4")
+    return said
+
+
+def opened(folder: Path) -> tuple[JsonlLog, Index]:
+    """A log and its index, as one process has them."""
+    log = JsonlLog(folder, fsync=False, lock_timeout_s=0.3)
+    index = Index(folder / "index.db", log)
+    log.unique_index = index
+    return log, index

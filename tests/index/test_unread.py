@@ -1,0 +1,138 @@
+"""What is unread, found by walking gaps between settled ranges, against the plain definition of it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bus import records
+from bus.index import messages
+from bus.index.database import Index
+from bus.log.memory import MemoryLog
+from bus.selection import Selection
+
+NAMES = ("a", "b", "c")
+NOW_MS = 1_900_000_000_000
+PAST, FUTURE = records.utc(NOW_MS / 1000 - 60), records.utc(NOW_MS / 1000 + 60)
+
+name = st.sampled_from(NAMES)
+recipients = st.one_of(st.just("any"), name, st.lists(name, min_size=2, max_size=3, unique=True))
+posts = st.tuples(st.just("post"), name, recipients, st.sampled_from([None, None, None, PAST, FUTURE]))
+acks = st.tuples(st.just("ack"), name, st.lists(st.integers(1, 40), min_size=1, max_size=4))
+acks_through = st.tuples(st.just("through"), name, st.integers(1, 40))
+histories = st.lists(st.one_of(posts, posts, posts, acks, acks_through, st.tuples(st.just("look"))), max_size=60)
+
+
+@dataclass
+class Naive:
+    """Every message and acknowledgement as they are, and unread as it is defined."""
+
+    sent: dict[int, tuple[str, list[str], str | None]] = field(default_factory=dict)
+    acked: set[tuple[str, int]] = field(default_factory=set)
+
+    def unread(self, reader: str) -> list[int]:
+        return [
+            seq
+            for seq, (sender, to, expires) in self.sent.items()
+            if sender != reader and (reader in to or "any" in to) and (reader, seq) not in self.acked and expires != PAST
+        ]
+
+
+def play(history: list[Any], log: MemoryLog, index: Index) -> Naive:
+    """Do all that a history says, in the log and in the naive model; a look lets the index catch up so far."""
+    naive = Naive()
+    for step in history:
+        if step[0] == "look":
+            index.catch_up()
+        elif step[0] == "post":
+            _, sender, to, expires = step
+            fields = {"kind": "message", "auth": "x", "from": sender, "to": to, "body": "b"}
+            (made,) = log.append([fields if expires is None else {**fields, "expires": expires}])
+            naive.sent[made.record["seq"]] = (sender, to if isinstance(to, list) else [to], expires)
+        else:
+            acknowledge(step, log, naive)
+    return naive
+
+
+def acknowledge(step: Any, log: MemoryLog, naive: Naive) -> None:
+    """An acknowledgement of messages that are there, as the hub lets only such through."""
+    kind, reader, what = step
+    if kind == "ack":
+        seqs = [seq for seq in dict.fromkeys(what) if seq in naive.sent]
+        if seqs:
+            log.append([{"kind": "ack", "reader": reader, "seqs": seqs}])
+            naive.acked |= {(reader, seq) for seq in seqs}
+    elif what in naive.sent:
+        log.append([{"kind": "ack", "reader": reader, "through": what}])
+        naive.acked |= {(reader, seq) for seq in naive.sent if seq <= what}
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(histories, st.integers(0, 40), st.integers(1, 60), st.integers(1, 8))
+def test_unread_is_what_its_definition_says(history: list[Any], after: int, before: int, limit: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        log = MemoryLog(clock=lambda: NOW_MS / 1000)
+        index = Index(Path(folder) / "index.db", log)
+        try:
+            naive = play(history, log, index)
+            for reader in NAMES:
+                compare(index, reader, naive.unread(reader), after, before, limit)
+        finally:
+            index.close()
+
+
+def compare(index: Index, reader: str, unread: list[int], after: int, before: int, limit: int) -> None:
+    """Ask for all of it, for a window of it, for its beginning and for its end."""
+    with index.reading() as db:
+
+        def seqs(**filters: Any) -> list[int]:
+            return messages.page(db, Selection(unread_by=reader, **filters), NOW_MS).seqs
+
+        window = [seq for seq in unread if after < seq < before]
+        assert seqs(limit=500) == unread
+        assert seqs(limit=500, descending=True) == unread[::-1]
+        assert seqs(limit=500, after=after, before=before) == window
+        assert seqs(limit=limit, after=after) == [seq for seq in unread if seq > after][:limit]
+        assert seqs(limit=limit, newest=True) == unread[-limit:]
+        assert seqs(limit=500, sender="a") == [seq for seq in unread if seq in seqs_of(db, "a")]
+        assert messages.unread_count(db, reader, NOW_MS, 1_000) == len(unread)
+        for seq in range(1, 41):
+            live = messages.by_seq(db, seq) is not None and seq not in expired(db)
+            assert messages.waits_for(db, reader, seq) == (seq in unread) or not live
+
+
+def seqs_of(db: Any, sender: str) -> set[int]:
+    return {seq for (seq,) in db.execute("SELECT seq FROM messages WHERE sender = ?", (sender,))}
+
+
+def expired(db: Any) -> set[int]:
+    return {seq for (seq,) in db.execute("SELECT seq FROM messages WHERE expires_ms <= ?", (NOW_MS,))}
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(histories)
+def test_it_makes_no_difference_in_which_steps_an_index_was_brought_up(history: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        log = MemoryLog(clock=lambda: NOW_MS / 1000)
+        by_steps = Index(Path(folder) / "steps.db", log)
+        play(history, log, by_steps)
+        at_once = Index(Path(folder) / "once.db", log)
+        try:
+            for index in (by_steps, at_once):
+                index.catch_up()
+            assert content(by_steps) == content(at_once)
+        finally:
+            by_steps.close()
+            at_once.close()
+
+
+def content(index: Index) -> dict[str, list[Any]]:
+    """All rows of all tables that say something about messages."""
+    with index.as_is() as db:
+        tables = ["place", "messages", "inbox", "expiring", "settled", "acks", "acks_through", "agents"]
+        return {table: sorted(db.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in tables}
