@@ -431,8 +431,8 @@ class JsonlLog:
     def _open(self) -> None:
         run = self.folder / "run"
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._append_lock = FileLock(run / "append.lock", self._lock_timeout_s)
-        self._sync_lock = FileLock(run / "sync.lock", self._lock_timeout_s)
+        self._append_lock = FileLock(run / "append.lock", self._lock_timeout_s, self._turns)
+        self._sync_lock = FileLock(run / "sync.lock", self._lock_timeout_s, self._turns)
         self._state = SharedState(run / "state")
         self._group = GroupCommit(self._commit, self._lock_timeout_s, self._turns)
         if not healing.is_begun(self.folder, self._state):

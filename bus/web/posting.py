@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from flask import Blueprint, Response, g, request
 
 from bus import drafts
@@ -12,7 +13,7 @@ from bus.core import Core, Posted
 from bus.errors import BadField, BadJson, BadRequest, BusError, TooLarge, UnsupportedMedia
 from bus.strictjson import load_object
 from bus.web import requests
-from bus.web.replies import Reply, json_reply, to_json
+from bus.web.replies import Reply, to_json
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -25,7 +26,7 @@ def blueprint(core: Core) -> Blueprint:
     def post() -> Response:
         if requests.content_type() == "application/x-ndjson":
             return post_many()
-        return save(core, g.user, _fields(), request.environ)
+        return Reply(save(core, g.user, _fields(), request.environ), 201, mimetype="application/json")
 
     def post_many() -> Response:
         query = drafts.from_texts(requests.params(drafts.FIELDS))
@@ -47,15 +48,15 @@ def blueprint(core: Core) -> Blueprint:
     return routes
 
 
-def save(core: Core, user: str, fields: dict[str, Any], environ: Mapping[str, Any]) -> Reply:
-    """Check and post one message, and reply with it and how its recipients are doing."""
+def save(core: Core, user: str, fields: dict[str, Any], environ: Mapping[str, Any]) -> bytes:
+    """Check and post one message; gives the JSON of it, with how its recipients are doing."""
     _add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
     posted = core.post(user, drafts.message(fields))
     message = posted.message
     message["delivery"] = core.delivery(message)
     if posted.replayed:
         message["replayed"] = True
-    return json_reply(message, 201)
+    return orjson.dumps(message) + b"\n"
 
 
 def _fields() -> dict[str, Any]:

@@ -27,18 +27,18 @@ class Shortcut:
         self._otherwise, self._core, self._credentials = otherwise, core, credentials
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if _is_plain_post(environ):
-            return self._answer(environ)(environ, start_response)
-        return self._otherwise(environ, start_response)
-
-    def _answer(self, environ: WSGIEnvironment) -> Reply:
+        if not _is_plain_post(environ):
+            return self._otherwise(environ, start_response)
         try:
             user = auth.caller(environ, self._credentials)
-            return posting.save(self._core, user, load_object(requests.body_of(environ)), environ)
+            answer = posting.save(self._core, user, load_object(requests.body_of(environ)), environ)
         except BusError as error:
-            return errors.error_reply(error)
+            return errors.error_reply(error)(environ, start_response)
         except Exception as error:
-            return errors.crash_reply(error, environ)
+            return errors.crash_reply(error, environ)(environ, start_response)
+        size = ("Content-Length", str(len(answer)))
+        start_response("201 CREATED", [("Content-Type", "application/json"), size, *Reply.ALWAYS])
+        return [answer]
 
 
 def _is_plain_post(environ: WSGIEnvironment) -> bool:
