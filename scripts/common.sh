@@ -13,6 +13,10 @@ install() {
     echo "Python 3.11 or newer is needed; $("$PYTHON" --version) is what $PYTHON is (set PYTHON to choose another)." >&2
     exit 1
   }
+  "$PYTHON" -c 'import ensurepip' 2>/dev/null || {
+    echo "$PYTHON cannot make virtual environments; on Debian: apt-get install python3-venv" >&2
+    exit 1
+  }
   [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
   for list in "$@"; do
     stamp=$VENV/.installed-$(basename "$list")
