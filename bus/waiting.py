@@ -161,7 +161,7 @@ class SharedCounts:
         """Count one more while the block runs; raises TooManyWaiting when that would pass the cap."""
         with self._mutex:
             slot = self._slot()
-            if self._total() >= cap:
+            if self.total() >= cap:
                 raise TooManyWaiting(f"{cap} requests are waiting already, which is all the hub holds.")
             self._words[slot] += 1
         try:
@@ -172,9 +172,6 @@ class SharedCounts:
 
     def total(self) -> int:
         """How many wait now, over all workers."""
-        return self._total()
-
-    def _total(self) -> int:
         return sum(self._words[at + 1] for at in range(0, _SLOTS * 2, 2) if self._words[at] and _is_alive(self._words[at]))
 
     def _slot(self) -> int:

@@ -81,7 +81,11 @@ def config(tmp_path: Path) -> Config:
 def bus(config: Config) -> Iterator[Caller]:
     """A hub in this process, on a real log and index."""
     Credentials(config.credentials_file).add(USER, PASSWORD)
-    app = create_app(config)
+    yield from opened(create_app(config))
+
+
+def opened(app: Any) -> Iterator[Caller]:
+    """A caller of this app, which is closed afterwards."""
     yield Caller(app)
     core = app.extensions["bus"]
     core.waiting.is_closing = lambda: True

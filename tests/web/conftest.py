@@ -11,7 +11,7 @@ import pytest
 from bus import create_app
 from bus.config import Config
 from bus.credentials import Credentials
-from tests.conftest import PASSWORD, USER, Caller
+from tests.conftest import PASSWORD, USER, Caller, opened
 
 
 def refusal(reply: Any, status: int, code: str) -> dict[str, Any]:
@@ -63,13 +63,3 @@ def new_hub(folder: Path) -> Iterator[Caller]:
     config = Config(data_dir=folder / "data", fsync="never", keepalive_s=0.2)
     Credentials(config.credentials_file).add(USER, PASSWORD)
     yield from opened(create_app(config))
-
-
-def opened(app: Any) -> Iterator[Caller]:
-    """A caller of this app, which is closed afterwards."""
-    yield Caller(app)
-    core = app.extensions["bus"]
-    core.waiting.is_closing = lambda: True
-    core.index.close()
-    core.presence.close()
-    core.log.close()
