@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -12,23 +12,76 @@ if TYPE_CHECKING:
 
     from bus.config import Config
     from bus.core import Core
+    from bus.execd.server import Service
+    from bus.net import Net
     from bus.turns import Turns
 
 
 def create_app(config: Config | None = None, turns: Turns | None = None) -> Flask:
-    """The WSGI application, with its core under `app.extensions["bus"]`.
+    """The WSGI application, with its core under `app.extensions["bus"]` and its credentials under `["credentials"]`.
 
     `turns` says how requests share a worker; without it, as threads do.
     """
     from bus.config import Config
     from bus.credentials import Credentials
     from bus.web import make_app
+    from bus.wire import ExecService
 
     config = config or Config.from_env()
     core = create_core(config, turns)
-    app = make_app(core, Credentials(config.credentials_file), config.keepalive_s)
+    credentials = Credentials(config.credentials_file, config.shared_name)
+    service = ExecService(config.exec_socket_file)
+    app = make_app(core, create_net(core), service, credentials, keepalive_s=config.keepalive_s, max_file=config.file_max_bytes)
     app.extensions["bus"] = core
+    app.extensions["credentials"] = credentials
     return app
+
+
+def create_net(core: Core) -> Net:
+    """Rights, calls and approvals over the same log and index."""
+    from bus.net import Net
+
+    return Net(core.log, core.index, core.waiting.ring)
+
+
+def create_service(config: Config) -> Service:
+    """The service that runs commands, over the same data folder; raises BadSetting, and OSError when there is one already."""
+    from bus import drafts
+    from bus.config import BadSetting
+    from bus.containers.targets import Targets
+    from bus.credentials import Credentials
+    from bus.execd.server import Service
+    from bus.execd.slots import Slots
+    from bus.execd.work import Work
+    from bus.identity import ADMIN, MEMBER, Caller
+    from bus.results import Results
+
+    core = create_core(config)
+    credentials = Credentials(config.credentials_file, config.shared_name)
+    try:
+        targets = Targets.load(
+            config.targets_file,
+            lxc="" if config.lxc == "none" else config.lxc,
+            project=config.lxc_project,
+            only=[name.strip() for name in config.lxc_only.split(",") if name.strip()],
+        )
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
+
+    def post(fields: dict[str, Any]) -> None:
+        core.post(Caller("bus", MEMBER), drafts.message({"from": "bus", **fields}))
+
+    work = Work(
+        create_net(core),
+        targets,
+        Results(config.data_dir / "calls", config.exec_keep_s),
+        Slots(config.exec_per_target, config.exec_per_caller),
+        max_output=config.exec_max_output,
+        max_file=config.file_max_bytes,
+        post=post,
+        admins=lambda: [name for name, role in credentials.users().items() if role == ADMIN],
+    )
+    return Service(config.exec_socket_file, work, credentials, config.file_max_bytes)
 
 
 def create_core(config: Config, turns: Turns | None = None) -> Core:

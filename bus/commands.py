@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -13,15 +14,21 @@ from typing import Any, ParamSpec
 
 import click
 
-from bus import __version__, create_core, setup
+from bus import __version__, create_core, create_service, modes, setup
 from bus.config import BadSetting, Config
+from bus.credentials import Credentials, Granted, Register
+from bus.credentials.register import INVITE_S, MAX_OVERLAP_S, OVERLAP_S
 from bus.errors import BusError
+from bus.identity import ADMIN, MEMBER
 from bus.log import inspect
 from bus.log.disk import Disk
 from bus.log.files import compress as compress_file
 from bus.log.files import sealed
+from bus.records import utc
 
 P = ParamSpec("P")
+
+OPERATOR = "operator"  # who the log says changed a credential, when it was done here
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,6 +36,7 @@ P = ParamSpec("P")
 def main() -> None:
     """Run the hub of claude-bus and look after its data folder (BUS_DATA_DIR)."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    os.umask(modes.UMASK)
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
@@ -71,8 +79,24 @@ def serve() -> None:
     # Made absolute before the folder changes.
     os.environ["BUS_DATA_DIR"] = str(config.data_dir.absolute())
     os.environ["BUS_CREDENTIALS"] = str(config.credentials_file.absolute())
+    os.environ["BUS_EXEC_SOCKET"] = str(config.exec_socket_file.absolute())
     os.chdir(root)
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:bus.server", "app:app"])
+
+
+@main.command("exec-service")
+@click.option("--beside", type=int, metavar="PID", help="End with this process, which must have started this one.")
+@command
+def exec_service(beside: int | None) -> None:
+    """Run the service that runs commands and reads files in targets. Ends what it runs when it is stopped."""
+    config = Config.from_env()
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    modes.settle(config.data_dir)
+    service = create_service(config)
+    for how in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(how, lambda *_: service.stop_soon())
+    click.echo(f"commands are run for callers of {config.exec_socket_file}", err=True)
+    service.serve(beside)
 
 
 @main.command()
@@ -132,6 +156,73 @@ def backup(folder: Path) -> None:
     click.echo(f"copied {facts['records']} records in {facts['files']} files ({facts['bytes']} bytes) to {folder}")
 
 
+@main.group()
+def credential() -> None:
+    """Say who may call: one credential for each machine."""
+
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+
+
+@credential.command("add")
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="It may grant, revoke, manage containers and see everything.")
+@AS_JSON
+@command
+def credential_add(name: str, admin: bool, as_json: bool) -> None:
+    """Make the credential of a machine; its secret is shown once."""
+    _show_granted(_register().add(name, ADMIN if admin else MEMBER, OPERATOR), as_json)
+
+
+@credential.command("rotate")
+@click.argument("name")
+@click.option("--overlap", default=OVERLAP_S, type=click.IntRange(0, MAX_OVERLAP_S), show_default=True, help="Seconds.")
+@AS_JSON
+@command
+def credential_rotate(name: str, overlap: int, as_json: bool) -> None:
+    """Make a new secret; the old one works on until the overlap is over."""
+    _show_granted(_register().rotate(name, overlap, OPERATOR), as_json)
+
+
+@credential.command("revoke")
+@click.argument("name")
+@AS_JSON
+@command
+def credential_revoke(name: str, as_json: bool) -> None:
+    """Shut a machine out at once, and take its open invites back."""
+    _register().revoke(name, OPERATOR)
+    click.echo(json.dumps({"name": name}) if as_json else f"revoked {name}")
+
+
+@credential.command("list")
+@AS_JSON
+@command
+def credential_list(as_json: bool) -> None:
+    """Show who may call, and which invites are open."""
+    found = _register().listing()
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for one in found["credentials"]:
+        until = f", the secret before is good until {one['rotated_until']}" if "rotated_until" in one else ""
+        click.echo(f"{one['name']}: {one['role']}{until}")
+    for one in found["invites"]:
+        click.echo(f"{one['name']}: invited as {one['role']} until {one['expires']}")
+
+
+@main.command()
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="The credential that it makes is an admin's.")
+@AS_JSON
+@command
+def invite(name: str, admin: bool, as_json: bool) -> None:
+    """Print a line by which a machine makes its own credential, once, within a day."""
+    made = _register().invite(name, ADMIN if admin else MEMBER, INVITE_S, OPERATOR)
+    line = f"bus join {setup.public_url(Config.from_env())} --invite {made.code}"
+    facts = {"name": made.name, "role": made.role, "code": made.code, "expires": utc(made.expires), "line": line}
+    click.echo(json.dumps(facts) if as_json else line)
+
+
 @main.command()
 @command
 def compress() -> None:
@@ -151,6 +242,19 @@ def settings() -> None:
         meta: Any = setting.metadata
         default = int(setting.default) if isinstance(setting.default, bool) else setting.default
         click.echo(f"{meta['name']}={'' if default is None else default}  ({meta['unit']}) {meta['help']}")
+
+
+def _register() -> Register:
+    """The credentials of this hub, whose changes are noted in its log."""
+    config = _existing(Config.from_env())
+    setup.become_owner(config)
+    core = create_core(config)
+    return Register(Credentials(config.credentials_file, config.shared_name), core.note_credential)
+
+
+def _show_granted(granted: Granted, as_json: bool) -> None:
+    facts = {"name": granted.name, "secret": granted.secret, "role": granted.role}
+    click.echo(json.dumps(facts) if as_json else f"BUS_USER={granted.name} BUS_PASS={granted.secret}")
 
 
 def _existing(config: Config) -> Config:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from bus.records import NAME
+
 KIB, MIB = 1024, 1024 * 1024
 
 
@@ -29,6 +31,12 @@ class Config:
     data_dir: Path = _setting("BUS_DATA_DIR", Path("data"), "folder", "log, index, credentials")
     credentials: Path | None = _setting(
         "BUS_CREDENTIALS", None, "file", "who may call; `credentials` in the data folder unless set. nginx reads it too"
+    )
+    shared_user: str = _setting(
+        "BUS_SHARED_USER",
+        "claude",
+        "user name",
+        "the old fleet's shared user, who may post and acknowledge under any free name; -: there is none",
     )
     listen: str = _setting("BUS_LISTEN", "127.0.0.1:8787", "address", "host:port, or unix:/path for nginx in front")
     workers: int = _setting(
@@ -51,6 +59,28 @@ class Config:
     max_waiting: int = _setting("BUS_MAX_WAITING", 512, "requests", "long polls and streams at once, over all workers", 0, 10_000)
     keepalive_s: float = _setting("BUS_KEEPALIVE_S", 15.0, "seconds", "a quiet stream says this often that it lives", 0.05, 300)
 
+    exec_socket: Path | None = _setting(
+        "BUS_EXEC_SOCKET",
+        None,
+        "file",
+        "where the service that runs commands listens; `run/exec.sock` in the data folder unless set",
+    )
+    targets: Path | None = _setting(
+        "BUS_TARGETS", None, "file", "the table of machines that are targets; `targets.toml` in the data folder unless set"
+    )
+    lxc: str = _setting("BUS_LXC", "lxc", "lxc|incus|none", "the program that reaches containers; none: there are none")
+    lxc_project: str = _setting("BUS_LXC_PROJECT", "default", "name", "the project of LXD or Incus whose containers are targets")
+    lxc_only: str = _setting("BUS_LXC_ONLY", "", "names", "with commas: only these containers are targets")
+    exec_per_target: int = _setting("BUS_EXEC_PER_TARGET", 16, "calls", "at once in one target, then 429", 1, 1_000)
+    exec_per_caller: int = _setting("BUS_EXEC_PER_CALLER", 16, "calls", "at once of one caller, then 429", 1, 1_000)
+    exec_max_output: int = _setting(
+        "BUS_EXEC_MAX_OUTPUT", MIB, "bytes", "kept of each of a command's two outputs", 1 * KIB, 16 * MIB
+    )
+    exec_keep_s: int = _setting("BUS_EXEC_KEEP_S", 7 * 86_400, "seconds", "how long the output of calls is kept", 86_400, 10**9)
+    file_max_bytes: int = _setting(
+        "BUS_FILE_MAX_BYTES", 8 * MIB, "bytes", "the largest file that is read or written", 1 * KIB, 8 * MIB
+    )
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
         """Read BUS_* from the environment; raises BadSetting."""
@@ -66,8 +96,12 @@ class Config:
         """Give self back when every value is usable; raises BadSetting."""
         if self.fsync not in ("always", "never"):
             raise BadSetting(f"BUS_FSYNC is {self.fsync!r}: it must be always or never")
+        if self.shared_user != "-" and (NAME.fullmatch(self.shared_user) is None or "/" in self.shared_user):
+            raise BadSetting(f"BUS_SHARED_USER is {self.shared_user!r}: it must be a user name, or - for none")
         if not _is_address(self.listen):
             raise BadSetting(f"BUS_LISTEN is {self.listen!r}: it must be host:port, such as 127.0.0.1:8787, or unix:/path")
+        if self.lxc not in ("lxc", "incus", "none"):
+            raise BadSetting(f"BUS_LXC is {self.lxc!r}: it must be lxc, incus or none")
         for setting in fields(self):
             low, high, value = setting.metadata["low"], setting.metadata["high"], getattr(self, setting.name)
             if low is not None and not low <= value <= high:
@@ -75,8 +109,21 @@ class Config:
         return self
 
     @property
+    def exec_socket_file(self) -> Path:
+        return self.exec_socket or self.data_dir / "run" / "exec.sock"
+
+    @property
+    def targets_file(self) -> Path:
+        return self.targets or self.data_dir / "targets.toml"
+
+    @property
     def credentials_file(self) -> Path:
         return self.credentials or self.data_dir / "credentials"
+
+    @property
+    def shared_name(self) -> str:
+        """The shared user's name; empty when there is none."""
+        return "" if self.shared_user == "-" else self.shared_user
 
 
 def _is_address(listen: str) -> bool:
@@ -85,7 +132,7 @@ def _is_address(listen: str) -> bool:
 
 
 def _parse(name: str, text: str, default: Any) -> Any:
-    if name in ("BUS_DATA_DIR", "BUS_CREDENTIALS"):
+    if name in ("BUS_DATA_DIR", "BUS_CREDENTIALS", "BUS_EXEC_SOCKET", "BUS_TARGETS"):
         return Path(text)
     try:
         if isinstance(default, bool):

@@ -1,6 +1,6 @@
 """The verbs of the hub: post, read, search, acknowledge, wait. The only caller of `append`.
 
-Callers hand in checked values (`bus.drafts`, `bus.selection`) and the user that the credential proved.
+Callers hand in checked values (`bus.drafts`, `bus.selection`) and the caller that the credential proved.
 Messages go out as JSON text, the way the index keeps them.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from bus import drafts, records
 from bus.errors import BusError, KeyReused, NotFound, Rebuilding, UnknownReply
+from bus.identity import Caller
 from bus.index import inbox, receipts, search
 from bus.index import messages as queries
 from bus.index.apply import public
@@ -76,13 +77,13 @@ class Core:
 
     # -- posting -----------------------------------------------------------------------------------------
 
-    def post(self, user: str, clean: dict[str, Any]) -> Posted:
+    def post(self, caller: Caller, clean: dict[str, Any]) -> Posted:
         """Save one message; on return it is on stable storage. Raises KeyReused, UnknownReply and what append raises."""
         self._posting += 1
         if self._posting > 1:
             self._crowded_until = time.monotonic() + _CROWDED_FOR_S
         try:
-            draft = self._draft(user, clean)
+            draft = self._draft(caller, clean)
             posted = self._posted(draft, self.log.append([draft])[0])
         finally:
             self._posting -= 1
@@ -90,12 +91,12 @@ class Core:
         self._keep_up()
         return posted
 
-    def post_many(self, user: str, batch: Sequence[dict[str, Any] | BusError]) -> list[Posted | BusError]:
+    def post_many(self, caller: Caller, batch: Sequence[dict[str, Any] | BusError]) -> list[Posted | BusError]:
         """Save the good ones of a batch with one sync; one result for each, in order, an error in the place of a bad one."""
         made: list[dict[str, Any] | BusError] = []
         for clean in batch:
             try:
-                made.append(clean if isinstance(clean, BusError) else self._draft(user, clean))
+                made.append(clean if isinstance(clean, BusError) else self._draft(caller, clean))
             except BusError as error:
                 made.append(error)
         good = [draft for draft in made if not isinstance(draft, BusError)]
@@ -151,9 +152,9 @@ class Core:
             "unread": unread,
         }
 
-    def _draft(self, user: str, clean: dict[str, Any]) -> dict[str, Any]:
+    def _draft(self, caller: Caller, clean: dict[str, Any]) -> dict[str, Any]:
         """The record to be of a message: its parent looked up, its expiry a time, its content fingerprinted."""
-        draft = {"kind": "message", "auth": user, **clean}
+        draft = {"kind": "message", "auth": caller.name, "verified": caller.is_verified, **clean}
         if "client_id" in clean:
             draft["digest"] = drafts.digest(clean)
         if "in_reply_to" in clean:
@@ -194,19 +195,19 @@ class Core:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def messages(self, selection: Selection, wait_s: float = 0) -> Page:
-        """A page of messages; with `wait_s`, held back until there is one or the time is over."""
-        page = self._page(selection)
+    def messages(self, selection: Selection, wait_s: float = 0, is_peek: bool = False) -> Page:
+        """A page of messages; with `wait_s`, held back until there is one or the time is over. No fetch is noted of a peek."""
+        page = self._page(selection, is_peek)
         if page.messages or wait_s <= 0:
             return page
         deadline = time.monotonic() + wait_s
         with self.waiting.enter(selection) as waiter:
-            page = self._page(selection)
+            page = self._page(selection, is_peek)
             while not page.messages and waiter.wait(remaining(deadline)):
-                page = self._page(selection)
+                page = self._page(selection, is_peek)
         return page
 
-    def stream(self, selection: Selection, keepalive_s: float) -> Generator[Page | None, None, None]:
+    def stream(self, selection: Selection, keepalive_s: float, is_peek: bool = False) -> Generator[Page | None, None, None]:
         """Pages as they come, without gap or repeat, for ever; None is a sign of life. Ends when the hub stops.
 
         Starts after `selection.after`; without it, at the oldest unread for `unread_by`, else with what comes from now on.
@@ -216,7 +217,7 @@ class Core:
                 selection = selection.since(self.log.position().seq)
             yield None
             while True:
-                page = self._page(selection)
+                page = self._page(selection, is_peek)
                 if page.last is not None:
                     selection = selection.since(page.last)
                     yield page
@@ -254,21 +255,32 @@ class Core:
             found = search.search(db, words, selection, self._now_ms())
         return found[: selection.limit], len(found) > selection.limit
 
-    def _page(self, selection: Selection) -> Page:
+    def _page(self, selection: Selection, is_peek: bool) -> Page:
         with self.index.reading() as db:
             page = queries.page(db, selection, self._now_ms())
-        if selection.unread_by is not None:
+        if selection.unread_by is not None and not is_peek:
             self.presence.note_poll(selection.unread_by, page.seqs, self._now_ms())
         return page
 
-    def inbox(self, reader: str, after: Rank, limit: int, choose: Callable[[list[dict[str, Any]], int], Packed]) -> Inbox:
-        """The unread messages behind a rank that `choose` picks of the first `limit`; those in full count as fetched."""
+    def inbox(
+        self,
+        reader: str,
+        after: Rank,
+        limit: int,
+        choose: Callable[[list[dict[str, Any]], int], Packed],
+        is_peek: bool = False,
+    ) -> Inbox:
+        """The unread messages behind a rank that `choose` picks of the first `limit`.
+
+        Those in full count as fetched, except in a peek.
+        """
         now_ms = self._now_ms()
         with self.index.reading() as db:
             found = inbox.first(db, reader, now_ms, after, limit + 1)
             unread = queries.unread_count(db, reader, now_ms, _COUNTED_UNREAD)
         packed = choose([message for _, message in found[:limit]], now_ms)
-        self.presence.note_poll(reader, [message["seq"] for message in packed.full], now_ms)
+        if not is_peek:
+            self.presence.note_poll(reader, [message["seq"] for message in packed.full], now_ms)
         last = found[packed.shown - 1][0] if packed.shown else None
         return Inbox(packed, last, unread, unread < _COUNTED_UNREAD, len(found) > packed.shown, now_ms)
 
@@ -318,6 +330,13 @@ class Core:
 
     def _append_ack(self, fields: dict[str, Any]) -> None:
         self.log.append([{"kind": "ack", **fields}])
+        self._keep_up()
+
+    # -- who may call ------------------------------------------------------------------------------------
+
+    def note_credential(self, action: str, name: str, role: str, by: str) -> None:
+        """Record a change to the credentials: add, rotate, revoke, invite or join. Never a secret."""
+        self.log.append([{"kind": "credential", "action": action, "name": name, "role": role, "by": by, "auth": by}])
         self._keep_up()
 
     # -- the hub itself ----------------------------------------------------------------------------------

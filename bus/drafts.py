@@ -69,7 +69,7 @@ def message(given: Mapping[str, Any]) -> dict[str, Any]:
     if "data" in given:
         clean["data"] = _data(given["data"])
     if "expires_in_s" in given:
-        clean["expires_in_s"] = _expiry(given["expires_in_s"])
+        clean["expires_in_s"] = expiry(given["expires_in_s"])
     if "client_id" in given:
         clean["client_id"] = key(given["client_id"], "client_id")
     return clean
@@ -225,7 +225,7 @@ def _data(value: Any) -> dict[str, Any]:
     return value
 
 
-def _expiry(value: Any) -> float:
+def expiry(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= MAX_EXPIRY_S:
         raise BadField(
             f"`expires_in_s` is {_shown(value)}.", hint=f"A number of seconds from 1 to {MAX_EXPIRY_S}.", field="expires_in_s"

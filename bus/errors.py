@@ -10,20 +10,53 @@ known and answered in one place (`bus.web.errors`).
     │   ├── BadField          400  a field with a wrong type or value
     │   └── MissingField      400  a required field is not there
     ├── Unauthorized          401
-    ├── ForeignOrigin         403  a browser page of another site made this call
+    ├── Forbidden             403
+    │   ├── ForeignOrigin     403  a browser page of another site made this call
+    │   ├── NotAllowed        403  this role may not call this route
+    │   ├── NotYourName       403  the credential does not speak for this name
+    │   ├── NotPermitted      403  the permissions do not allow this call
+    │   └── ApprovalDenied    403  an admin said no to this very call
+    ├── ApprovalRequired      202  nothing was done yet: an admin is asked
     ├── NotFound              404  no such message
+    │   ├── UnknownTarget     404  neither a container nor in the table of machines
+    │   ├── NoSuchCall        404
+    │   ├── NoSuchApproval    404
+    │   ├── NoSuchCredential  404
+    │   ├── NoSuchFile        404  in the target
+    │   └── NoSuchSnapshot    404
     ├── NoSuchRoute           404
     ├── MethodNotAllowed      405
+    ├── Conflict              409
+    │   ├── CredentialExists  409
+    │   ├── ApprovalClosed    409  it was answered, used, or has expired
+    │   ├── StillRunning      409  the first call under this idempotency key has not ended
+    │   ├── TargetStopped     409  the container does not run
+    │   ├── FileChanged       409  the file is not the one that `if_sha256` names
+    │   └── SnapshotExists    409
+    ├── InviteSpent           410  the invite was used, or has expired
     ├── TooLarge              413
     ├── UnsupportedMedia      415
     ├── KeyReused             422  the idempotency key was used for other content
     ├── UnknownReply          422  in_reply_to names no message
+    ├── Impossible            422  the target cannot do this as it is
+    │   ├── NoSuchProgram     422  bash, or argv[0], is not there or cannot be run
+    │   ├── NoSuchFolder      422  the working folder, or the folder of a file to be written
+    │   ├── NoSuchUser        422  in the target
+    │   ├── NotAFile          422  a folder, a device, a FIFO, a socket, or a link that leads elsewhere
+    │   ├── FileRefused       422  the target's system does not let this file be read or written
+    │   └── NotSupported      422  this kind of target has no such thing
+    ├── TooMany               429  later
+    │   ├── TooManyRunning    429  calls at once for this target or caller
+    │   └── TooManyAttempts   429  wrong invites or passwords from this address
     ├── Unavailable           503  try again
     │   ├── Busy              503  another process holds the log
     │   ├── Unconfirmed       503  written, but not known to be on stable storage
     │   ├── StorageFailed     503  a write or sync failed: read-only until restarted
     │   ├── Rebuilding        503  the index is being made anew
-    │   └── TooManyWaiting    503  the cap of long polls and streams is reached
+    │   ├── TooManyWaiting    503  the cap of long polls and streams is reached
+    │   ├── ExecUnavailable   503  the service that runs commands does not answer
+    │   └── DriverUnavailable 503  LXD or ssh cannot be reached
+    ├── TargetFailed          502  LXD or ssh failed in a way that has no code of its own
     ├── NoRoom                507  the disk is full
     └── Internal              500  a defect of the hub
 
@@ -94,14 +127,74 @@ class Unauthorized(BusError):
     hint = 'Use HTTP basic auth: curl -u "$BUS_USER:$BUS_PASS" …'
 
 
-class ForeignOrigin(BusError):
-    code, status = "foreign_origin", 403
+class Forbidden(BusError):
+    code, status = "forbidden", 403
+    hint = "This is not for your credential: use one that may, or ask an admin."
+
+
+class ForeignOrigin(Forbidden):
+    code = "foreign_origin"
     hint = "Calls that change something are not taken from web pages of another origin."
+
+
+class NotAllowed(Forbidden):
+    code = "not_allowed"
+    hint = "GET /openapi.json says who may call each route; an admin can add a credential with the role that is needed."
+
+
+class NotYourName(Forbidden):
+    code = "not_your_name"
+    hint = "Leave the name out, or give your own: the credential's, or one of its sessions (name/session)."
+
+
+class NotPermitted(Forbidden):
+    code = "not_permitted"
+    hint = "An admin can grant it: bus permit SOURCE TARGET. GET /api/permissions/check says which rule decides."
+
+
+class ApprovalDenied(Forbidden):
+    code = "approval_denied"
+    hint = "An admin has refused this very call. Ask for another, or ask them."
+
+
+class ApprovalRequired(BusError):
+    code, status = "approval_required", 202
+    hint = "Nothing was done. GET /api/approvals/<id>?wait=60 says when it is answered; then make the same call again."
 
 
 class NotFound(BusError):
     code, status = "not_found", 404
     hint = "Give the id or seq of a message that the hub has sent you."
+
+
+class UnknownTarget(NotFound):
+    code = "unknown_target"
+    hint = "GET /api/machines lists the targets that there are."
+
+
+class NoSuchCall(NotFound):
+    code = "no_such_call"
+    hint = "Give the id that the answer to the call has. Only its caller, its target and admins can ask for it."
+
+
+class NoSuchApproval(NotFound):
+    code = "no_such_approval"
+    hint = "GET /api/approvals lists those that you may see."
+
+
+class NoSuchCredential(NotFound):
+    code = "no_such_credential"
+    hint = "GET /api/credentials lists the names that there are."
+
+
+class NoSuchFile(NotFound):
+    code = "no_such_file"
+    hint = "Paths are those inside the target, absolute."
+
+
+class NoSuchSnapshot(NotFound):
+    code = "no_such_snapshot"
+    hint = "GET /api/containers lists the snapshots of each container."
 
 
 class NoSuchRoute(BusError):
@@ -112,6 +205,47 @@ class NoSuchRoute(BusError):
 class MethodNotAllowed(BusError):
     code, status = "method_not_allowed", 405
     hint = "GET /openapi.json lists every route with its methods."
+
+
+class Conflict(BusError):
+    code, status = "conflict", 409
+    hint = "Look at how things are now, and ask for what is possible."
+
+
+class CredentialExists(Conflict):
+    code = "credential_exists"
+    hint = "Rotate it for a new secret, or revoke it first."
+
+
+class ApprovalClosed(Conflict):
+    code = "approval_closed"
+    hint = "Make the call again: that asks anew."
+
+
+class StillRunning(Conflict):
+    code = "still_running"
+    hint = "It runs once. Ask again with the same key, or GET /api/exec/<id>."
+    retry_after_s = 2
+
+
+class TargetStopped(Conflict):
+    code = "target_stopped"
+    hint = "An admin can start it: POST /api/container/start."
+
+
+class FileChanged(Conflict):
+    code = "file_changed"
+    hint = "Read it again, and write on top of what is there now. Nothing was written."
+
+
+class SnapshotExists(Conflict):
+    code = "snapshot_exists"
+    hint = "Give another name, or none."
+
+
+class InviteSpent(BusError):
+    code, status = "invite_spent", 410
+    hint = "Ask for a new one: bus invite NAME. Each works once, and for a day."
 
 
 class TooLarge(BusError):
@@ -132,6 +266,58 @@ class KeyReused(BusError):
 class UnknownReply(BusError):
     code, status = "unknown_reply", 422
     hint = "in_reply_to is the id or seq of an existing message."
+
+
+class Impossible(BusError):
+    code, status = "impossible", 422
+    hint = "The target cannot do this as it is: see the message."
+
+
+class NoSuchProgram(Impossible):
+    code = "no_such_program"
+    hint = "`command` needs bash in the target; `argv` runs a program without one."
+
+
+class NoSuchFolder(Impossible):
+    code = "no_such_folder"
+    hint = "Give a folder that exists in the target; file/write makes it with create_dirs."
+
+
+class NoSuchUser(Impossible):
+    code = "no_such_user"
+    hint = "Give a user of the target by name or number, or leave it out."
+
+
+class NotAFile(Impossible):
+    code = "not_a_file"
+    hint = "Only regular files are read and written; `type` says what this is."
+
+
+class FileRefused(Impossible):
+    code = "file_refused"
+    hint = "The target's system refused it: its rights, a read-only file system, or a full disk. Nothing was written."
+
+
+class NotSupported(Impossible):
+    code = "not_supported"
+    hint = "GET /api/machines says the driver of each target; only containers have states and snapshots."
+
+
+class TooMany(BusError):
+    code, status = "too_many", 429
+    hint = "Wait, then try again."
+    retry_after_s = 1
+
+
+class TooManyRunning(TooMany):
+    code = "too_many_running"
+    hint = "Try again when one of them has ended. BUS_EXEC_PER_TARGET and BUS_EXEC_PER_CALLER set the caps."
+
+
+class TooManyAttempts(TooMany):
+    code = "too_many_attempts"
+    hint = "Wait, then check the invite or the password before you try again."
+    retry_after_s = 60
 
 
 class Unavailable(BusError):
@@ -166,6 +352,23 @@ class TooManyWaiting(Unavailable):
     code = "too_many_waiting"
     hint = "Poll without `wait`, or try again later; BUS_MAX_WAITING sets the cap."
     retry_after_s = 5
+
+
+class ExecUnavailable(Unavailable):
+    code = "exec_unavailable"
+    hint = "An operator has to start claude-bus-exec (python -m bus exec-service). Nothing was run."
+    retry_after_s = 5
+
+
+class DriverUnavailable(Unavailable):
+    code = "driver_unavailable"
+    hint = "An operator has to see to LXD or ssh on the hub's machine. Nothing was run."
+    retry_after_s = 5
+
+
+class TargetFailed(BusError):
+    code, status = "target_failed", 502
+    hint = "The message has what LXD or ssh said. It may or may not have been done; look before you repeat it."
 
 
 class NoRoom(BusError):

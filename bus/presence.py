@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bus import modes
+
 logger = logging.getLogger("bus.presence")
 
 _SCHEMA = """
@@ -90,6 +92,7 @@ class Presence:
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
+            modes.make_file(self._path)
             # A short wait: another worker's note takes microseconds, and a reader's answer must not hang on news.
             db = sqlite3.connect(self._path, timeout=0.05, check_same_thread=False)
             db.execute("PRAGMA journal_mode = WAL")

@@ -147,9 +147,17 @@ def is_filler(line: bytes) -> bool:
 
 
 def unique_key(record: Record) -> str | None:
-    """What no two records share: who sent it under which idempotency key; None without one."""
+    """What no two records share; None without such a thing.
+
+    For a message, who sent it under which idempotency key; for a call, whose credential asked for it under which; for
+    the use of an approval, the approval. No credential's name begins with a space, so the three cannot meet.
+    """
     key = record.get("client_id")
-    return None if key is None else f"{record['auth']} {record['from']} {key}"
+    if key is None:
+        return None
+    if record["kind"] == "message":
+        return f"{record['auth']} {record['from']} {key}"
+    return f" used {key}" if record["kind"] == "used" else f" call {record['auth']} {key}"
 
 
 def _sum(body: bytes, previous_sum: str) -> str:

@@ -20,6 +20,7 @@ import gevent.monkey
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
+from bus import modes, setup
 from bus.config import Config
 from bus.core import Core
 from bus.turns import Job, Turns
@@ -47,7 +48,8 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
 # The app trusts no header from the network, and needs none.
 forwarded_allow_ips = ""
 forwarder_headers = ""
-umask = 0o007
+# For the socket only. Where its folder keeps others out, that is the door: the folder's group need not be the hub's own.
+umask = 0 if setup.is_closed_to_others(_config) else modes.UMASK
 control_socket_disable = True
 accesslog = None
 loglevel = "info"
@@ -130,6 +132,7 @@ class _BetweenRequests(gevent.Timeout):  # type: ignore[misc]
 def post_fork(server: Any, worker: Any) -> None:
     """Let a stop end a worker that is still booting: it has its master's handlers, which would only take note of it."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.umask(modes.UMASK)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -1,48 +1,72 @@
-"""What a first start needs: the data folder, a credential, and a file that curl users can source."""
+"""What a first start needs: the data folder, a credential, an admin, and files that curl users can source."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import socket
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from dotenv import dotenv_values
 
+from bus import modes
 from bus.config import BadSetting, Config
 from bus.credentials import Credentials, new_secret
 from bus.errors import BusError
+from bus.identity import ADMIN
 from bus.log.jsonl import JsonlLog
 
 FIRST_USER = "claude"
+FIRST_ADMIN = "admin"
 
 
 def prepare(config: Config, environ: Mapping[str, str] | None = None) -> list[str]:
     """Make what is not there yet; gives a line for each thing made.
 
     The first credential is BUS_USER and BUS_PASS where they are set, else `claude` and a random secret. It is
-    also written, in the clear, to `claude-bus.env` in the data folder, mode 0600.
+    also written, in the clear, to `claude-bus.env` in the data folder, mode 0600. Where there is no admin, `admin` is
+    made, its secret in `admin.env`. What is made here is not noted in the log: there may be none yet.
     """
     environ = os.environ if environ is None else environ
     said = []
     if not config.data_dir.exists():
         config.data_dir.mkdir(mode=0o700, parents=True)
         said.append(f"made the data folder {config.data_dir}")
-    credentials = Credentials(config.credentials_file)
+    modes.settle(config.data_dir)
+    credentials = Credentials(config.credentials_file, config.shared_name)
     user, secret = environ.get("BUS_USER") or FIRST_USER, environ.get("BUS_PASS") or ""
     if ":" in user or not user.isprintable():
         raise BadSetting(f"BUS_USER is {user!r}: it must be printable and hold no colon")
     if not credentials.users() or (secret and not credentials.knows(user, secret)):
         secret = secret or new_secret()
-        credentials.add(user, secret)
+        credentials.add(user, secret, ADMIN if user == FIRST_ADMIN else "")
         said.append(f"set the credential of {user} in {config.credentials_file}")
-        said.append(f"its password is in {_write_env(config, user, secret)}")
-    elif (known := dotenv_values(_env_file(config))) and known.get("BUS_URL") != base_url(config):
-        _write_env(config, known.get("BUS_USER") or user, known.get("BUS_PASS") or "")
-        said.append(f"{_env_file(config)} now says {base_url(config)}")
+        said.append(f"its password is in {_write_env(_env_file(config), config, user, secret)}")
+    said += _make_admin(config, credentials)
+    for path in (_env_file(config), admin_file(config)):
+        known = dotenv_values(path) if path.exists() else {}
+        # At a socket the URL is that of the proxy in front, which scripts/install-server has filled in.
+        if known and known.get("BUS_URL") != base_url(config) and not config.listen.startswith("unix:"):
+            _write_env(path, config, known.get("BUS_USER") or user, known.get("BUS_PASS") or "")
+            said.append(f"{path} now says {base_url(config)}")
     return said
+
+
+def _make_admin(config: Config, credentials: Credentials) -> list[str]:
+    """The first admin, unless there is one."""
+    users = credentials.users()
+    if ADMIN in users.values():
+        return []
+    if FIRST_ADMIN in users:
+        return ["there is no admin, and `admin` is a member: make one with python -m bus credential add NAME --admin"]
+    secret = new_secret()
+    # The file first: a crash in between leaves a file that the next start replaces, not an admin whose secret is lost.
+    path = _write_env(admin_file(config), config, FIRST_ADMIN, secret)
+    credentials.add(FIRST_ADMIN, secret, ADMIN)
+    return [f"made the admin {FIRST_ADMIN}; its password is in {path}"]
 
 
 def refuse_taken_address(config: Config) -> None:
@@ -56,6 +80,12 @@ def refuse_taken_address(config: Config) -> None:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
             raise OSError(f"{config.listen} cannot be listened at ({error.strerror}): set another BUS_LISTEN") from None
+
+
+def is_closed_to_others(config: Config) -> bool:
+    """Whether the hub listens at a socket whose folder only its owner and its group may enter."""
+    folder = Path(config.listen.removeprefix("unix:")).parent
+    return config.listen.startswith("unix:") and folder.is_dir() and not folder.stat().st_mode & 0o007
 
 
 def restore(config: Config) -> bool:
@@ -78,15 +108,37 @@ def base_url(config: Config) -> str:
     return f"http://{'127.0.0.1' if host in ('', '0.0.0.0', '[::]') else host}:{port}"
 
 
+def public_url(config: Config) -> str:
+    """Where machines elsewhere find the hub, as far as it is known here: BUS_URL, or what claude-bus.env says."""
+    known = dotenv_values(_env_file(config)) if _env_file(config).exists() else {}
+    return os.environ.get("BUS_URL") or known.get("BUS_URL") or base_url(config)
+
+
+def become_owner(config: Config) -> None:
+    """As root, go on as the user that the data folder belongs to: what root makes in it would shut out the hub."""
+    owner = config.data_dir.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
+
+
+def admin_file(config: Config) -> Path:
+    """Where the first admin's secret is, in the clear."""
+    return config.data_dir / "admin.env"
+
+
 def _env_file(config: Config) -> Path:
     return config.data_dir / "claude-bus.env"
 
 
-def _write_env(config: Config, user: str, secret: str) -> Path:
-    path = _env_file(config)
+def _write_env(path: Path, config: Config, user: str, secret: str) -> Path:
+    """Write a file to be sourced, whole or not at all, mode 0600."""
     values = {"BUS_URL": base_url(config), "BUS_USER": user, "BUS_PASS": secret}
-    text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600 from the start
     with os.fdopen(fd, "w") as file:
-        file.write(text)
+        file.write("".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
+        file.flush()
+        os.fsync(fd)
+    os.replace(scratch, path)
     return path

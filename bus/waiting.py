@@ -19,6 +19,7 @@ from typing import Protocol
 
 from filelock import FileLock
 
+from bus import modes
 from bus.errors import TooManyWaiting
 from bus.records import EVERYBODY, START, Position, Record
 from bus.selection import Selection, recipients
@@ -87,6 +88,12 @@ class WaitingRoom:
                     if not self._by_mailbox[selection.mailbox]:
                         del self._by_mailbox[selection.mailbox]
 
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Be counted among those who wait, for one who looks by itself; raises TooManyWaiting."""
+        with self._counts.one_more(self._cap):
+            yield
+
     def ring(self) -> None:
         """Look for new records now; called after an append by this worker."""
         if self._listening:
@@ -145,13 +152,13 @@ class SharedCounts:
     """
 
     def __init__(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, modes.FILE)
         try:
             os.truncate(fd, _SLOTS * 16)
             self._words = memoryview(mmap.mmap(fd, _SLOTS * 16)).cast("Q")
         finally:
             os.close(fd)
-        self._lock = FileLock(path.with_suffix(".lock"), thread_local=False)
+        self._lock = FileLock(path.with_suffix(".lock"), mode=modes.FILE, thread_local=False)
         self._mutex = threading.Lock()
         self._mine = -1
         self._pid = 0

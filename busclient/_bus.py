@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from busclient import _sending
 from busclient._calls import Calls, Patience
-from busclient._errors import BadAnswer, BusError, Refused, TooManyWaiting, Unavailable, Unreachable
+from busclient._errors import BadAnswer, BusError, Forbidden, Refused, TooManyWaiting, Unavailable, Unreachable
 from busclient._inbox import Inbox
 from busclient._message import Acked, Drained, Message, Posted
 from busclient._outbox import Outbox
@@ -22,6 +22,9 @@ from busclient._trouble import is_refused
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
+
+    from busclient._admin import Admin
+    from busclient._net import Net
 
 logger = logging.getLogger("busclient")
 
@@ -154,7 +157,7 @@ class Bus:
         for fields, result in zip(drafts, self._reaching(lambda: _sending.post_block(self._calls, drafts)), strict=True):
             if isinstance(result, Posted):
                 outcomes.append(None)
-            elif isinstance(result, Refused):
+            elif isinstance(result, (Refused, Forbidden)):
                 logger.warning("a message from the outbox was refused: %s", result.message)
                 outcomes.append({**result.as_dict(), "key": fields["client_id"]})
             else:
@@ -280,6 +283,26 @@ class Bus:
                 self.ack(message)
                 done += 1
         return Drained(done, failed)
+
+    def me(self) -> dict[str, Any]:
+        """Who the hub takes me for: `{"name":…,"role":"member","verified":true}`; raises NotFound at a hub without roles."""
+        return self._get("/api/me")
+
+    # -- other machines ----------------------------------------------------------------------------------
+
+    @property
+    def net(self) -> Net:
+        """Commands and files in other machines, and what happened: `bus.net.exec("db1", "uptime")`."""
+        from busclient._net import Net  # noqa: PLC0415
+
+        return Net(self.settings, self._calls, self._calling, self._sleep)
+
+    @property
+    def admin(self) -> Admin:
+        """What admins decide: permissions, approvals, containers, credentials. And a new secret for oneself."""
+        from busclient._admin import Admin  # noqa: PLC0415
+
+        return Admin(self.settings, self._calls, self._calling, self._sleep)
 
     # -- the connection ----------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """One call to the hub: time-outs, retries with back-off, and errors in the client's own words.
 
-Everything that is sent may be sent again: reads change nothing, an ack is idempotent, and every post has an
-idempotency key. So all calls are retried after connection errors and after 429, 502, 503 and 504.
+Everything that is sent may be sent again: reads change nothing, an ack is idempotent, and posts, commands and writes have
+an idempotency key. So all calls are retried after connection errors and after 429, 502, 503 and 504; the few that must
+not be are sent with `ONCE`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from busclient._errors import BadAnswer, BusError, Unavailable, Unreachable, error_from
 from busclient._settings import Settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import requests
     from requests.adapters import BaseAdapter
 
+T = TypeVar("T")
 _RETRIED = (429, 502, 503, 504)
 _MAX_ANSWER = 256 * 1024 * 1024  # 500 messages of 64 KiB and their data, escaped
 
@@ -38,6 +40,9 @@ class Patience:
     longest_pause_s: float = 5.0  # a hub that asks for more is away for now
 
 
+ONCE = Patience(attempts=1)
+
+
 class Calls:
     """A connection to one hub, kept and used again. Not for several threads at once."""
 
@@ -49,11 +54,16 @@ class Calls:
         self._session: requests.Session | None = None
 
     def json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        """The JSON object that answers a call; raises BusError. `request` as in `send`."""
+        """The JSON object that answers a call; raises BusError, also for a 202 that says what is still missing.
+
+        `request` as in `send`.
+        """
         reply = self.send(method, path, **request)
         value = _parsed(reply.content)
         if not isinstance(value, dict):
             raise BadAnswer(f"{self.settings.url} answered something that is not the hub's JSON.", status=reply.status_code)
+        if reply.status_code == 202 and value.get("ok") is False:
+            raise error_from(reply.status_code, value)
         return value
 
     def send(
@@ -72,11 +82,16 @@ class Calls:
         goes to `Session.request`.
         """
         patience = patience or self.patience
-        ends = time.monotonic() + wait_s + patience.total_s
         request |= {"method": method, "url": self.settings.url + path}
+        return self.retrying(lambda ends: self._attempt(ends, wait_s, patience, also, request), patience, wait_s)
+
+    def retrying(self, make: Callable[[float], T], patience: Patience | None = None, wait_s: float = 0) -> T:
+        """What `make` gives, called again after passing trouble; `make` is told when all has to be over (monotonic)."""
+        patience = patience or self.patience
+        ends = time.monotonic() + wait_s + patience.total_s
         for attempt in range(1, patience.attempts + 1):
             try:
-                return self._attempt(ends, wait_s, patience, also, request)
+                return make(ends)
             except (Unreachable, Unavailable) as error:
                 pause = self._pause(error, attempt, patience)
                 if pause is None or time.monotonic() + pause >= ends:
@@ -84,14 +99,13 @@ class Calls:
             self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def stream(self, path: str, *, idle_s: float, **request: Any) -> Iterator[bytes]:
+    def stream(self, path: str, *, idle_s: float, method: str = "GET", **request: Any) -> Iterator[bytes]:
         """The chunks of an endless answer, as they come; raises BusError when it breaks or is silent for `idle_s`."""
         import requests  # noqa: PLC0415
 
+        request |= {"method": method, "url": self.settings.url + path, "timeout": (self.patience.connect_s, idle_s)}
         try:
-            with self.session().get(
-                self.settings.url + path, timeout=(self.patience.connect_s, idle_s), stream=True, allow_redirects=False, **request
-            ) as reply:
+            with self.session().request(stream=True, allow_redirects=False, **request) as reply:
                 if reply.status_code != 200:
                     raise _error_of(reply)
                 # Chunked: each chunk as it comes. A proxy that does not chunk gives no sign where to stop, so byte by byte.

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from busclient._bus import Bus
 from busclient._calls import Patience
-from busclient._errors import BusError, SettingsError
+from busclient._errors import BusError, NotFound, SettingsError
 from busclient._joining import round_trip
 from busclient._outbox import Outbox
 from busclient._places import Places
@@ -122,7 +122,11 @@ def _hub(bus: Bus) -> str:
 
 def _credential(bus: Bus) -> str:
     bus.messages(limit=1)
-    return f"the hub knows {bus.settings.user}"
+    try:
+        me = bus.me()
+    except NotFound:
+        return f"the hub knows {bus.settings.user}"
+    return f"the hub knows {me.get('name')}, as {me.get('role')}"
 
 
 def _clock(bus: Bus) -> str:

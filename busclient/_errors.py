@@ -8,13 +8,26 @@
     │   └── BadAnswer         something answered that is not the hub
     ├── Unavailable           the hub answered that it cannot now: try again later
     │   ├── TooManyWaiting    its cap of long polls and streams is reached
+    │   ├── TooMany           too many commands run at once, or too many invites were tried
+    │   ├── StillRunning      the first call under this idempotency key has not ended
     │   └── NoRoom            its disk is full
+    ├── OutcomeUnknown        it was begun, and may or may not have been done: look before you repeat it
+    ├── ApprovalRequired      nothing was done yet: an admin is asked first (`id`, `expires`)
     ├── Unauthorized          wrong user name or password
     ├── Forbidden             the credential may not do this
-    ├── NotFound              no such message
+    │   ├── NotPermitted      no permission allows this call
+    │   ├── ApprovalDenied    an admin said no to this very call
+    │   └── NotYourName       the credential does not speak for this name
+    ├── NotFound              no such message, file, call, …
+    │   └── UnknownTarget     no such container or machine
     ├── Refused               the request is wrong; the same again will be refused again
     │   ├── TooLarge
-    │   └── KeyReused         the idempotency key belongs to other content
+    │   ├── KeyReused         the idempotency key belongs to other content
+    │   ├── InviteSpent       the invite was used, or has expired
+    │   ├── Conflict          what is there now stands against it
+    │   │   ├── TargetStopped     the container does not run
+    │   │   └── FileChanged       the file is not the one that `if_sha256` names
+    │   └── Impossible        the target cannot do it as it is: no such program, folder, user, …
     └── HubFailed             a defect of the hub
 
 Calls raise `Unreachable` and `Unavailable` after their own retries. `Bus.post` raises neither while it has an
@@ -87,8 +100,38 @@ class TooManyWaiting(Unavailable):
     pass
 
 
+class TooMany(Unavailable):
+    pass
+
+
+class StillRunning(Unavailable):
+    hint = "It runs once, whatever you do. Ask again with the same key, or for the call by its id."
+
+
 class NoRoom(Unavailable):
     pass
+
+
+class OutcomeUnknown(BusError):
+    hint = "It may or may not have been done: look before you repeat it."
+
+
+class ApprovalRequired(BusError):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        answer = f"Nothing was done. An admin answers with `bus approve {self.id}`; then make the same call again."
+        self.hint = self.hint or answer
+
+    @property
+    def id(self) -> str:
+        """The id of the question; `Net.approval` waits for its answer."""
+        return str(self.details.get("id", ""))
+
+    @property
+    def expires(self) -> str | None:
+        """Until when it can be answered, if the hub says so."""
+        found = self.details.get("expires")
+        return found if isinstance(found, str) else None
 
 
 class Unauthorized(BusError):
@@ -99,7 +142,23 @@ class Forbidden(BusError):
     pass
 
 
+class NotPermitted(Forbidden):
+    pass
+
+
+class ApprovalDenied(Forbidden):
+    pass
+
+
+class NotYourName(Forbidden):
+    hint = "BUS_NAME must be BUS_USER, or a session of it (BUS_USER/…); the credential speaks for no other name."
+
+
 class NotFound(BusError):
+    pass
+
+
+class UnknownTarget(NotFound):
     pass
 
 
@@ -115,32 +174,85 @@ class KeyReused(Refused):
     pass
 
 
+class InviteSpent(Refused):
+    pass
+
+
+class Conflict(Refused):
+    pass
+
+
+class TargetStopped(Conflict):
+    pass
+
+
+class FileChanged(Conflict):
+    pass
+
+
+class Impossible(Refused):
+    pass
+
+
 class HubFailed(BusError):
     hint = "This is a defect of the hub; its log says more."
 
 
 CODES: dict[str, type[BusError]] = {
+    "approval_closed": Conflict,
+    "approval_denied": ApprovalDenied,
+    "approval_required": ApprovalRequired,
     "bad_field": Refused,
     "bad_json": Refused,
     "bad_request": Refused,
     "busy": Unavailable,
+    "conflict": Conflict,
+    "credential_exists": Conflict,
+    "driver_unavailable": Unavailable,
+    "exec_unavailable": Unavailable,
+    "file_changed": FileChanged,
+    "file_refused": Impossible,
+    "forbidden": Forbidden,
     "foreign_origin": Forbidden,
+    "impossible": Impossible,
     "index_rebuilding": Unavailable,
     "internal": HubFailed,
+    "invite_spent": InviteSpent,
     "key_reused": KeyReused,
     "method_not_allowed": Refused,
     "missing_field": Refused,
     "no_room": NoRoom,
+    "no_such_approval": NotFound,
+    "no_such_call": NotFound,
+    "no_such_credential": NotFound,
+    "no_such_file": NotFound,
+    "no_such_folder": Impossible,
+    "no_such_program": Impossible,
     "no_such_route": NotFound,
+    "no_such_snapshot": NotFound,
+    "no_such_user": Impossible,
+    "not_a_file": Impossible,
+    "not_allowed": Forbidden,
     "not_found": NotFound,
+    "not_permitted": NotPermitted,
+    "not_supported": Impossible,
+    "not_your_name": NotYourName,
+    "snapshot_exists": Conflict,
+    "still_running": StillRunning,
     "storage_failed": Unavailable,
+    "target_failed": OutcomeUnknown,
+    "target_stopped": TargetStopped,
     "too_large": TooLarge,
+    "too_many": TooMany,
+    "too_many_attempts": TooMany,
+    "too_many_running": TooMany,
     "too_many_waiting": TooManyWaiting,
     "unauthorized": Unauthorized,
     "unavailable": Unavailable,
     "unconfirmed": Unavailable,
     "unknown_field": Refused,
     "unknown_reply": Refused,
+    "unknown_target": UnknownTarget,
     "unsupported_media": Refused,
 }
 
@@ -149,6 +261,7 @@ _STATUSES: dict[int, type[BusError]] = {
     401: Unauthorized,
     403: Forbidden,
     404: NotFound,
+    409: Conflict,
     413: TooLarge,
     429: Unavailable,
     502: Unavailable,
@@ -157,12 +270,15 @@ _STATUSES: dict[int, type[BusError]] = {
     507: NoRoom,
 }
 
+_OWN_HINTS = (Unauthorized, NotYourName, ApprovalRequired, StillRunning)  # the hub's are for curl
+
 
 def error_from(status: int, payload: Any, retry_after_s: float | None = None) -> BusError:
     """The error that an answer stands for. `payload` is its JSON, or None when it had none (a proxy answered)."""
     fields = payload if isinstance(payload, dict) else {}
     code = fields.get("error") if isinstance(fields.get("error"), str) else None
-    kind = CODES.get(code or "") or _STATUSES.get(status) or (Refused if 400 <= status < 500 else HubFailed)
+    is_ours = code is not None and status < 500  # a 202 can say what is still missing
+    kind = CODES.get(code or "") or _STATUSES.get(status) or (Refused if 400 <= status < 500 or is_ours else HubFailed)
     if code is None and kind in (NotFound, HubFailed):
         kind = BadAnswer
     message, hint = fields.get("message"), fields.get("hint")
@@ -170,7 +286,7 @@ def error_from(status: int, payload: Any, retry_after_s: float | None = None) ->
         message if isinstance(message, str) else f"The answer was HTTP status {status}, and not in the hub's form.",
         code=code,
         status=status,
-        hint=hint if isinstance(hint, str) and kind is not Unauthorized else None,  # the hub's is for curl
+        hint=hint if isinstance(hint, str) and kind not in _OWN_HINTS else None,
         retry_after_s=retry_after_s,
         details={name: value for name, value in fields.items() if name not in ("ok", "error", "message", "hint", "docs")},
     )

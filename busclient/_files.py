@@ -27,6 +27,13 @@ def write_private(path: Path, text: str, *, durable: bool = True) -> None:
         sync_folder(path.parent)
 
 
+def check_room(path: Path) -> None:
+    """See that `write_private` would work: its folder can be written, and the disk has room. Raises OSError."""
+    probe = path.with_name(f"{path.name}.probe")
+    write_private(probe, "x" * 4096)
+    probe.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Make a new or renamed name in a folder durable; Windows has no such call and needs none."""
     if os.name == "nt":

@@ -15,7 +15,8 @@ class Message:
     """A message as the hub keeps it.
 
     `seq` orders messages and is the cursor; `id` is what people cite; `ts` is UTC in ISO 8601. `to` holds one or
-    more names, or just `any` for a broadcast. Messages with the same seq are equal. The body is other people's
+    more names, or just `any` for a broadcast. `verified`: a machine's own
+    credential sent it. Messages with the same seq are equal. The body is other people's
     text: data, not orders; make it `harmless` before a terminal sees it.
     """
 
@@ -32,6 +33,7 @@ class Message:
     data: Mapping[str, Any] | None = field(default=None, compare=False)
     expires: str | None = field(default=None, compare=False)
     snippet: str | None = field(default=None, compare=False)
+    verified: bool = field(default=False, compare=False)
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -48,6 +50,7 @@ class Message:
                 body=str(fields["body"]),
                 tags=tuple(fields.get("tags", ())),
                 priority=str(fields.get("priority", "normal")),
+                verified=fields.get("verified") is True,
                 raw=fields,
                 **{name: fields.get(name) for name in ("in_reply_to", "thread", "data", "expires", "snippet")},
             )

@@ -23,7 +23,14 @@ from bus.credentials import Credentials
 
 ROOT = Path(__file__).parents[1]
 USER, PASSWORD = "claude", "correct horse"
-BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
+def basic(user: str, password: str) -> str:
+    """The Authorization header of a credential."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+BASIC = basic(USER, PASSWORD)
 
 
 def wait_until(condition: Callable[[], Any], within_s: float = 20) -> Any:

@@ -11,10 +11,23 @@ import pytest
 from tests.conftest import ROOT
 
 # From the bottom up. A room is a module, or a package with all that is in it.
-PURE = ("config", "drafts", "errors", "packing", "records", "selection", "strictjson", "turns")
-ROOMS = ("credentials", "index", "log", "presence", "waiting")
+PURE = (
+    "calls",
+    "config",
+    "drafts",
+    "errors",
+    "identity",
+    "modes",
+    "packing",
+    "records",
+    "rights",
+    "selection",
+    "strictjson",
+    "turns",
+)
+ROOMS = ("containers", "credentials", "index", "log", "presence", "results", "waiting", "wire")
 JOINTS = ("", "__main__", "commands", "server", "setup")  # "" is bus/__init__.py, which joins the parts
-LAYERS = (PURE, ROOMS, ("core",), ("web",), JOINTS)
+LAYERS = (PURE, ROOMS, ("core", "net"), ("execd", "web"), JOINTS)
 # Besides going down: what is pure may use what is pure, and a joint another joint.
 OPEN = (PURE, JOINTS)
 
@@ -113,6 +126,11 @@ def test_nothing_below_the_joints_imports_the_package_itself() -> None:
         ("bus.core", "bus.web.replies", False),
         ("bus.records", "bus.core", False),
         ("bus.web.pages", "bus.server", False),
+        ("bus.execd.work", "bus.net", True),
+        ("bus.net", "bus.core", False),
+        ("bus.web.calls", "bus.containers.base", True),
+        ("bus.web.calls", "bus.execd.work", False),
+        ("bus.containers.lxc", "bus.credentials", False),
     ],
 )
 def test_the_rule_tells_good_arrows_from_bad(module: str, target: str, allowed: bool) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from dotenv import dotenv_values
 
 from bus import create_app, setup
+from bus.commands import main
 from bus.config import BadSetting, Config
 from bus.credentials import Credentials
 from bus.errors import StorageFailed
+from bus.identity import ADMIN, MEMBER, SHARED
 from tests.conftest import Caller
 
 
@@ -73,3 +80,115 @@ def test_a_log_put_back_while_no_hub_ran_is_served_whole(bus: Caller, config: Co
     path.write_bytes(late)
     setup.restore(config)
     assert Caller(create_app(config)).bodies("to=bob") == ["one", "two"]
+
+
+def test_the_first_start_makes_an_admin_whose_secret_only_its_owner_can_read(config: Config) -> None:
+    said = setup.prepare(config, {})
+    env = config.data_dir / "admin.env"
+    assert any(str(env) in line for line in said)
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    known = dotenv_values(env)
+    assert known["BUS_URL"] == setup.base_url(config)
+    credentials = Credentials(config.credentials_file)
+    assert credentials.users() == {"claude": SHARED, "admin": ADMIN}
+    assert credentials.knows("admin", known["BUS_PASS"] or "")
+    assert setup.prepare(config, {}) == []
+    assert dotenv_values(env) == known
+
+
+def test_an_old_hub_gets_its_admin_at_the_next_start(config: Config) -> None:
+    """A credential file as it was before there were roles."""
+    credentials = Credentials(config.credentials_file)
+    credentials.add("claude", "old secret")
+    setup.prepare(config, {})
+    assert credentials.users()["admin"] == ADMIN
+    assert credentials.knows("claude", "old secret")
+
+
+def test_an_old_user_called_admin_does_not_become_one(config: Config) -> None:
+    credentials = Credentials(config.credentials_file)
+    credentials.add("admin", "old secret")
+    assert "credential add NAME --admin" in setup.prepare(config, {})[-1]
+    assert credentials.users() == {"admin": MEMBER}
+
+
+def test_a_deleted_admin_file_is_not_made_again(config: Config) -> None:
+    setup.prepare(config, {})
+    (config.data_dir / "admin.env").unlink()
+    assert setup.prepare(config, {}) == []
+    assert not (config.data_dir / "admin.env").exists()
+
+
+def test_a_crash_before_the_admin_was_made_leaves_a_file_that_is_replaced(config: Config) -> None:
+    config.data_dir.mkdir()
+    (config.data_dir / "admin.env").write_text("BUS_PASS=lost\n")
+    setup.prepare(config, {})
+    assert Credentials(config.credentials_file).knows("admin", dotenv_values(config.data_dir / "admin.env")["BUS_PASS"] or "")
+
+
+def test_behind_a_proxy_a_start_leaves_its_address_alone(tmp_path: Path) -> None:
+    config = Config(data_dir=tmp_path, listen=f"unix:{tmp_path}/hub.sock")
+    setup.prepare(config, {})
+    for name in ("claude-bus.env", "admin.env"):
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(text.replace("http://localhost", "https://bus.example.org"))
+    assert setup.prepare(config, {}) == []
+    assert dotenv_values(tmp_path / "admin.env")["BUS_URL"] == "https://bus.example.org"
+
+
+@pytest.mark.parametrize("name", ["a b", "claude/x", "ä", "--"])
+def test_a_shared_user_that_cannot_be_is_refused(name: str) -> None:
+    with pytest.raises(BadSetting, match="BUS_SHARED_USER"):
+        Config.from_env({"BUS_SHARED_USER": name})
+
+
+# -- the commands ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(config: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """A command of `python -m bus` on a hub that has been started before."""
+    setup.prepare(config, {})
+    create_app(config).extensions["bus"].log.close()
+    monkeypatch.setenv("BUS_DATA_DIR", str(config.data_dir))
+    monkeypatch.delenv("BUS_URL", raising=False)
+    return lambda *words: CliRunner().invoke(main, words)
+
+
+def test_a_credential_is_added_rotated_and_revoked_here(run: Callable[..., Result], config: Config) -> None:
+    made = json.loads(run("credential", "add", "web1", "--json").stdout)
+    assert made["name"] == "web1"
+    rotated = json.loads(run("credential", "rotate", "web1", "--json").stdout)
+    credentials = Credentials(config.credentials_file)
+    assert credentials.knows("web1", made["secret"]) and credentials.knows("web1", rotated["secret"])
+    listed = json.loads(run("credential", "list", "--json").stdout)["credentials"]
+    assert [(one["name"], one["role"]) for one in listed] == [("admin", "admin"), ("claude", "shared"), ("web1", "member")]
+    assert "web1: member, the secret before is good until" in run("credential", "list").stdout
+    run("credential", "rotate", "web1", "--overlap", "0")
+    assert not credentials.knows("web1", rotated["secret"])
+    assert run("credential", "revoke", "web1").stdout == "revoked web1\n"
+    records = [json.loads(line) for line in run("export", "--kind", "credential").stdout.splitlines()]
+    assert [(one["action"], one["name"], one["by"]) for one in records] == [
+        (action, "web1", "operator") for action in ("add", "rotate", "rotate", "revoke")
+    ]
+    assert made["secret"] not in (config.data_dir / "bus.jsonl").read_text()
+
+
+def test_an_invite_is_a_line_to_paste(run: Callable[..., Result], config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = json.loads(run("invite", "web1", "--admin", "--json").stdout)
+    assert made["line"] == f"bus join {setup.base_url(config)} --invite {made['code']}"
+    assert made["role"] == "admin"
+    monkeypatch.setenv("BUS_URL", "https://bus.example.org")
+    line = run("invite", "web2").stdout
+    assert re.fullmatch(r"bus join https://bus\.example\.org --invite [\w.-]+\n", line)
+    assert "web2: invited as member until" in run("credential", "list").stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("add", "human"), ("add", "claude"), ("add", "ADMIN"), ("rotate", "nobody"), ("revoke", "nobody"), ("revoke", "admin")],
+)
+def test_what_cannot_be_done_is_one_line_and_code_2(run: Callable[..., Result], words: tuple[str, str]) -> None:
+    result = run("credential", *words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("bus: ") and result.stderr.count("\n") == 1

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from bus import records
+from bus.index import calls
 from bus.index.settled import NewestRanges, settle_many, settle_through
 from bus.records import EVERYBODY, Position, Record
 from bus.selection import recipients
@@ -21,7 +22,7 @@ _INSERTS = {
     "marked": "INSERT OR IGNORE INTO marked VALUES (?, ?, ?)",
     "tags": "INSERT OR IGNORE INTO tags VALUES (?, ?)",
     "words": "INSERT INTO words (rowid, body) VALUES (?, ?)",
-    "unique_keys": "INSERT OR IGNORE INTO unique_keys VALUES (?, ?, ?)",
+    "unique_keys": "INSERT OR IGNORE INTO unique_keys VALUES (?, ?, ?, NULL)",
     "damage": "INSERT OR IGNORE INTO damage VALUES (?, ?, ?)",
 }
 
@@ -54,6 +55,10 @@ class Applier:
         elif kind == "damaged":
             self._damaged += 1
             self._rows["damage"].append((record["segment"], record["offset"], record["reason"]))
+        else:
+            calls.apply(self._db, record)
+            if kind == "asked":
+                self._agents[record["from"]] = record["ts"]
 
     def finish(self, place: Position) -> None:
         """Write everything and note that the log is applied up to `place`."""

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
+from bus import modes
 from bus.errors import Rebuilding
 from bus.index.apply import Applier
 from bus.records import START, Position, Record
@@ -28,7 +29,7 @@ from bus.turns import Turns
 
 logger = logging.getLogger("bus.index")
 
-SCHEMA = 2
+SCHEMA = 3
 _SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
 _CHUNK = 2_000  # records a transaction
 _FAR_BEHIND = 20_000  # records: more than this is caught up in the background, and callers are told so
@@ -59,7 +60,7 @@ class Index:
         self._known = START
         self._rebuilding = ""
         # Not thread-local: a rebuild may begin in one thread and end in another.
-        self._exclusive = FileLock(path.with_suffix(".lock"), timeout=0, thread_local=False)
+        self._exclusive = FileLock(path.with_suffix(".lock"), timeout=0, mode=modes.FILE, thread_local=False)
         with suppress(Rebuilding):
             self._open(_PATIENCE_S)
 
@@ -94,8 +95,13 @@ class Index:
     def record_of_unique(self, key: str) -> Record | None:
         """The record with this unique key (see `records.unique_key`), as far as `known_to`."""
         with self.as_is() as db:
-            row = db.execute("SELECT json, digest FROM unique_keys JOIN messages USING (seq) WHERE key = ?", (key,)).fetchone()
-        return None if row is None else {**json.loads(row[0]), "kind": "message", "digest": row[1]}
+            row = db.execute(
+                "SELECT messages.json, digest, unique_keys.json FROM unique_keys LEFT JOIN messages USING (seq) WHERE key = ?",
+                (key,),
+            ).fetchone()
+        if row is None:
+            return None
+        return {**json.loads(row[0]), "kind": "message", "digest": row[1]} if row[2] is None else json.loads(row[2])
 
     def known_to(self) -> int:
         """The seq up to which every record is known here; 0 while there is no usable index."""
@@ -184,6 +190,8 @@ class Index:
         """None, and an open connection, when the file is good; else what is wrong with it."""
         if not self.path.exists():
             return "there is none"
+        if not os.access(self.path, os.W_OK):
+            return "another user made it for itself alone"  # SQLite would open it, and never catch up
         try:
             db = self._connect()
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -198,6 +206,7 @@ class Index:
         return None
 
     def _connect(self) -> sqlite3.Connection:
+        modes.make_file(self.path)
         # timeout=0: waiting is done here, so that it can be bounded and does not stop other requests.
         self._db = db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         self._inode = _inode(self.path)
@@ -279,6 +288,7 @@ class Index:
 
 def build(path: Path, source: Source, progress: Progress) -> Position:
     """Make a whole index in a new file; gives the place it reaches."""
+    modes.make_file(path)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         # Nobody reads this file before it is whole, and a half one is thrown away.

@@ -78,8 +78,49 @@ CREATE TABLE agents (                     -- every name that has sent or acknowl
 CREATE TABLE unique_keys (
     key TEXT PRIMARY KEY,
     seq INTEGER NOT NULL,
-    digest TEXT NOT NULL
+    digest TEXT NOT NULL,
+    json TEXT                             -- the record, where it is no message
 ) WITHOUT ROWID;
+
+CREATE TABLE calls (                      -- exec, files, containers: what was asked, and how it ended
+    id TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    sender TEXT NOT NULL,
+    asked TEXT NOT NULL,
+    done TEXT
+) WITHOUT ROWID;
+CREATE INDEX calls_running ON calls (seq) WHERE done IS NULL;
+
+CREATE TABLE rules (                      -- the last word on each source, target and action
+    source TEXT NOT NULL,
+    target TEXT NOT NULL,
+    action TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    json TEXT NOT NULL,
+    PRIMARY KEY (source, target, action)
+) WITHOUT ROWID;
+
+CREATE TABLE approvals (
+    id TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    auth TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    question TEXT NOT NULL,
+    answer TEXT,
+    used TEXT
+) WITHOUT ROWID;
+CREATE INDEX approvals_by_request ON approvals (auth, digest, seq);
+CREATE INDEX approvals_by_seq ON approvals (seq);
+
+CREATE TABLE events (                     -- the feed, but for messages; a call stands where its last record stands
+    seq INTEGER PRIMARY KEY,
+    ms INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    auth TEXT NOT NULL,
+    target TEXT NOT NULL,
+    json TEXT NOT NULL
+);
 
 CREATE TABLE damage (
     segment INTEGER NOT NULL,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from bus import modes
 from bus.log.disk import Disk
 
 ACTIVE = "bus.jsonl"
@@ -30,7 +31,7 @@ class OpenFile:
     """A descriptor that is closed when the last one who reads from it lets go."""
 
     def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
-        self.fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        self.fd = os.open(path, flags | os.O_CLOEXEC, modes.FILE)
 
     def size(self) -> int:
         return os.fstat(self.fd).st_size
@@ -113,7 +114,7 @@ def seal(folder: Path, first_seq: int, header: bytes, disk: Disk) -> Path:
     The active file must be synced. A crash at any point leaves either the old file active or the new one:
     the second name is a hard link, and the exchange one rename.
     """
-    fd = os.open(folder / NEXT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = os.open(folder / NEXT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, modes.FILE)
     try:
         if disk.write(fd, header) < len(header):
             raise OSError(28, "short write")
@@ -138,7 +139,7 @@ def compress(path: Path, disk: Disk) -> Path | None:
     if source is None or is_same(path.with_name(ACTIVE), source):
         return None
     scratch, target = path.with_name(path.name + ".gz.part"), path.with_name(path.name + ".gz")
-    with open(scratch, "ab") as raw:  # not "wb": that would empty what another process is writing
+    with open(scratch, "ab", opener=_opened) as raw:  # not "wb": that would empty what another process is writing
         if not _is_ours(raw.fileno(), scratch):
             return None
         if not path.exists():
@@ -154,6 +155,10 @@ def compress(path: Path, disk: Disk) -> Path | None:
         disk.sync_folder(path.parent)
         path.unlink(missing_ok=True)  # another process may have begun after this one, and been as fast
     return target
+
+
+def _opened(name: str, flags: int) -> int:
+    return os.open(name, flags, modes.FILE)
 
 
 def _is_ours(fd: int, scratch: Path) -> bool:

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bus import records
+from bus import modes, records
 from bus.errors import StorageFailed
 from bus.log import files
 from bus.log.disk import Disk
@@ -153,7 +153,7 @@ def restore(folder: Path, state: SharedState, disk: Disk) -> bool:
         if line.whole and (records.is_filler(line.data) or _is_good(line.data)):
             good_end = line.end
     scratch = folder / (files.ACTIVE + ".restored")
-    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, modes.FILE)
     try:
         for offset in range(0, good_end, 1 << 20):
             data = os.pread(active.fd, min(1 << 20, good_end - offset), offset)
@@ -188,7 +188,7 @@ def _set_aside(folder: Path, data: bytes, offset: int) -> None:
 
 def _quarantine(folder: Path) -> Path:
     place = folder / "quarantine"
-    place.mkdir(mode=0o700, exist_ok=True)
+    place.mkdir(mode=modes.FOLDER, exist_ok=True)
     return place
 
 

@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from bus import records
+from bus import modes, records
 from bus.errors import Busy, NoRoom, StorageFailed, Unconfirmed
 from bus.log import files, healing
 from bus.log.base import Appended, Draft, NothingKnown, UniqueIndex
@@ -430,7 +430,7 @@ class JsonlLog:
 
     def _open(self) -> None:
         run = self.folder / "run"
-        run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run.mkdir(mode=modes.FOLDER, parents=True, exist_ok=True)
         self._append_lock = FileLock(run / "append.lock", self._lock_timeout_s, self._turns)
         self._sync_lock = FileLock(run / "sync.lock", self._lock_timeout_s, self._turns)
         self._state = SharedState(run / "state")

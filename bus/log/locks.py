@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from bus import modes
 from bus.errors import Busy
 from bus.turns import Turns
 
@@ -28,7 +29,7 @@ class FileLock:
 
     def __init__(self, path: Path, timeout_s: float, turns: Turns) -> None:
         self._turns = turns
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, modes.FILE)
         self._timeout_s = timeout_s
 
     def __enter__(self) -> None:
@@ -123,7 +124,7 @@ class SharedState:
     synced = _Published(16)  # the end of what is on stable storage; sync lock
 
     def __init__(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, modes.FILE)
         try:
             if os.fstat(fd).st_size < 4096:
                 os.truncate(fd, 4096)

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from flask import Flask
 
 from bus.core import Core
-from bus.credentials import Credentials
-from bus.web import acking, auth, errors, inbox, pages, posting, reading, streaming
+from bus.credentials import Credentials, Register
+from bus.identity import MACHINES, Caller
+from bus.net import Net
+from bus.web import acking, activity, auth, calls, errors, inbox, pages, permissions, posting, reading, streaming
+from bus.web import credentials as credentials_routes
 from bus.web.replies import Reply
 from bus.web.shortcut import Shortcut
+from bus.wire import ExecService
 
 
-def make_app(core: Core, credentials: Credentials, keepalive_s: float) -> Flask:
-    """The WSGI application over a core."""
+def make_app(core: Core, net: Net, service: ExecService, credentials: Credentials, *, keepalive_s: float, max_file: int) -> Flask:
+    """The WSGI application over its parts."""
     app = Flask("bus", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.response_class = Reply
-    auth.init_app(app, credentials)
+    auth.init_app(app, credentials, _on_denied(net))
     errors.init_app(app)
     for routes in (
-        posting.blueprint(core),
-        reading.blueprint(core),
-        inbox.blueprint(core),
-        acking.blueprint(core),
-        streaming.blueprint(core, keepalive_s),
+        posting.blueprint(core, credentials.taken),
+        reading.blueprint(core, credentials.taken),
+        inbox.blueprint(core, credentials.taken),
+        acking.blueprint(core, credentials.taken),
+        streaming.blueprint(core, keepalive_s, credentials.taken),
         pages.blueprint(core),
+        credentials_routes.blueprint(Register(credentials, core.note_credential)),
+        calls.blueprint(net, service, max_file),
+        permissions.blueprint(net, core.waiting),
+        activity.blueprint(
+            net, service, core.presence, lambda: [name for name, role in credentials.users().items() if role in MACHINES]
+        ),
     ):
         app.register_blueprint(routes)
+    if silent := auth.undeclared(app):
+        raise TypeError(f"routes that do not say who may call them: {', '.join(silent)}")
 
     app.wsgi_app = Shortcut(app.wsgi_app, core, credentials)  # type: ignore[method-assign]
     return app
+
+
+def _on_denied(net: Net) -> auth.Denied:
+    def record(caller: Caller, call_type: str, environ: Mapping[str, Any]) -> None:
+        net.refused_at_door(caller, call_type, f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'][:200]}")
+
+    return record

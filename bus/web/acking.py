@@ -4,34 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from bus import drafts
 from bus.core import Acked, Core
 from bus.errors import BadField, MissingField
+from bus.identity import EVERYONE, Taken, check_speaks_as
 from bus.strictjson import load_object
 from bus.web import requests
+from bus.web.auth import may_call
 from bus.web.replies import json_reply
 
 MAX_IDS = 1_000
 FORM = "application/x-www-form-urlencoded"
 
 
-def blueprint(core: Core) -> Blueprint:
+def blueprint(core: Core, taken: Taken) -> Blueprint:
     """The routes that acknowledge."""
     routes = Blueprint("acking", __name__)
 
     @routes.post("/ack/<ref>")
+    @may_call(EVERYONE)
     def ack_one(ref: str) -> Response:
         fields = _fields(("reader",))
-        reader = drafts.agent(fields.get("reader"), "reader")
+        reader = _reader(fields, taken)
         acked = core.ack(reader, [drafts.reference(ref, "id")])
         return _reply(reader, acked, id=ref)
 
     @routes.post("/ack")
+    @may_call(EVERYONE)
     def ack_many() -> Response:
         fields = _fields(("reader", "ids", "through"))
-        reader = drafts.agent(fields.get("reader"), "reader")
+        reader = _reader(fields, taken)
         if ("ids" in fields) == ("through" in fields):
             raise MissingField("Give either `ids` or `through`.", hint='"ids":[…], or "through": the last one.', field="ids")
         if "through" in fields:
@@ -39,6 +43,13 @@ def blueprint(core: Core) -> Blueprint:
         return _reply(reader, core.ack(reader, _refs(fields["ids"])))
 
     return routes
+
+
+def _reader(fields: dict[str, Any], taken: Taken) -> str:
+    """Who acknowledges: the caller, unless it says as which of its names. Nobody does for another."""
+    reader = drafts.agent(fields.get("reader", g.caller.own_name), "reader")
+    check_speaks_as(g.caller, reader, "reader", taken)
+    return reader
 
 
 def _fields(allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -1,36 +1,82 @@
-"""Who is calling: a credential for every route, and no state change on behalf of another web origin."""
+"""Who is calling, and whether this route is for them.
+
+A credential for every route, and no state change on behalf of another web origin. Every view says who may call it:
+
+    @routes.get("/api/credentials")
+    @may_call(ADMINS)
+    def listing() -> Response: ...
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Flask, g, request
 
 from bus.credentials import Credentials
-from bus.errors import ForeignOrigin
+from bus.errors import ForeignOrigin, NotAllowed
+from bus.identity import INVITE, Caller
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
-def init_app(app: Flask, credentials: Credentials) -> None:
+View = TypeVar("View", bound=Callable[..., Any])
+# Called with a refused caller, the call type that its route declares, and the request's environment.
+Denied = Callable[[Caller, str, Mapping[str, Any]], None]
+
+
+def may_call(roles: frozenset[str], *, call_type: str | None = None) -> Callable[[View], View]:
+    """Declare who may call a view; with a `call_type`, refusals are told to `on_denied` under it."""
+
+    def declare(view: View) -> View:
+        view.may_call, view.call_type = roles, call_type  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+def undeclared(app: Flask) -> list[str]:
+    """The routes whose view does not say who may call it."""
+    return [rule.rule for rule in app.url_map.iter_rules() if not hasattr(app.view_functions[rule.endpoint], "may_call")]
+
+
+def init_app(app: Flask, credentials: Credentials, on_denied: Denied | None = None) -> None:
     """Guard every request, those to routes that do not exist too."""
 
     @app.before_request
     def guard() -> None:
-        g.user = caller(request.environ, credentials)
+        g.caller = caller(request.environ, credentials)
+        if request.endpoint is None:
+            check_role(g.caller, None, request.environ)
+            return
+        view = app.view_functions[request.endpoint]
+        roles: frozenset[str] = getattr(view, "may_call", frozenset())
+        call_type: str | None = getattr(view, "call_type", None)
+        if g.caller.role not in roles and call_type is not None and on_denied is not None:
+            on_denied(g.caller, call_type, request.environ)
+        check_role(g.caller, roles, request.environ)
 
 
-def caller(environ: Mapping[str, Any], credentials: Credentials) -> str:
-    """The user that a request's credential proves; raises Unauthorized, or ForeignOrigin for a state change.
+def caller(environ: Mapping[str, Any], credentials: Credentials) -> Caller:
+    """Whom a request's credential proves; raises Unauthorized, or ForeignOrigin for a state change.
 
     No identity header is looked at: whoever reaches the socket could send one.
     """
-    user = credentials.user_of(environ.get("HTTP_AUTHORIZATION"))
+    found = credentials.caller_of(environ.get("HTTP_AUTHORIZATION"), environ.get("REMOTE_ADDR", ""))
     if environ["REQUEST_METHOD"] not in _SAFE:
         _refuse_foreign_origin(environ)
-    return user
+    return found
+
+
+def check_role(caller: Caller, roles: frozenset[str] | None, environ: Mapping[str, Any]) -> None:
+    """Raise NotAllowed unless the caller has one of the roles. None: the route does not exist, and all but invites may know."""
+    if caller.role == INVITE if roles is None else caller.role not in roles:
+        what = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'][:200]}"
+        raise NotAllowed(
+            f"{what} is not for the role {caller.role} that {caller.name} has.", role=caller.role, allowed=sorted(roles or ())
+        )
 
 
 def _refuse_foreign_origin(environ: Mapping[str, Any]) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from bus import drafts, packing
 from bus.core import Core, Inbox
 from bus.errors import BadField
+from bus.identity import EVERYONE, Taken, speaks_as
 from bus.index.inbox import FIRST, Rank
 from bus.packing import Packed, Stub
 from bus.records import unix_ms
 from bus.selection import recipients
 from bus.web import requests
+from bus.web.auth import may_call
 from bus.web.replies import harmless, json_reply, text_reply, wants_text
 
 DEFAULT_BUDGET, MIN_BUDGET, MAX_BUDGET = 6_000, 800, 100_000
@@ -25,15 +27,16 @@ _SMALLEST = 60  # characters of the shortest stub: more messages than this allow
 _FOOTER = 300  # characters of the lines at the end but for the list of seqs, which is counted with each message
 
 
-def blueprint(core: Core) -> Blueprint:
+def blueprint(core: Core, taken: Taken) -> Blueprint:
     """The route of the inbox."""
     routes = Blueprint("inbox", __name__)
 
     @routes.get("/inbox")
+    @may_call(EVERYONE)
     def inbox() -> Response:
         given = requests.params(("reader", "budget", "budget_tokens", "cursor", "format"))
         as_text = wants_text(given.get("format"))
-        reader = drafts.agent(given.get("reader"), "reader")
+        reader = drafts.agent(given.get("reader", g.caller.own_name), "reader")
         after, before = _cursor(given.get("cursor"))
         room, measure = _budget(given)
 
@@ -48,7 +51,7 @@ def blueprint(core: Core) -> Blueprint:
             )
 
         limit = min(MAX_SHOWN, room // measure("x" * _SMALLEST))
-        found = core.inbox(reader, after, limit, choose)
+        found = core.inbox(reader, after, limit, choose, not speaks_as(g.caller, reader, taken))
         return text_reply(_as_text(reader, found, before)) if as_text else json_reply(_as_json(reader, found, before))
 
     return routes

@@ -9,11 +9,13 @@ from bus.drafts import MAX_BATCH, MAX_BODY, MAX_EXPIRY_S, MAX_RECIPIENTS, MAX_SE
 from bus.errors import family
 from bus.records import NAME
 from bus.selection import DEFAULT_LIMIT, MAX_LIMIT
+from bus.web import openapi_credentials, openapi_net
 
 Json = dict[str, Any]
 
 _EVERYBODY = "^([aA][nN][yY]|[aA][lL][lL])(/.*)?$"
 _NAME: Json = {"type": "string", "pattern": f"^{NAME.pattern}$", "not": {"pattern": _EVERYBODY}}
+_READER: Json = {**_NAME, "description": "who acknowledges; left out: the caller. Required of the shared user"}
 _TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, _NAME]}
 # Formats of our own, where no pattern says the same in every dialect: printable Unicode without space around it,
 # the tag among them without a comma; words to search; names or tags with commas between them; a JSON object as text.
@@ -27,7 +29,7 @@ _TS: Json = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{
 _TIME: Json = {"oneOf": [_TS, {"type": "null"}]}
 
 _DRAFT_PROPERTIES: Json = {
-    "from": _NAME,
+    "from": {**_NAME, "description": "left out: the credential's own name. Required of the shared user of an old fleet"},
     "to": {"oneOf": [_TO_NAME, {"type": "array", "items": _NAME, "minItems": 1, "maxItems": MAX_RECIPIENTS}], "default": "any"},
     "body": {"type": "string", "minLength": 1, "maxLength": MAX_BODY, "description": "at most 65,536 bytes of UTF-8, no NUL"},
     "tags": {"type": "array", "items": _TAG, "maxItems": MAX_TAGS},
@@ -50,13 +52,13 @@ _FORM_PROPERTIES: Json = {
 _SCHEMAS: Json = {
     "Draft": {
         "type": "object",
-        "required": ["from", "body"],
+        "required": ["body"],
         "properties": _DRAFT_PROPERTIES,
         "additionalProperties": False,
     },
     "Form": {
         "type": "object",
-        "required": ["from", "body"],
+        "required": ["body"],
         "properties": _FORM_PROPERTIES,
         "additionalProperties": False,
     },
@@ -78,6 +80,10 @@ _SCHEMAS: Json = {
             "expires": _TS,
             "client_id": {"type": "string"},
             "auth": {"type": "string", "description": "the user whose credential posted it"},
+            "verified": {
+                "type": "boolean",
+                "description": "whether `from` is that credential's own name; not so for a shared user",
+            },
             "snippet": {"type": "string"},
             "replayed": {"type": "boolean"},
             "delivery": {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Standing"}},
@@ -217,7 +223,7 @@ def document() -> Json:
                     _ref("Inbox"),
                     text=True,
                     params=[
-                        {**_param("reader", _NAME, "whose inbox"), "required": True},
+                        _param("reader", _NAME, "whose inbox; left out: the caller's. Required of the shared user"),
                         _param(
                             "budget",
                             {"type": "integer", "minimum": 800, "maximum": 100_000, "default": 6000},
@@ -247,19 +253,25 @@ def document() -> Json:
                 )
             },
             "/stream": {"get": _stream_operation()},
-            "/ack/{ref}": {"post": _ack_operation("One message", {"reader": _NAME}, ["reader"], [_path_ref()])},
+            "/ack/{ref}": {"post": _ack_operation("One message", {"reader": _READER}, [], [_path_ref()])},
             "/ack": {
                 "post": _ack_operation(
                     "Several messages, or all up to one",
-                    {"reader": _NAME, "ids": {"type": "array", "items": _REF, "minItems": 1, "maxItems": 1000}, "through": _REF},
-                    ["reader"],
+                    {
+                        "reader": _READER,
+                        "ids": {"type": "array", "items": _REF, "minItems": 1, "maxItems": 1000},
+                        "through": _REF,
+                    },
+                    [],
                     [],
                 )
             },
+            **openapi_credentials.paths(),
+            **openapi_net.paths(),
         },
         "components": {
             "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
-            "schemas": _SCHEMAS,
+            "schemas": {**_SCHEMAS, **openapi_credentials.SCHEMAS, **openapi_net.SCHEMAS},
         },
     }
 

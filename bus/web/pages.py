@@ -9,7 +9,9 @@ from flask import Blueprint, Response
 from bus import __version__
 from bus.core import Core
 from bus.errors import NotFound
+from bus.identity import EVERYONE
 from bus.web import openapi, requests
+from bus.web.auth import may_call
 from bus.web.replies import Reply, facts_text, json_reply, text_reply, wants_text
 
 _PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
@@ -28,11 +30,13 @@ def blueprint(core: Core) -> Blueprint:
     routes = Blueprint("pages", __name__)
 
     @routes.get("/")
+    @may_call(EVERYONE)
     def about() -> Response:
         facts = {**_ABOUT, "version": __version__}
         return text_reply(facts_text(facts)) if wants_text(requests.params(("format",)).get("format")) else json_reply(facts)
 
     @routes.get("/health")
+    @may_call(EVERYONE)
     def health() -> Response:
         as_text = wants_text(requests.params(("format",)).get("format"))
         facts = {**core.health(), "version": __version__}
@@ -40,14 +44,17 @@ def blueprint(core: Core) -> Blueprint:
         return text_reply(facts_text(facts), status) if as_text else json_reply(facts, status)
 
     @routes.get("/robots.txt")
+    @may_call(EVERYONE)
     def robots() -> Response:
         return text_reply("User-agent: *\nDisallow: /\n")
 
     @routes.get("/openapi.json")
+    @may_call(EVERYONE)
     def description() -> Response:
         return json_reply(openapi.document())
 
     @routes.get("/docs")
+    @may_call(EVERYONE)
     def docs() -> Response:
         try:
             return Reply(_PROTOCOL.read_text(), mimetype="text/markdown")

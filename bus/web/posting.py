@@ -10,23 +10,27 @@ from flask import Blueprint, Response, g, request
 
 from bus import drafts
 from bus.core import Core, Posted
-from bus.errors import BadField, BadJson, BadRequest, BusError, TooLarge, UnsupportedMedia
+from bus.errors import BadField, BadJson, BadRequest, BusError, NotYourName, TooLarge, UnsupportedMedia
+from bus.identity import EVERYONE, Caller, Taken, check_speaks_as
 from bus.strictjson import load_object
 from bus.web import requests
+from bus.web.auth import may_call
 from bus.web.replies import Reply, to_json
 
+MAY_POST = EVERYONE  # the shortcut asks the same
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-def blueprint(core: Core) -> Blueprint:
+def blueprint(core: Core, taken: Taken) -> Blueprint:
     """The routes that post."""
     routes = Blueprint("posting", __name__)
 
     @routes.post("/post")
+    @may_call(MAY_POST)
     def post() -> Response:
         if requests.content_type() == "application/x-ndjson":
             return post_many()
-        return Reply(save(core, g.user, _fields(), request.environ), 201, mimetype="application/json")
+        return Reply(save(core, g.caller, _fields(), request.environ, taken), 201, mimetype="application/json")
 
     def post_many() -> Response:
         query = drafts.from_texts(requests.params(drafts.FIELDS))
@@ -40,23 +44,32 @@ def blueprint(core: Core) -> Blueprint:
                 f"There are {len(lines)} lines; 1 to {drafts.MAX_BATCH} are allowed.", size=len(lines), limit=drafts.MAX_BATCH
             )
         key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-        batch = [_line(line, number, query, key) for number, line in enumerate(lines, 1)]
-        results = core.post_many(g.user, batch)
+        batch = [_line(line, number, query, key, taken) for number, line in enumerate(lines, 1)]
+        results = core.post_many(g.caller, batch)
         text = "".join(to_json(_result(result, number)) + "\n" for number, result in enumerate(results, 1))
         return Reply(text, 201 if any(isinstance(result, Posted) for result in results) else 400, mimetype="application/x-ndjson")
 
     return routes
 
 
-def save(core: Core, user: str, fields: dict[str, Any], environ: Mapping[str, Any]) -> bytes:
+def save(core: Core, caller: Caller, fields: dict[str, Any], environ: Mapping[str, Any], taken: Taken) -> bytes:
     """Check and post one message; gives the JSON of it, with how its recipients are doing."""
     _add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
-    posted = core.post(user, drafts.message(fields))
+    posted = core.post(caller, _checked(caller, fields, taken))
     message = posted.message
     message["delivery"] = core.delivery(message)
     if posted.replayed:
         message["replayed"] = True
     return orjson.dumps(message) + b"\n"
+
+
+def _checked(caller: Caller, fields: dict[str, Any], taken: Taken) -> dict[str, Any]:
+    """The checked message of somebody who may speak as the one it is from: the caller, unless it says so."""
+    if caller.own_name is not None:
+        fields.setdefault("from", caller.own_name)
+    clean = drafts.message(fields)
+    check_speaks_as(caller, clean["from"], "from", taken)
+    return clean
 
 
 def _fields() -> dict[str, Any]:
@@ -101,14 +114,14 @@ def _add_key(fields: dict[str, Any], header: str | None) -> None:
     fields["client_id"] = key
 
 
-def _line(line: bytes, number: int, query: dict[str, Any], key: str | None) -> dict[str, Any] | BusError:
+def _line(line: bytes, number: int, query: dict[str, Any], key: str | None, taken: Taken) -> dict[str, Any] | BusError:
     """The checked message on one line, or what is wrong with it. A key for the request is one for each of its lines."""
     try:
         fields = {**query, **load_object(line, f"Line {number}")}
         if key is not None and "client_id" not in fields:
             fields["client_id"] = f"{drafts.key(key, 'Idempotency-Key')}#{number}"
-        return drafts.message(fields)
-    except (BadRequest, TooLarge) as error:
+        return _checked(g.caller, fields, taken)
+    except (BadRequest, TooLarge, NotYourName) as error:
         return error
 
 

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import json
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from bus import drafts
 from bus.core import Core
 from bus.errors import MissingField
+from bus.identity import EVERYONE, Taken, speaks_as
 from bus.selection import Selection
 from bus.web import requests
+from bus.web.auth import may_call
 from bus.web.replies import json_reply, message_text, page_json, page_text, raw_json_reply, text_reply, wants_text
 
 
-def blueprint(core: Core) -> Blueprint:
+def blueprint(core: Core, taken: Taken) -> Blueprint:
     """The routes that read."""
     routes = Blueprint("reading", __name__)
 
     @routes.get("/messages")
+    @may_call(EVERYONE)
     def messages() -> Response:
         given = requests.params((*requests.FILTERS, "wait", "order", "format"))
         as_text = wants_text(given.get("format"))
         selection = requests.selection(given, core.seq_of)
         # Asked before the page is made: what comes between the two must lie behind the cursor of an empty page.
         known = core.indexed_to()
-        page = core.messages(selection, requests.wait_s(given))
+        page = core.messages(selection, requests.wait_s(given), is_peek(selection.unread_by, taken))
         if as_text:
             return text_reply(page_text(page.messages, _more(page.seqs, selection) if page.has_more else None))
         return raw_json_reply(page_json(page.messages, page.has_more, _next(page.seqs, selection, known)))
 
     @routes.get("/messages/<ref>")
+    @may_call(EVERYONE)
     def message(ref: str) -> Response:
         given = requests.params(("format",))
         text = core.message(drafts.reference(ref, "id"))
@@ -39,6 +43,7 @@ def blueprint(core: Core) -> Blueprint:
         return raw_json_reply(text)
 
     @routes.get("/messages/<ref>/receipts")
+    @may_call(EVERYONE)
     def receipts(ref: str) -> Response:
         given = requests.params(("format",))
         found = core.receipts(drafts.reference(ref, "id"))
@@ -47,6 +52,7 @@ def blueprint(core: Core) -> Blueprint:
         return json_reply(found)
 
     @routes.get("/search")
+    @may_call(EVERYONE)
     def search() -> Response:
         given = requests.params(("q", *requests.FILTERS, "format"))
         if not given.get("q", "").strip():
@@ -60,6 +66,11 @@ def blueprint(core: Core) -> Blueprint:
         return raw_json_reply(page_json(texts, has_more, min(seqs, default=0)))
 
     return routes
+
+
+def is_peek(reader: str | None, taken: Taken) -> bool:
+    """Whether this read is for a name that is not the caller's: then the sender must not be told that it was fetched."""
+    return reader is not None and not speaks_as(g.caller, reader, taken)
 
 
 def _next(seqs: list[int], selection: Selection, known: int) -> int:

@@ -13,7 +13,7 @@ from bus.errors import BadField, TooLarge, UnsupportedMedia
 from bus.selection import DEFAULT_LIMIT, MAX_LIMIT, Selection
 from bus.strictjson import check_text, load_object
 
-MAX_REQUEST, MAX_NDJSON = 1024 * 1024, 8 * 1024 * 1024
+MAX_REQUEST, MAX_NDJSON, MAX_CALL = 1024 * 1024, 8 * 1024 * 1024, 16 * 1024 * 1024
 MAX_WAIT_S = 60
 FILTERS = ("to", "from", "tag", "thread", "unread_by", "since", "before", "limit", "expired")
 
@@ -50,6 +50,27 @@ def body_of(environ: Mapping[str, Any], limit: int = MAX_REQUEST) -> bytes:
 def json_body() -> dict[str, Any]:
     """The JSON object in the body, whatever its content type says."""
     return load_object(read_body())
+
+
+def call_fields() -> dict[str, Any]:
+    """The JSON object of a call, with the idempotency key of the header where there is one; no query parameters."""
+    params(())
+    kind = content_type()
+    if kind not in ("application/json", "", "application/x-www-form-urlencoded"):  # the last is what curl -d says
+        raise UnsupportedMedia(f"The content type is {kind[:80]!r}.", hint="Send one JSON object: curl --json '{…}'.")
+    fields = load_object(read_body(MAX_CALL))
+    header = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    if header is not None:
+        add_key(fields, header)
+    return fields
+
+
+def add_key(fields: dict[str, Any], header: str) -> None:
+    """Put the idempotency key of the header among the fields; raises BadField where they have another."""
+    key = drafts.key(header, "Idempotency-Key")
+    if fields.get("client_id") not in (None, key):
+        raise BadField("The Idempotency-Key header and `client_id` differ.", hint="Give one of them.", field="client_id")
+    fields["client_id"] = key
 
 
 def urlencoded(data: bytes) -> dict[str, str]:

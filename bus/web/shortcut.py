@@ -30,8 +30,9 @@ class Shortcut:
         if not _is_plain_post(environ):
             return self._otherwise(environ, start_response)
         try:
-            user = auth.caller(environ, self._credentials)
-            answer = posting.save(self._core, user, load_object(requests.body_of(environ)), environ)
+            caller = auth.caller(environ, self._credentials)
+            auth.check_role(caller, posting.MAY_POST, environ)
+            answer = posting.save(self._core, caller, load_object(requests.body_of(environ)), environ, self._credentials.taken)
         except BusError as error:
             return errors.error_reply(error)(environ, start_response)
         except Exception as error:

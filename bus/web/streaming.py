@@ -10,7 +10,10 @@ from flask import Blueprint, Response, request
 from bus import drafts
 from bus.core import Core
 from bus.errors import BadField
+from bus.identity import EVERYONE, Taken
 from bus.web import requests
+from bus.web.auth import may_call
+from bus.web.reading import is_peek
 from bus.web.replies import Reply, message_text
 
 
@@ -27,11 +30,12 @@ _FORMATS: dict[str, tuple[str, Callable[[str], str], str]] = {
 }
 
 
-def blueprint(core: Core, keepalive_s: float) -> Blueprint:
+def blueprint(core: Core, keepalive_s: float, taken: Taken) -> Blueprint:
     """The route that streams."""
     routes = Blueprint("streaming", __name__)
 
     @routes.get("/stream")
+    @may_call(EVERYONE)
     def stream() -> Response:
         given = requests.params((*(name for name in requests.FILTERS if name not in ("limit", "before")), "format"))
         mimetype, render, alive = _FORMATS[_format(given.get("format"))]
@@ -41,7 +45,7 @@ def blueprint(core: Core, keepalive_s: float) -> Blueprint:
             drafts.reference(given.get("since", last), "since")
             given["since"] = last
         selection = requests.selection({**given, "limit": "500"}, core.seq_of)
-        pages = core.stream(selection, keepalive_s)
+        pages = core.stream(selection, keepalive_s, is_peek(selection.unread_by, taken))
         first = next(pages)  # raises here, before the answer begins, when the hub is full
 
         def chunks() -> Iterator[str]:

@@ -38,12 +38,35 @@ COMMANDS = {
     "leave": "joining",
     "up": "joining",
     "down": "joining",
+    "exec": "executing",
+    "call": "executing",
+    "cat": "files",
+    "put": "files",
+    "permit": "permitting",
+    "revoke": "permitting",
+    "permissions": "permitting",
+    "approve": "approving",
+    "machines": "fleet",
+    "container": "fleet",
+    "activity": "fleet",
+    "invite": "inviting",
+    "credential": "inviting",
     "completion": "completion",
 }
 
 
+class _ReaderGone(Exception):
+    """Whoever reads our output has seen enough. A BrokenPipeError would be click's, which makes exit code 1 of it."""
+
+
 class _Commands(click.Group):
     """Loads a subcommand's module only when it is asked for, so that `bus inbox` starts fast."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -63,7 +86,7 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="bus")
 def cli() -> None:
-    """Post and read messages on claude-bus, a message bus for AI coding agents.
+    """Post and read messages on claude-bus, a message bus for AI coding agents; run commands in each other's machines.
 
     A message goes to a name and stays unread until that name acknowledges it; reading changes nothing. Every command
     takes --json. Settings: BUS_URL, BUS_USER, BUS_PASS, BUS_NAME, or ~/.secrets/claude-bus.env (`bus join` writes it).
@@ -80,7 +103,8 @@ def main() -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command line; gives its exit code."""
+    """Run one command line; gives its exit code. For `exec`, whose codes are the command's, each failure of ours has one."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code: Any = cli.main(arguments, prog_name="bus", standalone_mode=False)
         sys.stdout.flush()
@@ -90,13 +114,14 @@ def run(arguments: list[str] | None = None) -> int:
         return exits.INTERRUPTED
     except click.ClickException as error:
         out.usage(error)
-        return exits.USAGE
-    except BrokenPipeError:
-        # Whoever read us has seen enough. Python would complain once more while it closes standard output.
+        return exits.NOT_RUN if arguments[:1] == ["exec"] else exits.USAGE
+    except (_ReaderGone, BrokenPipeError):
+        # Python would complain once more while it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.OK
+        return exits.NOT_RUN if arguments[:1] == ["exec"] else exits.OK
     except Exception as error:
-        return _failed(error)
+        code = _failed(error)
+        return exits.NOT_RUN if arguments[:1] == ["exec"] else code
     return code if isinstance(code, int) else exits.OK
 
 

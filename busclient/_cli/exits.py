@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from busclient._errors import (
+    ApprovalRequired,
     BusError,
     Forbidden,
     HubFailed,
     LocalTrouble,
     NotFound,
+    OutcomeUnknown,
     Refused,
     SettingsError,
     Unauthorized,
@@ -15,8 +17,8 @@ from busclient._errors import (
     Unreachable,
 )
 
-OK, DEFECT, USAGE, QUEUED, AWAY, CREDENTIAL, NOT_FOUND, REFUSED, LOCAL, SETTINGS, UNWELL, UNHANDLED = range(12)
-NO_MAIL, INTERRUPTED = 124, 130
+OK, DEFECT, USAGE, QUEUED, AWAY, CREDENTIAL, NOT_FOUND, REFUSED, LOCAL, SETTINGS, UNWELL, UNHANDLED, ASKED, UNKNOWN = range(14)
+TIME_OVER, NOT_RUN, INTERRUPTED = 124, 125, 130
 
 MEANINGS = {
     OK: "done",
@@ -25,13 +27,16 @@ MEANINGS = {
     QUEUED: "post: the hub is away; the message is safe in the outbox and goes out later",
     AWAY: "the hub could not be reached or cannot now: nothing was read or changed",
     CREDENTIAL: "the user name or password is wrong, or may not do this",
-    NOT_FOUND: "no such message",
+    NOT_FOUND: "no such message, machine, file or call",
     REFUSED: "the hub refuses the request as it is",
     LOCAL: "this machine is in the way (disk, ssh, git, packages)",
     SETTINGS: "settings are missing or wrong",
     UNWELL: "doctor: a step failed",
     UNHANDLED: "drain: a message could not be handled; it stays unread",
-    NO_MAIL: "wait: no message came in time",
+    ASKED: "an admin is asked first: nothing was done yet",
+    UNKNOWN: "it was begun, and may or may not have been done",
+    TIME_OVER: "wait: no message came in time; exec: the command's time was over",
+    NOT_RUN: "exec: not run, or nobody knows how it ended (every other code of exec is the command's own)",
     INTERRUPTED: "interrupted",
 }
 
@@ -44,6 +49,8 @@ _OF_ERRORS: tuple[tuple[type[BusError], int], ...] = (
     (Forbidden, CREDENTIAL),
     (NotFound, NOT_FOUND),
     (Refused, REFUSED),
+    (ApprovalRequired, ASKED),
+    (OutcomeUnknown, UNKNOWN),
     (HubFailed, DEFECT),
 )
 

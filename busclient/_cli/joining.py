@@ -18,30 +18,50 @@ from busclient._settings import SHARED_USER, Settings, default_name
 @click.option(
     "--pass", "password", help="Its password; asked for when it is not given. BUS_PASS keeps it out of the process list."
 )
+@click.option("--invite", "code", metavar="CODE", help="The code that `bus invite` printed, in place of a password.")
 @click.option("--force", is_flag=True, help="Replace settings that are there.")
 @json_option
-def join(url: str, name: str | None, user: str | None, password: str | None, force: bool) -> None:
-    """Join the hub at URL: check the credential, write ~/.secrets/claude-bus.env, and prove it with a round trip."""
+def join(url: str, name: str | None, user: str | None, password: str | None, code: str | None, force: bool) -> None:
+    """Join the hub at URL: check the credential, write ~/.secrets/claude-bus.env, and prove it with a round trip.
+
+    With --invite CODE the hub makes this machine's own credential, under the name that the invite is for.
+    """
     from busclient import _joining  # noqa: PLC0415
     from busclient._bus import Bus  # noqa: PLC0415
-    from busclient._errors import SettingsError  # noqa: PLC0415
 
     places = Places.of_user()
-    if places.env_file.exists() and not force:
-        raise SettingsError(f"{places.env_file} is there already.", hint="Give --force to replace it, or `bus leave` first.")
-    user = user or os.environ.get("BUS_USER") or SHARED_USER
-    password = password or os.environ.get("BUS_PASS") or click.prompt(f"Password of {user}", hide_input=True, err=True)
-    settings = Settings(url=url, user=user, password=password, name=name or os.environ.get("BUS_NAME") or default_name(user))
+    if code is not None:
+        if name or user or password:
+            raise click.UsageError("--invite brings name, user and password: leave --name, --user and --pass out.")
+        settings = _joining.redeem(url, code, places, force=force)
+    else:
+        settings = _asked(places, url, name, user, password, force)
     with Bus(settings) as bus:
-        bus.messages(limit=1)
-        values = {"BUS_URL": settings.url, "BUS_USER": user, "BUS_PASS": password, "BUS_NAME": settings.name}
-        _joining.write_env(places.env_file, values, force=force)
         times = _joining.round_trip(bus)
+    shadows = [name for name in ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME") if os.environ.get(name)]
     out.result(
         {"url": settings.url, "name": settings.name, "file": str(places.env_file), "round_trip_ms": times._asdict()},
         f"joined {settings.url} as {settings.name}: posted to myself, read it and acknowledged it in {sum(times):.0f} ms\n"
         f"wrote {places.env_file}; next: `bus inbox`, and docs/client.md for the session-start hook",
     )
+    if code is not None and shadows:
+        out.note(f"{', '.join(shadows)} in the environment goes before that file: unset it")
+
+
+def _asked(places: Places, url: str, name: str | None, user: str | None, password: str | None, force: bool) -> Settings:
+    """The settings with a password that somebody knows, checked and written."""
+    from busclient import _joining  # noqa: PLC0415
+    from busclient._bus import Bus  # noqa: PLC0415
+
+    _joining.check_free(places.env_file, force=force)
+    user = user or os.environ.get("BUS_USER") or SHARED_USER
+    password = password or os.environ.get("BUS_PASS") or click.prompt(f"Password of {user}", hide_input=True, err=True)
+    settings = Settings(url=url, user=user, password=password, name=name or os.environ.get("BUS_NAME") or default_name(user))
+    with Bus(settings) as bus:
+        bus.messages(limit=1)
+    values = {"BUS_URL": settings.url, "BUS_USER": user, "BUS_PASS": password, "BUS_NAME": settings.name}
+    _joining.write_env(places.env_file, values, force=force)
+    return settings
 
 
 @click.command()

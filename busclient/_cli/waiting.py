@@ -43,4 +43,4 @@ def wait(timeout_s: float, ack: bool, **filters: Any) -> int:
         out.messages(found)
         if ack and found:
             bus.ack(*found)
-    return exits.OK if found else exits.NO_MAIL
+    return exits.OK if found else exits.TIME_OVER

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import client, hubs, load, logs
+from benchmarks import calls, client, hubs, load, logs
 from bus.index.database import build
 from bus.log.jsonl import JsonlLog
 
@@ -264,4 +264,20 @@ def machines(messages: int) -> list[Row]:
     return [Row(what, f"{figure:.2f}", bound, met) for what, figure, bound, met in client.measure()]
 
 
-MEASURES = {"posts": posts, "burst": burst, "polls": polls, "waits": waits, "starts": starts, "machines": machines}
+def commands(messages: int) -> list[Row]:
+    """What a command in a container costs beside plain `lxc exec`; needs LXD and root."""
+    try:
+        return [Row(what, f"{figure:.2f}", bound, met) for what, figure, bound, met in calls.measure()]
+    except RuntimeError as error:
+        return [Row("commands in a container", f"not measured: {error}", "", None)]
+
+
+MEASURES = {
+    "posts": posts,
+    "burst": burst,
+    "polls": polls,
+    "waits": waits,
+    "starts": starts,
+    "machines": machines,
+    "commands": commands,
+}

@@ -103,11 +103,11 @@ def test_log_and_search(bus: Caller, cli: Cli) -> None:
 
 
 def test_wait_tells_mail_from_none_by_its_exit_code(bus: Caller, cli: Cli) -> None:
-    assert cli("wait", "--timeout", "0").code == exits.NO_MAIL
+    assert cli("wait", "--timeout", "0").code == exits.TIME_OVER
     bus.say("here")
     ran = cli("wait", "--from", "alice", "--timeout", "30", "--ack")
     assert (ran.code, "here" in ran.out) == (0, True)
-    assert cli("wait", "--timeout", "0").code == exits.NO_MAIL
+    assert cli("wait", "--timeout", "0").code == exits.TIME_OVER
 
 
 def test_bodies_can_neither_act_on_a_terminal_nor_pass_for_a_message(bus: Caller, cli: Cli) -> None:

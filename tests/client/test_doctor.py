@@ -110,3 +110,11 @@ def test_the_command_prints_it_and_its_exit_code_says_it(cli: Callable[..., Ran]
     report = json.loads(cli("doctor", "--json").out)
     assert report["ok"] is False
     assert {step["name"] for step in report["steps"]} >= {"settings", "dns", "outbox"}
+
+
+def test_a_name_that_the_credential_does_not_speak_for_is_explained(look: Callable[..., dict[str, Step]], served: Served) -> None:
+    served.caller.app.extensions["credentials"].add("web1", "s3cret", "member")
+    steps = look(BUS_USER="web1", BUS_PASS="s3cret", BUS_NAME="laptop")
+    assert steps["credential"].text == "the hub knows web1, as member"
+    assert (steps["round trip"].ok, "BUS_NAME must be BUS_USER" in steps["round trip"].hint) == (False, True)
+    assert look(BUS_USER="web1", BUS_PASS="s3cret", BUS_NAME="web1/alpha")["round trip"].ok

@@ -151,5 +151,6 @@ def test_output_into_a_pipe_that_closes_is_no_error(hub: RunningHub, home: Path)
         hub.say(f"{number} " + "word " * 100)
     environ = environ_for(hub.url, home)
     shell = f"{sys.executable} -m busclient log --limit 200 --full | head -n 1"
-    done = subprocess.run(["sh", "-c", shell], env=environ, capture_output=True, check=False, text=True, timeout=30)
-    assert (done.stderr, done.stdout.count("\n")) == ("", 1)
+    line = ["bash", "-o", "pipefail", "-c", shell]
+    done = subprocess.run(line, env=environ, capture_output=True, check=False, text=True, timeout=30)
+    assert (done.stderr, done.stdout.count("\n"), done.returncode) == ("", 1, 0)

@@ -110,6 +110,19 @@ def test_a_refused_message_is_set_aside_and_the_rest_goes_on(alice: Bus, door: D
     assert json.loads(refused["line"])["draft"]["body"] == "x" * 70_000
 
 
+def test_a_message_under_a_name_that_is_no_longer_mine_holds_up_nothing(
+    client: Make, door: Door, outbox: Outbox, bus: Caller
+) -> None:
+    """As when the machine got a credential of its own while messages of the shared user waited."""
+    bus.app.extensions["credentials"].add("old", "secret", "member")
+    for sender in ("old", "alice"):
+        outbox.add(URL, USER, "now", {"from": sender, "to": "bob", "body": f"by {sender}", "client_id": sender})
+    assert not client("alice", outbox=outbox).post("now", to="bob").queued
+    assert bus.bodies("to=bob") == ["by alice", "now"]
+    (refused,) = map(json.loads, outbox.refused_path.read_text().splitlines())
+    assert refused["why"]["error"] == "not_your_name"
+
+
 def test_messages_for_another_hub_or_user_stay(client: Make, door: Door, outbox: Outbox, bus: Caller) -> None:
     outbox.add("http://other", USER, "now", {"from": "alice", "to": "bob", "body": "elsewhere", "client_id": "k"})
     alice = client("alice", outbox=outbox)

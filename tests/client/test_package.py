@@ -41,6 +41,8 @@ def test_public_names_are_sorted_and_all_there() -> None:
     public = {
         name for name in vars(busclient) if not name.startswith("_") and not isinstance(getattr(busclient, name), type(ast))
     }
+    public |= {name for names in busclient._LATER.values() for name in names}
+    assert all(getattr(busclient, name) for name in busclient.__all__)
     assert public | {"__version__"} == set(busclient.__all__)
 
 
@@ -104,6 +106,11 @@ def test_every_command_and_option_is_in_the_manual() -> None:
             for option in parameter.opts:
                 if option.startswith("--") and option != "--json":
                     assert option in manual, (name, option)
+
+
+def test_what_only_other_machines_need_is_loaded_when_it_is_used() -> None:
+    script = "import sys, busclient; sys.exit('busclient._netforms' in sys.modules or busclient.Net.__name__ != 'Net')"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
 def test_help_loads_no_network_code() -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import busclient._calls
+from busclient import Admin, How, Net
+from busclient._cli import cli as cli_group
 from tests.client.conftest import Door, Served, command
 from tests.client.test_cli import Cli
 from tests.conftest import ROOT, Caller
@@ -31,6 +37,35 @@ def test_the_library_snippets_run(bus: Caller, cli: Cli, door: Door, capsys: pyt
     assert "hello bob" in capsys.readouterr().out
     assert bus.bodies("to=ccwhitebee&tag=deploy") == ["Patch deployed, smoke tests green."]
     assert bus.bodies("unread_by=bob") == []
+
+
+@pytest.mark.parametrize("text", [MANUAL, README, (ROOT / "docs" / "net.md").read_text()], ids=["manual", "readme", "net"])
+def test_the_command_lines_are_well_formed(text: str) -> None:
+    """Each line that begins with `bus`, also behind a pipe, is one that the command takes."""
+    code = re.findall(r"^```\w*\n.*?^```$|^    .*$", text, re.DOTALL | re.MULTILINE)
+    shown = re.findall(r"^(?: {4}|.*\| )?(bus [a-z].*)$", "\n".join(code), re.MULTILINE)
+    shown += re.findall(r"`(bus (?:exec|permit|invite) [^`…]*)`", text)
+    lines = [shlex.split(line, comments=True)[1:] for line in shown]
+    assert len(lines) >= 1
+    for name, *arguments in lines:
+        found = cli_group.get_command(click.Context(cli_group), name)
+        assert found is not None, name
+        found.make_context(name, arguments)
+
+
+def test_the_lines_about_other_machines_call_what_there_is() -> None:
+    (snippet,) = (code for code in re.findall(r"^```\n(.*?)^```$", MANUAL, re.DOTALL | re.MULTILINE) if "bus.net.exec(" in code)
+    calls = [
+        node for node in ast.walk(ast.parse(snippet)) if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("bus.")
+    ]
+    assert len(calls) >= 12
+    for call in calls:
+        side, name = ast.unparse(call.func).split(".")[1:]
+        method = inspect.signature(getattr({"net": Net, "admin": Admin}[side], name))
+        named = {str(keyword.arg): keyword for keyword in call.keywords}
+        method.bind(None, *call.args, **named)
+        if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in method.parameters.values()):
+            assert set(named) <= set(method.parameters) | set(How.__annotations__)
 
 
 def test_the_hook_runs_as_it_is_written(served: Served, home: Path, tmp_path: Path) -> None:

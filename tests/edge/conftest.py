@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,17 +68,33 @@ def make_edge(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> It
         yield make
 
 
-@pytest.fixture(scope="session")
-def hub_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The real hub under gunicorn, on a unix socket, knowing the credential of the tests."""
-    folder = tmp_path_factory.mktemp("hub")
+@contextmanager
+def running_hub(folder: Path, **settings: str) -> Iterator[Path]:
+    """The real hub under gunicorn, on a unix socket, knowing the credential of the tests; gives the socket."""
     path = folder / "hub.sock"
     (folder / "credentials").write_text(credential_line(USER, TOKEN))
     environ = {**os.environ, "BUS_DATA_DIR": str(folder / "data"), "BUS_LISTEN": f"unix:{path}"}
-    environ |= {"BUS_CREDENTIALS": str(folder / "credentials"), "BUS_FSYNC": "never"}
+    environ |= {"BUS_CREDENTIALS": str(folder / "credentials"), "BUS_FSYNC": "never", **settings}
     with running([sys.executable, "-m", "bus", "serve"], folder / "hub.log", cwd=ROOT, env=environ) as process:
         wait_for(lambda: path.exists() and answers(str(path)), process, f"hub, see {folder}/hub.log")
         yield path
+
+
+@pytest.fixture(scope="session")
+def hub_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A hub that the tests share."""
+    with running_hub(tmp_path_factory.mktemp("hub")) as path:
+        yield path
+
+
+@pytest.fixture
+def whole(make_edge: Callable[..., Edge], tmp_path: Path) -> Iterator[Edge]:
+    """nginx and a hub of its own that read one credential file, as on a server. One worker: it counts wrong invites."""
+    with running_hub(tmp_path, BUS_WORKERS="1") as path:
+        edge = make_edge(path)
+        (edge.dir / "credentials").unlink()
+        (edge.dir / "credentials").symlink_to(tmp_path / "credentials")
+        yield edge
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000  # actions, seccomp.h
-NOT_EQUAL, MASKED_EQUAL = 1, 7  # comparisons
+EQUAL, GREATER, MASKED_EQUAL = 4, 6, 7  # comparisons
 WRITE, EXEC, SHM_EXEC = 2, 4, 0o100000
 
 
@@ -79,10 +79,11 @@ def confine(unit: str) -> None:
         load(ALLOW, [(refuse, "mmap", both), *changes, (refuse, "shmat", shared)])
     families = " ".join(values(unit, "RestrictAddressFamilies")).split()
     if families:
-        others = [Comparison(0, NOT_EQUAL, int(getattr(socket, name))) for name in families]
-        # Rules of one call are or-ed and comparisons of one rule and-ed; libseccomp allows one comparison per argument.
-        assert len(others) == 1, "more than one family: chain filters here"
-        load(ALLOW, [(ERRNO | errno.EAFNOSUPPORT, "socket", others)])
+        # Rules of one call are or-ed, and libseccomp allows one comparison per argument of a rule: so each other family is named.
+        ours = {int(getattr(socket, name)) for name in families}
+        others = [Comparison(0, EQUAL, family) for family in range(max(ours)) if family not in ours]
+        others.append(Comparison(0, GREATER, max(ours)))
+        load(ALLOW, [(ERRNO | errno.EAFNOSUPPORT, "socket", [other]) for other in others])
     allowed = allowed_calls(values(unit, "SystemCallFilter"))
     number = getattr(errno, values(unit, "SystemCallErrorNumber")[0])
     load(ERRNO | number, [(ALLOW, call, []) for call in sorted(allowed)])

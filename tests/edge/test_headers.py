@@ -9,17 +9,24 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .harness import CONF, Edge, answers, running, wait_for
+from .harness import CONF, Edge, answers, basic, running, wait_for
 
 pytestmark = pytest.mark.slow
 
 ECHO = """
 import json
 
+asked = {}
+
 def app(environ, start_response):
     seen = {key: str(value) for key, value in environ.items() if "wsgi." not in key and "gunicorn." not in key}
     seen["scheme"] = environ["wsgi.url_scheme"]
     seen["length of body"] = len(environ["wsgi.input"].read())
+    if environ["PATH_INFO"] == "/api/me":
+        asked.update(seen)
+    elif asked:
+        seen["asked"] = dict(asked)
+        asked.clear()
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(seen).encode()]
 """
@@ -63,7 +70,22 @@ def test_no_word_about_identity_from_outside_reaches_the_hub(echo: Edge, name: s
 
 def test_the_list_above_is_the_list_of_the_shipped_file() -> None:
     emptied = {line.split()[1] for line in CONF.read_text().splitlines() if line.strip().startswith("proxy_set_header")}
-    assert emptied - {"Host", "Connection"} == set(SPOOFED)
+    assert emptied - {"Host", "Connection", "Authorization", "Content-Length"} == set(SPOOFED)
+
+
+def test_the_question_to_the_hub_has_the_credential_and_nothing_else_of_the_request(echo: Edge) -> None:
+    headers = {"Content-Type": "application/json", "Origin": "https://elsewhere", **dict.fromkeys(SPOOFED, "evil-1")}
+    seen = echo.ask("POST", "/post?from=a", b"x" * 2_000_000, headers, auth=basic("claude", "not the one nginx knows")).json
+    assert seen["error"] == "too_large"  # the body is none of nginx's to take
+    seen = echo.ask("POST", "/post?from=a", b"x" * 500_000, headers, auth=basic("claude", "not the one nginx knows")).json
+    assert seen["length of body"] == 500_000
+    question = seen["asked"]
+    told = {name for name in question if name.startswith("HTTP_")}
+    assert told == {"HTTP_HOST", "HTTP_AUTHORIZATION", "HTTP_X_REAL_IP"}
+    assert "evil-1" not in str(question)
+    assert (question["REQUEST_METHOD"], question["PATH_INFO"], question["QUERY_STRING"]) == ("GET", "/api/me", "")
+    assert question["length of body"] == 0
+    assert "asked" not in echo.ask("POST", "/post", b"x").json  # what nginx knows costs no question
 
 
 def test_nginx_tells_who_is_calling_by_address_only(echo: Edge) -> None:
@@ -98,7 +120,9 @@ def test_a_block_reaches_the_same_route_as_a_message(echo: Edge, path: str) -> N
     assert (seen["CONTENT_TYPE"], seen["length of body"]) == ("application/x-ndjson", len(body))
 
 
-@pytest.mark.parametrize("path", ["/.claude-bus/error", "/.claude-bus/block"])
+@pytest.mark.parametrize(
+    "path", ["/.claude-bus/error", "/.claude-bus/block", "/.claude-bus/who", "/.claude-bus/no", "/.claude-bus/unsure"]
+)
 def test_the_internal_places_cannot_be_asked_for(echo: Edge, path: str) -> None:
     answer = echo.ask("GET", path)
     assert (answer.status, answer.json["error"]) == (404, "no_such_route")

@@ -82,7 +82,13 @@ def test_a_dry_run_prints_the_steps_and_changes_nothing(checkout: Path, tmp_path
     told = install(checkout, "--dry-run", "--root", tmp_path / "root")
     assert tree(tmp_path / "root") == {}
     assert tree(checkout) == before
-    for step in ("usermod", "-m bus init", "openssl req", "sites-enabled/claude-bus", "systemctl enable claude-bus"):
+    for step in (
+        "usermod",
+        "-m bus init",
+        "openssl req",
+        "sites-enabled/claude-bus",
+        "systemctl enable claude-bus claude-bus-exec",
+    ):
         assert step in told
 
 
@@ -103,11 +109,89 @@ def test_secrets_are_readable_by_nobody_else(root: Path) -> None:
     modes = {name: mode for name, (mode, _) in tree(root).items()}
     assert modes["etc/claude-bus"] == "0o2750"
     assert modes["etc/claude-bus/credentials"] == "0o640"
-    assert modes["var/lib/claude-bus"] == "0o700"
+    # The group is that of the hub and of the service that runs commands; nginx is not in it.
+    assert modes["var/lib/claude-bus"] == "0o2770"
+    assert modes["var/lib/claude-bus-exec"] == "0o700"
+    assert modes["etc/claude-bus-exec"] == "0o750"
+    assert modes["etc/claude-bus-exec/targets.toml"] == "0o640"
     assert modes["var/lib/claude-bus/claude-bus.env"] == "0o600"
+    assert modes["var/lib/claude-bus/admin.env"] == "0o600"
     assert modes["var/log/nginx/claude-bus.access.log"] == "0o640"
     assert modes["etc/ssl/claude-bus"] == "0o700"
     assert modes["etc/ssl/claude-bus/privkey.pem"] == "0o600"
+
+
+def install_where(checkout: Path, root: Path, tmp_path: Path, groups: dict[str, str]) -> list[str]:
+    """Install on a machine whose users have these groups; gives the commands that it would run there."""
+    tools = tmp_path / "tools"
+    tools.mkdir(exist_ok=True)
+    users = "".join(f'{name}) echo "{given}" ;;\n' for name, given in groups.items())
+    (tools / "id").write_text(f'#!/bin/sh\n[ "$1" = -nG ] || exec /usr/bin/id "$@"\ncase $2 in {users} *) exit 1 ;; esac\n')
+    known = "|".join(
+        {"passwd " + name for name in groups} | {"group " + name for given in groups.values() for name in given.split()}
+    )
+    (tools / "getent").write_text(f'#!/bin/sh\ncase "$*" in {known.replace(" ", chr(92) + " ")}) ;; *) exit 2 ;; esac\n')
+    for tool_file in tools.iterdir():
+        tool_file.chmod(0o755)
+    environ = {**os.environ, "CLAUDE_BUS_VENV": sys.prefix, "PATH": f"{tools}:{os.environ['PATH']}"}
+    told = told_by([checkout / "scripts" / "install-server", "--domain", DOMAIN, "--root", root], env=environ)
+    assert told.returncode == 0, told.stdout[-2000:] + told.stderr
+    return [line.replace("(not below --root)", "").strip() for line in told.stdout.splitlines() if line.startswith("    ")]
+
+
+def test_each_user_gets_the_groups_that_it_needs(checkout: Path, tmp_path: Path) -> None:
+    """tests/edge/test_doors.py shows what these let them do."""
+    steps = install_where(checkout, tmp_path / "root", tmp_path, {"www-data": "www-data", "root": "root"})
+    made = [step for step in steps if re.match(r"useradd|usermod|groupadd|gpasswd", step)]
+    assert made == [
+        "useradd --system --user-group --home-dir /var/lib/claude-bus --no-create-home --shell /usr/sbin/nologin claude-bus",
+        "useradd --system --gid claude-bus --home-dir /var/lib/claude-bus-exec --no-create-home"
+        " --shell /usr/sbin/nologin claude-bus-exec",
+        "groupadd --force --system claude-bus-web",
+        "usermod --append --groups claude-bus-web www-data",
+        "usermod --append --groups claude-bus-web claude-bus-exec",
+    ]
+    # A running nginx is in the new group before the credentials are.
+    order = ["groups claude-bus-web www-data", "try-reload-or-restart nginx", "chown claude-bus:claude-bus-web /etc/claude-bus"]
+    places = [next(at for at, step in enumerate(steps) if wanted in step) for wanted in order]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("group", ["lxd", "incus-admin"])
+def test_only_the_service_that_runs_commands_gets_the_socket_of_lxd(checkout: Path, tmp_path: Path, group: str) -> None:
+    steps = install_where(checkout, tmp_path / "root", tmp_path, {"www-data": "www-data", "somebody": group})
+    assert [step for step in steps if group in step] == [f"usermod --append --groups {group} claude-bus-exec"]
+
+
+def test_a_server_with_one_user_becomes_one_with_two(checkout: Path, root: Path, tmp_path: Path) -> None:
+    """As it was before: everything the hub's alone, and nginx in its group."""
+    data = root / "var/lib/claude-bus"
+    (data / "run").mkdir(mode=0o700)
+    for name in ("bus.jsonl", "bus-1.jsonl", "index.db", "run/append.lock", "backup-2026/bus.jsonl"):
+        (data / name).parent.mkdir(mode=0o700, exist_ok=True)
+        (data / name).touch(0o600)
+    data.chmod(0o700)
+    before = {"www-data": "www-data claude-bus", "claude-bus": "claude-bus"}
+    steps = install_where(checkout, root, tmp_path, before)
+    order = [
+        "usermod --append --groups claude-bus-web www-data",
+        "systemctl stop claude-bus-exec claude-bus",
+        "gpasswd --delete www-data claude-bus",
+        f"install -d -m 2770 {data}",
+        "systemd-tmpfiles --create /etc/tmpfiles.d/claude-bus.conf",
+        "systemctl start claude-bus claude-bus-exec",
+        "systemctl reload nginx",
+    ]
+    assert [step for step in steps if step in order] == order
+    # What the hub does at its start.
+    init = [sys.executable, "-m", "bus", "init"]
+    environ = {**os.environ, "BUS_DATA_DIR": str(data), "BUS_CREDENTIALS": str(root / "etc/claude-bus/credentials")}
+    assert told_by(init, cwd=checkout, env=environ).returncode == 0
+    modes = {name: mode for name, (mode, _) in tree(data).items()}
+    shared = ("bus.jsonl", "bus-1.jsonl", "index.db", "run", "run/append.lock")
+    assert {name: modes[name] for name in shared} == {name: "0o770" if name == "run" else "0o660" for name in shared}
+    own = {"admin.env": "0o600", "claude-bus.env": "0o600", "backup-2026": "0o2700", "backup-2026/bus.jsonl": "0o600"}
+    assert {name: modes[name] for name in own} == own
 
 
 def test_the_first_credential_fits_its_file_and_names_the_server(root: Path) -> None:
@@ -121,6 +205,17 @@ def test_the_first_credential_fits_its_file_and_names_the_server(root: Path) -> 
     line = (root / "etc/claude-bus/credentials").read_text()
     assert re.match(re.escape(given["BUS_USER"].strip("'\"")) + r":\{SSHA\}[A-Za-z0-9+/=]+\n", line)
     assert given["BUS_PASS"].strip("'\"") not in line
+
+
+def test_there_is_an_admin_whose_secret_the_installer_names(checkout: Path, tmp_path: Path) -> None:
+    told = install(checkout, "--root", tmp_path / "root")
+    env = tmp_path / "root/var/lib/claude-bus/admin.env"
+    assert str(env) in told
+    assert f"BUS_URL=https://{DOMAIN}\nBUS_USER=admin\n" in env.read_text()
+    assert re.search(r"^admin:\{SSHA\}[^:]+:admin$", (tmp_path / "root/etc/claude-bus/credentials").read_text(), re.MULTILINE)
+    env.unlink()  # kept elsewhere
+    install(checkout, "--root", tmp_path / "root")
+    assert not env.exists()
 
 
 def test_the_name_is_filled_in_everywhere(root: Path) -> None:
@@ -138,12 +233,16 @@ def test_an_upgrade_takes_old_code_away_and_leaves_what_is_the_servers_own(check
     (root / "opt/claude-bus/bus/left_over.py").write_text("")
     (root / "etc/claude-bus/hub.env").write_text("BUS_WORKERS=4\n")
     (root / "etc/ssl/claude-bus/fullchain.pem").write_text("certbot's")
+    (root / "etc/claude-bus-exec/exec.env").write_text("BUS_LXC=incus\n")
+    (root / "etc/claude-bus-exec/targets.toml").write_text('[ser8]\ndriver = "ssh"\n')
     (root / "var/lib/claude-bus/bus.jsonl").write_text("{}\n")
     credentials = (root / "etc/claude-bus/credentials").read_text()
     install(checkout, "--root", root)
     assert not (root / "opt/claude-bus/bus/left_over.py").exists()
     assert (root / "opt/claude-bus/.venv").is_symlink()
     assert (root / "etc/claude-bus/hub.env").read_text() == "BUS_WORKERS=4\n"
+    assert (root / "etc/claude-bus-exec/exec.env").read_text() == "BUS_LXC=incus\n"
+    assert (root / "etc/claude-bus-exec/targets.toml").read_text() == '[ser8]\ndriver = "ssh"\n'
     assert (root / "etc/ssl/claude-bus/fullchain.pem").read_text() == "certbot's"
     assert (root / "var/lib/claude-bus/bus.jsonl").read_text() == "{}\n"
     assert (root / "etc/claude-bus/credentials").read_text() == credentials

@@ -12,6 +12,7 @@ from bus import create_app
 from bus.config import Config
 from bus.credentials import Credentials
 from tests.conftest import PASSWORD, USER, Caller, opened
+from tests.fleet import Fleet, a_fleet
 
 
 def refusal(reply: Any, status: int, code: str) -> dict[str, Any]:
@@ -63,3 +64,10 @@ def new_hub(folder: Path) -> Iterator[Caller]:
     config = Config(data_dir=folder / "data", fsync="never", keepalive_s=0.2)
     Credentials(config.credentials_file).add(USER, PASSWORD)
     yield from opened(create_app(config))
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """A hub with machines, and the service that runs their commands."""
+    with a_fleet(tmp_path) as made:
+        yield made

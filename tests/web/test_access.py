@@ -10,7 +10,7 @@ import pytest
 
 from bus.config import Config
 from bus.credentials import Credentials
-from tests.conftest import PASSWORD, USER, Caller
+from tests.conftest import PASSWORD, USER, Caller, basic
 from tests.web.conftest import last_seq, new_hub, refusal
 
 ROUTES = ["/", "/health", "/robots.txt", "/docs", "/openapi.json", "/messages", "/messages/1", "/messages/1/receipts",
@@ -23,10 +23,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
     for bus in new_hub(tmp_path_factory.mktemp("guarded")):
         yield bus
         assert last_seq(bus) == 0
-
-
-def basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 BAD_CREDENTIALS = {

@@ -1,0 +1,1 @@
+"""Commands and files in containers (LXD, Incus), on machines (ssh) and in folders that play a container."""

@@ -1,0 +1,142 @@
+"""What a driver does with a target: a container, a machine, or a folder that plays one.
+
+Every driver passes one suite, `tests/containers/test_contract.py`. Callers hand in checked values: names that the
+driver lists, absolute paths without `..`, argument vectors. Nothing here is ever an option or a shell's text on the
+hub's machine. Every call ends in bounded time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+# Called with "stdout" or "stderr" and what came, in order, from the thread that called `exec`; all of it, past the cap too.
+OnOutput = Callable[[str, bytes], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A program to be run in a target.
+
+    `marker` is unique; every process of the run carries it (BUS_EXEC_ID), by which the run is ended. `cwd` None is the
+    user's home, `user` None the target's own default (root in a container), else a name or `uid` or `uid:gid`.
+    """
+
+    argv: tuple[str, ...]
+    marker: str
+    timeout_s: float = 30.0
+    cwd: str | None = None
+    user: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes = b""
+    cap: int = 1024 * 1024  # bytes kept of each of stdout and stderr
+
+
+@dataclass(frozen=True)
+class Output:
+    """The first bytes of what came, at most `cap`, and how many came in all."""
+
+    data: bytes
+    size: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended. `exit_code` is the program's; 128 + N for signal N; None when it was ended for it.
+
+    `leaked` counts processes of the run that could not be ended; None: the target has no way to tell (macOS).
+    """
+
+    exit_code: int | None
+    stdout: Output
+    stderr: Output
+    duration_ms: int
+    timed_out: bool = False
+    cancelled: bool = False
+    leaked: int | None = 0
+
+
+@dataclass(frozen=True)
+class File:
+    """A file, or the part of it that was asked for. `size` and `sha256` are of the whole, `mode` as 0o644."""
+
+    content: bytes
+    size: int
+    sha256: str
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Write:
+    """A file to be written, whole or not at all.
+
+    `mode`, `uid` and `gid` None: those of the file that is there, else 0o644 and the target's default user.
+    `if_sha256`: only over a file with this content; the empty text: only where there is no file.
+    """
+
+    path: str
+    content: bytes
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    create_dirs: bool = False
+    if_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A target: `kind` container or machine; `state` running, stopped or unknown (a machine is not asked)."""
+
+    name: str
+    kind: str
+    driver: str
+    state: str
+    addresses: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()
+
+
+class Driver(Protocol):
+    """One way to reach targets. May be used by many threads at once."""
+
+    name: str
+
+    def list(self) -> list[Listed]:
+        """What there is; raises DriverUnavailable."""
+
+    def exec(self, target: str, run: Run, on_output: OnOutput | None = None, cancel: threading.Event | None = None) -> Ended:
+        """Run a program. At its time, or when `cancel` is set, its whole tree of processes is ended; what came is given.
+
+        Raises NoSuchProgram, NoSuchFolder (cwd), NoSuchUser, TargetStopped, UnknownTarget, DriverUnavailable, TargetFailed.
+        """
+
+    def end(self, target: str, marker: str) -> int | None:
+        """End what is left of a run whose service died; gives how many processes could not be ended, None where unknown."""
+
+    def read(self, target: str, path: str, offset: int, limit: int, max_size: int) -> File:
+        """Up to `limit` bytes of a regular file from `offset`.
+
+        A link is followed only within the target. Raises NoSuchFile, NotAFile (with `type`), FileRefused, TooLarge (the file has
+        more than `max_size` bytes), and what exec raises.
+        """
+
+    def write(self, target: str, write: Write) -> File:
+        """Write a file through a new one beside it and a rename; gives it as it is now (with empty `content`).
+
+        Raises FileChanged, NoSuchFolder, NotAFile, FileRefused, and what exec raises.
+        """
+
+    def start(self, target: str) -> bool:
+        """Start it; False when it was running. Raises NotSupported, UnknownTarget, TargetFailed."""
+
+    def stop(self, target: str, timeout_s: float = 30, force: bool = False) -> bool:
+        """Stop it; False when it was stopped. After `timeout_s` it is stopped by force. Raises as start does."""
+
+    def snapshot(self, target: str, name: str | None = None) -> str:
+        """Make a snapshot; gives its name. Raises SnapshotExists, and as start does."""
+
+    def restore(self, target: str, snapshot: str) -> None:
+        """Go back to a snapshot. Raises NoSuchSnapshot, and as start does."""

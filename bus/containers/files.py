@@ -1,0 +1,101 @@
+"""Files of a target, by a script that runs in it: the hub opens none of its files, and no path is a path here."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from contextlib import nullcontext
+from hashlib import sha256
+from typing import NoReturn, Protocol
+
+from bus.containers import scripts
+from bus.containers.base import Ended, File, OnOutput, Run, Write
+from bus.containers.process import text
+from bus.errors import FileChanged, FileRefused, NoSuchFile, NoSuchFolder, NotAFile, TooLarge
+
+_NOT_ONE, _REFUSED, _TOO_LARGE, _NO_FOLDER, _CHANGED = 11, 12, 13, 14, 15  # exit codes of the scripts
+_HEADER = 200
+
+
+# Of two conditional writers of one path the second waits, also where the target has no flock (busybox).
+_locks = [threading.Lock() for _ in range(64)]
+
+
+class Runs(Protocol):
+    """What runs programs in a target."""
+
+    def exec(self, target: str, run: Run, on_output: OnOutput | None = None) -> Ended: ...
+
+
+def read(driver: Runs, target: str, path: str, offset: int, limit: int, max_size: int, timeout_s: float, place: str = "") -> File:
+    """What `Driver.read` says; `place` is the path that is opened, where it is another than the one that is told.
+
+    The whole file comes over, also for a part of it: so `sha256` and `size` are of the very bytes that it is a part of.
+    """
+    run = _run(scripts.READ, place or path, str(max_size), timeout_s=timeout_s, cap=max_size + 1 + _HEADER)
+    ended = driver.exec(target, run)
+    first, _, content = ended.stdout.data.partition(b"\n")
+    if ended.exit_code != 0:
+        _refuse(ended, target, path, first.decode("utf-8", "replace"), max_size)
+    size, mode, uid, gid = _facts(first)
+    if len(content) > max_size:
+        raise _too_large(path, max(size, len(content)), max_size)
+    return File(content[offset : offset + limit], len(content), sha256(content).hexdigest(), mode, uid, gid)
+
+
+def write(driver: Runs, target: str, write: Write, timeout_s: float, place: str = "") -> File:
+    """What `Driver.write` says; `place` as above. A link to a file stays one: the file that it leads to is replaced.
+
+    The new file has neither the access lists nor the further names (hard links) of the old one.
+    """
+    size, digest, new = len(write.content), sha256(write.content).hexdigest(), f".bus-{secrets.token_hex(8)}.part"
+    mode = "" if write.mode is None else f"{write.mode:o}"
+    owner = ["" if number is None else str(number) for number in (write.uid, write.gid)]
+    old = "-" if write.if_sha256 is None else write.if_sha256
+    run = _run(
+        scripts.WRITE, place or write.path, new, str(size), digest, mode, *owner, old, "1" if write.create_dirs else "",
+        timeout_s=timeout_s, stdin=write.content,
+    )  # fmt: skip
+    with nullcontext() if write.if_sha256 is None else _locks[hash((target, place or write.path)) % len(_locks)]:
+        ended = driver.exec(target, run)
+    first = ended.stdout.data.partition(b"\n")[0]
+    if ended.exit_code is None:
+        driver.exec(target, _run(scripts.CLEAN, place or write.path, new, timeout_s=timeout_s))
+    if ended.exit_code != 0:
+        _refuse(ended, target, write.path, first.decode("utf-8", "replace"), 0)
+    _, mode_now, uid, gid = _facts(first)
+    return File(b"", size, digest, mode_now, uid, gid)
+
+
+def _run(script: str, *arguments: str, timeout_s: float, stdin: bytes = b"", cap: int = 1 << 16) -> Run:
+    return Run(("sh", "-c", script, "sh", *arguments), secrets.token_hex(16), timeout_s, stdin=stdin, cap=cap)
+
+
+def _facts(line: bytes) -> tuple[int, int, int, int]:
+    size, mode, uid, gid = line.split()
+    return int(size), int(mode, 8), int(uid), int(gid)
+
+
+def _refuse(ended: Ended, target: str, path: str, what: str, limit: int) -> NoReturn:
+    """Raise what the script's exit code says; `what` is the first line of its stdout."""
+    code, words = ended.exit_code, text(ended.stderr.data)
+    if code is None:
+        raise FileRefused(f"{path} in {target} could not be read or written within {ended.duration_ms / 1000:.0f} s.")
+    if code == _NOT_ONE and what == "missing":
+        raise NoSuchFile(f"There is no file {path} in {target}.")
+    if code == _NOT_ONE and what == "refused":
+        raise FileRefused(f"{path} in {target} may not be looked at.")
+    if code == _NOT_ONE:
+        raise NotAFile(f"{path} in {target} is no regular file but of type {what}.", type=what)
+    if code == _TOO_LARGE:
+        raise _too_large(path, int(what.split(maxsplit=1)[0]), limit)
+    if code == _NO_FOLDER:
+        raise NoSuchFolder(f"There is no folder for {path} in {target}.")
+    if code == _CHANGED:
+        raise FileChanged(f"{path} in {target} is not the file that if_sha256 names.", sha256=what or None)
+    raise FileRefused(f"{target} refused {path}: {words or 'no reason given'}")
+
+
+def _too_large(path: str, size: int, limit: int) -> TooLarge:
+    hint = "Read a part of it in the target: exec with tail, head or sed."
+    return TooLarge(f"{path} has {size} bytes; {limit} are the most.", hint=hint, size=size, limit=limit)

@@ -1,0 +1,192 @@
+"""Folders that play containers: for a laptop without LXD, and for fast tests. They confine nothing but paths.
+
+A target's folder is its `/` for files and for `cwd`, and its home; programs run as the hub's own user and see the whole
+machine. State and snapshots are in `FOLDER.bus` beside it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from bus.containers import files
+from bus.containers.base import Ended, File, Listed, OnOutput, Run, Write
+from bus.containers.names import snapshot_name
+from bus.containers.posix import PosixDriver
+from bus.containers.process import PATH, Command, said, text
+from bus.errors import (
+    BusError,
+    DriverUnavailable,
+    NoSuchFolder,
+    NoSuchSnapshot,
+    NotAFile,
+    NotSupported,
+    SnapshotExists,
+    TargetFailed,
+    TargetStopped,
+    UnknownTarget,
+)
+
+_TARGET = "BUS_LOCAL_TARGET"  # in the environment of all that runs in a target; its folder
+_COPY_S = 600.0
+
+
+class LocalDriver(PosixDriver):
+    """Folders by the names of their targets; a folder that is not there is made."""
+
+    name = "local"
+
+    def __init__(self, folders: Mapping[str, Path], file_timeout_s: float = 30.0) -> None:
+        self._folders = {target: Path(os.path.realpath(folder)) for target, folder in folders.items()}
+        self._copying = threading.Lock()
+        self.file_timeout_s = file_timeout_s
+
+    def list(self) -> list[Listed]:
+        return [
+            Listed(target, "container", self.name, "running" if self._runs(target) else "stopped", (), self._snapshots(target))
+            for target in sorted(self._folders)
+        ]
+
+    def exec(self, target: str, run: Run, on_output: OnOutput | None = None, cancel: threading.Event | None = None) -> Ended:
+        if not self._runs(target):
+            raise TargetStopped(f"{target} is stopped.")
+        if run.user is not None and run.user not in _self():
+            raise NotSupported(f"{target} is a folder: all in it runs as {_self()[0]}.")
+        return super().exec(target, run, on_output, cancel)
+
+    def read(self, target: str, path: str, offset: int, limit: int, max_size: int) -> File:
+        place = str(self._inside(target, path))
+        return files.read(self, target, path, offset, limit, max_size, self.file_timeout_s, place)
+
+    def write(self, target: str, write: Write) -> File:
+        self._inside(target, write.path)
+        folder, _, name = write.path.rpartition("/")
+        # Not the whole path: that a link leads nowhere is for the script to find.
+        place = str(self._inside(target, folder or "/") / name)
+        return files.write(self, target, write, self.file_timeout_s, place)
+
+    def start(self, target: str) -> bool:
+        stopped = self._beside(target) / "stopped"
+        was_stopped = stopped.exists()
+        stopped.unlink(missing_ok=True)
+        return was_stopped
+
+    def stop(self, target: str, timeout_s: float = 30, force: bool = False) -> bool:
+        if not self._runs(target):
+            return False
+        try:
+            self._beside(target).mkdir(parents=True, exist_ok=True)
+            (self._beside(target) / "stopped").touch()
+        except OSError as error:
+            raise TargetFailed(f"{target} cannot be stopped: {error}") from error
+        self._end_all(target)
+        return True
+
+    def snapshot(self, target: str, name: str | None = None) -> str:
+        name = snapshot_name(name)
+        made = self._beside(target) / "snapshots" / name
+        with self._copying:
+            if made.exists():
+                raise SnapshotExists(f"{target} has a snapshot {name}.")
+            _copy(self._root(target), made)
+        return name
+
+    def restore(self, target: str, snapshot: str) -> None:
+        made = self._beside(target) / "snapshots" / snapshot_name(snapshot)
+        root, new, old = self._root(target), self._beside(target) / "restored", self._beside(target) / "replaced"
+        with self._copying:
+            if not made.is_dir():
+                raise NoSuchSnapshot(f"{target} has no snapshot {snapshot}.")
+            for left_over in (new, old):
+                shutil.rmtree(left_over, ignore_errors=True)
+            _copy(made, new)
+            self._end_all(target)  # as LXD does: what runs in it is ended
+            try:
+                root.rename(old)
+                new.rename(root)
+            except OSError as error:
+                raise TargetFailed(f"{target} cannot be restored: {error}") from error
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _command(self, target: str, argv: Sequence[str], env: Mapping[str, str], run: Run | None = None) -> Command:
+        base = {"PATH": os.environ.get("PATH", PATH), "LANG": os.environ.get("LANG", "C.UTF-8"), "USER": _self()[0]}
+        if run is None:
+            return Command(argv, {**base, **env})
+        root = str(self._root(target))
+        return Command(argv, {**base, "HOME": root, **env, _TARGET: root}, root)
+
+    def _entered(self, target: str, run: Run) -> str:
+        if run.cwd is None:
+            return ""
+        try:
+            return str(self._inside(target, run.cwd))
+        except NotAFile:
+            raise NoSuchFolder(f"{run.cwd} leads out of {target}.") from None
+
+    def _refusal(self, target: str, code: int, words: str) -> BusError:
+        if not self._runs(target):
+            return TargetStopped(f"{target} was stopped.")
+        return DriverUnavailable(f"sh ended with {code}: {text(words.encode())}")
+
+    def _lost(self, target: str, code: int, words: str) -> int | BusError:
+        return code
+
+    def _root(self, target: str) -> Path:
+        try:
+            root = self._folders[target]
+        except KeyError:
+            raise UnknownTarget(f"There is no folder for a target {target}.") from None
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DriverUnavailable(f"The folder of {target} cannot be made: {error}") from error
+        return root
+
+    def _beside(self, target: str) -> Path:
+        root = self._root(target)
+        return root.with_name(root.name + ".bus")
+
+    def _runs(self, target: str) -> bool:
+        return not (self._beside(target) / "stopped").exists()
+
+    def _snapshots(self, target: str) -> tuple[str, ...]:
+        with suppress(FileNotFoundError):
+            return tuple(sorted(name for name in os.listdir(self._beside(target) / "snapshots") if not name.startswith(".")))
+        return ()
+
+    def _inside(self, target: str, path: str) -> Path:
+        """Where this path of the target is on the machine, links resolved; raises NotAFile where one leads out."""
+        root = self._root(target)
+        place = Path(os.path.realpath(f"{root}/{path}"))
+        if not place.is_relative_to(root):
+            raise NotAFile(f"{path} leads out of {target}.", type="link")
+        return place
+
+    def _end_all(self, target: str) -> None:
+        self.end_marked(target, f"{_TARGET}={self._root(target)}")
+
+
+def _self() -> tuple[str, ...]:
+    """By what names the user of this process is known."""
+    return getpass.getuser(), str(os.getuid()), f"{os.getuid()}:{os.getgid()}"
+
+
+def _copy(source: Path, made: Path) -> None:
+    """Copy a folder with all that is in it, whole or not at all."""
+    part = made.with_name("." + made.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        # Not shutil: that opens what it finds, a device for one.
+        told = said(Command(["cp", "-a", "--", str(source), str(part)], {"PATH": PATH}), _COPY_S)
+        if told.code != 0:
+            shutil.rmtree(part, ignore_errors=True)
+            raise TargetFailed(f"The folder cannot be copied: {told.stderr or 'it took too long'}")
+        part.rename(made)
+    except OSError as error:
+        raise TargetFailed(f"The folder cannot be copied: {error}") from error

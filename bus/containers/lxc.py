@@ -1,0 +1,223 @@
+"""Containers of LXD, or of Incus, which takes the same arguments but for snapshots. Through the client, never the socket.
+
+What the client does, as measured on LXD 5.0.2: killing it leaves grandchildren running, `--cwd` that is missing is
+silently `/`, `--user` takes numbers only and leaves the group at root's, and `file pull` of a FIFO hangs and then blocks
+the container's deletion. So programs run below the script START, files come by scripts, and users are looked up first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from bus.containers import files, scripts
+from bus.containers.base import Ended, File, Listed, OnOutput, Run, Write
+from bus.containers.names import CONTAINER, USER, snapshot_name
+from bus.containers.posix import PosixDriver
+from bus.containers.process import PATH, Command, Said, said, text
+from bus.errors import (
+    BusError,
+    DriverUnavailable,
+    NoSuchProgram,
+    NoSuchSnapshot,
+    NoSuchUser,
+    SnapshotExists,
+    TargetFailed,
+    TargetStopped,
+    UnknownTarget,
+)
+
+# What the client needs of the hub's environment: its own settings, and where the daemon's socket is.
+_KEPT = ("HOME", "LXD_CONF", "LXD_DIR", "LXD_SOCKET", "INCUS_CONF", "INCUS_DIR", "INCUS_SOCKET", "INCUS_PROJECT")
+_LIST_S = 20.0
+_CHANGE_S = 300.0  # start, snapshot, restore: with a folder as storage they copy
+_ONCE_IN_S = 1.0
+_ROOT = (None, "root", "0", "0:0")  # as whom a program runs anyway
+_STATES = {"Running": "running"}  # also Frozen is not one in which anything runs
+
+# LXD starts a run in a session of its own daemon's, which is 0 in the container. One of the run's own finds what has
+# emptied its environment and lost its parent. Only where it is 0: elsewhere setsid would fork, and not wait.
+_SESSION = r"""
+{ read -r x x x x x i x <"/proc/$$/stat"; } 2>/dev/null
+if [ "$i" = 0 ] && command -v setsid >/dev/null; then exec setsid sh -c "$0" sh "$@"; fi
+exec sh -c "$0" sh "$@"
+"""
+
+
+class LxcDriver(PosixDriver):
+    """The containers of one project; `only` narrows them, empty: all."""
+
+    _shell = ("sh", "-c", _SESSION, scripts.START)
+
+    def __init__(self, client: str = "lxc", project: str = "default", only: Collection[str] = (), file_timeout_s: float = 30.0):
+        self.name = client
+        self._project, self._only = project, frozenset(only)
+        self.file_timeout_s = file_timeout_s
+        self._lock = threading.Lock()
+        self._known: frozenset[str] = frozenset()
+        self._asked_at = float("-inf")
+        self._trouble: DriverUnavailable | None = None
+
+    def has(self, target: str) -> bool:
+        """Whether there is this container. One that was there is believed in until a call finds it gone."""
+        with self._lock:
+            if target in self._known:
+                return True
+            if time.monotonic() - self._asked_at >= _ONCE_IN_S:
+                self._ask()
+            if self._trouble is not None:
+                raise self._trouble
+            return target in self._known
+
+    def list(self) -> list[Listed]:
+        return [_listed(entry, self.name) for entry in self._entries()]
+
+    def exec(self, target: str, run: Run, on_output: OnOutput | None = None, cancel: threading.Event | None = None) -> Ended:
+        run = replace(run, user=None) if run.user in _ROOT else self._user(target, run)
+        return super().exec(target, run, on_output, cancel)
+
+    def read(self, target: str, path: str, offset: int, limit: int, max_size: int) -> File:
+        return files.read(self, target, path, offset, limit, max_size, self.file_timeout_s)
+
+    def write(self, target: str, write: Write) -> File:
+        return files.write(self, target, write, self.file_timeout_s)
+
+    def start(self, target: str) -> bool:
+        if self._state(target) == "running":
+            return False
+        told = self._told("start", target)
+        return self._changed(target, told, "already running")
+
+    def stop(self, target: str, timeout_s: float = 30, force: bool = False) -> bool:
+        if self._state(target) != "running":
+            return False
+        how = ["--force"] if force else [f"--timeout={max(1, round(timeout_s))}"]
+        told = self._told("stop", target, *how, timeout_s=timeout_s + 60)
+        if told.code != 0 and not force and self._state(target) == "running":
+            told = self._told("stop", target, "--force")
+        return self._changed(target, told, "already stopped")
+
+    def snapshot(self, target: str, name: str | None = None) -> str:
+        name = snapshot_name(name)
+        told = self._told(*self._snapshot_verb("snapshot", "create"), target, name)
+        if told.code != 0 and "already exists" in told.stderr:
+            raise SnapshotExists(f"{target} has a snapshot {name}.")
+        self._changed(target, told)
+        return name
+
+    def restore(self, target: str, snapshot: str) -> None:
+        told = self._told(*self._snapshot_verb("restore", "restore"), target, snapshot_name(snapshot))
+        if told.code != 0 and re.search(r"[Ss]napshot.*(does not exist|not found)", told.stderr):
+            raise NoSuchSnapshot(f"{target} has no snapshot {snapshot}.")
+        self._changed(target, told)
+
+    def _snapshot_verb(self, lxd: str, incus: str) -> tuple[str, ...]:
+        return ("snapshot", incus) if self.name == "incus" else (lxd,)
+
+    def _client(self, verb: Sequence[str], *arguments: str) -> Command:
+        environ = {"PATH": PATH, "LC_ALL": "C", **{name: os.environ[name] for name in _KEPT if name in os.environ}}
+        return Command([self.name, *verb, *arguments], environ)
+
+    def _command(self, target: str, argv: Sequence[str], env: Mapping[str, str], run: Run | None = None) -> Command:
+        options = ["--project", self._project, "-T", *(f"--env={name}={value}" for name, value in env.items())]
+        if run is not None and run.user is not None:
+            uid, gid = run.user.split(":")
+            options += ["--user", uid, "--group", gid, f"--cwd={run.env['HOME']}"]
+        return self._client(["exec"], target, *options, "--", *argv)
+
+    def _told(self, *verb_and_arguments: str, timeout_s: float = _CHANGE_S) -> Said:
+        return said(self._client(verb_and_arguments, "--project", self._project), timeout_s)
+
+    def _changed(self, target: str, told: Said, already: str = "") -> bool:
+        """Whether it was done; False where the client says that it was so already. Raises why it was not done."""
+        if told.code == 0:
+            return True
+        if already and already in told.stderr:
+            return False
+        if told.code is None:
+            raise TargetFailed(f"{self.name} has not ended in time; {target} may still change.")
+        raise self._refusal(target, told.code, told.stderr)
+
+    def _state(self, target: str) -> str:
+        """The state in the driver's words; raises UnknownTarget, DriverUnavailable."""
+        path = f"/1.0/instances/{target}?project={quote(self._project)}"
+        told = said(self._client(["query"], path), _LIST_S)
+        if told.code != 0:
+            raise self._refusal(target, told.code or 1, told.stderr or "no answer in time: dial unix")
+        return _STATES.get(json.loads(told.stdout)["status"], "stopped")
+
+    def _entries(self) -> Sequence[dict[str, Any]]:
+        """What LXD lists and the setting lets through."""
+        told = said(self._client(["list"], "--project", self._project, "--format", "json"), _LIST_S, cap=1 << 26)
+        if told.code != 0:
+            raise DriverUnavailable(f"{self.name} list: {told.stderr or 'no answer in time'}")
+        entries = json.loads(told.stdout)
+        return [entry for entry in entries if CONTAINER.fullmatch(entry["name"]) and self._is_let(entry["name"])]
+
+    def _is_let(self, target: str) -> bool:
+        return not self._only or target in self._only
+
+    def _ask(self) -> None:
+        self._trouble = None
+        try:
+            self._known = frozenset(entry["name"] for entry in self._entries())
+        except DriverUnavailable as error:
+            self._trouble = error
+        self._asked_at = time.monotonic()
+
+    def _user(self, target: str, run: Run) -> Run:
+        """The run with its user as numbers, and the home and name that LXD does not set for one."""
+        wanted, _, group = str(run.user).partition(":")
+        if not USER.fullmatch(wanted) or (group and not (wanted.isdecimal() and group.isdecimal())):
+            raise NoSuchUser(f"{target} has no user {run.user}: a name, a number, or two numbers with a colon.")
+        look = Run(("sh", "-c", scripts.PASSWD, "sh", wanted), secrets.token_hex(16), cap=4096)
+        line = super().exec(target, look).stdout.data.decode("utf-8", "replace").strip()
+        if not line and not wanted.isdecimal():
+            raise NoSuchUser(f"{target} has no user {wanted}.")
+        name, uid, gid, home = line.split(":") if line.count(":") == 3 else (wanted, wanted, wanted, "/")
+        return replace(run, user=f"{uid}:{group or gid}", env={"HOME": home or "/", "USER": name, "LOGNAME": name, **run.env})
+
+    def _refusal(self, target: str, code: int, words: str) -> BusError:
+        if re.search(r"[Ii]nstance not found|[Nn]ot [Ff]ound.*[Ii]nstance|^Error: Not Found", words):
+            with self._lock:
+                self._known -= {target}
+            return UnknownTarget(f"There is no container {target}.")
+        if re.search(r"[Ii]nstance is (not running|frozen|stopped)|[Cc]ontainer is not running", words):
+            return TargetStopped(f"{target} is not running.")
+        if "Command not found" in words:
+            return NoSuchProgram(f"{target} has no sh, by which programs are started.")
+        if re.search(r"dial unix|unix\.socket|[Cc]onnection refused|permission denied|not accessible", words):
+            return DriverUnavailable(f"{self.name}: {text(words.encode())}")
+        return TargetFailed(f"{self.name} ended with {code}: {text(words.encode()) or 'and said nothing'}")
+
+    def _lost(self, target: str, code: int, words: str) -> int | BusError:
+        try:
+            state = self._state(target)
+        except UnknownTarget as error:
+            return error
+        except BusError:
+            return TargetFailed(f"{self.name} lost the run in {target}: {text(words.encode())}")
+        if state != "running":
+            return TargetStopped(f"{target} was stopped while the program ran.")
+        if code > 128:
+            return code  # the script was ended by this signal, and with it the program
+        return TargetFailed(f"{self.name} lost the run in {target}: {text(words.encode())}")
+
+
+def _listed(entry: Mapping[str, Any], driver: str) -> Listed:
+    networks = ((entry.get("state") or {}).get("network") or {}).items()
+    addresses = [
+        address["address"] for card, network in networks if card != "lo" for address in network.get("addresses") or ()
+        if address.get("scope") == "global"
+    ]  # fmt: skip
+    kind = "machine" if entry.get("type") == "virtual-machine" else "container"
+    snapshots = tuple(made["name"] for made in entry.get("snapshots") or ())
+    return Listed(entry["name"], kind, driver, _STATES.get(entry["status"], "stopped"), tuple(addresses), snapshots)

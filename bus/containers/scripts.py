@@ -1,0 +1,212 @@
+"""Shell texts that run inside a target, for dash, bash and busybox. What varies comes as "$1", never in the text."""
+
+from __future__ import annotations
+
+# $1 is a word that nobody knows beforehand, $2 the folder or empty, the rest the program with its arguments. What is said
+# on stderr behind the word tells what is the program's and what is not: a program may end with any code and print
+# anything. The shell waits and says the code itself, for that of a client may be its own; lxc also adds words to a 127.
+START = r"""
+s=$1 d=$2; shift 2
+exec 3>&2 2>/dev/null
+trap : 1 2 15
+if [ -n "$d" ] && ! cd "$d"; then printf '\036%s folder\n' "$s" >&3; exit 1; fi
+o=0 e=0
+if [ -r "/proc/$$/stat" ]; then
+  read -r x x x x x i x <"/proc/$$/stat"
+  while read -r x n; do [ "$x" = ino: ] && o=$n; done <"/proc/$$/fdinfo/1"
+  while read -r x n; do [ "$x" = ino: ] && e=$n; done <"/proc/$$/fdinfo/3"
+else
+  i=-$(($(ps -o pgid= -p $$)))
+fi
+printf '\036%s started %s %s %s\n' "$s" "$i" "$o" "$e" >&3
+(trap 'printf "\036%s failed\n" "$s" >&2' 0; exec "$@") 2>&3 3>&-
+r=$?
+case $r in 126|127) command -v "$1" >/dev/null || printf '\036%s failed\n' "$s" >&3;; esac
+printf '\036%s code %s\n' "$s" "$r" >&3
+exit 0
+"""
+
+# Ends every process that has the text $1 in its environment, what descends from those, and the sessions that they lead;
+# $2 is the session of a run, $3 and $4 the inodes of the pipes that it writes to, or 0 each: who holds those belongs to
+# it, too, however it ran away. First all are stopped, until no new one is found: what forks cannot run away, and what
+# emptied its environment is still found below its parent. Says how many are left. Without a /proc, as on macOS, $2 is the
+# negative of the run's process group; that one is ended, and how many are left is "unknown". With a $5 none is ended.
+KILL = r"""
+m=$1 s=$2 o=$3 e=$4 look=$5
+exec 2>/dev/null
+if ! [ -r /proc/self/environ ] || ! [ -r /proc/self/status ]; then
+  [ -z "$look" ] && [ "$s" -lt -1 ] && kill -KILL -- "$s"
+  echo unknown
+  exit
+fi
+if printf 'a\000b\n' | grep -qF b; then
+  marked() { grep -lF -e "$m" /proc/[0-9]*/environ; }
+else
+  marked() { for f in /proc/[0-9]*/environ; do tr '\000' '\n' <"$f" | grep -qF -e "$m" && echo "$f"; done; }
+fi
+holding() {
+  [ "$o" -gt 0 ] || [ "$e" -gt 0 ] || return
+  ls -l /proc/[0-9]*/fd | grep -E "^/proc/|^l-wx.* -> pipe:[[]($o|$e)[]]" | while read -r f; do
+    case $f in /proc/*) p=${f%:} ;; *) echo "$p" ;; esac
+  done
+}
+find_all() {
+  for f in $(marked; holding); do
+    p=${f#/proc/} p=${p%/*}
+    case $v in *" $p "*) ;; *) v="$v$p " ;; esac
+  done
+  lines=$(grep -HE '^(State|PPid|NSsid):' /proc/[0-9]*/status)
+  table=$(while IFS=':/ 	' read -r x x pid x key value x; do
+    case $key in State) state=$value ;; PPid) parent=$value ;; NSsid) [ "$state" = Z ] || echo "$pid $parent $value" ;; esac
+  done <<EOF
+$lines
+EOF
+)
+  more=1
+  while [ "$more" = 1 ]; do
+    more=0
+    while read -r pid parent session; do
+      case $v in *" $pid "*) continue ;; esac
+      case "$v" in *" $parent "*|*" $session "*) ;; *) [ "$s" -gt 1 ] && [ "$session" = "$s" ] || continue ;; esac
+      [ "$pid" -gt 1 ] && v="$v$pid " more=1
+    done <<EOF
+$table
+EOF
+  done
+  alive=0
+  while read -r pid x; do
+    case $v in *" $pid "*) alive=$((alive + 1)) ;; esac
+  done <<EOF
+$table
+EOF
+}
+v=" " n=0
+while [ $n -lt 40 ]; do
+  before=$v
+  find_all
+  [ $alive = 0 ] || [ -n "$look" ] && break
+  kill -STOP $v
+  if [ "$v" = "$before" ] || [ $n -gt 10 ]; then
+    kill -KILL $v
+    sleep 0.02 || sleep 1
+  fi
+  n=$((n + 1))
+done
+echo "$alive"
+"""
+
+_TYPE = r"""
+LC_ALL=C; export LC_ALL
+type_of() {
+  if [ -d "$1" ]; then echo folder
+  elif [ -p "$1" ]; then echo fifo
+  elif [ -S "$1" ]; then echo socket
+  elif [ -b "$1" ] || [ -c "$1" ]; then echo device
+  elif [ -f "$1" ]; then echo file
+  elif why=$(stat -L "$1" 2>&1 >/dev/null); then echo other
+  else case $why in *'ermission denied') echo refused ;; *) echo missing ;; esac
+  fi
+}
+facts() { stat -L -c '%s %a %u %g' "$1" 2>/dev/null || stat -L -f '%z %Mp%03Lp %u %g' "$1"; }
+"""
+
+# The regular file $1, at most $2 bytes of it and one more, behind a line with its size, mode and owner. `test -f` is before
+# the opening: that of a FIFO would wait for a writer. Where one takes its place just then, the time-out ends it.
+READ = (
+    _TYPE
+    + r"""
+p=$1 max=$2
+t=$(type_of "$p")
+[ "$t" = file ] || { echo "$t"; exit 11; }
+f=$(facts "$p") || exit 12
+[ "${f%% *}" -le "$max" ] || { echo "$f"; exit 13; }
+echo "$f"
+head -c "$((max + 1))" <"$p" || exit 12
+"""
+)
+
+# $1 path, $2 name of the new file beside it, $3 bytes, $4 SHA-256, $5 mode, $6 uid, $7 gid (each may be empty), $8 what must
+# be there: - anything, empty nothing, else its SHA-256; $9 is 1 where folders are to be made. The lock is on the folder, so
+# that of two writers who saw the same file one is refused; where the system has no flock it is left out.
+_RESOLVED = r"""
+p=$1 t=$2
+if [ -L "$p" ]; then
+  r=$(readlink -f "$p"; echo .) || exit 12
+  [ -e "$p" ] || { echo link; exit 11; }
+  p=${r%??}
+fi
+d=${p%/*}; [ -n "$d" ] || d=/
+t=${d%/}/$t
+"""
+
+WRITE = (
+    _TYPE
+    + _RESOLVED
+    + r"""
+size=$3 sum=$4 mode=$5 uid=$6 gid=$7 old=$8 dirs=$9
+sum_of() {
+  if command -v sha256sum >/dev/null; then x=$(sha256sum <"$1") || return 1
+  else x=$(shasum -a 256 <"$1") || return 1
+  fi
+  echo "${x%% *}"
+}
+commit() {
+  k=$(type_of "$p")
+  case $k in
+    file)
+      [ ! -L "$p" ] || { echo link; exit 11; }
+      if [ "$old" != - ]; then
+        now=$(sum_of "$p") || exit 12
+        [ "$now" = "$old" ] || { echo "$now"; exit 15; }
+      fi
+      read -r x m u g <<EOF || exit 12
+$(facts "$p")
+EOF
+      : "${mode:=$m}" "${uid:=$u}" "${gid:=$g}"
+      ;;
+    missing)
+      [ ! -L "$p" ] || { echo link; exit 11; }
+      case $old in -|'') ;; *) echo; exit 15 ;; esac
+      : "${mode:=644}"
+      ;;
+    *) echo "$k"; exit 11 ;;
+  esac
+  read -r x x u g <<EOF
+$(facts "$t")
+EOF
+  [ "${uid:-$u}:${gid:-$g}" = "$u:$g" ] || chown "${uid:-$u}:${gid:-$g}" "$t" || exit 12
+  chmod "$mode" "$t" && sync "$t" && mv -f "$t" "$p" || exit 12
+  # A folder that took the place of the file just now has got the new file into it.
+  if [ -d "$p" ]; then rm -f "$p/${t##*/}"; echo folder; exit 11; fi
+  sync "$d"
+  facts "$p"
+}
+k=$(type_of "$p")
+case $k in file|missing) ;; refused) [ -d "$d" ] || { echo refused; exit 11; } ;; *) echo "$k"; exit 11 ;; esac
+if [ ! -d "$d" ]; then
+  [ -n "$dirs" ] || exit 14
+  why=$(umask 022; mkdir -p "$d" 2>&1) || case $why in
+    *'ot a directory'|*'ile exists') exit 14 ;;
+    *) echo "$why" >&2; exit 12 ;;
+  esac
+fi
+trap 'rm -f "$t"' 0
+trap 'exit 12' 1 2 13 15
+umask 077
+set -C
+cat >"$t" || exit 12
+set +C
+[ "$(($(wc -c <"$t")))" = "$size" ] && [ "$(sum_of "$t")" = "$sum" ] || { echo "The content did not arrive whole." >&2; exit 12; }
+if [ -r "$d" ] && command -v flock >/dev/null; then { flock 9 && commit; } 9<"$d"; else commit; fi
+"""
+)
+
+# After a writer was ended by force.
+CLEAN = _RESOLVED + 'rm -f "$t"\n'
+
+# What the target knows of the user $1, a name or a number: a line of its passwd.
+PASSWD = r"""
+{ getent passwd "$1" || cat /etc/passwd; } 2>/dev/null | while IFS=: read -r n x u g x h x; do
+  if [ "$n" = "$1" ] || [ "$u" = "$1" ]; then echo "$n:$u:$g:$h"; break; fi
+done
+"""

@@ -1,0 +1,107 @@
+"""The credential file on the disk: read at once, changed under a lock, written whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bus.credentials.lines import Kept, Line, hashed, of_user, parsed
+from bus.errors import Busy
+from bus.identity import ADMIN
+
+_PATIENCE_S = 5.0
+
+
+def read(path: Path) -> list[Line | Kept]:
+    """The lines; none where there is no file."""
+    try:
+        return parsed(path.read_text().splitlines())
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[list[Line | Kept]]:
+    """The lines as they are now, while nobody else changes them; raises Busy.
+
+    The lock is on the folder: a lock file that root made would shut out the hub, and nginx's folder should hold no more
+    than it has to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not _is_ours(fd):
+            if time.monotonic() > deadline:
+                raise Busy("Another process is changing the credentials.")
+            time.sleep(0.005)
+        yield read(path)
+    finally:
+        os.close(fd)
+
+
+def write(path: Path, lines: Sequence[Line | Kept]) -> None:
+    """Replace the file; owner, group and mode stay. On return it is on stable storage."""
+    fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=".credentials-")
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write("".join(line.as_text() + "\n" for line in lines))
+            file.flush()
+            if path.exists():
+                old = path.stat()
+                os.fchmod(fd, old.st_mode & 0o777)
+                if os.geteuid() == 0:
+                    os.fchown(fd, old.st_uid, old.st_gid)
+            os.fsync(fd)
+        os.replace(scratch, path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def put(path: Path, user: str, secret: str, role: str = "") -> None:
+    """Give a user this secret and no other, with the role it had unless one is given."""
+    with locked(path) as lines:
+        mine = of_user(lines, user)
+        line = Line(user, hashed(secret), role or (mine[0].role if mine else ""))
+        # A line of this user that cannot be used goes too: nginx would take it for the user's.
+        others = [other for other in lines if not other.as_text().startswith(user + ":")]
+        write(path, [*others, line])
+
+
+def replaced(lines: Sequence[Line | Kept], user: str, mine: Sequence[Line]) -> list[Line | Kept]:
+    """The lines with those of one user exchanged, in the place of its first; at the end for a new one."""
+    result: list[Line | Kept] = []
+    for line in lines:
+        if not (isinstance(line, Line) and line.user == user):
+            result.append(line)
+        elif mine:
+            result, mine = [*result, *mine], ()
+    return [*result, *mine]
+
+
+def has_admin(lines: Sequence[Line | Kept]) -> bool:
+    """Whether somebody may change credentials over HTTP."""
+    return any(isinstance(line, Line) and line.role == ADMIN for line in lines)
+
+
+def _is_ours(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,153 @@
+"""Changes to who may call: made one at a time, noted in the log before they take effect.
+
+Each verb raises NoSuchCredential, CredentialExists or Conflict, and then nothing was changed. A change whose note fails
+is not made; one that fails after its note (a full disk) leaves a note of something that did not come to be.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from bus import records
+from bus.credentials import file
+from bus.credentials.lines import INVITE_PREFIX, Kept, Line, hashed, new_secret, of_user, usable
+from bus.credentials.reading import Credentials
+from bus.errors import BadField, Conflict, CredentialExists, NoSuchCredential, Unauthorized
+from bus.identity import ADMIN, INVITE, MEMBER, is_reserved, normalised
+from bus.records import NAME
+
+OVERLAP_S, MAX_OVERLAP_S = 24 * 3600, 30 * 24 * 3600
+INVITE_S, MAX_INVITE_S = 24 * 3600, 7 * 24 * 3600
+_SPENT_KEPT_S = 7 * 24 * 3600  # so long a spent invite is told apart from a wrong one
+_OLD_SECRETS = 3  # of a credential that is rotated again and again: a lost answer must not shut its owner out
+
+Lines = list[Line | Kept]
+Note = Callable[[str, str, str, str], None]  # action, name, role, by whom
+
+
+class Granted(NamedTuple):
+    """A credential with its new secret, which nobody can be shown again."""
+
+    name: str
+    role: str
+    secret: str
+
+
+class Invite(NamedTuple):
+    """A code that makes one credential until it expires (Unix seconds)."""
+
+    name: str
+    role: str
+    code: str
+    expires: int
+
+
+class Register:
+    """The one who changes the credential file. `note` is called with each change, before it is made."""
+
+    def __init__(self, credentials: Credentials, note: Note) -> None:
+        self._credentials, self._path = credentials, credentials.path
+        self._note = note
+
+    def add(self, name: str, role: str, by: str) -> Granted:
+        """A new credential."""
+        with file.locked(self._path) as lines:
+            self._check_free(lines, name)
+            return self._grant("add", lines, name, role, by)
+
+    def rotate(self, name: str, overlap_s: int, by: str) -> Granted:
+        """A new secret for a name; those before it go on for `overlap_s`, 0: not at all."""
+        with file.locked(self._path) as lines:
+            mine = self._lines_of(lines, name)
+            now = self._now()
+            old = [line.ending(now + overlap_s) for line in mine if overlap_s and not line.is_past(now)][:_OLD_SECRETS]
+            secret = new_secret()
+            role = self._credentials.role_of(mine[0])
+            self._note("rotate", name, role, by)
+            self._write(file.replaced(lines, name, [Line(name, hashed(secret), mine[0].role), *old]))
+        return Granted(name, role, secret)
+
+    def revoke(self, name: str, by: str) -> None:
+        """Take a name's credential and its open invites away; the last admin's stays."""
+        with file.locked(self._path) as lines:
+            gone = [line for line in usable(lines) if name in (line.user, line.target) and not line.is_used]
+            if not gone:
+                raise NoSuchCredential(f"There is no credential and no invite for {name!r}.", name=name)
+            left: Lines = [line for line in lines if line not in gone]
+            if file.has_admin(lines) and not file.has_admin(left):
+                raise Conflict(f"{name} is the last admin.", hint="Make another admin first.")
+            self._note("revoke", name, self._credentials.role_of(gone[0]) if gone[0].user == name else INVITE, by)
+            self._write(left)
+
+    def invite(self, name: str, role: str, lasts_s: int, by: str) -> Invite:
+        """A code by which a machine makes its own credential."""
+        with file.locked(self._path) as lines:
+            self._check_free(lines, name)
+            short, secret, expires = secrets.token_hex(5), new_secret(), self._now() + lasts_s
+            self._note("invite", name, role, by)
+            line = Line(INVITE_PREFIX + short, hashed(secret), INVITE, expires, name, role == ADMIN)
+            self._write([*lines, line])
+        return Invite(name, role, f"{short}.{secret}", expires)
+
+    def join(self, invite_user: str) -> Granted:
+        """Turn a proven invite into the credential that it is for; raises InviteSpent."""
+        with file.locked(self._path) as lines:
+            found = of_user(lines, invite_user)
+            if not found or not found[0].is_invite:
+                raise Unauthorized("The user name or password is wrong.")  # it was taken back a moment ago
+            invite = found[0]
+            invite.refuse_spent(self._now())
+            self._check_free(lines, invite.target)
+            used = file.replaced(lines, invite_user, [replace(invite, is_used=True)])
+            return self._grant("join", used, invite.target, ADMIN if invite.is_for_admin else MEMBER, invite_user)
+
+    def listing(self) -> dict[str, list[dict[str, Any]]]:
+        """The credentials by name, and the invites that are open; no hashes and no codes."""
+        now, lines = self._now(), list(usable(file.read(self._path)))
+        named = {line.user: line for line in reversed(lines) if not line.is_invite}
+        invites = [line for line in lines if line.is_invite and not line.is_used and not line.is_past(now)]
+        return {
+            "credentials": [self._entry(line, lines, now) for _, line in sorted(named.items())],
+            "invites": [
+                {"name": line.target, "role": ADMIN if line.is_for_admin else MEMBER, "expires": records.utc(line.until or 0)}
+                for line in invites
+            ],
+        }
+
+    def _entry(self, line: Line, lines: list[Line], now: int) -> dict[str, Any]:
+        ends = [other.until for other in of_user(lines, line.user)[1:] if other.until is not None and not other.is_past(now)]
+        more = {"rotated_until": records.utc(max(ends))} if ends else {}
+        return {"name": line.user, "role": self._credentials.role_of(line), **more}
+
+    def _grant(self, action: str, lines: Lines, name: str, role: str, by: str) -> Granted:
+        secret = new_secret()
+        self._note(action, name, role, by)
+        self._write([*lines, Line(name, hashed(secret), role)])
+        return Granted(name, role, secret)
+
+    def _write(self, lines: Lines) -> None:
+        """Write the lines, without those whose time is long over."""
+        now = self._now()
+        kept = [line for line in lines if isinstance(line, Kept) or not line.is_past(now - line.is_invite * _SPENT_KEPT_S)]
+        file.write(self._path, kept)
+
+    def _lines_of(self, lines: Lines, name: str) -> list[Line]:
+        mine = [line for line in of_user(lines, name) if not line.is_invite]
+        if not mine:
+            raise NoSuchCredential(f"There is no credential {name!r}.", name=name)
+        return mine
+
+    def _check_free(self, lines: Lines, name: str) -> None:
+        if NAME.fullmatch(name) is None or "/" in name:
+            raise BadField(f"`name` is {name[:64]!r}.", hint="A name without a session: letters, digits, . _ -", field="name")
+        if is_reserved(name) or normalised(name) == normalised(self._credentials.shared_user):
+            raise BadField(f"`name` is {name!r}, which no machine may have.", hint="Give the machine's own name.", field="name")
+        for line in usable(lines):
+            if not line.is_invite and normalised(line.user) == normalised(name):
+                raise CredentialExists(f"There is a credential {line.user!r}.", name=line.user)
+
+    def _now(self) -> int:
+        return int(self._credentials.clock())

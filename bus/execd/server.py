@@ -1,0 +1,210 @@
+"""The service's door: a unix socket, a thread for each connection, and one service at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+from filelock import FileLock, Timeout
+
+from bus import calls, modes
+from bus.credentials import Credentials
+from bus.errors import BadRequest, BusError, Internal, NotAllowed
+from bus.execd import answers
+from bus.execd.work import Work
+from bus.identity import MACHINES, Caller
+from bus.index.calls import Found
+from bus.wire import ALIVE_EVERY_S, MAX_LINE, Line, address_of, error_line, send
+
+logger = logging.getLogger("bus.execd")
+
+_SLOW_READER_S = 20.0
+_TEND_EVERY_S = 1.0
+_LAST_WORDS_S = 15.0
+
+
+class Service:
+    """Takes requests until it is stopped. `BusyAddress` (OSError) when another one serves this socket."""
+
+    def __init__(self, path: Path, work: Work, credentials: Credentials, max_file: int) -> None:
+        self.path, self.work, self._credentials, self._max_file = path, work, credentials, max_file
+        path.parent.mkdir(mode=modes.FOLDER, parents=True, exist_ok=True)
+        self._lock = FileLock(path.with_suffix(".lock"), timeout=0, mode=modes.FILE, thread_local=False)
+        self._stopping = threading.Event()
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise OSError(f"another service serves {path} already") from None
+        self._server = self._listen()
+
+    def serve(self, parent: int | None = None) -> None:
+        """Serve until `stop_soon`, or until the process `parent` is gone; then end what runs, and record that."""
+        lost = self.work.recover()
+        if lost:
+            logger.warning("%d calls ran when the service ended; nobody knows how they ended", lost)
+        tending = threading.Thread(target=self._tend, args=(parent,), name="tend", daemon=True)
+        tending.start()
+        try:
+            self._server.serve_forever(poll_interval=0.1)
+        finally:
+            self._stopping.set()
+            self.work.stop_all()
+            self._wait_until_idle()
+            tending.join(_TEND_EVERY_S)
+            self._server.server_close()
+            self.path.unlink(missing_ok=True)
+            self._lock.release()
+
+    def stop_soon(self) -> None:
+        """Have `serve` return; may be called from a signal handler."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            threading.Thread(target=self._server.shutdown, name="stop").start()
+
+    def _wait_until_idle(self) -> None:
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while not self.work.is_idle() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _listen(self) -> _Server:
+        self.path.unlink(missing_ok=True)
+        before = os.umask(modes.UMASK)
+        try:
+            with address_of(self.path) as address:
+                return _Server(address, self._answer)
+        finally:
+            os.umask(before)
+
+    def _tend(self, parent: int | None) -> None:
+        while not self._stopping.wait(_TEND_EVERY_S):
+            if parent is not None and os.getppid() != parent:
+                self.stop_soon()
+            try:
+                self.work.tend()
+            except Exception:
+                logger.exception("tending failed")
+
+    # -- a request ---------------------------------------------------------------------------------------
+
+    def _answer(self, connection: socket.socket) -> None:
+        talk = _Talk(connection)
+        try:
+            request = talk.request()
+            if request is not None:
+                talk.send(self._answered(request, talk))
+        except BusError as error:
+            talk.send(error_line(error))
+        except Exception as error:
+            logger.exception("a request failed")
+            talk.send(error_line(Internal(f"The service that runs commands failed: {type(error).__name__}.")))
+        finally:
+            talk.end()
+
+    def _answered(self, request: Line, talk: _Talk) -> Line:
+        caller = self._credentials.caller_of(request.get("authorization"))
+        if caller.role not in MACHINES:
+            raise NotAllowed(f"{caller.name} is a {caller.role}.", role=caller.role, allowed=sorted(MACHINES))
+        does: dict[str, Callable[[Caller, Line, _Talk], Line]] = {
+            "call": self._call,
+            "state": self._state,
+            "stop": self._stop_call,
+            "targets": self._targets,
+        }
+        talk.watch()
+        if request.get("op") not in does:
+            raise BadRequest("The service that runs commands does not know this request.")
+        return does[request["op"]](caller, request, talk)
+
+    def _call(self, caller: Caller, request: Line, talk: _Talk) -> Line:
+        call = calls.check(request["type"], request["fields"], self._max_file, request.get("act", ""))
+        answer = self.work.make(caller, call, talk.send, talk.hung_up)
+        return {"result": answers.without_texts(answer) if call.stream and "replayed" not in answer else answer}
+
+    def _state(self, caller: Caller, request: Line, talk: _Talk) -> Line:
+        return {"result": self.work.state_of(self._found(caller, request))}
+
+    def _stop_call(self, caller: Caller, request: Line, talk: _Talk) -> Line:
+        found = self._found(caller, request)
+        if not caller.is_admin and found.asked["auth"] != caller.name:
+            raise NotAllowed("Only its caller and admins may end a call.", role=caller.role, allowed=["caller", "admin"])
+        return {"result": {"ok": True, "id": found.asked["call"], "ended": self.work.stop(found.asked["call"])}}
+
+    def _targets(self, caller: Caller, request: Line, talk: _Talk) -> Line:
+        listed, unavailable = self.work.targets.list()
+        return {"result": {"targets": [target.__dict__ for target in listed], "unavailable": unavailable}}
+
+    def _found(self, caller: Caller, request: Line) -> Found:
+        return self.work.net.call(caller, str(request.get("id", "")))
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: str, answer: Callable[[socket.socket], None]) -> None:
+        self._answer = answer
+        super().__init__(address, socketserver.BaseRequestHandler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        self._answer(cast(socket.socket, request))
+
+
+class _Talk:
+    """One connection: its request, lines sent one at a time, and whether the other end is still there."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection, self._mutex = connection, threading.Lock()
+        self.hung_up = threading.Event()
+        self._ended = threading.Event()
+        connection.settimeout(_SLOW_READER_S)
+
+    def request(self) -> Line | None:
+        """The request; None when the other end went away before it was whole."""
+        with self._connection.makefile("rb") as file:
+            data = file.readline(MAX_LINE)
+        if not data.endswith(b"\n"):
+            return None
+        request: Line = orjson.loads(data)
+        return request
+
+    def send(self, line: Line | None) -> None:
+        """Send a line. Where nobody reads any more, it is dropped, and `hung_up` set."""
+        with self._mutex:
+            if not self.hung_up.is_set():
+                try:
+                    send(self._connection, line)
+                except OSError:
+                    self.hung_up.set()
+
+    def watch(self) -> None:
+        """From now on send signs of life, and notice when the other end goes away."""
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        with suppress(ValueError):  # it is closed already
+            poll.register(self._connection, select.POLLIN)
+        while not self._ended.is_set():
+            came = poll.poll(ALIVE_EVERY_S * 1000)
+            if self._ended.is_set():
+                return
+            if came:
+                self.hung_up.set()  # the request is whole: what comes after it is the end
+                return
+            self.send(None)
+
+    def end(self) -> None:
+        """Nothing more is said."""
+        self._ended.set()
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,358 @@
+"""Making a call: right, record, driver, record, answer."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bus.calls import CONTAINER, EXEC, FILE_READ, Call
+from bus.containers.base import Driver, Listed, Run, Write
+from bus.errors import ApprovalRequired, BusError, Internal, StillRunning
+from bus.execd import answers, questions
+from bus.execd.answers import Answer
+from bus.execd.slots import Slots
+from bus.identity import Caller
+from bus.index.calls import Found
+from bus.net import Net, Ticket
+from bus.records import Record
+from bus.results import Results
+from bus.wire import raised
+
+logger = logging.getLogger("bus.execd")
+
+Emit = Callable[[Answer], None]
+Post = Callable[[Answer], None]
+SLOW_ACT_S = 10.0
+
+
+class Targets(Protocol):
+    """Where each name leads: `bus.containers.targets`."""
+
+    def driver_of(self, name: str) -> Driver: ...
+    def list(self) -> tuple[list[Listed], dict[str, str]]: ...
+
+
+@dataclass
+class Running:
+    """A call that runs now: who may end it, by what, and its output so far."""
+
+    caller: Caller
+    cancel: threading.Event = field(default_factory=threading.Event)
+    output: dict[str, bytearray] = field(default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()})
+    sizes: dict[str, int] = field(default_factory=lambda: {"stdout": 0, "stderr": 0})
+
+    def note(self, stream: str, data: bytes, cap: int) -> None:
+        """Keep what came, up to a cap."""
+        self.sizes[stream] += len(data)
+        self.output[stream] += data[: max(0, cap - len(self.output[stream]))]
+
+
+class Work:
+    """Everything that the service does with a checked call. Used by a thread for each connection."""
+
+    def __init__(
+        self,
+        net: Net,
+        targets: Targets,
+        results: Results,
+        slots: Slots,
+        *,
+        max_output: int,
+        max_file: int,
+        post: Post,
+        admins: Callable[[], list[str]],
+    ) -> None:
+        self.net, self.targets, self.results = net, targets, results
+        self._slots, self._max_output, self._max_file = slots, max_output, max_file
+        self._post, self._admins = post, admins
+        self._running: dict[str, Running] = {}
+        self._unrecorded: list[tuple[str, str, Answer]] = []
+        self._mutex = threading.Lock()
+
+    # -- one call ----------------------------------------------------------------------------------------
+
+    def make(self, caller: Caller, call: Call, emit: Emit, hung_up: threading.Event) -> Answer:
+        """Make a call, or give what the first one under its key gave; raises BusError. `emit` is for streams."""
+        try:
+            ticket = self.net.authorise(caller, call)
+        except ApprovalRequired as required:
+            raise self._asked(caller, call, required) from None
+        if isinstance(ticket, Found):
+            return self.replay(ticket)
+        try:
+            driver = self.targets.driver_of(call.target)
+            slot = ExitStack()
+            slot.enter_context(self._slots.one_more(call.target, caller.name))
+        except BusError as error:
+            self.net.failed(caller, call, error)
+            raise
+        with slot:
+            begun = self.net.begin(ticket)
+            if begun.replay is not None:
+                return self.replay(begun.replay)
+            return self._start(begun.id, ticket, driver, emit, hung_up, slot)
+
+    def _start(self, id: str, ticket: Ticket, driver: Driver, emit: Emit, hung_up: threading.Event, slot: ExitStack) -> Answer:
+        """Run it here and now; or, taking the slot along, in a thread, where the caller does not wait to the end."""
+        call = ticket.call
+        running = Running(ticket.caller, hung_up if call.stream else threading.Event())
+        with self._mutex:
+            self._running[id] = running
+        if call.stream:
+            emit({"id": id, "state": "running"})
+        if not call.detach and call.type != CONTAINER:
+            return self._run(id, ticket, driver, running, emit)
+        done = _Later(lambda: self._run(id, ticket, driver, running, emit), slot.pop_all())
+        threading.Thread(target=done.run, name=f"call {id}", daemon=True).start()
+        return done.within(0 if call.detach else SLOW_ACT_S, {"ok": True, "id": id, "state": "running"})
+
+    def _run(self, id: str, ticket: Ticket, driver: Driver, running: Running, emit: Emit) -> Answer:
+        started = time.monotonic()
+        try:
+            answer, facts = self._drive(id, ticket, driver, running, emit)
+            result = "ok"
+        except BusError as error:
+            answer, facts = self._failure(id, error, started)
+            result = "error"
+        except Exception as error:
+            logger.exception("call %s", id)
+            answer, facts = self._failure(id, Internal(f"The service failed at call {id}: {type(error).__name__}."), started)
+            result = "error"
+        self._keep(id, result, answer, facts)
+        with self._mutex:
+            self._running.pop(id, None)
+        if ticket.call.detach:
+            self._tell(ticket, id, answer)
+        return _given(answer)
+
+    def _drive(self, id: str, ticket: Ticket, driver: Driver, running: Running, emit: Emit) -> tuple[Answer, Answer]:
+        """Hand it to the driver; gives the answer, and the facts for the log."""
+        call = ticket.call
+        started = time.monotonic()
+        if call.type == EXEC:
+            return self._exec(id, call, driver, running, emit)
+        if call.type == CONTAINER:
+            answer: Answer = {"ok": True, "id": id, "name": call.target, "state": "done", **_act(driver, call)}
+            return answer, {name: answer[name] for name in ("changed", "snapshot", "saved") if name in answer} | _took(started)
+        if call.type == FILE_READ:
+            limit = call.request.get("limit", self._max_file)
+            file = driver.read(call.target, call.request["path"], call.request["offset"], limit, self._max_file)
+            return answers.of_file(id, file, call.request["offset"]), answers.facts_of_file(file) | _took(started)
+        file = driver.write(call.target, _write(ticket))
+        return answers.of_file(id, file, None), answers.facts_of_file(file) | _took(started)
+
+    def _exec(self, id: str, call: Call, driver: Driver, running: Running, emit: Emit) -> tuple[Answer, Answer]:
+        chunks = answers.Chunks()
+
+        def on_output(stream: str, data: bytes) -> None:
+            running.note(stream, data, self._max_output)
+            line = chunks.line(stream, data) if call.stream else None
+            if line is not None:
+                emit(line)
+
+        ended = driver.exec(call.target, _run_of(call, id, self._max_output), on_output, running.cancel)
+        for line in chunks.rest() if call.stream else ():
+            emit(line)
+        return answers.of_exec(id, ended), answers.facts_of_exec(ended)
+
+    def _failure(self, id: str, error: BusError, started: float) -> tuple[Answer, Answer]:
+        error.details["id"] = id
+        answer = {"error": error.as_dict(), "status": error.status}
+        return answer, {"error": error.code, "reason": error.message, **_took(started)}
+
+    def _keep(self, id: str, result: str, answer: Answer, facts: Answer) -> None:
+        """Keep the answer, then record the end. What cannot be recorded now is tried again by `tend`: it did run."""
+        try:
+            self.results.put(id, answer)
+        except OSError as error:
+            logger.error("the output of call %s could not be kept: %s", id, error)
+        try:
+            self.net.end(id, result, facts)
+        except BusError as error:
+            logger.error("the end of call %s could not be recorded: %s", id, error)
+            with self._mutex:
+                self._unrecorded.append((id, result, facts))
+
+    def _tell(self, ticket: Ticket, id: str, answer: Answer) -> None:
+        self._say(answers.told(id, ticket.call.sender or ticket.caller.name, ticket.call.target, answer))
+
+    def _say(self, fields: Answer) -> None:
+        """Post a message of the bus's own. It is news: what it tells is in the log already."""
+        try:
+            self._post(fields)
+        except BusError as error:
+            logger.error("a message could not be posted: %s", error)
+
+    # -- approvals ---------------------------------------------------------------------------------------
+
+    def _asked(self, caller: Caller, call: Call, required: ApprovalRequired) -> BusError:
+        """The answer to a call that needs an admin's yes; asks the question where nobody has yet."""
+        if required.details["id"]:
+            return required
+        try:
+            facts = questions.facts(call, self.targets.driver_of(call.target), self._max_file)
+        except BusError as error:
+            self.net.failed(caller, call, error)
+            return error
+        question = self.net.ask(caller, call, self.net.new_id(), facts)
+        self._say(answers.asking(question, self._admins()))
+        return self.net.approval_required(question)
+
+    # -- calls that were made before ---------------------------------------------------------------------
+
+    def replay(self, found: Found) -> Answer:
+        """What the first call under a key gave; raises StillRunning, or the error that it ended with."""
+        id = found.asked["call"]
+        if found.done is None and id in self._running:
+            raise StillRunning(f"The first call under this key, {id}, has not ended.", id=id)
+        return {**_given(self.state_of(found)), "replayed": True}
+
+    def state_of(self, found: Found) -> Answer:
+        """How a call is, with everything that its answer had; `error` and `status` where it ended with one."""
+        asked, done = found
+        id = asked["call"]
+        running = self._running.get(id)
+        if done is None and running is not None:
+            return {"ok": True, "id": id, "state": "running", **self._so_far(running)}
+        answer = self.results.get(id)
+        if answer is not None:
+            return answer if "error" in answer else {**answer, "state": "done"}
+        facts = {name: value for name, value in (done or {}).items() if name not in ("kind", "seq", "id", "ts", "call", "result")}
+        state = "unknown" if done is None else done["state"]
+        return {"ok": state == "done", "id": id, "stdout": None, "stderr": None, **facts, "state": state}
+
+    def _so_far(self, running: Running) -> Answer:
+        so_far: Answer = {}
+        for name, data in running.output.items():
+            text, encoding = answers.as_text(bytes(data), is_cut=True)
+            so_far |= {name: text, f"{name}_encoding": encoding, f"{name}_size": running.sizes[name]}
+        return so_far
+
+    def stop(self, id: str) -> bool:
+        """End a call that runs, with its tree of processes; False when it does not run."""
+        running = self._running.get(id)
+        if running is not None:
+            running.cancel.set()
+        return running is not None
+
+    def stop_all(self) -> None:
+        """End everything that runs."""
+        with self._mutex:
+            for running in self._running.values():
+                running.cancel.set()
+
+    def is_idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self._running
+
+    # -- upkeep ------------------------------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Record `unknown` for calls that the service did not live to see the end of; gives how many."""
+        lost = [record for record in self.net.unfinished() if record["call"] not in self._running]
+        for record in lost:
+            self.net.end(record["call"], "unknown", {"reason": "the service ended while it ran", **self._ended(record)})
+        return len(lost)
+
+    def _ended(self, record: Record) -> Answer:
+        """End what a lost command left behind, as far as its target can be reached."""
+        if record["type"] != EXEC:
+            return {}
+        try:
+            leaked = self.targets.driver_of(record["target"]).end(record["target"], record["call"])
+        except BusError as error:
+            logger.warning("what call %s left behind could not be ended: %s", record["call"], error.message)
+            return {}
+        return {"leaked": leaked} if leaked else {}
+
+    def tend(self) -> None:
+        """Record what could not be recorded before, and remove old results."""
+        with self._mutex:
+            waiting, self._unrecorded = self._unrecorded, []
+        for at, (id, result, facts) in enumerate(waiting):
+            try:
+                self.net.end(id, result, facts)
+            except BusError:
+                with self._mutex:
+                    self._unrecorded += waiting[at:]
+                return
+        self.results.prune()
+
+
+class _Later:
+    """A job in a thread, for which somebody may wait a while."""
+
+    def __init__(self, job: Callable[[], Answer], slot: ExitStack) -> None:
+        self._job, self._slot, self._ended = job, slot, threading.Event()
+        self._answer: Answer | None = None
+        self._error: BusError | None = None
+
+    def run(self) -> None:
+        try:
+            self._answer = self._job()
+        except BusError as error:
+            self._error = error
+        finally:
+            self._slot.close()
+            self._ended.set()
+
+    def within(self, seconds: float, otherwise: Answer) -> Answer:
+        """The job's answer, or `otherwise` when it takes longer; raises what the job raised."""
+        if not seconds or not self._ended.wait(seconds):
+            return otherwise
+        if self._error is not None:
+            raise self._error
+        assert self._answer is not None
+        return self._answer
+
+
+def _given(answer: Answer) -> Answer:
+    """An answer; raises the error that is kept in its place."""
+    if "error" in answer and "status" in answer:
+        raise raised(answer["error"])
+    return answer
+
+
+def _act(driver: Driver, call: Call) -> Answer:
+    act, target, request = call.request["act"], call.target, call.request
+    if act == "start":
+        return {"changed": driver.start(target)}
+    if act == "stop":
+        return {"changed": driver.stop(target, request["timeout_s"], request["force"])}
+    if act == "snapshot":
+        return {"changed": True, "snapshot": driver.snapshot(target, request.get("snapshot"))}
+    saved = {"saved": driver.snapshot(target)} if request["snapshot_first"] else {}
+    driver.restore(target, request["snapshot"])
+    return {"changed": True, **saved}
+
+
+def _run_of(call: Call, id: str, cap: int) -> Run:
+    request: dict[str, Any] = call.request
+    return Run(
+        argv=tuple(request["argv"]),
+        marker=id,
+        timeout_s=request["timeout_s"],
+        cwd=request.get("cwd"),
+        user=request.get("user"),
+        env=request.get("env", {}),
+        stdin=base64.b64decode(request.get("stdin", "")),
+        cap=cap,
+    )
+
+
+def _write(ticket: Ticket) -> Write:
+    request = dict(ticket.call.request)
+    if ticket.base_sha256 is not None:
+        # The admin said yes to a difference from this very file.
+        request.setdefault("if_sha256", ticket.base_sha256)
+    return Write(content=base64.b64decode(request.pop("content")), **request)
+
+
+def _took(started: float) -> Answer:
+    return {"duration_ms": round((time.monotonic() - started) * 1000)}

@@ -1,0 +1,92 @@
+"""Who a caller is and which names it may speak as. Pure.
+
+A credential is a machine's own name, and speaks for that name and its sessions (`seanclaude`, `seanclaude/alpha`).
+The shared user of an old fleet (`claude`) speaks under any name that no credential and no rule has taken, and its
+messages are stamped as not verified. Rights hang on the credential, never on a name in a request.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from bus.errors import NotYourName
+
+SHARED, MEMBER, ADMIN, INVITE = "shared", "member", "admin", "invite"
+EVERYONE = frozenset((SHARED, MEMBER, ADMIN))
+MACHINES = frozenset((MEMBER, ADMIN))
+ADMINS = frozenset((ADMIN,))
+INVITES = frozenset((INVITE,))
+
+# Names that a reader takes for a person or for the bus itself. No credential but `admin` may have one of them.
+RESERVED = frozenset(
+    ("admin", "administrator", "anthropic", "any", "all", "bus", "claude-bus", "everybody", "hub", "human", "invite")
+) | frozenset(("operator", "overseer", "owner", "root", "security", "superuser", "supervisor", "system", "user"))
+
+
+Taken = Callable[[], Collection[str]]  # gives the normalised names of all credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a credential proves: its user name, and one of shared, member, admin, invite."""
+
+    name: str
+    role: str
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the name says which machine this is."""
+        return self.role in MACHINES
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether it may grant, revoke, manage containers and see everything."""
+        return self.role == ADMIN
+
+    @property
+    def own_name(self) -> str | None:
+        """The name it speaks as when it gives none; the shared user has none."""
+        return self.name if self.is_verified else None
+
+    def is_me(self, name: str) -> bool:
+        """Whether this is the caller's own name or one of its sessions."""
+        return name == self.name or name.startswith(self.name + "/")
+
+
+def normalised(name: str) -> str:
+    """What is left of a name when letters that look alike to software are made alike: NFKC, case folded."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name, or the machine in a session's name, is one that nobody may take."""
+    return normalised(name).partition("/")[0] in RESERVED
+
+
+def speaks_as(caller: Caller, name: str, taken: Taken) -> bool:
+    """Whether this caller may speak as `name`."""
+    try:
+        check_speaks_as(caller, name, "name", taken)
+    except NotYourName:
+        return False
+    return True
+
+
+def check_speaks_as(caller: Caller, name: str, field: str, taken: Taken) -> None:
+    """Raise NotYourName unless this caller may speak, or acknowledge, as `name`.
+
+    `taken` is asked for the shared user only.
+    """
+    if caller.is_verified:
+        if not caller.is_me(name):
+            raise NotYourName(f"`{field}` is {name!r}, and the credential is {caller.name}'s.", field=field, yours=caller.name)
+        return
+    base = normalised(name).partition("/")[0]
+    if base != normalised(caller.name) and (base in RESERVED or base in taken()):
+        raise NotYourName(
+            f"`{field}` is {name!r}, which is not for the shared user {caller.name}.",
+            hint="The name is reserved, or a machine's own: use that machine's credential (bus join … --invite CODE).",
+            field=field,
+        )

@@ -1,0 +1,256 @@
+"""Calls, permissions, approvals and changes of credentials: what their records do to the index, and questions about them.
+
+The kinds of record, each with `seq`, `ts` and `auth` (the credential that made it):
+
+    asked     call, type, from, target, digest, what is shown (command|argv|path), client_id?, approval?, runs (false: denied)
+    done      call, result (ok|denied|error|unknown), state, and facts: exitCode, duration_ms, sizes, sha256, error
+    grant     source, target, allow, actions, commands?, approval?, expires?
+    question  approval, call fields as in asked, expires: an admin is asked
+    answer    approval, allow, expires
+    used      approval: its one call was made
+    credential  action, name, role, by
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from bus import records
+from bus.records import Record
+from bus.rights import Rule
+
+_NO_FACTS = ("kind", "seq", "id", "ts", "sum", "auth")
+_PRIVATE = frozenset(("digest", "client_id", "runs", "approval"))
+
+
+class Found(NamedTuple):
+    """A call as the log tells it: the record that asked for it, and the one that it ended with, or None."""
+
+    asked: Record
+    done: Record | None
+
+
+class Filter(NamedTuple):
+    """Which events: None is no condition. `since_ms` is a time, `after` a seq."""
+
+    since_ms: int
+    sender: str | None = None
+    type: str | None = None
+    target: str | None = None
+    after: int | None = None
+    limit: int = 100
+
+
+# -- applying ------------------------------------------------------------------------------------------------
+
+
+def apply(db: sqlite3.Connection, record: Record) -> None:
+    """Apply a record of one of these kinds; any other is passed over."""
+    kind = record["kind"]
+    if kind == "asked":
+        _asked(db, record)
+    elif kind == "done":
+        _done(db, record)
+    elif kind == "grant":
+        _grant(db, record)
+    elif kind == "question":
+        db.execute(
+            "INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?, ?, NULL, NULL)",
+            (record["approval"], record["seq"], record["auth"], record["digest"], _json(record)),
+        )
+        shown: Record = {name: record[name] for name in ("type", "from", "target", "command", "argv", "path") if name in record}
+        _event(db, record, {"id": record["approval"], **shown, "result": "asked"})
+    elif kind == "answer":
+        db.execute("UPDATE approvals SET answer = ? WHERE id = ? AND answer IS NULL", (_json(record), record["approval"]))
+    elif kind == "used":
+        db.execute("UPDATE approvals SET used = ? WHERE id = ?", (record["ts"], record["approval"]))
+        _keyed(db, record)
+    elif kind == "credential":
+        event = {"from": record["by"], "type": "credential", "target": record["name"], "command": record["action"]}
+        _event(db, record, {**event, "role": record["role"], "result": "ok"})
+
+
+def _asked(db: sqlite3.Connection, record: Record) -> None:
+    db.execute(
+        "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, NULL)", (record["call"], record["seq"], record["from"], _json(record))
+    )
+    _event(db, record, {**_event_of(record), "result": "running"})
+    _keyed(db, record)
+
+
+def _done(db: sqlite3.Connection, record: Record) -> None:
+    found = call(db, record["call"])
+    if found is None or found.done is not None:
+        return
+    db.execute("UPDATE calls SET done = ? WHERE id = ?", (_json(record), record["call"]))
+    db.execute("DELETE FROM events WHERE seq = ?", (found.asked["seq"],))
+    facts = {name: value for name, value in record.items() if name not in (*_NO_FACTS, "call", "state")}
+    event = {**_event_of(found.asked), **facts, "time": found.asked["ts"]}
+    _event(db, {**record, "auth": found.asked["auth"]}, event)
+
+
+def _event_of(asked: Record) -> dict[str, Any]:
+    shown = {name: value for name, value in asked.items() if name not in (*_NO_FACTS, "call") and name not in _PRIVATE}
+    return {"id": asked["call"], **shown}
+
+
+def _grant(db: sqlite3.Connection, record: Record) -> None:
+    for action in record["actions"]:
+        db.execute(
+            "INSERT INTO rules VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (source, target, action) DO UPDATE SET json = excluded.json, seq = excluded.seq",
+            (record["source"], record["target"], action, record["seq"], _json(record)),
+        )
+    shown: Record = {
+        name: record[name] for name in ("source", "allow", "actions", "commands", "approval", "expires") if name in record
+    }
+    _event(db, record, {"from": record["from"], "type": "permit", "target": record["target"], **shown, "result": "ok"})
+
+
+def _event(db: sqlite3.Connection, record: Record, event: dict[str, Any]) -> None:
+    shown = {"seq": record["seq"], "id": record["id"], "time": record["ts"], **event}
+    db.execute(
+        "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            record["seq"],
+            records.unix_ms(record["ts"]),
+            shown["type"],
+            shown["from"],
+            record.get("auth", ""),
+            shown.get("target") or "",
+            json.dumps(shown),
+        ),
+    )
+
+
+def _keyed(db: sqlite3.Connection, record: Record) -> None:
+    key = records.unique_key(record)
+    if key is not None:
+        values = (key, record["seq"], record.get("digest", ""), _json(record))
+        db.execute("INSERT OR IGNORE INTO unique_keys VALUES (?, ?, ?, ?)", values)
+
+
+def _json(record: Record) -> str:
+    return json.dumps({name: value for name, value in record.items() if name != "sum"})
+
+
+# -- asking --------------------------------------------------------------------------------------------------
+
+
+def call(db: sqlite3.Connection, id: str) -> Found | None:
+    """One call."""
+    row = db.execute("SELECT asked, done FROM calls WHERE id = ?", (id,)).fetchone()
+    return None if row is None else Found(json.loads(row[0]), None if row[1] is None else json.loads(row[1]))
+
+
+def unfinished(db: sqlite3.Connection) -> list[Record]:
+    """What was asked and has not ended, oldest first."""
+    return [json.loads(row[0]) for row in db.execute("SELECT asked FROM calls WHERE done IS NULL ORDER BY seq")]
+
+
+def rules(db: sqlite3.Connection, now: str, source: str | None = None, target: str | None = None) -> list[Rule]:
+    """The rules that hold at `now` (a time as in records), of these two or a `*` in their place, where given."""
+    found = []
+    for action, text in db.execute(
+        "SELECT action, json FROM rules WHERE (?1 IS NULL OR source IN (?1, '*')) AND (?2 IS NULL OR target IN (?2, '*'))"
+        " ORDER BY source, target, action",
+        (source, target),
+    ):
+        rule = _rule(json.loads(text), action)
+        if rule.expires is None or rule.expires > now:
+            found.append(rule)
+    return found
+
+
+def _rule(record: Record, action: str) -> Rule:
+    return Rule(
+        source=record["source"],
+        target=record["target"],
+        action=action,
+        allow=record["allow"],
+        commands=tuple(tuple(words) for words in record.get("commands", ())),
+        approval="approval" in record,
+        expires=record.get("expires"),
+        by=record["auth"],
+        granted=record["ts"],
+    )
+
+
+def approval(db: sqlite3.Connection, id: str) -> tuple[Record, Record | None, str | None] | None:
+    """A question, its answer, and when it was used."""
+    row = db.execute("SELECT question, answer, used FROM approvals WHERE id = ?", (id,)).fetchone()
+    return None if row is None else _approval(row)
+
+
+def last_approval(db: sqlite3.Connection, auth: str, digest: str) -> tuple[Record, Record | None, str | None] | None:
+    """The newest question of a caller about one request."""
+    row = db.execute(
+        "SELECT question, answer, used FROM approvals WHERE auth = ? AND digest = ? ORDER BY seq DESC LIMIT 1", (auth, digest)
+    ).fetchone()
+    return None if row is None else _approval(row)
+
+
+def approvals(db: sqlite3.Connection, auth: str | None, limit: int) -> list[tuple[Record, Record | None, str | None]]:
+    """The newest questions, of one caller or all, oldest first."""
+    rows = db.execute(
+        "SELECT question, answer, used FROM approvals WHERE ?1 IS NULL OR auth = ?1 ORDER BY seq DESC LIMIT ?2", (auth, limit)
+    ).fetchall()
+    return [_approval(row) for row in reversed(rows)]
+
+
+def _approval(row: tuple[str, str | None, str | None]) -> tuple[Record, Record | None, str | None]:
+    return json.loads(row[0]), None if row[1] is None else json.loads(row[1]), row[2]
+
+
+def last_acts(db: sqlite3.Connection) -> dict[str, str]:
+    """When each name last sent, acknowledged or called something."""
+    found: dict[str, str] = dict(db.execute("SELECT name, ts FROM agents"))
+    return found
+
+
+# -- the feed ------------------------------------------------------------------------------------------------
+
+
+def events(db: sqlite3.Connection, wanted: Filter) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
+    """Events oldest first, each with the credential behind it; the newest, or the oldest behind `after`; and whether there are more."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    if wanted.type != "message":
+        found += _other_events(db, wanted)
+    if wanted.type in (None, "message"):
+        found += _message_events(db, wanted)
+    found.sort(key=lambda pair: pair[1]["seq"])
+    has_more = len(found) > wanted.limit
+    return (found[: wanted.limit] if wanted.after is not None else found[-wanted.limit :]), has_more
+
+
+def _other_events(db: sqlite3.Connection, wanted: Filter) -> Iterable[tuple[str, dict[str, Any]]]:
+    order = "DESC" if wanted.after is None else "ASC"
+    rows = db.execute(
+        "SELECT auth, json FROM events WHERE ms >= ?1 AND (?2 IS NULL OR type = ?2) AND (?3 IS NULL OR target = ?3)"
+        " AND (?4 IS NULL OR sender = ?4 OR auth = ?4 OR (sender >= ?4 || '/' AND sender < ?4 || '0'))"
+        f" AND seq > ?5 ORDER BY seq {order} LIMIT ?6",
+        (wanted.since_ms, wanted.type, wanted.target, wanted.sender, wanted.after or 0, wanted.limit + 1),
+    )
+    return [(auth, json.loads(text)) for auth, text in rows]
+
+
+def _message_events(db: sqlite3.Connection, wanted: Filter) -> Iterable[tuple[str, dict[str, Any]]]:
+    order = "DESC" if wanted.after is None else "ASC"
+    # Ids begin with their time, so the first message since then is found without walking over the rest.
+    first_id = next(records.new_ids(wanted.since_ms / 1000))[:10]
+    rows = db.execute(
+        "SELECT json FROM messages WHERE seq >= (SELECT seq FROM messages WHERE id >= ?1 ORDER BY id LIMIT 1) AND seq > ?4"
+        " AND (?2 IS NULL OR sender = ?2 OR (sender >= ?2 || '/' AND sender < ?2 || '0'))"
+        " AND (?3 IS NULL OR EXISTS (SELECT 1 FROM inbox WHERE recipient = ?3 AND inbox.seq = messages.seq))"
+        f" ORDER BY seq {order} LIMIT ?5",
+        (first_id, wanted.sender, wanted.target, wanted.after or 0, wanted.limit + 1),
+    )
+    return [(message["auth"], _message_event(message)) for (text,) in rows for message in [json.loads(text)]]
+
+
+def _message_event(message: Record) -> dict[str, Any]:
+    event = {"seq": message["seq"], "id": message["id"], "time": message["ts"], "from": message["from"], "type": "message"}
+    return {**event, "target": message["to"], "body": message["body"], "verified": message.get("verified", False), "result": "ok"}

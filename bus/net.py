@@ -1,0 +1,340 @@
+"""The verbs of Claude Net: grant, check, ask, begin and end a call, approve, tell what happened.
+
+Like `bus.core` it stands over log and index, and appends. The web workers and the service that runs commands each
+have one, so a right is checked twice by the same code, from the same log, the second time right before it runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from bus import records, rights
+from bus.calls import CONTAINER, Call
+from bus.errors import (
+    ApprovalClosed,
+    ApprovalDenied,
+    ApprovalRequired,
+    BusError,
+    KeyReused,
+    NoSuchApproval,
+    NoSuchCall,
+    NotAllowed,
+    NotPermitted,
+    NotYourName,
+)
+from bus.identity import Caller
+from bus.index import calls as queries
+from bus.index.calls import Filter, Found
+from bus.index.database import Index
+from bus.log.base import Log
+from bus.records import Record
+from bus.rights import Decision
+
+APPROVAL_S = 900.0
+MAX_APPROVAL_S = 86_400.0
+_APPROVALS_SHOWN = 500
+# What everybody may know of an event that is not about them.
+_PUBLIC = ("seq", "id", "time", "from", "type", "target", "result", "duration_ms")
+
+
+class Ticket(NamedTuple):
+    """The right to make a call now: by which rule, and by which approval where one is needed."""
+
+    caller: Caller
+    call: Call
+    decision: Decision
+    approval: str | None = None
+    base_sha256: str | None = None  # of the file as the admin saw it
+
+
+class Begun(NamedTuple):
+    """A call that may run now, its record durable; or `replay`, the first call under the same key."""
+
+    id: str
+    replay: Found | None = None
+
+
+class Net:
+    """Rights, calls and approvals."""
+
+    def __init__(self, log: Log, index: Index, ring: Callable[[], None], clock: Callable[[], float] = time.time) -> None:
+        self._log, self._index, self._ring, self._clock = log, index, ring, clock
+
+    # -- permissions -------------------------------------------------------------------------------------
+
+    def permit(self, caller: Caller, sender: str, clean: Mapping[str, Any]) -> dict[str, Any]:
+        """Record a permission, checked by `rights.check_grant`; it holds on return. Gives it as callers see it."""
+        draft: dict[str, Any] = {"kind": "grant", "auth": caller.name, "from": sender, **clean}
+        if "expires_in_s" in draft:
+            draft["expires"] = records.utc(self._clock() + draft.pop("expires_in_s"))
+        record = self._append(draft)
+        shown = {name: record[name] for name in record if name not in ("kind", "seq", "sum", "ts", "auth", "from")}
+        return {**shown, "by": caller.name, "granted": record["ts"]}
+
+    def permissions(self, caller: Caller, source: str | None, target: str | None) -> list[dict[str, Any]]:
+        """The rules that hold now: all for an admin, for others those that concern them."""
+        with self._index.reading() as db:
+            found = queries.rules(db, self._now())
+        mine = (caller.name, rights.ANYONE)
+        return [
+            rule.as_dict()
+            for rule in found
+            if (source is None or rule.source == source)
+            and (target is None or rule.target == target)
+            and (caller.is_admin or rule.source in mine or rule.target == caller.name)
+        ]
+
+    def decide(self, source: str, target: str, action: str, request: Mapping[str, Any] | None = None) -> Decision:
+        """How the rules decide now."""
+        with self._index.reading() as db:
+            rules = queries.rules(db, self._now(), source, target)
+        return rights.decide(rules, source, target, action, request)
+
+    # -- a call ------------------------------------------------------------------------------------------
+
+    def authorise(self, caller: Caller, call: Call) -> Ticket | Found:
+        """The right to make this call, or the first call under its key. Every refusal is on record when it is raised.
+
+        Raises NotYourName, NotAllowed, NotPermitted, ApprovalDenied, KeyReused; ApprovalRequired with the id of the question
+        that is open, or with an empty one where none has been asked yet.
+        """
+        try:
+            if call.sender is not None and not caller.is_me(call.sender):
+                raise NotYourName(
+                    f"`from` is {call.sender!r}, and the credential is {caller.name}'s.", field="from", yours=caller.name
+                )
+            first = self._first(caller, call)
+            if first is not None:
+                return first
+            return self._ticket(caller, call)
+        except (NotYourName, NotAllowed, NotPermitted, ApprovalDenied) as error:
+            self.refused(caller, call, error)
+            raise
+
+    def _first(self, caller: Caller, call: Call) -> Found | None:
+        """The call that was made before under this key; raises KeyReused when it was another."""
+        if call.key is None:
+            return None
+        self._index.catch_up()
+        found = self._index.record_of_unique(f" call {caller.name} {call.key}")
+        return None if found is None else self._same(found, call)
+
+    def _same(self, asked: Record, call: Call) -> Found:
+        if asked["digest"] != call.digest:
+            raise KeyReused(f"The key {call.key!r} was used for the call {asked['call']}, which is another.", first=asked["call"])
+        return self._found(asked["call"]) or Found(asked, None)
+
+    def _ticket(self, caller: Caller, call: Call) -> Ticket:
+        if call.type == CONTAINER:
+            if not caller.is_admin:
+                raise NotAllowed(
+                    f"{caller.name} is a {caller.role}; containers are managed by admins.", role=caller.role, allowed=["admin"]
+                )
+            return Ticket(caller, call, Decision(True, "an admin"))
+        decision = self.decide(caller.name, call.target, call.type, call.request)
+        if not decision.allowed:
+            raise NotPermitted(
+                f"{caller.name} may not {call.type} on {call.target}: {decision.reason}.",
+                action=call.type,
+                rule=None if decision.rule is None else decision.rule.as_dict(),
+            )
+        return self._approved(Ticket(caller, call, decision)) if decision.approval else Ticket(caller, call, decision)
+
+    def _approved(self, ticket: Ticket) -> Ticket:
+        """The ticket, with the approval that it needs; raises ApprovalRequired or ApprovalDenied."""
+        with self._index.reading() as db:
+            found = queries.last_approval(db, ticket.caller.name, ticket.call.digest)
+        state = None if found is None else self._state(*found)
+        if found is None or state in ("used", "expired"):
+            raise ApprovalRequired("This call needs an admin's yes, and nobody has been asked yet.", id="")
+        question, answer, _ = found
+        id = question["approval"]
+        if state == "denied":
+            raise ApprovalDenied(f"{answer['auth'] if answer else 'An admin'} has said no to this call.", id=id)
+        if state == "pending":
+            raise self.approval_required(question)
+        return ticket._replace(approval=id, base_sha256=question.get("base_sha256"))
+
+    def approval_required(self, question: Record) -> ApprovalRequired:
+        """The answer to a call that waits for a yes."""
+        id = question["approval"]
+        return ApprovalRequired(
+            f"An admin has to say yes to this call ({id}).", id=id, state="pending", expires=question["expires"]
+        )
+
+    def begin(self, ticket: Ticket) -> Begun:
+        """Record that a call runs now; on return that is durable. An approval is used up by it, even if it then fails."""
+        caller, call = ticket.caller, ticket.call
+        if ticket.approval is not None:
+            used = {"kind": "used", "approval": ticket.approval, "client_id": ticket.approval, "auth": caller.name}
+            if self._log.append([used])[0].replayed:
+                raise ApprovalRequired("The approval of this call was used just now; it is good for one call.", id="")
+        draft = self._asked(caller, call)
+        if call.key is not None:
+            draft["client_id"] = call.key
+        if ticket.approval is not None:
+            draft["approval"] = ticket.approval
+        appended = self._log.append([draft])[0]
+        self._keep_up()
+        if appended.replayed:
+            return Begun(appended.record["call"], self._same(appended.record, call))
+        return Begun(draft["call"])
+
+    def end(self, id: str, result: str, facts: Mapping[str, Any]) -> None:
+        """Record how a call ended: result ok, error or unknown. Durable on return."""
+        self._append({"kind": "done", "call": id, "result": result, "state": "done" if result == "ok" else result, **facts})
+
+    def refused(self, caller: Caller, call: Call, error: BusError) -> None:
+        """Record a call that was refused."""
+        self._not_begun(caller, call, "denied", error)
+
+    def failed(self, caller: Caller, call: Call, error: BusError) -> None:
+        """Record a call that was allowed and could not begin. Its key is not used up."""
+        self._not_begun(caller, call, "error", error)
+
+    def refused_at_door(self, caller: Caller, type: str, what: str) -> None:
+        """Record that a role was refused a route, before its body was read."""
+        self.refused(caller, Call(type, "", {}, {"command": what}), NotAllowed(f"{caller.name} is a {caller.role}."))
+
+    def _not_begun(self, caller: Caller, call: Call, result: str, error: BusError) -> None:
+        asked = self._asked(caller, call)
+        done = {"kind": "done", "call": asked["call"], "result": result, "state": result}
+        self._log.append([asked, {**done, "error": error.code, "reason": error.message}])
+        self._keep_up()
+
+    def _asked(self, caller: Caller, call: Call) -> dict[str, Any]:
+        sender = call.sender if call.sender is not None and caller.is_me(call.sender) else caller.name
+        draft = {"kind": "asked", "call": self.new_id(), "type": call.type, "from": sender, "auth": caller.name}
+        return {**draft, "target": call.target, "digest": call.digest, **call.shown}
+
+    def new_id(self) -> str:
+        """A new id for a call or an approval."""
+        return next(records.new_ids(self._clock()))
+
+    def call(self, caller: Caller, id: str) -> Found:
+        """One call, for its caller, its target and admins; raises NoSuchCall."""
+        found = self._found(id.upper())
+        if found is None or not _concerns(caller, found.asked["auth"], found.asked.get("target")):
+            raise NoSuchCall(f"There is no call {id[:40]!r}.")
+        return found
+
+    def _found(self, id: str) -> Found | None:
+        with self._index.reading() as db:
+            return queries.call(db, id)
+
+    def unfinished(self) -> list[Record]:
+        """The calls that were asked for and have not ended."""
+        with self._index.reading() as db:
+            return queries.unfinished(db)
+
+    # -- approvals ---------------------------------------------------------------------------------------
+
+    def ask(self, caller: Caller, call: Call, id: str, facts: Mapping[str, Any]) -> Record:
+        """Record the question whether an admin says yes to this call; gives it."""
+        draft = {**self._asked(caller, call), "kind": "question", "approval": id, **facts}
+        draft["expires"] = records.utc(self._clock() + APPROVAL_S)
+        del draft["call"]
+        return self._append(draft)
+
+    def approvals(self, caller: Caller, state: str | None) -> list[dict[str, Any]]:
+        """The questions of the last day, newest last: all for an admin, a caller's own for others."""
+        since = records.utc(self._clock() - MAX_APPROVAL_S)
+        with self._index.reading() as db:
+            found = queries.approvals(db, None if caller.is_admin else caller.name, _APPROVALS_SHOWN)
+        shown = [self._shown(*row) for row in found if row[0]["ts"] >= since]
+        return [item for item in shown if state is None or item["state"] == state]
+
+    def approval(self, caller: Caller, id: str) -> dict[str, Any]:
+        """One question, for the one who asked it and admins; raises NoSuchApproval."""
+        return self._shown(*self._approval(caller, id))
+
+    def answer(self, caller: Caller, id: str, allow: bool, expires_in_s: float) -> dict[str, Any]:
+        """Record an admin's answer; raises NoSuchApproval, ApprovalClosed. Gives the question as it is then."""
+        question, answer, used = self._approval(caller, id)
+        state = self._state(question, answer, used)
+        if state != "pending":
+            raise ApprovalClosed(f"The question {question['approval']} is {state} already.", state=state)
+        expires = records.utc(self._clock() + expires_in_s)
+        draft = {"kind": "answer", "approval": question["approval"], "allow": allow, "expires": expires, "auth": caller.name}
+        mine = self._append(draft)
+        found = self._approval(caller, id)
+        if found[1] is not None and found[1]["seq"] != mine["seq"]:
+            raise ApprovalClosed(
+                f"The question {question['approval']} was answered by {found[1]['auth']} just before.", state="answered"
+            )
+        return self._shown(*found)
+
+    def _approval(self, caller: Caller, id: str) -> tuple[Record, Record | None, str | None]:
+        with self._index.reading() as db:
+            found = queries.approval(db, id.upper())
+        if found is None or not (caller.is_admin or found[0]["auth"] == caller.name):
+            raise NoSuchApproval(f"There is no question {id[:40]!r}.")
+        return found
+
+    def _state(self, question: Record, answer: Record | None, used: str | None) -> str:
+        now = self._now()
+        if used is not None:
+            return "used"
+        if answer is None:
+            return "pending" if question["expires"] > now else "expired"
+        if not answer["allow"]:
+            return "denied" if question["expires"] > now else "expired"
+        return "allowed" if answer["expires"] > now else "expired"
+
+    def _shown(self, question: Record, answer: Record | None, used: str | None) -> dict[str, Any]:
+        hidden = ("kind", "seq", "sum", "approval", "type", "ts", "digest", "auth", "id", "expires")
+        shown = {name: value for name, value in question.items() if name not in hidden}
+        shown = {"id": question["approval"], "state": self._state(question, answer, used), "action": question["type"], **shown}
+        shown |= {"asked": question["ts"], "expires": question["expires"], "hash": question["digest"]}
+        if answer is not None:
+            shown |= {
+                "answered": answer["ts"],
+                "by": answer["auth"],
+                "expires": answer["expires"] if answer["allow"] else shown["expires"],
+            }
+        return shown
+
+    # -- what happened -----------------------------------------------------------------------------------
+
+    def activity(self, caller: Caller, wanted: Filter) -> tuple[list[dict[str, Any]], bool, int]:
+        """Events oldest first, whether there are more, and the seq to go on from."""
+        with self._index.reading() as db:
+            found, has_more = queries.events(db, wanted)
+            known = self._index.known_to()
+        events = [event if _sees(caller, auth, event) else _public(event) for auth, event in found]
+        next = found[-1][1]["seq"] if found and has_more and wanted.after is not None else known
+        return events, has_more, next
+
+    def last_acts(self) -> dict[str, str]:
+        """When each name last did something that is in the log."""
+        with self._index.reading() as db:
+            return queries.last_acts(db)
+
+    # -- common ------------------------------------------------------------------------------------------
+
+    def _append(self, draft: dict[str, Any]) -> Record:
+        record = self._log.append([draft])[0].record
+        self._keep_up()
+        return record
+
+    def _keep_up(self) -> None:
+        # With waiting: the next check of a right must see what was just recorded.
+        self._index.catch_up()
+        self._ring()
+
+    def _now(self) -> str:
+        return records.utc(self._clock())
+
+
+def _concerns(caller: Caller, auth: str, target: str | None) -> bool:
+    return caller.is_admin or caller.name in (auth, target)
+
+
+def _sees(caller: Caller, auth: str, event: Mapping[str, Any]) -> bool:
+    return event["type"] == "message" or _concerns(caller, auth, event.get("target"))
+
+
+def _public(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: event[name] for name in _PUBLIC if name in event}

@@ -1,0 +1,64 @@
+"""What calls gave: output and contents too large for the log, one file a call, kept for a while.
+
+The log has the facts of every call for ever; these files have the bytes, so that a repeated call gets its stored
+answer. A file is on stable storage before the record that says the call has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bus import modes
+
+
+class Results:
+    """The folder of results. Keys are ids of calls and approvals: 26 letters and digits."""
+
+    def __init__(self, folder: Path, keep_s: float) -> None:
+        self._folder, self._keep_s = folder, keep_s
+
+    def put(self, key: str, value: dict[str, Any]) -> None:
+        """Keep a result, durably; raises OSError."""
+        self._folder.mkdir(mode=modes.FOLDER, exist_ok=True)
+        scratch = self._path(key).with_suffix(f".{os.getpid()}")
+        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, modes.FILE)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(orjson.dumps(value))
+                file.flush()
+                os.fsync(fd)
+            os.replace(scratch, self._path(key))
+        except BaseException:
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
+            raise
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """A result; None when it was not kept, or no longer is."""
+        try:
+            found: dict[str, Any] = orjson.loads(self._path(key).read_bytes())
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            return None
+        return found
+
+    def prune(self) -> int:
+        """Remove those that are older than they are kept; gives how many."""
+        oldest, gone = time.time() - self._keep_s, 0
+        with suppress(FileNotFoundError):
+            for entry in os.scandir(self._folder):
+                with suppress(FileNotFoundError):
+                    if entry.stat().st_mtime < oldest:
+                        os.unlink(entry.path)
+                        gone += 1
+        return gone
+
+    def _path(self, key: str) -> Path:
+        if not (key.isascii() and key.isalnum() and len(key) == 26):
+            raise ValueError(f"no id: {key[:40]!r}")
+        return self._folder / f"{key}.json"

@@ -1,0 +1,101 @@
+"""What happened, and who there is: GET /api/activity, /api/machines, /api/containers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from bus import drafts
+from bus.calls import ACTIONS, CONTAINER
+from bus.errors import BadField, ExecUnavailable
+from bus.identity import ADMINS, MACHINES
+from bus.index.calls import Filter
+from bus.net import Net
+from bus.presence import Presence
+from bus.records import unix_ms, utc
+from bus.selection import MAX_LIMIT
+from bus.web import requests
+from bus.web.auth import may_call
+from bus.web.replies import json_reply
+from bus.wire import ExecService
+
+TYPES = ("message", *ACTIONS, "permit", CONTAINER, "credential")
+_ONLINE_MS = 5 * 60 * 1000
+_MIN_HOURS, _MAX_HOURS = 0.01, 8784
+
+
+def blueprint(net: Net, service: ExecService, presence: Presence, names: Callable[[], list[str]]) -> Blueprint:
+    """The routes that tell; `names` gives the machines that have a credential."""
+    routes = Blueprint("activity", __name__)
+
+    @routes.get("/api/activity")
+    @may_call(MACHINES)
+    def activity() -> Response:
+        given = requests.params(("hours", "from", "type", "target", "since", "limit"))
+        events, has_more, next = net.activity(g.caller, _filter(given))
+        return json_reply({"ok": True, "events": events, "has_more": has_more, "next": next})
+
+    @routes.get("/api/containers")
+    @may_call(ADMINS)
+    def containers() -> Response:
+        requests.params(())
+        targets, unavailable = _targets(service)
+        found = [target for target in targets if target["kind"] == "container"]
+        for target in found:
+            del target["kind"]
+        return json_reply({"ok": True, "containers": found, "unavailable": unavailable})
+
+    @routes.get("/api/machines")
+    @may_call(MACHINES)
+    def machines() -> Response:
+        requests.params(())
+        try:
+            targets, unavailable = _targets(service)
+        except ExecUnavailable as error:
+            targets, unavailable = [], {"exec": error.message}
+        known = {target["name"]: target for target in targets}
+        acts = net.last_acts()
+        for name in (*names(), *acts):
+            known.setdefault(
+                name.partition("/")[0], {"name": name.partition("/")[0], "kind": "machine", "driver": None, "state": "unknown"}
+            )
+        found = [_machine(known[name], acts, presence) for name in sorted(known)]
+        return json_reply({"ok": True, "machines": found, "unavailable": unavailable})
+
+    return routes
+
+
+def _targets(service: ExecService) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    answer = service.ask({"op": "targets", "authorization": request.environ.get("HTTP_AUTHORIZATION")})["result"]
+    return answer["targets"], answer["unavailable"]
+
+
+def _machine(target: dict[str, Any], acts: dict[str, str], presence: Presence) -> dict[str, Any]:
+    name = target["name"]
+    times = [ts for who, ts in acts.items() if who == name or who.startswith(name + "/")]
+    polled = presence.last_seen(name)
+    last = max([*times, *([utc(polled / 1000)] if polled is not None else [])], default=None)
+    is_fresh = last is not None and time.time() * 1000 - unix_ms(last) < _ONLINE_MS
+    online = True if is_fresh or target["state"] == "running" else False if last or target["state"] == "stopped" else None
+    shown = {field: target[field] for field in ("name", "kind", "driver", "state")}
+    return {**shown, "online": online, "last_seen": last}
+
+
+def _filter(given: dict[str, str]) -> Filter:
+    hours = drafts.number(given.get("hours", "24"), "hours")
+    if not _MIN_HOURS <= hours <= _MAX_HOURS:
+        raise BadField(f"`hours` is {hours:g}.", hint=f"{_MIN_HOURS} to {_MAX_HOURS}.", field="hours")
+    kind = given.get("type")
+    if kind is not None and kind not in TYPES:
+        raise BadField(f"`type` is {kind[:40]!r}.", hint=f"One of {', '.join(TYPES)}.", field="type")
+    return Filter(
+        since_ms=int((time.time() - hours * 3600) * 1000),
+        sender=drafts.agent(given["from"], "from") if "from" in given else None,
+        type=kind,
+        target=drafts.name(given["target"], "target") if "target" in given else None,
+        after=requests.whole(given, "since", 0, 0, drafts.MAX_SEQ - 1) if "since" in given else None,
+        limit=requests.whole(given, "limit", 100, 1, MAX_LIMIT),
+    )

@@ -1,0 +1,137 @@
+"""Commands, files and containers: POST /api/exec, /api/file/*, /api/container/*, and how a call is.
+
+The worker checks shape and right, then hands the request to the service that runs commands, which does both again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, g, request
+
+from bus import calls
+from bus.calls import CONTAINER, EXEC, FILE_READ, FILE_WRITE, Call
+from bus.errors import ApprovalRequired, BusError
+from bus.identity import ADMINS, MACHINES
+from bus.net import Net
+from bus.web import requests
+from bus.web.auth import may_call
+from bus.web.errors import error_reply
+from bus.web.replies import Reply, json_reply
+from bus.wire import ExecService, Line, error_line
+
+
+def blueprint(net: Net, service: ExecService, max_file: int) -> Blueprint:
+    """The routes that make calls."""
+    routes = Blueprint("calls", __name__)
+
+    def made(type: str, act: str = "") -> Response:
+        fields = requests.call_fields()
+        call = calls.check(type, fields, max_file, act)
+        with suppress(ApprovalRequired):  # the service asks: it can show the admin the file as it is now
+            net.authorise(g.caller, call)
+        asked = _ask("call", type=type, act=act, fields=fields)
+        return _streamed(service, asked) if call.stream else _reply(call, service.ask(asked)["result"])
+
+    @routes.post("/api/exec")
+    @may_call(MACHINES, call_type=EXEC)
+    def exec() -> Response:
+        return made(EXEC)
+
+    @routes.post("/api/file/read")
+    @may_call(MACHINES, call_type=FILE_READ)
+    def read() -> Response:
+        return made(FILE_READ)
+
+    @routes.post("/api/file/write")
+    @may_call(MACHINES, call_type=FILE_WRITE)
+    def write() -> Response:
+        return made(FILE_WRITE)
+
+    @routes.post("/api/container/start")
+    @may_call(ADMINS, call_type=CONTAINER)
+    def start() -> Response:
+        return made(CONTAINER, "start")
+
+    @routes.post("/api/container/stop")
+    @may_call(ADMINS, call_type=CONTAINER)
+    def stop() -> Response:
+        return made(CONTAINER, "stop")
+
+    @routes.post("/api/container/snapshot")
+    @may_call(ADMINS, call_type=CONTAINER)
+    def snapshot() -> Response:
+        return made(CONTAINER, "snapshot")
+
+    @routes.post("/api/container/restore")
+    @may_call(ADMINS, call_type=CONTAINER)
+    def restore() -> Response:
+        return made(CONTAINER, "restore")
+
+    @routes.get("/api/exec/<id>")
+    @routes.get("/api/container/<string(length=26):id>")  # `start` and its siblings are for POST
+    @may_call(MACHINES)
+    def state(id: str) -> Response:
+        requests.params(())
+        found = net.call(g.caller, id)
+        asked: Line = {
+            name: found.asked[name] for name in ("type", "from", "target", "command", "argv", "path") if name in found.asked
+        }
+        answer = service.ask(_ask("state", id=id))["result"]
+        return json_reply({"ok": True, "id": found.asked["call"], **asked, "asked": found.asked["ts"], **_state_shown(answer)})
+
+    @routes.delete("/api/exec/<id>")
+    @may_call(MACHINES)
+    def end(id: str) -> Response:
+        requests.params(())
+        found = net.call(g.caller, id)
+        return json_reply(service.ask(_ask("stop", id=found.asked["call"]))["result"])
+
+    return routes
+
+
+def _ask(op: str, **more: Any) -> Line:
+    """A request to the service, with the credential that came with this one."""
+    return {"op": op, "authorization": request.environ.get("HTTP_AUTHORIZATION"), **more}
+
+
+def _reply(call: Call, answer: Line) -> Response:
+    return json_reply(answer, 202 if answer.get("state") == "running" else 200)
+
+
+def _state_shown(answer: Line) -> Line:
+    """How a call is; one that ended with an error says so, and is no error of this request."""
+    if "status" not in answer:
+        return answer
+    error = answer["error"]
+    return {"state": "error", "error": error["error"], "message": error["message"], "hint": error["hint"], "ok": False}
+
+
+def _streamed(service: ExecService, asked: Line) -> Response:
+    """The lines of a running command as they come. What fails before the first is an answer of its own."""
+    lines = service.lines(asked)
+    try:
+        first = next(lines, None)
+    except BusError as error:
+        return error_reply(error)
+
+    def chunks() -> Iterator[bytes]:
+        with closing(lines):
+            yield _ndjson(first)
+            try:
+                for line in lines:
+                    yield _ndjson(line)
+            except BusError as error:
+                yield _ndjson(error_line(error))
+
+    reply = Reply(chunks(), mimetype="application/x-ndjson")
+    reply.headers["X-Accel-Buffering"] = "no"
+    reply.call_on_close(lines.close)
+    return reply
+
+
+def _ndjson(line: Line | None) -> bytes:
+    return b"\n" if line is None else orjson.dumps(line) + b"\n"

@@ -1,0 +1,113 @@
+"""/api/credentials, /api/invites and /api/join: admins give machines their credentials, and machines take them.
+
+An answer with a secret is the only one that ever has it. A repeated request makes another secret, so none of these
+takes an idempotency key: after a lost answer rotate, or make a new invite.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from bus import drafts, records
+from bus.credentials.register import INVITE_S, MAX_INVITE_S, MAX_OVERLAP_S, OVERLAP_S, Granted, Register
+from bus.errors import BadField, NotYourName
+from bus.identity import ADMIN, ADMINS, EVERYONE, INVITES, MACHINES, MEMBER
+from bus.strictjson import load_object
+from bus.web import requests
+from bus.web.auth import may_call
+from bus.web.replies import json_reply
+
+
+def blueprint(register: Register) -> Blueprint:
+    """The routes about credentials."""
+    routes = Blueprint("credentials", __name__)
+
+    @routes.get("/api/me")
+    @may_call(EVERYONE)
+    def me() -> Response:
+        return json_reply({"ok": True, "name": g.caller.name, "role": g.caller.role, "verified": g.caller.is_verified})
+
+    @routes.get("/api/credentials")
+    @may_call(ADMINS)
+    def listing() -> Response:
+        return json_reply({"ok": True, **register.listing()})
+
+    @routes.post("/api/credentials")
+    @may_call(ADMINS)
+    def add() -> Response:
+        fields = _fields("name", "admin")
+        return _granted(register.add(_name(fields), _role(fields), g.caller.name), 201)
+
+    @routes.post("/api/credentials/rotate")
+    @may_call(MACHINES)
+    def rotate() -> Response:
+        fields = _fields("name", "overlap_s")
+        name = _name({"name": g.caller.name, **fields})
+        if g.caller.role != ADMIN and name != g.caller.name:
+            raise NotYourName(f"Only an admin rotates the credential of {name!r}.", field="name", yours=g.caller.name)
+        return _granted(register.rotate(name, _seconds(fields, "overlap_s", OVERLAP_S, 0, MAX_OVERLAP_S), g.caller.name), 200)
+
+    @routes.post("/api/credentials/revoke")
+    @may_call(ADMINS)
+    def revoke() -> Response:
+        name = _name(_fields("name"))
+        register.revoke(name, g.caller.name)
+        return json_reply({"ok": True, "name": name})
+
+    @routes.post("/api/invites")
+    @may_call(ADMINS)
+    def invite() -> Response:
+        fields = _fields("name", "admin", "expires_in_s")
+        lasts_s = _seconds(fields, "expires_in_s", INVITE_S, 60, MAX_INVITE_S)
+        made = register.invite(_name(fields), _role(fields), lasts_s, g.caller.name)
+        facts = {"name": made.name, "role": made.role, "code": made.code, "expires": records.utc(made.expires)}
+        return json_reply({"ok": True, **facts, "line": f"bus join {_base_url()} --invite {made.code}"}, 201)
+
+    @routes.post("/api/join")
+    @may_call(INVITES)
+    def join() -> Response:
+        _fields()
+        return _granted(register.join(g.caller.name), 201)
+
+    return routes
+
+
+def _fields(*allowed: str) -> dict[str, Any]:
+    """The fields of a JSON object; no body is an empty one."""
+    requests.params(())
+    data = requests.read_body()
+    fields = load_object(data) if data.strip() else {}
+    drafts.check_fields(fields, allowed)
+    return fields
+
+
+def _name(fields: dict[str, Any]) -> str:
+    name = fields.get("name")
+    if not isinstance(name, str) or name == "":
+        return drafts.name(name, "name")  # says what is wrong with it
+    return name
+
+
+def _role(fields: dict[str, Any]) -> str:
+    if not isinstance(fields.get("admin", False), bool):
+        raise BadField("`admin` is neither true nor false.", hint="true makes an admin; left out, a member.", field="admin")
+    return ADMIN if fields.get("admin") else MEMBER
+
+
+def _seconds(fields: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
+    value = fields.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise BadField(f"`{name}` is out of range.", hint=f"A number of seconds from {low} to {high}.", field=name)
+    return int(value)
+
+
+def _base_url() -> str:
+    """Where the caller found the hub: nginx passes the Host that it was asked for, and that it speaks TLS."""
+    scheme = "https" if request.environ.get("HTTP_X_FORWARDED_PROTO") == "https" else request.environ["wsgi.url_scheme"]
+    return f"{scheme}://{request.environ.get('HTTP_HOST', 'localhost')}"
+
+
+def _granted(granted: Granted, status: int) -> Response:
+    return json_reply({"ok": True, "name": granted.name, "role": granted.role, "secret": granted.secret}, status)

@@ -1,0 +1,117 @@
+"""How the web workers talk to the service that runs commands: lines of JSON over a unix socket.
+
+One connection a request. The client sends one object; the service answers with objects, a line each, and empty lines as
+signs of life, and closes. An object `{"error":{…},"status":…}` is an error of the family, and is raised as that. The
+request carries the caller's own Authorization header: the service proves it again and trusts nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bus.errors import BusError, ExecUnavailable, Internal, TargetFailed, family
+
+MAX_LINE = 48 * 1024 * 1024
+ALIVE_EVERY_S = 5.0
+_CONNECT_S = 5.0
+_SILENCE_S = 6 * ALIVE_EVERY_S
+_LONGEST_ADDRESS = 100  # of 107 bytes that Linux has room for
+
+Line = dict[str, Any]
+
+
+class ExecService:
+    """The client's end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def ask(self, request: Line) -> Line:
+        """The one answer to a request; raises what the service answers, ExecUnavailable, TargetFailed."""
+        with closing(self.lines(request)) as lines:
+            for line in lines:
+                if line is not None:
+                    return line
+        raise _cut_off("it closed the connection")
+
+    def lines(self, request: Line) -> Generator[Line | None, None, None]:
+        """The answers to a request, None for a sign of life. Closing the iterator hangs up."""
+        with closing(self._connected()) as connection:
+            try:
+                connection.sendall(orjson.dumps(request) + b"\n")
+                connection.settimeout(_SILENCE_S)
+                with connection.makefile("rb") as file:
+                    while data := file.readline(MAX_LINE):
+                        yield _checked(data)
+            except OSError as error:
+                raise _cut_off(str(error)) from error
+
+    def _connected(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(_CONNECT_S)
+            with address_of(self.path) as address:
+                connection.connect(address)
+        except OSError as error:
+            connection.close()
+            raise ExecUnavailable(f"The service that runs commands does not answer: {error.strerror or error}.") from error
+        return connection
+
+
+@contextmanager
+def address_of(path: Path) -> Iterator[str]:
+    """A form of the path of a socket that is short enough to be used."""
+    text = str(path.absolute())
+    if len(os.fsencode(text)) <= _LONGEST_ADDRESS:
+        yield text
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def error_line(error: BusError) -> Line:
+    """An error as an answer."""
+    return {"error": error.as_dict(), "status": error.status}
+
+
+def _checked(data: bytes) -> Line | None:
+    if data == b"\n":
+        return None
+    try:
+        line: Line = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise _cut_off("in the middle of a line") from error
+    if "error" in line:
+        raise raised(line["error"])
+    return line
+
+
+def raised(fields: dict[str, Any]) -> BusError:
+    """The error that these fields (`BusError.as_dict`) describe."""
+    details = {name: value for name, value in fields.items() if name not in ("ok", "error", "message", "hint", "docs")}
+    for kind in family():
+        if kind.code == fields["error"]:
+            return kind(fields["message"], hint=fields["hint"], **details)
+    return Internal(f"The service that runs commands answered {fields['error']!r}.")
+
+
+def _cut_off(why: str) -> TargetFailed:
+    return TargetFailed(
+        f"The service that runs commands broke off: {why}.",
+        hint="It may or may not have run; with an idempotency key, the same call again tells, and never runs twice.",
+    )
+
+
+def send(connection: socket.socket, line: Line | None) -> None:
+    """One answer, or a sign of life; for the service's end."""
+    connection.sendall(b"\n" if line is None else orjson.dumps(line) + b"\n")

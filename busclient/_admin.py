@@ -1,0 +1,140 @@
+"""`bus.admin`: what admins decide. `docs/net.md` and `docs/protocol.md` are the hub's side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from busclient._errors import Conflict, OutcomeUnknown
+from busclient._fleetforms import Changed, Container, Containers, Credential, Invite
+from busclient._netforms import Approval, Call, Permission, shaped
+from busclient._part import Part, given, listed, unavailable
+from busclient._sending import new_key
+
+_HOLD_S = 15.0  # the hub answers a container's change after ten, done or not
+
+
+class Admin(Part):
+    """Get it as `bus.admin`. For those who are no admins every call but `rotate` of their own raises Forbidden."""
+
+    # -- permissions -------------------------------------------------------------------------------------
+
+    def permit(
+        self,
+        source: str,
+        target: str,
+        *,
+        actions: Sequence[str] = (),
+        commands: Sequence[str | Sequence[str]] = (),
+        needs_approval: bool = False,
+        expires_in_s: float | None = None,
+    ) -> Permission:
+        """Let a machine do something in a target; `*` is any. Replaces what was said of the same source, target and action.
+
+        `actions` are exec, file_read and file_write: none given, all three. `commands` are the allowed beginnings of commands.
+        """
+        more = {
+            "commands": list(commands) or None,
+            "approval": "required" if needs_approval else None,
+            "expires_in_s": expires_in_s,
+        }
+        return self._permission(source, target, True, actions, more)
+
+    def revoke(self, source: str, target: str, *, actions: Sequence[str] = ()) -> Permission:
+        """Deny it, from the next call on; what runs already goes on. A deny of two names beats an allow of `*`."""
+        return self._permission(source, target, False, actions, {})
+
+    def _permission(self, source: str, target: str, allow: bool, actions: Sequence[str], more: dict[str, Any]) -> Permission:
+        fields = self._fields(source=source, target=target, allow=allow, actions=list(actions) or None, **more)
+        reply = self._post("/api/permit", fields)
+        with shaped("a permission"):
+            return Permission.from_json(reply["permission"])
+
+    # -- approvals ---------------------------------------------------------------------------------------
+
+    def approve(self, id: str, allow: bool = True, *, expires_in_s: float | None = None) -> Approval:
+        """Answer a question. A yes is good for that very call, once, for 15 minutes unless said.
+
+        Raises Conflict when it was answered otherwise, was used or has expired.
+        """
+        try:
+            self._post(f"/api/approvals/{quote(id, safe='')}", given({"allow": allow, "expires_in_s": expires_in_s}))
+        except Conflict as error:  # the answer to a first attempt was lost
+            if error.details.get("state") != ("allowed" if allow else "denied"):
+                raise
+        return self.approval(id)
+
+    # -- containers --------------------------------------------------------------------------------------
+
+    def containers(self) -> Containers:
+        """Every container that the drivers list."""
+        found = self._get("/api/containers")
+        return Containers([Container.from_json(fields) for fields in listed(found, "containers")], unavailable(found))
+
+    def container(
+        self,
+        action: str,
+        name: str,
+        *,
+        snapshot: str | None = None,
+        force: bool = False,
+        timeout_s: float | None = None,
+        snapshot_first: bool = True,
+        wait_s: float = 600,
+    ) -> Changed:
+        """Start, stop, snapshot or restore a container, and wait up to `wait_s` until that is done. See docs/net.md for the rest.
+
+        Raises OutcomeUnknown when it is not done in time, or when it failed after it began.
+        """
+        fields = self._fields(
+            name=name,
+            snapshot=snapshot,
+            force=force or None,
+            timeout_s=timeout_s,
+            snapshot_first=None if snapshot_first else False,
+            client_id=new_key(),
+        )
+        reply = self._insisting(lambda: self._post(f"/api/container/{action}", fields, wait_s=_HOLD_S), runs_s=wait_s)
+        return Changed.from_json(name, self._done(reply, wait_s))
+
+    def _done(self, reply: dict[str, Any], wait_s: float) -> dict[str, Any]:
+        """The answer once the change is done."""
+        ends, pause = time.monotonic() + wait_s, 0.5
+        while reply.get("state") == "running" and time.monotonic() + pause < ends:
+            self._sleep(pause)
+            pause = min(pause * 1.5, 3.0)
+            reply = self._get(f"/api/container/{quote(str(reply.get('id')), safe='')}")
+        if reply.get("state") != "done":
+            call = Call.from_json(reply)
+            why = reply.get("message") or f"its state is {call.state!r}"
+            raise OutcomeUnknown(f"The change {call.id} of the container is not known to be done: {why}", details=reply)
+        return reply
+
+    # -- credentials -------------------------------------------------------------------------------------
+
+    def invite(self, name: str, *, admin: bool = False, expires_in_s: float | None = None) -> Invite:
+        """A code for one machine, good once and for 24 hours: its `line` makes that machine a member (or an admin)."""
+        fields = given({"name": name, "admin": admin or None, "expires_in_s": expires_in_s})
+        return Invite.from_json(self._post_once("/api/invites", fields))
+
+    def credentials(self) -> list[dict[str, Any]]:
+        """Every credential, without secrets, as the hub says it: `name`, `role`, …"""
+        return listed(self._get("/api/credentials"), "credentials")
+
+    def invites(self) -> list[dict[str, Any]]:
+        """Every open invite, without codes: `name`, `role`, `expires`."""
+        return listed(self._get("/api/credentials"), "invites")
+
+    def add_credential(self, name: str, *, admin: bool = False) -> Credential:
+        """A credential for a name; `invite` keeps the secret out of other hands."""
+        return Credential.from_json(self._post_once("/api/credentials", given({"name": name, "admin": admin or None})))
+
+    def rotate(self, name: str | None = None, *, overlap_s: float | None = None) -> Credential:
+        """A new secret for a name, one's own unless said (that anybody may). The old one holds `overlap_s` longer."""
+        return Credential.from_json(self._post_once("/api/credentials/rotate", given({"name": name, "overlap_s": overlap_s})))
+
+    def revoke_credential(self, name: str) -> None:
+        """Take a name's credential away, and its open invite."""
+        self._post("/api/credentials/revoke", {"name": name})

@@ -1,0 +1,81 @@
+"""bus approve."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from busclient._cli import exits, kinds
+from busclient._cli.output import age, json_option, open_bus, out
+from busclient._harmless import harmless, one_line
+from busclient._netforms import Approval
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:=@%+,-]+")
+_HEAD = ("id", "state", "from", "target", "action", "argv", "diff", "asked", "ok")
+
+
+@click.command()
+@click.argument("id", required=False)
+@click.option("--deny", is_flag=True, help="Say no.")
+@click.option("--yes", is_flag=True, help="Answer without being asked back.")
+@click.option("--expires", "expires_in_s", type=kinds.DURATION, metavar="TIME", help="How long a yes is good: 15m unless given.")
+@click.option("--state", help="Without ID: those that are pending, allowed, denied, used or expired.", default="pending")
+@json_option
+def approve(id: str | None, deny: bool, yes: bool, expires_in_s: float | None, state: str) -> int:
+    """Answer the question ID: may this very call be made? Without ID, list the questions. Admins answer.
+
+    It shows what would be done, word for word, and asks on a terminal; --yes and --deny do not ask.
+    """
+    with open_bus() as bus:
+        if id is None:
+            _list(bus.net.approvals(state=state), state)
+            return exits.OK
+        asked = bus.net.approval(id)
+        if not out.as_json:
+            out.line("\n".join(_whole(asked)))
+        if not (yes or deny):
+            if out.as_json or not sys.stdin.isatty():
+                raise click.UsageError("Give --yes or --deny: there is no terminal to ask on.")
+            if not click.confirm("Allow this, once?", err=True):
+                out.note("not answered; --deny says no")
+                return exits.OK
+        answered = bus.admin.approve(id, not deny, expires_in_s=expires_in_s)
+    out.result({"approval": answered.raw}, f"{answered.id}: {one_line(answered.state, 40)}")
+    return exits.OK
+
+
+def _list(found: list[Approval], state: str) -> None:
+    if out.as_json:
+        out.json({"ok": True, "approvals": [asked.raw for asked in found]})
+        return
+    for asked in found:
+        out.line("\n".join(_whole(asked)))
+    if not found:
+        out.line(f"no {one_line(state, 40)} questions")
+
+
+def _whole(asked: Approval) -> Iterator[str]:
+    """Everything that is asked for, so that nothing is allowed unseen; indented, so that no part can pass for a head."""
+    when = f" {age(asked.asked)}" if asked.asked else ""
+    yield one_line(f"{asked.id}{when} {asked.sender} > {asked.target} {asked.action} ({asked.state})", 300)
+    if asked.argv:
+        yield f"  $ {' '.join(map(_word, asked.argv))}"
+    for name, value in asked.raw.items():
+        if name not in _HEAD:
+            yield f"  {one_line(name, 40)}: {value if _is_plain(value) else json.dumps(value)}"
+    if asked.diff is not None:
+        yield from (f"  | {harmless(line)}" for line in asked.diff.split("\n"))
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str) and _PLAIN.fullmatch(value) is not None
+
+
+def _word(word: str) -> str:
+    """A word of a command, so that one sees where it ends and what is in it: in ASCII, with quotes where it is not plain."""
+    return word if _is_plain(word) else json.dumps(word)

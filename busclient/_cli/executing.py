@@ -1,0 +1,192 @@
+"""bus exec, bus call."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from busclient._cli import exits, kinds
+from busclient._cli.output import json_option, open_bus, out
+from busclient._cli.screen import Screen
+
+if TYPE_CHECKING:
+    from busclient._netforms import Result
+    from busclient._running import Running
+
+_MOST_JSON = 8 * 1024 * 1024  # bytes of each stream that --json keeps
+
+
+class _BeforeDashes(click.Command):
+    """What stands after the first `--` is no option of ours: it goes into `ctx.obj` as it is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.obj = args[at + 1 :]
+        return super().parse_args(ctx, args[:at])
+
+
+@click.command(cls=_BeforeDashes)
+@click.argument("target", metavar="TARGET -- CMD...")
+@click.option("-c", "--shell", metavar="TEXT", help="Text for bash, in place of CMD.")
+@click.option("--timeout", "timeout_s", type=kinds.DURATION, metavar="TIME", help="It is ended then: 30s unless given.")
+@click.option("--cwd", metavar="DIR", help="The folder to run it in; else the user's home.")
+@click.option("--user", metavar="USER", help="The user to run it as, by name or number.")
+@click.option("--env", "env", multiple=True, metavar="K=V", help="A variable of its environment; may be given again.")
+@click.option("-i", "--stdin", is_flag=True, help="Send it what is on standard input, read to its end first.")
+@click.option("--detach", is_flag=True, help="Print its id and let it run: see bus call.")
+@click.option("--raw", is_flag=True, help="Control characters as they are, on a terminal too.")
+@kinds.key
+@kinds.wait_approval
+@json_option
+def exec(target: str, shell: str | None, env: tuple[str, ...], stdin: bool, detach: bool, raw: bool, **given: Any) -> int:
+    """Run CMD in TARGET, a container or a machine. Its words are taken as they are, without a shell; -c TEXT is for bash.
+
+    Output comes as it is written, and the exit code is the command's: 124 when its time was over, 125 when it was not run or
+    nobody knows how it ended. Ctrl-C and SIGTERM end it, with all its processes.
+    """
+    how = {name: value for name, value in given.items() if value is not None}
+    how |= {"env": _variables(env), "stdin": sys.stdin.buffer.read() if stdin else None}
+    command = _command(shell, click.get_current_context().obj)
+    with open_bus() as bus:
+        if detach:
+            id = bus.net.exec_detached(target, command, **how)
+            out.result({"id": id, "state": "running"}, id)
+            return exits.OK
+        with _signals_interrupt():
+            return _run(lambda: bus.net.exec_stream(target, command, **how), raw)
+
+
+def _command(shell: str | None, words: list[str]) -> str | list[str]:
+    if (shell is None) != bool(words):
+        raise click.UsageError("Give the command after --, or with -c as text for bash: bus exec db1 -- ls -l")
+    return words if shell is None else shell
+
+
+def _variables(given: tuple[str, ...]) -> dict[str, str]:
+    if any("=" not in text for text in given):
+        raise click.UsageError("--env takes NAME=VALUE.")
+    return dict(text.split("=", 1) for text in given)
+
+
+def _run(begin: Any, raw: bool) -> int:
+    """Run it, show what comes, and give its exit code."""
+    kept, sizes = {"stdout": bytearray(), "stderr": bytearray()}, {"stdout": 0, "stderr": 0}
+    screens = {"stdout": Screen(sys.stdout, raw=raw), "stderr": Screen(sys.stderr, raw=raw)}
+    running: Running = begin()
+    try:
+        with running:
+            for name, data in running:
+                sizes[name] += len(data)
+                if out.as_json:
+                    kept[name] += data[: max(0, _MOST_JSON - len(kept[name]))]
+                else:
+                    screens[name].write(data)
+    except (KeyboardInterrupt, OSError):
+        _end(running.id)
+        raise
+    for screen in screens.values():
+        screen.close()
+    if out.as_json:
+        _tell_json(running.result, kept)
+    else:
+        _tell(running.result, sizes)
+    return _code(running.result)
+
+
+def _code(result: Result) -> int:
+    if result.timed_out:
+        return exits.TIME_OVER
+    return exits.NOT_RUN if result.exit_code is None else result.exit_code
+
+
+def _tell(result: Result, sizes: dict[str, int]) -> None:
+    """What the output does not say."""
+    if result.timed_out:
+        out.note(f"its time was over after {result.duration_ms / 1000:.1f} s, and it was ended ({result.id})")
+    elif result.exit_code is None:
+        out.note(f"{result.id} was ended before its end")
+    if result.leaked:
+        out.note(f"{result.leaked} of its processes could not be ended")
+    if result.replayed:
+        out.note(f"not run again: this is what {result.id} gave")
+    for name, size in (("stdout", result.stdout_size), ("stderr", result.stderr_size)):
+        if size > sizes[name]:
+            out.note(f"{size - sizes[name]:,} of {size:,} bytes of {name} are not here: the hub has not kept them")
+
+
+def _tell_json(result: Result, kept: dict[str, bytearray]) -> None:
+    from busclient._netforms import encoded  # noqa: PLC0415
+
+    facts: dict[str, Any] = dict(result.raw)
+    for name, data in kept.items():
+        facts[name], facts[f"{name}_encoding"] = encoded(bytes(data))
+        facts["truncated"] = bool(facts.get("truncated")) or len(data) == _MOST_JSON
+    out.json({**facts, "ok": True})
+
+
+def _end(id: str) -> None:
+    """End a command that we leave; a second interrupt ends the wait for that."""
+    from busclient._calls import Patience  # noqa: PLC0415
+    from busclient._errors import BusError  # noqa: PLC0415
+
+    try:
+        with open_bus(patience=Patience(connect_s=3, read_s=10, total_s=12, attempts=2)) as bus:
+            bus.net.end_call(id)
+    except BusError as error:
+        out.note(f"{id} may still run until its time is over: {error.message}")
+
+
+@contextlib.contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and the end of the terminal do what Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        names = []
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+@click.command()
+@click.argument("id")
+@click.option("--end", is_flag=True, help="End it, with all its processes.")
+@click.option("--wait", "wait_s", type=kinds.DURATION, default="0", metavar="TIME", help="Wait so long until it has ended.")
+@click.option("--raw", is_flag=True, help="Control characters as they are, on a terminal too.")
+@json_option
+def call(id: str, end: bool, wait_s: float, raw: bool) -> int:
+    """Say how the call ID is, and show what it gave; or --end it. Exits 0 whatever its own exit code was."""
+    with open_bus() as bus:
+        if end:
+            ended = bus.net.end_call(id)
+            out.result({"id": id, "ended": ended}, f"ended {id}" if ended else f"{id} had ended before")
+            return exits.OK
+        found = bus.net.wait_for_call(id, wait_s)
+    if out.as_json:
+        out.json({**found.raw, "ok": True})
+    elif found.result is None:
+        out.line(f"{found.id}: {found.state}")
+    else:
+        _show(found.result, raw)
+        code = "its time was over" if found.result.timed_out else f"exit code {found.result.exit_code}"
+        out.note(f"{found.id}: {code}, {found.result.duration_ms} ms" + (", output cut" if found.result.truncated else ""))
+    return exits.OK
+
+
+def _show(result: Result, raw: bool) -> None:
+    for stream, data in ((sys.stdout, result.stdout), (sys.stderr, result.stderr)):
+        screen = Screen(stream, raw=raw)
+        screen.write(data)
+        screen.close()

@@ -1,0 +1,53 @@
+"""bus cat, bus put."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from busclient._cli import kinds
+from busclient._cli.output import json_option, open_bus, out
+from busclient._cli.screen import Screen
+
+
+@click.command()
+@click.argument("place", metavar="TARGET:PATH", type=kinds.PLACE)
+@click.option("--offset", type=click.IntRange(0), metavar="N", help="The first byte to show.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many bytes.")
+@click.option("--raw", is_flag=True, help="Control characters as they are, on a terminal too.")
+@kinds.wait_approval
+@json_option
+def cat(place: kinds.Place, raw: bool, **given: Any) -> None:
+    """Show a file of another machine, byte for byte."""
+    with open_bus() as bus:
+        found = bus.net.read_file(place.target, place.path, **given)
+    if out.as_json:
+        out.json({**found.raw, "ok": True})
+        return
+    screen = Screen(sys.stdout, raw=raw)
+    screen.write(found.content)
+    screen.close()
+
+
+@click.command()
+@click.argument("place", metavar="TARGET:PATH", type=kinds.PLACE)
+@click.argument("file", required=False)
+@click.option("--mode", metavar="OCTAL", help="Its rights, for example 0644; else they stay as they are.")
+@click.option("--uid", type=click.IntRange(0), help="Its owner, by number.")
+@click.option("--gid", type=click.IntRange(0), help="Its group, by number.")
+@click.option("--create-dirs", is_flag=True, help="Make the folders above it.")
+@click.option("--if-sha256", metavar="SHA256", help="Only over a file with this sum; empty: only where there is none.")
+@kinds.key
+@kinds.wait_approval
+@json_option
+def put(place: kinds.Place, file: str | None, **given: Any) -> None:
+    """Write FILE, or standard input, to a file of another machine: whole or not at all."""
+    if file is None and sys.stdin.isatty():
+        raise click.UsageError("Give a FILE, or - for standard input.")
+    content = sys.stdin.buffer.read() if file in (None, "-") else Path(str(file)).read_bytes()
+    with open_bus() as bus:
+        done = bus.net.write_file(place.target, place.path, content, **given)
+    out.result(done.raw, f"wrote {place.target}:{place.path}, {done.size} bytes, mode {done.mode}, sha256 {done.sha256}")

@@ -1,0 +1,124 @@
+"""bus machines, bus container, bus activity."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from busclient._cli import exits, kinds
+from busclient._cli.output import age, json_option, open_bus, out
+from busclient._fleetforms import Container, Event
+from busclient._harmless import one_line
+
+_TYPES = ("message", "exec", "file_read", "file_write", "permit", "container", "credential")
+
+
+@click.command()
+@json_option
+def machines() -> None:
+    """List every name that the hub knows, containers and machines."""
+    with open_bus() as bus:
+        found, unavailable = bus.net.machines()
+    if out.as_json:
+        out.json({"ok": True, "machines": [machine.raw for machine in found], "unavailable": unavailable})
+        return
+    for machine in found:
+        seen = f"seen {age(machine.last_seen)}" if machine.last_seen else ""
+        state = {True: "online", False: "offline", None: ""}[machine.online]
+        known = machine.state if machine.state != "unknown" else None
+        words = [machine.name, machine.kind, machine.driver or "no target", known, state, seen]
+        out.line(one_line(" ".join(word for word in words if word), 300))
+    _tell_missing(unavailable)
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["list", "start", "stop", "snapshot", "restore"]))
+@click.argument("name", required=False)
+@click.argument("snapshot", required=False)
+@click.option("--force", is_flag=True, help="stop: at once, without asking what runs in it.")
+@click.option("--timeout", "timeout_s", type=kinds.DURATION, metavar="TIME", help="stop: so long until it is forced; 30s.")
+@click.option("--no-snapshot-first", is_flag=True, help="restore: do not keep what is there now.")
+@json_option
+def container(
+    action: str, name: str | None, snapshot: str | None, force: bool, timeout_s: float | None, no_snapshot_first: bool
+) -> None:
+    """List containers; or start, stop, snapshot or restore the one called NAME. For admins.
+
+    SNAPSHOT is the name of one to restore, or of the new one. A restore keeps what is there now as a snapshot first.
+    """
+    _check(action, name, snapshot)
+    if (force or timeout_s is not None) and action != "stop":
+        raise click.UsageError("--force and --timeout are for stop.")
+    if no_snapshot_first and action != "restore":
+        raise click.UsageError("--no-snapshot-first is for restore.")
+    with open_bus() as bus:
+        if name is None:
+            _list(*bus.admin.containers())
+            return
+        options: dict[str, Any] = {"snapshot": snapshot, "force": force, "timeout_s": timeout_s}
+        done = bus.admin.container(action, name, snapshot_first=not no_snapshot_first, **options)
+    words = [f"{name}: {action} " + ("done" if done.changed else "had nothing to do")]
+    words += [f"snapshot {done.snapshot}"] if done.snapshot else []
+    words += [f"what was there is kept as {done.saved}"] if done.saved else []
+    out.result(done.raw, one_line(", ".join(words), 300))
+
+
+def _check(action: str, name: str | None, snapshot: str | None) -> None:
+    if (action == "list") != (name is None):
+        raise click.UsageError("Give the NAME of a container, except to list.")
+    if snapshot is not None and action not in ("snapshot", "restore"):
+        raise click.UsageError(f"{action} takes no SNAPSHOT.")
+    if snapshot is None and action == "restore":
+        raise click.UsageError("Which SNAPSHOT? bus container list shows them.")
+
+
+def _list(found: list[Container], unavailable: Mapping[str, str]) -> None:
+    if out.as_json:
+        out.json({"ok": True, "containers": [container.raw for container in found], "unavailable": unavailable})
+        return
+    for one in found:
+        snapshots = f"snapshots: {', '.join(one.snapshots)}" if one.snapshots else ""
+        words = (one.name, one.driver, one.state, ", ".join(one.addresses), snapshots)
+        out.line(one_line(" ".join(word for word in words if word), 1000))
+    if not found:
+        out.line("no containers")
+    _tell_missing(unavailable)
+
+
+def _tell_missing(unavailable: Mapping[str, str]) -> None:
+    for driver, why in unavailable.items():
+        out.note(one_line(f"{driver} cannot be asked: {why}", 300))
+
+
+@click.command()
+@click.option("--hours", type=click.FloatRange(0.01, 8784), metavar="N", help="How far back; 24 unless given.")
+@click.option("--from", "sender", metavar="NAME", help="Of this machine.")
+@click.option("--target", metavar="NAME", help="In this target.")
+@click.option("--type", "type", type=click.Choice(_TYPES), help="Only these.")
+@click.option("--limit", type=click.IntRange(1, 500), metavar="N", help="At most so many; 100 unless given.")
+@click.option("--follow", is_flag=True, help="Go on with what happens, until interrupted.")
+@json_option
+def activity(follow: bool, **filters: Any) -> int:
+    """Show what happened in the fleet, newest last: one line for a message, a call, a permission, …"""
+    with open_bus() as bus:
+        for event in bus.net.follow_activity(**filters) if follow else bus.net.activity(**filters):
+            if out.as_json:
+                out.json(event.raw)
+            else:
+                out.line(_line(event))
+            sys.stdout.flush()
+    return exits.OK
+
+
+def _line(event: Event) -> str:
+    """One line about an event: who, whom, what, and how it ended. The last words are another machine's."""
+    end = [event.result, event.error or ""]
+    if event.exit_code is not None:
+        end.append(f"exit {event.exit_code}")
+    if event.duration_ms is not None:
+        end.append(f"{event.duration_ms} ms")
+    head = f"{event.seq} {event.time} {event.sender}" + (f" > {event.target}" if event.target else "")
+    return one_line(f"{head} {event.type} ({', '.join(word for word in end if word)}) {event.about or ''}", 500)

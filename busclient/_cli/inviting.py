@@ -1,0 +1,67 @@
+"""bus invite, bus credential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from busclient._cli import kinds
+from busclient._cli.output import json_option, open_bus, out
+from busclient._harmless import one_line
+from busclient._places import Places
+
+
+@click.command()
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="It becomes an admin, not a member.")
+@click.option("--expires", "expires_in_s", type=kinds.DURATION, metavar="TIME", help="How long it is good; 24h unless given.")
+@json_option
+def invite(name: str, admin: bool, expires_in_s: float | None) -> None:
+    """Print a line that makes one machine the member NAME, when it is pasted there: once, within 24 hours. For admins."""
+    with open_bus() as bus:
+        made = bus.admin.invite(name, admin=admin, expires_in_s=expires_in_s)
+    out.result(made.raw, one_line(made.line, 1000))
+    if not out.as_json:
+        out.note(f"paste that on {one_line(made.name, 140)} before {made.expires}; it works once")
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["list", "rotate", "revoke"]))
+@click.argument("name", required=False)
+@click.option("--overlap", "overlap_s", type=kinds.DURATION, metavar="TIME", help="rotate: the old secret stays good so long.")
+@json_option
+def credential(action: str, name: str | None, overlap_s: float | None) -> None:
+    """List credentials; rotate one, your own unless NAME is given; revoke that of NAME. Others' are for admins.
+
+    `rotate` of your own writes the new secret into ~/.secrets/claude-bus.env, if the old one is there, and proves it.
+    """
+    from busclient import _joining  # noqa: PLC0415
+
+    if action == "revoke" and name is None:
+        raise click.UsageError("Whose? bus credential revoke NAME")
+    if overlap_s is not None and action != "rotate":
+        raise click.UsageError("--overlap is for rotate.")
+    with open_bus() as bus:
+        if action == "list":
+            _list(bus.admin.credentials(), bus.admin.invites())
+        elif action == "revoke":
+            bus.admin.revoke_credential(str(name))
+            out.result({"name": name}, f"revoked {name}")
+        elif name is None or name == bus.settings.user:
+            file = _joining.rotate(bus, Places.of_user(), overlap_s)
+            out.result({"name": bus.settings.user, "file": str(file)}, f"a new secret for {bus.settings.user} is in {file}")
+        else:
+            made = bus.admin.rotate(name, overlap_s=overlap_s)
+            out.result({"name": made.name, "secret": made.secret}, one_line(f"{made.name} {made.secret}", 1000))
+
+
+def _list(found: list[dict[str, Any]], invites: list[dict[str, Any]]) -> None:
+    if out.as_json:
+        out.json({"ok": True, "credentials": found, "invites": invites})
+        return
+    for fields in found:
+        until = f", also the old secret until {fields['rotated_until']}" if fields.get("rotated_until") else ""
+        out.line(one_line(f"{fields.get('name')} ({fields.get('role')}){until}", 300))
+    for fields in invites:
+        out.line(one_line(f"{fields.get('name')} ({fields.get('role')}) invited until {fields.get('expires')}", 300))

@@ -1,0 +1,603 @@
+"""The commands of Claude Net, through their command line, against a stand-in that answers as docs/net.md says."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import busclient._calls
+import busclient._cli
+from busclient import Bus
+from busclient._cli import exits
+from busclient._cli.screen import Screen
+from busclient._places import Places
+from tests.client.conftest import URL, Door, Ran
+from tests.client.stubnet import StubNet, ended, error, streamed
+from tests.client.test_net import ASKED, EXEC, FACTS, RULE, approval, page
+
+Cli = Callable[..., Ran]
+
+
+@pytest.fixture
+def net() -> StubNet:
+    return StubNet()
+
+
+@pytest.fixture
+def door(net: StubNet) -> Door:
+    return Door(net)
+
+
+@pytest.fixture
+def cli(
+    home: Path, door: Door, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], pauses: list[float]
+) -> Cli:
+    """The `bus` command as web1; what it writes is told with other bytes as surrogates."""
+    for name, value in {"BUS_URL": URL, "BUS_USER": "web1", "BUS_PASS": "pw"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(busclient._calls, "_transport_for", lambda settings: door)
+    monkeypatch.setattr(Bus.__init__, "__kwdefaults__", {**(Bus.__init__.__kwdefaults__ or {}), "sleep": pauses.append})
+
+    def run(*arguments: str, stdin: bytes = b"") -> Ran:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = busclient._cli.run(list(arguments))
+        said = capsysbinary.readouterr()
+        return Ran(code, said.out.decode(errors="surrogateescape"), said.err.decode(errors="surrogateescape"))
+
+    return run
+
+
+# -- exec --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 42, 126, 127, 137, 255])
+def test_output_and_exit_code_are_passed_on(cli: Cli, net: StubNet, code: int) -> None:
+    chunks = [{"stdout": "AP8=", "encoding": "base64"}, {"stderr": "oops\n"}, {"stdout": "é\x1b[31m\r\n"}]
+    net.on(EXEC, streamed(*chunks, exitCode=code))
+    ran = cli("exec", "db1", "--", "x")
+    assert ran.code == code
+    assert ran.out.encode(errors="surrogateescape") == b"\0\xff" + "é\x1b[31m\r\n".encode()
+    assert ran.err == "oops\n"
+
+
+def test_the_words_after_the_dashes_are_the_command(cli: Cli, net: StubNet) -> None:
+    net.on(EXEC, streamed())
+    cli("exec", "db1", "--timeout", "2m", "--", "ls", "--json", "--", "-x", "$HOME 'q'")
+    cli("exec", "--cwd", "/srv", "--user", "1000", "--env", "A=b=c", "--env", "E=", "--key", "k", "db1", "-c", "ls | wc -l")
+    cli("exec", "-i", "db1", "--", "cat", stdin=b"\0in")
+    first, second, third = net.bodies("/api/exec")
+    assert (first["argv"], first["timeout_s"], first["from"]) == (["ls", "--json", "--", "-x", "$HOME 'q'"], 120, "web1")
+    assert second == {
+        "from": "web1", "target": "db1", "command": "ls | wc -l", "cwd": "/srv", "user": "1000",
+        "env": {"A": "b=c", "E": ""}, "client_id": "k", "stream": True,
+    }  # fmt: skip
+    assert (third["stdin"], third["stdin_encoding"]) == ("AGlu", "base64")
+    assert "stdin" not in first
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["db1"], ["db1", "--"], ["db1", "ls"], ["--", "ls"], ["db1", "-c", "x", "--", "y"], ["--env", "A", "db1", "--", "x"],
+     ["--timeout", "soon", "db1", "--", "x"], ["--nosuch", "db1", "--", "x"]],
+)  # fmt: skip
+def test_what_is_not_run_has_a_code_of_its_own(cli: Cli, net: StubNet, arguments: list[str]) -> None:
+    assert cli("exec", *arguments).code == exits.NOT_RUN == 125
+    assert net.asked == []
+
+
+@pytest.mark.parametrize("answer", [error(403, "not_permitted"), error(404, "unknown_target"), error(422, "no_such_program")])
+def test_a_refusal_is_not_taken_for_the_commands_own_code(cli: Cli, net: StubNet, answer: Any) -> None:
+    net.on(EXEC, answer)
+    ran = cli("exec", "db1", "--", "x")
+    assert (ran.code, ran.out) == (125, "")
+    assert "bus: this is" in ran.err
+    assert "hint of" in ran.err
+    said = json.loads(cli("exec", "--json", "db1", "--", "x").out)
+    assert (said["ok"], said["error"]) == (False, answer[1]["error"])
+
+
+def test_without_settings_or_hub_nothing_is_run(cli: Cli, net: StubNet, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    door.troubles.extend(["away"] * 4)
+    assert cli("exec", "db1", "--", "x").code == 125
+    monkeypatch.delenv("BUS_URL")
+    assert cli("exec", "db1", "--", "x").code == 125
+    assert net.asked == []
+
+
+def test_a_command_whose_time_is_over_says_so(cli: Cli, net: StubNet) -> None:
+    net.on(EXEC, streamed({"stdout": "so far"}, exitCode=None, timed_out=True, duration_ms=5000, leaked=2))
+    ran = cli("exec", "db1", "--", "x")
+    assert (ran.code, ran.out) == (124, "so far")
+    assert "its time was over after 5.0 s" in ran.err
+    assert "2 of its processes could not be ended" in ran.err
+
+
+def test_a_break_after_the_first_byte_is_not_a_success(cli: Cli, net: StubNet) -> None:
+    net.on(EXEC, [{"id": "01A", "state": "running"}, {"stdout": "half"}])
+    net.on("GET /api/exec/01A", {"ok": False, "id": "01A", "state": "unknown", "stdout": None})
+    ran = cli("exec", "db1", "--", "x")
+    assert (ran.code, ran.out) == (125, "half")
+    assert "01A" in ran.err
+
+
+def test_as_json_it_is_one_object_with_the_output(cli: Cli, net: StubNet) -> None:
+    net.on(EXEC, streamed({"stdout": "a"}, {"stderr": "/w==", "encoding": "base64"}, {"stdout": "b"}, exitCode=3))
+    ran = cli("exec", "--json", "db1", "--", "x")
+    said = json.loads(ran.out)
+    assert (ran.code, said["exitCode"], said["stdout"], said["stderr"], said["stderr_encoding"]) == (3, 3, "ab", "/w==", "base64")
+    assert (said["ok"], said["truncated"], ran.err) == (True, False, "")
+
+
+def test_output_as_json_is_kept_up_to_a_limit(cli: Cli, net: StubNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("busclient._cli.executing._MOST_JSON", 5)
+    net.on(EXEC, streamed(*[{"stdout": "abc"}] * 100))
+    said = json.loads(cli("exec", "--json", "db1", "--", "x").out)
+    assert (said["stdout"], said["truncated"]) == ("abcab", True)
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "SIGTERM", "SIGHUP"])
+def test_an_interrupt_ends_the_command_over_there(cli: Cli, net: StubNet, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen: list[bytes] = []
+
+    def write(self: Screen, data: bytes) -> None:
+        seen.append(data)
+        if how == "ctrl-c":
+            raise KeyboardInterrupt
+        signal.raise_signal(getattr(signal, how))
+
+    monkeypatch.setattr(Screen, "write", write)
+    net.on(EXEC, streamed(*[{"stdout": "y"}] * 1000))
+    net.on("DELETE /api/exec/01A", {"ok": True, "id": "01A", "ended": True})
+    assert cli("exec", "db1", "--", "yes").code == exits.INTERRUPTED
+    assert [asked.method for asked in net.asked] == ["POST", "DELETE"]
+    assert (net.hung_up, seen) == (1, [b"y"])
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_interrupt_with_the_hub_away_says_that_it_may_still_run(
+    cli: Cli, net: StubNet, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: Screen, data: bytes) -> None:
+        door.troubles.extend(["away"] * 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Screen, "write", write)
+    net.on(EXEC, streamed({"stdout": "y"}, {"stdout": "y"}))
+    ran = cli("exec", "db1", "--", "yes")
+    assert ran.code == exits.INTERRUPTED
+    assert "01A may still run" in ran.err
+
+
+def test_a_replayed_call_says_so(cli: Cli, net: StubNet) -> None:
+    net.on(EXEC, [{"result": ended(stdout="kept", replayed=True, truncated=True, stdout_size=5004)}])
+    ran = cli("exec", "--key", "k", "db1", "--", "x")
+    assert ran.out == "kept"
+    assert "not run again: this is what 01A gave" in ran.err
+    assert "5,000 of 5,004 bytes of stdout are not here" in ran.err
+
+
+def test_a_question_to_an_admin_is_waited_for_when_asked_to(cli: Cli, net: StubNet) -> None:
+    net.on(EXEC, ASKED)
+    ran = cli("exec", "db1", "--", "x")
+    assert (ran.code, "bus approve 01Q" in ran.err) == (125, True)
+    net.on(EXEC, ASKED, streamed({"stdout": "done"}))
+    net.on("GET /api/approvals/01Q", approval("allowed"))
+    assert cli("exec", "--wait-approval", "5m", "db1", "--", "x").out == "done"
+
+
+def test_detached_commands_are_looked_at_and_ended(cli: Cli, net: StubNet) -> None:
+    net.on(EXEC, (202, {"ok": True, "id": "01A", "state": "running"}))
+    assert cli("exec", "--detach", "db1", "--", "make").out == "01A\n"
+    net.on("GET /api/exec/01A", {"ok": True, "id": "01A", "state": "running"})
+    assert cli("call", "01A").out == "01A: running\n"
+    net.on("GET /api/exec/01A", {**ended(exitCode=7, stdout="out", stderr="err\n"), "state": "done"})
+    ran = cli("call", "01A", "--wait", "1m")
+    assert (ran.code, ran.out, ran.err) == (0, "out", "err\nbus: 01A: exit code 7, 84 ms\n")
+    assert json.loads(cli("call", "01A", "--json").out)["exitCode"] == 7
+    net.on("DELETE /api/exec/01A", {"ok": True, "id": "01A", "ended": True}, {"ok": True, "id": "01A", "ended": False})
+    assert cli("call", "01A", "--end").out == "ended 01A\n"
+    assert cli("call", "01A", "--end").out == "01A had ended before\n"
+    net.on("GET /api/exec/..%2Fx", error(404, "no_such_call"))
+    net.on("GET /api/exec/../x", error(404, "no_such_call"))
+    assert cli("call", "../x").code == exits.NOT_FOUND
+
+
+class _Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("chunks", "shown"),
+    [([b"\x1b[31mred\x07\n"], "\ufffd[31mred\ufffd\n"), (["é".encode()[:1], "é".encode()[1:]], "é"), ([b"10%\r20%"], "10%\n20%"),
+     ([b"a\r", b"\nb"], "a\nb"), ([b"a\r", b"b\r"], "a\nb\n"), ([b"\xff\xfe"], "\ufffd\ufffd"), ([b"ab\xc3"], "ab\ufffd")],
+)  # fmt: skip
+def test_on_a_terminal_nothing_can_act_on_it(chunks: list[bytes], shown: str) -> None:
+    raw = io.BytesIO()
+    screen = Screen(_Terminal(raw, "utf-8", newline=""))
+    for chunk in chunks:
+        screen.write(chunk)
+    screen.close()
+    assert raw.getvalue().decode() == shown
+
+
+def test_raw_bytes_reach_a_terminal_when_asked_for() -> None:
+    raw = io.BytesIO()
+    screen = Screen(_Terminal(raw, "utf-8"), raw=True)
+    screen.write(b"\x1b[31m\xff\r\n")
+    screen.close()
+    assert raw.getvalue() == b"\x1b[31m\xff\r\n"
+
+
+# -- files -------------------------------------------------------------------------------------------------
+
+
+def test_files_go_both_ways_byte_for_byte(cli: Cli, net: StubNet, tmp_path: Path) -> None:
+    net.on("POST /api/file/read", {**FACTS, "content": "AP8K", "encoding": "base64", "offset": 0})
+    assert cli("cat", "db1:/bin/x", "--offset", "1", "--limit", "0").out.encode(errors="surrogateescape") == b"\0\xff\n"
+    assert net.bodies("/api/file/read")[0] == {"from": "web1", "target": "db1", "path": "/bin/x", "offset": 1, "limit": 0}
+    assert json.loads(cli("cat", "db1:/x", "--json").out)["content"] == "AP8K"
+    net.on("POST /api/file/write", FACTS)
+    path = tmp_path / "local"
+    path.write_bytes(b"\0\xff\r\n")
+    assert cli("put", "db1:/x:y", str(path), "--mode", "0600", "--create-dirs", "--if-sha256", "").code == 0
+    assert "wrote db1:/x, 4 bytes" in cli("put", "db1:/x", stdin=b"text\r\n").out
+    assert (
+        cli(
+            "put",
+            "db1:/x",
+            "-",
+            stdin=b"\xff",
+        ).code
+        == 0
+    )
+    first, second, third = net.bodies("/api/file/write")
+    assert (first["path"], first["content"], first["encoding"], first["mode"]) == ("/x:y", "AP8NCg==", "base64", "0600")
+    assert (first["create_dirs"], first["if_sha256"]) == (True, "")
+    assert (second["content"], second["encoding"], "create_dirs" in second, "if_sha256" in second) == (
+        "text\r\n",
+        "utf-8",
+        False,
+        False,
+    )
+    assert third["content"] == "/w=="
+
+
+@pytest.mark.parametrize("place", ["db1", "db1:", ":/x", "db1:relative", "/x"])
+def test_a_place_must_be_one(cli: Cli, place: str) -> None:
+    assert cli("cat", place).code == cli("put", place).code == exits.USAGE
+
+
+def test_files_have_the_ordinary_exit_codes(cli: Cli, net: StubNet) -> None:
+    net.on(
+        "POST /api/file/read",
+        error(404, "no_such_file"),
+        error(422, "not_a_file", type="fifo"),
+        ASKED,
+        error(403, "not_permitted"),
+    )
+    expected = [exits.NOT_FOUND, exits.REFUSED, exits.ASKED, exits.CREDENTIAL]
+    assert [cli("cat", "db1:/x").code for _ in expected] == expected
+    net.on("POST /api/file/write", error(409, "file_changed", sha256=None), error(502, "target_failed"))
+    assert [cli("put", "db1:/x").code for _ in range(2)] == [exits.REFUSED, exits.UNKNOWN]
+    assert cli("put", "db1:/x", "/no/such/file").code == exits.LOCAL
+
+
+# -- rights ------------------------------------------------------------------------------------------------
+
+
+def test_permissions_are_given_and_taken(cli: Cli, net: StubNet) -> None:
+    net.on("POST /api/permit", {"ok": True, "permission": {**RULE, "actions": ["exec"], "expires": "2026-11-20T22:00:00.000Z"}})
+    ran = cli("permit", "web1", "db1", "--action", "exec", "--command", "git status", "--approval", "--expires", "2h")
+    assert ran.out.startswith("allow web1 > db1 exec until 2026-11-20T22:00:00.000Z (by admin")
+    assert json.loads(cli("revoke", "web1", "db1", "--action", "exec", "--action", "file_read", "--json").out)["permission"]
+    me = {"from": "web1", "source": "web1", "target": "db1"}
+    given = {"actions": ["exec"], "commands": ["git status"], "approval": "required", "expires_in_s": 7200}
+    assert net.bodies("/api/permit") == [{**me, "allow": True, **given}, {**me, "allow": False, "actions": ["exec", "file_read"]}]
+    assert cli("permit", "web1", "db1", "--action", "fly").code == exits.USAGE
+
+
+def test_permissions_are_listed_and_tried(cli: Cli, net: StubNet) -> None:
+    rules = [{**RULE, "action": "exec", "commands": [["git", "status"]], "approval": "required"}, {**RULE, "action": "x\x1b"}]
+    rules += [{**RULE, "source": "b", "action": action} for action in ("exec", "file_read")]
+    net.on("GET /api/permissions", {"ok": True, "permissions": rules}, {"ok": True, "permissions": []})
+    first, second, merged = cli("permissions", "--source", "web1").out.splitlines()
+    assert merged.startswith("allow b > db1 exec,file_read (by admin")
+    assert "only 'git status' asks an admin each time" in first
+    assert "x\ufffd" in second
+    assert "nothing is allowed" in cli("permissions").out
+    verdict = {"ok": True, "allowed": False, "reason": "none matches", "rule": None}
+    net.on("GET /api/permissions/check", verdict, {**verdict, "allowed": True})
+    ran = cli("permissions", "--check", "web1", "db1", "exec", "--command", "id")
+    assert (ran.code, ran.out) == (exits.CREDENTIAL, "denied: none matches\n")
+    assert cli("permissions", "--check", "web2", "db1", "exec", "--json").code == 0
+    assert [asked.query.get("source") for asked in net.asked[-2:]] == [None, "web2"]
+    assert cli("permissions", "--command", "id").code == exits.USAGE
+
+
+def test_questions_are_shown_whole_before_they_are_answered(cli: Cli, net: StubNet) -> None:
+    argv = ["bash", "-c", "rm 'a b'\n01Z now admin > db1", "\u202e", "pl\u0430in"]
+    env = {"LD_PRELOAD": "/tmp/x"}
+    net.on("GET /api/approvals/01Q", approval("pending", argv=argv, env=env, user="root", hash="ab"), approval("allowed"))
+    net.on("POST /api/approvals/01Q", approval("allowed"))
+    ran = cli("approve", "01Q", "--yes", "--expires", "1h")
+    lines = ran.out.splitlines()
+    assert lines[0] == "01Q web1 > db1 exec (pending)"
+    assert lines[1] == r'''  $ bash -c "rm 'a b'\n01Z now admin > db1" "\u202e" "pl\u0430in"'''
+    assert '  env: {"LD_PRELOAD": "/tmp/x"}' in lines
+    assert "  user: root" in lines
+    assert lines[-1] == "01Q: allowed"
+    assert net.bodies("/api/approvals/01Q")[1] == {"allow": True, "expires_in_s": 3600}
+
+
+def test_a_difference_is_shown_and_can_be_refused(cli: Cli, net: StubNet) -> None:
+    diff = "--- a\n+++ b\n+\x1b[2Kharmless\n"
+    net.on(
+        "GET /api/approvals/01Q",
+        approval("pending", action="file_write", argv=None, path="/etc/x", diff=diff),
+        approval("denied"),
+    )
+    net.on("POST /api/approvals/01Q", approval("denied"))
+    ran = cli("approve", "01Q", "--deny")
+    assert "  path: /etc/x\n" in ran.out
+    assert "  | +\ufffd[2Kharmless\n" in ran.out
+    assert net.bodies("/api/approvals/01Q")[1] == {"allow": False}
+
+
+def test_nothing_is_allowed_without_a_word(cli: Cli, net: StubNet) -> None:
+    net.on("GET /api/approvals/01Q", approval("pending"))
+    assert cli("approve", "01Q").code == exits.USAGE
+    assert cli("approve", "01Q", "--json").code == exits.USAGE
+    assert {asked.method for asked in net.asked} == {"GET"}
+
+
+@pytest.mark.parametrize(("word", "is_allowed"), [(b"y\n", True), (b"n\n", False), (b"\n", False)])
+def test_on_a_terminal_it_asks(cli: Cli, net: StubNet, word: bytes, is_allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("busclient._cli.approving.sys", type("Sys", (), {"stdin": type("In", (), {"isatty": lambda _: True})()}))
+    net.on("GET /api/approvals/01Q", approval("pending"), approval("allowed"))
+    net.on("POST /api/approvals/01Q", approval("allowed"))
+    assert cli("approve", "01Q", stdin=word).code == 0
+    assert ("POST" in {asked.method for asked in net.asked}) is is_allowed
+
+
+def test_open_questions_are_listed(cli: Cli, net: StubNet) -> None:
+    net.on("GET /api/approvals", {"ok": True, "approvals": [approval("pending")["approval"]]}, {"ok": True, "approvals": []})
+    assert cli("approve").out == "01Q web1 > db1 exec (pending)\n  $ bash -c id\n"
+    assert cli("approve", "--state", "denied").out == "no denied questions\n"
+    assert [asked.query for asked in net.asked] == [{"state": "pending"}, {"state": "denied"}]
+
+
+# -- the fleet ---------------------------------------------------------------------------------------------
+
+
+def test_containers_are_listed_and_changed(cli: Cli, net: StubNet) -> None:
+    fields = {"name": "db1", "driver": "lxc", "state": "running", "addresses": ["10.0.3.7"], "snapshots": ["a", "b"]}
+    net.on("GET /api/containers", {"ok": True, "containers": [fields], "unavailable": {"ssh": "no\x1b"}})
+    ran = cli("container", "list")
+    assert (ran.out, ran.err) == ("db1 lxc running 10.0.3.7 snapshots: a, b\n", "bus: ssh cannot be asked: no\ufffd\n")
+    done = {"ok": True, "id": "01C", "name": "db1", "state": "done", "changed": True}
+    for action in ("start", "stop", "snapshot", "restore"):
+        net.on(f"POST /api/container/{action}", {**done, "saved": "auto" if action == "restore" else None})
+    assert cli("container", "start", "db1").out == "db1: start done\n"
+    assert cli("container", "stop", "db1", "--force", "--timeout", "5").code == 0
+    assert cli("container", "snapshot", "db1", "s1").code == 0
+    assert (
+        cli("container", "restore", "db1", "s1", "--no-snapshot-first").out
+        == "db1: restore done, what was there is kept as auto\n"
+    )
+    sent = [{name: value for name, value in asked.fields.items() if name != "client_id"} for asked in net.asked[1:]]
+    me = {"from": "web1", "name": "db1"}
+    assert sent == [
+        me, {**me, "force": True, "timeout_s": 5}, {**me, "snapshot": "s1"}, {**me, "snapshot": "s1", "snapshot_first": False}
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["container", "container fly db1", "container start", "container list db1", "container start db1 s1", "container restore db1",
+     "container start db1 --force", "container snapshot db1 --no-snapshot-first", "credential revoke",
+     "credential list --overlap 5"],
+)  # fmt: skip
+def test_wrong_command_lines_are_refused(cli: Cli, net: StubNet, line: str) -> None:
+    assert cli(*shlex.split(line)).code == exits.USAGE
+    assert net.asked == []
+
+
+def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: StubNet) -> None:
+    machine = {"name": "db1", "kind": "container", "driver": "lxc", "state": "running", "online": True, "last_seen": None}
+    old = {"name": "old", "kind": "machine", "online": False, "state": "unknown"}
+    net.on("GET /api/machines", {"ok": True, "machines": [machine, old], "unavailable": {"lxc": "away\x1b"}})
+    ran = cli("machines")
+    assert ran.out == "db1 container lxc running online\nold machine no target offline\n"
+    assert ran.err == "bus: lxc cannot be asked: away\ufffd\n"
+    events = page(1)
+    events["events"][0] |= {"command": "a\n2 x \x1b[2K" + "y" * 900, "result": "ok", "exitCode": 3, "duration_ms": 84}
+    net.on("GET /api/activity", events)
+    (line,) = cli(
+        "activity", "--hours", "2", "--from", "web1", "--target", "db1", "--type", "exec", "--limit", "5"
+    ).out.splitlines()
+    assert line.startswith("1 2026-11-20T20:00:00.000Z web1 > db1 exec (ok, exit 3, 84 ms) a 2 x \ufffd[2Kyyy")
+    assert len(line) <= 500
+    assert net.asked[-1].query == {"hours": "2.0", "from": "web1", "target": "db1", "type": "exec", "limit": "5"}
+    assert json.loads(cli("activity", "--json").out)["exitCode"] == 3
+    events["events"] = [
+        {**events["events"][0], "command": None, "exitCode": None, "duration_ms": None, **more}
+        for more in (
+            {"type": "permit", "source": "a", "allow": False, "actions": ["exec"]},
+            {"type": "message", "body": "hi\nho", "target": "any"},
+            {"result": "denied", "error": "not_permitted"},
+        )
+    ]
+    lines = [line.split("Z web1 > ")[1] for line in cli("activity").out.splitlines()]
+    assert lines == ["db1 permit (ok) deny a exec", "any message (ok) hi ho", "db1 exec (denied, not_permitted)"]
+
+
+def test_the_activity_is_followed_until_interrupted(cli: Cli, net: StubNet, pauses: list[float]) -> None:
+    def stop(_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    net.on("GET /api/activity", page(1), page(2), stop)
+    ran = cli("activity", "--follow")
+    assert ran.code == exits.INTERRUPTED
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["1", "2"]
+    assert len(pauses) == 2
+
+
+# -- invites and credentials -------------------------------------------------------------------------------
+
+JOINED = (201, {"ok": True, "name": "new", "secret": "s3cret", "role": "member"})
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch, net: StubNet) -> StubNet:
+    """A machine without settings, at a hub that takes its round trip."""
+    for name in ("BUS_URL", "BUS_USER", "BUS_PASS"):
+        monkeypatch.delenv(name)
+    message = {"seq": 1, "id": "01M", "ts": "2026-11-20T20:00:00.000Z", "from": "new", "to": "new", "body": "bus round trip"}
+    net.on("POST /post", (201, message))
+    net.on("GET /messages/01M", message)
+    net.on("POST /ack/01M", {"acked": [1], "already": []})
+    net.on("GET /messages", {"messages": [], "has_more": False})
+    return net
+
+
+def test_an_invite_is_a_line_to_paste(cli: Cli, net: StubNet) -> None:
+    made = {
+        "ok": True,
+        "name": "new",
+        "code": "01I.s",
+        "expires": "2026-11-21T20:00:00.000Z",
+        "line": f"bus join {URL} --invite 01I.s",
+    }
+    net.on("POST /api/invites", (201, made))
+    ran = cli("invite", "new", "--admin", "--expires", "90m")
+    assert ran.out == f"bus join {URL} --invite 01I.s\n"
+    assert "works once" in ran.err
+    assert net.asked[0].fields == {"name": "new", "admin": True, "expires_in_s": 5400}
+
+
+def test_an_invite_becomes_the_machines_own_credential(cli: Cli, fresh: StubNet, places: Places) -> None:
+    fresh.on("POST /api/join", JOINED)
+    ran = cli("join", URL, "--invite", "01I.co.de")
+    assert (ran.code, "as new" in ran.out, "s3cret" in ran.out) == (0, True, False)
+    assert [asked.user for asked in fresh.asked] == ["invite~01I:co.de", *["new:s3cret"] * 3]
+    assert fresh.asked[0].fields == {}
+    assert fresh.bodies("/post")[0]["from"] == "new"
+    assert places.env_file.stat().st_mode & 0o777 == 0o600
+    assert cli("inbox").code == 0  # with the settings that were written
+    assert fresh.asked[-1].user == "new:s3cret"
+
+
+@pytest.mark.parametrize("more", [["--name", "x"], ["--user", "x"], ["--pass", "x"]])
+def test_an_invite_stands_for_itself(cli: Cli, fresh: StubNet, more: list[str]) -> None:
+    assert cli("join", URL, "--invite", "01I.s", *more).code == exits.USAGE
+    assert cli("join", URL, "--invite", "oneword").code == exits.SETTINGS
+    assert fresh.asked == []
+
+
+def test_a_code_is_not_spent_where_its_secret_cannot_be_kept(cli: Cli, fresh: StubNet, places: Places, home: Path) -> None:
+    places.env_file.parent.write_text("a file where a folder should be")
+    ran = cli("join", URL, "--invite", "01I.s")
+    assert (ran.code, fresh.asked) == (exits.LOCAL, [])
+    assert "cannot be written" in ran.err
+    places.env_file.parent.unlink()
+    places.env_file.parent.mkdir()
+    places.env_file.write_text("BUS_PASS=old\n")
+    assert cli("join", URL, "--invite", "01I.s").code == exits.SETTINGS
+    assert fresh.asked == []
+    fresh.on("POST /api/join", JOINED)
+    assert cli("join", URL, "--invite", "01I.s", "--force").code == 0
+    assert "s3cret" in places.env_file.read_text()
+
+
+def test_a_secret_that_could_not_be_kept_after_all_is_shown(cli: Cli, fresh: StubNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    fresh.on("POST /api/join", JOINED)
+    monkeypatch.setattr("busclient._joining.write_private", full)
+    ran = cli("join", URL, "--invite", "01I.s")
+    assert ran.code == exits.LOCAL
+    assert "BUS_USER='new' BUS_PASS='s3cret'" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [(error(401, "unauthorized"), exits.CREDENTIAL, "one word"), (error(410, "invite_spent"), exits.REFUSED, "hint of"),
+     (error(429, "too_many_attempts"), exits.AWAY, "too_many_attempts")],
+)  # fmt: skip
+def test_an_invite_that_is_refused_says_what_to_do(
+    cli: Cli, fresh: StubNet, places: Places, answer: Any, code: int, says: str
+) -> None:
+    fresh.on("POST /api/join", answer)
+    ran = cli("join", URL, "--invite", "01I.s")
+    assert (ran.code, says in ran.err, places.env_file.exists()) == (code, True, False)
+    assert len(fresh.asked) == 1
+
+
+def test_an_invite_whose_answer_is_lost_is_not_sent_again(cli: Cli, fresh: StubNet, door: Door) -> None:
+    fresh.on("POST /api/join", JOINED)
+    door.troubles.append("lost")
+    ran = cli("join", URL, "--invite", "01I.s")
+    assert (ran.code, len(door.calls)) == (exits.UNKNOWN, 1)
+    assert "bus credential revoke" in ran.err
+
+
+def test_settings_of_the_environment_that_hide_the_new_ones_are_told(
+    cli: Cli, fresh: StubNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUS_USER", "claude")
+    fresh.on("POST /api/join", JOINED)
+    assert "BUS_USER in the environment goes before that file" in cli("join", URL, "--invite", "01I.s").err
+
+
+def test_ones_own_secret_is_replaced_in_the_settings(cli: Cli, fresh: StubNet, places: Places) -> None:
+    fresh.on("POST /api/join", JOINED)
+    cli("join", URL, "--invite", "01I.s")
+    text = places.env_file.read_text() + "# a remark\nBUS_HANDOFFS=/srv/handoffs\n"
+    places.env_file.write_text(text)
+    fresh.on("POST /api/credentials/rotate", {"ok": True, "name": "new", "role": "member", "secret": "it's \\1 new"})
+    ran = cli("credential", "rotate", "--overlap", "10m")
+    assert (ran.code, "it's" in ran.out) == (0, False)
+    assert fresh.bodies("/api/credentials/rotate") == [{"overlap_s": 600}]
+    assert fresh.asked[-1].user == "new:it's \\1 new"  # proved
+    assert places.env_file.read_text() == text.replace("'s3cret'", '"it\'s \\\\1 new"')
+
+
+def test_a_secret_is_not_rotated_where_the_new_one_cannot_be_kept(
+    cli: Cli, fresh: StubNet, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    fresh.on("POST /api/join", JOINED)
+    cli("join", URL, "--invite", "01I.s")
+    monkeypatch.setattr("busclient._joining.check_room", full)
+    ran = cli("credential", "rotate")
+    assert (ran.code, fresh.bodies("/api/credentials/rotate")) == (exits.LOCAL, [])
+    assert "No space left on device. Nothing was asked of the hub." in ran.err
+
+
+def test_a_secret_that_is_not_in_the_file_is_not_rotated_blindly(cli: Cli, net: StubNet) -> None:
+    ran = cli("credential", "rotate")
+    assert (ran.code, net.asked) == (exits.SETTINGS, [])
+    assert "environment" in ran.err
+
+
+def test_credentials_of_others_are_for_admins(cli: Cli, net: StubNet) -> None:
+    net.on("POST /api/credentials/rotate", {"ok": True, "name": "old", "role": "member", "secret": "s3cret"})
+    assert cli("credential", "rotate", "old").out == "old s3cret\n"
+    net.on("POST /api/credentials/revoke", {"ok": True, "name": "old"})
+    assert cli("credential", "revoke", "old").out == "revoked old\n"
+    invites = [{"name": "b", "role": "member", "expires": "2026-11-21T20:00:00.000Z"}]
+    net.on("GET /api/credentials", {"ok": True, "credentials": [{"name": "a", "role": "admin"}], "invites": invites})
+    assert cli("credential", "list").out == "a (admin)\nb (member) invited until 2026-11-21T20:00:00.000Z\n"

@@ -1,0 +1,610 @@
+"""What every driver promises: one suite over a folder, a machine and a container."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from hashlib import sha256
+
+import pytest
+
+from bus.containers import scripts
+from bus.containers.base import Run, Write
+from bus.containers.local import LocalDriver
+from bus.containers.lxc import LxcDriver
+from bus.containers.process import said
+from bus.containers.ssh import SshDriver
+from bus.containers.table import Machine
+from bus.errors import (
+    BadField,
+    BusError,
+    DriverUnavailable,
+    FileChanged,
+    FileRefused,
+    NoSuchFile,
+    NoSuchFolder,
+    NoSuchProgram,
+    NoSuchSnapshot,
+    NoSuchUser,
+    NotAFile,
+    NotSupported,
+    SnapshotExists,
+    TargetFailed,
+    TargetStopped,
+    TooLarge,
+    UnknownTarget,
+)
+from tests.client.test_ssh import Sshd
+from tests.conftest import free_port, wait_until
+from tests.containers.conftest import Place, alive
+
+MIB = 1 << 20
+HOSTILE = [
+    "-foo",
+    "--help",
+    "--",
+    "local:x",
+    "x/snap",
+    "../x",
+    ";id",
+    "$(id)",
+    "`id`",
+    "a\nb",
+    "'\"\\",
+    "",
+    " ",
+    "é\u2028",
+    "%s",
+    "*",
+]
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 126, 127, 200, 255])
+def test_the_exit_code_is_the_programs(place: Place, code: int) -> None:
+    ended = place.run("sh", "-c", f"echo out; echo err >&2; exit {code}")
+    assert (ended.exit_code, ended.stdout.data, ended.stderr.data) == (code, b"out\n", b"err\n")
+    assert (ended.timed_out, ended.cancelled, ended.leaked) == (False, False, 0)
+
+
+@pytest.mark.parametrize(("name", "code"), [("TERM", 143), ("KILL", 137), ("HUP", 129)])
+def test_a_signal_is_128_and_its_number(place: Place, name: str, code: int) -> None:
+    ended = place.run("sh", "-c", f"kill -{name} $$")
+    assert (ended.exit_code, ended.stderr.data) == (code, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("Error: Command not found", 127),
+        ("Error: Instance is not running", 1),
+        ("Error: Instance not found", 1),
+        ("ssh: connect to host x port 22: Connection refused", 255),
+        ("sh: 1: exec: x: not found", 127),
+    ],
+)
+def test_a_program_that_talks_like_a_driver_is_not_misread(place: Place, words: str, code: int) -> None:
+    ended = place.run("sh", "-c", 'echo "$1" >&2; exit $2', "sh", words, str(code))
+    assert (ended.exit_code, ended.stderr.data) == (code, words.encode() + b"\n")
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "/no/such/program", "/etc/passwd", "/etc", "", "-v"])
+def test_what_is_no_program_is_told(place: Place, program: str) -> None:
+    with pytest.raises(NoSuchProgram):
+        place.run(program, "x")
+
+
+def test_a_bash_that_finds_no_program_has_run(place: Place) -> None:
+    ended = place.run("bash", "-c", "no-such-program")
+    assert ended.exit_code == 127
+    assert b"no-such-program" in ended.stderr.data
+
+
+def test_arguments_variables_and_folders_arrive_as_they_are(place: Place) -> None:
+    ended = place.run("sh", "-c", 'printf "%s\\0" "$@" "$X"', "sh", *HOSTILE, env={"X": "-a b\n$(id) 'é"})
+    assert ended.stdout.data.decode().split("\0")[:-1] == [*HOSTILE, "-a b\n$(id) 'é"]
+    for folder in ("-x", "--help", "$(id)", "a\nb", "'\"\\", " é", "\\", "*"):
+        place.sh('mkdir -p -- "./$1"', folder)
+        assert place.run("pwd", cwd=f"{place.folder}/{folder}").stdout.data.decode() == f"{place.inner}/{folder}\n"
+
+
+def test_a_nul_is_refused(place: Place) -> None:
+    with pytest.raises(BadField):
+        place.run("echo", "a\0b")
+
+
+def test_arguments_that_are_too_long_for_the_system_are_refused(place: Place) -> None:
+    with pytest.raises(TooLarge):
+        place.run("echo", "x" * MIB)
+
+
+def test_a_working_folder_that_is_missing_is_told(place: Place) -> None:
+    place.sh("echo x >file")
+    for cwd in ("/no/such", f"{place.folder}/file"):
+        with pytest.raises(NoSuchFolder):
+            place.run("pwd", cwd=cwd)
+
+
+def test_without_a_folder_it_is_the_home(place: Place) -> None:
+    assert place.sh("cd; pwd") == place.run("pwd").stdout.data.decode()
+
+
+def test_output_over_the_cap_is_cut_and_its_size_told(place: Place) -> None:
+    heard: list[int] = []
+    ended = place.run(
+        "sh", "-c", "head -c 10000000 /dev/zero; head -c 3000000 /dev/zero >&2",
+        on_output=lambda stream, data: heard.append(len(data)),
+    )  # fmt: skip
+    assert (len(ended.stdout.data), ended.stdout.size) == (MIB, 10_000_000)
+    assert (len(ended.stderr.data), ended.stderr.size) == (MIB, 3_000_000)
+    assert (ended.exit_code, sum(heard)) == (0, 13_000_000)
+
+
+def test_input_and_output_are_binary(place: Place) -> None:
+    data = bytes(range(256)) * 16 + os.urandom(MIB)
+    ended = place.run("sh", "-c", "tee file; cat file >&2", cwd=place.folder or "/", stdin=data, cap=2 * MIB)
+    assert (ended.stdout.data == data, ended.stderr.data == data) == (True, True)
+
+
+def test_what_wants_no_input_ends_all_the_same(place: Place) -> None:
+    started = time.monotonic()
+    assert place.run("true", stdin=bytes(4 * MIB)).exit_code == 0
+    assert place.run("cat").stdout.data == b""
+    assert time.monotonic() - started < 10
+
+
+def test_many_at_once_are_not_mixed_up(place: Place) -> None:
+    # sshd drops more than ten that are not logged in yet.
+    count = 8 if place.driver.name == "ssh" else 50
+    with ThreadPoolExecutor(count) as pool:
+        runs = pool.map(lambda n: place.run("sh", "-c", f"cat; echo {n}; exit {n}", stdin=b"%d " % n, timeout_s=60), range(count))
+        assert [(ended.exit_code, ended.stdout.data) for ended in runs] == [(n, b"%d %d\n" % (n, n)) for n in range(count)]
+
+
+def test_output_is_heard_while_it_runs(place: Place) -> None:
+    place.sh("mkfifo gate")
+    heard: list[tuple[str, bytes]] = []
+
+    def on_output(stream: str, data: bytes) -> None:
+        heard.append((stream, data))
+        if len(heard) == 1:
+            threading.Thread(target=place.sh, args=("echo >gate",)).start()
+
+    ended = place.run("sh", "-c", f"echo ready; read x <'{place.inner}/gate'; echo done >&2", on_output=on_output)
+    assert ended.exit_code == 0
+    assert heard == [("stdout", b"ready\n"), ("stderr", b"done\n")]
+
+
+TREES = {
+    "in the background": "sleep N & sleep N",
+    "in a session of its own": "setsid sleep N & wait",
+    "forked twice": "(setsid sh -c 'sleep N & sleep N' &) ; sleep N",
+    "without its environment": "env -i /bin/sh -c 'PATH=/bin:/usr/bin; sleep N; true'",
+    "without environment and parent": "(env -i /bin/sleep N &) ; sleep N",
+    "without environment, parent and session": "(env -i /bin/sh -c 'PATH=/bin:/usr/bin; setsid sleep N &' &) ; sleep N",
+    "deaf to signals": "trap '' TERM INT HUP; sleep N; sleep N",
+    "holding the output": "sleep N & exit 3",
+    "with its output closed": "exec >&- 2>&-; sleep N",
+    "writing all the time": "sleep N & yes",
+    "forking all the time": "while :; do sleep N & sleep 0.01; done",
+}
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_at_its_time_the_whole_tree_is_ended(place: Place, tree: str) -> None:
+    seconds = f"1{random.randrange(10**8):08}"
+    started = time.monotonic()
+    ended = place.run("sh", "-c", f"echo ready; {TREES[tree].replace('N', seconds)}", timeout_s=place.brief_s)
+    took = time.monotonic() - started
+    assert ended.stdout.data.startswith(b"ready\n")
+    assert (ended.exit_code, ended.timed_out, ended.cancelled, ended.leaked) == (None, True, False, 0)
+    assert alive(f"sleep {seconds}") == []
+    assert took < place.brief_s + 5
+
+
+def test_what_was_not_asked_to_end_goes_on(place: Place) -> None:
+    seconds = f"1{random.randrange(10**8):08}"
+    ended = place.run("sh", "-c", f"setsid sleep {seconds} >/dev/null 2>&1 & echo $!")
+    assert ended.exit_code == 0
+    place.run("sleep", "1000", timeout_s=0.2)  # another run that is ended
+    assert alive(f"sleep {seconds}")
+    place.sh("kill $1", ended.stdout.data.decode().strip())
+    wait_until(lambda: not alive(f"sleep {seconds}"))
+
+
+def test_what_a_lost_run_left_behind_can_be_ended(place: Place) -> None:
+    seconds, marker = f"1{random.randrange(10**8):08}", secrets.token_hex(13)
+    place.driver.exec(place.target, Run(("sh", "-c", f"setsid sleep {seconds} >/dev/null 2>&1 &"), marker))
+    assert alive(f"sleep {seconds}")
+    assert place.driver.end(place.target, "0" * 26) == 0
+    assert alive(f"sleep {seconds}")
+    assert place.driver.end(place.target, marker) == 0
+    assert alive(f"sleep {seconds}") == []
+
+
+def test_a_cancel_ends_it_with_what_came(place: Place) -> None:
+    cancel, seconds = threading.Event(), f"1{random.randrange(10**8):08}"
+    ended = place.run(
+        "sh", "-c", f"echo ready; sleep {seconds} & sleep {seconds}", cancel=cancel, on_output=lambda *_: cancel.set()
+    )
+    assert (ended.exit_code, ended.timed_out, ended.cancelled, ended.leaked) == (None, False, True, 0)
+    assert ended.stdout.data == b"ready\n"
+    assert ended.duration_ms < 10_000
+    assert alive(f"sleep {seconds}") == []
+
+
+def test_a_listener_that_fails_ends_it(place: Place) -> None:
+    seconds = f"1{random.randrange(10**8):08}"
+
+    def on_output(stream: str, data: bytes) -> None:
+        raise OSError("nobody listens any more")
+
+    with pytest.raises(OSError, match="nobody"):
+        place.run("sh", "-c", f"echo ready; sleep {seconds} & sleep {seconds}", on_output=on_output)
+    assert alive(f"sleep {seconds}") == []
+
+
+def test_a_file_comes_back_as_it_was_written(place: Place) -> None:
+    content, path = os.urandom(5 * MIB), f"{place.folder}/-a b\n'é $(id)"
+    written = place.driver.write(place.target, Write(path, content, mode=0o640, uid=os.getuid(), gid=os.getgid()))
+    assert (written.content, written.size, written.sha256) == (b"", len(content), sha256(content).hexdigest())
+    read = place.driver.read(place.target, path, 0, 16 * MIB, 16 * MIB)
+    assert read.content == content
+    assert (
+        (read.size, read.sha256, read.mode)
+        == (written.size, written.sha256, 0o640)
+        == (len(content), written.sha256, written.mode)
+    )
+    assert (read.uid, read.gid) == (os.getuid(), os.getgid())
+    part = place.driver.read(place.target, path, 1000, 10, 16 * MIB)
+    assert (part.content, part.size, part.sha256) == (content[1000:1010], read.size, read.sha256)
+    assert place.driver.read(place.target, path, 6 * MIB, 10, 16 * MIB).content == b""
+    assert place.sh("find . -type f -print0 | tr -cd '\\000' | wc -c").strip() == "1"
+
+
+def test_mode_and_owner_stay_and_can_be_given(place: Place) -> None:
+    path = f"{place.folder}/file"
+    assert place.driver.write(place.target, Write(path, b"")).mode == 0o644
+    place.sh("chmod 4751 file")
+    if os.getuid() == 0:
+        place.sh("chown 12:34 file; chmod 4751 file")
+    kept = place.driver.write(place.target, Write(path, b"new"))
+    assert kept.mode == 0o4751
+    if os.getuid() == 0:
+        assert (kept.uid, kept.gid) == (12, 34)
+        given = place.driver.write(place.target, Write(path, b"newer", mode=0o600, gid=56))
+        assert (given.mode, given.uid, given.gid) == (0o600, 12, 56)
+
+
+def test_a_file_that_has_changed_is_left_alone(place: Place) -> None:
+    path, old = f"{place.folder}/file", sha256(b"old").hexdigest()
+
+    def write(content: bytes, if_sha256: str) -> None:
+        place.driver.write(place.target, Write(path, content, if_sha256=if_sha256))
+
+    with pytest.raises(FileChanged):
+        write(b"new", old)
+    write(b"old", "")
+    with pytest.raises(FileChanged) as refused:
+        write(b"new", "")
+    assert refused.value.details["sha256"] == old
+    write(b"new", old)
+    with pytest.raises(FileChanged):
+        write(b"newer", old)
+    assert place.sh("cat file; ls -A") == "newfile\n"
+
+
+def test_of_two_writers_on_the_same_file_one_is_refused(place: Place) -> None:
+    path = f"{place.folder}/file"
+    for round_number in range(5):
+        place.sh(f"echo {round_number} >file")
+        seen = sha256(b"%d\n" % round_number).hexdigest()
+
+        def write(content: bytes, seen: str = seen) -> bool:
+            try:
+                place.driver.write(place.target, Write(path, content, if_sha256=seen))
+            except FileChanged:
+                return False
+            return True
+
+        with ThreadPoolExecutor(6) as pool:
+            done = list(pool.map(write, (b"by %d" % writer for writer in range(6))))
+        assert done.count(True) == 1
+        assert place.sh("cat file") == f"by {done.index(True)}"
+
+
+def test_a_missing_folder_is_told_or_made(place: Place) -> None:
+    path = f"{place.folder}/a/b/file"
+    with pytest.raises(NoSuchFolder):
+        place.driver.write(place.target, Write(path, b"x"))
+    place.driver.write(place.target, Write(path, b"x", create_dirs=True))
+    assert place.sh("stat -c %a a a/b a/b/file").split() == ["755", "755", "644"]
+    with pytest.raises(NoSuchFolder):
+        place.driver.write(place.target, Write(f"{path}/c", b"x", create_dirs=True))
+    with pytest.raises(NoSuchFile):
+        place.driver.read(place.target, f"{path}/c", 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [("mkdir x", "folder"), ("mkfifo x", "fifo"), ("mkdir y; ln -s y x", "folder"), ("mkfifo y; ln -s y x", "fifo")],
+)
+def test_what_is_no_file_is_neither_read_nor_written(place: Place, made: str, kind: str) -> None:
+    place.sh(made)
+    before = place.sh("ls -lA")
+    started = time.monotonic()
+    with pytest.raises(NotAFile) as refused:
+        place.driver.read(place.target, f"{place.folder}/x", 0, 10, 10)
+    assert refused.value.details["type"] == kind
+    with pytest.raises(NotAFile) as refused:
+        place.driver.write(place.target, Write(f"{place.folder}/x", b"x"))
+    assert refused.value.details["type"] == kind
+    assert time.monotonic() - started < 5
+    assert place.sh("ls -lA") == before
+
+
+def test_a_device_is_no_file(place: Place) -> None:
+    path = "/dev/zero"
+    if place.driver.name == "local":
+        if os.getuid() != 0:
+            pytest.skip("needs root, to make a device")
+        place.sh("mknod zero c 1 5")
+        path = "/zero"
+    for call in (
+        lambda: place.driver.read(place.target, path, 0, 10, 10),
+        lambda: place.driver.write(place.target, Write(path, b"")),
+    ):
+        with pytest.raises(NotAFile) as refused:
+            call()
+        assert refused.value.details["type"] == "device"
+
+
+def test_links_within_are_followed(place: Place) -> None:
+    place.sh("mkdir sub; echo old >sub/file; ln -s sub/file link; ln -s nowhere dangling; ln -s loop loop")
+    assert place.driver.read(place.target, f"{place.folder}/link", 0, 10, 10).content == b"old\n"
+    place.driver.write(place.target, Write(f"{place.folder}/link", b"new"))
+    assert place.sh("cat sub/file; readlink link; ls -A sub") == "newsub/file\nfile\n"
+    for link in ("dangling", "loop"):
+        with pytest.raises(NoSuchFile):
+            place.driver.read(place.target, f"{place.folder}/{link}", 0, 10, 10)
+        with pytest.raises(NotAFile) as refused:
+            place.driver.write(place.target, Write(f"{place.folder}/{link}", b"x"))
+        assert refused.value.details["type"] == "link"
+    assert place.sh("ls -A").split() == ["dangling", "link", "loop", "sub"]
+
+
+def test_a_file_over_the_limit_is_told_at_once(place: Place) -> None:
+    place.sh("echo 12345 >small; dd if=/dev/zero of=sparse bs=1 count=0 seek=1099511627776 2>/dev/null")
+    started = time.monotonic()
+    for name, size in (("small", 6), ("sparse", 1 << 40)):
+        with pytest.raises(TooLarge) as refused:
+            place.driver.read(place.target, f"{place.folder}/{name}", 0, 5, 5)
+        assert refused.value.details == {"size": size, "limit": 5}
+    assert place.driver.read(place.target, f"{place.folder}/small", 0, 6, 6).content == b"12345\n"
+    assert time.monotonic() - started < 5
+
+
+def test_a_file_that_grows_while_it_is_read_is_told(place: Place) -> None:
+    """/proc has files that say a size of 0 and have content; those of the folder's driver are outside it."""
+    if place.driver.name == "local":
+        return
+    assert place.driver.read(place.target, "/proc/self/status", 0, 1 << 16, 1 << 16).content.startswith(b"Name:")
+    with pytest.raises(TooLarge):
+        place.driver.read(place.target, "/proc/self/status", 0, 10, 10)
+
+
+def test_a_file_that_is_swapped_for_a_fifo_costs_bounded_time(place: Place) -> None:
+    """The opening may wait for a writer that never comes; the time-out ends it, and nothing stays behind."""
+    place.sh("echo x >file; mkfifo fifo")
+    place.driver.file_timeout_s = 1.5  # type: ignore[attr-defined]
+    stop = threading.Event()
+    swapper = threading.Thread(
+        target=place.run,
+        args=("sh", "-c", 'cd "$1"; while :; do ln -f file y; mv -f y x; ln -f fifo y; mv -f y x; done', "sh", place.inner),
+        kwargs={"cancel": stop},
+    )
+    swapper.start()
+    try:
+        for _ in range(4):
+            started = time.monotonic()
+            with suppress(NotAFile, NoSuchFile, FileRefused):
+                assert place.driver.read(place.target, f"{place.folder}/x", 0, 10, 10).content == b"x\n"
+            assert time.monotonic() - started < 8
+    finally:
+        stop.set()
+        swapper.join()
+    place.sh("rm x fifo")
+
+
+def test_content_that_comes_short_is_never_a_file(place: Place) -> None:
+    place.sh("echo old >file")
+    whole = b"x" * 100
+    for size, digest in ((101, sha256(whole).hexdigest()), (100, "0" * 64)):
+        arguments = (f"{place.inner}/file", ".bus-test.part", str(size), digest, "", "", "", "-", "")
+        ended = place.run("sh", "-c", scripts.WRITE, "sh", *arguments, stdin=whole)
+        assert ended.exit_code == 12
+    assert place.sh("cat file; ls -A") == "old\nfile\n"
+
+
+def test_a_writer_that_is_ended_leaves_the_old_file_and_nothing_else(with_flock: Place) -> None:
+    place = with_flock
+    place.sh("echo old >file")
+    stop, held = threading.Event(), threading.Event()
+    holder = threading.Thread(
+        target=place.run,
+        args=("flock", place.inner or "/", "sh", "-c", "echo held; sleep 1000"),
+        kwargs={"cancel": stop, "on_output": lambda *_: held.set(), "timeout_s": 60},
+    )
+    holder.start()
+    try:
+        assert held.wait(10)
+        place.driver.file_timeout_s = place.brief_s  # type: ignore[attr-defined]
+        with pytest.raises(FileRefused):
+            place.driver.write(place.target, Write(f"{place.folder}/file", b"new"))
+    finally:
+        stop.set()
+        holder.join()
+    assert place.sh("cat file; ls -A") == "old\nfile\n"
+
+
+def test_a_target_that_there_is_not_is_told(place: Place) -> None:
+    place.target = "nobody"
+    for call in (
+        lambda: place.run("true"),
+        lambda: place.driver.read("nobody", "/x", 0, 1, 1),
+        lambda: place.driver.write("nobody", Write("/x", b"")),
+        lambda: place.driver.start("nobody"),
+        lambda: place.driver.stop("nobody"),
+        lambda: place.driver.snapshot("nobody"),
+        lambda: place.driver.restore("nobody", "x"),
+    ):
+        with pytest.raises(UnknownTarget):
+            call()
+
+
+def test_every_target_is_listed(place: Place) -> None:
+    listed = {entry.name: entry for entry in place.driver.list()}[place.target]
+    assert (listed.driver, listed.kind) == (place.driver.name, "machine" if place.driver.name == "ssh" else "container")
+    assert listed.state == ("unknown" if place.driver.name == "ssh" else "running")
+
+
+def test_a_target_is_stopped_and_started(container: Place) -> None:
+    driver, target = container.driver, container.target
+    assert driver.start(target) is False
+    assert driver.stop(target, timeout_s=10) is True
+    assert driver.stop(target) is False
+    assert [entry.state for entry in driver.list() if entry.name == target] == ["stopped"]
+    for call in (
+        lambda: container.run("true"),
+        lambda: driver.read(target, "/etc/passwd", 0, 1, 1),
+        lambda: driver.write(target, Write("/x", b"")),
+    ):
+        with pytest.raises(TargetStopped):
+            call()
+    assert driver.start(target) is True
+    assert container.run("true").exit_code == 0
+
+
+def test_what_runs_ends_when_its_target_is_stopped(container: Place) -> None:
+    running = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(
+            container.run, "sh", "-c", "echo ready; sleep 1000 & sleep 1000", on_output=lambda *_: running.set(), timeout_s=60
+        )
+        assert running.wait(10)
+        started = time.monotonic()
+        container.driver.stop(container.target, force=True)
+        with suppress(TargetStopped):
+            assert run.result(20).exit_code == 137
+        assert time.monotonic() - started < 15
+    container.driver.start(container.target)
+
+
+def test_a_snapshot_brings_the_content_back(container: Place) -> None:
+    driver, target, name = container.driver, container.target, f"s.{secrets.token_hex(4)}"
+    container.sh("mkdir kept; echo old >kept/file; chmod 640 kept/file; ln -s file kept/link; mkfifo kept/fifo")
+    before = container.sh("ls -lA kept; cat kept/file")
+    assert driver.snapshot(target, name) == name
+    with pytest.raises(SnapshotExists):
+        driver.snapshot(target, name)
+    container.sh("echo new >kept/file; rm kept/link; echo x >more")
+    driver.restore(target, name)
+    assert container.sh("ls -lA kept; cat kept/file; ls -A") == before + "kept\n"
+    generated = driver.snapshot(target)
+    assert generated.startswith("bus-20")
+    assert {name, generated} <= set({entry.name: entry for entry in driver.list()}[target].snapshots)
+    with pytest.raises(NoSuchSnapshot):
+        driver.restore(target, "none")
+    for bad in ("-x", "../x", "", "a/b", "x" * 64, "a b", ".x", "a\n"):
+        with pytest.raises(BadField):
+            driver.snapshot(target, bad)
+        with pytest.raises(BadField):
+            driver.restore(target, bad)
+
+
+@pytest.mark.slow
+def test_a_machine_has_no_states_and_no_snapshots(ssh: Place) -> None:
+    for call in (ssh.driver.start, ssh.driver.stop, ssh.driver.snapshot, lambda target: ssh.driver.restore(target, "x")):
+        with pytest.raises(NotSupported):
+            call(ssh.target)
+
+
+def test_another_user_is_not_to_be_had_where_there_is_one_only(local: Place) -> None:
+    with pytest.raises(NotSupported):
+        local.run("id", user="daemon")
+    assert local.run("id", "-u", user=str(os.getuid())).stdout.data == b"%d\n" % os.getuid()
+
+
+@pytest.mark.parametrize("path", ["/out", "/deep/out", "/up/x", "/../x"])
+def test_a_link_out_of_a_folder_is_not_followed(local: Place, path: str) -> None:
+    local.sh("ln -s /etc/passwd out; mkdir deep; ln -s ../../secret deep/out; ln -s .. up; echo x >../secret; echo x >../x")
+    for call in (
+        lambda: local.driver.read(local.target, path, 0, 10, 10),
+        lambda: local.driver.write(local.target, Write(path, b"owned")),
+    ):
+        with pytest.raises(NotAFile) as refused:
+            call()
+        assert refused.value.details["type"] == "link"
+    with pytest.raises(NoSuchFolder):
+        local.run("pwd", cwd="/up")
+    assert isinstance(local.driver, LocalDriver)
+    assert local.sh("cat ../secret ../x") == "x\nx\n"
+
+
+def test_errors_of_the_folders_driver_tell_the_targets_path(local: Place) -> None:
+    with pytest.raises(BusError, match="no file /none in scratch"):
+        local.driver.read(local.target, "/none", 0, 1, 1)
+
+
+@pytest.mark.slow
+def test_a_user_comes_with_group_home_and_name(lxc: Place) -> None:
+    def who(user: str | None) -> str:
+        return lxc.run("sh", "-c", "echo $(id -u):$(id -g) $HOME $USER $PWD", user=user).stdout.data.decode().strip()
+
+    assert who(None) == who("root") == "0:0 /root root /root"
+    assert who("agent") == who("1000") == "1000:1000 /home/agent agent /home/agent"
+    assert who("1000:5") == "1000:5 /home/agent agent /home/agent"
+    assert who("4321") == "4321:4321 / 4321 /"
+    for user in ("nobody-here", "-x", "a:b"):
+        with pytest.raises(NoSuchUser):
+            who(user)
+    lxc.sh("mkdir closed; chmod 700 closed")
+    with pytest.raises(NoSuchFolder):
+        lxc.run("pwd", user="agent", cwd=f"{lxc.folder}/closed")
+
+
+@pytest.mark.slow
+def test_a_container_without_bash_or_sh_says_so(lxc: Place) -> None:
+    for program in ("bash", "sh"):
+        lxc.sh(f"mv /bin/{program} /bin/{program}.away")
+        try:
+            with pytest.raises(NoSuchProgram):
+                lxc.run("bash", "-c", "true")
+        finally:
+            _put_back(lxc, program)
+
+
+def _put_back(place: Place, program: str) -> None:
+    assert isinstance(place.driver, LxcDriver)
+    name = f"/bin/{program}"
+    assert said(place.driver._command(place.target, ["busybox", "mv", f"{name}.away", name], {}), 20).code == 0
+
+
+@pytest.mark.slow
+def test_a_machine_that_does_not_answer_or_is_not_known_is_told(ssh: Place, sshd: Sshd) -> None:
+    away = Machine("127.0.0.1", port=free_port(), config=sshd.config)
+    driver = SshDriver({"away": away, "strange": Machine("strange", config=sshd.config)})
+    for target, words in (("away", "refused"), ("strange", "verification failed")):
+        with pytest.raises(DriverUnavailable, match=words):
+            driver.exec(target, Run(("true",), "m"))
+
+
+@pytest.mark.slow
+def test_a_connection_that_breaks_is_no_exit_code(ssh: Place) -> None:
+    """255 is what ssh says then, and what a program may say, too."""
+    with pytest.raises(TargetFailed, match="broke"):
+        ssh.run("sh", "-c", "kill -KILL $PPID; kill -KILL $(awk '/PPid/ {print $2}' /proc/$PPID/status)")

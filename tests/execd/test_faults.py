@@ -1,0 +1,264 @@
+"""What happens to a call when something dies, or cannot be written, in the middle of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from bus import create_service
+from bus.config import Config
+from bus.credentials import Credentials
+from bus.wire import address_of
+from tests.conftest import ROOT, RunningHub, wait_until
+from tests.fleet import SECRET, Fleet, a_fleet, is_gone, settings
+from tests.log.faulty import FaultyDisk
+
+# -- in this process -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with a_fleet(tmp_path) as made:
+        made.permit()
+        yield made
+
+
+@pytest.fixture
+def disk(fleet: Fleet) -> FaultyDisk:
+    """The disk of the service's log; the hub's own is well."""
+    found = FaultyDisk()
+    fleet.service.work.net._log._disk = found  # type: ignore[attr-defined]
+    return found
+
+
+def test_a_call_that_cannot_be_recorded_is_not_run(fleet: Fleet, disk: FaultyDisk) -> None:
+    disk.errors["write"] = errno.ENOSPC
+    reply = fleet.web1.exec("touch ran")
+    assert (reply.status_code, reply.json["error"]) == (507, "no_room")
+    assert not (fleet.folder / "box" / "ran").exists()
+    assert fleet.records("asked") == []
+
+
+def test_an_end_that_cannot_be_recorded_is_recorded_later_and_the_caller_hears_it(fleet: Fleet, disk: FaultyDisk) -> None:
+    fifo = fleet.folder / "box" / "go"
+    os.mkfifo(fifo)
+    got: list[Any] = []
+    call = threading.Thread(target=lambda: got.append(fleet.web1.exec("read word < go; echo $word", client_id="k").json))
+    call.start()
+    wait_until(lambda: fleet.records("asked"))
+    disk.errors["write"] = errno.ENOSPC
+    fifo.write_text("hello\n")
+    call.join(20)
+    assert got[0]["stdout"] == "hello\n"
+    assert fleet.records("done") == []
+    disk.errors.clear()
+    wait_until(lambda: fleet.records("done"))
+    assert fleet.records("done")[0]["result"] == "ok"
+    assert fleet.web1.exec("read word < go; echo $word", client_id="k").json["replayed"] is True
+
+
+def test_a_second_service_is_refused(fleet: Fleet) -> None:
+    with pytest.raises(OSError, match="already"):
+        create_service(fleet.config)
+    assert fleet.web1.exec("echo still here").json["stdout"] == "still here\n"
+
+
+def test_stopping_the_service_ends_what_runs_and_records_it(tmp_path: Path) -> None:
+    with a_fleet(tmp_path) as fleet:
+        fleet.permit()
+        id = fleet.web1.exec("echo $$; sleep 300", detach=True).json["id"]
+        pid = int(wait_until(lambda: fleet.web1.get(f"/api/exec/{id}").json["stdout"]))
+        fleet.service.stop_soon()
+        wait_until(lambda: not fleet.config.exec_socket_file.exists())
+        assert fleet.records("done")[-1]["cancelled"] is True
+        assert is_gone(pid)
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]\n", b"{}\n", b"\xff\n", b'{"op":"fly"}\n', b'{"op":"call"}\n'])
+def test_nonsense_at_its_door_harms_nobody(fleet: Fleet, line: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as door, address_of(fleet.config.exec_socket_file) as address:
+        door.connect(address)
+        door.sendall(line)
+        door.shutdown(socket.SHUT_WR)
+        answer = door.makefile("rb").read()
+    assert answer == b"" or b'"error"' in answer
+    assert fleet.web1.exec("echo well").json["stdout"] == "well\n"
+
+
+# -- real processes ------------------------------------------------------------------------------------------
+
+
+class RunningService:
+    """`python -m bus exec-service` beside a hub."""
+
+    def __init__(self, hub: RunningHub) -> None:
+        self.hub = hub
+        self.socket = hub.data_dir / "run" / "exec.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> RunningService:
+        with open(self.hub.data_dir.parent / "exec.log", "ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bus", "exec-service"],
+                cwd=ROOT,
+                env=self.hub.environ,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        wait_until(self.answers)
+        return self
+
+    def answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.hub.data_dir.parent / "exec.log").read_text()
+        reply = self.hub.as_("admin", "GET", "/api/containers")
+        return bool(reply.status_code == 200)
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(how)
+            self.process.wait(30)
+            self.process = None
+
+
+class FleetHub(RunningHub):
+    """A real hub whose callers are machines."""
+
+    def as_(self, name: str, method: str, path: str, **kwargs: Any) -> requests.Response:
+        return requests.request(method, self.url + path, auth=(name, SECRET), timeout=60, **kwargs)
+
+    def exec(self, command: str, **fields: Any) -> requests.Response:
+        return self.as_("web1", "POST", "/api/exec", json={"target": "box", "command": command, **fields})
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[FleetHub, RunningService, Config]]:
+    config = settings(tmp_path)
+    credentials = Credentials(config.credentials_file)
+    for name, role in (("admin", "admin"), ("web1", "member")):
+        credentials.add(name, SECRET, role)
+    hub = FleetHub(config.data_dir, BUS_LXC="none")
+    hub.start()
+    service = RunningService(hub)
+    try:
+        service.start()
+        allow = {"source": "web1", "target": "box", "allow": True}
+        assert hub.as_("admin", "POST", "/api/permit", json=allow).status_code == 200
+        yield hub, service, config
+    finally:
+        service.kill(signal.SIGTERM)
+        hub.kill()
+
+
+Pair = tuple[FleetHub, RunningService, Config]
+
+
+@pytest.mark.slow
+def test_after_a_kill_of_the_service_a_call_is_unknown_and_is_not_run_again(pair: Pair, tmp_path: Path) -> None:
+    hub, service, _ = pair
+    ran, pid = tmp_path / "box" / "ran", tmp_path / "box" / "pid"
+    command = "echo $$ > pid; echo run >> ran; sleep 300"
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(hub.exec, command, client_id="k", timeout_s=600)
+        wait_until(lambda: ran.exists() and ran.read_text())
+        service.kill()
+        reply = call.result(60)
+    assert (reply.status_code, reply.json()["error"]) == (502, "target_failed")
+    assert hub.exec("true").status_code == 503
+    service.start()
+    (event,) = hub.as_("admin", "GET", "/api/activity?type=exec").json()["events"]
+    assert (event["result"], event["command"]) == ("unknown", command)
+    again = hub.exec(command, client_id="k", timeout_s=600).json()
+    assert (again["state"], again["ok"], again["replayed"]) == ("unknown", False, True)
+    assert ran.read_text() == "run\n"
+    assert is_gone(int(pid.read_text())), "what it left behind was not ended"
+    assert hub.exec("echo well").json()["stdout"] == "well\n"
+
+
+@pytest.mark.slow
+def test_after_a_kill_of_the_worker_the_call_goes_on_and_a_retry_gets_its_answer(pair: Pair, tmp_path: Path) -> None:
+    hub, _, _ = pair
+    ran = tmp_path / "box" / "ran"
+    command = "echo run >> ran; until [ -e go ]; do sleep 0.02; done; echo done"
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(hub.exec, command, client_id="k")
+        wait_until(lambda: ran.exists() and ran.read_text())
+        for pid in hub.workers():
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(requests.ConnectionError):
+            call.result(60)
+    wait_until(hub.answers)
+    reply = hub.exec(command, client_id="k")
+    assert (reply.status_code, reply.json()["error"]) == (409, "still_running")
+    (tmp_path / "box" / "go").touch()
+    wait_until(lambda: hub.exec(command, client_id="k").status_code == 200)
+    assert hub.exec(command, client_id="k").json()["stdout"] == "done\n"
+    assert ran.read_text() == "run\n"
+
+
+def until_answered(hub: FleetHub, command: str, key: str) -> dict[str, Any]:
+    """The answer to a call, made again and again under its key as a good client does."""
+
+    def answer() -> dict[str, Any] | None:
+        try:
+            reply = hub.exec(command, client_id=key)
+        except requests.ConnectionError:
+            return None
+        return reply.json() if reply.status_code == 200 else None
+
+    found: dict[str, Any] = wait_until(answer, 60)
+    return found
+
+
+@pytest.mark.slow
+def test_whatever_is_killed_no_call_runs_twice(pair: Pair, tmp_path: Path) -> None:
+    """Kills at random places, callers that repeat until they are answered; every key runs at most once."""
+    hub, service, _ = pair
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    keys = [f"call-{number}" for number in range(24)]
+    ended = threading.Event()
+
+    def kill_now_and_then() -> None:
+        while not ended.wait(dice.uniform(0.15, 0.6)):
+            if dice.random() < 0.5:
+                service.kill()
+                service.start()
+            else:
+                with suppress(ProcessLookupError, IndexError):
+                    os.kill(dice.choice(hub.workers()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_now_and_then)
+    killer.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            answers = dict(
+                zip(keys, pool.map(lambda key: until_answered(hub, f"echo {key} >> ran; sleep 0.05", key), keys), strict=True)
+            )
+    finally:
+        ended.set()
+        killer.join(60)
+    ran = (tmp_path / "box" / "ran").read_text().split()
+    assert len(ran) == len(set(ran)), f"run twice (seed {seed})"
+    known = {key for key, answer in answers.items() if answer.get("state", "done") == "done" and answer["ok"]}
+    assert known <= set(ran), f"told as run and was not (seed {seed})"
+    states = {answer.get("state", "done") for answer in answers.values()}
+    assert states <= {"done", "unknown"}

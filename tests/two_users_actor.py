@@ -1,0 +1,76 @@
+"""A process that does to a data folder what it is told, as another user: `python -m tests.two_users_actor UID GID FOLDER`.
+
+Commands come as lines on standard input; each is answered by a line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bus import create_app, create_core, create_service, modes  # noqa: F401  (before the rights to read the code are gone)
+from bus.config import Config
+from bus.core import Core
+from bus.identity import MEMBER, Caller
+from bus.log import inspect
+from bus.log.disk import Disk
+from bus.log.files import compress, sealed
+from bus.results import Results
+
+ID = "0" * 25
+
+
+def post(core: Core, sender: str, body: str) -> None:
+    made = core.post(Caller("claude", MEMBER), {"from": sender, "to": "bob", "body": body})
+    core.presence.note_poll(sender, [made.message["seq"]], 0)
+
+
+def found(core: Core) -> Any:
+    with core.index.reading() as db:
+        return db.execute("SELECT count(*) FROM messages").fetchone()[0]
+
+
+def keep(folder: Path, letter: str) -> Any:
+    results = Results(folder / "calls", 1e9)
+    results.put(ID + letter, {"by": os.geteuid()})
+    return results.get(ID + letter)
+
+
+def verbs(core: Core, folder: Path) -> dict[str, Callable[..., Any]]:
+    return {
+        "post": lambda sender, body: post(core, sender, body),
+        "read": lambda: [record["body"] for _, record in core.log.read() if record["kind"] == "message"],
+        "found": lambda: found(core),
+        "rebuild": core.index.rebuild,
+        "compress": lambda: [bool(compress(path, Disk())) for path in sealed(folder).values() if path.suffix != ".gz"],
+        "keep": lambda letter: keep(folder, letter),
+        "prune": lambda: Results(folder / "calls", -1e9).prune(),
+        "readers": core.presence.readers,
+        "settle": lambda: modes.settle(folder),
+        "verify": lambda: inspect.verify(folder).as_dict(),
+    }
+
+
+def main() -> None:
+    uid, gid, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+    os.umask(modes.UMASK)
+    core = create_core(Config(data_dir=folder, segment_max_bytes=4096))
+    does = verbs(core, folder)
+    for line in sys.stdin:
+        try:
+            name, *arguments = line.split()
+            answer: Any = {"ok": does[name](*arguments)}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

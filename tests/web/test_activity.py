@@ -1,0 +1,224 @@
+"""GET /api/activity, /api/machines, /api/containers, and POST /api/container/*."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fleet import As, Fleet, wait_until
+from tests.web.conftest import refusal
+
+
+def results(events: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    return [(event["from"], event["type"], event["result"]) for event in events]
+
+
+def test_everything_that_happened_is_told_oldest_first(fleet: Fleet) -> None:
+    fleet.web1.exec("true")
+    fleet.permit()
+    fleet.web1.exec("exit 3", **{"from": "web1/alpha"})
+    fleet.web1.exec(argv=["no-such-program"])
+    fleet.web1.post("/api/file/write", json={"target": "box", "path": "/note", "content": "x"})
+    fleet.web1.post("/api/file/read", json={"target": "box", "path": "/note"})
+    fleet.web1.say("done", sender="web1", to="db1")
+    fleet.admin.post("/api/container/snapshot", json={"name": "box"})
+    fleet.shared.exec("true")
+    events = fleet.admin.events()
+    assert results(events) == [
+        ("web1", "exec", "denied"),
+        ("admin", "permit", "ok"),
+        ("web1/alpha", "exec", "ok"),
+        ("web1", "exec", "error"),
+        ("web1", "file_write", "ok"),
+        ("web1", "file_read", "ok"),
+        ("web1", "message", "ok"),
+        ("admin", "container", "ok"),
+        ("claude", "exec", "denied"),
+    ]
+    assert [event["seq"] for event in events] == sorted(event["seq"] for event in events)
+    run = events[2]
+    assert (run["command"], run["exitCode"], run["target"], run["time"] != "") == ("exit 3", 3, "box", True)
+    assert events[5]["path"] == "/note"
+    assert len(events[5]["sha256"]) == 64
+    assert (events[6]["body"], events[6]["target"]) == ("done", "db1")
+
+
+def test_every_call_is_a_record_before_it_runs_and_one_after(fleet: Fleet) -> None:
+    fleet.permit()
+    fleet.web1.exec("exit 3")
+    fleet.db1.exec("true")
+    asked, done = fleet.records("asked"), fleet.records("done")
+    assert [record["call"] for record in asked] == [record["call"] for record in done]
+    assert [record["result"] for record in done] == ["ok", "denied"]
+    assert all(a["seq"] < d["seq"] for a, d in zip(asked, done, strict=True))
+    assert "stdout" not in done[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("type=exec", 2),
+        ("type=message", 1),
+        ("type=permit", 1),
+        ("from=web1", 3),
+        ("from=web1/alpha", 1),
+        ("target=box", 3),
+        ("target=db1", 1),
+        ("type=exec&limit=1", 1),
+        ("hours=0.01", 4),
+    ],
+)
+def test_filters(fleet: Fleet, query: str, count: int) -> None:
+    fleet.permit()
+    fleet.web1.exec("true", **{"from": "web1/alpha"})
+    fleet.web1.exec("false")
+    fleet.web1.say("hi", sender="web1", to="db1")
+    assert len(fleet.admin.events(query)) == count
+
+
+def test_following_the_feed_misses_nothing_and_repeats_nothing(fleet: Fleet) -> None:
+    fleet.permit()
+    for number in range(7):
+        fleet.web1.exec(f"exit {number}")
+        fleet.web1.say(str(number), sender="web1")
+    seen: list[dict[str, Any]] = []
+    cursor, has_more = 0, True
+    while has_more:
+        page = fleet.admin.get(f"/api/activity?since={cursor}&limit=4").json
+        seen += page["events"]
+        cursor, has_more = page["next"], page["has_more"]
+    assert [event["seq"] for event in seen] == sorted({event["seq"] for event in seen})
+    assert len(seen) == 15
+    assert fleet.admin.events(f"since={cursor}") == []
+    fleet.web1.say("one more", sender="web1")
+    assert [event["body"] for event in fleet.admin.events(f"since={cursor}")] == ["one more"]
+
+
+def test_the_newest_are_given_where_there_are_more_than_asked_for(fleet: Fleet) -> None:
+    for number in range(5):
+        fleet.web1.say(str(number), sender="web1")
+    page = fleet.admin.get("/api/activity?limit=2").json
+    assert [event["body"] for event in page["events"]] == ["3", "4"]
+    assert page["has_more"] is True
+
+
+def test_what_a_call_was_about_is_for_its_caller_its_target_and_admins(fleet: Fleet) -> None:
+    fleet.permit()
+    fleet.web1.exec("echo secret")
+    fleet.app.extensions["credentials"].add("box", fleet.web1.secret, "member")
+    for insider in (fleet.web1, fleet.admin, As(fleet.app, "box")):
+        assert insider.events("type=exec")[0]["command"] == "echo secret"
+    (event,) = fleet.db1.events("type=exec")
+    assert (event["from"], event["target"], event["result"]) == ("web1", "box", "ok")
+    assert "secret" not in str(event)
+    assert "command" not in event
+
+
+def test_the_feed_is_the_same_after_a_new_index(fleet: Fleet) -> None:
+    fleet.permit()
+    fleet.web1.exec("true")
+    fleet.web1.say("hi", sender="web1")
+    before = fleet.admin.get("/api/activity").json
+    fleet.app.extensions["bus"].index.rebuild()
+    assert fleet.admin.get("/api/activity").json == before
+
+
+@pytest.mark.parametrize(
+    "query", ["hours=0", "hours=9999", "hours=x", "type=fly", "since=-1", "since=x", "limit=0", "limit=501", "from=-x"]
+)
+def test_bad_filters(fleet: Fleet, query: str) -> None:
+    refusal(fleet.admin.get(f"/api/activity?{query}"), 400, "bad_field")
+
+
+def test_an_unknown_filter(fleet: Fleet) -> None:
+    refusal(fleet.admin.get("/api/activity?kind=exec"), 400, "unknown_field")
+
+
+# -- machines and containers ---------------------------------------------------------------------------------
+
+
+def test_every_known_name_is_a_machine_or_a_container(fleet: Fleet) -> None:
+    fleet.shared.say("hi", sender="oldtimer/alpha")
+    fleet.web1.get("/messages?unread_by=web1")
+    machines = {item["name"]: item for item in fleet.db1.get("/api/machines").json["machines"]}
+    assert {"admin", "web1", "db1", "box", "den", "oldtimer"} <= set(machines)
+    assert (machines["box"]["driver"], machines["box"]["state"]) == ("local", "running")
+    assert (machines["web1"]["kind"], machines["web1"]["driver"], machines["web1"]["online"]) == ("machine", None, True)
+    assert machines["oldtimer"]["last_seen"] is not None
+    assert (machines["db1"]["online"], machines["db1"]["last_seen"]) == (None, None)
+
+
+def test_containers_are_started_stopped_and_restored_by_admins(fleet: Fleet) -> None:
+    note = fleet.folder / "box" / "note"
+    note.write_text("first")
+
+    def act(act: str, **fields: Any) -> Any:
+        return fleet.admin.post(f"/api/container/{act}", json={"name": "box", **fields})
+
+    snapshot = act("snapshot", snapshot="one").json
+    assert (snapshot["snapshot"], snapshot["changed"], snapshot["state"]) == ("one", True, "done")
+    refusal(act("snapshot", snapshot="one"), 409, "snapshot_exists")
+    note.write_text("second")
+    saved = act("restore", snapshot="one").json["saved"]
+    assert note.read_text() == "first"
+    (box,) = [item for item in fleet.admin.get("/api/containers").json["containers"] if item["name"] == "box"]
+    assert set(box["snapshots"]) == {"one", saved}
+    assert "saved" not in act("restore", snapshot=saved, snapshot_first=False).json
+    assert note.read_text() == "second"
+    refusal(act("restore", snapshot="none"), 404, "no_such_snapshot")
+    stop = act("stop", force=True).json
+    assert stop["changed"] is True
+    fleet.permit()
+    refusal(fleet.web1.exec("true"), 409, "target_stopped")
+    assert act("stop").json["changed"] is False
+    assert act("start").json["changed"] is True
+    assert fleet.web1.exec("true").status_code == 200
+    assert fleet.admin.get(f"/api/container/{stop['id']}").json["state"] == "done"
+
+
+def test_a_repeated_snapshot_is_one(fleet: Fleet) -> None:
+    first = fleet.admin.post("/api/container/snapshot", json={"name": "box", "client_id": "k"}).json
+    again = fleet.admin.post("/api/container/snapshot", json={"name": "box", "client_id": "k"}).json
+    assert (again["snapshot"], again["replayed"]) == (first["snapshot"], True)
+
+
+@pytest.mark.parametrize("act", ["start", "stop", "snapshot", "restore"])
+def test_members_manage_no_containers_and_their_tries_are_on_record(fleet: Fleet, act: str) -> None:
+    refusal(fleet.web1.post(f"/api/container/{act}", json={"name": "box", "snapshot": "x"}), 403, "not_allowed")
+    refusal(fleet.web1.get("/api/containers"), 403, "not_allowed")
+    assert results(fleet.admin.events()) == [("web1", "container", "denied")]
+
+
+@pytest.mark.parametrize(
+    ("act", "fields", "code"),
+    [
+        ("start", {}, "missing_field"),
+        ("start", {"name": "box", "force": True}, "unknown_field"),
+        ("stop", {"name": "box", "timeout_s": 0}, "bad_field"),
+        ("stop", {"name": "box", "force": "yes"}, "bad_field"),
+        ("snapshot", {"name": "box", "snapshot": "../x"}, "bad_field"),
+        ("snapshot", {"name": "box", "snapshot": "-x"}, "bad_field"),
+        ("restore", {"name": "box"}, "missing_field"),
+        ("restore", {"name": "box", "snapshot": "a/b"}, "bad_field"),
+    ],
+)
+def test_bad_acts(fleet: Fleet, act: str, fields: dict[str, Any], code: str) -> None:
+    refusal(fleet.admin.post(f"/api/container/{act}", json=fields), 400, code)
+
+
+def test_an_unknown_container(fleet: Fleet) -> None:
+    refusal(fleet.admin.post("/api/container/start", json={"name": "nowhere"}), 404, "unknown_target")
+
+
+def test_without_the_service_calls_say_so_and_the_rest_goes_on(fleet: Fleet) -> None:
+    fleet.permit()
+    fleet.service.stop_soon()
+    path = fleet.config.exec_socket_file
+    wait_until(lambda: not path.exists())
+    refusal(fleet.web1.exec("true"), 503, "exec_unavailable")
+    refusal(fleet.admin.get("/api/containers"), 503, "exec_unavailable")
+    machines = fleet.web1.get("/api/machines").json
+    assert "exec" in machines["unavailable"]
+    assert "web1" in {item["name"] for item in machines["machines"]}
+    assert fleet.admin.events("type=exec") == []

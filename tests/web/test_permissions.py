@@ -1,0 +1,230 @@
+"""POST /api/permit, GET /api/permissions and the check; approvals."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from tests.fleet import Fleet, wait_until
+from tests.web.conftest import refusal
+
+
+def test_nothing_is_allowed_until_it_is_granted_and_from_then_on_it_is(fleet: Fleet) -> None:
+    body = refusal(fleet.web1.exec("true"), 403, "not_permitted")
+    assert (body["action"], body["rule"]) == ("exec", None)
+    refusal(fleet.admin.exec("true"), 403, "not_permitted")
+    fleet.permit()
+    assert fleet.web1.exec("true").status_code == 200
+    refusal(fleet.web1.exec("true", target="den"), 403, "not_permitted")
+    refusal(fleet.db1.exec("true"), 403, "not_permitted")
+    fleet.permit(allow=False)
+    assert refusal(fleet.web1.exec("true"), 403, "not_permitted")["rule"]["allow"] is False
+
+
+def test_a_permission_tells_who_granted_it_when(fleet: Fleet) -> None:
+    made = fleet.permit(actions=["exec", "file_read"], commands=["git status", ["ls", "-l a"]], expires_in_s=60)
+    assert (made["by"], made["commands"]) == ("admin", [["git", "status"], ["ls", "-l a"]])
+    assert made["expires"] > made["granted"]
+    listed = fleet.admin.get("/api/permissions").json["permissions"]
+    assert [(rule["source"], rule["target"], rule["action"]) for rule in listed] == [
+        ("web1", "box", "exec"),
+        ("web1", "box", "file_read"),
+    ]
+    assert all(rule["by"] == "admin" and rule["granted"] == made["granted"] for rule in listed)
+
+
+def test_an_expired_permission_is_none(fleet: Fleet) -> None:
+    fleet.permit(expires_in_s=1)
+    net = fleet.service.work.net
+    start = net._clock()
+    net._clock = lambda: start + 1.5
+    refusal_of = fleet.web1.exec("true")
+    # The web worker's own clock stands still, so it is the service that refuses: the right is checked twice.
+    refusal(refusal_of, 403, "not_permitted")
+
+
+def test_members_see_what_concerns_them(fleet: Fleet) -> None:
+    for source, target in (("web1", "box"), ("db1", "box"), ("*", "den"), ("db1", "web1")):
+        fleet.permit(source, target, actions=["exec"])
+    seen = {(rule["source"], rule["target"]) for rule in fleet.web1.get("/api/permissions").json["permissions"]}
+    assert seen == {("web1", "box"), ("*", "den"), ("db1", "web1")}
+    assert len(fleet.admin.get("/api/permissions?source=db1").json["permissions"]) == 2
+    assert len(fleet.admin.get("/api/permissions?target=den").json["permissions"]) == 1
+
+
+def test_the_check_tells_which_rule_decides(fleet: Fleet) -> None:
+    fleet.permit("*", "box", commands=["uptime"])
+    fleet.permit("web1", "box", allow=False, actions=["file_write"])
+    ask = "/api/permissions/check?target=box&action="
+    yes = fleet.web1.get(f"{ask}exec").json
+    assert (yes["allowed"], yes["source"], yes["rule"]["source"]) == (True, "web1", "*")
+    assert fleet.web1.get(f"{ask}exec&command=uptime%20-p").json["allowed"] is True
+    assert fleet.web1.get(f"{ask}exec&command=id").json["allowed"] is False
+    no = fleet.web1.get(f"{ask}file_write").json
+    assert (no["allowed"], no["rule"]["allow"]) == (False, False)
+    none = fleet.admin.get("/api/permissions/check?source=web1&target=den&action=exec").json
+    assert (none["allowed"], none["rule"]) == (False, None)
+    refusal(fleet.web1.get(f"{ask}exec&source=db1"), 403, "not_allowed")
+    refusal(fleet.web1.get(f"{ask}fly"), 400, "bad_field")
+    refusal(fleet.web1.get("/api/permissions/check?target=box"), 400, "missing_field")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"target": "box", "allow": True}, "missing_field"),
+        ({"source": "web1", "allow": True}, "missing_field"),
+        ({"source": "web1", "target": "box"}, "missing_field"),
+        ({"source": "web1", "target": "box", "allow": "yes"}, "bad_field"),
+        ({"source": "web1/alpha", "target": "box", "allow": True}, "bad_field"),
+        ({"source": "web*", "target": "box", "allow": True}, "bad_field"),
+        ({"source": "any", "target": "box", "allow": True}, "bad_field"),
+        ({"source": "web1", "target": "box", "allow": True, "actions": []}, "bad_field"),
+        ({"source": "web1", "target": "box", "allow": True, "actions": ["fly"]}, "bad_field"),
+        ({"source": "web1", "target": "box", "allow": True, "commands": []}, "bad_field"),
+        ({"source": "web1", "target": "box", "allow": True, "commands": [""]}, "bad_field"),
+        ({"source": "web1", "target": "box", "allow": True, "approval": True}, "bad_field"),
+        ({"source": "web1", "target": "box", "allow": False, "approval": "required"}, "bad_field"),
+        ({"source": "web1", "target": "box", "allow": True, "expires_in_s": 0}, "bad_field"),
+        ({"source": "web1", "target": "box", "allow": True, "by": "human"}, "unknown_field"),
+        ({"source": "web1", "target": "box", "allow": True, "from": "web1"}, "not_your_name"),
+    ],
+)
+def test_a_bad_permission_is_refused_and_grants_nothing(fleet: Fleet, fields: dict[str, Any], code: str) -> None:
+    refusal(fleet.admin.post("/api/permit", json=fields), 403 if code == "not_your_name" else 400, code)
+    assert fleet.records("grant") == []
+
+
+def test_permissions_outlive_a_new_index(fleet: Fleet) -> None:
+    fleet.permit(commands=["uptime"])
+    fleet.app.extensions["bus"].index.rebuild()
+    assert fleet.web1.get("/api/permissions/check?target=box&action=exec&command=uptime").json["allowed"] is True
+    refusal(fleet.web1.exec("id"), 403, "not_permitted")
+
+
+# -- approvals -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asking(fleet: Fleet) -> Fleet:
+    """web1 may do what an admin says yes to, on box."""
+    fleet.permit(approval="required")
+    return fleet
+
+
+def ask(fleet: Fleet, reply: Any) -> str:
+    """The id of the question that a call has become."""
+    assert reply.status_code == 202, reply.json
+    assert (reply.json["ok"], reply.json["error"], reply.json["state"]) == (False, "approval_required", "pending")
+    return str(reply.json["id"])
+
+
+def answer(fleet: Fleet, id: str, allow: bool = True, **more: Any) -> Any:
+    return fleet.admin.post(f"/api/approvals/{id}", json={"allow": allow, **more})
+
+
+def test_a_call_waits_for_a_yes_which_is_good_once(asking: Fleet) -> None:
+    id = ask(asking, asking.web1.exec("echo run >> ran"))
+    assert ask(asking, asking.web1.exec("echo run >> ran")) == id
+    assert not (asking.folder / "box" / "ran").exists()
+    shown = asking.admin.get(f"/api/approvals/{id}").json["approval"]
+    assert (shown["argv"], shown["from"], shown["target"]) == (["bash", "-c", "echo run >> ran"], "web1", "box")
+    assert answer(asking, id).json["approval"]["state"] == "allowed"
+    assert asking.web1.exec("echo run >> ran").status_code == 200
+    assert asking.admin.get(f"/api/approvals/{id}").json["approval"]["state"] == "used"
+    assert ask(asking, asking.web1.exec("echo run >> ran")) != id
+    assert (asking.folder / "box" / "ran").read_text() == "run\n"
+
+
+@pytest.mark.parametrize(
+    "change", [{"command": "echo other"}, {"cwd": "/"}, {"timeout_s": 31}, {"env": {"A": "b"}}, {"stdin": "x"}]
+)
+def test_a_yes_is_for_that_very_request(asking: Fleet, change: dict[str, Any]) -> None:
+    id = ask(asking, asking.web1.exec("echo run"))
+    answer(asking, id)
+    assert ask(asking, asking.web1.exec(**{"command": "echo run", **change})) != id
+    asking.permit(source="db1", approval="required")
+    assert ask(asking, asking.db1.exec("echo run")) != id
+    assert asking.web1.exec("echo run").status_code == 200
+
+
+def test_a_no_stands(asking: Fleet) -> None:
+    id = ask(asking, asking.web1.exec("true"))
+    answer(asking, id, allow=False)
+    assert refusal(asking.web1.exec("true"), 403, "approval_denied")["id"] == id
+    assert refusal(answer(asking, id), 409, "approval_closed")["state"] == "denied"
+
+
+def test_an_admin_sees_the_difference_and_the_yes_is_for_that_file(asking: Fleet) -> None:
+    note = asking.folder / "box" / "note"
+    note.write_text("old\nsame\n")
+
+    def write() -> Any:
+        return asking.web1.post("/api/file/write", json={"target": "box", "path": "/note", "content": "new\nsame\n"})
+
+    id = ask(asking, write())
+    assert "-old\n+new\n same\n" in asking.admin.get(f"/api/approvals/{id}").json["approval"]["diff"]
+    answer(asking, id)
+    note.write_text("changed meanwhile\n")
+    refusal(write(), 409, "file_changed")
+    assert note.read_text() == "changed meanwhile\n"
+    answer(asking, ask(asking, write()))
+    assert write().status_code == 200
+    assert note.read_text() == "new\nsame\n"
+
+
+def test_the_caller_can_wait_for_the_answer(asking: Fleet) -> None:
+    id = ask(asking, asking.web1.exec("true"))
+    got: list[Any] = []
+    waiting = threading.Thread(target=lambda: got.append(asking.web1.get(f"/api/approvals/{id}?wait=30").json))
+    waiting.start()
+    wait_until(lambda: asking.app.extensions["bus"].waiting.total() == 1)
+    answer(asking, id)
+    waiting.join(20)
+    assert got[0]["approval"]["state"] == "allowed"
+
+
+def test_an_approval_has_its_time(asking: Fleet) -> None:
+    id = ask(asking, asking.web1.exec("true"))
+    answer(asking, id, expires_in_s=10)
+    net = asking.service.work.net
+    start = net._clock()
+    net._clock = lambda: start + 11
+    assert ask(asking, asking.web1.exec("true")) != id
+
+
+def test_questions_are_seen_by_who_asked_and_by_admins_who_are_told(asking: Fleet) -> None:
+    id = ask(asking, asking.web1.exec("echo secret"))
+    assert [item["id"] for item in asking.web1.get("/api/approvals?state=pending").json["approvals"]] == [id]
+    assert asking.web1.get("/api/approvals?state=used").json["approvals"] == []
+    assert asking.db1.get("/api/approvals").json["approvals"] == []
+    refusal(asking.db1.get(f"/api/approvals/{id}"), 404, "no_such_approval")
+    refusal(asking.web1.post(f"/api/approvals/{id}", json={"allow": True}), 403, "not_allowed")
+    refusal(asking.admin.post(f"/api/approvals/{id}", json={"allow": "yes"}), 400, "missing_field")
+    refusal(asking.admin.post(f"/api/approvals/{'0' * 26}", json={"allow": True}), 404, "no_such_approval")
+    (message,) = asking.admin.get("/messages?unread_by=admin&tag=approval").json["messages"]
+    assert (message["from"], message["priority"], message["data"]["id"]) == ("bus", "urgent", id)
+    assert "secret" not in message["body"]
+
+
+def test_a_grant_that_is_taken_away_while_the_call_waits_leaves_nothing(asking: Fleet) -> None:
+    id = ask(asking, asking.web1.exec("true"))
+    answer(asking, id)
+    asking.permit(allow=False)
+    refusal(asking.web1.exec("true"), 403, "not_permitted")
+
+
+def test_of_two_calls_at_once_one_uses_the_yes(asking: Fleet) -> None:
+    answer(asking, ask(asking, asking.web1.exec("echo run >> ran; sleep 0.1")))
+    got: list[int] = []
+    calls = [
+        threading.Thread(target=lambda: got.append(asking.web1.exec("echo run >> ran; sleep 0.1").status_code)) for _ in range(6)
+    ]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join(30)
+    assert sorted(got) == [200, 202, 202, 202, 202, 202]
+    assert (asking.folder / "box" / "ran").read_text() == "run\n"
