@@ -6,8 +6,10 @@ have one, so a right is checked twice by the same code, from the same log, the s
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from bus import records, rights
@@ -17,6 +19,7 @@ from bus.errors import (
     ApprovalDenied,
     ApprovalRequired,
     BusError,
+    Busy,
     KeyReused,
     NoSuchApproval,
     NoSuchCall,
@@ -88,7 +91,7 @@ class Net:
 
     def decide(self, source: str, target: str, action: str, request: Mapping[str, Any] | None = None) -> Decision:
         """How the rules decide now."""
-        with self._index.reading() as db:
+        with self._current() as db:
             rules = queries.rules(db, self._now(), source, target)
         return rights.decide(rules, source, target, action, request)
 
@@ -144,7 +147,7 @@ class Net:
 
     def _approved(self, ticket: Ticket) -> Ticket:
         """The ticket, with the approval that it needs; raises ApprovalRequired or ApprovalDenied."""
-        with self._index.reading() as db:
+        with self._current() as db:
             found = queries.last_approval(db, ticket.caller.name, ticket.call.digest)
         state = None if found is None else self._state(*found)
         if found is None or state in ("used", "expired"):
@@ -304,7 +307,9 @@ class Net:
             found, has_more = queries.events(db, wanted)
             known = self._index.known_to()
         events = [event if _sees(caller, auth, event) else _public(event) for auth, event in found]
-        next = found[-1][1]["seq"] if found and has_more and wanted.after is not None else known
+        last = found[-1][1]["seq"] if found else 0
+        # What another process has applied since is in this view too: it must not come again.
+        next = last if has_more and wanted.after is not None else max(last, known)
         return events, has_more, next
 
     def last_acts(self) -> dict[str, str]:
@@ -313,6 +318,17 @@ class Net:
             return queries.last_acts(db)
 
     # -- common ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _current(self) -> Iterator[sqlite3.Connection]:
+        """The index with everything that the log has; raises Busy where it cannot be brought up.
+
+        What is a little old would do for a page of messages, and not for a right: a grant may just have been taken back.
+        """
+        if not self._index.catch_up():
+            raise Busy("What is granted cannot be read now: the index is behind the log.")
+        with self._index.reading() as db:
+            yield db
 
     def _append(self, draft: dict[str, Any]) -> Record:
         record = self._log.append([draft])[0].record

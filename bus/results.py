@@ -34,6 +34,7 @@ class Results:
                 file.flush()
                 os.fsync(fd)
             os.replace(scratch, self._path(key))
+            self._sync_folder()
         except BaseException:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
@@ -57,6 +58,13 @@ class Results:
                         os.unlink(entry.path)
                         gone += 1
         return gone
+
+    def _sync_folder(self) -> None:
+        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def _path(self, key: str) -> Path:
         if not (key.isascii() and key.isalnum() and len(key) == 26):

@@ -131,7 +131,8 @@ class _BetweenRequests(gevent.Timeout):  # type: ignore[misc]
 
 def post_fork(server: Any, worker: Any) -> None:
     """Let a stop end a worker that is still booting: it has its master's handlers, which would only take note of it."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for how in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(how, signal.SIG_DFL)
     os.umask(modes.UMASK)
 
 

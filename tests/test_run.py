@@ -152,3 +152,13 @@ def test_one_whose_hub_has_gone_before_it_was_up_does_not_stay(run: Callable[...
     command = [sys.executable, "-m", "bus", "exec-service", "--beside", "1"]  # 1 has not started it
     ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_wrong_table_of_targets_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "targets.toml").write_text('[ser8]\ndriver = "telnet"\n')
+    environ = {**os.environ, "BUS_DATA_DIR": str(tmp_path / "data")}
+    command = [sys.executable, "-m", "bus", "exec-service"]
+    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == f'bus: {tmp_path}/data/targets.toml [ser8] driver: is "ssh", "local" or "none"\n'

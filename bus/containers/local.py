@@ -173,7 +173,11 @@ class LocalDriver(PosixDriver):
 
 def _self() -> tuple[str, ...]:
     """By what names the user of this process is known."""
-    return getpass.getuser(), str(os.getuid()), f"{os.getuid()}:{os.getgid()}"
+    numbers = str(os.getuid()), f"{os.getuid()}:{os.getgid()}"
+    try:
+        return getpass.getuser(), *numbers
+    except (KeyError, OSError):  # a number without a line in passwd
+        return numbers
 
 
 def _copy(source: Path, made: Path) -> None:

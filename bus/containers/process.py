@@ -126,6 +126,7 @@ def _started(command: Command, stdin: int) -> subprocess.Popen[bytes]:
             cwd=command.folder,
             env=dict(command.environ),
             start_new_session=True,
+            umask=0o022,  # the service's own is for the data folder
         )
     except ValueError:
         raise BadField("An argument or a variable has a NUL in it.") from None

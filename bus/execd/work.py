@@ -29,6 +29,7 @@ logger = logging.getLogger("bus.execd")
 Emit = Callable[[Answer], None]
 Post = Callable[[Answer], None]
 SLOW_ACT_S = 10.0
+_PRUNE_EVERY_S = 3600.0
 
 
 class Targets(Protocol):
@@ -73,6 +74,7 @@ class Work:
         self._post, self._admins = post, admins
         self._running: dict[str, Running] = {}
         self._unrecorded: list[tuple[str, str, Answer]] = []
+        self._prune_at = 0.0
         self._mutex = threading.Lock()
 
     # -- one call ----------------------------------------------------------------------------------------
@@ -282,7 +284,9 @@ class Work:
                 with self._mutex:
                     self._unrecorded += waiting[at:]
                 return
-        self.results.prune()
+        if time.monotonic() > self._prune_at:
+            self._prune_at = time.monotonic() + _PRUNE_EVERY_S
+            self.results.prune()
 
 
 class _Later:

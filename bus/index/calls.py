@@ -215,7 +215,7 @@ def last_acts(db: sqlite3.Connection) -> dict[str, str]:
 
 
 def events(db: sqlite3.Connection, wanted: Filter) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
-    """Events oldest first, each with the credential behind it; the newest, or the oldest behind `after`; and whether there are more."""
+    """Events oldest first, each with the credential behind it, and whether there are more: the newest, or those behind `after`."""
     found: list[tuple[str, dict[str, Any]]] = []
     if wanted.type != "message":
         found += _other_events(db, wanted)

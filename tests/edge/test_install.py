@@ -231,7 +231,8 @@ def test_the_name_is_filled_in_everywhere(root: Path) -> None:
 
 def test_an_upgrade_takes_old_code_away_and_leaves_what_is_the_servers_own(checkout: Path, root: Path) -> None:
     (root / "opt/claude-bus/bus/left_over.py").write_text("")
-    (root / "etc/claude-bus/hub.env").write_text("BUS_WORKERS=4\n")
+    (root / "etc/default").mkdir(exist_ok=True)
+    (root / "etc/default/claude-bus").write_text("BUS_WORKERS=4\n")
     (root / "etc/ssl/claude-bus/fullchain.pem").write_text("certbot's")
     (root / "etc/claude-bus-exec/exec.env").write_text("BUS_LXC=incus\n")
     (root / "etc/claude-bus-exec/targets.toml").write_text('[ser8]\ndriver = "ssh"\n')
@@ -240,7 +241,7 @@ def test_an_upgrade_takes_old_code_away_and_leaves_what_is_the_servers_own(check
     install(checkout, "--root", root)
     assert not (root / "opt/claude-bus/bus/left_over.py").exists()
     assert (root / "opt/claude-bus/.venv").is_symlink()
-    assert (root / "etc/claude-bus/hub.env").read_text() == "BUS_WORKERS=4\n"
+    assert (root / "etc/default/claude-bus").read_text() == "BUS_WORKERS=4\n"
     assert (root / "etc/claude-bus-exec/exec.env").read_text() == "BUS_LXC=incus\n"
     assert (root / "etc/claude-bus-exec/targets.toml").read_text() == '[ser8]\ndriver = "ssh"\n'
     assert (root / "etc/ssl/claude-bus/fullchain.pem").read_text() == "certbot's"

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -69,6 +70,21 @@ def test_an_end_that_cannot_be_recorded_is_recorded_later_and_the_caller_hears_i
     wait_until(lambda: fleet.records("done"))
     assert fleet.records("done")[0]["result"] == "ok"
     assert fleet.web1.exec("read word < go; echo $word", client_id="k").json["replayed"] is True
+
+
+def test_a_right_is_not_decided_on_an_index_that_is_behind(fleet: Fleet) -> None:
+    """Another process holds the index: the grant that was taken back meanwhile cannot be seen."""
+    other = sqlite3.connect(fleet.config.data_dir / "index.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    fleet.app.extensions["bus"].log.append(
+        [{"kind": "grant", "auth": "admin", "from": "admin", "source": "web1", "target": "box", "allow": False, "actions": ["exec"]}]
+    )
+    reply = fleet.web1.exec("touch ran")
+    assert (reply.status_code, reply.json["error"]) == (503, "busy")
+    other.execute("ROLLBACK")
+    other.close()
+    assert fleet.web1.exec("touch ran").status_code == 403
+    assert not (fleet.folder / "box" / "ran").exists()
 
 
 def test_a_second_service_is_refused(fleet: Fleet) -> None:
