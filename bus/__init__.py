@@ -74,14 +74,14 @@ def create_service(config: Config) -> Service:
     work = Work(
         create_net(core),
         targets,
-        Results(config.data_dir / "calls", config.exec_keep_s),
+        Results(config.data_dir / "calls", config.exec_keep_s, config.exec_keep_bytes),
         Slots(config.exec_per_target, config.exec_per_caller),
         max_output=config.exec_max_output,
         max_file=config.file_max_bytes,
         post=post,
         admins=lambda: [name for name, role in credentials.users().items() if role == ADMIN],
     )
-    return Service(config.exec_socket_file, work, credentials, config.file_max_bytes)
+    return Service(config.exec_socket_file, config.data_dir, work, credentials, config.file_max_bytes)
 
 
 def create_core(config: Config, turns: Turns | None = None) -> Core:

@@ -97,8 +97,8 @@ def _exec(given: Mapping[str, Any], target: str, sender: str | None, key: str | 
         request["cwd"] = path(given["cwd"], "cwd")
     if "user" in given:
         request["user"] = _matching(given["user"], "user", _USER, "A user's name, its number, or uid:gid.")
-    if given.get("env"):
-        request["env"] = _env(given["env"])
+    if "env" in given and (variables := _env(given["env"])):
+        request["env"] = variables
     if "stdin" in given:
         request["stdin"] = _as_base64(given, "stdin", "stdin_encoding")
     stream, detach = _flag(given, "stream"), _flag(given, "detach")

@@ -77,6 +77,9 @@ class Config:
         "BUS_EXEC_MAX_OUTPUT", MIB, "bytes", "kept of each of a command's two outputs", 1 * KIB, 16 * MIB
     )
     exec_keep_s: int = _setting("BUS_EXEC_KEEP_S", 7 * 86_400, "seconds", "how long the output of calls is kept", 86_400, 10**9)
+    exec_keep_bytes: int = _setting(
+        "BUS_EXEC_KEEP_BYTES", 1024 * MIB, "bytes", "and how much of it in all: then the oldest goes", 16 * MIB, 1024 * 1024 * MIB
+    )
     file_max_bytes: int = _setting(
         "BUS_FILE_MAX_BYTES", 8 * MIB, "bytes", "the largest file that is read or written", 1 * KIB, 8 * MIB
     )

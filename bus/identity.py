@@ -30,10 +30,14 @@ Taken = Callable[[], Collection[str]]  # gives the normalised names of all crede
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a credential proves: its user name, and one of shared, member, admin, invite."""
+    """Whom a credential proves: its user name, and one of shared, member, admin, invite.
+
+    `is_current` is false for a secret that was rotated: it goes on for everything but changes to who may call.
+    """
 
     name: str
     role: str
+    is_current: bool = True
 
     @property
     def is_verified(self) -> bool:

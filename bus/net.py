@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, NamedTuple
 
 from bus import records, rights
@@ -26,6 +27,7 @@ from bus.errors import (
     NotAllowed,
     NotPermitted,
     NotYourName,
+    TooManyRunning,
 )
 from bus.identity import Caller
 from bus.index import calls as queries
@@ -37,7 +39,11 @@ from bus.rights import Decision
 
 APPROVAL_S = 900.0
 MAX_APPROVAL_S = 86_400.0
+MAX_PENDING = 16
 _APPROVALS_SHOWN = 500
+_LONGEST_REFUSED = 1_000
+# Of a question, for admins: who may write a file must not read it by asking to.
+_FOR_ADMINS = ("diff", "base_sha256", "base_mode", "base_uid", "base_gid")
 # What everybody may know of an event that is not about them.
 _PUBLIC = ("seq", "id", "time", "from", "type", "target", "result", "duration_ms")
 
@@ -127,7 +133,7 @@ class Net:
     def _same(self, asked: Record, call: Call) -> Found:
         if asked["digest"] != call.digest:
             raise KeyReused(f"The key {call.key!r} was used for the call {asked['call']}, which is another.", first=asked["call"])
-        return self._found(asked["call"]) or Found(asked, None)
+        return self.found(asked["call"]) or Found(asked, None)
 
     def _ticket(self, caller: Caller, call: Call) -> Ticket:
         if call.type == CONTAINER:
@@ -167,23 +173,31 @@ class Net:
             f"An admin has to say yes to this call ({id}).", id=id, state="pending", expires=question["expires"]
         )
 
-    def begin(self, ticket: Ticket) -> Begun:
-        """Record that a call runs now; on return that is durable. An approval is used up by it, even if it then fails."""
+    def begin(self, ticket: Ticket, id: str) -> Begun:
+        """Record that a call runs now, under this new id; on return that is durable.
+
+        An approval is used up by it, even if the call then fails.
+        """
         caller, call = ticket.caller, ticket.call
-        if ticket.approval is not None:
-            used = {"kind": "used", "approval": ticket.approval, "client_id": ticket.approval, "auth": caller.name}
-            if self._log.append([used])[0].replayed:
-                raise ApprovalRequired("The approval of this call was used just now; it is good for one call.", id="")
-        draft = self._asked(caller, call)
+        draft = self._asked(caller, call, id)
         if call.key is not None:
             draft["client_id"] = call.key
+        if call.detach:
+            draft["detach"] = True
+        block = [draft]
         if ticket.approval is not None:
+            # In one block: either both are on record or none. That it is unused is what `authorise` has just seen, and the
+            # only service that begins calls lets one of a caller's approved calls do both at a time.
             draft["approval"] = ticket.approval
-        appended = self._log.append([draft])[0]
+            block = [{"kind": "used", "approval": ticket.approval, "client_id": ticket.approval, "auth": caller.name}, draft]
+        *before, appended = self._log.append(block)
         self._keep_up()
+        if any(used.replayed for used in before) and not appended.replayed:
+            self.end(id, "denied", {"error": "approval_required", "reason": "its approval was used before"})
+            raise Busy("The approval of this call was used just now. Make the call again: that asks anew.")
         if appended.replayed:
             return Begun(appended.record["call"], self._same(appended.record, call))
-        return Begun(draft["call"])
+        return Begun(id)
 
     def end(self, id: str, result: str, facts: Mapping[str, Any]) -> None:
         """Record how a call ended: result ok, error or unknown. Durable on return."""
@@ -202,14 +216,14 @@ class Net:
         self.refused(caller, Call(type, "", {}, {"command": what}), NotAllowed(f"{caller.name} is a {caller.role}."))
 
     def _not_begun(self, caller: Caller, call: Call, result: str, error: BusError) -> None:
-        asked = self._asked(caller, call)
+        asked = {**self._asked(caller, call), **_begun(call.shown)}
         done = {"kind": "done", "call": asked["call"], "result": result, "state": result}
         self._log.append([asked, {**done, "error": error.code, "reason": error.message}])
         self._keep_up()
 
-    def _asked(self, caller: Caller, call: Call) -> dict[str, Any]:
+    def _asked(self, caller: Caller, call: Call, id: str = "") -> dict[str, Any]:
         sender = call.sender if call.sender is not None and caller.is_me(call.sender) else caller.name
-        draft = {"kind": "asked", "call": self.new_id(), "type": call.type, "from": sender, "auth": caller.name}
+        draft = {"kind": "asked", "call": id or self.new_id(), "type": call.type, "from": sender, "auth": caller.name}
         return {**draft, "target": call.target, "digest": call.digest, **call.shown}
 
     def new_id(self) -> str:
@@ -218,12 +232,18 @@ class Net:
 
     def call(self, caller: Caller, id: str) -> Found:
         """One call, for its caller, its target and admins; raises NoSuchCall."""
-        found = self._found(id.upper())
-        if found is None or not _concerns(caller, found.asked["auth"], found.asked.get("target")):
+        with self._index.reading() as db:
+            found = queries.call(db, id.upper())
+            since = queries.owned_since(db, caller.name)
+        is_mine = (
+            found is not None and _concerns(caller, found.asked["auth"], found.asked.get("target")) and found.asked["seq"] > since
+        )
+        if found is None or not (caller.is_admin or is_mine):
             raise NoSuchCall(f"There is no call {id[:40]!r}.")
         return found
 
-    def _found(self, id: str) -> Found | None:
+    def found(self, id: str) -> Found | None:
+        """One call, whoever asks."""
         with self._index.reading() as db:
             return queries.call(db, id)
 
@@ -235,7 +255,15 @@ class Net:
     # -- approvals ---------------------------------------------------------------------------------------
 
     def ask(self, caller: Caller, call: Call, id: str, facts: Mapping[str, Any]) -> Record:
-        """Record the question whether an admin says yes to this call; gives it."""
+        """Record the question whether an admin says yes to this call; gives it. Raises TooManyRunning."""
+        with self._current() as db:
+            if queries.pending_count(db, caller.name, self._now()) >= MAX_PENDING:
+                raise TooManyRunning(
+                    f"{MAX_PENDING} questions of {caller.name} wait for an answer already.",
+                    hint="Wait until an admin has answered some of them.",
+                    scope="questions",
+                    limit=MAX_PENDING,
+                )
         draft = {**self._asked(caller, call), "kind": "question", "approval": id, **facts}
         draft["expires"] = records.utc(self._clock() + APPROVAL_S)
         del draft["call"]
@@ -245,13 +273,14 @@ class Net:
         """The questions of the last day, newest last: all for an admin, a caller's own for others."""
         since = records.utc(self._clock() - MAX_APPROVAL_S)
         with self._index.reading() as db:
-            found = queries.approvals(db, None if caller.is_admin else caller.name, _APPROVALS_SHOWN)
-        shown = [self._shown(*row) for row in found if row[0]["ts"] >= since]
-        return [item for item in shown if state is None or item["state"] == state]
+            found = queries.approvals(db, None if caller.is_admin else caller.name, since)
+            shown = (self._shown(caller, *row) for row in found)
+            newest = islice((item for item in shown if state is None or item["state"] == state), _APPROVALS_SHOWN)
+            return list(newest)[::-1]
 
     def approval(self, caller: Caller, id: str) -> dict[str, Any]:
         """One question, for the one who asked it and admins; raises NoSuchApproval."""
-        return self._shown(*self._approval(caller, id))
+        return self._shown(caller, *self._approval(caller, id))
 
     def answer(self, caller: Caller, id: str, allow: bool, expires_in_s: float) -> dict[str, Any]:
         """Record an admin's answer; raises NoSuchApproval, ApprovalClosed. Gives the question as it is then."""
@@ -267,12 +296,15 @@ class Net:
             raise ApprovalClosed(
                 f"The question {question['approval']} was answered by {found[1]['auth']} just before.", state="answered"
             )
-        return self._shown(*found)
+        return self._shown(caller, *found)
 
     def _approval(self, caller: Caller, id: str) -> tuple[Record, Record | None, str | None]:
         with self._index.reading() as db:
             found = queries.approval(db, id.upper())
-        if found is None or not (caller.is_admin or found[0]["auth"] == caller.name):
+            mine = (
+                found is not None and found[0]["auth"] == caller.name and found[0]["seq"] > queries.owned_since(db, caller.name)
+            )
+        if found is None or not (caller.is_admin or mine):
             raise NoSuchApproval(f"There is no question {id[:40]!r}.")
         return found
 
@@ -286,9 +318,10 @@ class Net:
             return "denied" if question["expires"] > now else "expired"
         return "allowed" if answer["expires"] > now else "expired"
 
-    def _shown(self, question: Record, answer: Record | None, used: str | None) -> dict[str, Any]:
+    def _shown(self, caller: Caller, question: Record, answer: Record | None, used: str | None) -> dict[str, Any]:
         hidden = ("kind", "seq", "sum", "approval", "type", "ts", "digest", "auth", "id", "expires")
-        shown = {name: value for name, value in question.items() if name not in hidden}
+        kept = hidden if caller.is_admin else (*hidden, *_FOR_ADMINS)
+        shown = {name: value for name, value in question.items() if name not in kept}
         shown = {"id": question["approval"], "state": self._state(question, answer, used), "action": question["type"], **shown}
         shown |= {"asked": question["ts"], "expires": question["expires"], "hash": question["digest"]}
         if answer is not None:
@@ -342,6 +375,13 @@ class Net:
 
     def _now(self) -> str:
         return records.utc(self._clock())
+
+
+def _begun(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The beginning of what a refused call was about: who may do nothing must not fill the log either."""
+    if "argv" in shown:
+        return {"argv": [text[: _LONGEST_REFUSED // 8] for text in shown["argv"][:8]]}
+    return {name: value[:_LONGEST_REFUSED] for name, value in shown.items()}
 
 
 def _concerns(caller: Caller, auth: str, target: str | None) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from bus import modes
 class Results:
     """The folder of results. Keys are ids of calls and approvals: 26 letters and digits."""
 
-    def __init__(self, folder: Path, keep_s: float) -> None:
-        self._folder, self._keep_s = folder, keep_s
+    def __init__(self, folder: Path, keep_s: float, keep_bytes: int = 1 << 30) -> None:
+        self._folder, self._keep_s, self._keep_bytes = folder, keep_s, keep_bytes
+        self._new_bytes = 0
 
     def put(self, key: str, value: dict[str, Any]) -> None:
         """Keep a result, durably; raises OSError."""
@@ -30,7 +32,7 @@ class Results:
         fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, modes.FILE)
         try:
             with os.fdopen(fd, "wb") as file:
-                file.write(orjson.dumps(value))
+                self._new_bytes += file.write(orjson.dumps(value))
                 file.flush()
                 os.fsync(fd)
             os.replace(scratch, self._path(key))
@@ -49,15 +51,26 @@ class Results:
         return found
 
     def prune(self) -> int:
-        """Remove those that are older than they are kept; gives how many."""
-        oldest, gone = time.time() - self._keep_s, 0
-        with suppress(FileNotFoundError):
-            for entry in os.scandir(self._folder):
-                with suppress(FileNotFoundError):
-                    if entry.stat().st_mtime < oldest:
-                        os.unlink(entry.path)
-                        gone += 1
+        """Remove those that are older than they are kept, and the oldest of what is more than is kept; gives how many."""
+        self._new_bytes = 0
+        oldest, left, gone = time.time() - self._keep_s, self._keep_bytes, 0
+        for path, made, size in sorted(self._entries(), key=lambda entry: -entry[1]):
+            left -= size
+            if made < oldest or left < 0:
+                Path(path).unlink(missing_ok=True)
+                gone += 1
         return gone
+
+    def is_growing(self) -> bool:
+        """Whether so much has come since the last look that it is time for the next."""
+        return self._new_bytes > self._keep_bytes // 16
+
+    def _entries(self) -> Iterator[tuple[str, float, int]]:
+        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    stat = entry.stat(follow_symlinks=False)
+                    yield entry.path, stat.st_mtime, stat.st_size
 
     def _sync_folder(self) -> None:
         fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)

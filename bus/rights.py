@@ -80,10 +80,13 @@ def check_grant(given: Mapping[str, Any]) -> dict[str, Any]:
         "source": _end(given["source"], "source"),
         "target": _end(given["target"], "target"),
         "allow": given["allow"],
-        "actions": _actions(given.get("actions", list(ACTIONS))),
+        "actions": _actions(given.get("actions", [EXEC] if "commands" in given else list(ACTIONS))),
     }
     if "commands" in given:
         clean["commands"] = _commands(given["commands"])
+        if clean["actions"] != [EXEC]:
+            # Who may write any file may run any command: it would be no limit at all.
+            raise BadField("`commands` is for exec alone.", hint='Leave `actions` out, or give ["exec"].', field="actions")
     if "approval" in given:
         if given["approval"] != REQUIRED:
             raise BadField("`approval` is not `required`.", hint='"approval":"required", or leave it out.', field="approval")

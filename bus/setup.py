@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 
 from bus import modes
 from bus.config import BadSetting, Config
-from bus.credentials import Credentials, new_secret
+from bus.credentials import Credentials, file, new_secret
 from bus.errors import BusError
 from bus.identity import ADMIN
 from bus.log.jsonl import JsonlLog
@@ -28,7 +28,8 @@ def prepare(config: Config, environ: Mapping[str, str] | None = None) -> list[st
 
     The first credential is BUS_USER and BUS_PASS where they are set, else `claude` and a random secret. It is
     also written, in the clear, to `claude-bus.env` in the data folder, mode 0600. Where there is no admin, `admin` is
-    made, its secret in `admin.env`. What is made here is not noted in the log: there may be none yet.
+    made, its secret in `admin.env`. What is made here is not noted in the log: there may be none yet. Of two starts at
+    once one makes it: what is missing is looked for again under the lock of the credentials.
     """
     environ = os.environ if environ is None else environ
     said = []
@@ -40,33 +41,65 @@ def prepare(config: Config, environ: Mapping[str, str] | None = None) -> list[st
     user, secret = environ.get("BUS_USER") or FIRST_USER, environ.get("BUS_PASS") or ""
     if ":" in user or not user.isprintable():
         raise BadSetting(f"BUS_USER is {user!r}: it must be printable and hold no colon")
-    if not credentials.users() or (secret and not credentials.knows(user, secret)):
-        secret = secret or new_secret()
-        credentials.add(user, secret, ADMIN if user == FIRST_ADMIN else "")
-        said.append(f"set the credential of {user} in {config.credentials_file}")
-        said.append(f"its password is in {_write_env(_env_file(config), config, user, secret)}")
+    said += _make_user(config, credentials, user, secret)
     said += _make_admin(config, credentials)
     for path in (_env_file(config), admin_file(config)):
-        known = dotenv_values(path) if path.exists() else {}
-        # At a socket the URL is that of the proxy in front, which scripts/install-server has filled in.
-        if known and known.get("BUS_URL") != base_url(config) and not config.listen.startswith("unix:"):
-            _write_env(path, config, known.get("BUS_USER") or user, known.get("BUS_PASS") or "")
-            said.append(f"{path} now says {base_url(config)}")
+        said += _follow_address(config, path, user)
     return said
+
+
+def _make_user(config: Config, credentials: Credentials, user: str, given: str) -> list[str]:
+    """The first credential, unless there is one; a `given` secret becomes the user's in any case."""
+
+    def is_there() -> bool:
+        return bool(credentials.users()) and (not given or credentials.knows(user, given))
+
+    if is_there():
+        return []
+    with file.locked(config.credentials_file) as lines:
+        if is_there():  # another start was faster
+            return []
+        secret = given or new_secret()
+        # The file first: a crash in between leaves a file that the next start replaces, not a secret that is lost.
+        path = _write_env(_env_file(config), config, user, secret)
+        file.put_locked(config.credentials_file, lines, user, secret, ADMIN if user == FIRST_ADMIN else "")
+    return [f"set the credential of {user} in {config.credentials_file}", f"its password is in {path}"]
 
 
 def _make_admin(config: Config, credentials: Credentials) -> list[str]:
     """The first admin, unless there is one."""
-    users = credentials.users()
-    if ADMIN in users.values():
+    if ADMIN in credentials.users().values():
         return []
-    if FIRST_ADMIN in users:
-        return ["there is no admin, and `admin` is a member: make one with python -m bus credential add NAME --admin"]
-    secret = new_secret()
-    # The file first: a crash in between leaves a file that the next start replaces, not an admin whose secret is lost.
-    path = _write_env(admin_file(config), config, FIRST_ADMIN, secret)
-    credentials.add(FIRST_ADMIN, secret, ADMIN)
+    with file.locked(config.credentials_file) as lines:
+        users = credentials.users()
+        if ADMIN in users.values():  # another start was faster
+            return []
+        if FIRST_ADMIN in users:
+            return ["there is no admin, and `admin` is a member: make one with python -m bus credential add NAME --admin"]
+        secret = new_secret()
+        path = _write_env(admin_file(config), config, FIRST_ADMIN, secret)
+        file.put_locked(config.credentials_file, lines, FIRST_ADMIN, secret, ADMIN)
     return [f"made the admin {FIRST_ADMIN}; its password is in {path}"]
+
+
+def _follow_address(config: Config, path: Path, user: str) -> list[str]:
+    """Write the hub's address into a file to be sourced, when it has changed."""
+
+    def known() -> dict[str, str | None]:
+        return dotenv_values(path) if path.exists() else {}
+
+    def is_right(values: dict[str, str | None]) -> bool:
+        return not values or values.get("BUS_URL") == base_url(config)
+
+    # At a socket the URL is that of the proxy in front, which scripts/install-server has filled in.
+    if config.listen.startswith("unix:") or is_right(known()):
+        return []
+    with file.locked(config.credentials_file):
+        values = known()
+        if is_right(values):
+            return []
+        _write_env(path, config, values.get("BUS_USER") or user, values.get("BUS_PASS") or "")
+    return [f"{path} now says {base_url(config)}"]
 
 
 def refuse_taken_address(config: Config) -> None:

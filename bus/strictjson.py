@@ -9,6 +9,8 @@ from typing import Any
 from bus.errors import BadJson
 
 MAX_DEPTH = 16
+# No request needs so many; looking through 16 MiB of them would hold up everybody for seconds.
+MAX_BRACKETS = 50_000
 # Possessive, and a text without an end is one token: otherwise a hostile megabyte of \\" takes an hour.
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
@@ -38,10 +40,14 @@ def load_object(data: bytes, what: str = "The body") -> dict[str, Any]:
 
 
 def _check_depth(data: bytes, what: str) -> None:
-    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+    brackets = data.count(b"{") + data.count(b"[")
+    if brackets <= MAX_DEPTH:
         return
+    if brackets > MAX_BRACKETS:
+        raise BadJson(f"{what} has {brackets} opening brackets; at most {MAX_BRACKETS} are read.")
     depth = 0
-    for token in _BRACKETS.findall(data):
+    for found in _BRACKETS.finditer(data):
+        token = found[0]
         if token in b"{[":
             depth += 1
             if depth > MAX_DEPTH:

@@ -39,7 +39,7 @@ class ExecService:
             for line in lines:
                 if line is not None:
                     return line
-        raise _cut_off("it closed the connection")
+        raise _cut_off("before it had answered")
 
     def lines(self, request: Line) -> Generator[Line | None, None, None]:
         """The answers to a request, None for a sign of life. Closing the iterator hangs up."""
@@ -48,8 +48,9 @@ class ExecService:
                 connection.sendall(orjson.dumps(request) + b"\n")
                 connection.settimeout(_SILENCE_S)
                 with connection.makefile("rb") as file:
-                    while data := file.readline(MAX_LINE):
-                        yield _checked(data)
+                    line: Line | None = None
+                    while line is None or "result" not in line:
+                        yield (line := _checked(file.readline(MAX_LINE)))
             except OSError as error:
                 raise _cut_off(str(error)) from error
 
@@ -87,6 +88,8 @@ def error_line(error: BusError) -> Line:
 def _checked(data: bytes) -> Line | None:
     if data == b"\n":
         return None
+    if not data.endswith(b"\n"):
+        raise _cut_off("in the middle of an answer" if data else "before it had answered")
     try:
         line: Line = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -103,6 +106,11 @@ def raised(fields: dict[str, Any]) -> BusError:
         if kind.code == fields["error"]:
             return kind(fields["message"], hint=fields["hint"], **details)
     return Internal(f"The service that runs commands answered {fields['error']!r}.")
+
+
+def hint_of(code: str) -> str:
+    """What the error with this code says to do."""
+    return next((kind.hint for kind in family() if kind.code == code), "")
 
 
 def _cut_off(why: str) -> TargetFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from collections.abc import Callable
@@ -139,6 +140,21 @@ def test_the_file_keeps_its_mode(credentials: Credentials, register: Register) -
     assert [path.name for path in credentials.path.parent.iterdir()] == ["credentials"]
 
 
+def test_a_change_is_on_stable_storage_when_it_is_answered(
+    credentials: Credentials, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, bool]] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append((Path(os.readlink(f"/proc/self/fd/{fd}")).name, "web1:" in credentials.path.read_text()))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    register.add("web1", MEMBER, "boss")
+    assert [(name.startswith(".credentials-"), there) for name, there in synced] == [(True, False), (False, True)]
+
+
 def test_only_hashes_are_stored(credentials: Credentials, register: Register, notes: list[tuple[str, ...]]) -> None:
     secrets = [register.add("web1", MEMBER, "boss").secret, register.rotate("web1", DAY, "boss").secret]
     code = register.invite("web2", MEMBER, DAY, "boss").code
@@ -174,6 +190,15 @@ def test_no_overlap_ends_every_old_secret_at_once(credentials: Credentials, regi
             caller(credentials, "web1", secret)
     assert caller(credentials, "web1", new)
     assert credentials.path.read_text().count("web1:") == 1
+
+
+def test_no_later_rotation_gives_an_old_secret_more_time(credentials: Credentials, register: Register, clock: Clock) -> None:
+    old = register.add("web1", MEMBER, "boss").secret
+    register.rotate("web1", DAY, "web1")
+    register.rotate("web1", 30 * DAY, "web1")
+    clock.now += DAY
+    with pytest.raises(Unauthorized):
+        caller(credentials, "web1", old)
 
 
 def test_a_rotation_whose_answer_was_lost_can_be_repeated(credentials: Credentials, register: Register) -> None:
@@ -294,7 +319,10 @@ def test_an_invite_expires_and_is_told_apart_for_a_week(credentials: Credentials
         with pytest.raises(InviteSpent, match="expired"):
             attempt()
     assert register.listing()["invites"] == []
-    clock.now += 7 * DAY + 1
+    clock.now += 7 * DAY - 1
+    register.add("web3", MEMBER, "boss")
+    assert isinstance(refused(take, credentials, code), InviteSpent)
+    clock.now += 2
     register.add("web2", MEMBER, "boss")  # a change takes old ones away
     with pytest.raises(Unauthorized):
         take(credentials, code)

@@ -46,3 +46,15 @@ def test_half_a_file_is_none(results: Results, tmp_path: Path) -> None:
 def test_what_is_no_id_is_no_file(results: Results, key: str) -> None:
     with pytest.raises(ValueError, match="no id"):
         results.get(key)
+
+
+def test_of_too_much_the_oldest_go(tmp_path: Path) -> None:
+    results = Results(tmp_path / "calls", keep_s=3600, keep_bytes=2_500)
+    for number in range(4):
+        assert not results.is_growing() or number
+        key = f"{number:026}"
+        results.put(key, {"stdout": "x" * 1_000})
+        os.utime(tmp_path / "calls" / f"{key}.json", (time.time() - 100 + number,) * 2)
+    assert results.is_growing()
+    assert results.prune() == 2
+    assert [results.get(f"{number:026}") is not None for number in range(4)] == [False, False, True, True]

@@ -22,6 +22,7 @@ def rule(source: str, target: str, allow: bool = True, **more: Any) -> Rule:
         ([rule("web1", "*")], True),
         ([rule("*", "*")], True),
         ([rule("web2", "box"), rule("web1", "den")], False),
+        ([rule("box", "web1"), rule("box", "*"), rule("*", "web1")], False),
         ([rule("web1", "box", action="file_read")], False),
         ([rule("*", "*"), rule("web1", "box", False)], False),
         ([rule("*", "*", False), rule("web1", "box")], True),
@@ -37,11 +38,12 @@ def test_the_most_specific_wins_and_a_deny_beats_an_allow(rules: list[Rule], all
 
 
 def test_two_allows_of_one_reach_both_hold() -> None:
-    rules = [rule("web1", "*", commands=(("git", "status"),)), rule("*", "box", approval=True)]
-    assert not decide(rules, "web1", "box", "exec", {"argv": ["ls"]}).allowed
-    decision = decide(rules, "web1", "box", "exec", {"argv": ["git", "status"]})
-    assert decision.allowed
-    assert decision.approval
+    some, asking = rule("web1", "*", commands=(("git", "status"),)), rule("*", "box", approval=True)
+    for rules in ([some, asking], [asking, some]):
+        assert not decide(rules, "web1", "box", "exec", {"argv": ["ls"]}).allowed
+        decision = decide(rules, "web1", "box", "exec", {"argv": ["git", "status"]})
+        assert decision.allowed
+        assert decision.approval
 
 
 GIT = [rule("web1", "box", commands=(("git", "status"), ("uptime",)))]

@@ -47,7 +47,14 @@ def test_signs_of_life_are_passed_over(says: Says) -> None:
     assert says(b'\n\n{"result":{"ok":true}}\n').ask({}) == {"result": {"ok": True}}
 
 
-@pytest.mark.parametrize("answer", [b"", b"\n", b'{"result":', b'{"result":{}}garbage', b"\xff\n"])
+def test_a_stream_that_breaks_off_is_no_end(says: Says) -> None:
+    lines = says(b'{"id":"x","state":"running"}\n{"stdout":"a"}\n').lines({})
+    assert [next(lines), next(lines)] == [{"id": "x", "state": "running"}, {"stdout": "a"}]
+    with pytest.raises(TargetFailed):
+        next(lines)
+
+
+@pytest.mark.parametrize("answer", [b"", b"\n", b"\n{", b'{"result":', b'{"result":{}}garbage', b"\xff\n"])
 def test_an_answer_that_is_not_whole_may_or_may_not_have_been_done(says: Says, answer: bytes) -> None:
     with pytest.raises(TargetFailed, match="broke off"):
         says(answer).ask({})

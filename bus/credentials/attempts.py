@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from math import ceil
 
 from bus.errors import TooManyAttempts
@@ -11,10 +12,11 @@ _REMEMBERED = 10_000
 
 
 class Attempts:
-    """Counts wrong attempts in leaky buckets. Times are Unix seconds."""
+    """Counts wrong attempts in leaky buckets, those of all threads. Times are Unix seconds."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, tuple[float, float]] = {}  # how full, and when that was
+        self._changing = threading.Lock()
 
     def check(self, key: str, now: float) -> None:
         """Raise TooManyAttempts, with the seconds until one is allowed again, while this bucket is full."""
@@ -26,11 +28,12 @@ class Attempts:
 
     def note(self, key: str, now: float) -> None:
         """A wrong attempt."""
-        if len(self._buckets) >= _REMEMBERED:
-            self._buckets = {key: bucket for key, bucket in self._buckets.items() if self._level(key, now) > 0}
-        if len(self._buckets) >= _REMEMBERED:
-            key = ""  # so many guess at once that they have to share
-        self._buckets[key] = (self._level(key, now) + 1, now)
+        with self._changing:
+            if len(self._buckets) >= _REMEMBERED:
+                self._buckets = {key: bucket for key, bucket in self._buckets.items() if self._level(key, now) > 0}
+            if len(self._buckets) >= _REMEMBERED:
+                key = ""  # so many guess at once that they have to share
+            self._buckets[key] = (self._level(key, now) + 1, now)
 
     def _level(self, key: str, now: float) -> float:
         level, since = self._buckets.get(key, (0.0, now))

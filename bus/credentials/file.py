@@ -16,13 +16,30 @@ from bus.identity import ADMIN
 
 _PATIENCE_S = 5.0
 
+Version = tuple[int, int, int]  # another one whenever the file has changed
+
 
 def read(path: Path) -> list[Line | Kept]:
     """The lines; none where there is no file."""
+    return read_version(path)[1]
+
+
+def read_version(path: Path) -> tuple[Version | None, list[Line | Kept]]:
+    """The lines, and the version whose they are; no version where there is no file."""
     try:
-        return parsed(path.read_text().splitlines())
+        with path.open() as file:
+            found = _version(os.fstat(file.fileno()))
+            return found, parsed(file.read().splitlines())
     except FileNotFoundError:
-        return []
+        return None, []
+
+
+def version(path: Path) -> Version | None:
+    """The version that is there now; None where there is no file."""
+    try:
+        return _version(os.stat(path))
+    except FileNotFoundError:
+        return None
 
 
 @contextmanager
@@ -54,6 +71,10 @@ def write(path: Path, lines: Sequence[Line | Kept]) -> None:
             file.flush()
             if path.exists():
                 old = path.stat()
+                # Two changes may fall into one tick of the clock, and the second take the inode that the first set free:
+                # without a later time of its own it would be taken for the version before both.
+                at = max(time.time_ns(), old.st_mtime_ns + 1)
+                os.utime(fd, ns=(at, at))
                 os.fchmod(fd, old.st_mode & 0o777)
                 if os.geteuid() == 0:
                     os.fchown(fd, old.st_uid, old.st_gid)
@@ -68,11 +89,16 @@ def write(path: Path, lines: Sequence[Line | Kept]) -> None:
 def put(path: Path, user: str, secret: str, role: str = "") -> None:
     """Give a user this secret and no other, with the role it had unless one is given."""
     with locked(path) as lines:
-        mine = of_user(lines, user)
-        line = Line(user, hashed(secret), role or (mine[0].role if mine else ""))
-        # A line of this user that cannot be used goes too: nginx would take it for the user's.
-        others = [other for other in lines if not other.as_text().startswith(user + ":")]
-        write(path, [*others, line])
+        put_locked(path, lines, user, secret, role)
+
+
+def put_locked(path: Path, lines: Sequence[Line | Kept], user: str, secret: str, role: str = "") -> None:
+    """The same for who holds the lock; `lines` are those that `locked` gave."""
+    mine = of_user(lines, user)
+    line = Line(user, hashed(secret), role or (mine[0].role if mine else ""))
+    # A line of this user that cannot be used goes too: nginx would take it for the user's.
+    others = [other for other in lines if not other.as_text().startswith(user + ":")]
+    write(path, [*others, line])
 
 
 def replaced(lines: Sequence[Line | Kept], user: str, mine: Sequence[Line]) -> list[Line | Kept]:
@@ -89,6 +115,10 @@ def replaced(lines: Sequence[Line | Kept], user: str, mine: Sequence[Line]) -> l
 def has_admin(lines: Sequence[Line | Kept]) -> bool:
     """Whether somebody may change credentials over HTTP."""
     return any(isinstance(line, Line) and line.role == ADMIN for line in lines)
+
+
+def _version(stat: os.stat_result) -> Version:
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _is_ours(fd: int) -> bool:

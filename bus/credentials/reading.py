@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bus.credentials import file
@@ -17,18 +17,28 @@ from bus.identity import INVITE, MEMBER, SHARED, Caller, normalised
 _LEAST_COMPARED = 2  # with a user's one line, its two while a rotation lasts, and with none: the same work
 
 
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """The file as it was at one moment. Only `verified` grows: what was proven by these very lines, and until when it is.
+
+    Whoever looks at the file works with one snapshot to the end; another thread may have put the next in its place.
+    """
+
+    version: file.Version | None
+    users: Mapping[str, list[Line]]
+    digests: Mapping[str, list[bytes]]
+    taken: frozenset[str]
+    verified: dict[str, tuple[Caller, int | None]] = field(default_factory=dict)
+
+
 class Credentials:
-    """The credential file. `shared_user` is the name whose line is the old fleet's; empty: there is none."""
+    """The credential file. `shared_user` is the name whose line is the old fleet's; empty: there is none. For any thread."""
 
     def __init__(self, path: Path, shared_user: str = "claude", clock: Callable[[], float] = time.time) -> None:
         self.path, self.shared_user = path, shared_user
         self.clock = clock
         self._attempts = Attempts()
-        self._version: tuple[int, int, int] | None = None
-        self._users: dict[str, list[Line]] = {}
-        self._digests: dict[str, list[bytes]] = {}
-        self._verified: dict[str, tuple[Caller, int | None]] = {}
-        self._taken: frozenset[str] = frozenset()
+        self._latest = _Snapshot(None, {}, {}, frozenset())
 
     def caller_of(self, header: str | None, address: str = "") -> Caller:
         """Whom an Authorization header proves; raises Unauthorized, or for invites InviteSpent and TooManyAttempts.
@@ -36,20 +46,20 @@ class Credentials:
         A wrong password and an unknown user take the same time and give the same answer. `address` is where the
         request comes from: wrong invites are counted by it.
         """
-        self._refresh()
+        snapshot = self._current()
         if header is None:
             raise Unauthorized("This call has no credential.")
-        known = self._verified.get(header)
+        known = snapshot.verified.get(header)
         if known is not None and (known[1] is None or self.clock() < known[1]):
             return known[0]
         user, secret = _user_and_secret(header)
         if user.startswith(INVITE_PREFIX):
-            return self._invited(user, secret, address)
-        line = self._verify(user, secret)
-        caller = Caller(user, self.role_of(self._users[user][0]))
-        if len(self._verified) > 10_000:
-            self._verified.clear()
-        self._verified[header] = caller, line.until
+            return self._invited(snapshot, user, secret, address)
+        line = self._verify(snapshot, user, secret)
+        caller = Caller(user, self.role_of(snapshot.users[user][0]), is_current=line.until is None)
+        if len(snapshot.verified) > 10_000:
+            snapshot.verified.clear()
+        snapshot.verified[header] = caller, line.until
         return caller
 
     def knows(self, user: str, secret: str) -> bool:
@@ -66,59 +76,54 @@ class Credentials:
 
     def users(self) -> dict[str, str]:
         """The names in the file with their roles; no invites."""
-        self._refresh()
-        return {user: self.role_of(lines[0]) for user, lines in self._users.items() if not lines[0].is_invite}
+        return {user: self.role_of(lines[0]) for user, lines in self._current().users.items() if not lines[0].is_invite}
 
     def taken(self) -> frozenset[str]:
         """The names that belong to somebody, normalised: those of all credentials but the shared user's."""
-        self._refresh()
-        return self._taken
+        return self._current().taken
 
     def role_of(self, line: Line) -> str:
         """The role that a line gives its user."""
         return line.role or (SHARED if line.user == self.shared_user else MEMBER)
 
-    def _verify(self, user: str, secret: str) -> Line:
-        digests = self._digests.get(user, [])
+    def _verify(self, snapshot: _Snapshot, user: str, secret: str) -> Line:
+        digests = snapshot.digests.get(user, [])
         padding = [NOBODY] * (_LEAST_COMPARED - len(digests))
         good = [matches(secret, digest) for digest in (*digests, *padding)]
         now = self.clock()
-        for line, is_good in zip(self._users.get(user, []), good, strict=False):
+        for line, is_good in zip(snapshot.users.get(user, []), good, strict=False):
             if is_good and (line.is_invite or not line.is_past(now)):
                 return line
         raise Unauthorized("The user name or password is wrong.")
 
-    def _invited(self, user: str, secret: str, address: str) -> Caller:
+    def _invited(self, snapshot: _Snapshot, user: str, secret: str, address: str) -> Caller:
         # A stranger's guesses must not keep out who has a code, though all come through one proxy: they are counted
         # together, and those at an invite that exists with that invite.
-        now, bucket = self.clock(), f"{address} {user if user in self._users else ''}"
+        now, bucket = self.clock(), f"{address} {user if user in snapshot.users else ''}"
         self._attempts.check(bucket, now)
         try:
-            line = self._verify(user, secret)
+            line = self._verify(snapshot, user, secret)
         except Unauthorized:
             self._attempts.note(bucket, now)
             raise
         line.refuse_spent(now)
         return Caller(user, INVITE)
 
-    def _refresh(self) -> None:
-        try:
-            stat = os.stat(self.path)
-            version = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-        except FileNotFoundError:
-            version = None
-        if version != self._version or version is None:
-            self._learn(file.read(self.path))
-            self._version = version
+    def _current(self) -> _Snapshot:
+        """The file as it is."""
+        latest = self._latest
+        if latest.version is None or latest.version != file.version(self.path):
+            latest = self._latest = self._learned(*file.read_version(self.path))
+        return latest
 
-    def _learn(self, lines: list[Line | Kept]) -> None:
+    def _learned(self, version: file.Version | None, lines: list[Line | Kept]) -> _Snapshot:
         users: dict[str, list[Line]] = {}
         for line in usable(lines):
             users.setdefault(line.user, []).append(line)
-        self._users, self._verified = users, {}
-        self._digests = {user: [line.digest for line in lines] for user, lines in users.items()}
-        names = [user for user, lines in users.items() if not lines[0].is_invite]
-        self._taken = frozenset(normalised(name) for name in names if self.role_of(users[name][0]) != SHARED)
+        digests = {user: [line.digest for line in mine] for user, mine in users.items()}
+        names = [user for user, mine in users.items() if not mine[0].is_invite]
+        taken = frozenset(normalised(name) for name in names if self.role_of(users[name][0]) != SHARED)
+        return _Snapshot(version, users, digests, taken)
 
 
 def _user_and_secret(header: str) -> tuple[str, str]:

@@ -7,7 +7,8 @@ is not made; one that fails after its note (a full disk) leaves a note of someth
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from bus import records
 from bus.credentials import file
 from bus.credentials.lines import INVITE_PREFIX, Kept, Line, hashed, new_secret, of_user, usable
 from bus.credentials.reading import Credentials
-from bus.errors import BadField, Conflict, CredentialExists, NoSuchCredential, Unauthorized
+from bus.errors import BadField, Conflict, CredentialExists, NoSuchCredential, NotAllowed, Unauthorized
 from bus.identity import ADMIN, INVITE, MEMBER, is_reserved, normalised
 from bus.records import NAME
 
@@ -51,16 +52,27 @@ class Register:
     def __init__(self, credentials: Credentials, note: Note) -> None:
         self._credentials, self._path = credentials, credentials.path
         self._note = note
+        self._check: Callable[[], None] = lambda: None
+
+    def on_behalf_of(self, header: str | None) -> Register:
+        """The same, for whom an Authorization header proves; each change raises Unauthorized or NotAllowed.
+
+        What counts is the moment of the change, not that of the request's first look: the newest secret of its name
+        changes credentials, one that was rotated does not. Else it would shut out the one who rotated it.
+        """
+        register = Register(self._credentials, self._note)
+        register._check = lambda: self._refuse_old_secret(header)
+        return register
 
     def add(self, name: str, role: str, by: str) -> Granted:
         """A new credential."""
-        with file.locked(self._path) as lines:
+        with self._changing() as lines:
             self._check_free(lines, name)
             return self._grant("add", lines, name, role, by)
 
     def rotate(self, name: str, overlap_s: int, by: str) -> Granted:
         """A new secret for a name; those before it go on for `overlap_s`, 0: not at all."""
-        with file.locked(self._path) as lines:
+        with self._changing() as lines:
             mine = self._lines_of(lines, name)
             now = self._now()
             old = [line.ending(now + overlap_s) for line in mine if overlap_s and not line.is_past(now)][:_OLD_SECRETS]
@@ -71,20 +83,21 @@ class Register:
         return Granted(name, role, secret)
 
     def revoke(self, name: str, by: str) -> None:
-        """Take a name's credential and its open invites away; the last admin's stays."""
-        with file.locked(self._path) as lines:
-            gone = [line for line in usable(lines) if name in (line.user, line.target) and not line.is_used]
+        """Take a name's credential and its open invites away, however they write it; the last admin's stays."""
+        with self._changing() as lines:
+            mine = [line for line in of_user(lines, name) if not line.is_used]
+            gone = mine + [line for line in usable(lines) if _is_open_for(line, name)]
             if not gone:
                 raise NoSuchCredential(f"There is no credential and no invite for {name!r}.", name=name)
             left: Lines = [line for line in lines if line not in gone]
             if file.has_admin(lines) and not file.has_admin(left):
                 raise Conflict(f"{name} is the last admin.", hint="Make another admin first.")
-            self._note("revoke", name, self._credentials.role_of(gone[0]) if gone[0].user == name else INVITE, by)
+            self._note("revoke", name, self._credentials.role_of(mine[0]) if mine else INVITE, by)
             self._write(left)
 
     def invite(self, name: str, role: str, lasts_s: int, by: str) -> Invite:
         """A code by which a machine makes its own credential."""
-        with file.locked(self._path) as lines:
+        with self._changing() as lines:
             self._check_free(lines, name)
             short, secret, expires = secrets.token_hex(5), new_secret(), self._now() + lasts_s
             self._note("invite", name, role, by)
@@ -94,7 +107,7 @@ class Register:
 
     def join(self, invite_user: str) -> Granted:
         """Turn a proven invite into the credential that it is for; raises InviteSpent."""
-        with file.locked(self._path) as lines:
+        with self._changing() as lines:
             found = of_user(lines, invite_user)
             if not found or not found[0].is_invite:
                 raise Unauthorized("The user name or password is wrong.")  # it was taken back a moment ago
@@ -128,6 +141,20 @@ class Register:
         self._write([*lines, Line(name, hashed(secret), role)])
         return Granted(name, role, secret)
 
+    @contextmanager
+    def _changing(self) -> Iterator[Lines]:
+        with file.locked(self._path) as lines:
+            self._check()
+            yield lines
+
+    def _refuse_old_secret(self, header: str | None) -> None:
+        caller = self._credentials.caller_of(header)
+        if not caller.is_current:
+            raise NotAllowed(
+                f"This secret of {caller.name} was rotated: it goes on for a while, but changes no credentials and no invites.",
+                hint=f"Use the newest secret of {caller.name}; where it is lost, an admin rotates {caller.name} and hands it over.",
+            )
+
     def _write(self, lines: Lines) -> None:
         """Write the lines, without those whose time is long over."""
         now = self._now()
@@ -151,3 +178,7 @@ class Register:
 
     def _now(self) -> int:
         return int(self._credentials.clock())
+
+
+def _is_open_for(line: Line, name: str) -> bool:
+    return line.is_invite and not line.is_used and normalised(line.target) == normalised(name)

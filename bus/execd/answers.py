@@ -70,17 +70,41 @@ def without_texts(answer: Answer) -> Answer:
     }
 
 
-def told(id: str, to: str, target: str, answer: Answer) -> Answer:
-    """The fields of the message by which the caller of a detached call hears how it ended."""
+OUTCOMES = {"ok": "ended", "error": "failed", "unknown": "was running when the service died; nobody knows how it ended"}
+
+
+def outcome(answer: Answer) -> str:
+    """How a call ended, in words. Not why: every caller of the hub can read every message."""
     if "error" in answer:
-        said = f"failed: {answer['error']['message']}"
-    elif answer["timed_out"]:
-        said = "was ended at its time"
-    else:
-        said = f"ended with exit code {answer['exitCode']}"
-    data = {"id": id, "target": target, "exitCode": answer.get("exitCode")}
-    body = f"The command on {target} {said}. GET /api/exec/{id} has its output."
+        return f"failed: {answer['error']['error']}"
+    if answer["timed_out"]:
+        return "was ended at its time"
+    return "was ended" if answer.get("cancelled") else f"ended with exit code {answer['exitCode']}"
+
+
+def told(id: str, to: str, target: str, outcome: str, exit_code: int | None = None) -> Answer:
+    """The fields of the message by which the caller of a detached call hears how it ended."""
+    body = f"The command on {target} {outcome}. GET /api/exec/{id} has its output."
+    data = {"id": id, "target": target, "exitCode": exit_code}
     return {"to": to, "body": body, "tags": ["exec"], "data": data, "client_id": f"exec {id}"}
+
+
+def facts_of_answer(answer: Answer) -> Answer:
+    """What the log says of a call whose answer is all that is left of it."""
+    texts = (
+        "ok",
+        "id",
+        "state",
+        "content",
+        "stdout",
+        "stderr",
+        "encoding",
+        "stdout_encoding",
+        "stderr_encoding",
+        "name",
+        "offset",
+    )
+    return {name: value for name, value in answer.items() if name not in texts}
 
 
 def asking(question: Answer, admins: list[str]) -> Answer:

@@ -9,55 +9,72 @@ from typing import Any
 
 from bus.calls import EXEC, FILE_WRITE, Call
 from bus.containers.base import Driver
-from bus.errors import FileChanged, NoSuchFile
+from bus.errors import FileChanged, NoSuchFile, TooLarge
 
-_MAX_DIFF = 64 * 1024
+MAX_SHOWN = 64 * 1024
 
 
 def facts(call: Call, driver: Driver, max_file: int) -> dict[str, Any]:
-    """The facts of a call that an admin needs. For a write they hold `base_sha256` of the file as it is now, "" for none."""
+    """The facts of a call that an admin needs: all of it, for nothing may be allowed unseen.
+
+    For a write they hold `base_sha256` of the file as it is now, "" for none. Raises TooLarge for what is too much to
+    be looked at, and what reading the file raises.
+    """
     if call.type == EXEC:
         shown = {name: value for name, value in call.request.items() if name != "stdin"}
-        if "stdin" in call.request:
-            data = base64.b64decode(call.request["stdin"])
-            shown |= {"stdin_size": len(data), "stdin_sha256": sha256(data).hexdigest(), "stdin": _beginning(data)}
-        return shown
+        return {**shown, "stdin": _text(call.request["stdin"], "stdin")} if "stdin" in call.request else shown
     if call.type == FILE_WRITE:
         return _of_write(call, driver, max_file)
     return dict(call.request)
 
 
 def _of_write(call: Call, driver: Driver, max_file: int) -> dict[str, Any]:
-    new = base64.b64decode(call.request["content"])
+    request, new = call.request, base64.b64decode(call.request["content"])
+    before: dict[str, Any] = {"base_sha256": ""}
+    old = b""
     try:
-        file = driver.read(call.target, call.request["path"], 0, max_file, max_file)
-        old, base = file.content, file.sha256
+        file = driver.read(call.target, request["path"], 0, max_file, max_file)
     except NoSuchFile:
-        old, base = b"", ""
-    wanted = call.request.get("if_sha256")
-    if wanted is not None and wanted != base:
-        raise FileChanged(f"{call.request['path']} is not the file that `if_sha256` names.", sha256=base or None)
-    rest = {name: value for name, value in call.request.items() if name not in ("content", "path", "if_sha256")}
-    facts = {**rest, "size": len(new), "sha256": sha256(new).hexdigest(), "base_sha256": base}
-    return {**facts, "diff": _difference(call.request["path"], old, new)}
+        pass
+    else:
+        old = file.content
+        before = {"base_sha256": file.sha256, "base_mode": f"{file.mode:04o}", "base_uid": file.uid, "base_gid": file.gid}
+    wanted = request.get("if_sha256")
+    if wanted is not None and wanted != before["base_sha256"]:
+        raise FileChanged(f"{request['path']} is not the file that `if_sha256` names.", sha256=before["base_sha256"] or None)
+    rest: dict[str, Any] = {name: request[name] for name in ("uid", "gid", "create_dirs") if name in request}
+    if "mode" in request:
+        rest["mode"] = f"{request['mode']:04o}"
+    facts = {**rest, **before, "size": len(new), "sha256": sha256(new).hexdigest()}
+    return {**facts, "diff": _difference(request["path"], old, new)}
 
 
 def _difference(path: str, old: bytes, new: bytes) -> str:
-    """A unified diff; for what is no text, or too long, only sizes."""
-    try:
-        before, after = old.decode().splitlines(keepends=True), new.decode().splitlines(keepends=True)
-    except UnicodeDecodeError:
-        return f"binary: {len(old)} bytes become {len(new)}"
-    if len(old) + len(new) > 8 * _MAX_DIFF:
-        return f"too long to be shown: {len(old)} bytes become {len(new)}"
+    """A unified diff, in which bytes that are no text stand as `\\xff`; raises TooLarge."""
+    if len(old) + len(new) > 8 * MAX_SHOWN:
+        raise _too_much("change", len(old) + len(new))
+    before, after = (data.decode(errors="backslashreplace").splitlines(keepends=True) for data in (old, new))
     lines = [
         line if line.endswith("\n") else line + "\n\\ no newline at the end\n"
         for line in difflib.unified_diff(before, after, path, path)
     ]
     text = "".join(lines)
-    return text if len(text) <= _MAX_DIFF else f"too long to be shown: {len(text)} characters of difference"
+    if len(text) > MAX_SHOWN:
+        raise _too_much("change", len(text))
+    return text
 
 
-def _beginning(data: bytes) -> str:
-    text = data[:4096].decode(errors="backslashreplace")
-    return text if len(data) <= 4096 else text + "…"
+def _text(encoded: str, what: str) -> str:
+    data = base64.b64decode(encoded)
+    if len(data) > MAX_SHOWN:
+        raise _too_much(what, len(data))
+    return data.decode(errors="backslashreplace")
+
+
+def _too_much(what: str, size: int) -> TooLarge:
+    return TooLarge(
+        f"This {what} is {size} bytes, and an admin has to look at all of it before saying yes.",
+        hint=f"At most {MAX_SHOWN} bytes can be approved; do it in parts, or ask for a permission without approval.",
+        size=size,
+        limit=MAX_SHOWN,
+    )

@@ -21,6 +21,7 @@ from bus import calls, modes
 from bus.credentials import Credentials
 from bus.errors import BadRequest, BusError, Internal, NotAllowed
 from bus.execd import answers
+from bus.execd.running import HangUp
 from bus.execd.work import Work
 from bus.identity import MACHINES, Caller
 from bus.index.calls import Found
@@ -30,21 +31,26 @@ logger = logging.getLogger("bus.execd")
 
 _SLOW_READER_S = 20.0
 _TEND_EVERY_S = 1.0
+_LISTED_FOR_S = 1.0
 _LAST_WORDS_S = 15.0
 
 
 class Service:
     """Takes requests until it is stopped. `BusyAddress` (OSError) when another one serves this socket."""
 
-    def __init__(self, path: Path, work: Work, credentials: Credentials, max_file: int) -> None:
+    def __init__(self, path: Path, data_dir: Path, work: Work, credentials: Credentials, max_file: int) -> None:
         self.path, self.work, self._credentials, self._max_file = path, work, credentials, max_file
-        path.parent.mkdir(mode=modes.FOLDER, parents=True, exist_ok=True)
-        self._lock = FileLock(path.with_suffix(".lock"), timeout=0, mode=modes.FILE, thread_local=False)
+        for folder in (path.parent, data_dir / "run"):
+            folder.mkdir(mode=modes.FOLDER, parents=True, exist_ok=True)
+        # Of the data, not of the socket: a second service would take the first one's calls for lost, and end them.
+        self._lock = FileLock(data_dir / "run" / "exec.lock", timeout=0, mode=modes.FILE, thread_local=False)
         self._stopping = threading.Event()
+        self._listing = threading.Lock()
+        self._listed: tuple[float, Line] = (0.0, {})
         try:
             self._lock.acquire()
         except Timeout:
-            raise OSError(f"another service serves {path} already") from None
+            raise OSError(f"another service runs commands for {data_dir} already") from None
         self._server = self._listen()
 
     def serve(self, parent: int | None = None) -> None:
@@ -77,6 +83,9 @@ class Service:
             time.sleep(0.05)
 
     def _listen(self) -> _Server:
+        if _answers(self.path):
+            self._lock.release()
+            raise OSError(f"another service listens at {self.path} already")
         self.path.unlink(missing_ok=True)
         before = os.umask(modes.UMASK)
         try:
@@ -127,6 +136,9 @@ class Service:
 
     def _call(self, caller: Caller, request: Line, talk: _Talk) -> Line:
         call = calls.check(request["type"], request["fields"], self._max_file, request.get("act", ""))
+        if call.stream:
+            # Who pauses reading holds the command back; it is ended when that takes longer than it may run.
+            talk.be_patient(call.request["timeout_s"])
         answer = self.work.make(caller, call, talk.send, talk.hung_up)
         return {"result": answers.without_texts(answer) if call.stream and "replayed" not in answer else answer}
 
@@ -140,11 +152,24 @@ class Service:
         return {"result": {"ok": True, "id": found.asked["call"], "ended": self.work.stop(found.asked["call"])}}
 
     def _targets(self, caller: Caller, request: Line, talk: _Talk) -> Line:
-        listed, unavailable = self.work.targets.list()
-        return {"result": {"targets": [target.__dict__ for target in listed], "unavailable": unavailable}}
+        with self._listing:  # however many ask, LXD is asked once a second
+            made, answer = self._listed
+            if time.monotonic() - made > _LISTED_FOR_S:
+                listed, unavailable = self.work.targets.list()
+                answer = {"result": {"targets": [target.__dict__ for target in listed], "unavailable": unavailable}}
+                self._listed = time.monotonic(), answer
+            return answer
 
     def _found(self, caller: Caller, request: Line) -> Found:
         return self.work.net.call(caller, str(request.get("id", "")))
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens at this socket."""
+    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError), address_of(path) as address:
+        probe.connect(address)
+        return True
+    return False
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -164,7 +189,7 @@ class _Talk:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection, self._mutex = connection, threading.Lock()
-        self.hung_up = threading.Event()
+        self.hung_up = HangUp()
         self._ended = threading.Event()
         connection.settimeout(_SLOW_READER_S)
 
@@ -185,6 +210,10 @@ class _Talk:
                     send(self._connection, line)
                 except OSError:
                     self.hung_up.set()
+
+    def be_patient(self, seconds: float) -> None:
+        """Let the reader pause for so long before it counts as gone."""
+        self._connection.settimeout(max(seconds, _SLOW_READER_S))
 
     def watch(self) -> None:
         """From now on send signs of life, and notice when the other end goes away."""

@@ -6,9 +6,9 @@ import base64
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bus.calls import CONTAINER, EXEC, FILE_READ, Call
@@ -16,13 +16,14 @@ from bus.containers.base import Driver, Listed, Run, Write
 from bus.errors import ApprovalRequired, BusError, Internal, StillRunning
 from bus.execd import answers, questions
 from bus.execd.answers import Answer
+from bus.execd.running import HangUp, Running
 from bus.execd.slots import Slots
 from bus.identity import Caller
 from bus.index.calls import Found
-from bus.net import Net, Ticket
+from bus.net import Begun, Net, Ticket
 from bus.records import Record
 from bus.results import Results
-from bus.wire import raised
+from bus.wire import hint_of, raised
 
 logger = logging.getLogger("bus.execd")
 
@@ -37,21 +38,6 @@ class Targets(Protocol):
 
     def driver_of(self, name: str) -> Driver: ...
     def list(self) -> tuple[list[Listed], dict[str, str]]: ...
-
-
-@dataclass
-class Running:
-    """A call that runs now: who may end it, by what, and its output so far."""
-
-    caller: Caller
-    cancel: threading.Event = field(default_factory=threading.Event)
-    output: dict[str, bytearray] = field(default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()})
-    sizes: dict[str, int] = field(default_factory=lambda: {"stdout": 0, "stderr": 0})
-
-    def note(self, stream: str, data: bytes, cap: int) -> None:
-        """Keep what came, up to a cap."""
-        self.sizes[stream] += len(data)
-        self.output[stream] += data[: max(0, cap - len(self.output[stream]))]
 
 
 class Work:
@@ -73,39 +59,77 @@ class Work:
         self._slots, self._max_output, self._max_file = slots, max_output, max_file
         self._post, self._admins = post, admins
         self._running: dict[str, Running] = {}
+        self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._unrecorded: list[tuple[str, str, Answer]] = []
         self._prune_at = 0.0
         self._mutex = threading.Lock()
 
     # -- one call ----------------------------------------------------------------------------------------
 
-    def make(self, caller: Caller, call: Call, emit: Emit, hung_up: threading.Event) -> Answer:
+    def make(self, caller: Caller, call: Call, emit: Emit, hung_up: HangUp) -> Answer:
         """Make a call, or give what the first one under its key gave; raises BusError. `emit` is for streams."""
+        with ExitStack() as held:
+            try:
+                ticket = self.net.authorise(caller, call)
+                needs_yes = isinstance(ticket, Ticket) and ticket.approval is not None
+            except ApprovalRequired as required:
+                if required.details["id"]:
+                    raise
+                needs_yes = True
+            if needs_yes:
+                # One of a caller's at a time, and looked at again: another one may have asked, or used the yes, meanwhile.
+                held.enter_context(self._asking[caller.name])
+                ticket = self._again(caller, call)
+            return self.replay(ticket) if isinstance(ticket, Found) else self._begin(ticket, emit, hung_up, held)
+
+    def _again(self, caller: Caller, call: Call) -> Ticket | Found:
+        """The right to make the call; where nobody has been asked for a yes yet, asks, and raises what that gives."""
         try:
-            ticket = self.net.authorise(caller, call)
+            return self.net.authorise(caller, call)
         except ApprovalRequired as required:
-            raise self._asked(caller, call, required) from None
-        if isinstance(ticket, Found):
-            return self.replay(ticket)
+            if required.details["id"]:
+                raise
+        try:
+            with self._slots.one_more(call.target, caller.name):
+                facts = questions.facts(call, self.targets.driver_of(call.target), self._max_file)
+            question = self.net.ask(caller, call, self.net.new_id(), facts)
+        except BusError as error:
+            self.net.failed(caller, call, error)
+            raise
+        self._say(answers.asking(question, self._admins()))
+        raise self.net.approval_required(question)
+
+    def _begin(self, ticket: Ticket, emit: Emit, hung_up: HangUp, held: ExitStack) -> Answer:
+        """Take a slot, record that it runs, and run it; `held` is let go once it is on record."""
+        caller, call = ticket.caller, ticket.call
+        slot = ExitStack()
         try:
             driver = self.targets.driver_of(call.target)
-            slot = ExitStack()
             slot.enter_context(self._slots.one_more(call.target, caller.name))
         except BusError as error:
             self.net.failed(caller, call, error)
             raise
         with slot:
-            begun = self.net.begin(ticket)
+            id, running = self.net.new_id(), Running(call.type)
+            if call.stream:
+                hung_up.ends(running.cancel)
+            # Before the record: who finds that must find that it runs, or would take it for lost.
+            with self._mutex:
+                self._running[id] = running
+            begun: Begun | None = None
+            try:
+                begun = self.net.begin(ticket, id)
+            finally:
+                if begun is None or begun.replay is not None:
+                    self._forget(id)
+            held.close()
             if begun.replay is not None:
                 return self.replay(begun.replay)
-            return self._start(begun.id, ticket, driver, emit, hung_up, slot)
+            return self._start(id, ticket, driver, emit, running, slot)
 
-    def _start(self, id: str, ticket: Ticket, driver: Driver, emit: Emit, hung_up: threading.Event, slot: ExitStack) -> Answer:
+    def _start(self, id: str, ticket: Ticket, driver: Driver, emit: Emit, running: Running, slot: ExitStack) -> Answer:
         """Run it here and now; or, taking the slot along, in a thread, where the caller does not wait to the end."""
         call = ticket.call
-        running = Running(ticket.caller, hung_up if call.stream else threading.Event())
-        with self._mutex:
-            self._running[id] = running
         if call.stream:
             emit({"id": id, "state": "running"})
         if not call.detach and call.type != CONTAINER:
@@ -126,9 +150,10 @@ class Work:
             logger.exception("call %s", id)
             answer, facts = self._failure(id, Internal(f"The service failed at call {id}: {type(error).__name__}."), started)
             result = "error"
-        self._keep(id, result, answer, facts)
-        with self._mutex:
-            self._running.pop(id, None)
+        try:
+            self._keep(id, result, answer, facts, is_stored=ticket.call.type != FILE_READ)
+        finally:
+            self._forget(id)
         if ticket.call.detach:
             self._tell(ticket, id, answer)
         return _given(answer)
@@ -168,21 +193,33 @@ class Work:
         answer = {"error": error.as_dict(), "status": error.status}
         return answer, {"error": error.code, "reason": error.message, **_took(started)}
 
-    def _keep(self, id: str, result: str, answer: Answer, facts: Answer) -> None:
-        """Keep the answer, then record the end. What cannot be recorded now is tried again by `tend`: it did run."""
+    def _forget(self, id: str) -> None:
+        with self._mutex:
+            self._running.pop(id, None)
+
+    def _keep(self, id: str, result: str, answer: Answer, facts: Answer, *, is_stored: bool) -> None:
+        """Keep the answer, then record the end. What cannot be recorded now is tried again by `tend`: it did run.
+
+        What was read from a file is not stored: a repeated read reads again.
+        """
         try:
-            self.results.put(id, answer)
-        except OSError as error:
+            if is_stored:
+                self.results.put(id, answer)
+        except Exception as error:
             logger.error("the output of call %s could not be kept: %s", id, error)
         try:
             self.net.end(id, result, facts)
-        except BusError as error:
+        except Exception as error:
             logger.error("the end of call %s could not be recorded: %s", id, error)
             with self._mutex:
                 self._unrecorded.append((id, result, facts))
 
     def _tell(self, ticket: Ticket, id: str, answer: Answer) -> None:
-        self._say(answers.told(id, ticket.call.sender or ticket.caller.name, ticket.call.target, answer))
+        self._say(
+            answers.told(
+                id, ticket.call.sender or ticket.caller.name, ticket.call.target, answers.outcome(answer), answer.get("exitCode")
+            )
+        )
 
     def _say(self, fields: Answer) -> None:
         """Post a message of the bus's own. It is news: what it tells is in the log already."""
@@ -191,29 +228,20 @@ class Work:
         except BusError as error:
             logger.error("a message could not be posted: %s", error)
 
-    # -- approvals ---------------------------------------------------------------------------------------
-
-    def _asked(self, caller: Caller, call: Call, required: ApprovalRequired) -> BusError:
-        """The answer to a call that needs an admin's yes; asks the question where nobody has yet."""
-        if required.details["id"]:
-            return required
-        try:
-            facts = questions.facts(call, self.targets.driver_of(call.target), self._max_file)
-        except BusError as error:
-            self.net.failed(caller, call, error)
-            return error
-        question = self.net.ask(caller, call, self.net.new_id(), facts)
-        self._say(answers.asking(question, self._admins()))
-        return self.net.approval_required(question)
-
     # -- calls that were made before ---------------------------------------------------------------------
 
     def replay(self, found: Found) -> Answer:
         """What the first call under a key gave; raises StillRunning, or the error that it ended with."""
         id = found.asked["call"]
-        if found.done is None and id in self._running:
-            raise StillRunning(f"The first call under this key, {id}, has not ended.", id=id)
-        return {**_given(self.state_of(found)), "replayed": True}
+        if found.done is None:
+            if id in self._running:
+                raise StillRunning(f"The first call under this key, {id}, has not ended.", id=id)
+            found = self.net.found(id) or found  # it may have ended since it was looked up
+        try:
+            return {**_given(self.state_of(found)), "replayed": True}
+        except BusError as error:
+            error.details["replayed"] = True
+            raise
 
     def state_of(self, found: Found) -> Answer:
         """How a call is, with everything that its answer had; `error` and `status` where it ended with one."""
@@ -221,27 +249,25 @@ class Work:
         id = asked["call"]
         running = self._running.get(id)
         if done is None and running is not None:
-            return {"ok": True, "id": id, "state": "running", **self._so_far(running)}
+            return {"ok": True, "id": id, "state": "running", **running.so_far()}
         answer = self.results.get(id)
         if answer is not None:
             return answer if "error" in answer else {**answer, "state": "done"}
         facts = {name: value for name, value in (done or {}).items() if name not in ("kind", "seq", "id", "ts", "call", "result")}
         state = "unknown" if done is None else done["state"]
+        if state in ("error", "denied") and done is not None:
+            # Its file is gone; the code and the words are in the log.
+            error = {"error": done["error"], "message": done["reason"], "hint": hint_of(done["error"]), "id": id}
+            return {"error": error, "status": 0}
         return {"ok": state == "done", "id": id, "stdout": None, "stderr": None, **facts, "state": state}
-
-    def _so_far(self, running: Running) -> Answer:
-        so_far: Answer = {}
-        for name, data in running.output.items():
-            text, encoding = answers.as_text(bytes(data), is_cut=True)
-            so_far |= {name: text, f"{name}_encoding": encoding, f"{name}_size": running.sizes[name]}
-        return so_far
 
     def stop(self, id: str) -> bool:
         """End a call that runs, with its tree of processes; False when it does not run."""
         running = self._running.get(id)
-        if running is not None:
-            running.cancel.set()
-        return running is not None
+        if running is None or running.type != EXEC:
+            return False
+        running.cancel.set()
+        return True
 
     def stop_all(self) -> None:
         """End everything that runs."""
@@ -259,8 +285,20 @@ class Work:
         """Record `unknown` for calls that the service did not live to see the end of; gives how many."""
         lost = [record for record in self.net.unfinished() if record["call"] not in self._running]
         for record in lost:
-            self.net.end(record["call"], "unknown", {"reason": "the service ended while it ran", **self._ended(record)})
+            result, facts = self._found_out(record)
+            self.net.end(record["call"], result, facts)
+            if record.get("detach"):
+                self._say(answers.told(record["call"], record["from"], record["target"], answers.OUTCOMES[result]))
         return len(lost)
+
+    def _found_out(self, record: Record) -> tuple[str, Answer]:
+        """How a lost call ended: as its answer says, where that was kept before the service died, else nobody knows."""
+        answer = self.results.get(record["call"])
+        if answer is None:
+            return "unknown", {"reason": "the service ended while it ran", **self._ended(record)}
+        if "error" in answer:
+            return "error", {"error": answer["error"]["error"], "reason": answer["error"]["message"]}
+        return "ok", answers.facts_of_answer(answer)
 
     def _ended(self, record: Record) -> Answer:
         """End what a lost command left behind, as far as its target can be reached."""
@@ -284,7 +322,7 @@ class Work:
                 with self._mutex:
                     self._unrecorded += waiting[at:]
                 return
-        if time.monotonic() > self._prune_at:
+        if time.monotonic() > self._prune_at or self.results.is_growing():
             self._prune_at = time.monotonic() + _PRUNE_EVERY_S
             self.results.prune()
 

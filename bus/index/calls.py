@@ -2,7 +2,7 @@
 
 The kinds of record, each with `seq`, `ts` and `auth` (the credential that made it):
 
-    asked     call, type, from, target, digest, what is shown (command|argv|path), client_id?, approval?, runs (false: denied)
+    asked     call, type, from, target, digest, what is shown (command|argv|path), client_id?, approval?, detach?
     done      call, result (ok|denied|error|unknown), state, and facts: exitCode, duration_ms, sizes, sha256, error
     grant     source, target, allow, actions, commands?, approval?, expires?
     question  approval, call fields as in asked, expires: an admin is asked
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from bus import records
@@ -23,7 +23,8 @@ from bus.records import Record
 from bus.rights import Rule
 
 _NO_FACTS = ("kind", "seq", "id", "ts", "sum", "auth")
-_PRIVATE = frozenset(("digest", "client_id", "runs", "approval"))
+_LONGEST_SHOWN = 1_000
+_PRIVATE = frozenset(("digest", "client_id", "approval", "detach"))
 
 
 class Found(NamedTuple):
@@ -64,13 +65,32 @@ def apply(db: sqlite3.Connection, record: Record) -> None:
         shown: Record = {name: record[name] for name in ("type", "from", "target", "command", "argv", "path") if name in record}
         _event(db, record, {"id": record["approval"], **shown, "result": "asked"})
     elif kind == "answer":
-        db.execute("UPDATE approvals SET answer = ? WHERE id = ? AND answer IS NULL", (_json(record), record["approval"]))
+        _answered(db, record)
     elif kind == "used":
         db.execute("UPDATE approvals SET used = ? WHERE id = ?", (record["ts"], record["approval"]))
         _keyed(db, record)
     elif kind == "credential":
+        _owned(db, record)
         event = {"from": record["by"], "type": "credential", "target": record["name"], "command": record["action"]}
         _event(db, record, {**event, "role": record["role"], "result": "ok"})
+
+
+def _answered(db: sqlite3.Connection, record: Record) -> None:
+    found = approval(db, record["approval"])
+    if found is None or found[1] is not None:
+        return
+    db.execute("UPDATE approvals SET answer = ? WHERE id = ?", (_json(record), record["approval"]))
+    said = "approve" if record["allow"] else "refuse"
+    event = {"from": record["auth"], "type": "permit", "target": found[0]["target"], "source": found[0]["from"]}
+    _event(db, record, {**event, "command": f"{said} {record['approval']}", "result": "ok"})
+
+
+def _owned(db: sqlite3.Connection, record: Record) -> None:
+    """A name that is revoked loses its permissions; one that is given anew begins with nothing of who had it before."""
+    if record["action"] == "revoke":
+        db.execute("DELETE FROM rules WHERE source = ?", (record["name"],))
+    elif record["action"] in ("add", "join"):
+        db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?)", (record["name"], record["seq"]))
 
 
 def _asked(db: sqlite3.Connection, record: Record) -> None:
@@ -98,12 +118,12 @@ def _event_of(asked: Record) -> dict[str, Any]:
 
 
 def _grant(db: sqlite3.Connection, record: Record) -> None:
+    lasting = int("expires" not in record)
     for action in record["actions"]:
-        db.execute(
-            "INSERT INTO rules VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (source, target, action) DO UPDATE SET json = excluded.json, seq = excluded.seq",
-            (record["source"], record["target"], action, record["seq"], _json(record)),
-        )
+        rule = (record["source"], record["target"], action)
+        if lasting:
+            db.execute("DELETE FROM rules WHERE source = ? AND target = ? AND action = ?", rule)
+        db.execute("INSERT OR REPLACE INTO rules VALUES (?, ?, ?, ?, ?, ?)", (*rule, lasting, record["seq"], _json(record)))
     shown: Record = {
         name: record[name] for name in ("source", "allow", "actions", "commands", "approval", "expires") if name in record
     }
@@ -111,7 +131,7 @@ def _grant(db: sqlite3.Connection, record: Record) -> None:
 
 
 def _event(db: sqlite3.Connection, record: Record, event: dict[str, Any]) -> None:
-    shown = {"seq": record["seq"], "id": record["id"], "time": record["ts"], **event}
+    shown = {"seq": record["seq"], "id": record["id"], "time": record["ts"], **_brief(event)}
     db.execute(
         "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
@@ -124,6 +144,17 @@ def _event(db: sqlite3.Connection, record: Record, event: dict[str, Any]) -> Non
             json.dumps(shown),
         ),
     )
+
+
+def _brief(event: dict[str, Any]) -> dict[str, Any]:
+    """An event with long commands cut: a feed of a hundred must not be megabytes. The call has them whole."""
+    shown = dict(event)
+    for name in ("command", "path"):
+        if len(shown.get(name, "")) > _LONGEST_SHOWN:
+            shown[name] = shown[name][:_LONGEST_SHOWN] + "…"
+    if "argv" in shown and sum(map(len, shown["argv"])) > _LONGEST_SHOWN:
+        shown["argv"] = [*(text[: _LONGEST_SHOWN // 8] for text in shown["argv"][:8]), "…"]
+    return shown
 
 
 def _keyed(db: sqlite3.Connection, record: Record) -> None:
@@ -153,16 +184,16 @@ def unfinished(db: sqlite3.Connection) -> list[Record]:
 
 def rules(db: sqlite3.Connection, now: str, source: str | None = None, target: str | None = None) -> list[Rule]:
     """The rules that hold at `now` (a time as in records), of these two or a `*` in their place, where given."""
-    found = []
+    found: dict[tuple[str, str, str], Rule] = {}
     for action, text in db.execute(
         "SELECT action, json FROM rules WHERE (?1 IS NULL OR source IN (?1, '*')) AND (?2 IS NULL OR target IN (?2, '*'))"
-        " ORDER BY source, target, action",
+        " ORDER BY source, target, action, lasting",
         (source, target),
     ):
         rule = _rule(json.loads(text), action)
         if rule.expires is None or rule.expires > now:
-            found.append(rule)
-    return found
+            found.setdefault((rule.source, rule.target, action), rule)
+    return list(found.values())
 
 
 def _rule(record: Record, action: str) -> Rule:
@@ -185,6 +216,21 @@ def approval(db: sqlite3.Connection, id: str) -> tuple[Record, Record | None, st
     return None if row is None else _approval(row)
 
 
+def owned_since(db: sqlite3.Connection, name: str) -> int:
+    """The seq of the record by which this name was last given to somebody; 0 when that is not on record."""
+    row = db.execute("SELECT seq FROM owners WHERE name = ?", (name,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def pending_count(db: sqlite3.Connection, auth: str, now: str) -> int:
+    """How many questions of a caller wait for an answer."""
+    row = db.execute(
+        "SELECT COUNT(*) FROM approvals WHERE auth = ? AND answer IS NULL AND json_extract(question, '$.expires') > ?",
+        (auth, now),
+    ).fetchone()
+    return int(row[0])
+
+
 def last_approval(db: sqlite3.Connection, auth: str, digest: str) -> tuple[Record, Record | None, str | None] | None:
     """The newest question of a caller about one request."""
     row = db.execute(
@@ -193,12 +239,15 @@ def last_approval(db: sqlite3.Connection, auth: str, digest: str) -> tuple[Recor
     return None if row is None else _approval(row)
 
 
-def approvals(db: sqlite3.Connection, auth: str | None, limit: int) -> list[tuple[Record, Record | None, str | None]]:
-    """The newest questions, of one caller or all, oldest first."""
-    rows = db.execute(
-        "SELECT question, answer, used FROM approvals WHERE ?1 IS NULL OR auth = ?1 ORDER BY seq DESC LIMIT ?2", (auth, limit)
-    ).fetchall()
-    return [_approval(row) for row in reversed(rows)]
+def approvals(db: sqlite3.Connection, auth: str | None, since: str) -> Iterator[tuple[Record, Record | None, str | None]]:
+    """The questions that were asked since a time, of one caller or all, newest first."""
+    for row in db.execute(
+        "SELECT question, answer, used FROM approvals WHERE ?1 IS NULL OR auth = ?1 ORDER BY seq DESC", (auth,)
+    ):
+        found = _approval(row)
+        if found[0]["ts"] < since:
+            return
+        yield found
 
 
 def _approval(row: tuple[str, str | None, str | None]) -> tuple[Record, Record | None, str | None]:
@@ -215,7 +264,7 @@ def last_acts(db: sqlite3.Connection) -> dict[str, str]:
 
 
 def events(db: sqlite3.Connection, wanted: Filter) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
-    """Events oldest first, each with the credential behind it, and whether there are more: the newest, or those behind `after`."""
+    """Events oldest first, each with the credential behind it, and whether there are more: the newest, or the next `after`."""
     found: list[tuple[str, dict[str, Any]]] = []
     if wanted.type != "message":
         found += _other_events(db, wanted)
@@ -244,7 +293,9 @@ def _message_events(db: sqlite3.Connection, wanted: Filter) -> Iterable[tuple[st
     rows = db.execute(
         "SELECT json FROM messages WHERE seq >= (SELECT seq FROM messages WHERE id >= ?1 ORDER BY id LIMIT 1) AND seq > ?4"
         " AND (?2 IS NULL OR sender = ?2 OR (sender >= ?2 || '/' AND sender < ?2 || '0'))"
-        " AND (?3 IS NULL OR EXISTS (SELECT 1 FROM inbox WHERE recipient = ?3 AND inbox.seq = messages.seq))"
+        " AND (?3 IS NULL OR EXISTS"
+        # All three of the key's columns, or each message is looked for among all that the recipient ever got.
+        " (SELECT 1 FROM inbox WHERE recipient = ?3 AND lasting IN (0, 1) AND inbox.seq = messages.seq))"
         f" ORDER BY seq {order} LIMIT ?5",
         (first_id, wanted.sender, wanted.target, wanted.after or 0, wanted.limit + 1),
     )

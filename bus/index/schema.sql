@@ -95,9 +95,10 @@ CREATE TABLE rules (                      -- the last word on each source, targe
     source TEXT NOT NULL,
     target TEXT NOT NULL,
     action TEXT NOT NULL,
+    lasting INTEGER NOT NULL,             -- 0: it expires, and then the lasting one holds again
     seq INTEGER NOT NULL,
     json TEXT NOT NULL,
-    PRIMARY KEY (source, target, action)
+    PRIMARY KEY (source, target, action, lasting)
 ) WITHOUT ROWID;
 
 CREATE TABLE approvals (
@@ -111,6 +112,11 @@ CREATE TABLE approvals (
 ) WITHOUT ROWID;
 CREATE INDEX approvals_by_request ON approvals (auth, digest, seq);
 CREATE INDEX approvals_by_seq ON approvals (seq);
+
+CREATE TABLE owners (                     -- who has a name now: nothing from before is theirs
+    name TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE events (                     -- the feed, but for messages; a call stands where its last record stands
     seq INTEGER PRIMARY KEY,

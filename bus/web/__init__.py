@@ -27,6 +27,10 @@ def make_app(core: Core, net: Net, service: ExecService, credentials: Credential
     app.response_class = Reply
     auth.init_app(app, credentials, _on_denied(net))
     errors.init_app(app)
+
+    def machines() -> list[str]:
+        return [name for name, role in credentials.users().items() if role in MACHINES]
+
     for routes in (
         posting.blueprint(core, credentials.taken),
         reading.blueprint(core, credentials.taken),
@@ -36,10 +40,8 @@ def make_app(core: Core, net: Net, service: ExecService, credentials: Credential
         pages.blueprint(core),
         credentials_routes.blueprint(Register(credentials, core.note_credential)),
         calls.blueprint(net, service, max_file),
-        permissions.blueprint(net, core.waiting),
-        activity.blueprint(
-            net, service, core.presence, lambda: [name for name, role in credentials.users().items() if role in MACHINES]
-        ),
+        permissions.blueprint(net, core.waiting, machines),
+        activity.blueprint(net, service, core.presence, machines),
     ):
         app.register_blueprint(routes)
     if silent := auth.undeclared(app):

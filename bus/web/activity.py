@@ -57,12 +57,13 @@ def blueprint(net: Net, service: ExecService, presence: Presence, names: Callabl
         except ExecUnavailable as error:
             targets, unavailable = [], {"exec": error.message}
         known = {target["name"]: target for target in targets}
-        acts = net.last_acts()
+        acts: dict[str, str] = {}
+        for name, ts in net.last_acts().items():
+            base = name.partition("/")[0]
+            acts[base] = max(ts, acts.get(base, ts))
         for name in (*names(), *acts):
-            known.setdefault(
-                name.partition("/")[0], {"name": name.partition("/")[0], "kind": "machine", "driver": None, "state": "unknown"}
-            )
-        found = [_machine(known[name], acts, presence) for name in sorted(known)]
+            known.setdefault(name, {"name": name, "kind": "machine", "driver": None, "state": "unknown"})
+        found = [_machine(known[name], acts.get(name), presence) for name in sorted(known)]
         return json_reply({"ok": True, "machines": found, "unavailable": unavailable})
 
     return routes
@@ -73,11 +74,9 @@ def _targets(service: ExecService) -> tuple[list[dict[str, Any]], dict[str, str]
     return answer["targets"], answer["unavailable"]
 
 
-def _machine(target: dict[str, Any], acts: dict[str, str], presence: Presence) -> dict[str, Any]:
-    name = target["name"]
-    times = [ts for who, ts in acts.items() if who == name or who.startswith(name + "/")]
-    polled = presence.last_seen(name)
-    last = max([*times, *([utc(polled / 1000)] if polled is not None else [])], default=None)
+def _machine(target: dict[str, Any], act: str | None, presence: Presence) -> dict[str, Any]:
+    polled = presence.last_seen(target["name"])
+    last = max((ts for ts in (act, None if polled is None else utc(polled / 1000)) if ts), default=None)
     is_fresh = last is not None and time.time() * 1000 - unix_ms(last) < _ONLINE_MS
     online = True if is_fresh or target["state"] == "running" else False if last or target["state"] == "stopped" else None
     shown = {field: target[field] for field in ("name", "kind", "driver", "state")}
@@ -92,7 +91,8 @@ def _filter(given: dict[str, str]) -> Filter:
     if kind is not None and kind not in TYPES:
         raise BadField(f"`type` is {kind[:40]!r}.", hint=f"One of {', '.join(TYPES)}.", field="type")
     return Filter(
-        since_ms=int((time.time() - hours * 3600) * 1000),
+        # Who follows by `since` was perhaps away for longer than a day.
+        since_ms=0 if "since" in given and "hours" not in given else int((time.time() - hours * 3600) * 1000),
         sender=drafts.agent(given["from"], "from") if "from" in given else None,
         type=kind,
         target=drafts.name(given["target"], "target") if "target" in given else None,

@@ -2,6 +2,9 @@
 
 An answer with a secret is the only one that ever has it. A repeated request makes another secret, so none of these
 takes an idempotency key: after a lost answer rotate, or make a new invite.
+
+Who changes something here has the newest secret of its name. The register looks once more while nobody else can change
+the file: a caller that was revoked or rotated since the guard let it in changes nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ def blueprint(register: Register) -> Blueprint:
     """The routes about credentials."""
     routes = Blueprint("credentials", __name__)
 
+    def asked() -> Register:
+        return register.on_behalf_of(request.environ.get("HTTP_AUTHORIZATION"))
+
     @routes.get("/api/me")
     @may_call(EVERYONE)
     def me() -> Response:
@@ -38,7 +44,7 @@ def blueprint(register: Register) -> Blueprint:
     @may_call(ADMINS)
     def add() -> Response:
         fields = _fields("name", "admin")
-        return _granted(register.add(_name(fields), _role(fields), g.caller.name), 201)
+        return _granted(asked().add(_name(fields), _role(fields), g.caller.name), 201)
 
     @routes.post("/api/credentials/rotate")
     @may_call(MACHINES)
@@ -47,13 +53,14 @@ def blueprint(register: Register) -> Blueprint:
         name = _name({"name": g.caller.name, **fields})
         if g.caller.role != ADMIN and name != g.caller.name:
             raise NotYourName(f"Only an admin rotates the credential of {name!r}.", field="name", yours=g.caller.name)
-        return _granted(register.rotate(name, _seconds(fields, "overlap_s", OVERLAP_S, 0, MAX_OVERLAP_S), g.caller.name), 200)
+        overlap_s = _seconds(fields, "overlap_s", OVERLAP_S, 0, MAX_OVERLAP_S)
+        return _granted(asked().rotate(name, overlap_s, g.caller.name), 200)
 
     @routes.post("/api/credentials/revoke")
     @may_call(ADMINS)
     def revoke() -> Response:
         name = _name(_fields("name"))
-        register.revoke(name, g.caller.name)
+        asked().revoke(name, g.caller.name)
         return json_reply({"ok": True, "name": name})
 
     @routes.post("/api/invites")
@@ -61,7 +68,7 @@ def blueprint(register: Register) -> Blueprint:
     def invite() -> Response:
         fields = _fields("name", "admin", "expires_in_s")
         lasts_s = _seconds(fields, "expires_in_s", INVITE_S, 60, MAX_INVITE_S)
-        made = register.invite(_name(fields), _role(fields), lasts_s, g.caller.name)
+        made = asked().invite(_name(fields), _role(fields), lasts_s, g.caller.name)
         facts = {"name": made.name, "role": made.role, "code": made.code, "expires": records.utc(made.expires)}
         return json_reply({"ok": True, **facts, "line": f"bus join {_base_url()} --invite {made.code}"}, 201)
 

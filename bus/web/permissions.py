@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, g
@@ -10,7 +11,7 @@ from flask import Blueprint, Response, g
 from bus import drafts, rights
 from bus.calls import ACTIONS, EXEC
 from bus.errors import BadField, MissingField, NotAllowed
-from bus.identity import ADMINS, MACHINES, check_speaks_as
+from bus.identity import ADMINS, MACHINES, check_speaks_as, normalised
 from bus.net import APPROVAL_S, MAX_APPROVAL_S, Net
 from bus.waiting import WaitingRoom
 from bus.web import requests
@@ -21,8 +22,8 @@ _LOOK_EVERY_S = 0.25
 STATES = ("pending", "allowed", "denied", "used", "expired")
 
 
-def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
-    """The routes about permissions and approvals."""
+def blueprint(net: Net, waiting: WaitingRoom, names: Callable[[], list[str]]) -> Blueprint:
+    """The routes about permissions and approvals; `names` gives the machines that have a credential."""
     routes = Blueprint("permissions", __name__)
 
     @routes.post("/api/permit")
@@ -32,6 +33,8 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
         clean = rights.check_grant(fields)
         sender = drafts.agent(fields.get("from", g.caller.name), "from")
         check_speaks_as(g.caller, sender, "from", lambda: ())
+        for field in ("source", "target"):
+            _refuse_other_case(clean[field], field, names())
         return json_reply({"ok": True, "permission": net.permit(g.caller, sender, clean)})
 
     @routes.get("/api/permissions")
@@ -88,6 +91,15 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
         return json_reply({"ok": True, "approval": net.answer(g.caller, id, fields["allow"], expires_in_s)})
 
     return routes
+
+
+def _refuse_other_case(name: str, field: str, names: list[str]) -> None:
+    """A deny for `Web1` would look like one for `web1`, and stop nobody."""
+    for known in names:
+        if name not in names and normalised(name) == normalised(known):
+            raise BadField(
+                f"`{field}` is {name!r}, and the machine is {known!r}.", hint="Names are compared with case.", field=field
+            )
 
 
 def _action(given: dict[str, str]) -> str:

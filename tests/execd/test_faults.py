@@ -77,7 +77,17 @@ def test_a_right_is_not_decided_on_an_index_that_is_behind(fleet: Fleet) -> None
     other = sqlite3.connect(fleet.config.data_dir / "index.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     fleet.app.extensions["bus"].log.append(
-        [{"kind": "grant", "auth": "admin", "from": "admin", "source": "web1", "target": "box", "allow": False, "actions": ["exec"]}]
+        [
+            {
+                "kind": "grant",
+                "auth": "admin",
+                "from": "admin",
+                "source": "web1",
+                "target": "box",
+                "allow": False,
+                "actions": ["exec"],
+            }
+        ]
     )
     reply = fleet.web1.exec("touch ran")
     assert (reply.status_code, reply.json["error"]) == (503, "busy")
@@ -85,6 +95,45 @@ def test_a_right_is_not_decided_on_an_index_that_is_behind(fleet: Fleet) -> None
     other.close()
     assert fleet.web1.exec("touch ran").status_code == 403
     assert not (fleet.folder / "box" / "ran").exists()
+
+
+def test_what_a_call_gave_is_on_stable_storage_before_its_end_is_recorded(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, synced, real = fleet.config.data_dir / "calls", [], os.fsync
+
+    def fsync(fd: int) -> None:
+        files = sorted(path.suffix == ".json" for path in kept.iterdir())
+        synced.append((Path(os.readlink(f"/proc/self/fd/{fd}")).parent == kept, files, len(fleet.records("done"))))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert fleet.web1.exec("echo hi").status_code == 200
+    assert synced == [(True, [False], 0), (False, [True], 0)]  # the file before it has its name, the folder after
+
+
+def test_old_results_are_removed_by_the_service(tmp_path: Path) -> None:
+    kept = settings(tmp_path).data_dir / "calls"
+    kept.mkdir()
+    old = kept / f"{'0' * 26}.json"
+    old.write_text("{}")
+    os.utime(old, (0, 0))
+    with a_fleet(tmp_path):
+        wait_until(lambda: not old.exists())
+
+
+def test_the_door_is_shut_for_others_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with a_fleet(tmp_path) as fleet:
+            assert fleet.config.exec_socket_file.stat().st_mode & 0o007 == 0
+    finally:
+        os.umask(before)
+
+
+def test_it_ends_with_the_process_that_it_is_for(tmp_path: Path) -> None:
+    service = create_service(settings(tmp_path))
+    serving = threading.Thread(target=service.serve, args=(os.getpid(),), daemon=True)  # nobody is its own parent
+    serving.start()
+    wait_until(lambda: not serving.is_alive())
 
 
 def test_a_second_service_is_refused(fleet: Fleet) -> None:

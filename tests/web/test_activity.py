@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,7 +43,9 @@ def test_everything_that_happened_is_told_oldest_first(fleet: Fleet) -> None:
     assert (run["command"], run["exitCode"], run["target"], run["time"] != "") == ("exit 3", 3, "box", True)
     assert events[5]["path"] == "/note"
     assert len(events[5]["sha256"]) == 64
-    assert (events[6]["body"], events[6]["target"]) == ("done", "db1")
+    assert (events[6]["body"], events[6]["target"], events[6]["verified"]) == ("done", "db1", True)
+    fleet.shared.say("I am alice")
+    assert fleet.admin.events("type=message")[-1]["verified"] is False
 
 
 def test_every_call_is_a_record_before_it_runs_and_one_after(fleet: Fleet) -> None:
@@ -53,6 +57,29 @@ def test_every_call_is_a_record_before_it_runs_and_one_after(fleet: Fleet) -> No
     assert [record["result"] for record in done] == ["ok", "denied"]
     assert all(a["seq"] < d["seq"] for a, d in zip(asked, done, strict=True))
     assert "stdout" not in done[0]
+
+
+def test_a_call_under_a_false_name_is_on_record_under_the_true_one(fleet: Fleet) -> None:
+    refusal(fleet.db1.exec("true", **{"from": "web1"}), 403, "not_your_name")
+    assert results(fleet.admin.events()) == [("db1", "exec", "denied")]
+    assert [event["command"] for event in fleet.db1.events()] == ["true"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("exec", "exec"),
+        ("file/read", "file_read"),
+        ("file/write", "file_write"),
+        *((f"container/{act}", "container") for act in ("start", "stop", "snapshot", "restore")),
+        ("permit", "permit"),
+        (f"approvals/{'0' * 26}", "permit"),
+    ],
+)
+def test_what_is_refused_at_the_door_is_on_record(fleet: Fleet, path: str, kind: str) -> None:
+    refusal(fleet.shared.post(f"/api/{path}", json={}), 403, "not_allowed")
+    (event,) = fleet.admin.events()
+    assert (event["from"], event["type"], event["result"], event["command"]) == ("claude", kind, "denied", f"POST /api/{path}")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +102,28 @@ def test_filters(fleet: Fleet, query: str, count: int) -> None:
     fleet.web1.exec("false")
     fleet.web1.say("hi", sender="web1", to="db1")
     assert len(fleet.admin.events(query)) == count
+
+
+def test_how_far_back_is_asked_of_messages_and_calls_alike(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.web1.exec("true")
+    fleet.web1.say("hi", sender="web1")
+    monkeypatch.setattr("bus.web.activity.time", SimpleNamespace(time=lambda: time.time() + 2 * 3600))
+    assert fleet.admin.events("hours=1") == []
+    assert len(fleet.admin.events("hours=3")) == 2
+
+
+def test_an_event_has_what_the_page_says_and_no_more(fleet: Fleet) -> None:
+    """Not the idempotency key, by which a caller proves that a call is its own, and nothing of how it is kept."""
+    fleet.permit(approval="required")
+    id = fleet.web1.exec("true", client_id="k").json["id"]
+    fleet.admin.post(f"/api/approvals/{id}", json={"allow": True})
+    fleet.web1.exec("true", client_id="k")
+    asked, ran = fleet.admin.events("type=exec")
+    about = {"seq", "id", "time", "from", "type", "target", "result"}
+    assert (asked["id"], asked["result"]) == (id, "asked")
+    assert set(asked) == about | {"command", "argv"}
+    assert set(ran) == about | {"command", "exitCode", "duration_ms", "stdout_size", "stderr_size"}
+    assert set(fleet.db1.events("type=exec")[0]) == about
 
 
 def test_following_the_feed_misses_nothing_and_repeats_nothing(fleet: Fleet) -> None:
@@ -147,6 +196,12 @@ def test_every_known_name_is_a_machine_or_a_container(fleet: Fleet) -> None:
     assert (machines["web1"]["kind"], machines["web1"]["driver"], machines["web1"]["online"]) == ("machine", None, True)
     assert machines["oldtimer"]["last_seen"] is not None
     assert (machines["db1"]["online"], machines["db1"]["last_seen"]) == (None, None)
+
+
+def test_a_machine_is_not_seen_where_one_with_a_longer_name_is(fleet: Fleet) -> None:
+    fleet.shared.say("hi", sender="web10/alpha")
+    machines = {item["name"]: item for item in fleet.db1.get("/api/machines").json["machines"]}
+    assert (machines["web1"]["last_seen"], machines["web10"]["online"]) == (None, True)
 
 
 def test_containers_are_started_stopped_and_restored_by_admins(fleet: Fleet) -> None:

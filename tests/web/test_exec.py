@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.fleet import Fleet, a_fleet, as_base64, is_gone, wait_until
+from bus.errors import NoSuchCall
+from bus.wire import ExecService
+from tests.conftest import basic
+from tests.fleet import SECRET, Fleet, a_fleet, as_base64, is_gone, wait_until
 from tests.web.conftest import refusal
 
 
@@ -70,6 +73,14 @@ def test_output_past_the_cap_is_cut_between_characters_and_its_size_told(tmp_pat
     assert answer["stdout"] == "a" + "ä" * 511
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_that_something_was_cut_is_told_of_either_stream(tmp_path: Path, stream: str) -> None:
+    with a_fleet(tmp_path, exec_max_output=1024) as fleet:
+        fleet.permit()
+        answer = fleet.web1.exec(f"printf %2000s >/dev/{stream}").json
+    assert (answer["truncated"], answer[f"{stream}_size"], len(answer[stream])) == (True, 2000, 1024)
+
+
 def test_a_command_that_takes_too_long_is_ended_with_all_it_started(allowed: Fleet) -> None:
     answer = allowed.web1.exec("echo $$; sleep 300 & echo $!; wait", timeout_s=0.6).json
     assert (answer["ok"], answer["timed_out"], answer["exitCode"]) == (True, True, None)
@@ -106,6 +117,8 @@ def test_what_cannot_run_is_told_apart_and_on_record(allowed: Fleet, fields: dic
         ({"argv": ["-c", "true"]}, "bad_field"),
         ({"argv": ["true", 1]}, "bad_field"),
         ({"argv": "true"}, "bad_field"),
+        ({"argv": ["true"] * 1025}, "bad_field"),
+        ({"argv": ["true", "x" * 65_536]}, "too_large"),
         ({"command": "true", "timeout_s": 0}, "bad_field"),
         ({"command": "true", "timeout_s": 3601}, "bad_field"),
         ({"command": "true", "timeout_s": True}, "bad_field"),
@@ -116,6 +129,10 @@ def test_what_cannot_run_is_told_apart_and_on_record(allowed: Fleet, fields: dic
         ({"command": "true", "env": {"A=B": "x"}}, "bad_field"),
         ({"command": "true", "env": {"BUS_EXEC_ID": "x"}}, "bad_field"),
         ({"command": "true", "env": ["A=B"]}, "bad_field"),
+        ({"command": "true", "env": ""}, "bad_field"),
+        ({"command": "true", "env": []}, "bad_field"),
+        ({"command": "true", "env": {f"A{number}": "" for number in range(65)}}, "bad_field"),
+        ({"command": "true", "env": {"A": "x" * 65_537}}, "too_large"),
         ({"command": "true", "stdin": "%", "stdin_encoding": "base64"}, "bad_field"),
         ({"command": "true", "stdin": "x", "stdin_encoding": "latin1"}, "bad_field"),
         ({"command": "true", "stream": 1}, "bad_field"),
@@ -156,6 +173,40 @@ def test_of_many_at_once_under_one_key_one_runs(allowed: Fleet) -> None:
     assert (allowed.folder / "box" / "counted").read_text() == "run\n"
     assert set(statuses) <= {200, 409}
     assert 200 in statuses
+
+
+def test_of_two_that_have_both_found_their_key_unused_one_runs(allowed: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, both = allowed.service.work.net, threading.Barrier(2)
+    authorise = net.authorise
+
+    def together(*given: Any) -> Any:
+        found = authorise(*given)
+        both.wait(20)
+        return found
+
+    monkeypatch.setattr(net, "authorise", together)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: allowed.web1.exec("echo run >> counted", client_id="k"), range(2)))
+    assert (allowed.folder / "box" / "counted").read_text() == "run\n"
+
+
+def test_a_call_that_is_on_record_and_has_not_begun_is_still_running(allowed: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, recorded, go = allowed.service.work.net, threading.Event(), threading.Event()
+    begin = net.begin
+
+    def slowly(*given: Any) -> Any:
+        begun = begin(*given)
+        recorded.set()
+        assert go.wait(20)
+        return begun
+
+    monkeypatch.setattr(net, "begin", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(allowed.web1.exec, "echo hi", client_id="k")
+        assert recorded.wait(20)
+        refusal(allowed.web1.exec("echo hi", client_id="k"), 409, "still_running")
+        go.set()
+        assert first.result(20).json["stdout"] == "hi\n"
 
 
 def test_a_key_is_for_one_request_and_one_caller(allowed: Fleet) -> None:
@@ -200,6 +251,16 @@ def test_a_stream_has_chunks_and_then_the_result(allowed: Fleet) -> None:
     assert "stdout" not in last["result"]
 
 
+def test_a_stream_that_is_ended_from_elsewhere_says_so(allowed: Fleet) -> None:
+    got: list[Any] = []
+    call = threading.Thread(target=lambda: got.append(lines_of(allowed.web1.exec("sleep 300", stream=True))))
+    call.start()
+    id = wait_until(lambda: [record["call"] for record in allowed.records("asked")])[0]
+    wait_until(lambda: allowed.web1.delete(f"/api/exec/{id}").json["ended"])
+    call.join(20)
+    assert got[0][-1]["result"]["cancelled"] is True
+
+
 def test_a_stream_never_splits_a_character(allowed: Fleet) -> None:
     reply = allowed.web1.exec("printf '\\342'; sleep 0.2; printf '\\202\\254'", stream=True)
     assert [line["stdout"] for line in lines_of(reply) if "stdout" in line] == ["€"]
@@ -220,6 +281,16 @@ def test_hanging_up_on_a_stream_ends_the_command(allowed: Fleet) -> None:
     reply.close()
     wait_until(lambda: is_gone(pid))
     wait_until(lambda: allowed.web1.events("type=exec")[-1].get("cancelled"))
+
+
+def test_a_quiet_stream_has_signs_of_life(allowed: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.execd.server.ALIVE_EVERY_S", 0.02)
+    headers = {"Authorization": basic("web1", SECRET)}
+    body = {"target": "box", "command": "until [ -e go ]; do sleep 0.01; done", "stream": True, "timeout_s": 10}
+    lines = allowed.web1.client.post("/api/exec", headers=headers, json=body).iter_encoded()
+    assert b"\n" in (next(lines), next(lines))
+    (allowed.folder / "box" / "go").touch()
+    assert b'"exitCode":0' in b"".join(lines)
 
 
 def test_a_stream_that_may_not_begin_is_an_error_of_its_own(fleet: Fleet) -> None:
@@ -276,6 +347,29 @@ def test_a_running_call_can_be_ended(allowed: Fleet) -> None:
     assert allowed.web1.delete(f"/api/exec/{id}").json["ended"] is False
 
 
+# -- the worker and the service, each for itself -------------------------------------------------------------
+
+
+def test_the_service_tells_of_a_call_and_ends_it_only_where_it_concerns_who_asks(allowed: Fleet) -> None:
+    id = allowed.web1.exec("echo secret", detach=True).json["id"]
+    service = ExecService(allowed.config.exec_socket_file)
+    for op in ("state", "stop"):
+        with pytest.raises(NoSuchCall):
+            service.ask({"op": op, "id": id, "authorization": basic("db1", SECRET)})
+        assert service.ask({"op": op, "id": id, "authorization": basic("web1", SECRET)})["result"]["id"] == id
+
+
+def test_the_worker_refuses_without_asking_the_service(allowed: Fleet) -> None:
+    id = allowed.web1.exec("echo secret").json["id"]
+    allowed.service.stop_soon()
+    wait_until(lambda: not allowed.config.exec_socket_file.exists())
+    refusal(allowed.web1.exec("true"), 503, "exec_unavailable")
+    refusal(allowed.web1.exec(""), 400, "bad_field")
+    refusal(allowed.db1.exec("true"), 403, "not_permitted")
+    refusal(allowed.db1.get(f"/api/exec/{id}"), 404, "no_such_call")
+    refusal(allowed.db1.delete(f"/api/exec/{id}"), 404, "no_such_call")
+
+
 # -- limits --------------------------------------------------------------------------------------------------
 
 
@@ -302,3 +396,34 @@ def test_a_waiting_command_holds_nobody_up(allowed: Fleet) -> None:
     (allowed.folder / "box" / "go").touch()
     thread.join(20)
     assert not thread.is_alive()
+
+
+def test_only_commands_can_be_ended(allowed: Fleet) -> None:
+    id = allowed.admin.post("/api/container/snapshot", json={"name": "box"}).json["id"]
+    assert allowed.admin.delete(f"/api/exec/{id}").json["ended"] is False
+
+
+def test_a_repeated_failure_whose_answer_is_gone_is_still_that_failure(allowed: Fleet) -> None:
+    first = refusal(allowed.web1.exec("true", cwd="/not/there", client_id="k"), 422, "no_such_folder")
+    (allowed.config.data_dir / "calls" / f"{first['id']}.json").unlink()
+    again = refusal(allowed.web1.exec("true", cwd="/not/there", client_id="k"), 422, "no_such_folder")
+    assert (again["message"], again["id"], again["replayed"]) == (first["message"], first["id"], True)
+
+
+def test_what_a_message_tells_of_a_detached_call_is_not_what_it_was(allowed: Fleet) -> None:
+    allowed.web1.exec(argv=["/opt/acme/rotate-root-key"], detach=True)
+    message = wait_until(lambda: allowed.shared.get("/messages?tag=exec").json["messages"])[0]
+    assert message["body"].startswith("The command on box failed: no_such_program.")
+    assert "acme" not in str(message)
+
+
+def test_a_refused_call_leaves_only_its_beginning_in_the_log(fleet: Fleet) -> None:
+    fleet.web1.exec("x" * 60_000)
+    fleet.web1.exec(argv=["x" * 5_000] * 10)
+    assert all(len(str(record)) < 2_500 for record in fleet.records("asked"))
+
+
+def test_what_was_read_from_a_file_is_not_kept(allowed: Fleet) -> None:
+    (allowed.folder / "box" / "note").write_text("x" * 100_000)
+    allowed.web1.post("/api/file/read", json={"target": "box", "path": "/note"})
+    assert not (allowed.config.data_dir / "calls").exists()

@@ -359,6 +359,7 @@ def test_a_machine_rotates_its_own_secret_and_nobody_elses(fleet: Caller) -> Non
         ("/api/credentials/rotate", {"name": None}, "missing_field"),
         ("/api/credentials/rotate", {"overlap_s": -1}, "bad_field"),
         ("/api/credentials/rotate", {"overlap_s": True}, "bad_field"),
+        ("/api/credentials/rotate", {"overlap_s": 30 * 24 * 3600 + 1}, "bad_field"),
         ("/api/credentials/revoke", {}, "missing_field"),
         ("/api/invites", {"name": "web2", "expires_in_s": 10**9}, "bad_field"),
         ("/api/invites", {"name": "web2", "uses": 2}, "unknown_field"),
@@ -394,6 +395,11 @@ def test_every_change_is_in_the_log_and_no_secret(fleet: Caller, config: Config)
 def test_an_invite_is_one_line_to_paste(fleet: Caller) -> None:
     reply = ask(fleet, "boss", "POST", "/api/invites", json={"name": "web2"}, headers={"Host": "bus.example.org:8443"})
     assert reply.json["line"] == f"bus join http://bus.example.org:8443 --invite {reply.json['code']}"
+    for scheme in ("http", "https"):
+        headers = {"Host": "b", "X-Forwarded-Proto": scheme}
+        other = ask(fleet, "boss", "POST", "/api/invites", json={"name": "web3"}, headers=headers)
+        assert other.json["line"].startswith(f"bus join {scheme}://b --invite ")
+    ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "web3"})
     assert re.fullmatch(r"[A-Za-z0-9_.-]+", reply.json["code"])
     assert reply.json["code"] not in ask(fleet, "boss", "GET", "/api/credentials").get_data(as_text=True)
     assert ask(fleet, "boss", "GET", "/api/credentials").json["invites"] == [

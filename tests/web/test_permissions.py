@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fleet import Fleet, wait_until
+from tests.fleet import As, Fleet, as_base64, wait_until
 from tests.web.conftest import refusal
 
 
@@ -24,15 +24,56 @@ def test_nothing_is_allowed_until_it_is_granted_and_from_then_on_it_is(fleet: Fl
 
 
 def test_a_permission_tells_who_granted_it_when(fleet: Fleet) -> None:
-    made = fleet.permit(actions=["exec", "file_read"], commands=["git status", ["ls", "-l a"]], expires_in_s=60)
-    assert (made["by"], made["commands"]) == ("admin", [["git", "status"], ["ls", "-l a"]])
+    made = fleet.permit(commands=["git status", ["ls", "-l a"]], expires_in_s=60)
+    assert (made["by"], made["commands"], made["actions"]) == ("admin", [["git", "status"], ["ls", "-l a"]], ["exec"])
     assert made["expires"] > made["granted"]
+    read = fleet.permit(actions=["file_read"])
     listed = fleet.admin.get("/api/permissions").json["permissions"]
-    assert [(rule["source"], rule["target"], rule["action"]) for rule in listed] == [
-        ("web1", "box", "exec"),
-        ("web1", "box", "file_read"),
+    assert [(rule["source"], rule["target"], rule["action"], rule["granted"]) for rule in listed] == [
+        ("web1", "box", "exec", made["granted"]),
+        ("web1", "box", "file_read", read["granted"]),
     ]
-    assert all(rule["by"] == "admin" and rule["granted"] == made["granted"] for rule in listed)
+    assert all(rule["by"] == "admin" for rule in listed)
+
+
+def test_commands_are_for_exec_alone(fleet: Fleet) -> None:
+    """Who may write any file may run any command."""
+    fleet.permit(commands=["uptime"])
+    reply = fleet.web1.post("/api/file/write", json={"target": "box", "path": "/cron", "content": "* * * * * root id"})
+    refusal(reply, 403, "not_permitted")
+    fields = {"source": "web1", "target": "box", "allow": True, "commands": ["uptime"], "actions": ["exec", "file_write"]}
+    refusal(fleet.admin.post("/api/permit", json=fields), 400, "bad_field")
+
+
+def test_a_permission_that_expires_gives_way_to_the_lasting_one(fleet: Fleet) -> None:
+    fleet.permit("*", "*")
+    fleet.permit(allow=False)
+    refusal(fleet.web1.exec("true"), 403, "not_permitted")
+    fleet.permit(expires_in_s=60)
+    assert fleet.web1.exec("true").status_code == 200
+    for net in (fleet.service.work.net,):
+        start = net._clock()
+        net._clock = lambda start=start: start + 61
+    refusal(fleet.web1.exec("true"), 403, "not_permitted")
+    net._clock = lambda: start
+    fleet.permit()
+    assert len(fleet.admin.get("/api/permissions?source=web1").json["permissions"]) == 3
+
+
+def test_a_revoked_name_takes_its_permissions_along(fleet: Fleet) -> None:
+    fleet.permit()
+    old = fleet.web1.exec("echo secret").json["id"]
+    assert fleet.admin.post("/api/credentials/revoke", json={"name": "web1"}).status_code == 200
+    secret = fleet.admin.post("/api/credentials", json={"name": "web1"}).json["secret"]
+    heir = As(fleet.app, "web1", secret)
+    refusal(heir.exec("true"), 403, "not_permitted")
+    refusal(heir.get(f"/api/exec/{old}"), 404, "no_such_call")
+    assert fleet.admin.get(f"/api/exec/{old}").json["stdout"] == "secret\n"
+
+
+def test_a_name_in_another_case_is_not_taken_for_the_machine(fleet: Fleet) -> None:
+    fields = {"source": "WEB1", "target": "box", "allow": False}
+    assert "web1" in refusal(fleet.admin.post("/api/permit", json=fields), 400, "bad_field")["message"]
 
 
 def test_an_expired_permission_is_none(fleet: Fleet) -> None:
@@ -85,6 +126,7 @@ def test_the_check_tells_which_rule_decides(fleet: Fleet) -> None:
         ({"source": "web1", "target": "box", "allow": True, "actions": ["fly"]}, "bad_field"),
         ({"source": "web1", "target": "box", "allow": True, "commands": []}, "bad_field"),
         ({"source": "web1", "target": "box", "allow": True, "commands": [""]}, "bad_field"),
+        ({"source": "web1", "target": "box", "allow": True, "commands": ["id"] * 65}, "bad_field"),
         ({"source": "web1", "target": "box", "allow": True, "approval": True}, "bad_field"),
         ({"source": "web1", "target": "box", "allow": False, "approval": "required"}, "bad_field"),
         ({"source": "web1", "target": "box", "allow": True, "expires_in_s": 0}, "bad_field"),
@@ -134,14 +176,25 @@ def test_a_call_waits_for_a_yes_which_is_good_once(asking: Fleet) -> None:
     assert answer(asking, id).json["approval"]["state"] == "allowed"
     assert asking.web1.exec("echo run >> ran").status_code == 200
     assert asking.admin.get(f"/api/approvals/{id}").json["approval"]["state"] == "used"
+    assert asking.records("asked")[-1]["approval"] == id
     assert ask(asking, asking.web1.exec("echo run >> ran")) != id
     assert (asking.folder / "box" / "ran").read_text() == "run\n"
 
 
 @pytest.mark.parametrize(
-    "change", [{"command": "echo other"}, {"cwd": "/"}, {"timeout_s": 31}, {"env": {"A": "b"}}, {"stdin": "x"}]
+    "change",
+    [
+        {"command": "echo other"},
+        {"cwd": "/"},
+        {"timeout_s": 31},
+        {"env": {"A": "b"}},
+        {"stdin": "x"},
+        {"user": "0"},
+        {"target": "den"},
+    ],
 )
 def test_a_yes_is_for_that_very_request(asking: Fleet, change: dict[str, Any]) -> None:
+    asking.permit(target="den", approval="required")
     id = ask(asking, asking.web1.exec("echo run"))
     answer(asking, id)
     assert ask(asking, asking.web1.exec(**{"command": "echo run", **change})) != id
@@ -150,11 +203,57 @@ def test_a_yes_is_for_that_very_request(asking: Fleet, change: dict[str, Any]) -
     assert asking.web1.exec("echo run").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"content": "y"},
+        {"path": "/other"},
+        {"target": "den"},
+        {"mode": "4755"},
+        {"uid": 0},
+        {"gid": 0},
+        {"create_dirs": True},
+        {"if_sha256": ""},
+    ],
+)
+def test_a_yes_to_a_write_is_for_all_that_it_does(asking: Fleet, change: dict[str, Any]) -> None:
+    asking.permit(target="den", approval="required")
+
+    def write(**more: Any) -> Any:
+        return asking.web1.post("/api/file/write", json={"target": "box", "path": "/note", "content": "x", **more})
+
+    id = ask(asking, write())
+    answer(asking, id)
+    assert ask(asking, write(**change)) != id
+    assert [list((asking.folder / name).iterdir()) for name in ("box", "den")] == [[], []]
+    assert write().status_code == 200
+
+
+def test_an_admin_sees_everything_that_makes_a_command_another(asking: Fleet) -> None:
+    fields = {"cwd": "/", "user": "0", "env": {"LD_PRELOAD": "/tmp/x.so"}, "timeout_s": 7, "stdin": "rm -rf /\n"}
+    shown = asking.admin.get(f"/api/approvals/{ask(asking, asking.web1.exec('sh', **fields))}").json["approval"]
+    assert {name: shown[name] for name in fields} == fields
+
+
+def test_what_cannot_be_done_asks_nobody_and_is_on_record(asking: Fleet) -> None:
+    asking.permit(target="nowhere", approval="required")
+    refusal(asking.web1.exec("true", target="nowhere"), 404, "unknown_target")
+    write = {"target": "box", "path": "/note", "content": "x", "if_sha256": "0" * 64}
+    refusal(asking.web1.post("/api/file/write", json=write), 409, "file_changed")
+    assert [(event["type"], event["error"]) for event in asking.admin.events() if event["result"] == "error"] == [
+        ("exec", "unknown_target"),
+        ("file_write", "file_changed"),
+    ]
+    assert asking.records("question") == []
+
+
 def test_a_no_stands(asking: Fleet) -> None:
     id = ask(asking, asking.web1.exec("true"))
     answer(asking, id, allow=False)
     assert refusal(asking.web1.exec("true"), 403, "approval_denied")["id"] == id
     assert refusal(answer(asking, id), 409, "approval_closed")["state"] == "denied"
+    event = asking.admin.events("type=exec")[-1]
+    assert (event["result"], event["error"], event["command"]) == ("denied", "approval_denied", "true")
 
 
 def test_an_admin_sees_the_difference_and_the_yes_is_for_that_file(asking: Fleet) -> None:
@@ -202,11 +301,14 @@ def test_questions_are_seen_by_who_asked_and_by_admins_who_are_told(asking: Flee
     assert asking.db1.get("/api/approvals").json["approvals"] == []
     refusal(asking.db1.get(f"/api/approvals/{id}"), 404, "no_such_approval")
     refusal(asking.web1.post(f"/api/approvals/{id}", json={"allow": True}), 403, "not_allowed")
+    assert [event["type"] for event in asking.admin.events() if event["result"] == "denied"] == ["permit"]
     refusal(asking.admin.post(f"/api/approvals/{id}", json={"allow": "yes"}), 400, "missing_field")
+    refusal(answer(asking, id, expires_in_s=86_401), 400, "bad_field")
+    refusal(answer(asking, id, expires="2099-01-01"), 400, "unknown_field")
     refusal(asking.admin.post(f"/api/approvals/{'0' * 26}", json={"allow": True}), 404, "no_such_approval")
     (message,) = asking.admin.get("/messages?unread_by=admin&tag=approval").json["messages"]
     assert (message["from"], message["priority"], message["data"]["id"]) == ("bus", "urgent", id)
-    assert "secret" not in message["body"]
+    assert "secret" not in str(message)
 
 
 def test_a_grant_that_is_taken_away_while_the_call_waits_leaves_nothing(asking: Fleet) -> None:
@@ -228,3 +330,97 @@ def test_of_two_calls_at_once_one_uses_the_yes(asking: Fleet) -> None:
         call.join(30)
     assert sorted(got) == [200, 202, 202, 202, 202, 202]
     assert (asking.folder / "box" / "ran").read_text() == "run\n"
+
+
+# -- nothing is allowed unseen -------------------------------------------------------------------------------
+
+
+def write(fleet: Fleet, content: str, **more: Any) -> Any:
+    return fleet.web1.post("/api/file/write", json={"target": "box", "path": "/note", "content": content, **more})
+
+
+def test_asking_to_write_a_file_is_no_way_to_read_it(asking: Fleet) -> None:
+    asking.permit(actions=["file_read"], allow=False)
+    (asking.folder / "box" / "note").write_text("root:SECRET\n")
+    id = ask(asking, write(asking, ""))
+    assert "SECRET" in asking.admin.get(f"/api/approvals/{id}").json["approval"]["diff"]
+    for path in (f"/api/approvals/{id}", "/api/approvals", "/api/activity"):
+        assert "SECRET" not in asking.web1.get(path).get_data(as_text=True)
+    assert "base_sha256" not in asking.web1.get(f"/api/approvals/{id}").json["approval"]
+
+
+def test_bytes_that_are_no_text_hide_nothing_of_a_change(asking: Fleet) -> None:
+    (asking.folder / "box" / "note").write_bytes(b"old \xfe\n")
+    data = as_base64(b"agent ALL=(ALL) NOPASSWD: ALL\n# \xff\n")
+    id = ask(asking, write(asking, data, encoding="base64"))
+    diff = asking.admin.get(f"/api/approvals/{id}").json["approval"]["diff"]
+    assert "+agent ALL=(ALL) NOPASSWD: ALL\n+# \\xff\n" in diff
+    assert "-old \\xfe\n" in diff
+
+
+def test_a_change_of_the_mode_is_seen(asking: Fleet) -> None:
+    note = asking.folder / "box" / "note"
+    note.write_text("x")
+    note.chmod(0o640)
+    id = ask(asking, write(asking, "x", mode="4755"))
+    shown = asking.admin.get(f"/api/approvals/{id}").json["approval"]
+    assert (shown["mode"], shown["base_mode"], shown["diff"]) == ("4755", "0640", "")
+
+
+def test_all_of_the_input_is_seen(asking: Fleet) -> None:
+    text = "# nothing to see\n" * 300 + "touch pwned\n"
+    id = ask(asking, asking.web1.exec(argv=["bash"], stdin=text))
+    assert asking.admin.get(f"/api/approvals/{id}").json["approval"]["stdin"] == text
+
+
+def test_what_is_too_much_to_look_at_cannot_be_approved(asking: Fleet) -> None:
+    refusal(asking.web1.exec(argv=["bash"], stdin="#" * 65_537), 413, "too_large")
+    refusal(write(asking, "x\n" * 40_000), 413, "too_large")
+    refusal(write(asking, "x" * 600_000), 413, "too_large")
+    assert asking.admin.get("/api/approvals").json["approvals"] == []
+
+
+def test_many_at_once_ask_one_question(asking: Fleet) -> None:
+    got: list[Any] = []
+    calls = [threading.Thread(target=lambda: got.append(asking.web1.exec("true").json["id"])) for _ in range(6)]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join(30)
+    assert len(got) == 6
+    assert len(set(got)) == 1
+    assert len(asking.records("question")) == 1
+
+
+def test_an_approved_call_that_is_repeated_under_its_key_asks_nobody_again(asking: Fleet) -> None:
+    answer(asking, ask(asking, asking.web1.exec("echo run >> ran; sleep 0.1", client_id="k")))
+    got: list[Any] = []
+    calls = [
+        threading.Thread(target=lambda: got.append(asking.web1.exec("echo run >> ran; sleep 0.1", client_id="k").status_code))
+        for _ in range(6)
+    ]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join(30)
+    assert set(got) <= {200, 409}
+    assert len(asking.records("question")) == 1
+    assert (asking.folder / "box" / "ran").read_text() == "run\n"
+
+
+def test_questions_of_one_caller_do_not_hide_those_of_others(asking: Fleet) -> None:
+    asking.permit(source="db1", approval="required")
+    mine = ask(asking, asking.db1.exec("true"))
+    for number in range(16):
+        ask(asking, asking.web1.exec(f"exit {number}"))
+    assert refusal(asking.web1.exec("exit 99"), 429, "too_many_running")["scope"] == "questions"
+    pending = asking.admin.get("/api/approvals?state=pending").json["approvals"]
+    assert pending[0]["id"] == mine
+    assert len(pending) == 17
+
+
+def test_an_answer_is_told_in_the_feed(asking: Fleet) -> None:
+    id = ask(asking, asking.web1.exec("true"))
+    answer(asking, id, allow=False)
+    event = asking.admin.events("type=permit")[-1]
+    assert (event["from"], event["command"], event["source"]) == ("admin", f"refuse {id}", "web1")

@@ -1,0 +1,58 @@
+"""What runs now: how it is ended, and how far its output has come."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from bus.execd import answers
+from bus.execd.answers import Answer
+
+
+class HangUp:
+    """Whether the other end of a connection is gone; and what is to be ended then."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._is_set = False
+        self._ends: list[threading.Event] = []
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        """It is gone."""
+        with self._mutex:
+            self._is_set = True
+            for event in self._ends:
+                event.set()
+
+    def ends(self, event: threading.Event) -> None:
+        """Set this event, too, now or when it goes."""
+        with self._mutex:
+            self._ends.append(event)
+            if self._is_set:
+                event.set()
+
+
+@dataclass
+class Running:
+    """A call that runs now: how it is ended, and its output so far."""
+
+    type: str
+    cancel: threading.Event = field(default_factory=threading.Event)
+    output: dict[str, bytearray] = field(default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()})
+    sizes: dict[str, int] = field(default_factory=lambda: {"stdout": 0, "stderr": 0})
+
+    def note(self, stream: str, data: bytes, cap: int) -> None:
+        """Keep what came, up to a cap."""
+        self.sizes[stream] += len(data)
+        self.output[stream] += data[: max(0, cap - len(self.output[stream]))]
+
+    def so_far(self) -> Answer:
+        """The output so far, as in an answer."""
+        found: Answer = {}
+        for name, data in self.output.items():
+            text, encoding = answers.as_text(bytes(data), is_cut=True)
+            found |= {name: text, f"{name}_encoding": encoding, f"{name}_size": self.sizes[name]}
+        return found
