@@ -63,3 +63,11 @@ def _open_to_group(path: Path) -> None:
 def _is_mine(path: Path) -> bool:
     found = path.lstat()
     return found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode)
+
+
+def reserve(fd: int, size: int) -> None:
+    """Give a file its size, with room on the disk: a hole that is first written to when the disk is full kills by SIGBUS."""
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError:  # no room now, or a file system that cannot: the size alone
+        os.truncate(fd, size)

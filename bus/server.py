@@ -31,6 +31,7 @@ _AT_MOST_S = 0.002
 _TEND_EVERY_S = 0.1
 _LOOK_EVERY_S = 0.3
 _GRACE_S = 1.0
+_QUICK_S = 2.0
 _config = Config.from_env()
 logging.basicConfig(format="[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s", datefmt="%Y-%m-%d %H:%M:%S %z")
 
@@ -59,6 +60,8 @@ proc_name = "claude-bus"
 class HubWorker(GeventWorker):  # type: ignore[misc]
     """A gevent worker that lets idle connections go when it stops, and answers unreadable requests in the hub's form."""
 
+    alive: bool
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle: set[_BetweenRequests] = set()
@@ -82,6 +85,16 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
                 if time.monotonic() - max(stopped, wait.since) > _GRACE_S:
                     gevent.kill(wait.greenlet, wait)
             gevent.sleep(_LOOK_EVERY_S)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """A quick stop (Ctrl-C): what is under way has a moment to end.
+
+        Not gunicorn's own, which raises SystemExit in a greenlet: where the worker is through before that, it comes out as
+        a traceback. A Ctrl-C comes twice, from the terminal and from the master.
+        """
+        if self.alive:
+            self.alive = False
+            gevent.spawn_later(_QUICK_S, os._exit, 0)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what gunicorn's parser refuses: a bad request line or header, a request that is too long."""

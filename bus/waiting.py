@@ -154,7 +154,7 @@ class SharedCounts:
     def __init__(self, path: Path) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, modes.FILE)
         try:
-            os.truncate(fd, _SLOTS * 16)
+            modes.reserve(fd, _SLOTS * 16)
             self._words = memoryview(mmap.mmap(fd, _SLOTS * 16)).cast("Q")
         finally:
             os.close(fd)

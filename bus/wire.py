@@ -54,6 +54,14 @@ class ExecService:
             except OSError as error:
                 raise _cut_off(str(error)) from error
 
+    def is_there(self) -> bool:
+        """Whether the service answers."""
+        try:
+            self._connected().close()
+        except ExecUnavailable:
+            return False
+        return True
+
     def _connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:

@@ -7,10 +7,14 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dotenv import dotenv_values
 
-from bus.credentials import Credentials, Register, hashed
+from bus import setup
+from bus.config import Config
+from bus.credentials import Credentials, Register, file, hashed, new_secret
 from bus.errors import (
     BadField,
     BusError,
@@ -19,6 +23,7 @@ from bus.errors import (
     CredentialExists,
     InviteSpent,
     NoSuchCredential,
+    NotAllowed,
     TooManyAttempts,
     Unauthorized,
 )
@@ -172,7 +177,7 @@ def test_both_secrets_work_until_the_overlap_is_over(credentials: Credentials, r
     caller(credentials, "web1", old)
     new = register.rotate("web1", DAY, "web1").secret
     for secret in (old, new, old):
-        assert caller(credentials, "web1", secret) == Caller("web1", MEMBER)
+        assert caller(credentials, "web1", secret) == Caller("web1", MEMBER, is_current=secret == new)
     assert (
         credentials.path.read_text().splitlines()[-1].endswith(f":member until={int(clock.now) + DAY}")
     )  # nginx takes the first
@@ -201,7 +206,7 @@ def test_no_later_rotation_gives_an_old_secret_more_time(credentials: Credential
         caller(credentials, "web1", old)
 
 
-def test_a_rotation_whose_answer_was_lost_can_be_repeated(credentials: Credentials, register: Register) -> None:
+def test_an_admin_may_repeat_a_rotation_whose_answer_was_lost(credentials: Credentials, register: Register) -> None:
     old = register.add("web1", MEMBER, "boss").secret
     for _ in range(3):
         register.rotate("web1", DAY, "web1")
@@ -219,7 +224,9 @@ def test_a_rotation_keeps_the_role(credentials: Credentials, register: Register,
     assert caller(credentials, user, f"{'shared' if user == 'claude' else user} secret").role == before
 
 
-def test_revoking_takes_every_secret_and_open_invite(credentials: Credentials, register: Register) -> None:
+def test_revoking_takes_every_secret_and_open_invite(
+    credentials: Credentials, register: Register, notes: list[tuple[str, ...]]
+) -> None:
     code = register.invite("web1", MEMBER, DAY, "boss").code
     secrets = [register.add("web1", MEMBER, "boss").secret, register.rotate("web1", DAY, "boss").secret]
     register.revoke("web1", "boss")
@@ -229,8 +236,92 @@ def test_revoking_takes_every_secret_and_open_invite(credentials: Credentials, r
     with pytest.raises(Unauthorized):
         take(credentials, code)
     assert "web1" not in credentials.taken()
+    assert notes[-1] == ("revoke", "web1", MEMBER, "boss")
     with pytest.raises(NoSuchCredential):
         register.revoke("web1", "boss")
+
+
+def test_a_name_that_is_given_anew_has_nothing_of_the_old_one(credentials: Credentials, register: Register) -> None:
+    codes = [register.invite(name, ADMIN, DAY, "boss").code for name in ("web1", "WEB1")]
+    guests = [take(credentials, code).name for code in codes]
+    old = [register.add("web1", MEMBER, "boss").secret, register.rotate("web1", DAY, "boss").secret]
+    assert all(caller(credentials, "web1", secret) for secret in old)
+    register.revoke("web1", "boss")
+    new = register.add("web1", MEMBER, "boss").secret
+    assert caller(credentials, "web1", new) == Caller("web1", MEMBER)
+    assert "web1" in credentials.taken()
+    register.revoke("web1", "boss")
+    for attempt in (
+        *(lambda secret=secret: caller(credentials, "web1", secret) for secret in (*old, new)),
+        *(lambda code=code: take(credentials, code) for code in codes),
+        *(lambda guest=guest: register.join(guest) for guest in guests),
+    ):
+        with pytest.raises(Unauthorized):
+            attempt()
+    assert "web1" not in credentials.taken()
+
+
+def test_a_change_is_seen_however_soon_it_comes_after_another(credentials: Credentials, register: Register) -> None:
+    """The last file but one had this size, and may have had this inode: only the time tells them apart."""
+    later = os.stat(credentials.path).st_mtime_ns + 10**12  # a clock that stands still, or was set back
+    os.utime(credentials.path, ns=(later, later))
+    seen = [later]
+    for _ in range(3):
+        register.rotate("boss", 0, "boss")
+        seen.append(os.stat(credentials.path).st_mtime_ns)
+    assert seen == sorted(set(seen))
+
+
+def test_nobody_is_revoked_by_no_name(credentials: Credentials, register: Register) -> None:
+    register.rotate("boss", DAY, "boss")
+    with pytest.raises(NoSuchCredential):
+        register.revoke("", "boss")
+
+
+def test_an_old_secret_changes_nothing(credentials: Credentials, register: Register, notes: list[tuple[str, ...]]) -> None:
+    """Else its holder shuts out the owner who rotated it."""
+    code = register.invite("web2", MEMBER, DAY, "boss").code
+    old, new = "boss secret", register.rotate("boss", DAY, "boss").secret
+    before, noted = credentials.path.read_text(), list(notes)
+    for attempt in changes_of("boss"):
+        with pytest.raises(NotAllowed, match="was rotated") as caught:
+            attempt(register.on_behalf_of(basic("boss", old)))
+        assert caught.value.status == 403 and "newest secret of boss" in caught.value.hint
+    assert (credentials.path.read_text(), notes) == (before, noted)
+    for attempt in changes_of("boss"):
+        attempt(register.on_behalf_of(basic("boss", new)))
+        new = register.rotate("boss", 0, "test").secret
+    assert take(credentials, code)
+
+
+def changes_of(name: str) -> list[Callable[[Register], object]]:
+    """Everything that a request can change, by this name."""
+    return [
+        lambda register: register.rotate(name, 0, name),
+        lambda register: register.rotate("claude", 0, name),
+        lambda register: register.add("web1", MEMBER, name),
+        lambda register: register.revoke("web1" if "web1" in register._credentials.users() else "claude", name),
+        lambda register: register.invite("web3", MEMBER, DAY, name),
+    ]
+
+
+def test_who_was_revoked_meanwhile_gets_no_hold_of_who_has_the_name_now(credentials: Credentials, register: Register) -> None:
+    old = register.add("web1", MEMBER, "boss").secret
+    late = register.on_behalf_of(basic("web1", old))
+    register.revoke("web1", "boss")
+    new = register.add("web1", MEMBER, "boss").secret
+    with pytest.raises(Unauthorized):
+        late.rotate("web1", 0, "web1")
+    assert caller(credentials, "web1", new).is_current
+
+
+def test_of_two_rotations_with_one_secret_the_second_is_refused(credentials: Credentials, register: Register) -> None:
+    secret = register.add("web1", MEMBER, "boss").secret
+    both = [register.on_behalf_of(basic("web1", secret)) for _ in range(2)]
+    new = both[0].rotate("web1", DAY, "web1").secret
+    with pytest.raises(NotAllowed):
+        both[1].rotate("web1", 0, "web1")
+    assert caller(credentials, "web1", new).is_current
 
 
 def test_the_last_admin_stays(credentials: Credentials, register: Register, notes: list[tuple[str, ...]]) -> None:
@@ -328,13 +419,17 @@ def test_an_invite_expires_and_is_told_apart_for_a_week(credentials: Credentials
         take(credentials, code)
 
 
-def test_an_invite_for_a_name_that_was_given_meanwhile_stays_open(credentials: Credentials, register: Register) -> None:
+def test_an_invite_for_a_name_that_was_given_meanwhile_is_not_spent_and_dies_with_it(
+    credentials: Credentials, register: Register
+) -> None:
     guest = take(credentials, register.invite("web1", MEMBER, DAY, "boss").code)
     register.add("Web1", MEMBER, "boss")
     with pytest.raises(CredentialExists):
         register.join(guest.name)
+    assert [invite["name"] for invite in register.listing()["invites"]] == ["web1"]
     register.revoke("Web1", "boss")
-    assert register.join(guest.name).name == "web1"
+    with pytest.raises(Unauthorized):
+        register.join(guest.name)
 
 
 def test_an_invite_that_was_taken_back_joins_no_more(credentials: Credentials, register: Register) -> None:
@@ -373,6 +468,152 @@ def test_changes_at_once_lose_none(credentials: Credentials) -> None:
     for thread in threads:
         thread.join()
     assert set(credentials.users()) == {"claude", "boss", *(f"web{number}" for number in range(24))}
+
+
+# -- threads, and two starts at once ---------------------------------------------------------------------
+
+
+def rotate_with_overlap(register: Register) -> None:
+    register.rotate("web1", DAY, "boss")
+
+
+def rotate_without(register: Register) -> None:
+    register.rotate("web1", 0, "boss")
+
+
+def revoke(register: Register) -> None:
+    register.revoke("web1", "boss")
+
+
+def give_anew(register: Register) -> None:
+    register.revoke("web1", "boss")
+    register.add("web1", ADMIN, "boss")
+
+
+@pytest.mark.parametrize("change", [rotate_with_overlap, rotate_without, revoke, give_anew])
+def test_a_change_while_a_secret_is_checked_is_not_forgotten(
+    credentials: Credentials,
+    register: Register,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Register], None],
+) -> None:
+    """One thread has read the file, and compares; another changes the file, and reads it, before the first remembers."""
+    from bus.credentials import reading
+
+    old = register.add("web1", MEMBER, "boss").secret
+    real, changed = reading.matches, []
+
+    def slow(secret: str, known: bytes) -> bool:
+        if not changed:
+            changed.append(True)
+            other = threading.Thread(target=lambda: (change(register), credentials.users()))
+            other.start()
+            other.join()
+        return real(secret, known)
+
+    monkeypatch.setattr(reading, "matches", slow)
+    assert caller(credentials, "web1", old) == Caller("web1", MEMBER)  # it was right when it was read
+    clock.now += DAY if change is rotate_with_overlap else 0
+    with pytest.raises(Unauthorized):
+        caller(credentials, "web1", old)
+
+
+def test_an_old_secret_is_not_taken_for_the_new_one_in_between(
+    credentials: Credentials, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines and their digests are of one file: else the second of the one is taken for the first of the other."""
+    from bus.credentials import reading
+
+    old = register.add("web1", MEMBER, "boss").secret
+    register.rotate("web1", DAY, "boss")
+    real, changed = reading.matches, []
+
+    def slow(secret: str, known: bytes) -> bool:
+        if not changed:
+            changed.append(True)
+            register.revoke("web1", "boss")
+            register.add("web1", MEMBER, "boss")
+            credentials.users()
+        return real(secret, known)
+
+    monkeypatch.setattr(reading, "matches", slow)
+    assert not caller(credentials, "web1", old).is_current
+
+
+def started(config: Config) -> threading.Thread:
+    """A first start in another thread, which is running."""
+    thread = threading.Thread(target=setup.prepare, args=(config, {}))
+    thread.start()
+    return thread
+
+
+def check_files(config: Config) -> None:
+    """Each file to be sourced has the secret that counts."""
+    for name in ("claude-bus.env", "admin.env"):
+        known = dotenv_values(config.data_dir / name)
+        assert Credentials(config.credentials_file).knows(known["BUS_USER"] or "", known["BUS_PASS"] or ""), name
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as somebody waits for the lock."""
+    event, is_ours = threading.Event(), file._is_ours
+
+    def seen(fd: int) -> bool:
+        got = is_ours(fd)
+        if not got:
+            event.set()
+        return got
+
+    monkeypatch.setattr(file, "_is_ours", seen)
+    return event
+
+
+@pytest.mark.parametrize("point", ["claude-bus.env", "admin.env"])
+def test_a_first_start_in_the_middle_of_another_leaves_the_secrets_that_count(
+    config: Config, monkeypatch: pytest.MonkeyPatch, waits: threading.Event, point: str
+) -> None:
+    write_env, others, is_first = setup._write_env, [], threading.Lock()
+
+    def write(path: Path, *given: Any) -> Path:
+        written = write_env(path, *given)
+        if path.name == point and is_first.acquire(blocking=False):
+            others.append(started(config))
+            while others[0].is_alive() and not waits.is_set():  # it comes to its end, or to the lock
+                others[0].join(0.001)
+        return written
+
+    monkeypatch.setattr(setup, "_write_env", write)
+    setup.prepare(config, {})
+    others[0].join()
+    check_files(config)
+
+
+def test_two_first_starts_that_both_find_nothing_leave_the_secrets_that_count(
+    config: Config, monkeypatch: pytest.MonkeyPatch, waits: threading.Event
+) -> None:
+    stopped, write_env = threading.Event(), setup._write_env
+
+    def secret() -> str:
+        if threading.current_thread() is not threading.main_thread():
+            stopped.set()  # it has found no credential, and has made none
+            assert waits.wait(20)
+        return new_secret()
+
+    def write(path: Path, *given: Any) -> Path:
+        if threading.current_thread() is threading.main_thread():
+            waits.set()  # it came here without waiting; now the other goes on to its end
+            other.join()
+        return write_env(path, *given)
+
+    monkeypatch.setattr(setup, "new_secret", secret)
+    monkeypatch.setattr(setup, "_write_env", write)
+    other = started(config)
+    assert stopped.wait(20)
+    setup.prepare(config, {})
+    other.join()
+    check_files(config)
 
 
 # -- guessing --------------------------------------------------------------------------------------------

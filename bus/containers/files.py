@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from contextlib import nullcontext
@@ -11,10 +12,15 @@ from typing import NoReturn, Protocol
 from bus.containers import scripts
 from bus.containers.base import Ended, File, OnOutput, Run, Write
 from bus.containers.process import text
-from bus.errors import FileChanged, FileRefused, NoSuchFile, NoSuchFolder, NotAFile, TooLarge
+from bus.errors import FileChanged, FileRefused, NoSuchFile, NoSuchFolder, NotAFile, TargetFailed, TooLarge
 
 _NOT_ONE, _REFUSED, _TOO_LARGE, _NO_FOLDER, _CHANGED = 11, 12, 13, 14, 15  # exit codes of the scripts
 _HEADER = 200
+_TYPES = ("folder", "fifo", "socket", "device", "other", "link")
+# What a target says of a file: it may say anything, and the hub's numbers have 64 bits.
+_SIZE = re.compile(r"[0-9]{1,19}")
+_FACTS = re.compile(rb"(\d{1,19}) (0?[0-7]{1,4}) (\d{1,10}) (\d{1,10})")
+_SUM = re.compile(r"[0-9a-f]{64}|")
 
 
 # Of two conditional writers of one path the second waits, also where the target has no flock (busybox).
@@ -37,7 +43,7 @@ def read(driver: Runs, target: str, path: str, offset: int, limit: int, max_size
     first, _, content = ended.stdout.data.partition(b"\n")
     if ended.exit_code != 0:
         _refuse(ended, target, path, first.decode("utf-8", "replace"), max_size)
-    size, mode, uid, gid = _facts(first)
+    size, mode, uid, gid = _facts(target, first)
     if len(content) > max_size:
         raise _too_large(path, max(size, len(content)), max_size)
     return File(content[offset : offset + limit], len(content), sha256(content).hexdigest(), mode, uid, gid)
@@ -63,7 +69,7 @@ def write(driver: Runs, target: str, write: Write, timeout_s: float, place: str 
         driver.exec(target, _run(scripts.CLEAN, place or write.path, new, timeout_s=timeout_s))
     if ended.exit_code != 0:
         _refuse(ended, target, write.path, first.decode("utf-8", "replace"), 0)
-    _, mode_now, uid, gid = _facts(first)
+    _, mode_now, uid, gid = _facts(target, first)
     return File(b"", size, digest, mode_now, uid, gid)
 
 
@@ -71,9 +77,12 @@ def _run(script: str, *arguments: str, timeout_s: float, stdin: bytes = b"", cap
     return Run(("sh", "-c", script, "sh", *arguments), secrets.token_hex(16), timeout_s, stdin=stdin, cap=cap)
 
 
-def _facts(line: bytes) -> tuple[int, int, int, int]:
-    size, mode, uid, gid = line.split()
-    return int(size), int(mode, 8), int(uid), int(gid)
+def _facts(target: str, line: bytes) -> tuple[int, int, int, int]:
+    if found := _FACTS.fullmatch(line):
+        size, uid, gid = int(found[1]), int(found[3]), int(found[4])
+        if size < 1 << 63 and max(uid, gid) < 1 << 32:
+            return size, int(found[2], 8), uid, gid
+    raise _nonsense(target, line.decode("utf-8", "replace"))
 
 
 def _refuse(ended: Ended, target: str, path: str, what: str, limit: int) -> NoReturn:
@@ -85,15 +94,22 @@ def _refuse(ended: Ended, target: str, path: str, what: str, limit: int) -> NoRe
         raise NoSuchFile(f"There is no file {path} in {target}.")
     if code == _NOT_ONE and what == "refused":
         raise FileRefused(f"{path} in {target} may not be looked at.")
-    if code == _NOT_ONE:
+    if code == _NOT_ONE and what in _TYPES:
         raise NotAFile(f"{path} in {target} is no regular file but of type {what}.", type=what)
-    if code == _TOO_LARGE:
-        raise _too_large(path, int(what.split(maxsplit=1)[0]), limit)
+    size = what.partition(" ")[0]
+    if code == _TOO_LARGE and _SIZE.fullmatch(size) and int(size) < 1 << 63:
+        raise _too_large(path, int(size), limit)
     if code == _NO_FOLDER:
         raise NoSuchFolder(f"There is no folder for {path} in {target}.")
-    if code == _CHANGED:
+    if code == _CHANGED and _SUM.fullmatch(what):
         raise FileChanged(f"{path} in {target} is not the file that if_sha256 names.", sha256=what or None)
+    if code in (_NOT_ONE, _TOO_LARGE, _CHANGED):
+        raise _nonsense(target, what)
     raise FileRefused(f"{target} refused {path}: {words or 'no reason given'}")
+
+
+def _nonsense(target: str, line: str) -> TargetFailed:
+    return TargetFailed(f"{target} said of a file what no file can be: {text(line[:200].encode())}")
 
 
 def _too_large(path: str, size: int, limit: int) -> TooLarge:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from bus.containers import scripts
-from bus.containers.base import Ended, OnOutput, Run
+from bus.containers.base import Ended, OnOutput, Output, Run
 from bus.containers.process import Command, Kept, Process, said
 from bus.containers.signs import Signs
 from bus.errors import BusError, NoSuchFolder, NoSuchProgram
 
 MARK = "BUS_EXEC_ID"
+_LOST = b"[bus: the client lost what this command wrote here]\n"
 
 _KILL_S = 15.0  # for ending a tree of processes; it takes a tenth of a second
 _QUIET_S = 2.0
@@ -52,6 +54,10 @@ class PosixDriver(ABC):
         argv = [*self._shell, word, self._entered(target, run), *run.argv]
         return self._command(target, argv, {**run.env, MARK: run.marker}, run)
 
+    def _silent(self, code: int) -> int | None:
+        """The program's exit code, where a client that said nothing at all ended with this one; None: it cannot be told."""
+        return None
+
     def outcome(self, target: str, run: Run, signs: Signs, code: int, words: str) -> int:
         """The exit code of a run that came to its end; raises what kept it from its start or its end."""
         if "folder" in signs.said:
@@ -59,6 +65,8 @@ class PosixDriver(ABC):
         if "failed" in signs.said:
             raise NoSuchProgram(f"There is no program {run.argv[0][:200]} in {target}, or it cannot be run.")
         if "started" not in signs.said:
+            if not words and (silent := self._silent(code)) is not None:
+                return silent
             raise self._refusal(target, code, words)
         if told := signs.numbers("code"):
             return told[0]
@@ -71,15 +79,18 @@ class PosixDriver(ABC):
         """End what is left of a run that nobody waits for any more; see `base.Driver`."""
         return self.end_marked(target, f"{MARK}={marker}")
 
-    def end_marked(self, target: str, text: str, traces: Sequence[int] = (), look: bool = False) -> int | None:
+    def end_marked(
+        self, target: str, text: str, traces: Sequence[int] = (), look: bool = False, user: str | None = None
+    ) -> int | None:
         """End every process with this text in its environment, and what belongs to it by the `traces` of its start.
 
-        Gives how many are left; None: unknown. With `look` none is ended.
+        Gives how many are left; None: unknown. With `look` none is ended. `user` is whom the run ran as, where by number.
         """
         numbers = [str(number) for number in (*traces, 0, 0, 0)[:3]]
-        argv = ["sh", "-c", scripts.KILL, "sh", text, *numbers, "look" if look else ""]
+        uid = (user or "").partition(":")[0]
+        argv = ["sh", "-c", scripts.KILL, "sh", text, *numbers, "look" if look else "", uid if uid.isdecimal() else ""]
         told = said(self._command(target, argv, {}), _KILL_S).stdout.strip()
-        return int(told) if told.isdigit() else None
+        return int(told) if re.fullmatch(rb"\d{1,9}", told) else None
 
 
 class _Running:
@@ -112,6 +123,8 @@ class _Running:
             return Ended(None, stdout, stderr, duration_ms, not cancelled, cancelled, leaked)
         words = (self._signs.before + stderr.data)[-2000:].decode("utf-8", "replace")
         exit_code = self._driver.outcome(self._target, self._run, self._signs, code, words)
+        if not self._signs.said:  # the script always says something: it was lost, and with it what the program said
+            stderr = Output(_LOST, len(_LOST))
         return Ended(exit_code, stdout, stderr, duration_ms)
 
     def _pump(self, process: Process, deadline: float, cancel: threading.Event | None) -> int | None:
@@ -132,7 +145,8 @@ class _Running:
         return code
 
     def _end(self, look: bool = False) -> int | None:
-        return self._driver.end_marked(self._target, f"{MARK}={self._run.marker}", self._signs.numbers("started"), look)
+        text, traces = f"{MARK}={self._run.marker}", self._signs.numbers("started")
+        return self._driver.end_marked(self._target, text, traces, look, self._run.user)
 
     def _take(self, stream: str, chunk: bytes) -> None:
         self._came_at = time.monotonic()

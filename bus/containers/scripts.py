@@ -5,6 +5,7 @@ from __future__ import annotations
 # $1 is a word that nobody knows beforehand, $2 the folder or empty, the rest the program with its arguments. What is said
 # on stderr behind the word tells what is the program's and what is not: a program may end with any code and print
 # anything. The shell waits and says the code itself, for that of a client may be its own; lxc also adds words to a 127.
+# `started` is written before the program is there, so it is the first in the pipe; `Signs` takes no second one.
 START = r"""
 s=$1 d=$2; shift 2
 exec 3>&2 2>/dev/null
@@ -23,7 +24,7 @@ printf '\036%s started %s %s %s\n' "$s" "$i" "$o" "$e" >&3
 r=$?
 case $r in 126|127) command -v "$1" >/dev/null || printf '\036%s failed\n' "$s" >&3;; esac
 printf '\036%s code %s\n' "$s" "$r" >&3
-exit 0
+exit "$r"
 """
 
 # Ends every process that has the text $1 in its environment, what descends from those, and the sessions that they lead;
@@ -31,8 +32,11 @@ exit 0
 # it, too, however it ran away. First all are stopped, until no new one is found: what forks cannot run away, and what
 # emptied its environment is still found below its parent. Says how many are left. Without a /proc, as on macOS, $2 is the
 # negative of the run's process group; that one is ended, and how many are left is "unknown". With a $5 none is ended.
+# $6 is the number of the run's user, or empty. What is root here may end more than that user may, and another process of
+# the user might have forged $2 to $4: what only they point to is ended where it is the user's own, else but counted.
 KILL = r"""
-m=$1 s=$2 o=$3 e=$4 look=$5
+m=$1 s=$2 o=$3 e=$4 look=$5 u=$6
+[ "$u" != 0 ] && [ -z "$look" ] || u=
 exec 2>/dev/null
 if ! [ -r /proc/self/environ ] || ! [ -r /proc/self/status ]; then
   [ -z "$look" ] && [ "$s" -lt -1 ] && kill -KILL -- "$s"
@@ -47,17 +51,27 @@ fi
 holding() {
   [ "$o" -gt 0 ] || [ "$e" -gt 0 ] || return
   ls -l /proc/[0-9]*/fd | grep -E "^/proc/|^l-wx.* -> pipe:[[]($o|$e)[]]" | while read -r f; do
-    case $f in /proc/*) p=${f%:} ;; *) echo "$p" ;; esac
+    case $f in /proc/*) p=${f#/proc/} p=${p%%/*} ;; *) echo "$p" ;; esac
   done
 }
+traced() {
+  case $h in *" $pid "*) return 0 ;; esac
+  [ "$s" -gt 1 ] && [ "$session" = "$s" ]
+}
 find_all() {
-  for f in $(marked; holding); do
+  h=" $(holding | tr '\n' ' ')"
+  for f in $(marked); do
     p=${f#/proc/} p=${p%/*}
     case $v in *" $p "*) ;; *) v="$v$p " ;; esac
   done
-  lines=$(grep -HE '^(State|PPid|NSsid):' /proc/[0-9]*/status)
+  lines=$(grep -HE '^(State|PPid|Uid|NSsid):' /proc/[0-9]*/status)
   table=$(while IFS=':/ 	' read -r x x pid x key value x; do
-    case $key in State) state=$value ;; PPid) parent=$value ;; NSsid) [ "$state" = Z ] || echo "$pid $parent $value" ;; esac
+    case $key in
+      State) state=$value ;;
+      PPid) parent=$value ;;
+      Uid) uid=$value ;;
+      NSsid) [ "$state" = Z ] || echo "$pid $parent $value $uid" ;;
+    esac
   done <<EOF
 $lines
 EOF
@@ -65,17 +79,17 @@ EOF
   more=1
   while [ "$more" = 1 ]; do
     more=0
-    while read -r pid parent session; do
+    while read -r pid parent session uid; do
       case $v in *" $pid "*) continue ;; esac
-      case "$v" in *" $parent "*|*" $session "*) ;; *) [ "$s" -gt 1 ] && [ "$session" = "$s" ] || continue ;; esac
+      case "$v" in *" $parent "*|*" $session "*) ;; *) [ "${u:-$uid}" = "$uid" ] && traced || continue ;; esac
       [ "$pid" -gt 1 ] && v="$v$pid " more=1
     done <<EOF
 $table
 EOF
   done
-  alive=0
-  while read -r pid x; do
-    case $v in *" $pid "*) alive=$((alive + 1)) ;; esac
+  alive=0 others=0
+  while read -r pid parent session uid; do
+    case $v in *" $pid "*) alive=$((alive + 1)) ;; *) [ "$pid" -gt 1 ] && traced && others=$((others + 1)) ;; esac
   done <<EOF
 $table
 EOF
@@ -92,7 +106,7 @@ while [ $n -lt 40 ]; do
   fi
   n=$((n + 1))
 done
-echo "$alive"
+echo "$((alive + others))"
 """
 
 _TYPE = r"""

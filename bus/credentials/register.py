@@ -114,7 +114,11 @@ class Register:
             invite = found[0]
             invite.refuse_spent(self._now())
             self._check_free(lines, invite.target)
-            used = file.replaced(lines, invite_user, [replace(invite, is_used=True)])
+            # Further invites for this name have nobody left to be for.
+            others = [
+                line for line in lines if line is invite or not (isinstance(line, Line) and _is_open_for(line, invite.target))
+            ]
+            used = file.replaced(others, invite_user, [replace(invite, is_used=True)])
             return self._grant("join", used, invite.target, ADMIN if invite.is_for_admin else MEMBER, invite_user)
 
     def listing(self) -> dict[str, list[dict[str, Any]]]:
@@ -152,7 +156,7 @@ class Register:
         if not caller.is_current:
             raise NotAllowed(
                 f"This secret of {caller.name} was rotated: it goes on for a while, but changes no credentials and no invites.",
-                hint=f"Use the newest secret of {caller.name}; where it is lost, an admin rotates {caller.name} and hands it over.",
+                hint=f"Use the newest secret of {caller.name}; if it is lost, ask an admin to rotate {caller.name}.",
             )
 
     def _write(self, lines: Lines) -> None:

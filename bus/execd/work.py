@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from bus.calls import CONTAINER, EXEC, FILE_READ, Call
 from bus.containers.base import Driver, Listed, Run, Write
-from bus.errors import ApprovalRequired, BusError, Internal, StillRunning
+from bus.errors import ApprovalRequired, BusError, Internal, NoSuchSnapshot, StillRunning
 from bus.execd import answers, questions
 from bus.execd.answers import Answer
 from bus.execd.running import HangUp, Running
@@ -143,6 +143,8 @@ class Work:
         try:
             answer, facts = self._drive(id, ticket, driver, running, emit)
             result = "ok"
+            if answer.get("timed_out") or answer.get("cancelled"):
+                result, facts = "error", {**facts, "state": "done"}
         except BusError as error:
             answer, facts = self._failure(id, error, started)
             result = "error"
@@ -369,6 +371,8 @@ def _act(driver: Driver, call: Call) -> Answer:
         return {"changed": driver.stop(target, request["timeout_s"], request["force"])}
     if act == "snapshot":
         return {"changed": True, "snapshot": driver.snapshot(target, request.get("snapshot"))}
+    if not any(request["snapshot"] in listed.snapshots for listed in driver.list() if listed.name == target):
+        raise NoSuchSnapshot(f"{target} has no snapshot {request['snapshot']}.")
     saved = {"saved": driver.snapshot(target)} if request["snapshot_first"] else {}
     driver.restore(target, request["snapshot"])
     return {"changed": True, **saved}

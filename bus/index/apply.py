@@ -57,8 +57,8 @@ class Applier:
             self._rows["damage"].append((record["segment"], record["offset"], record["reason"]))
         else:
             calls.apply(self._db, record)
-            if kind == "asked":
-                self._agents[record["from"]] = record["ts"]
+            if kind in ("asked", "grant", "answer"):
+                self._agents[str(record.get("from") or record["auth"])] = record["ts"]
 
     def finish(self, place: Position) -> None:
         """Write everything and note that the log is applied up to `place`."""

@@ -127,7 +127,7 @@ class SharedState:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, modes.FILE)
         try:
             if os.fstat(fd).st_size < 4096:
-                os.truncate(fd, 4096)
+                modes.reserve(fd, 4096)
             self._map = mmap.mmap(fd, 4096)
         finally:
             os.close(fd)

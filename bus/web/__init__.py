@@ -37,7 +37,7 @@ def make_app(core: Core, net: Net, service: ExecService, credentials: Credential
         inbox.blueprint(core, credentials.taken),
         acking.blueprint(core, credentials.taken),
         streaming.blueprint(core, keepalive_s, credentials.taken),
-        pages.blueprint(core),
+        pages.blueprint(core, service),
         credentials_routes.blueprint(Register(credentials, core.note_credential)),
         calls.blueprint(net, service, max_file),
         permissions.blueprint(net, core.waiting, machines),

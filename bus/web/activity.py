@@ -60,6 +60,8 @@ def blueprint(net: Net, service: ExecService, presence: Presence, names: Callabl
         acts: dict[str, str] = {}
         for name, ts in net.last_acts().items():
             base = name.partition("/")[0]
+            if base == "bus":
+                continue  # the hub's own messages
             acts[base] = max(ts, acts.get(base, ts))
         for name in (*names(), *acts):
             known.setdefault(name, {"name": name, "kind": "machine", "driver": None, "state": "unknown"})

@@ -6,7 +6,7 @@ The worker checks shape and right, then hands the request to the service that ru
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import orjson
@@ -14,8 +14,9 @@ from flask import Blueprint, Response, g, request
 
 from bus import calls
 from bus.calls import CONTAINER, EXEC, FILE_READ, FILE_WRITE, Call
-from bus.errors import ApprovalRequired, BusError
+from bus.errors import ApprovalRequired, BusError, ExecUnavailable
 from bus.identity import ADMINS, MACHINES
+from bus.index.calls import Found
 from bus.net import Net
 from bus.web import requests
 from bus.web.auth import may_call
@@ -31,10 +32,12 @@ def blueprint(net: Net, service: ExecService, max_file: int) -> Blueprint:
     def made(type: str, act: str = "") -> Response:
         fields = requests.call_fields()
         call = calls.check(type, fields, max_file, act)
+        first: object = None
         with suppress(ApprovalRequired):  # the service asks: it can show the admin the file as it is now
-            net.authorise(g.caller, call)
+            first = net.authorise(g.caller, call)
         asked = _ask("call", type=type, act=act, fields=fields)
-        return _streamed(service, asked) if call.stream else _reply(call, service.ask(asked)["result"])
+        with _begun_before(isinstance(first, Found)):
+            return _streamed(service, asked) if call.stream else _reply(call, service.ask(asked)["result"])
 
     @routes.post("/api/exec")
     @may_call(MACHINES, call_type=EXEC)
@@ -80,7 +83,8 @@ def blueprint(net: Net, service: ExecService, max_file: int) -> Blueprint:
         asked: Line = {
             name: found.asked[name] for name in ("type", "from", "target", "command", "argv", "path") if name in found.asked
         }
-        answer = service.ask(_ask("state", id=id))["result"]
+        with _begun_before(True):
+            answer = service.ask(_ask("state", id=id))["result"]
         return json_reply({"ok": True, "id": found.asked["call"], **asked, "asked": found.asked["ts"], **_state_shown(answer)})
 
     @routes.delete("/api/exec/<id>")
@@ -91,6 +95,19 @@ def blueprint(net: Net, service: ExecService, max_file: int) -> Blueprint:
         return json_reply(service.ask(_ask("stop", id=found.asked["call"]))["result"])
 
     return routes
+
+
+@contextmanager
+def _begun_before(was: bool) -> Iterator[None]:
+    """Where the call was begun before, an absent service does not mean that nothing was run."""
+    try:
+        yield
+    except ExecUnavailable as error:
+        if was:
+            error.hint = (
+                "This call was begun before. How it ended is known when the service runs again: ask then, with the same key."
+            )
+        raise
 
 
 def _ask(op: str, **more: Any) -> Line:

@@ -281,10 +281,21 @@ def _exec(errors: tuple[int, ...]) -> Json:
 
 
 def _permit() -> Json:
-    """A deny has neither `commands` nor `approval`."""
-    deny = {name: schema for name, schema in _PERMIT.items() if name not in ("commands", "approval")}
+    """`commands` are for exec alone, and a deny has neither them nor `approval`."""
+    allow = {**_PERMIT, "allow": {"enum": [True]}}
+    exec_only = {"type": "array", "items": {"enum": ["exec"]}, "minItems": 1, "maxItems": 1}
     required = ["source", "target", "allow"]
-    forms = [_form({**_PERMIT, "allow": {"const": True}}, required), _form({**deny, "allow": {"const": False}}, required)]
+    forms = [
+        _form({**allow, "actions": exec_only}, [*required, "commands"]),
+        _form({name: schema for name, schema in allow.items() if name != "commands"}, required),
+        _form(
+            {
+                **{name: schema for name, schema in _PERMIT.items() if name not in ("commands", "approval")},
+                "allow": {"enum": [False]},
+            },
+            required,
+        ),
+    ]
     return _one_of(_post("Allow or deny, by an admin", "Permission", {}, [], (507,)), forms)
 
 

@@ -13,8 +13,9 @@ from bus.identity import EVERYONE
 from bus.web import openapi, requests
 from bus.web.auth import may_call
 from bus.web.replies import Reply, facts_text, json_reply, text_reply, wants_text
+from bus.wire import ExecService
 
-_PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
+_DOCS = [Path(__file__).parents[2] / "docs" / name for name in ("protocol.md", "net.md", "security.md")]
 _ABOUT = {
     "name": "claude-bus",
     "what": "a message bus for fleets of AI coding agents: a message waits here until its reader has acknowledged it",
@@ -25,7 +26,7 @@ _ABOUT = {
 }
 
 
-def blueprint(core: Core) -> Blueprint:
+def blueprint(core: Core, service: ExecService) -> Blueprint:
     """The pages."""
     routes = Blueprint("pages", __name__)
 
@@ -39,7 +40,7 @@ def blueprint(core: Core) -> Blueprint:
     @may_call(EVERYONE)
     def health() -> Response:
         as_text = wants_text(requests.params(("format",)).get("format"))
-        facts = {**core.health(), "version": __version__}
+        facts = {**core.health(), "exec": "ready" if service.is_there() else "away", "version": __version__}
         status = 200 if facts["ok"] else 503
         return text_reply(facts_text(facts), status) if as_text else json_reply(facts, status)
 
@@ -57,8 +58,11 @@ def blueprint(core: Core) -> Blueprint:
     @may_call(EVERYONE)
     def docs() -> Response:
         try:
-            return Reply(_PROTOCOL.read_text(), mimetype="text/markdown")
+            text = "\n".join(page.read_text() for page in _DOCS)
         except FileNotFoundError:
             raise NotFound("This hub was installed without its docs.", hint="See docs/protocol.md in the source.") from None
+        for page in _DOCS:  # one page here, so its parts are below
+            text = text.replace(f"]({page.name}#", "](#")
+        return Reply(text, mimetype="text/markdown")
 
     return routes

@@ -10,14 +10,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bus.containers import scripts
-from bus.containers.base import Run, Write
+from bus.containers import files, scripts
+from bus.containers.base import Ended, Output, Run, Write
 from bus.containers.local import LocalDriver
 from bus.containers.lxc import LxcDriver
-from bus.containers.process import said
+from bus.containers.posix import PosixDriver
+from bus.containers.process import Command, said
 from bus.containers.ssh import SshDriver
 from bus.containers.table import Machine
 from bus.errors import (
@@ -224,6 +227,133 @@ def test_what_a_lost_run_left_behind_can_be_ended(place: Place) -> None:
     assert alive(f"sleep {seconds}")
     assert place.driver.end(place.target, marker) == 0
     assert alive(f"sleep {seconds}") == []
+
+
+# What the program finds out about the shell that waits for it.
+WORD = r"""w=$(tr '\0' '\n' </proc/$PPID/cmdline | grep -xE '[0-9a-f]{32}')
+say() { printf '\036%s %s\n' "$w" "$1" >&2; }
+"""
+
+
+@pytest.mark.parametrize("line", ["code 99999999999999999999", "code 256", "code -1", "code", "started --5", "failed 1", "x"])
+def test_what_a_program_says_in_the_words_of_the_script_is_its_output(place: Place, line: str) -> None:
+    ended = place.run("sh", "-c", WORD + 'say "$1"; say "$1"; exit 7', "sh", line)
+    assert (ended.exit_code, ended.stderr.data.count(f" {line}\n".encode())) == (7, 2)
+
+
+@pytest.mark.parametrize("code", ["99999999999999999999", "256", "-1", "1 2", "3"])
+def test_a_forged_code_is_one_that_a_program_can_have(place: Place, code: str) -> None:
+    """Here the shell that would say the code is ended."""
+    with suppress(TargetFailed):
+        ended = place.run("sh", "-c", WORD + 'say "code $1"; kill -KILL $PPID', "sh", code)
+        assert ended.exit_code == (3 if code == "3" else 137)
+
+
+@pytest.mark.parametrize("line", ["started --5", "started 99999999999999999999 1 1", "started 1 1 1", "code 0", "failed"])
+def test_a_run_is_ended_at_its_time_whatever_it_says(place: Place, line: str) -> None:
+    seconds = f"1{random.randrange(10**8):08}"
+    script = WORD + f'say "$1"; (env -i /bin/sh -c "PATH=/bin:/usr/bin; setsid sleep {seconds} &" &); sleep {seconds}'
+    ended = place.run("sh", "-c", script, "sh", line, timeout_s=place.brief_s + 1)
+    assert (ended.exit_code, ended.timed_out, ended.leaked) == (None, True, 0)
+    assert alive(f"sleep {seconds}") == []
+
+
+def test_a_run_is_not_ended_by_another_that_gives_its_session_for_its_own(place: Place) -> None:
+    seconds, stop, lines = f"1{random.randrange(10**8):08}", threading.Event(), list[bytes]()
+    script = f"""read -r x x x x x s x </proc/$PPID/stat
+    o=$(ls -l /proc/$$/fd/1) o=${{o##*:[}} e=$(ls -l /proc/$$/fd/2) e=${{e##*:[}}
+    echo $s ${{o%]}} ${{e%]}}; sleep {seconds}"""
+    other = threading.Thread(
+        target=place.run,
+        args=("sh", "-c", script),
+        kwargs={"cancel": stop, "on_output": lambda _, chunk: lines.append(chunk), "timeout_s": 60},
+    )
+    other.start()
+    try:
+        wait_until(lambda: bool(lines))
+        traces = lines[0].decode().strip()
+        ended = place.run("sh", "-c", WORD + 'say "started $1"; sleep 1000', "sh", traces, timeout_s=place.brief_s)
+        assert (ended.timed_out, ended.leaked) == (True, 0)
+        assert alive(f"sleep {seconds}")
+        # Nor where those traces came first, when they are of a user that the run is not.
+        driver, numbers = place.driver, [int(number) for number in traces.split()]
+        assert isinstance(driver, PosixDriver)
+        assert numbers[0] >= 0
+        assert driver.end_marked(place.target, "BUS_EXEC_ID=none", numbers, user="4321") not in (0, None)
+        assert alive(f"sleep {seconds}")
+    finally:
+        stop.set()
+        other.join()
+    assert alive(f"sleep {seconds}") == []
+
+
+def test_half_a_sign_without_an_end_is_output_like_any_other(place: Place) -> None:
+    heard: list[int] = []
+    script = WORD + "printf '\\036%s ' $w >&2; head -c 30000000 /dev/zero >&2; printf '\\036%s ' $w >&2; exit 5"
+    began = time.monotonic()
+    ended = place.run("sh", "-c", script, on_output=lambda stream, data: heard.append(len(data)))
+    assert (ended.exit_code, len(ended.stderr.data), ended.stderr.size) == (5, MIB, 30_000_068)
+    assert (sum(heard), time.monotonic() - began < 15) == (30_000_068, True)
+
+
+@pytest.mark.slow
+def test_a_run_of_a_user_is_ended_with_what_lost_its_environment_and_parent(lxc: Place) -> None:
+    for program, wanted in TREES.items():
+        seconds = f"1{random.randrange(10**8):08}"
+        ended = lxc.run("sh", "-c", wanted.replace("N", seconds), timeout_s=lxc.brief_s, user="agent")
+        assert (program, ended.timed_out, ended.leaked) == (program, True, 0)
+        assert alive(f"sleep {seconds}") == []
+
+
+@pytest.mark.parametrize("told", ["9" * 5000, "9" * 20, "-1", "x", "", "1 2", "\u0663"])
+def test_how_many_are_left_is_a_number_or_unknown(tmp_path: Path, told: str) -> None:
+    class Liar(LocalDriver):
+        def _command(self, target: str, argv: Any, env: Any, run: Any = None) -> Command:
+            return Command(["printf", "%s", told], {"PATH": "/bin:/usr/bin"})
+
+    assert Liar({"scratch": tmp_path}).end("scratch", "m") is None
+
+
+BIG = "9" * 30
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        *((0, line) for line in ("", "x", "1 2 3", "1 2 3 4 5", f"{BIG} 644 0 0", f"1 644 {BIG} 0", f"1 644 0 {BIG}", "1 9 0 0")),
+        *((0, line) for line in (f"1 {'7' * 30} 0 0", "-1 644 0 0", "1 644 -1 0", "1 644 4294967296 0", f"{1 << 63} 644 0 0")),
+        *((0, line) for line in ("1 644 0 \u0663", "1 77777 0 0", "+1 644 0 0", "1_0 644 0 0", "9" * 5000 + " 644 0 0")),
+        *((13, line) for line in ("", "x", BIG, f"{1 << 63} 644 0 0", "-1 644 0 0", "9" * 5000)),
+        *((11, line) for line in ("", "x" * 5000, "\x1b[2J")),
+        *((15, line) for line in ("x" * 5000, "\x1b[2J")),
+    ],
+)
+def test_what_a_target_lies_about_a_file_is_an_error_that_is_told(code: int, line: str) -> None:
+    class Liar:
+        def exec(self, target: str, run: Run, on_output: Any = None) -> Ended:
+            words = b"y" * (1 << 20)
+            return Ended(code, Output(line.encode() + b"\n", 0), Output(words, len(words)), 1)
+
+    for call in (lambda: files.read(Liar(), "one", "/x", 0, 9, 9, 1), lambda: files.write(Liar(), "one", Write("/x", b""), 1)):
+        with pytest.raises((TargetFailed, FileRefused)) as refused:
+            call()
+        assert len(str(refused.value)) < 1000
+
+
+def test_a_stat_that_lies_is_an_error_that_is_told(local: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local.sh("echo x >file")
+    (tmp_path / "bin").mkdir()
+    stat = tmp_path / "bin" / "stat"
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    for facts in (f"2 644 {BIG} 0", f"{BIG} 644 0 0", "2 -644 0 0", ""):
+        stat.write_text(f"#!/bin/sh\necho '{facts}'\n")
+        stat.chmod(0o755)
+        for call in (
+            lambda: local.driver.read(local.target, "/file", 0, 9, 9),
+            lambda: local.driver.write(local.target, Write("/file", b"x")),
+        ):
+            with pytest.raises((TargetFailed, FileRefused)):
+                call()
 
 
 def test_a_cancel_ends_it_with_what_came(place: Place) -> None:

@@ -15,7 +15,16 @@ from bus.containers.lxc import LxcDriver
 from bus.containers.ssh import SshDriver
 from bus.containers.table import Machine
 from bus.containers.targets import BadTable, Targets
-from bus.errors import BadField, BusError, DriverUnavailable, NoSuchProgram, NoSuchUser, SnapshotExists, UnknownTarget
+from bus.errors import (
+    BadField,
+    BusError,
+    DriverUnavailable,
+    NoSuchProgram,
+    NoSuchUser,
+    SnapshotExists,
+    TargetFailed,
+    UnknownTarget,
+)
 
 Calls = Callable[[], list[list[str]]]
 
@@ -321,3 +330,21 @@ def test_a_client_that_hangs_after_the_end_is_not_waited_for(fake_client: Calls,
     ended = LxcDriver().exec("one", Run(("true",), "m", timeout_s=60))
     assert (ended.exit_code, ended.stdout.data, ended.timed_out) == (5, b"out", False)
     assert ended.duration_ms < 20_000
+
+
+@pytest.mark.parametrize(("code", "expected"), [(0, 0), (7, 7), (1, None), (127, None), (137, None)])
+def test_a_client_that_loses_what_it_should_pass_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, expected: int | None
+) -> None:
+    client = tmp_path / "lxc"
+    client.write_text('#!/bin/sh\nwhile [ $1 != -- ]; do shift; done; shift; exec "$@" 2>/dev/null\n')
+    client.chmod(0o755)
+    monkeypatch.setattr("bus.containers.lxc.PATH", f"{tmp_path}:/usr/bin:/bin")
+    run = Run(("sh", "-c", f"echo out; echo err >&2; exit {code}"), "m")
+    if expected is None:
+        with pytest.raises(TargetFailed):
+            LxcDriver().exec("one", run)
+        return
+    ended = LxcDriver().exec("one", run)
+    assert (ended.exit_code, ended.stdout.data) == (expected, b"out\n")
+    assert b"lost" in ended.stderr.data

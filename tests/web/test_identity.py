@@ -18,6 +18,7 @@ from bus.credentials import Credentials, Register
 from bus.identity import ADMIN, ADMINS, EVERYONE, MEMBER
 from bus.identity import Caller as Who
 from bus.web import auth
+from bus.web import credentials as credentials_routes
 from tests.conftest import BASIC, Caller, basic, opened
 from tests.web.conftest import last_seq, refusal
 
@@ -342,6 +343,50 @@ def test_a_machine_rotates_its_own_secret_and_nobody_elses(fleet: Caller) -> Non
     ask(fleet, "boss", "POST", "/api/credentials/rotate", json={"name": "web1", "overlap_s": 0})
     for header in (KEYS["web1"], basic("web1", new)):
         refusal(ask(fleet, header, "GET", "/health"), 401, "unauthorized")
+
+
+def test_an_old_secret_cannot_shut_out_the_owner(fleet: Caller) -> None:
+    new = basic("web1", ask(fleet, "web1", "POST", "/api/credentials/rotate").json["secret"])
+    for fields in ({"overlap_s": 0}, {}, {"name": "web1"}):
+        body = refusal(ask(fleet, "web1", "POST", "/api/credentials/rotate", json=fields), 403, "not_allowed")
+        assert "rotated" in body["message"] and "newest secret of web1" in body["hint"] and "admin" in body["hint"]
+    assert ask(fleet, "web1", "GET", "/health").status_code == 200  # for everything else it goes on
+    assert ask(fleet, new, "POST", "/api/credentials/rotate", json={"overlap_s": 0}).status_code == 200
+    refusal(ask(fleet, "web1", "GET", "/health"), 401, "unauthorized")
+
+
+def test_an_admins_old_secret_changes_nothing(fleet: Caller) -> None:
+    ask(fleet, "boss", "POST", "/api/invites", json={"name": "web3"})
+    new = basic("boss", ask(fleet, "boss", "POST", "/api/credentials/rotate").json["secret"])
+    before = records(fleet)
+    attempts = [
+        ("/api/credentials", {"name": "web2", "admin": True}),
+        ("/api/credentials/rotate", {"name": "web1"}),
+        ("/api/credentials/revoke", {"name": "web1"}),
+        ("/api/credentials/revoke", {"name": "web3"}),
+        ("/api/invites", {"name": "web2"}),
+    ]
+    for path, fields in attempts:
+        refusal(ask(fleet, "boss", "POST", path, json=fields), 403, "not_allowed")
+    assert records(fleet) == before
+    assert ask(fleet, "boss", "GET", "/api/credentials").status_code == 200
+    for path, fields in attempts:
+        assert ask(fleet, new, "POST", path, json=fields).status_code < 300, path
+        ask(fleet, new, "POST", "/api/credentials/revoke", json={"name": "web2"})
+
+
+def test_who_is_revoked_during_its_request_does_not_get_the_name_back(fleet: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    register = Register(fleet.app.extensions["credentials"], lambda *change: None)
+    seconds, new = credentials_routes._seconds, []
+
+    def slow(*given: Any) -> int:
+        register.revoke("web1", "boss")
+        new.append(register.add("web1", MEMBER, "boss").secret)
+        return seconds(*given)
+
+    monkeypatch.setattr(credentials_routes, "_seconds", slow)
+    refusal(ask(fleet, "web1", "POST", "/api/credentials/rotate", json={"overlap_s": 0}), 401, "unauthorized")
+    assert ask(fleet, basic("web1", new[0]), "GET", "/health").status_code == 200
 
 
 @pytest.mark.parametrize(

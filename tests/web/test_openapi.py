@@ -146,4 +146,9 @@ def check(case: schemathesis.Case) -> None:
         return
     if isinstance(case.body, dict) and "client_id" in case.body:
         case.headers.pop("Idempotency-Key", None)  # one or the other
+    if case.path == "/api/permit" and isinstance(case.body, dict):
+        # The generator mixes the forms of the body, which the document has apart.
+        wrong = ("commands", "approval") if case.body.get("allow") is False else ("actions",) if "commands" in case.body else ()
+        for field in wrong:
+            case.body.pop(field, None)
     case.call_and_validate(headers={"Authorization": credential_for(case)})
