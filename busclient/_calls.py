@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _RETRIED = (429, 502, 503, 504)
+_FOR_PEOPLE = ("driver_unavailable", "exec_unavailable")  # no patience mends these
+_SERVICE_BACK_S = 1.0  # but the service may be restarting: once more
 _MAX_ANSWER = 256 * 1024 * 1024  # 500 messages of 64 KiB and their data, escaped
 
 
@@ -170,6 +172,8 @@ class Calls:
             or (error.status is not None and error.status not in _RETRIED)
         ):
             return None
+        if error.code in _FOR_PEOPLE:
+            return _SERVICE_BACK_S if error.code == "exec_unavailable" and attempt == 1 else None
         pause = patience.backoff_s * 2 ** (attempt - 1) * (1 + random.random())  # noqa: S311  spreads a fleet's retries
         if error.retry_after_s is not None:
             pause = max(pause, error.retry_after_s)

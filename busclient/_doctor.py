@@ -63,6 +63,8 @@ def examine(places: Places, environ: dict[str, str] | None = None) -> Iterator[S
         yield step
         if step.ok is False and name != "clock":
             break
+    else:
+        yield from _exec(bus)
     bus.close()
     yield from _local_steps(places, settings)
 
@@ -127,6 +129,19 @@ def _credential(bus: Bus) -> str:
     except NotFound:
         return f"the hub knows {bus.settings.user}"
     return f"the hub knows {me.get('name')}, as {me.get('role')}"
+
+
+def _exec(bus: Bus) -> Iterator[Step]:
+    """Whether commands can be run in targets, where the hub says so. Messages go without."""
+    try:
+        state = bus.health().get("exec")
+    except BusError:
+        return
+    if state == "ready":
+        yield Step("exec", True, "commands can be run in other machines")
+    elif state is not None:
+        hint = "Messages go without it; `bus exec`, `cat` and `put` wait for an operator to start claude-bus-exec."
+        yield Step("exec", None, f"the service that runs commands is {state}", hint)
 
 
 def _clock(bus: Bus) -> str:

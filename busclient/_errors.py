@@ -272,6 +272,18 @@ _STATUSES: dict[int, type[BusError]] = {
 
 _OWN_HINTS = (Unauthorized, NotYourName, ApprovalRequired, StillRunning)  # the hub's are for curl
 
+# In terms of this client, where the hub's are for curl.
+_HINTS = {
+    "no_such_folder": "Give a folder that exists in the target; `bus put --create-dirs` makes those above a file.",
+    "not_permitted": "An admin allows it with `bus permit SOURCE TARGET`; `bus permissions --check SOURCE TARGET ACTION` says "
+    "which rule decides.",
+    "target_stopped": "An admin starts it with `bus container start NAME`.",
+}
+_SHARED_HINT = (
+    "The shared user may not. Ask an admin for `bus invite NAME`, then `bus join URL --invite CODE`; the first admin's "
+    "credential is in data/admin.env of the hub."
+)
+
 
 def error_from(status: int, payload: Any, retry_after_s: float | None = None) -> BusError:
     """The error that an answer stands for. `payload` is its JSON, or None when it had none (a proxy answered)."""
@@ -281,7 +293,9 @@ def error_from(status: int, payload: Any, retry_after_s: float | None = None) ->
     kind = CODES.get(code or "") or _STATUSES.get(status) or (Refused if 400 <= status < 500 or is_ours else HubFailed)
     if code is None and kind in (NotFound, HubFailed):
         kind = BadAnswer
-    message, hint = fields.get("message"), fields.get("hint")
+    message, hint = fields.get("message"), _HINTS.get(code or "", fields.get("hint"))
+    if code == "not_allowed" and fields.get("role") == "shared":
+        hint = _SHARED_HINT
     return kind(
         message if isinstance(message, str) else f"The answer was HTTP status {status}, and not in the hub's form.",
         code=code,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -126,6 +127,8 @@ def _about(fields: Mapping[str, Any]) -> str | None:
     if fields["type"] == "permit" and "allow" in fields:
         word = "allow" if fields["allow"] else "deny"
         return f"{word} {fields.get('source')} {','.join(fields.get('actions') or ())}"
+    if isinstance(fields.get("argv"), list) and not fields.get("command"):
+        return shlex.join(map(str, fields["argv"]))
     return next((str(fields[name]) for name in ("command", "path", "body") if fields.get(name)), None)
 
 

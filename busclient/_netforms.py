@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from busclient._errors import BadAnswer
+from busclient._errors import BadAnswer, BusError, error_from
 
 Fields = Mapping[str, Any]
+_LARGE = 1 << 20  # where the way it is encoded decides whether the hub takes it
 
 
 def _raw() -> Any:
@@ -84,7 +86,7 @@ class Result:
 class Call:
     """A call and how it is: `state` is running, done, denied, error, or unknown when nobody knows how it ended.
 
-    `result` is there once an exec is done.
+    `result` is there once an exec is done, `error` when it was denied or failed.
     """
 
     id: str
@@ -110,6 +112,16 @@ class Call:
                 result=Result.from_json(fields) if is_done else None,
                 raw=fields,
             )
+
+    @property
+    def error(self) -> BusError | None:
+        """Why it was denied or failed, as the error that its caller got; None in every other state."""
+        if self.state not in ("denied", "error"):
+            return None
+        code = str(self.raw.get("error") or ("not_permitted" if self.state == "denied" else "internal"))
+        why = self.raw.get("message") or self.raw.get("reason") or f"The call {self.id} ended with {code}."
+        status = self.raw.get("status")
+        return error_from(status if isinstance(status, int) else 500, {**self.raw, "error": code, "message": str(why)})
 
 
 @dataclass(frozen=True)
@@ -244,7 +256,10 @@ def encoded(data: bytes | str) -> tuple[str, str]:
     data = data.encode() if isinstance(data, str) else data
     if b"\0" not in data:  # which the hub's strict JSON does not take
         try:
-            return data.decode("utf-8"), "utf-8"
+            text = data.decode("utf-8")
         except UnicodeDecodeError:
             pass
+        else:
+            if len(data) < _LARGE or len(json.dumps(text)) <= len(data) * 4 // 3:  # escapes can be six times as long
+                return text, "utf-8"
     return base64.b64encode(data).decode("ascii"), "base64"

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from busclient._calls import ONCE, Calls, Patience
-from busclient._errors import ApprovalDenied, ApprovalRequired, OutcomeUnknown, StillRunning, Unreachable
+from busclient._errors import ApprovalDenied, ApprovalRequired, OutcomeUnknown, StillRunning, Unavailable, Unreachable
 from busclient._netforms import Approval, shaped
 from busclient._settings import Settings
 from busclient._trouble import is_refused
@@ -57,7 +57,8 @@ class Part:
         Waits up to `runs_s` while the first call under the key still runs, and up to `approval_s` for an admin's yes.
         """
         now = time.monotonic()
-        runs_until, approval_until, asked_again = now + runs_s, now + approval_s, False
+        runs_until, approval_until = now + runs_s, now + approval_s
+        unknown: OutcomeUnknown | None = None
         while True:
             try:
                 return call()
@@ -69,11 +70,15 @@ class Part:
                 if time.monotonic() >= approval_until:
                     raise
                 self._wait_for_yes(error, approval_until)
-            except OutcomeUnknown:
-                if asked_again:
+            except OutcomeUnknown as error:
+                if unknown is not None:
                     raise
-                asked_again = True  # the service that ran it may be back by then, and knows
+                unknown = error  # the service that ran it may be back by then, and knows
                 self._sleep(_PAUSE_S)
+            except (Unreachable, Unavailable):
+                if unknown is None:
+                    raise
+                raise unknown from None  # that it cannot be asked now does not mean that nothing was done
 
     def _wait_for_yes(self, asked: ApprovalRequired, until: float) -> None:
         """Return when the question was answered with yes; raises ApprovalDenied, or `asked` again when nobody answered."""

@@ -47,7 +47,7 @@ class Running:
         try:
             for line in self._all():
                 yield from self._taken(line)
-        except (Unreachable, Unavailable, OutcomeUnknown) as error:
+        except (Unreachable, OutcomeUnknown) as error:  # every other error is the hub's word on how it ended
             if self._result is None:
                 yield from self._stored(error)
         if self._result is None:
@@ -96,9 +96,11 @@ class Running:
         try:
             call = self._how_is(self.id)
         except (Unreachable, Unavailable, NotFound) as error:
-            raise _unknown(self.id, error.message) from error
+            raise why if isinstance(why, OutcomeUnknown) else _unknown(self.id, error.message) from error
         if call.result is None and isinstance(why, OutcomeUnknown):
             raise why
+        if call.error is not None:
+            raise call.error from why
         if call.result is None:
             raise _unknown(self.id, f"the connection broke, and its state is {call.state!r}") from why
         self._ended(call.result)

@@ -103,8 +103,9 @@ def main() -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command line; gives its exit code. For `exec`, whose codes are the command's, each failure of ours has one."""
+    """Run one command line; gives its exit code. Of `exec` and `call` they are the command's: each failure of ours has one."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    is_commands = arguments[:1] == ["exec"] or (arguments[:1] == ["call"] and "--end" not in arguments)
     try:
         code: Any = cli.main(arguments, prog_name="bus", standalone_mode=False)
         sys.stdout.flush()
@@ -114,14 +115,14 @@ def run(arguments: list[str] | None = None) -> int:
         return exits.INTERRUPTED
     except click.ClickException as error:
         out.usage(error)
-        return exits.NOT_RUN if arguments[:1] == ["exec"] else exits.USAGE
+        return exits.NOT_RUN if is_commands else exits.USAGE
     except (_ReaderGone, BrokenPipeError):
         # Python would complain once more while it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.NOT_RUN if arguments[:1] == ["exec"] else exits.OK
+        return exits.NOT_RUN if is_commands else exits.OK
     except Exception as error:
         code = _failed(error)
-        return exits.NOT_RUN if arguments[:1] == ["exec"] else code
+        return exits.NOT_RUN if is_commands else code
     return code if isinstance(code, int) else exits.OK
 
 

@@ -68,8 +68,10 @@ def _whole(asked: Approval) -> Iterator[str]:
     for name, value in asked.raw.items():
         if name not in _HEAD:
             yield f"  {one_line(name, 40)}: {value if _is_plain(value) else json.dumps(value)}"
-    if asked.diff is not None:
-        yield from (f"  | {harmless(line)}" for line in asked.diff.split("\n"))
+    if asked.diff == "":
+        yield "  (its content stays as it is)"
+    elif asked.diff is not None:
+        yield from (f"  | {harmless(line)}" for line in asked.diff.removesuffix("\n").split("\n"))
 
 
 def _is_plain(value: Any) -> bool:

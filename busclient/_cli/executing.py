@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,11 +14,13 @@ import click
 from busclient._cli import exits, kinds
 from busclient._cli.output import json_option, open_bus, out
 from busclient._cli.screen import Screen
+from busclient._harmless import one_line
 
 if TYPE_CHECKING:
-    from busclient._netforms import Result
+    from busclient._netforms import Call, Result
     from busclient._running import Running
 
+_MOST_STDIN = 12_000_000  # as base64 in a request of 16 MiB
 _MOST_JSON = 8 * 1024 * 1024  # bytes of each stream that --json keeps
 
 
@@ -51,8 +53,9 @@ def exec(target: str, shell: str | None, env: tuple[str, ...], stdin: bool, deta
     nobody knows how it ended. Ctrl-C and SIGTERM end it, with all its processes.
     """
     how = {name: value for name, value in given.items() if value is not None}
-    how |= {"env": _variables(env), "stdin": sys.stdin.buffer.read() if stdin else None}
     command = _command(shell, click.get_current_context().obj)
+    _check_text([target, *(command if shell is None else [shell]), *env, *(str(value) for value in how.values())])
+    how |= {"env": _variables(env), "stdin": _stdin() if stdin else None}
     with open_bus() as bus:
         if detach:
             id = bus.net.exec_detached(target, command, **how)
@@ -66,6 +69,23 @@ def _command(shell: str | None, words: list[str]) -> str | list[str]:
     if (shell is None) != bool(words):
         raise click.UsageError("Give the command after --, or with -c as text for bash: bus exec db1 -- ls -l")
     return words if shell is None else shell
+
+
+def _check_text(words: Iterable[str]) -> None:
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(
+                f"{word[:80]!a} is not UTF-8, and words go as text: send such bytes with -i, on standard input."
+            ) from None
+
+
+def _stdin() -> bytes:
+    data = sys.stdin.buffer.read(_MOST_STDIN + 1)
+    if len(data) > _MOST_STDIN:
+        raise click.UsageError(f"-i takes at most {_MOST_STDIN:,} bytes, what fits into one request: send it in parts.")
+    return data
 
 
 def _variables(given: tuple[str, ...]) -> dict[str, str]:
@@ -167,7 +187,11 @@ def _signals_interrupt() -> Iterator[None]:
 @click.option("--raw", is_flag=True, help="Control characters as they are, on a terminal too.")
 @json_option
 def call(id: str, end: bool, wait_s: float, raw: bool) -> int:
-    """Say how the call ID is, and show what it gave; or --end it. Exits 0 whatever its own exit code was."""
+    """Say how the call ID is, and show what it gave; or --end it.
+
+    The exit code is the command's once it is done, as with bus exec: 124 when its time was over, 125 when it was ended, was
+    not run, or nobody knows how it ended. While it runs: 0, after --wait 124.
+    """
     with open_bus() as bus:
         if end:
             ended = bus.net.end_call(id)
@@ -175,14 +199,34 @@ def call(id: str, end: bool, wait_s: float, raw: bool) -> int:
             return exits.OK
         found = bus.net.wait_for_call(id, wait_s)
     if out.as_json:
-        out.json({**found.raw, "ok": True})
+        out.json({**found.raw, "ok": found.state in ("running", "done")})
     elif found.result is None:
-        out.line(f"{found.id}: {found.state}")
+        out.line(one_line(f"{found.id}: {found.state}", 80))
+        if found.error is not None:
+            out.error(found.error, also=found.error.code)
+        elif found.state == "unknown":
+            out.note("nobody knows how it ended: look before you repeat it")
     else:
         _show(found.result, raw)
-        code = "its time was over" if found.result.timed_out else f"exit code {found.result.exit_code}"
-        out.note(f"{found.id}: {code}, {found.result.duration_ms} ms" + (", output cut" if found.result.truncated else ""))
-    return exits.OK
+        out.note(
+            f"{found.id}: {_ending(found.result)}, {found.result.duration_ms} ms"
+            + (", output cut" if found.result.truncated else "")
+        )
+    return _code_of_call(found, waited=wait_s > 0)
+
+
+def _ending(result: Result) -> str:
+    if result.timed_out:
+        return "its time was over"
+    return "it was ended" if result.exit_code is None else f"exit code {result.exit_code}"
+
+
+def _code_of_call(found: Call, *, waited: bool) -> int:
+    if found.state == "running":
+        return exits.TIME_OVER if waited else exits.OK
+    if found.result is not None:
+        return _code(found.result)
+    return exits.OK if found.state == "done" else exits.NOT_RUN
 
 
 def _show(result: Result, raw: bool) -> None:

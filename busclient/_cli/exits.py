@@ -35,8 +35,8 @@ MEANINGS = {
     UNHANDLED: "drain: a message could not be handled; it stays unread",
     ASKED: "an admin is asked first: nothing was done yet",
     UNKNOWN: "it was begun, and may or may not have been done",
-    TIME_OVER: "wait: no message came in time; exec: the command's time was over",
-    NOT_RUN: "exec: not run, or nobody knows how it ended (every other code of exec is the command's own)",
+    TIME_OVER: "wait: no message came in time; exec, call: the command's time was over; call --wait: it still runs",
+    NOT_RUN: "exec, call: not run, ended, or nobody knows how it ended (every other code of theirs is the command's own)",
     INTERRUPTED: "interrupted",
 }
 

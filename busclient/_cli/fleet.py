@@ -13,6 +13,7 @@ from busclient._cli.output import age, json_option, open_bus, out
 from busclient._fleetforms import Container, Event
 from busclient._harmless import one_line
 
+_LONGEST_BODY, _LONGEST_ABOUT = 120, 300
 _TYPES = ("message", "exec", "file_read", "file_write", "permit", "container", "credential")
 
 
@@ -115,10 +116,20 @@ def activity(follow: bool, **filters: Any) -> int:
 
 def _line(event: Event) -> str:
     """One line about an event: who, whom, what, and how it ended. The last words are another machine's."""
+    fields, about = event.raw, event.about or ""
     end = [event.result, event.error or ""]
+    end += [word for name, word in (("timed_out", "time over"), ("cancelled", "was ended")) if fields.get(name)]
     if event.exit_code is not None:
         end.append(f"exit {event.exit_code}")
     if event.duration_ms is not None:
         end.append(f"{event.duration_ms} ms")
+    what = event.type
+    if what == "exec" and event.result not in ("denied", "asked"):
+        what += f" {event.id}"  # what bus call takes
+    if what == "message":
+        about = one_line(about, _LONGEST_BODY)
+    names = {"snapshot": "snapshot", "saved": "kept before as", "reason": "because:"}
+    more = [f"{word} {fields[name]}" for name, word in names.items() if fields.get(name)]
     head = f"{event.seq} {event.time} {event.sender}" + (f" > {event.target}" if event.target else "")
-    return one_line(f"{head} {event.type} ({', '.join(word for word in end if word)}) {event.about or ''}", 500)
+    shown = " ".join([one_line(about, _LONGEST_ABOUT), *more])
+    return one_line(f"{head} {what} ({', '.join(word for word in end if word)}) {shown}", 500)

@@ -34,7 +34,11 @@ def status() -> None:
         },
         f"{bus.name} at {bus.settings.url}: {unread} unread, {waiting} in the outbox\n"
         f"hub: {facts.get('count')} messages"
-        + "".join(f", {name} {one_line(str(facts.get(name)), 60)}" for name in ("storage", "index")),
+        + "".join(
+            f", {name} {one_line(str(facts.get(name)), 60)}"
+            for name in ("storage", "index", "exec")
+            if name != "exec" or name in facts
+        ),
     )
 
 

@@ -26,6 +26,7 @@ class Output:
     """The two streams, and whether JSON was asked for. Colours only on a terminal and without NO_COLOR."""
 
     as_json = False
+    marks_unverified = False
 
     def json(self, value: Any) -> None:
         """One JSON value on one line, in ASCII: no text in it can act on a terminal."""
@@ -46,12 +47,12 @@ class Output:
         elif text:
             self.line(text)
 
-    def error(self, error: BusError) -> None:
-        """An error, in the form asked for."""
+    def error(self, error: BusError, *, also: str | None = None) -> None:
+        """An error, in the form asked for; `also` with its code, for people."""
         if self.as_json:
             self.json(error.as_dict())
             return
-        click.echo(f"bus: {harmless(error.message)}", err=True)
+        click.echo(f"bus: {harmless(f'{also}: ' if also else '')}{harmless(error.message)}", err=True)
         if error.hint:
             click.echo(f"     {harmless(error.hint)}", err=True)
 
@@ -69,7 +70,7 @@ class Output:
             if self.as_json:
                 self.json(message.raw)
             else:
-                self.line(message_text(message, longest))
+                self.line(message_text(message, longest, marks_unverified=self.marks_unverified))
             sys.stdout.flush()
         return count
 
@@ -89,14 +90,15 @@ def json_option(function: F) -> F:
     return option(function)
 
 
-def message_text(message: Message, longest: int | None = None) -> str:
+def message_text(message: Message, longest: int | None = None, *, marks_unverified: bool = False) -> str:
     """A message for people: one line about it, then its body (at most `longest` characters of it) indented."""
+    sender = message.sender + (" (unverified)" if marks_unverified and not message.verified else "")
     marks = [f"#{tag}" for tag in message.tags]
     if message.in_reply_to:
         marks.append(f"re {message.in_reply_to}")
     if message.priority != "normal":
         marks.insert(0, message.priority.upper())
-    head = f"{message.seq} {age(message.ts)} {message.sender} > {','.join(message.to)}"
+    head = f"{message.seq} {age(message.ts)} {sender} > {','.join(message.to)}"
     body = message.body if message.snippet is None else message.snippet
     shown = body if longest is None or len(body) <= longest else body[:longest]
     lines = [f"  {line}" for line in harmless(shown).split("\n")]
@@ -120,5 +122,8 @@ def age(ts: str) -> str:
 def open_bus(**kwargs: Any) -> Bus:
     """The Bus of this user; raises SettingsError."""
     from busclient._bus import Bus  # noqa: PLC0415  what `bus --help` need not load
+    from busclient._settings import SHARED_USER  # noqa: PLC0415
 
-    return Bus.from_env(**kwargs)
+    bus = Bus.from_env(**kwargs)
+    out.marks_unverified = bus.settings.user != SHARED_USER
+    return bus

@@ -93,7 +93,7 @@ def test_what_is_not_run_has_a_code_of_its_own(cli: Cli, net: StubNet, arguments
     assert net.asked == []
 
 
-@pytest.mark.parametrize("answer", [error(403, "not_permitted"), error(404, "unknown_target"), error(422, "no_such_program")])
+@pytest.mark.parametrize("answer", [error(403, "approval_denied"), error(404, "unknown_target"), error(422, "no_such_program")])
 def test_a_refusal_is_not_taken_for_the_commands_own_code(cli: Cli, net: StubNet, answer: Any) -> None:
     net.on(EXEC, answer)
     ran = cli("exec", "db1", "--", "x")
@@ -201,14 +201,73 @@ def test_detached_commands_are_looked_at_and_ended(cli: Cli, net: StubNet) -> No
     assert cli("call", "01A").out == "01A: running\n"
     net.on("GET /api/exec/01A", {**ended(exitCode=7, stdout="out", stderr="err\n"), "state": "done"})
     ran = cli("call", "01A", "--wait", "1m")
-    assert (ran.code, ran.out, ran.err) == (0, "out", "err\nbus: 01A: exit code 7, 84 ms\n")
+    assert (ran.code, ran.out, ran.err) == (7, "out", "err\nbus: 01A: exit code 7, 84 ms\n")
     assert json.loads(cli("call", "01A", "--json").out)["exitCode"] == 7
     net.on("DELETE /api/exec/01A", {"ok": True, "id": "01A", "ended": True}, {"ok": True, "id": "01A", "ended": False})
     assert cli("call", "01A", "--end").out == "ended 01A\n"
     assert cli("call", "01A", "--end").out == "01A had ended before\n"
     net.on("GET /api/exec/..%2Fx", error(404, "no_such_call"))
     net.on("GET /api/exec/../x", error(404, "no_such_call"))
-    assert cli("call", "../x").code == exits.NOT_FOUND
+    assert cli("call", "../x").code == exits.NOT_RUN
+    net.on("DELETE /api/exec/01B", error(404, "no_such_call"))
+    assert cli("call", "01B", "--end").code == exits.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [({"state": "done", "exitCode": None, "timed_out": True}, 124), ({"state": "done", "exitCode": None, "cancelled": True}, 125),
+     ({"state": "unknown"}, 125), ({"state": "running"}, 0)],
+)  # fmt: skip
+def test_the_code_of_a_call_is_that_of_its_command(cli: Cli, net: StubNet, more: dict[str, Any], code: int) -> None:
+    net.on("GET /api/exec/01A", {**ended(), **more})
+    assert cli("call", "01A").code == cli("call", "01A", "--json").code == code
+    if more["state"] == "running":
+        assert cli("call", "01A", "--wait", "0.01").code == exits.TIME_OVER
+
+
+def test_a_call_that_failed_says_why(cli: Cli, net: StubNet) -> None:
+    failed = {
+        "ok": False,
+        "id": "01A",
+        "state": "error",
+        "error": "driver_unavailable",
+        "message": "no host\x1b key",
+        "hint": "mend it",
+    }
+    net.on("GET /api/exec/01A", failed)
+    ran = cli("call", "01A")
+    assert (ran.code, ran.out) == (125, "01A: error\n")
+    assert ran.err == "bus: driver_unavailable: no host\ufffd key\n     mend it\n"
+    ran = cli("call", "01A", "--json")
+    assert (ran.code, json.loads(ran.out)) == (125, failed)
+    net.on("GET /api/exec/01A", {"ok": False, "id": "01A", "state": "denied", "reason": "none matches"})
+    ran = cli("call", "01A")
+    assert (ran.code, "not_permitted: none matches" in ran.err) == (125, True)
+
+
+def test_an_error_at_the_end_of_a_stream_is_shown_as_it_is(cli: Cli, net: StubNet) -> None:
+    lines = [{"id": "01A", "state": "running"}, {"error": error(503, "driver_unavailable")[1], "status": 503}]
+    net.on(EXEC, lines)
+    ran = cli("exec", "db1", "--", "x")
+    assert (ran.code, ran.err) == (125, "bus: this is driver_unavailable\n     hint of driver_unavailable\n")
+    assert len(net.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "line", [["db1", "--", "cat", "\udcff"], ["db1", "-c", "echo \udcff"], ["db1", "--env", "A=\udcff", "--", "x"]]
+)
+def test_words_that_are_not_text_are_refused_before_anything_is_asked(cli: Cli, net: StubNet, line: list[str]) -> None:
+    ran = cli("exec", *line)
+    assert (ran.code, net.asked) == (125, [])
+    assert "not UTF-8" in ran.err
+    assert "-i" in ran.err
+
+
+def test_more_input_than_a_request_may_have_is_refused(cli: Cli, net: StubNet) -> None:
+    ran = cli("exec", "-i", "db1", "--", "cat", stdin=b"x" * 12_000_001)
+    assert (ran.code, net.asked, "at most 12,000,000 bytes" in ran.err) == (125, [], True)
+    net.on(EXEC, streamed())
+    assert cli("exec", "-i", "db1", "--", "cat", stdin=b"\0" * 12_000_000).code == 0
 
 
 class _Terminal(io.TextIOWrapper):
@@ -349,12 +408,16 @@ def test_a_difference_is_shown_and_can_be_refused(cli: Cli, net: StubNet) -> Non
     net.on("POST /api/approvals/01Q", approval("denied"))
     ran = cli("approve", "01Q", "--deny")
     assert "  path: /etc/x\n" in ran.out
-    assert "  | +\ufffd[2Kharmless\n" in ran.out
+    assert "  | +\ufffd[2Kharmless\n01Q: denied" in ran.out
     assert net.bodies("/api/approvals/01Q")[1] == {"allow": False}
 
 
 def test_nothing_is_allowed_without_a_word(cli: Cli, net: StubNet) -> None:
-    net.on("GET /api/approvals/01Q", approval("pending"))
+    more = {"mode": "0644", "base_mode": "0755", "base_uid": 0, "base_gid": 5, "uid": 1, "gid": 2, "cwd": "/", "user": "root"}
+    net.on("GET /api/approvals/01Q", approval("pending", **more, stdin="rm\nx", env={"A": "b"}, diff=""))
+    said = cli("approve", "01Q").out.splitlines()
+    assert {f"  {name}: {value}" for name, value in more.items()} < set(said)
+    assert {'  stdin: "rm\\nx"', '  env: {"A": "b"}', "  (its content stays as it is)"} < set(said)
     assert cli("approve", "01Q").code == exits.USAGE
     assert cli("approve", "01Q", "--json").code == exits.USAGE
     assert {asked.method for asked in net.asked} == {"GET"}
@@ -425,7 +488,7 @@ def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: Stu
     (line,) = cli(
         "activity", "--hours", "2", "--from", "web1", "--target", "db1", "--type", "exec", "--limit", "5"
     ).out.splitlines()
-    assert line.startswith("1 2026-11-20T20:00:00.000Z web1 > db1 exec (ok, exit 3, 84 ms) a 2 x \ufffd[2Kyyy")
+    assert line.startswith("1 2026-11-20T20:00:00.000Z web1 > db1 exec 011 (ok, exit 3, 84 ms) a 2 x \ufffd[2Kyyy")
     assert len(line) <= 500
     assert net.asked[-1].query == {"hours": "2.0", "from": "web1", "target": "db1", "type": "exec", "limit": "5"}
     assert json.loads(cli("activity", "--json").out)["exitCode"] == 3
@@ -434,11 +497,56 @@ def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: Stu
         for more in (
             {"type": "permit", "source": "a", "allow": False, "actions": ["exec"]},
             {"type": "message", "body": "hi\nho", "target": "any"},
-            {"result": "denied", "error": "not_permitted"},
+            {"result": "denied", "error": "not_permitted", "reason": "none\nmatches"},
+            {"argv": ["ls", "a b"], "result": "running"},
+            {"argv": ["ls"], "timed_out": True},
+            {"command": "ls", "cancelled": True},
+            {"type": "container", "command": "snapshot", "snapshot": "s1"},
+            {"type": "message", "body": "x" * 500},
         )
     ]
     lines = [line.split("Z web1 > ")[1] for line in cli("activity").out.splitlines()]
-    assert lines == ["db1 permit (ok) deny a exec", "any message (ok) hi ho", "db1 exec (denied, not_permitted)"]
+    assert lines == [
+        "db1 permit (ok) deny a exec",
+        "any message (ok) hi ho",
+        "db1 exec (denied, not_permitted) because: none matches",
+        "db1 exec 011 (running) ls 'a b'",
+        "db1 exec 011 (ok, time over) ls",
+        "db1 exec 011 (ok, was ended) ls",
+        "db1 container (ok) snapshot snapshot s1",
+        f"db1 message (ok) {'x' * 119}…",
+    ]
+
+
+def test_a_sender_that_is_not_verified_is_marked_for_those_with_a_credential(
+    cli: Cli, net: StubNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = {"seq": 1, "id": "01M", "ts": "2026-11-20T20:00:00.000Z", "from": "web2", "to": "web1", "body": "hi"}
+    page = [message, {**message, "seq": 2, "verified": True}]
+    net.on("GET /messages", {"messages": page, "has_more": False})
+    heads = cli("log").out.splitlines()[::2]
+    assert ["web2 (unverified) > web1" in head for head in heads] == [True, False]
+    monkeypatch.setenv("BUS_USER", "claude")
+    assert "unverified" not in cli("log").out
+
+
+@pytest.mark.parametrize(("more", "says"), [({"exec": "away"}, ", exec away\n"), ({}, ", index ok\n")])
+def test_the_status_says_whether_commands_can_be_run(cli: Cli, net: StubNet, more: dict[str, str], says: str) -> None:
+    net.on("GET /health", {"ok": True, "count": 1, "storage": "ok", "index": "ok", **more})
+    net.on(
+        "GET /inbox",
+        {
+            "ok": True,
+            "unread": 0,
+            "messages": [],
+            "stubs": [],
+            "more": 0,
+            "has_more": False,
+            "unread_is_exact": True,
+            "cursor": None,
+        },
+    )
+    assert cli("status").out.endswith(says)
 
 
 def test_the_activity_is_followed_until_interrupted(cli: Cli, net: StubNet, pauses: list[float]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from busclient import Outbox
+from busclient import Bus, Outbox
 from busclient._cli import exits
 from busclient._doctor import Step, examine
 from busclient._joining import write_env
@@ -34,6 +34,7 @@ def look(served: Served, places: Places) -> Callable[..., dict[str, Step]]:
 def test_a_machine_that_is_well(look: Callable[..., dict[str, Step]], served: Served) -> None:
     steps = look()
     assert [name for name, step in steps.items() if step.ok is False] == []
+    steps.pop("exec", None)  # where the hub says so
     assert list(steps) == [
         "settings",
         "file modes",
@@ -118,3 +119,13 @@ def test_a_name_that_the_credential_does_not_speak_for_is_explained(look: Callab
     assert steps["credential"].text == "the hub knows web1, as member"
     assert (steps["round trip"].ok, "BUS_NAME must be BUS_USER" in steps["round trip"].hint) == (False, True)
     assert look(BUS_USER="web1", BUS_PASS="s3cret", BUS_NAME="web1/alpha")["round trip"].ok
+
+
+@pytest.mark.parametrize(("state", "expected"), [("ready", True), ("away", None), (None, "no step")])
+def test_a_service_that_is_away_is_news_and_no_failure(
+    look: Callable[..., dict[str, Step]], monkeypatch: pytest.MonkeyPatch, state: str | None, expected: Any
+) -> None:
+    health = Bus.health
+    monkeypatch.setattr(Bus, "health", lambda self: {**health(self), "exec": state})
+    step = look().get("exec")
+    assert (step.ok if step else "no step") == expected

@@ -140,6 +140,12 @@ def test_a_service_that_broke_off_is_asked_once_more_under_the_same_key(web1: Bu
     assert keys[0] == keys[1] != keys[2] == keys[3]
 
 
+def test_a_service_that_broke_off_and_stays_away_is_not_taken_for_nothing_done(web1: Bus, net: StubNet) -> None:
+    net.on(EXEC, error(502, "target_failed"), error(503, "exec_unavailable"))
+    with pytest.raises(OutcomeUnknown, match="target_failed"):
+        web1.net.exec("db1", "x")
+
+
 def test_output_that_the_hub_has_forgotten_is_told_from_none(web1: Bus, net: StubNet) -> None:
     net.on(EXEC, ended(stdout=None, stderr=None, replayed=True))
     assert not web1.net.exec("db1", "x").has_output
@@ -224,7 +230,8 @@ def test_a_stream_that_breaks_is_completed_from_what_the_hub_keeps(web1: Bus, ne
 
 
 @pytest.mark.parametrize(
-    "state", [{"ok": False, "state": "unknown"}, {"ok": False, "state": "error", "error": "internal"}, error(404, "no_such_call")]
+    "state",
+    [{"ok": False, "state": "unknown"}, {"ok": False, "state": "error", "error": "target_failed"}, error(404, "no_such_call")],
 )
 def test_a_stream_that_breaks_without_an_end_says_that_nobody_knows(web1: Bus, net: StubNet, state: Any) -> None:
     net.on(EXEC, [{"id": "01A", "state": "running"}, {"stdout": "ab"}])
@@ -252,6 +259,70 @@ def test_an_error_in_a_stream_is_raised(web1: Bus, net: StubNet, nested: bool) -
     net.on(EXEC, [{"id": "01A", "state": "running"}, {"error": fields, "status": 409} if nested else {**fields, "status": 409}])
     with pytest.raises(TargetStopped), web1.net.exec_stream("db1", "x") as running:
         list(running)
+
+
+@pytest.mark.parametrize("status", [502, 503])
+def test_the_last_word_of_a_stream_is_raised_as_it_is(web1: Bus, net: StubNet, status: int) -> None:
+    code, kind = {502: ("target_failed", OutcomeUnknown), 503: ("driver_unavailable", Unavailable)}[status]
+    net.on(EXEC, [{"id": "01A", "state": "running"}, {"error": error(status, code)[1], "status": status}])
+    net.on("GET /api/exec/01A", {"ok": False, "id": "01A", "state": "error", "error": code, "message": "another"})
+    with pytest.raises(kind) as caught, web1.net.exec_stream("db1", "x") as running:
+        list(running)
+    assert (caught.value.message, caught.value.hint) == (f"this is {code}", f"hint of {code}")
+
+
+def test_a_target_that_failed_is_told_so_when_the_hub_is_gone_too(web1: Bus, net: StubNet) -> None:
+    net.on(EXEC, [{"id": "01A", "state": "running"}, {"error": error(502, "target_failed")[1], "status": 502}])
+    net.on("GET /api/exec/01A", error(404, "no_such_call"))
+    with pytest.raises(OutcomeUnknown, match="this is target_failed"), web1.net.exec_stream("db1", "x") as running:
+        list(running)
+
+
+def test_a_broken_stream_of_a_call_that_failed_gives_its_error(web1: Bus, net: StubNet) -> None:
+    net.on(EXEC, [{"id": "01A", "state": "running"}, requests.ConnectionError("cut")])
+    facts = {
+        "ok": False,
+        "id": "01A",
+        "state": "error",
+        "error": "driver_unavailable",
+        "message": "no host key",
+        "hint": "mend it",
+    }
+    net.on("GET /api/exec/01A", facts)
+    with pytest.raises(Unavailable, match="no host key") as caught, web1.net.exec_stream("db1", "x") as running:
+        list(running)
+    assert (caught.value.code, caught.value.hint) == ("driver_unavailable", "mend it")
+
+
+@pytest.mark.parametrize(("code", "calls"), [("driver_unavailable", 1), ("exec_unavailable", 2), ("unavailable", 4)])
+def test_what_only_a_person_can_mend_is_not_waited_for(
+    web1: Bus, net: StubNet, pauses: list[float], code: str, calls: int
+) -> None:
+    net.on(EXEC, error(503, code))
+    with pytest.raises(Unavailable):
+        web1.net.exec("db1", "x")
+    assert len(net.asked) == calls
+    assert code == "unavailable" or sum(pauses) <= 2
+
+
+def test_large_text_goes_the_way_that_is_shorter(web1: Bus, net: StubNet) -> None:
+    net.on(EXEC, ended())
+    for text in ("é" * 800_000, "e" * 1_600_000, "é"):
+        web1.net.exec("db1", ["cat"], stdin=text)
+    assert [sent["stdin_encoding"] for sent in net.bodies("/api/exec")] == ["base64", "utf-8", "utf-8"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [(error(403, "not_permitted"), "bus permit"), (error(409, "target_stopped"), "bus container start"),
+     (error(422, "no_such_folder"), "--create-dirs"), (error(403, "not_allowed", role="shared"), "data/admin.env"),
+     (error(403, "not_allowed", role="member"), "hint of not_allowed")],
+)  # fmt: skip
+def test_hints_are_in_terms_of_this_client(web1: Bus, net: StubNet, answer: Any, says: str) -> None:
+    net.on(EXEC, answer)
+    with pytest.raises(BusError) as caught:
+        web1.net.exec("db1", "x")
+    assert says in caught.value.hint
 
 
 def test_a_stream_that_is_refused_is_raised_at_once(web1: Bus, net: StubNet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -160,7 +161,10 @@ def test_the_script_reads_the_same_files_as_the_client(served: Served, home: Pat
 
 
 # Space of other kinds than this one is left out: Python strips it from unquoted values, and a shell does not know it.
-VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"]) | st.just(" "), min_size=1)
+# So are the escapes of control characters, \\n and its kin, which python-dotenv knows in double quotes: no setting holds any.
+VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"]) | st.just(" "), min_size=1).filter(
+    lambda value: re.search(r"\\[abfnrtv]", value) is None
+)
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)

@@ -221,7 +221,9 @@ def test_containers_are_started_stopped_and_restored_by_admins(fleet: Fleet) -> 
     assert set(box["snapshots"]) == {"one", saved}
     assert "saved" not in act("restore", snapshot=saved, snapshot_first=False).json
     assert note.read_text() == "second"
+    before = fleet.admin.get("/api/containers").json
     refusal(act("restore", snapshot="none"), 404, "no_such_snapshot")
+    assert fleet.admin.get("/api/containers").json == before, "a restore that cannot be left a snapshot"
     stop = act("stop", force=True).json
     assert stop["changed"] is True
     fleet.permit()
@@ -277,3 +279,16 @@ def test_without_the_service_calls_say_so_and_the_rest_goes_on(fleet: Fleet) -> 
     assert "exec" in machines["unavailable"]
     assert "web1" in {item["name"] for item in machines["machines"]}
     assert fleet.admin.events("type=exec") == []
+
+
+def test_without_the_service_a_call_that_was_begun_is_not_said_to_be_undone(fleet: Fleet) -> None:
+    fleet.permit()
+    id = fleet.web1.exec("true", client_id="k").json["id"]
+    assert fleet.web1.get("/health").json["exec"] == "ready"
+    fleet.service.stop_soon()
+    wait_until(lambda: not fleet.config.exec_socket_file.exists())
+    assert fleet.web1.get("/health").json["exec"] == "away"
+    for reply in (fleet.web1.exec("true", client_id="k"), fleet.web1.get(f"/api/exec/{id}")):
+        body = refusal(reply, 503, "exec_unavailable")
+        assert "begun before" in body["hint"]
+        assert "Nothing was run" not in body["hint"]

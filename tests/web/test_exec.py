@@ -86,6 +86,9 @@ def test_a_command_that_takes_too_long_is_ended_with_all_it_started(allowed: Fle
     assert (answer["ok"], answer["timed_out"], answer["exitCode"]) == (True, True, None)
     for pid in map(int, answer["stdout"].split()):
         wait_until(lambda pid=pid: is_gone(pid))
+    event = allowed.web1.events("type=exec")[-1]
+    assert (event["result"], event["timed_out"]) == ("error", True)
+    assert allowed.web1.get(f"/api/exec/{answer['id']}").json["state"] == "done"
 
 
 @pytest.mark.parametrize(
