@@ -200,8 +200,8 @@ class LxcDriver(PosixDriver):
 
     def _silent(self, code: int) -> int | None:
         # Under load lxc exec loses the whole stderr of a short run, about 3 in 1,000 (LXD 5.0.2, 2026-11-21). It then has the
-        # exit code of the script, which is the program's; its own failures are 1 and 127, and come with words.
-        return code if code <= 128 and code not in (1, 126, 127) else None
+        # exit code of the script, which is the program's, but 125 for those to which lxc would add words.
+        return code if code <= 128 and code not in (1, 125, 126, 127) else None
 
     def _lost(self, target: str, code: int, words: str) -> int | BusError:
         try:

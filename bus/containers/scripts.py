@@ -24,6 +24,7 @@ printf '\036%s started %s %s %s\n' "$s" "$i" "$o" "$e" >&3
 r=$?
 case $r in 126|127) command -v "$1" >/dev/null || printf '\036%s failed\n' "$s" >&3;; esac
 printf '\036%s code %s\n' "$s" "$r" >&3
+case $r in 125|126|127) exit 125 ;; esac
 exit "$r"
 """
 

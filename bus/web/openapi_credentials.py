@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from bus.credentials.register import INVITE_S, MAX_INVITE_S, MAX_OVERLAP_S, OVERLAP_S
+from bus.identity import RESERVED
 
 Json = dict[str, Any]
 
-_MACHINE: Json = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
+# The names that nobody may take, in any letter case.
+_RESERVED = "|".join("".join(f"[{char}{char.upper()}]" if char.isalpha() else char for char in name) for name in sorted(RESERVED))
+_MACHINE: Json = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "not": {"pattern": f"^({_RESERVED})$"}}
 _KNOWN: Json = {"type": "string", "minLength": 1, "description": "as GET /api/credentials has it"}
 _ROLE: Json = {"enum": ["shared", "member", "admin"]}
 _ADMIN: Json = {"type": "boolean", "default": False, "description": "an admin may grant, revoke and manage containers"}
