@@ -127,7 +127,9 @@ class Net:
         if call.key is None:
             return None
         self._index.catch_up()
-        found = self._index.record_of_unique(f" call {caller.name} {call.key}")
+        found = self._index.record_of_unique(
+            str(records.unique_key({"kind": "asked", "auth": caller.name, "client_id": call.key}))
+        )
         return None if found is None else self._same(found, call)
 
     def _same(self, asked: Record, call: Call) -> Found:

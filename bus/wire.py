@@ -45,7 +45,7 @@ class ExecService:
         """The answers to a request, None for a sign of life. Closing the iterator hangs up."""
         with closing(self._connected()) as connection:
             try:
-                connection.sendall(orjson.dumps(request) + b"\n")
+                connection.sendall(encoded(request))
                 connection.settimeout(_SILENCE_S)
                 with connection.makefile("rb") as file:
                     line: Line | None = None
@@ -128,6 +128,6 @@ def _cut_off(why: str) -> TargetFailed:
     )
 
 
-def send(connection: socket.socket, line: Line | None) -> None:
-    """One answer, or a sign of life; for the service's end."""
-    connection.sendall(b"\n" if line is None else orjson.dumps(line) + b"\n")
+def encoded(line: Line | None) -> bytes:
+    """An answer, or a sign of life, as it goes over the line, and on to the caller of a stream."""
+    return b"\n" if line is None else orjson.dumps(line) + b"\n"

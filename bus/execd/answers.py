@@ -16,7 +16,7 @@ def of_exec(id: str, ended: Ended) -> Answer:
     """The answer of an exec: see `docs/net.md`, POST /api/exec."""
     answer: Answer = {"ok": True, "id": id, "exitCode": ended.exit_code}
     for name, output in (("stdout", ended.stdout), ("stderr", ended.stderr)):
-        text, encoding = as_text(output.data, is_cut=output.size > len(output.data))
+        text, encoding = as_text(output.data, is_cut=_is_cut(output))
         answer |= {name: text, f"{name}_encoding": encoding, f"{name}_size": output.size}
     answer |= {"duration_ms": ended.duration_ms, "truncated": _is_cut(ended.stdout) or _is_cut(ended.stderr)}
     answer["timed_out"] = ended.timed_out

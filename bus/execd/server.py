@@ -25,7 +25,7 @@ from bus.execd.running import HangUp
 from bus.execd.work import Work
 from bus.identity import MACHINES, Caller
 from bus.index.calls import Found
-from bus.wire import ALIVE_EVERY_S, MAX_LINE, Line, address_of, error_line, send
+from bus.wire import ALIVE_EVERY_S, MAX_LINE, Line, address_of, encoded, error_line
 
 logger = logging.getLogger("bus.execd")
 
@@ -36,7 +36,7 @@ _LAST_WORDS_S = 15.0
 
 
 class Service:
-    """Takes requests until it is stopped. `BusyAddress` (OSError) when another one serves this socket."""
+    """Takes requests until it is stopped. Raises OSError when another one serves this socket, or this data."""
 
     def __init__(self, path: Path, data_dir: Path, work: Work, credentials: Credentials, max_file: int) -> None:
         self.path, self.work, self._credentials, self._max_file = path, work, credentials, max_file
@@ -207,7 +207,7 @@ class _Talk:
         with self._mutex:
             if not self.hung_up.is_set():
                 try:
-                    send(self._connection, line)
+                    self._connection.sendall(encoded(line))
                 except OSError:
                     self.hung_up.set()
 

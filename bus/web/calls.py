@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, g, request
 
 from bus import calls
@@ -22,7 +21,7 @@ from bus.web import requests
 from bus.web.auth import may_call
 from bus.web.errors import error_reply
 from bus.web.replies import Reply, json_reply
-from bus.wire import ExecService, Line, error_line
+from bus.wire import ExecService, Line, encoded, error_line
 
 
 def blueprint(net: Net, service: ExecService, max_file: int) -> Blueprint:
@@ -137,18 +136,14 @@ def _streamed(service: ExecService, asked: Line) -> Response:
 
     def chunks() -> Iterator[bytes]:
         with closing(lines):
-            yield _ndjson(first)
+            yield encoded(first)
             try:
                 for line in lines:
-                    yield _ndjson(line)
+                    yield encoded(line)
             except BusError as error:
-                yield _ndjson(error_line(error))
+                yield encoded(error_line(error))
 
     reply = Reply(chunks(), mimetype="application/x-ndjson")
     reply.headers["X-Accel-Buffering"] = "no"
     reply.call_on_close(lines.close)
     return reply
-
-
-def _ndjson(line: Line | None) -> bytes:
-    return b"\n" if line is None else orjson.dumps(line) + b"\n"

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g, request
 
 from bus import drafts
 from bus.core import Core, Posted
-from bus.errors import BadField, BadJson, BadRequest, BusError, NotYourName, TooLarge, UnsupportedMedia
+from bus.errors import BadJson, BadRequest, BusError, NotYourName, TooLarge, UnsupportedMedia
 from bus.identity import EVERYONE, Caller, Taken, check_speaks_as
 from bus.strictjson import load_object
 from bus.web import requests
@@ -54,7 +54,7 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
 
 def save(core: Core, caller: Caller, fields: dict[str, Any], environ: Mapping[str, Any], taken: Taken) -> bytes:
     """Check and post one message; gives the JSON of it, with how its recipients are doing."""
-    _add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
+    requests.add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
     posted = core.post(caller, _checked(caller, fields, taken))
     message = posted.message
     message["delivery"] = core.delivery(message)
@@ -102,16 +102,6 @@ def _form_or_json() -> dict[str, Any]:
 def _joined(query: dict[str, str], fields: dict[str, Any]) -> dict[str, Any]:
     requests.refuse_twice(query, fields)
     return {**drafts.from_texts(query), **fields}
-
-
-def _add_key(fields: dict[str, Any], header: str | None) -> None:
-    """Take the idempotency key from the header, unless the field gives it."""
-    if header is None:
-        return
-    key = drafts.key(header, "Idempotency-Key")
-    if fields.get("client_id") not in (None, key):
-        raise BadField("The Idempotency-Key header and `client_id` differ.", hint="Give one of them.", field="client_id")
-    fields["client_id"] = key
 
 
 def _line(line: bytes, number: int, query: dict[str, Any], key: str | None, taken: Taken) -> dict[str, Any] | BusError:

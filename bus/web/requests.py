@@ -59,14 +59,14 @@ def call_fields() -> dict[str, Any]:
     if kind not in ("application/json", "", "application/x-www-form-urlencoded"):  # the last is what curl -d says
         raise UnsupportedMedia(f"The content type is {kind[:80]!r}.", hint="Send one JSON object: curl --json '{…}'.")
     fields = load_object(read_body(MAX_CALL))
-    header = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    if header is not None:
-        add_key(fields, header)
+    add_key(fields, request.environ.get("HTTP_IDEMPOTENCY_KEY"))
     return fields
 
 
-def add_key(fields: dict[str, Any], header: str) -> None:
-    """Put the idempotency key of the header among the fields; raises BadField where they have another."""
+def add_key(fields: dict[str, Any], header: str | None) -> None:
+    """Put the idempotency key of the header, where there is one, among the fields; raises BadField where they have another."""
+    if header is None:
+        return
     key = drafts.key(header, "Idempotency-Key")
     if fields.get("client_id") not in (None, key):
         raise BadField("The Idempotency-Key header and `client_id` differ.", hint="Give one of them.", field="client_id")
