@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from bus.errors import BusError
 from bus.execd import answers
 from bus.execd.answers import Answer
 
@@ -56,3 +59,30 @@ class Running:
             text, encoding = answers.as_text(bytes(data), is_cut=True)
             found |= {name: text, f"{name}_encoding": encoding, f"{name}_size": self.sizes[name]}
         return found
+
+
+class Later:
+    """A job in a thread, for which somebody may wait a while."""
+
+    def __init__(self, job: Callable[[], Answer], slot: ExitStack) -> None:
+        self._job, self._slot, self._ended = job, slot, threading.Event()
+        self._answer: Answer | None = None
+        self._error: BusError | None = None
+
+    def run(self) -> None:
+        try:
+            self._answer = self._job()
+        except BusError as error:
+            self._error = error
+        finally:
+            self._slot.close()
+            self._ended.set()
+
+    def within(self, seconds: float, otherwise: Answer) -> Answer:
+        """The job's answer, or `otherwise` when it takes longer; raises what the job raised."""
+        if not seconds or not self._ended.wait(seconds):
+            return otherwise
+        if self._error is not None:
+            raise self._error
+        assert self._answer is not None
+        return self._answer

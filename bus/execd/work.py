@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Protocol
+from typing import Protocol
 
 from bus.calls import CONTAINER, EXEC, FILE_READ, Call
-from bus.containers.base import Driver, Listed, Run, Write
-from bus.errors import ApprovalRequired, BusError, Internal, NoSuchSnapshot, StillRunning
-from bus.execd import answers, questions
+from bus.containers.base import Driver, Listed
+from bus.errors import ApprovalRequired, BusError, Internal, StillRunning
+from bus.execd import answers, orders, questions
 from bus.execd.answers import Answer
-from bus.execd.running import HangUp, Running
+from bus.execd.running import HangUp, Later, Running
 from bus.execd.slots import Slots
 from bus.identity import Caller
 from bus.index.calls import Found
@@ -134,7 +133,7 @@ class Work:
             emit({"id": id, "state": "running"})
         if not call.detach and call.type != CONTAINER:
             return self._run(id, ticket, driver, running, emit)
-        done = _Later(lambda: self._run(id, ticket, driver, running, emit), slot.pop_all())
+        done = Later(lambda: self._run(id, ticket, driver, running, emit), slot.pop_all())
         threading.Thread(target=done.run, name=f"call {id}", daemon=True).start()
         return done.within(0 if call.detach else SLOW_ACT_S, {"ok": True, "id": id, "state": "running"})
 
@@ -167,13 +166,13 @@ class Work:
         if call.type == EXEC:
             return self._exec(id, call, driver, running, emit)
         if call.type == CONTAINER:
-            answer: Answer = {"ok": True, "id": id, "name": call.target, "state": "done", **_act(driver, call)}
+            answer: Answer = {"ok": True, "id": id, "name": call.target, "state": "done", **orders.act(driver, call)}
             return answer, {name: answer[name] for name in ("changed", "snapshot", "saved") if name in answer} | _took(started)
         if call.type == FILE_READ:
             limit = call.request.get("limit", self._max_file)
             file = driver.read(call.target, call.request["path"], call.request["offset"], limit, self._max_file)
             return answers.of_file(id, file, call.request["offset"]), answers.facts_of_file(file) | _took(started)
-        file = driver.write(call.target, _write(ticket))
+        file = driver.write(call.target, orders.write(call, ticket.base_sha256))
         return answers.of_file(id, file, None), answers.facts_of_file(file) | _took(started)
 
     def _exec(self, id: str, call: Call, driver: Driver, running: Running, emit: Emit) -> tuple[Answer, Answer]:
@@ -185,7 +184,7 @@ class Work:
             if line is not None:
                 emit(line)
 
-        ended = driver.exec(call.target, _run_of(call, id, self._max_output), on_output, running.cancel)
+        ended = driver.exec(call.target, orders.run(call, id, self._max_output), on_output, running.cancel)
         for line in chunks.rest() if call.stream else ():
             emit(line)
         return answers.of_exec(id, ended), answers.facts_of_exec(ended)
@@ -329,75 +328,11 @@ class Work:
             self.results.prune()
 
 
-class _Later:
-    """A job in a thread, for which somebody may wait a while."""
-
-    def __init__(self, job: Callable[[], Answer], slot: ExitStack) -> None:
-        self._job, self._slot, self._ended = job, slot, threading.Event()
-        self._answer: Answer | None = None
-        self._error: BusError | None = None
-
-    def run(self) -> None:
-        try:
-            self._answer = self._job()
-        except BusError as error:
-            self._error = error
-        finally:
-            self._slot.close()
-            self._ended.set()
-
-    def within(self, seconds: float, otherwise: Answer) -> Answer:
-        """The job's answer, or `otherwise` when it takes longer; raises what the job raised."""
-        if not seconds or not self._ended.wait(seconds):
-            return otherwise
-        if self._error is not None:
-            raise self._error
-        assert self._answer is not None
-        return self._answer
-
-
 def _given(answer: Answer) -> Answer:
     """An answer; raises the error that is kept in its place."""
     if "error" in answer and "status" in answer:
         raise raised(answer["error"])
     return answer
-
-
-def _act(driver: Driver, call: Call) -> Answer:
-    act, target, request = call.request["act"], call.target, call.request
-    if act == "start":
-        return {"changed": driver.start(target)}
-    if act == "stop":
-        return {"changed": driver.stop(target, request["timeout_s"], request["force"])}
-    if act == "snapshot":
-        return {"changed": True, "snapshot": driver.snapshot(target, request.get("snapshot"))}
-    if not any(request["snapshot"] in listed.snapshots for listed in driver.list() if listed.name == target):
-        raise NoSuchSnapshot(f"{target} has no snapshot {request['snapshot']}.")
-    saved = {"saved": driver.snapshot(target)} if request["snapshot_first"] else {}
-    driver.restore(target, request["snapshot"])
-    return {"changed": True, **saved}
-
-
-def _run_of(call: Call, id: str, cap: int) -> Run:
-    request: dict[str, Any] = call.request
-    return Run(
-        argv=tuple(request["argv"]),
-        marker=id,
-        timeout_s=request["timeout_s"],
-        cwd=request.get("cwd"),
-        user=request.get("user"),
-        env=request.get("env", {}),
-        stdin=base64.b64decode(request.get("stdin", "")),
-        cap=cap,
-    )
-
-
-def _write(ticket: Ticket) -> Write:
-    request = dict(ticket.call.request)
-    if ticket.base_sha256 is not None:
-        # The admin said yes to a difference from this very file.
-        request.setdefault("if_sha256", ticket.base_sha256)
-    return Write(content=base64.b64decode(request.pop("content")), **request)
 
 
 def _took(started: float) -> Answer:
