@@ -169,9 +169,16 @@ def _local_steps(places: Places, settings: Settings | None) -> Iterator[Step]:
         "bus outbox --flush" if waiting else "",
     )
     if settings is not None and settings.handoffs is not None:
-        is_clone = (settings.handoffs / ".git").exists()
-        yield Step("handoffs", is_clone, str(settings.handoffs), "" if is_clone else "BUS_HANDOFFS must be a git clone")
+        yield _handoffs(settings.handoffs, settings.handoffs_source)
     yield _hook(places)
+
+
+def _handoffs(clone: Path, source: str | None) -> Step:
+    if (clone / ".git").exists():
+        return Step("handoffs", True, str(clone))
+    if source is not None:
+        return Step("handoffs", None, f"not cloned yet; the next session start does it, into {clone}")
+    return Step("handoffs", False, str(clone), "BUS_HANDOFFS must be a git clone, or name its repository")
 
 
 def _hook(places: Places) -> Step:

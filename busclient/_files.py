@@ -27,6 +27,26 @@ def write_private(path: Path, text: str, *, durable: bool = True) -> None:
         sync_folder(path.parent)
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file that others may read, whole or not at all. A link in its place goes: it is not followed."""
+    fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        os.chmod(scratch, 0o644)
+        os.replace(scratch, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(scratch)
+        raise
+
+
+def as_file_name(text: str) -> str:
+    """A name for a file, another one for each text: what is not a plain ASCII character becomes %XX, byte by byte."""
+    plain = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+    return "".join(chr(byte) if byte in plain else f"%{byte:02X}" for byte in text.encode(errors="surrogateescape"))
+
+
 def check_room(path: Path) -> None:
     """See that `write_private` would work: its folder can be written, and the disk has room. Raises OSError."""
     probe = path.with_name(f"{path.name}.probe")

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import subprocess
+import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from busclient import _cloning
 from busclient._errors import LocalTrouble
+from busclient._files import replace_text
+from busclient._git import git
 from busclient._harmless import harmless
 
 _HEAD_LINES, _HEAD_CHARACTERS = 40, 2_400
@@ -33,40 +35,56 @@ class Handoff:
 
 def pull(clone: Path, within_s: float) -> bool:
     """Fetch what others wrote, for at most so long; gives whether that went well."""
+    if not _cloning.is_clone(clone):
+        return False
     try:
-        _git(clone, "pull", "--quiet", "--ff-only", timeout_s=within_s)
+        git(clone, "pull", "--quiet", "--ff-only", timeout_s=within_s)
     except LocalTrouble:
         return False
     return True
 
 
 def head(clone: Path) -> str:
-    """The beginning of `latest.md`, harmless; empty when there is none."""
+    """The beginning of `latest.md`, harmless; empty when there is none, or when it is no plain file of the clone's own.
+
+    Whoever may push may push a link: followed, it would show any file of this user's to the session, and be written through.
+    """
     try:
-        text = (clone / "latest.md").read_bytes()[: _HEAD_CHARACTERS * 4].decode(errors="replace")
+        fd = os.open(clone / "latest.md", os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return ""
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode) or (clone / "latest.md").is_symlink():
+            return ""
+        text = file.read(_HEAD_CHARACTERS * 4).decode(errors="replace")
     return harmless("\n".join(text[:_HEAD_CHARACTERS].splitlines()[:_HEAD_LINES]))
 
 
 def write(clone: Path, text: str, name: str, *, now: datetime | None = None, timeout_s: float = 30) -> Handoff:
     """Write a handoff, commit it and push it. Raises LocalTrouble when it could not be committed; then nothing is lost
     either: the text is in the clone, or in the caller's hands."""
-    if not (clone / ".git").exists():
+    if not _cloning.is_clone(clone):
         raise LocalTrouble(f"{clone} is no git clone.", hint="Set BUS_HANDOFFS to one: git clone URL DIR.")
     now = now or datetime.now(UTC)
     noted = f"# Handoff {now:%Y-%m-%d %H:%M} UTC by {name}\n\n{text.rstrip()}\n"
     path = f"handoffs/{now:%Y-%m-%dT%H%M%S.%f}Z-{name.replace('/', '_')}.md"
     try:
-        (clone / "handoffs").mkdir(exist_ok=True)
-        (clone / path).write_text(noted, encoding="utf-8")
-        (clone / "latest.md").write_text(noted, encoding="utf-8")
+        _make_folder(clone / "handoffs")
+        replace_text(clone / path, noted)
+        replace_text(clone / "latest.md", noted)
     except OSError as error:
         raise LocalTrouble(f"{error.filename} cannot be written: {error.strerror}.") from error
-    _git(clone, "add", "--", path, "latest.md")
-    _git(clone, *_identity(clone, name), "commit", "--quiet", "--no-verify", "-m", f"Handoff by {name}", "--", path, "latest.md")
-    commit = _git(clone, "rev-parse", "--short", "HEAD").strip()
+    git(clone, "add", "--", path, "latest.md")
+    git(clone, *_identity(clone, name), "commit", "--quiet", "--no-verify", "-m", f"Handoff by {name}", "--", path, "latest.md")
+    commit = git(clone, "rev-parse", "--short", "HEAD").strip()
     return Handoff(path, commit, _push(clone, name, timeout_s))
+
+
+def _make_folder(folder: Path) -> None:
+    """See that this is a folder of the clone's own; a link that somebody pushed in its place goes."""
+    if folder.is_symlink():
+        folder.unlink()
+    folder.mkdir(exist_ok=True)
 
 
 def _push(clone: Path, name: str, timeout_s: float) -> str | None:
@@ -74,19 +92,17 @@ def _push(clone: Path, name: str, timeout_s: float) -> str | None:
     why = ""
     for _ in range(_PUSH_ATTEMPTS):
         try:
-            _git(clone, "push", "--quiet", "origin", "HEAD", timeout_s=timeout_s)
+            git(clone, "push", "--quiet", "origin", "HEAD", timeout_s=timeout_s)
         except LocalTrouble as error:
             why = error.message
         else:
             return None
         try:
             # In a rebase "theirs" are the commits that are moved: of two latest.md, the one of this machine wins.
-            _git(
-                clone, *_identity(clone, name), "pull", "--quiet", "--rebase", "--autostash", "-X", "theirs", timeout_s=timeout_s
-            )
+            git(clone, *_identity(clone, name), "pull", "--quiet", "--rebase", "--autostash", "-X", "theirs", timeout_s=timeout_s)
         except LocalTrouble as error:
             with contextlib.suppress(LocalTrouble):
-                _git(clone, "rebase", "--abort")
+                git(clone, "rebase", "--abort")
             return error.message
     return why
 
@@ -94,49 +110,7 @@ def _push(clone: Path, name: str, timeout_s: float) -> str | None:
 def _identity(clone: Path, name: str) -> list[str]:
     """Options that give a committer where git knows none; a container has often none."""
     try:
-        _git(clone, "config", "user.email")
+        git(clone, "config", "user.email")
     except LocalTrouble:
         return ["-c", f"user.name={name}", "-c", f"user.email={name.replace('/', '.')}@claude-bus.invalid"]
     return []
-
-
-def _git(clone: Path, *arguments: str, timeout_s: float = 30) -> str:
-    """Run git without any question to the user; gives its output. Raises LocalTrouble with what it said."""
-    environ = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    environ.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=5")
-    try:
-        process = subprocess.Popen(  # noqa: S603
-            ["git", "-C", str(clone), *arguments],  # noqa: S607  the user's git, wherever it is
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environ,
-            start_new_session=os.name != "nt",
-        )
-    except FileNotFoundError:
-        raise LocalTrouble("There is no `git` on this machine.") from None
-    try:
-        output, errors = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        raise LocalTrouble(f"git {arguments[0]} took longer than {timeout_s:g} s.") from None
-    if process.returncode != 0:
-        lines = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
-        said = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1] if lines else "no reason given")
-        verb = next((word for word in arguments if word in ("add", "commit", "push", "pull", "rebase", "config")), arguments[0])
-        raise LocalTrouble(f"git {verb} failed: {said[:300]}")
-    return output.decode(errors="replace")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End git with its helpers; politely, because it then removes its lock files."""
-    with contextlib.suppress(OSError):
-        if os.name == "nt":
-            process.terminate()
-        else:
-            os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.communicate(timeout=2)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()

@@ -6,6 +6,7 @@
 | settings of an older fleet    | `~/.claude-net/config.json` (only read)                           |
 | outbox, drain state, locks    | `~/.local/state/claude-bus/` (XDG_STATE_HOME; LOCALAPPDATA)       |
 | data of a hub by `bus up`     | `~/.local/share/claude-bus/hub/` (XDG_DATA_HOME; LOCALAPPDATA)    |
+| clones of handoffs            | `~/.local/share/claude-bus/handoffs/`                             |
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Places:
     net_config: Path
     state: Path
     hub_data: Path
+    handoffs: Path
 
     @classmethod
     def of_user(cls, environ: Mapping[str, str] | None = None, home: Path | None = None) -> Places:
@@ -38,6 +40,7 @@ class Places:
             net_config=home / ".claude-net" / "config.json",
             state=state / "claude-bus",
             hub_data=data / "claude-bus" / "hub",
+            handoffs=data / "claude-bus" / "handoffs",
         )
 
     def make_state(self) -> Path:

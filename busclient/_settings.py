@@ -14,7 +14,7 @@ Each setting is taken from the first of these that has it:
 | BUS_PASS       | its password                                                     | none: required                 |
 | BUS_NAME       | who I am on the bus                                              | BUS_USER unless shared; host   |
 | BUS_SSH_HOST   | reach the hub through `ssh` to this host                         | none: direct HTTP              |
-| BUS_HANDOFFS   | folder of a git clone with handoffs                              | none                           |
+| BUS_HANDOFFS   | a git clone with handoffs: its folder, or `owner/name`, or a URL | none                           |
 | BUS_AUTOSTART  | 1: start a hub on this machine when none answers                 | 0                              |
 """
 
@@ -50,6 +50,7 @@ class Settings:
     name: str = ""
     ssh_host: str | None = None
     handoffs: Path | None = None
+    handoffs_source: str | None = None  # what to clone where the folder is not there
     autostart: bool = False
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
@@ -77,14 +78,15 @@ class Settings:
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} set nowhere"
                 f" (looked in the environment, {places.env_file} and {places.net_config})."
             )
-        handoffs = found.get("BUS_HANDOFFS")
+        handoffs, source = _handoffs(found.get("BUS_HANDOFFS"), places)
         return cls(
             url=url,
             password=found["BUS_PASS"],
             user=found.get("BUS_USER") or SHARED_USER,
             name=found.get("BUS_NAME", ""),
             ssh_host=ssh_host,
-            handoffs=Path(handoffs).expanduser() if handoffs else None,
+            handoffs=handoffs,
+            handoffs_source=source,
             autostart=found.get("BUS_AUTOSTART") == "1",
             sources=sources,
         )
@@ -93,6 +95,14 @@ class Settings:
     def is_loopback(self) -> bool:
         """Whether the hub is on this machine."""
         return self.ssh_host is None and urlsplit(self.url).hostname in _LOOPBACK
+
+
+def _handoffs(setting: str | None, places: Places) -> tuple[Path | None, str | None]:
+    if setting is None:
+        return None, None
+    from busclient._cloning import place_of  # noqa: PLC0415
+
+    return place_of(setting, places.handoffs)
 
 
 def default_name(user: str) -> str:

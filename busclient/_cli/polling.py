@@ -71,12 +71,16 @@ def _inbox(budget: int, ack: bool) -> str:
 
 
 def _handoff_head() -> str:
-    from busclient import _handoffs  # noqa: PLC0415
+    from busclient import _cloning, _handoffs  # noqa: PLC0415
     from busclient._settings import Settings  # noqa: PLC0415
 
-    clone = Settings.find().handoffs
+    settings = Settings.find()
+    clone, source = settings.handoffs, settings.handoffs_source
     if clone is None:
         return ""
+    if source is not None and not clone.is_dir():
+        _cloning.begin(source, clone)
+        return f"claude-handoffs: {_cloning.without_secret(source)} is being cloned; the next session reads it\n"
     _handoffs.pull(clone, 1.0)
     head = _handoffs.head(clone)
     lines = "".join(f"  {line}\n" for line in head.splitlines())
@@ -92,15 +96,17 @@ def handoff(file: str | None, to: str) -> int:
 
     It is committed before anything goes over the network; what cannot be pushed now goes with the next one.
     """
-    from busclient import _handoffs  # noqa: PLC0415
+    from busclient import _cloning, _handoffs  # noqa: PLC0415
 
     with open_bus() as bus:
         if bus.settings.handoffs is None:
-            raise SettingsError("BUS_HANDOFFS is not set.", hint="Set it to a git clone that your machines share.")
+            raise SettingsError("BUS_HANDOFFS is not set.", hint="Set it to a git clone that your machines share, or to its URL.")
         is_file = file not in (None, "-")
         if is_file and not Path(str(file)).is_file():
             raise click.UsageError(f"There is no file {file!r}.")
         text = read_text(None if is_file else "-", Path(str(file)) if is_file else None)
+        if bus.settings.handoffs_source is not None and not bus.settings.handoffs.is_dir():
+            _cloning.clone(bus.settings.handoffs_source, bus.settings.handoffs)
         done = _handoffs.write(bus.settings.handoffs, text, bus.name)
         first = next((line.strip("# ") for line in text.splitlines() if line.strip()), "")[:200]
         where = "pushed" if done.not_pushed is None else "not pushed yet"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from busclient import LocalTrouble, _handoffs
+from busclient import LocalTrouble, Settings, _cloning, _handoffs
 from busclient._cli import exits
+from busclient._files import as_file_name
 from tests.client.conftest import Ran, Served
 from tests.client.test_session_start import BOTH, run
-from tests.conftest import Caller
+from tests.conftest import Caller, wait_until
 
 NOW = datetime(2026, 11, 20, 20, 14, 27, tzinfo=UTC)
 
@@ -151,3 +153,182 @@ def test_the_command_writes_and_posts_a_pointer(
     ran = cli("handoff", str(tmp_path / "note.md"), "--to", "carol")
     assert (ran.code, "not pushed" in ran.err) == (exits.LOCAL, True)
     assert "not pushed yet" in bus.bodies("to=carol")[-1]
+
+
+@pytest.fixture
+def in_a_hook(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, str]]:
+    """A repository of the user's own with staged work, and the variables that one of its hooks has (they are set here)."""
+    own = tmp_path / "own"
+    git(tmp_path, "init", "--quiet", "--initial-branch=main", "own")
+    git(own, "-c", "user.name=u", "-c", "user.email=u@u", "commit", "--quiet", "--allow-empty", "-m", "own")
+    (own / "work").write_text("staged\n")
+    git(own, "add", "work")
+    variables = {
+        "GIT_DIR": str(own / ".git"),
+        "GIT_INDEX_FILE": str(own / ".git" / "index"),
+        "GIT_WORK_TREE": str(own),
+        "GIT_PREFIX": "",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return own, variables
+
+
+def unhooked(folder: Path, *arguments: str) -> str:
+    """What git says of a folder, whatever hook we are in."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True, env=environ).stdout
+
+
+def test_in_a_hook_of_another_repository_a_handoff_goes_into_the_clone(
+    remote: Path, clone: Callable[[str], Path], request: pytest.FixtureRequest
+) -> None:
+    a = clone("a")
+    own, _ = request.getfixturevalue("in_a_hook")
+    done = _handoffs.write(a, "from a hook", "alice", now=NOW)
+    assert done.not_pushed is None
+    assert done.path in unhooked(remote, "ls-tree", "-r", "--name-only", "main").split()
+    assert unhooked(own, "log", "--format=%s") == "own\n"
+    assert unhooked(own, "status", "--porcelain") == "A  work\n"
+
+
+@BOTH
+def test_in_a_hook_of_another_repository_the_poll_pulls_the_clone(
+    served: Served,
+    home: Path,
+    remote: Path,
+    clone: Callable[[str], Path],
+    poll: list[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    a, b = clone("a"), clone("b")
+    _handoffs.write(a, "from a", "alice", now=NOW)
+    own, variables = request.getfixturevalue("in_a_hook")
+    unhooked(own, "fetch", "--quiet", str(remote), "main:theirs")
+    unhooked(own, "remote", "add", "origin", str(remote))
+    assert "from a" in run(poll, served.environ(home, BUS_HANDOFFS=str(b), **variables))
+    assert unhooked(own, "log", "--format=%s") == "own\n"
+
+
+def test_hooks_for_all_repositories_are_not_run(home: Path, remote: Path, clone: Callable[[str], Path], tmp_path: Path) -> None:
+    a, hooks = clone("a"), tmp_path / "hooks"
+    hooks.mkdir()
+    for name in ("prepare-commit-msg", "post-commit", "pre-push"):
+        (hooks / name).write_text(f"#!/bin/sh\necho {name} >> {tmp_path}/ran\n")
+        (hooks / name).chmod(0o755)
+    git(a, "config", "--global", "core.hooksPath", str(hooks))
+    assert _handoffs.write(a, "x", "alice", now=NOW).not_pushed is None
+    assert not (tmp_path / "ran").exists()
+
+
+@BOTH
+def test_a_folder_inside_another_repository_is_no_clone(
+    served: Served, home: Path, remote: Path, clone: Callable[[str], Path], poll: list[str]
+) -> None:
+    a, b = clone("a"), clone("b")
+    _handoffs.write(a, "from a", "alice", now=NOW)
+    (b / "notes").mkdir()
+    (b / "notes" / ".git").mkdir()  # and a broken one does not make it one
+    run(poll, served.environ(home, BUS_HANDOFFS=str(b / "notes")))
+    assert git(b, "log", "--format=%s") == "seed\n"
+    with pytest.raises(LocalTrouble, match="git"):
+        _handoffs.write(b / "notes", "x", "alice", now=NOW)
+    assert git(b, "status", "--porcelain", "--untracked-files=no") == ""
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_what_is_no_plain_file_of_the_clone_is_not_shown(
+    served: Served, home: Path, clone: Callable[[str], Path], poll: list[str], kind: str
+) -> None:
+    a = clone("a")
+    secret = home / "claude-bus.env"
+    secret.write_text("BUS_PASS=hunter2\n")
+    latest = a / "latest.md"
+    {"link": lambda: latest.symlink_to(secret), "fifo": lambda: os.mkfifo(latest), "folder": latest.mkdir}[kind]()
+    assert run(poll, served.environ(home, BUS_HANDOFFS=str(a))) == ""
+
+
+def test_links_that_somebody_pushed_are_not_written_through(remote: Path, clone: Callable[[str], Path], tmp_path: Path) -> None:
+    a, b, outside = clone("a"), clone("b"), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("mine\n")
+    (b / "latest.md").symlink_to(outside / "secret")
+    (b / "handoffs").symlink_to(outside)
+    git(b, "add", ".")
+    git(b, "-c", "user.name=b", "-c", "user.email=b@b", "commit", "--quiet", "-m", "links")
+    git(b, "push", "--quiet", "origin", "HEAD:main")
+    assert _handoffs.pull(a, 10)
+    assert _handoffs.head(a) == ""
+    done = _handoffs.write(a, "from a", "alice", now=NOW)
+    assert done.not_pushed is None
+    assert (outside / "secret").read_text() == "mine\n"
+    assert [path.name for path in outside.iterdir()] == ["secret"]
+    assert "from a" in git(remote, "show", "main:latest.md")
+    assert done.path in files(remote)
+
+
+@BOTH
+def test_a_repository_that_is_not_cloned_yet_is_cloned(
+    served: Served, home: Path, remote: Path, clone: Callable[[str], Path], poll: list[str]
+) -> None:
+    _handoffs.write(clone("a"), "from a", "alice", now=NOW)
+    url = f"file://u:secret@{remote}"
+    environ = served.environ(home, BUS_HANDOFFS=url)
+    said = run(poll, environ)
+    assert "is being cloned" in said
+    assert "secret" not in said
+    folder = Settings.find(environ).handoffs
+    assert folder is not None
+    wait_until(folder.is_dir)
+    assert "from a" in run(poll, environ)
+    assert "secret" not in str(folder)
+
+
+def test_a_handoff_clones_first_and_says_why_when_it_cannot(
+    cli: Callable[..., Ran], remote: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.setenv("BUS_HANDOFFS", f"file://{remote}")
+    assert cli("handoff", stdin="x").code == exits.OK
+    assert "latest.md" in files(remote)
+    monkeypatch.setenv("BUS_HANDOFFS", "file:///nowhere/at/all")
+    ran = cli("handoff", stdin="x")
+    assert ran.code == exits.LOCAL
+    assert "could not be cloned" in ran.err
+    assert list((home / ".local/share/claude-bus/handoffs").glob(".*")) == []
+
+
+def test_github_repositories_are_cloned_with_gh(
+    cli: Callable[..., Ran], remote: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    gh = tools / "gh"
+    gh.write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "repo clone acme/handoffs" ] && exec git clone --quiet {remote} "$4"\n')
+    gh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setenv("BUS_HANDOFFS", "acme/handoffs")
+    assert cli("handoff", stdin="x").code == exits.OK
+
+
+@pytest.mark.parametrize(
+    ("setting", "source"),
+    [
+        ("acme/handoffs", "acme/handoffs"),
+        ("git@github.com:acme/handoffs.git", "git@github.com:acme/handoffs.git"),
+        ("https://x:y@host/a/b.git", "https://x:y@host/a/b.git"),
+        ("~/handoffs", None),
+        ("/srv/handoffs", None),
+        ("handoffs", None),
+        ("a/b/c", None),
+        ("C:\\handoffs", None),
+    ],
+)
+def test_what_bus_handoffs_may_be(setting: str, source: str | None, tmp_path: Path) -> None:
+    assert _cloning.place_of(setting, tmp_path)[1] == source
+
+
+def test_file_names_tell_texts_apart() -> None:
+    texts = ["web/1", "web_1", "web%2F1", "web.1", "wéb/1", "web\n1"]
+    assert len({as_file_name(text) for text in texts}) == len(texts)
+    assert as_file_name("web/1") == "web%2F1"
