@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from busclient import _sending
+from busclient import _delivery, _sending
 from busclient._calls import Calls, Patience
-from busclient._errors import BadAnswer, BusError, Forbidden, Refused, TooManyWaiting, Unavailable, Unreachable
+from busclient._errors import BadAnswer, BusError, HubFailed, LocalTrouble, TooManyWaiting, Unavailable, Unreachable
 from busclient._inbox import Inbox
 from busclient._message import Acked, Drained, Message, Posted
-from busclient._outbox import Outbox
+from busclient._outbox import Entry, Outbox
 from busclient._places import Places
 from busclient._settings import Settings
 from busclient._trouble import is_refused
@@ -111,19 +111,28 @@ class Bus:
         if self.outbox is None:
             return self._calling(lambda: _sending.post(self._calls, fields))
         try:
-            self.flush(wait_s=_DELIVERY_S)
+            self._deliver_first()
             if any(self._is_mine(entry.hub, entry.user) for entry in self.outbox.entries()):
                 return self._queue(fields, "what was posted before it still waits")
             return self._calling(lambda: _sending.post(self._calls, fields))
         except (Unreachable, Unavailable) as error:
             return self._queue(fields, error.message)
 
+    def _deliver_first(self) -> None:
+        """Deliver what waits before a new message. Trouble with that is none of the new message's."""
+        try:
+            self.flush(wait_s=_DELIVERY_S)
+        except LocalTrouble as error:
+            logger.warning("the outbox was not delivered: %s", error.message)
+        except HubFailed as error:
+            raise Unavailable(error.message) from error
+
     def post_many(self, drafts: Sequence[Mapping[str, Any]]) -> list[Posted | BusError]:
         """Post up to 1,000 messages with one request and one sync; one outcome for each, in order. Not through the outbox.
 
         A draft holds the hub's fields (`to`, `body`, `tags`, …); `from` and `client_id` are filled in.
         """
-        block = [{"from": self.name, "client_id": _sending.new_key(), **fields} for fields in drafts]
+        block = [_sending.checked({"from": self.name, "client_id": _sending.new_key(), **fields}) for fields in drafts]
         return self._calling(lambda: _sending.post_block(self._calls, block))
 
     def reply(self, message: Ref, body: str, **fields: Any) -> Posted:
@@ -132,16 +141,19 @@ class Bus:
         return self.post(body, **{"to": original.sender, "in_reply_to": original.id, **fields})
 
     def flush(self, *, wait_s: float = 0, any_hub: bool = False) -> int:
-        """Deliver what waits in the outbox, in order; gives how many messages left it. Raises BusError.
+        """Deliver what waits in the outbox, in order; gives how many messages the hub took. Raises BusError.
 
         `any_hub` also takes what was written for another address or user.
         """
         if self.outbox is None or self.outbox.is_empty():
             return 0
-        return self.outbox.deliver(self.settings.url, self.settings.user, self._send_block, wait_s=wait_s, any_hub=any_hub)
+        return self.outbox.deliver(
+            self.settings.url, self.settings.user, self._send_block, wait_s=wait_s, any_hub=any_hub, tell=self._tell_refused
+        )
 
     def _queue(self, fields: dict[str, Any], why: str) -> Posted:
         assert self.outbox is not None
+        _sending.check_size(fields, why)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.outbox.add(self.settings.url, self.settings.user, now, fields)
         logger.warning(
@@ -153,16 +165,15 @@ class Bus:
         return (hub, user) == (self.settings.url, self.settings.user)
 
     def _send_block(self, drafts: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
-        outcomes: list[dict[str, Any] | None] = []
-        for fields, result in zip(drafts, self._reaching(lambda: _sending.post_block(self._calls, drafts)), strict=True):
-            if isinstance(result, Posted):
-                outcomes.append(None)
-            elif isinstance(result, (Refused, Forbidden)):
-                logger.warning("a message from the outbox was refused: %s", result.message)
-                outcomes.append({**result.as_dict(), "key": fields["client_id"]})
-            else:
-                break  # passing trouble: this one and those after it stay, in order
-        return outcomes
+        return self._reaching(lambda: _delivery.deliver(self._calls, drafts))
+
+    def _tell_refused(self, refused: list[tuple[Entry, dict[str, Any]]]) -> None:
+        assert self.outbox is not None
+        for notice in _delivery.notices(_delivery.teller(self.name), refused, str(self.outbox.refused_path)):
+            try:
+                _sending.post(self._calls, notice)
+            except BusError as error:
+                logger.warning("%s could not be told: %s", notice["to"], error.message)
 
     # -- reading -----------------------------------------------------------------------------------------
 

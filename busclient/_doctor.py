@@ -161,16 +161,21 @@ def _round_trip(bus: Bus) -> str:
 
 
 def _local_steps(places: Places, settings: Settings | None) -> Iterator[Step]:
-    waiting = len(Outbox(places.state).entries())
-    yield Step(
-        "outbox",
-        None if waiting else True,
-        f"{waiting} messages wait" if waiting else "empty",
-        "bus outbox --flush" if waiting else "",
-    )
+    yield _outbox(places, settings)
     if settings is not None and settings.handoffs is not None:
         yield _handoffs(settings.handoffs, settings.handoffs_source)
     yield _hook(places)
+
+
+def _outbox(places: Places, settings: Settings | None) -> Step:
+    waiting = Outbox(places.state).entries()
+    if not waiting:
+        return Step("outbox", True, "empty")
+    others = [entry for entry in waiting if settings is not None and (entry.hub, entry.user) != (settings.url, settings.user)]
+    hints = [] if len(others) == len(waiting) else ["bus outbox --flush delivers them"]
+    if others:
+        hints.append(f"{len(others)} wait for another address or user: bus outbox --flush --any-hub, or bus outbox drop KEY")
+    return Step("outbox", None, f"{len(waiting)} messages wait", "; ".join(hints))
 
 
 def _handoffs(clone: Path, source: str | None) -> Step:

@@ -291,8 +291,8 @@ def error_from(status: int, payload: Any, retry_after_s: float | None = None) ->
     code = fields.get("error") if isinstance(fields.get("error"), str) else None
     is_ours = code is not None and status < 500  # a 202 can say what is still missing
     kind = CODES.get(code or "") or _STATUSES.get(status) or (Refused if 400 <= status < 500 or is_ours else HubFailed)
-    if code is None and kind in (NotFound, HubFailed):
-        kind = BadAnswer
+    if code is None and kind not in (Unauthorized, Unavailable, NoRoom):
+        kind = BadAnswer  # a proxy spoke, and knows nothing of what the hub would say
     message, hint = fields.get("message"), _HINTS.get(code or "", fields.get("hint"))
     if code == "not_allowed" and fields.get("role") == "shared":
         hint = _SHARED_HINT

@@ -8,7 +8,8 @@
 shells may add at once; a line torn by a crash is ended, and set aside at the next delivery. `deliver` sends the lines of
 this hub in order, a block at a time, and takes them out when the hub has answered for them; if it dies in between, the
 lines are sent again under the same idempotency keys, which the hub answers with the first message. Adding never
-waits for the network. What the hub refuses for good goes to `outbox-refused.jsonl` with the reason.
+waits for the network. What the hub refuses for good goes to `outbox-refused.jsonl` as `{"why":{…},"line":"…"}`, with the
+line as it was.
 
 To change the format: add a key; lines of older clients must stay readable.
 """
@@ -17,9 +18,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ Draft = dict[str, Any]
 # Sends drafts in order; gives for each its outcome: None when the hub has it, an error's dict when refused for good.
 # Fewer outcomes than drafts: the rest was not reached. Raises BusError when nothing could be sent.
 Send = Callable[[list[Draft]], list[dict[str, Any] | None]]
+Tell = Callable[[list[tuple["Entry", dict[str, Any]]]], None]
 
 _LOCK_S = 10.0
 _BLOCK = 200
@@ -49,13 +51,14 @@ class Entry:
     user: str = ""
     queued: str = ""
     draft: Draft | None = None
+    why: Mapping[str, Any] | None = None  # what the hub said, of one that was set aside
 
     @classmethod
     def of(cls, line: bytes) -> Entry:
         try:
             fields = json.loads(line)
-            texts = {name: str(fields[name]) for name in ("key", "hub", "user", "queued")}
-            return cls(line=line, draft=dict(fields["draft"]), **texts)
+            key, hub, user, queued = (str(fields[name]) for name in ("key", "hub", "user", "queued"))
+            return cls(line, key, hub, user, queued, dict(fields["draft"]))
         except (ValueError, KeyError, TypeError):
             return cls(line)
 
@@ -87,16 +90,35 @@ class Outbox:
 
     def entries(self) -> list[Entry]:
         """What waits, oldest first; unreadable lines among it. Raises OutboxFailed."""
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise OutboxFailed(f"{self.path} cannot be read: {error.strerror or error}.") from error
-        return [Entry.of(line) for line in data.splitlines() if line.strip()]
+        return self._read(self.path)
 
-    def deliver(self, hub: str, user: str, send: Send, *, wait_s: float = 0, any_hub: bool = False) -> int:
-        """Send what waits for this hub and user; gives how many arrived or were refused for good.
+    def refused(self) -> list[Entry]:
+        """What was set aside, oldest first; unreadable lines among it. Raises OutboxFailed."""
+        return [_set_aside_entry(entry.line) for entry in self._read(self.refused_path)]
+
+    def drop(self, keys: Collection[str], *, refused: bool = False) -> int:
+        """Forget messages by their keys; gives how many there were. Raises OutboxFailed."""
+        path = self.refused_path if refused else self.path
+        with self._changing():
+            found = self.refused() if refused else self.entries()
+            gone = [entry for entry in found if entry.key in keys]
+            self._take_out(gone, path)
+        return len(gone)
+
+    def redirect(self, keys: Collection[str], hub: str, user: str, *, refused: bool = False) -> int:
+        """Let messages wait for this hub and user, behind what waits already; gives how many. Raises OutboxFailed."""
+        with self._changing():
+            found = self.refused() if refused else self.entries()
+            moved = [entry for entry in found if entry.draft is not None and entry.key in keys]
+            for entry in moved:
+                self.add(hub, user, entry.queued, dict(entry.draft or {}))
+            self._take_out(moved, self.refused_path if refused else self.path)
+        return len(moved)
+
+    def deliver(
+        self, hub: str, user: str, send: Send, *, wait_s: float = 0, any_hub: bool = False, tell: Tell | None = None
+    ) -> int:
+        """Send what waits for this hub and user; gives how many arrived. `tell` hears of those that were refused for good.
 
         0 at once when another process is delivering (or after `wait_s`). Raises what `send` raises, and OutboxFailed.
         """
@@ -106,7 +128,7 @@ class Outbox:
 
         try:
             with self._lock("deliver", wait_s):
-                return sum(self._blocks(lambda entry: any_hub or (entry.hub, entry.user) == (hub, user), send))
+                return sum(self._blocks(lambda entry: any_hub or (entry.hub, entry.user) == (hub, user), send, tell))
         except Timeout:
             return 0
         except OSError as error:
@@ -114,7 +136,7 @@ class Outbox:
                 f"{self.path} cannot be changed: {error.strerror or error}.", hint="What waits there is kept."
             ) from error
 
-    def _blocks(self, is_ours: Callable[[Entry], bool], send: Send) -> Iterator[int]:
+    def _blocks(self, is_ours: Callable[[Entry], bool], send: Send, tell: Tell | None) -> Iterator[int]:
         while True:
             entries = self.entries()
             block = _first_block([entry for entry in entries if entry.draft is not None and is_ours(entry)])
@@ -122,8 +144,10 @@ class Outbox:
             refused = [(entry, outcome) for entry, outcome in zip(block, outcomes, strict=False) if outcome is not None]
             refused += [(entry, {"error": "unreadable"}) for entry in entries if entry.draft is None]
             self._set_aside(refused)
-            self._take_out([entry for entry, _ in refused] + block[: len(outcomes)])
-            yield len(outcomes)
+            self._take_out([entry for entry, _ in refused] + block[: len(outcomes)], self.path)
+            if refused and tell is not None:
+                tell(refused)
+            yield outcomes.count(None)
             if not outcomes or len(outcomes) < len(block):
                 return
 
@@ -132,18 +156,43 @@ class Outbox:
             lines = [json.dumps({"why": why, "line": entry.line.decode(errors="replace")}) + "\n" for entry, why in refused]
             _append(self.refused_path, "".join(lines).encode())
 
-    def _take_out(self, gone: list[Entry]) -> None:
+    def _take_out(self, gone: list[Entry], path: Path) -> None:
         """Write the file anew without these lines; what was added meanwhile stays. When all is gone, it is emptied in place,
         which works on a full disk as well."""
         if not gone:
             return
         lines = {entry.line for entry in gone}
         with self._lock():
-            rest = [entry.line for entry in self.entries() if entry.line not in lines]
+            rest = [entry.line for entry in self._read(path) if entry.line not in lines]
             if rest:
-                write_private(self.path, "".join(line.decode(errors="replace") + "\n" for line in rest))
+                write_private(path, "".join(line.decode(errors="replace") + "\n" for line in rest))
             else:
-                os.truncate(self.path, 0)
+                os.truncate(path, 0)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Keep deliveries away meanwhile; raises OutboxFailed."""
+        from filelock import Timeout  # noqa: PLC0415
+
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._lock("deliver", _LOCK_S):
+                yield
+        except Timeout:
+            raise OutboxFailed("Another process is delivering the outbox.", hint="Try again; nothing was changed.") from None
+        except OSError as error:
+            raise OutboxFailed(
+                f"{self.path} cannot be changed: {error.strerror or error}.", hint="What waits there is kept."
+            ) from error
+
+    def _read(self, path: Path) -> list[Entry]:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise OutboxFailed(f"{path} cannot be read: {error.strerror or error}.") from error
+        return [Entry.of(line) for line in data.split(b"\n") if line.strip()]
 
     @contextmanager
     def _lock(self, what: str = "write", wait_s: float = _LOCK_S) -> Iterator[BaseFileLock]:
@@ -157,6 +206,16 @@ class Outbox:
             if what == "write":
                 raise OutboxFailed(f"Another process has held {error.lock_file} for {wait_s:g} s.") from None
             raise
+
+
+def _set_aside_entry(line: bytes) -> Entry:
+    """A line of the refused ones, with the line that waited in it read as such."""
+    try:
+        fields = json.loads(line)
+        inner = Entry.of(str(fields["line"]).encode())
+        return replace(inner, line=line, why=dict(fields["why"]))
+    except (ValueError, KeyError, TypeError):
+        return Entry(line)
 
 
 def _first_block(entries: list[Entry]) -> list[Entry]:

@@ -7,13 +7,14 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from busclient._errors import BadAnswer, BusError, error_from
+from busclient._errors import BadAnswer, BusError, Refused, TooLarge, error_from
 from busclient._message import Message, Posted
 
 if TYPE_CHECKING:
     from busclient._calls import Calls
 
 Draft = dict[str, Any]
+MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024  # bytes; the hub's, which a test compares
 
 
 def draft(sender: str, body: str, to: str | Sequence[str], more: Mapping[str, Any]) -> Draft:
@@ -21,7 +22,34 @@ def draft(sender: str, body: str, to: str | Sequence[str], more: Mapping[str, An
     given = {name: value for name, value in more.items() if value not in (None, ())}
     if "tags" in given:
         given["tags"] = [given["tags"]] if isinstance(given["tags"], str) else list(given["tags"])
-    return {"from": sender, "to": to if isinstance(to, str) else list(to), "body": body, "client_id": new_key(), **given}
+    names = to if isinstance(to, str) else list(to)
+    return checked({"from": sender, "to": names, "body": body, "client_id": new_key(), **given})
+
+
+def checked(fields: Draft) -> Draft:
+    """The same fields; raises Refused when they cannot be written as JSON, which has no NaN and no infinity."""
+    try:
+        json.dumps(fields, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refused(f"The message cannot be written as JSON: {error}.", hint="Numbers must be finite, keys text.") from None
+    return fields
+
+
+def check_size(fields: Draft, why: str) -> None:
+    """Raise TooLarge when a hub would not take this message, which cannot be asked now: it must not wait for a refusal."""
+    sizes = {"body": _size(str(fields["body"])), "data": _size(json.dumps(fields.get("data") or {}))}
+    for name, limit in (("body", MAX_BODY), ("data", MAX_DATA)):
+        if sizes[name] > limit:
+            raise TooLarge(
+                f"`{name}` is {sizes[name]} bytes; at most {limit} are allowed.",
+                code="too_large",
+                hint=f"It is neither sent nor kept ({why.rstrip('.')}). Post where the text can be found.",
+                details={"size": sizes[name], "limit": limit},
+            )
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def new_key() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from busclient._cli import exits
-from busclient._cli.output import out
+from busclient._cli.output import OutputLost, forget_output, out
 from busclient._version import __version__
 
 # Command: module that holds a click command of that name.
@@ -33,7 +33,7 @@ COMMANDS = {
     "handoff": "polling",
     "status": "machine",
     "doctor": "machine",
-    "outbox": "machine",
+    "outbox": "outbox",
     "join": "joining",
     "leave": "joining",
     "up": "joining",
@@ -95,11 +95,24 @@ def cli() -> None:
 
 def main() -> None:
     """The console command. Never shows a traceback, unless BUS_DEBUG is set."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="bus: %(message)s", stream=sys.stderr, level=logging.WARNING)
     sys.exit(run())
+
+
+def _open_closed_streams() -> None:
+    """Give a stream that was closed (`>&-`) a number of its own: else the connection to the hub would get it."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            out.is_closed = out.is_closed or name == "stdout"
+            fd = os.open(os.devnull, os.O_RDWR)
+            if fd != number:
+                os.dup2(fd, number)
+                os.close(fd)
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -117,8 +130,7 @@ def run(arguments: list[str] | None = None) -> int:
         out.usage(error)
         return exits.NOT_RUN if is_commands else exits.USAGE
     except (_ReaderGone, BrokenPipeError):
-        # Python would complain once more while it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output()
         return exits.NOT_RUN if is_commands else exits.OK
     except Exception as error:
         code = _failed(error)
@@ -131,6 +143,8 @@ def _failed(error: Exception) -> int:
 
     if os.environ.get("BUS_DEBUG"):
         logging.getLogger("busclient").exception("BUS_DEBUG is set")
+    if isinstance(error, OutputLost):
+        error = LocalTrouble(f"Standard output cannot be written ({error}).")
     if isinstance(error, OSError):
         error = LocalTrouble(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "") + ".")
     if not isinstance(error, BusError):

@@ -1,9 +1,8 @@
-"""bus status, bus doctor, bus outbox."""
+"""bus status, bus doctor."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import click
 
@@ -63,29 +62,3 @@ def doctor() -> int:
 
 
 _MARKS: dict[bool | None, tuple[str, str]] = {True: ("ok  ", "green"), False: ("FAIL", "red"), None: ("-   ", "white")}
-
-
-@click.command()
-@click.option("--flush", is_flag=True, help="Deliver what waits, now.")
-@click.option("--any-hub", is_flag=True, help="With --flush: also what was written for another address or user.")
-@json_option
-def outbox(flush: bool, any_hub: bool) -> None:
-    """List the messages that wait on this machine for a hub that is away, or deliver them."""
-    box = Outbox(Places.of_user().state)
-    if flush:
-        with open_bus() as bus:
-            gone = bus.flush(wait_s=10, any_hub=any_hub)
-        out.result({"delivered": gone, "waiting": len(box.entries())}, f"delivered {gone}; {len(box.entries())} wait")
-        return
-    for entry in box.entries():
-        draft: dict[str, Any] = entry.draft or {}
-        if out.as_json:
-            out.json({"key": entry.key, "hub": entry.hub, "user": entry.user, "queued": entry.queued, "draft": entry.draft})
-        elif entry.draft is None:
-            out.line("a line that cannot be read")
-        else:
-            to = draft.get("to")
-            names = to if isinstance(to, str) else ",".join(map(str, to or []))
-            out.line(one_line(f"{entry.queued}  {draft.get('from')} > {names} at {entry.hub}: {draft.get('body')}", 160))
-    if not out.as_json and not box.entries():
-        out.line("the outbox is empty")

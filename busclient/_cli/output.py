@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -22,39 +23,49 @@ F = TypeVar("F", bound=Callable[..., Any])
 _COLOURS = {"urgent": "red", "fyi": "bright_black"}
 
 
+class OutputLost(Exception):
+    """Standard output cannot be written: it is closed, or what it leads to is full."""
+
+
 class Output:
     """The two streams, and whether JSON was asked for. Colours only on a terminal and without NO_COLOR."""
 
     as_json = False
     marks_unverified = False
+    is_closed = False
 
     def json(self, value: Any) -> None:
         """One JSON value on one line, in ASCII: no text in it can act on a terminal."""
-        click.echo(json.dumps(value, separators=(",", ":")))
+        self._write(json.dumps(value, separators=(",", ":")))
 
     def line(self, text: str = "") -> None:
         """A line of our own words, or of harmless text."""
-        click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
+        self._write(text, color=False if os.environ.get("NO_COLOR") else None)
 
     def note(self, text: str) -> None:
         """A line about the work, on standard error, so that standard output holds only results."""
-        click.echo(f"bus: {text}", err=True)
+        self._complain(f"bus: {text}")
 
     def result(self, facts: Mapping[str, Any], text: str) -> None:
-        """The outcome of a command, in the form asked for."""
-        if self.as_json:
-            self.json({"ok": True, **facts})
-        elif text:
-            self.line(text)
+        """The outcome of a command, in the form asked for. What is done is done, also where nobody can be told."""
+        try:
+            if self.as_json:
+                self.json({"ok": True, **facts})
+            elif text:
+                self.line(text)
+        except OutputLost as lost:
+            self.note(f"standard output cannot be written ({lost}). This is done all the same, do not repeat it:")
+            self._complain(f"     {harmless(text)}")
 
     def error(self, error: BusError, *, also: str | None = None) -> None:
         """An error, in the form asked for; `also` with its code, for people."""
         if self.as_json:
-            self.json(error.as_dict())
+            with contextlib.suppress(OutputLost):
+                self.json(error.as_dict())
             return
-        click.echo(f"bus: {harmless(f'{also}: ' if also else '')}{harmless(error.message)}", err=True)
+        self._complain(f"bus: {harmless(f'{also}: ' if also else '')}{harmless(error.message)}")
         if error.hint:
-            click.echo(f"     {harmless(error.hint)}", err=True)
+            self._complain(f"     {harmless(error.hint)}")
 
     def usage(self, error: click.ClickException) -> None:
         """A wrong command line."""
@@ -73,6 +84,28 @@ class Output:
                 self.line(message_text(message, longest, marks_unverified=self.marks_unverified))
             sys.stdout.flush()
         return count
+
+    def _write(self, text: str, color: bool | None = None) -> None:
+        """A line on standard output; raises OutputLost, and BrokenPipeError when its reader has seen enough."""
+        if self.is_closed:
+            raise OutputLost("it is closed")
+        try:
+            click.echo(text, color=color)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            forget_output()
+            raise OutputLost(error.strerror or str(error)) from error
+
+    def _complain(self, text: str) -> None:
+        """A line on standard error; when that is full or closed as well, nobody is left to be told."""
+        with contextlib.suppress(OSError):
+            click.echo(text, err=True)
+
+
+def forget_output() -> None:
+    """Let what is still in the buffer of standard output go nowhere: Python would complain of it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 out = Output()

@@ -85,8 +85,11 @@ def _decoded(data: bytes, what: str) -> str:
 
 
 def _object(text: str) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise click.UsageError(f"--data holds {constant}, which JSON does not have.")
+
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=refuse)
     except ValueError:
         value = None
     if not isinstance(value, dict):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 from busclient import Bus, Outbox
 from busclient._cli import COMMANDS, exits
 from busclient._places import Places
-from tests.client.conftest import URL, Door, Ran
+from tests.client.conftest import URL, Door, Ran, Served
 from tests.conftest import PASSWORD, USER, Caller
 
 Cli = Callable[..., Ran]
@@ -133,6 +136,64 @@ def test_a_queued_post_and_a_failed_read_have_different_exit_codes(cli: Cli, doo
     assert cli("outbox", "--flush").out == "delivered 2; 0 wait\n"
     assert bus.bodies("to=alice") == ["later", "later too"]
     assert cli("outbox").out == "the outbox is empty\n"
+
+
+def test_the_outbox_lists_drops_and_redirects(cli: Cli, bus: Caller, places: Places) -> None:
+    box = Outbox(places.state)
+    for hub, key in (("http://old", "aaaa1111"), ("http://old", "bbbb2222"), (URL, "cccc3333"), (URL, "cccc4444")):
+        box.add(hub, USER, "now", {"from": "bob", "to": "alice", "body": f"by {key}", "client_id": key})
+    assert [line[:8] for line in cli("outbox").out.splitlines()] == ["aaaa1111", "bbbb2222", "cccc3333", "cccc4444"]
+    for wrong in (["drop"], ["drop", "cccc"], ["drop", "aaaa", "--all"], ["redirect", "zzzz"], ["drop", "a"]):
+        assert cli("outbox", *wrong).code == exits.USAGE
+    assert "dropped 1" in cli("outbox", "drop", "cccc4").out
+    ran = cli("outbox", "--flush")
+    assert ran.out == "delivered 1; 2 wait\n"
+    assert "2 wait for claude at http://old" in ran.err
+    assert "--any-hub" in ran.err
+    assert "1 now wait for" in cli("outbox", "redirect", "aaaa").out
+    assert json.loads(cli("outbox", "--flush", "--json").out) == {"ok": True, "delivered": 1, "waiting": 1, "elsewhere": 1}
+    assert bus.bodies("to=alice") == ["by cccc3333", "by aaaa1111"]
+    assert cli("outbox", "drop", "--all").out.startswith("dropped 1")
+
+
+def test_what_was_refused_can_be_seen_and_sent_again(cli: Cli, bus: Caller, places: Places) -> None:
+    box = Outbox(places.state)
+    assert cli("outbox", "--refused").out == "nothing was refused\n"
+    box.add(URL, USER, "now", {"from": "bob", "to": "a b", "body": "x", "client_id": "aaaa1111"})
+    cli("outbox", "--flush")
+    assert "refused: " in cli("outbox", "list", "--refused").out
+    assert "to" in json.loads(cli("outbox", "--refused", "--json").out)["why"]["message"]
+    assert "1 now wait" in cli("outbox", "redirect", "aaaa", "--refused").out
+    assert (box.refused(), len(box.entries())) == ([], 1)
+
+
+@pytest.mark.parametrize("output", [">/dev/full", ">&-", ">/dev/full 2>&-"])
+def test_a_message_that_was_sent_is_said_to_be_sent_whatever_becomes_of_the_output(
+    served: Served, home: Path, output: str
+) -> None:
+    script = f"{shlex.quote(sys.executable)} -m busclient post alice hello {output}"
+    done = subprocess.run(["sh", "-c", script], env=served.environ(home), capture_output=True, check=False, text=True, cwd="/")
+    assert done.returncode == 0
+    assert served.caller.bodies("to=alice") == ["hello"]
+    if "2>&-" not in output:
+        assert "cannot be written" in done.stderr
+        assert "posted 1 (" in done.stderr
+        assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize("output", [">/dev/full", ">&-"])
+def test_what_could_not_be_shown_is_not_acknowledged(served: Served, home: Path, output: str) -> None:
+    served.caller.say("mail")
+    script = f"{shlex.quote(sys.executable)} -m busclient inbox --ack {output}"
+    done = subprocess.run(["sh", "-c", script], env=served.environ(home), capture_output=True, check=False, text=True, cwd="/")
+    assert done.returncode == exits.LOCAL
+    assert done.stderr.startswith("bus: Standard output cannot be written")
+    assert served.caller.bodies("unread_by=bob") == ["mail"]
+
+
+def test_data_with_a_number_that_json_lacks_is_refused(cli: Cli, door: Door) -> None:
+    ran = cli("post", "alice", "x", "--data", '{"a":NaN}')
+    assert (ran.code, "NaN" in ran.err, door.calls) == (exits.USAGE, True, [])
 
 
 @pytest.mark.parametrize(

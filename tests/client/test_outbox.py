@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from busclient import Bus, Outbox, OutboxFailed, Unreachable
+from bus import drafts
+from busclient import Bus, BusError, Outbox, OutboxFailed, Refused, TooLarge, Unreachable, _sending
 from tests.client.conftest import URL, Door
 from tests.conftest import ROOT, USER, Caller
 
@@ -97,17 +98,116 @@ def test_a_hub_without_room_and_a_portal_that_answers_for_it_count_as_away(alice
     assert len(outbox.entries()) == 2
 
 
-def test_a_refused_message_is_set_aside_and_the_rest_goes_on(alice: Bus, door: Door, outbox: Outbox, bus: Caller) -> None:
-    queue(alice, door, "good")
-    door.troubles.extend(AWAY)
-    alice.post("x" * 70_000, to="bob")
-    queue(alice, door, "good too")
-    alice.flush()
-    assert bus.bodies("to=bob") == ["good", "good too"]
+def add(outbox: Outbox, body: str, key: str = "", **fields: Any) -> None:
+    """A message that waits, whatever the present client thinks of it."""
+    outbox.add(URL, USER, "now", {"from": "alice", "to": "bob", "body": body, "client_id": key or body[:20], **fields})
+
+
+@pytest.mark.parametrize("bad", ["x" * 70_000, "x" * 9_000_000], ids=["too long a body", "too long a request"])
+def test_a_refused_message_is_set_aside_told_to_its_sender_and_the_rest_goes_on(
+    alice: Bus, outbox: Outbox, bus: Caller, bad: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for body in ("good", bad, "good too"):
+        add(outbox, body, tags=["t"])
+    assert not alice.post("now", to="bob").queued
+    assert bus.bodies("to=bob") == ["good", "good too", "now"]
     assert outbox.is_empty()
     (refused,) = map(json.loads, outbox.refused_path.read_text().splitlines())
     assert refused["why"]["error"] == "too_large"
-    assert json.loads(refused["line"])["draft"]["body"] == "x" * 70_000
+    assert json.loads(refused["line"])["draft"]["body"] == bad
+    (notice,) = bus.get("/messages?unread_by=alice").json["messages"]
+    assert notice["tags"] == ["outbox-refused"]
+    assert "NOT sent" in notice["body"]
+    assert "NOT sent: to bob" in caplog.text
+    (entry,) = outbox.refused()
+    assert (entry.draft or {})["body"] == bad
+
+
+def test_two_bad_ones_among_many_are_found_with_few_requests(alice: Bus, door: Door, outbox: Outbox, bus: Caller) -> None:
+    for number in range(60):
+        add(outbox, str(number), data={"a": "b" * 2_000_000} if number in (7, 41) else {})
+    assert alice.flush() == 58
+    assert bus.bodies("to=bob&since=0&limit=500") == [str(number) for number in range(60) if number not in (7, 41)]
+    assert [(entry.draft or {})["body"] for entry in outbox.refused()] == ["7", "41"]
+    assert len(door.calls) < 40
+
+
+ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
+    "422 of the hub": (422, {}, b'{"ok":false,"error":"newer_than_me","message":"no"}'),
+    "429 that asks for nothing": (429, {}, b'{"ok":false,"error":"too_many","message":"no"}'),
+    "429 that asks to wait": (429, {"Retry-After": "600"}, b'{"ok":false,"error":"too_many","message":"wait"}'),
+    "413 of a proxy": (413, {"Content-Type": "text/html"}, b"<html>Request Entity Too Large</html>"),
+    "403 of a proxy": (403, {"Content-Type": "text/html"}, b"<html>Forbidden</html>"),
+    "404 at a wrong address": (404, {}, b'{"ok":false,"error":"no_such_route","message":"no"}'),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_only_what_the_hub_itself_refuses_is_set_aside(alice: Bus, door: Door, outbox: Outbox, bus: Caller, answer: str) -> None:
+    add(outbox, "waits")
+    door.troubles.extend([ANSWERS[answer]] * 8)
+    is_final = answer in ("422 of the hub", "429 that asks for nothing")
+    try:
+        alice.flush()
+    except BusError:
+        assert not is_final
+    assert [entry.key for entry in outbox.refused()] == (["waits"] if is_final else [])
+    assert [entry.key for entry in outbox.entries()] == ([] if is_final else ["waits"])
+
+
+@pytest.mark.parametrize("answer", ["413 of a proxy", "403 of a proxy", "429 that asks to wait"])
+def test_a_failed_delivery_never_drops_the_new_message(alice: Bus, door: Door, outbox: Outbox, bus: Caller, answer: str) -> None:
+    add(outbox, "waits")
+    door.troubles.extend([ANSWERS[answer]] * 8)
+    assert alice.post("new", to="bob").queued
+    door.troubles.clear()
+    alice.flush()
+    assert bus.bodies("to=bob") == ["waits", "new"]
+
+
+def test_a_hub_that_fails_at_one_message_gets_the_others(alice: Bus, door: Door, outbox: Outbox, bus: Caller) -> None:
+    for body in ("1", "2", "3"):
+        add(outbox, body)
+    door.troubles.append((500, {}, b'{"ok":false,"error":"internal","message":"defect"}'))
+    alice.flush()
+    assert bus.bodies("to=bob") == ["1", "2", "3"]
+
+
+def test_an_outbox_that_cannot_be_changed_does_not_stop_a_post(
+    alice: Bus, outbox: Outbox, bus: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.add("http://other", USER, "now", {"from": "alice", "to": "bob", "body": "stays", "client_id": "k"})
+    add(outbox, "waits")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("busclient._outbox.write_private", full)
+    alice.post("new", to="bob")
+    assert bus.bodies("to=bob")[0] == "waits"
+    monkeypatch.undo()
+    alice.flush()
+    assert bus.bodies("to=bob") == ["waits", "new"]
+
+
+@pytest.mark.parametrize(("body", "data"), [("é" * 40_000, None), ("short", {"a": "x" * 9_000})])
+def test_what_no_hub_takes_is_refused_before_it_waits(alice: Bus, door: Door, outbox: Outbox, body: str, data: Any) -> None:
+    door.troubles.extend(AWAY)
+    with pytest.raises(TooLarge, match="bytes; at most") as caught:
+        alice.post(body, to="bob", data=data)
+    assert "neither sent nor kept" in caught.value.hint
+    assert outbox.is_empty()
+
+
+def test_the_limits_are_the_hubs() -> None:
+    assert (_sending.MAX_BODY, _sending.MAX_DATA) == (drafts.MAX_BODY, drafts.MAX_DATA)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}])
+def test_what_is_no_json_is_refused_at_once(alice: Bus, door: Door, outbox: Outbox, value: Any) -> None:
+    with pytest.raises(Refused, match="JSON"):
+        alice.post("x", to="bob", data={"a": value})
+    assert (door.calls, outbox.is_empty()) == ([], True)
 
 
 def test_a_message_under_a_name_that_is_no_longer_mine_holds_up_nothing(
