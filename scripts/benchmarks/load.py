@@ -35,10 +35,10 @@ class Result:
         return self.quantile(0.5)
 
 
-def request(method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> bytes:
-    """The bytes of a request with the bench's credential."""
+def request(method: str, path: str, body: bytes = b"", content_type: str = "application/json", basic: str = BASIC) -> bytes:
+    """The bytes of a request with the bench's credential, or another one's `basic`."""
     head = (
-        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {BASIC}\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {basic}\r\n"
         f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

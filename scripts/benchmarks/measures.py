@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import availability as attacks
 from benchmarks import calls, client, hubs, load, logs
 from bus.index.database import build
 from bus.log.jsonl import JsonlLog
@@ -272,6 +273,11 @@ def commands(messages: int) -> list[Row]:
         return [Row("commands in a container", f"not measured: {error}", "", None)]
 
 
+def availability(messages: int) -> list[Row]:
+    """What a hostile member costs another one: the victim's median and p99 under each attack, in calm ones."""
+    return [Row(what, figure, bound, met) for what, figure, bound, met in attacks.measure()]
+
+
 MEASURES = {
     "posts": posts,
     "burst": burst,
@@ -280,4 +286,5 @@ MEASURES = {
     "starts": starts,
     "machines": machines,
     "commands": commands,
+    "availability": availability,
 }
