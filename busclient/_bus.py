@@ -112,7 +112,7 @@ class Bus:
             return self._calling(lambda: _sending.post(self._calls, fields))
         try:
             self._deliver_first()
-            if any(self._is_mine(entry.hub, entry.user) for entry in self.outbox.entries()):
+            if any(entry.is_for(*self.settings.place) for entry in self.outbox.entries()):
                 return self._queue(fields, "what was posted before it still waits")
             return self._calling(lambda: _sending.post(self._calls, fields))
         except (Unreachable, Unavailable) as error:
@@ -147,22 +147,19 @@ class Bus:
         """
         if self.outbox is None or self.outbox.is_empty():
             return 0
-        return self.outbox.deliver(
-            self.settings.url, self.settings.user, self._send_block, wait_s=wait_s, any_hub=any_hub, tell=self._tell_refused
-        )
+        url, user, via = self.settings.place
+        return self.outbox.deliver(url, user, self._send_block, via, wait_s=wait_s, any_hub=any_hub, tell=self._tell_refused)
 
     def _queue(self, fields: dict[str, Any], why: str) -> Posted:
         assert self.outbox is not None
         _sending.check_size(fields, why)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self.outbox.add(self.settings.url, self.settings.user, now, fields)
+        url, user, via = self.settings.place
+        self.outbox.add(url, user, now, fields, via)
         logger.warning(
             "not sent yet: %s. It is kept in %s and goes out with the next call that succeeds", why.rstrip("."), self.outbox.path
         )
         return Posted(fields["client_id"], None)
-
-    def _is_mine(self, hub: str, user: str) -> bool:
-        return (hub, user) == (self.settings.url, self.settings.user)
 
     def _send_block(self, drafts: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
         return self._reaching(lambda: _delivery.deliver(self._calls, drafts))

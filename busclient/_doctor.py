@@ -171,7 +171,7 @@ def _outbox(places: Places, settings: Settings | None) -> Step:
     waiting = Outbox(places.state).entries()
     if not waiting:
         return Step("outbox", True, "empty")
-    others = [entry for entry in waiting if settings is not None and (entry.hub, entry.user) != (settings.url, settings.user)]
+    others = [entry for entry in waiting if settings is not None and not entry.is_for(*settings.place)]
     hints = [] if len(others) == len(waiting) else ["bus outbox --flush delivers them"]
     if others:
         hints.append(f"{len(others)} wait for another address or user: bus outbox --flush --any-hub, or bus outbox drop KEY")

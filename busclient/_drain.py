@@ -2,7 +2,8 @@
 
 The command gets the message as one line of JSON on standard input and as BUS_* variables in its environment, never in
 its command line. Exit code 0 acknowledges. A message that failed `allowed` times, over as many runs, is a dead letter:
-its sender is told, it stays unread, and later runs pass it over. `drain-NAME.json` in the state folder remembers:
+its sender is told, it stays unread, and later runs pass it over. A command that cannot be run (126, 127) is trouble of this
+machine: the run stops there, and no attempt is counted. A file in the state folder for each name and hub remembers:
 
     {"attempts":{"ID":2},"handled":["ID"],"dead":["ID"]}
 
@@ -14,6 +15,7 @@ A lock keeps two runs of one name apart.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -25,19 +27,23 @@ from typing import Any
 
 from busclient._bus import Bus
 from busclient._errors import BusError, LocalTrouble
-from busclient._files import write_private
+from busclient._files import as_file_name, write_private
 from busclient._message import Message
 
 logger = logging.getLogger("busclient")
 
+_GRACE_S = 2.0
+_LONGEST_STEM = 200  # a name of a file has at most 255 bytes
+
 
 @dataclass
 class Report:
-    """What a run did, as ids: handled and acked, failed (they come again), and given up."""
+    """What a run did, as ids: handled and acked, failed (they come again), given up, and passed over as given up before."""
 
     done: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     dead: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
     is_other_running: bool = False
 
 
@@ -49,9 +55,11 @@ class Drainer:
     ) -> None:
         self._bus, self._command = bus, command
         self._allowed, self._timeout_s, self._quiet = allowed, timeout_s, quiet
-        stem = "drain-" + bus.name.replace("/", "_")
+        stem = _stem(bus)
         self._path = folder / f"{stem}.json"
         self._lock_path = folder / f"{stem}.lock"
+        # Of older clients: shared by `web/1` and `web_1`, and by all hubs. Each takes over what is there; ids are unique.
+        self._older_path = folder / f"drain-{bus.name.replace('/', '_')}.json"
         self._state = _State()
 
     def run(self, limit: int | None = None, *, retry_dead: bool = False) -> Report:
@@ -62,7 +70,7 @@ class Drainer:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with FileLock(self._lock_path, timeout=0):
-                self._state = _State.load(self._path)
+                self._state = _State.load(self._path if self._path.exists() else self._older_path)
                 if retry_dead:
                     self._state.attempts.clear()
                     self._state.dead.clear()
@@ -78,6 +86,7 @@ class Drainer:
         for message in self._bus.unread():
             unread.add(message.id)
             if message.id in self._state.dead:
+                report.passed.append(message.id)
                 continue
             if limit is not None and len(report.done) + len(report.failed) + len(report.dead) >= limit:
                 break
@@ -90,10 +99,10 @@ class Drainer:
         self._save()
 
     def _attempt(self, message: Message, report: Report) -> bool:
-        """Run the command once; gives whether the message is to be acked."""
+        """Run the command once; gives whether the message is to be acked. Raises LocalTrouble when there is nothing to run."""
         attempts = self._state.attempts[message.id] = self._state.attempts.get(message.id, 0) + 1
         self._save()
-        failure = None if attempts > self._allowed else self._execute(message)
+        failure = None if attempts > self._allowed else self._execute_counted(message)
         if failure is None and attempts <= self._allowed:
             self._state.attempts.pop(message.id)
             self._state.handled.append(message.id)
@@ -107,16 +116,28 @@ class Drainer:
             report.dead.append(message.id)
         return False
 
+    def _execute_counted(self, message: Message) -> str | None:
+        """As `_execute`; an attempt that this machine was in the way of is not counted."""
+        try:
+            return self._execute(message)
+        except LocalTrouble:
+            self._state.attempts[message.id] -= 1
+            self._save()
+            raise
+
     def _execute(self, message: Message) -> str | None:
-        """What went wrong; None when the command ended with 0."""
-        process = subprocess.Popen(  # noqa: S602  the user's own command line; no part of a message is in it
-            self._command,
-            shell=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL if self._quiet else None,
-            env={**os.environ, **environment(message)},
-            start_new_session=os.name != "nt",
-        )
+        """What went wrong; None when the command ended with 0. Raises LocalTrouble when it could not be run at all."""
+        try:
+            process = subprocess.Popen(  # noqa: S602  the user's own command line; no part of a message is in it
+                self._command,
+                shell=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL if self._quiet else None,
+                env={**os.environ, **environment(message)},
+                start_new_session=os.name != "nt",
+            )
+        except OSError as error:
+            raise _cannot_run(self._command, message, error.strerror or str(error)) from error
         try:
             process.communicate(json.dumps(dict(message.raw)).encode() + b"\n", timeout=self._timeout_s)
         except subprocess.TimeoutExpired:
@@ -125,6 +146,8 @@ class Drainer:
         except BaseException:
             _end(process)
             raise
+        if process.returncode in _NOT_RUN:
+            raise _cannot_run(self._command, message, _NOT_RUN[process.returncode])
         return None if process.returncode == 0 else f"the command ended with {process.returncode}"
 
     def _give_up(self, message: Message, why: str) -> None:
@@ -195,11 +218,33 @@ def environment(message: Message) -> dict[str, str]:
     }
 
 
+_NOT_RUN = {126: "exit code 126: it, or something in it, may not be executed", 127: "exit code 127: no such program"}
+
+
+def _cannot_run(command: str, message: Message, why: str) -> LocalTrouble:
+    return LocalTrouble(
+        f"The command cannot be run ({why}): {command[:200]}",
+        hint=f"Message {message.seq} and those after it wait, and no attempt is counted. Mend the command: is its path right?",
+    )
+
+
+def _stem(bus: Bus) -> str:
+    """What the files of a drain are called: another name for each name at each hub."""
+    url, _, via = bus.settings.place
+    stem = as_file_name(f"drain-{bus.name} at {url}{f' by ssh {via}' if via else ''}")
+    if len(stem) <= _LONGEST_STEM:
+        return stem
+    return f"{stem[:_LONGEST_STEM]}-{hashlib.sha256(stem.encode()).hexdigest()[:16]}"
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command and, where the system has process groups, what it started."""
-    with contextlib.suppress(OSError):
-        if os.name == "nt":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """End a command and, where the system has process groups, what it started: politely first, then for certain."""
+    if os.name == "nt":
+        process.kill()
+        process.wait()
+        return
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S if how is signal.SIGTERM else None)

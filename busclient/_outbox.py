@@ -2,7 +2,9 @@
 
 `outbox.jsonl` in the state folder, one JSON object a line, oldest first:
 
-    {"key":"01f…","hub":"https://bus.example.org","user":"claude","queued":"2026-11-20T20:14:27Z","draft":{"from":…,"body":…}}
+    {"key":"01f…","hub":"https://bus.example.org","via":"","user":"claude","queued":"2026-11-20T20:14:27Z","draft":{"from":…,"body":…}}
+
+`via` is the SSH host from which the address is seen so; lines of older clients have none, and go by the address alone.
 
 `add` returns when the line is on stable storage. Lines are written whole under a lock of its own (`filelock`), so several
 shells may add at once; a line torn by a crash is ended, and set aside at the next delivery. `deliver` sends the lines of
@@ -51,6 +53,7 @@ class Entry:
     user: str = ""
     queued: str = ""
     draft: Draft | None = None
+    via: str | None = None
     why: Mapping[str, Any] | None = None  # what the hub said, of one that was set aside
 
     @classmethod
@@ -58,9 +61,14 @@ class Entry:
         try:
             fields = json.loads(line)
             key, hub, user, queued = (str(fields[name]) for name in ("key", "hub", "user", "queued"))
-            return cls(line, key, hub, user, queued, dict(fields["draft"]))
+            via = None if fields.get("via") is None else str(fields["via"])
+            return cls(line, key, hub, user, queued, dict(fields["draft"]), via)
         except (ValueError, KeyError, TypeError):
             return cls(line)
+
+    def is_for(self, hub: str, user: str, via: str = "") -> bool:
+        """Whether it waits for this user of the hub at this address, as seen from `via`."""
+        return (self.hub, self.user) == (hub, user) and self.via in (None, via)
 
 
 class Outbox:
@@ -77,9 +85,9 @@ class Outbox:
         except OSError:
             return True
 
-    def add(self, hub: str, user: str, queued: str, draft: Draft) -> None:
+    def add(self, hub: str, user: str, queued: str, draft: Draft, via: str = "") -> None:
         """Keep a draft (its `client_id` is the key); durable on return. Raises OutboxFailed."""
-        fields = {"key": draft["client_id"], "hub": hub, "user": user, "queued": queued, "draft": draft}
+        fields = {"key": draft["client_id"], "hub": hub, "via": via, "user": user, "queued": queued, "draft": draft}
         line = json.dumps(fields, separators=(",", ":")).encode() + b"\n"
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -105,18 +113,26 @@ class Outbox:
             self._take_out(gone, path)
         return len(gone)
 
-    def redirect(self, keys: Collection[str], hub: str, user: str, *, refused: bool = False) -> int:
+    def redirect(self, keys: Collection[str], hub: str, user: str, via: str = "", *, refused: bool = False) -> int:
         """Let messages wait for this hub and user, behind what waits already; gives how many. Raises OutboxFailed."""
         with self._changing():
             found = self.refused() if refused else self.entries()
             moved = [entry for entry in found if entry.draft is not None and entry.key in keys]
             for entry in moved:
-                self.add(hub, user, entry.queued, dict(entry.draft or {}))
+                self.add(hub, user, entry.queued, dict(entry.draft or {}), via)
             self._take_out(moved, self.refused_path if refused else self.path)
         return len(moved)
 
     def deliver(
-        self, hub: str, user: str, send: Send, *, wait_s: float = 0, any_hub: bool = False, tell: Tell | None = None
+        self,
+        hub: str,
+        user: str,
+        send: Send,
+        via: str = "",
+        *,
+        wait_s: float = 0,
+        any_hub: bool = False,
+        tell: Tell | None = None,
     ) -> int:
         """Send what waits for this hub and user; gives how many arrived. `tell` hears of those that were refused for good.
 
@@ -128,7 +144,7 @@ class Outbox:
 
         try:
             with self._lock("deliver", wait_s):
-                return sum(self._blocks(lambda entry: any_hub or (entry.hub, entry.user) == (hub, user), send, tell))
+                return sum(self._blocks(lambda entry: any_hub or entry.is_for(hub, user, via), send, tell))
         except Timeout:
             return 0
         except OSError as error:

@@ -73,7 +73,7 @@ def post_block(calls: Calls, drafts: Sequence[Draft]) -> list[Posted | BusError]
     if len(results) != len(drafts):
         raise BadAnswer(f"The hub answered {len(results)} results for {len(drafts)} messages.")
     return [
-        posted(fields["client_id"], result)
+        posted(fields.get("client_id", ""), result)
         if isinstance(result, dict) and result.get("ok")
         else error_from(_status(result), result)
         for fields, result in zip(drafts, results, strict=True)

@@ -92,6 +92,11 @@ class Settings:
         )
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Whose hub it is: its URL, the user there, and the host from which the URL is seen so (empty: this machine)."""
+        return self.url, self.user, self.ssh_host or ""
+
+    @property
     def is_loopback(self) -> bool:
         """Whether the hub is on this machine."""
         return self.ssh_host is None and urlsplit(self.url).hostname in _LOOPBACK

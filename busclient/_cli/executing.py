@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from busclient._cli import exits, kinds
+from busclient._cli.interrupting import signals_interrupt
 from busclient._cli.output import json_option, open_bus, out
 from busclient._cli.screen import Screen
 from busclient._harmless import one_line
@@ -61,7 +59,7 @@ def exec(target: str, shell: str | None, env: tuple[str, ...], stdin: bool, deta
             id = bus.net.exec_detached(target, command, **how)
             out.result({"id": id, "state": "running"}, id)
             return exits.OK
-        with _signals_interrupt():
+        with signals_interrupt():
             return _run(lambda: bus.net.exec_stream(target, command, **how), raw)
 
 
@@ -160,24 +158,6 @@ def _end(id: str) -> None:
             bus.net.end_call(id)
     except BusError as error:
         out.note(f"{id} may still run until its time is over: {error.message}")
-
-
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and the end of the terminal do what Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        names = []
-    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
 
 
 @click.command()

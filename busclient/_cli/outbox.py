@@ -44,7 +44,7 @@ def outbox(action: str, keys: tuple[str, ...], everything: bool, refused: bool, 
         out.result({"dropped": gone}, f"dropped {gone}; nobody will read them" if gone else "dropped none")
         return
     with open_bus() as bus:
-        moved = box.redirect(chosen, bus.settings.url, bus.settings.user, refused=refused)
+        moved = box.redirect(chosen, *bus.settings.place, refused=refused)
         out.result({"redirected": moved}, f"{moved} now wait for {bus.settings.url}: bus outbox --flush delivers them")
 
 
@@ -52,7 +52,7 @@ def _flush(box: Outbox, any_hub: bool) -> None:
     with open_bus() as bus:
         gone = bus.flush(wait_s=10, any_hub=any_hub)
         left = box.entries()
-        others = [entry for entry in left if (entry.hub, entry.user) != (bus.settings.url, bus.settings.user)]
+        others = [entry for entry in left if not entry.is_for(*bus.settings.place)]
     facts = {"delivered": gone, "waiting": len(left), "elsewhere": len(others)}
     out.result(facts, f"delivered {gone}; {len(left)} wait")
     if others:
@@ -61,7 +61,8 @@ def _flush(box: Outbox, any_hub: bool) -> None:
 
 def waits_elsewhere(others: list[Entry]) -> str:
     """What to know of messages that wait for another address or user than the present ones."""
-    places = ", ".join(sorted({f"{entry.user} at {entry.hub}" for entry in others}))
+    where = {f"{entry.user} at {entry.hub}" + (f" by ssh {entry.via}" if entry.via else "") for entry in others}
+    places = ", ".join(sorted(where))
     what = "bus outbox --flush --any-hub sends them to the present hub, bus outbox drop KEY forgets one"
     return f"{len(others)} wait for {one_line(places, 300)}: {what}"
 

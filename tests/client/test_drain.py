@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from busclient import Bus, Settings
 from busclient._cli import exits
+from busclient._drain import Drainer
+from busclient._places import Places
 from tests.client.conftest import Door, Ran, Served
 from tests.conftest import Caller, wait_until
 
@@ -125,8 +128,9 @@ def drain(served: Served, home: Path, command: str) -> subprocess.Popen[bytes]:
 
 
 def test_two_runs_never_overlap_and_kill_9_loses_nothing(
-    served: Served, home: Path, tmp_path: Path, cli: Cli, record: Callable[..., str]
+    served: Served, home: Path, tmp_path: Path, cli: Cli, record: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("BUS_URL", served.url)  # the same hub by the same address
     served.caller.say("precious")
     running = drain(served, home, f"touch {tmp_path}/started; sleep 60")
     try:
@@ -141,9 +145,97 @@ def test_two_runs_never_overlap_and_kill_9_loses_nothing(
     assert got(record) == ["precious"]
 
 
-def test_a_message_that_takes_the_drain_down_is_given_up_too(served: Served, home: Path, cli: Cli) -> None:
+def test_a_message_that_takes_the_drain_down_is_given_up_too(
+    served: Served, home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUS_URL", served.url)
     served.caller.say("poison")
     for _ in range(2):
         assert drain(served, home, "kill -9 $PPID").wait(20) == -signal.SIGKILL
     assert cli("drain", "--exec", "true", "--failures", "2", "--json").code == exits.UNHANDLED
     assert "the drain itself ended" in served.caller.bodies("to=alice")[0]
+
+
+@pytest.mark.parametrize("command", ["/no/such/handler", "/etc/hostname", "exit 126", "exit 127"])
+def test_a_command_that_cannot_be_run_is_this_machines_trouble_and_shelves_nothing(
+    bus: Caller, cli: Cli, record: Callable[..., str], command: str
+) -> None:
+    for body in ("one", "two"):
+        bus.say(body)
+    for _ in range(6):
+        ran = cli("drain", "--exec", command)
+        assert ran.code == exits.LOCAL
+        assert "cannot be run" in ran.err
+        assert command in ran.err
+    assert bus.bodies("to=alice") == []
+    assert cli("drain", "--exec", record()).code == 0
+    assert got(record) == ["one", "two"]
+
+
+def test_what_is_passed_over_is_named_by_every_run(bus: Caller, cli: Cli) -> None:
+    bad = bus.say("bad")
+    cli("drain", "--exec", "false", "--failures", "1")
+    ran = cli("drain", "--exec", "true")
+    assert (ran.code, bad["id"] in ran.err, "--retry" in ran.err) == (0, True, True)
+    assert json.loads(cli("drain", "--exec", "true", "--json").out)["passed"] == [bad["id"]]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_drain_that_is_ended_ends_its_command(
+    served: Served, home: Path, tmp_path: Path, how: signal.Signals, cli: Cli
+) -> None:
+    served.caller.say("in hand")
+    # The command starts another process of its own, and neither heeds a polite word.
+    running = drain(served, home, f"trap '' TERM HUP INT; (echo $$ > {tmp_path}/pid; sleep 60 & sleep 60); sleep 60")
+    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    group = int((tmp_path / "pid").read_text())
+    running.send_signal(how)
+    assert running.wait(20) == exits.INTERRUPTED
+    wait_until(lambda: not lives(group))
+    assert served.caller.bodies("unread_by=bob") == ["in hand"]
+    assert cli("drain", "--exec", "true").out == "1 handled\n"
+
+
+def lives(group: int) -> bool:
+    """Whether a process of this group is there that has not ended."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of_group = path.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(of_group) == group and state != "Z":
+            return True
+    return False
+
+
+def test_a_command_may_tidy_up_when_its_drain_is_ended(served: Served, home: Path, tmp_path: Path) -> None:
+    served.caller.say("in hand")
+    running = drain(served, home, f"trap 'touch {tmp_path}/tidy; exit 0' TERM; touch {tmp_path}/up; sleep 60 & wait")
+    wait_until((tmp_path / "up").exists)
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(20) == exits.INTERRUPTED
+    assert (tmp_path / "tidy").exists()
+
+
+def test_names_and_hubs_have_files_of_their_own(client: Callable[..., Bus], tmp_path: Path) -> None:
+    buses = [client(name) for name in ("web/1", "web_1", "web")]
+    buses += [
+        Bus(Settings(url=url, password="x", name="web_1", ssh_host=host))
+        for url, host in (("http://a:8787", None), ("http://a:8787", "b"), ("http://a_8787", None), ("http://" + "h" * 300, None))
+    ]
+    paths = [Drainer(bus, "true", tmp_path)._path for bus in buses]
+    assert len(set(paths)) == len(paths)
+    assert max(len(path.name) for path in paths) < 255
+
+
+def test_what_an_older_client_remembered_is_taken_over(bus: Caller, cli: Cli, places: Places) -> None:
+    dead = bus.say("dead")
+    places.make_state().joinpath("drain-bob.json").write_text(json.dumps({"attempts": {}, "handled": [], "dead": [dead["id"]]}))
+    for _ in range(2):
+        assert json.loads(cli("drain", "--exec", "true", "--json").out)["passed"] == [dead["id"]]
+
+
+def test_a_time_is_written_as_everywhere(bus: Caller, cli: Cli) -> None:
+    bus.say("x")
+    assert cli("drain", "--exec", "true", "--timeout", "2m").code == 0
+    assert cli("drain", "--exec", "true", "--timeout", "0").code == exits.USAGE

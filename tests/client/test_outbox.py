@@ -319,3 +319,14 @@ def test_two_shells_post_to_the_outbox_at_once(outbox: Outbox) -> None:
     assert sorted(keys) == sorted(f"{name}{n}" for name in "ab" for n in range(100))
     for name in "ab":
         assert [key for key in keys if key[0] == name] == [f"{name}{n}" for n in range(100)]
+
+
+def test_the_same_address_from_another_machine_is_another_hub(alice: Bus, door: Door, outbox: Outbox, bus: Caller) -> None:
+    """With BUS_SSH_HOST every hub may be http://127.0.0.1:8787."""
+    outbox.add(URL, USER, "now", {"from": "alice", "to": "bob", "body": "there", "client_id": "k"}, via="ovh5")
+    old = {"key": "o", "hub": URL, "user": USER, "queued": "now", "draft": {"from": "alice", "to": "bob", "body": "old"}}
+    with open(outbox.path, "a") as file:
+        file.write(json.dumps(old) + "\n")
+    assert not alice.post("here", to="bob").queued
+    assert bus.bodies("to=bob") == ["old", "here"]
+    assert [entry.via for entry in outbox.entries()] == ["ovh5"]
