@@ -31,17 +31,20 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
     core = create_core(config, turns)
     credentials = Credentials(config.credentials_file, config.shared_name)
     service = ExecService(config.exec_socket_file)
-    app = make_app(core, create_net(core), service, credentials, keepalive_s=config.keepalive_s, max_file=config.file_max_bytes)
+    net = create_net(core, config)
+    app = make_app(core, net, service, credentials, keepalive_s=config.keepalive_s, max_file=config.file_max_bytes)
     app.extensions["bus"] = core
     app.extensions["credentials"] = credentials
     return app
 
 
-def create_net(core: Core) -> Net:
+def create_net(core: Core, config: Config) -> Net:
     """Rights, calls and approvals over the same log and index."""
     from bus.net import Net
 
-    return Net(core.log, core.index, core.waiting.ring)
+    net = Net(core.log, core.index, core.waiting.ring)
+    net.approve_own = config.approve_own
+    return net
 
 
 def create_service(config: Config) -> Service:
@@ -72,7 +75,7 @@ def create_service(config: Config) -> Service:
         core.post(Caller("bus", MEMBER), drafts.message({"from": "bus", **fields}))
 
     work = Work(
-        create_net(core),
+        create_net(core, config),
         targets,
         Results(config.data_dir / "calls", config.exec_keep_s, config.exec_keep_bytes),
         Slots(config.exec_per_target, config.exec_per_caller),

@@ -80,6 +80,9 @@ class Config:
     exec_keep_bytes: int = _setting(
         "BUS_EXEC_KEEP_BYTES", 1024 * MIB, "bytes", "and how much of it in all: then the oldest goes", 16 * MIB, 1024 * 1024 * MIB
     )
+    approve_own: bool = _setting(
+        "BUS_APPROVE_OWN", False, "0|1", "1: an admin may say yes to its own calls; 0: another admin has to"
+    )
     file_max_bytes: int = _setting(
         "BUS_FILE_MAX_BYTES", 8 * MIB, "bytes", "the largest file that is read or written", 1 * KIB, 8 * MIB
     )

@@ -47,6 +47,7 @@ known and answered in one place (`bus.web.errors`).
     │   └── NotSupported      422  this kind of target has no such thing
     ├── TooMany               429  later
     │   ├── TooManyRunning    429  calls at once for this target or caller
+    │   ├── TooManyQuestions  429  questions of this caller wait for an admin
     │   └── TooManyAttempts   429  wrong invites or passwords from this address
     ├── Unavailable           503  try again
     │   ├── Busy              503  another process holds the log
@@ -306,12 +307,18 @@ class NotSupported(Impossible):
 class TooMany(BusError):
     code, status = "too_many", 429
     hint = "Wait, then try again."
-    retry_after_s = 1
+    retry_after_s: int | None = 1
 
 
 class TooManyRunning(TooMany):
     code = "too_many_running"
     hint = "Try again when one of them has ended. BUS_EXEC_PER_TARGET and BUS_EXEC_PER_CALLER set the caps."
+
+
+class TooManyQuestions(TooMany):
+    code = "too_many_questions"
+    hint = "Wait until an admin has answered some of them: bus approve --all-from NAME answers all that one caller has asked."
+    retry_after_s = None  # a person has to act; trying again would only fill the log
 
 
 class TooManyAttempts(TooMany):

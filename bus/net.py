@@ -6,44 +6,30 @@ have one, so a right is checked twice by the same code, from the same log, the s
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bus import records, rights
+from bus.approvals import Approvals
 from bus.calls import CONTAINER, Call
 from bus.errors import (
-    ApprovalClosed,
     ApprovalDenied,
     ApprovalRequired,
     BusError,
     Busy,
     KeyReused,
-    NoSuchApproval,
     NoSuchCall,
     NotAllowed,
     NotPermitted,
     NotYourName,
-    TooManyRunning,
 )
 from bus.identity import Caller
 from bus.index import calls as queries
 from bus.index.calls import Filter, Found
-from bus.index.database import Index
-from bus.log.base import Log
 from bus.records import Record
 from bus.rights import Decision
 
-APPROVAL_S = 900.0
-MAX_APPROVAL_S = 86_400.0
-MAX_PENDING = 16
-_APPROVALS_SHOWN = 500
 _LONGEST_REFUSED = 1_000
-# Of a question, for admins: who may write a file must not read it by asking to.
-_FOR_ADMINS = ("diff", "base_sha256", "base_mode", "base_uid", "base_gid")
 # What everybody may know of an event that is not about them.
 _PUBLIC = ("seq", "id", "time", "from", "type", "target", "result", "duration_ms")
 
@@ -65,22 +51,32 @@ class Begun(NamedTuple):
     replay: Found | None = None
 
 
-class Net:
+class Net(Approvals):
     """Rights, calls and approvals."""
-
-    def __init__(self, log: Log, index: Index, ring: Callable[[], None], clock: Callable[[], float] = time.time) -> None:
-        self._log, self._index, self._ring, self._clock = log, index, ring, clock
 
     # -- permissions -------------------------------------------------------------------------------------
 
     def permit(self, caller: Caller, sender: str, clean: Mapping[str, Any]) -> dict[str, Any]:
-        """Record a permission, checked by `rights.check_grant`; it holds on return. Gives it as callers see it."""
+        """Record a permission, checked by `rights.check_grant`; it holds on return. Gives it as callers see it.
+
+        Of a removal `removed` has the actions for which there was a rule.
+        """
+        before = [] if clean["allow"] is not None else self._said(clean)
         draft: dict[str, Any] = {"kind": "grant", "auth": caller.name, "from": sender, **clean}
         if "expires_in_s" in draft:
             draft["expires"] = records.utc(self._clock() + draft.pop("expires_in_s"))
         record = self._append(draft)
         shown = {name: record[name] for name in record if name not in ("kind", "seq", "sum", "ts", "auth", "from")}
-        return {**shown, "by": caller.name, "granted": record["ts"]}
+        removed = {"removed": before} if clean["allow"] is None else {}
+        return {**shown, **removed, "by": caller.name, "granted": record["ts"]}
+
+    def _said(self, clean: Mapping[str, Any]) -> list[str]:
+        """The actions for which there is a rule of just this source and target."""
+        with self._current() as db:
+            rules = queries.rules(db, self._now(), clean["source"], clean["target"])
+        ends = clean["source"], clean["target"]
+        said = {rule.action for rule in rules if (rule.source, rule.target) == ends}
+        return [action for action in clean["actions"] if action in said]
 
     def permissions(self, caller: Caller, source: str | None, target: str | None) -> list[dict[str, Any]]:
         """The rules that hold now: all for an admin, for others those that concern them."""
@@ -155,25 +151,16 @@ class Net:
 
     def _approved(self, ticket: Ticket) -> Ticket:
         """The ticket, with the approval that it needs; raises ApprovalRequired or ApprovalDenied."""
-        with self._current() as db:
-            found = queries.last_approval(db, ticket.caller.name, ticket.call.digest)
-        state = None if found is None else self._state(*found)
-        if found is None or state in ("used", "expired"):
+        found = self._last_approval(ticket.caller, ticket.call)
+        if found is None or found[1] in ("used", "expired"):
             raise ApprovalRequired("This call needs an admin's yes, and nobody has been asked yet.", id="")
-        question, answer, _ = found
+        (question, answer, _), state = found
         id = question["approval"]
         if state == "denied":
             raise ApprovalDenied(f"{answer['auth'] if answer else 'An admin'} has said no to this call.", id=id)
         if state == "pending":
             raise self.approval_required(question)
         return ticket._replace(approval=id, base_sha256=question.get("base_sha256"))
-
-    def approval_required(self, question: Record) -> ApprovalRequired:
-        """The answer to a call that waits for a yes."""
-        id = question["approval"]
-        return ApprovalRequired(
-            f"An admin has to say yes to this call ({id}).", id=id, state="pending", expires=question["expires"]
-        )
 
     def begin(self, ticket: Ticket, id: str) -> Begun:
         """Record that a call runs now, under this new id; on return that is durable.
@@ -192,8 +179,7 @@ class Net:
             # only service that begins calls lets one of a caller's approved calls do both at a time.
             draft["approval"] = ticket.approval
             block = [{"kind": "used", "approval": ticket.approval, "client_id": ticket.approval, "auth": caller.name}, draft]
-        *before, appended = self._log.append(block)
-        self._keep_up()
+        *before, appended = self._append_all(block)
         if any(used.replayed for used in before) and not appended.replayed:
             self.end(id, "denied", {"error": "approval_required", "reason": "its approval was used before"})
             raise Busy("The approval of this call was used just now. Make the call again: that asks anew.")
@@ -220,17 +206,7 @@ class Net:
     def _not_begun(self, caller: Caller, call: Call, result: str, error: BusError) -> None:
         asked = {**self._asked(caller, call), **_begun(call.shown)}
         done = {"kind": "done", "call": asked["call"], "result": result, "state": result}
-        self._log.append([asked, {**done, "error": error.code, "reason": error.message}])
-        self._keep_up()
-
-    def _asked(self, caller: Caller, call: Call, id: str = "") -> dict[str, Any]:
-        sender = call.sender if call.sender is not None and caller.is_me(call.sender) else caller.name
-        draft = {"kind": "asked", "call": id or self.new_id(), "type": call.type, "from": sender, "auth": caller.name}
-        return {**draft, "target": call.target, "digest": call.digest, **call.shown}
-
-    def new_id(self) -> str:
-        """A new id for a call or an approval."""
-        return next(records.new_ids(self._clock()))
+        self._append_all([asked, {**done, "error": error.code, "reason": error.message}])
 
     def call(self, caller: Caller, id: str) -> Found:
         """One call, for its caller, its target and admins; raises NoSuchCall."""
@@ -254,86 +230,6 @@ class Net:
         with self._index.reading() as db:
             return queries.unfinished(db)
 
-    # -- approvals ---------------------------------------------------------------------------------------
-
-    def ask(self, caller: Caller, call: Call, id: str, facts: Mapping[str, Any]) -> Record:
-        """Record the question whether an admin says yes to this call; gives it. Raises TooManyRunning."""
-        with self._current() as db:
-            if queries.pending_count(db, caller.name, self._now()) >= MAX_PENDING:
-                raise TooManyRunning(
-                    f"{MAX_PENDING} questions of {caller.name} wait for an answer already.",
-                    hint="Wait until an admin has answered some of them.",
-                    scope="questions",
-                    limit=MAX_PENDING,
-                )
-        draft = {**self._asked(caller, call), "kind": "question", "approval": id, **facts}
-        draft["expires"] = records.utc(self._clock() + APPROVAL_S)
-        del draft["call"]
-        return self._append(draft)
-
-    def approvals(self, caller: Caller, state: str | None) -> list[dict[str, Any]]:
-        """The questions of the last day, newest last: all for an admin, a caller's own for others."""
-        since = records.utc(self._clock() - MAX_APPROVAL_S)
-        with self._index.reading() as db:
-            found = queries.approvals(db, None if caller.is_admin else caller.name, since)
-            shown = (self._shown(caller, *row) for row in found)
-            newest = islice((item for item in shown if state is None or item["state"] == state), _APPROVALS_SHOWN)
-            return list(newest)[::-1]
-
-    def approval(self, caller: Caller, id: str) -> dict[str, Any]:
-        """One question, for the one who asked it and admins; raises NoSuchApproval."""
-        return self._shown(caller, *self._approval(caller, id))
-
-    def answer(self, caller: Caller, id: str, allow: bool, expires_in_s: float) -> dict[str, Any]:
-        """Record an admin's answer; raises NoSuchApproval, ApprovalClosed. Gives the question as it is then."""
-        question, answer, used = self._approval(caller, id)
-        state = self._state(question, answer, used)
-        if state != "pending":
-            raise ApprovalClosed(f"The question {question['approval']} is {state} already.", state=state)
-        expires = records.utc(self._clock() + expires_in_s)
-        draft = {"kind": "answer", "approval": question["approval"], "allow": allow, "expires": expires, "auth": caller.name}
-        mine = self._append(draft)
-        found = self._approval(caller, id)
-        if found[1] is not None and found[1]["seq"] != mine["seq"]:
-            raise ApprovalClosed(
-                f"The question {question['approval']} was answered by {found[1]['auth']} just before.", state="answered"
-            )
-        return self._shown(caller, *found)
-
-    def _approval(self, caller: Caller, id: str) -> tuple[Record, Record | None, str | None]:
-        with self._index.reading() as db:
-            found = queries.approval(db, id.upper())
-            mine = (
-                found is not None and found[0]["auth"] == caller.name and found[0]["seq"] > queries.owned_since(db, caller.name)
-            )
-        if found is None or not (caller.is_admin or mine):
-            raise NoSuchApproval(f"There is no question {id[:40]!r}.")
-        return found
-
-    def _state(self, question: Record, answer: Record | None, used: str | None) -> str:
-        now = self._now()
-        if used is not None:
-            return "used"
-        if answer is None:
-            return "pending" if question["expires"] > now else "expired"
-        if not answer["allow"]:
-            return "denied" if question["expires"] > now else "expired"
-        return "allowed" if answer["expires"] > now else "expired"
-
-    def _shown(self, caller: Caller, question: Record, answer: Record | None, used: str | None) -> dict[str, Any]:
-        hidden = ("kind", "seq", "sum", "approval", "type", "ts", "digest", "auth", "id", "expires")
-        kept = hidden if caller.is_admin else (*hidden, *_FOR_ADMINS)
-        shown = {name: value for name, value in question.items() if name not in kept}
-        shown = {"id": question["approval"], "state": self._state(question, answer, used), "action": question["type"], **shown}
-        shown |= {"asked": question["ts"], "expires": question["expires"], "hash": question["digest"]}
-        if answer is not None:
-            shown |= {
-                "answered": answer["ts"],
-                "by": answer["auth"],
-                "expires": answer["expires"] if answer["allow"] else shown["expires"],
-            }
-        return shown
-
     # -- what happened -----------------------------------------------------------------------------------
 
     def activity(self, caller: Caller, wanted: Filter) -> tuple[list[dict[str, Any]], bool, int]:
@@ -351,32 +247,6 @@ class Net:
         """When each name last did something that is in the log."""
         with self._index.reading() as db:
             return queries.last_acts(db)
-
-    # -- common ------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _current(self) -> Iterator[sqlite3.Connection]:
-        """The index with everything that the log has; raises Busy where it cannot be brought up.
-
-        What is a little old would do for a page of messages, and not for a right: a grant may just have been taken back.
-        """
-        if not self._index.catch_up():
-            raise Busy("What is granted cannot be read now: the index is behind the log.")
-        with self._index.reading() as db:
-            yield db
-
-    def _append(self, draft: dict[str, Any]) -> Record:
-        record = self._log.append([draft])[0].record
-        self._keep_up()
-        return record
-
-    def _keep_up(self) -> None:
-        # With waiting: the next check of a right must see what was just recorded.
-        self._index.catch_up()
-        self._ring()
-
-    def _now(self) -> str:
-        return records.utc(self._clock())
 
 
 def _begun(shown: Mapping[str, Any]) -> dict[str, Any]:

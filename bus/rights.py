@@ -69,13 +69,16 @@ class Decision:
 
 
 def check_grant(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The checked fields of a permission; raises BadField, MissingField, UnknownField."""
+    """The checked fields of a permission; raises BadField, MissingField, UnknownField.
+
+    `allow` is true, false, or None for a removal: nothing was ever said of this source, target and action.
+    """
     drafts.check_fields(given, FIELDS)
     for field in ("source", "target", "allow"):
         if field not in given:
             raise MissingField(f"`{field}` is missing.", hint='{"source":"web1","target":"db1","allow":true}', field=field)
-    if not isinstance(given["allow"], bool):
-        raise BadField("`allow` is neither true nor false.", field="allow")
+    if given["allow"] is not None and not isinstance(given["allow"], bool):
+        raise BadField("`allow` is none of true, false and null.", hint="null removes what was said before.", field="allow")
     clean: dict[str, Any] = {
         "source": _end(given["source"], "source"),
         "target": _end(given["target"], "target"),
@@ -92,7 +95,9 @@ def check_grant(given: Mapping[str, Any]) -> dict[str, Any]:
             raise BadField("`approval` is not `required`.", hint='"approval":"required", or leave it out.', field="approval")
         clean["approval"] = REQUIRED
     if not clean["allow"] and ("commands" in clean or "approval" in clean):
-        raise BadField("A deny has neither `commands` nor `approval`.", hint="It denies all of it.", field="allow")
+        raise BadField("Only an allow has `commands` or `approval`.", hint="A deny or a removal is for all of it.", field="allow")
+    if clean["allow"] is None and "expires_in_s" in given:
+        raise BadField("A removal does not expire.", hint="Leave `expires_in_s` out.", field="expires_in_s")
     if "expires_in_s" in given:
         clean["expires_in_s"] = drafts.expiry(given["expires_in_s"])
     return clean

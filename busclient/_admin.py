@@ -46,6 +46,13 @@ class Admin(Part):
         """Deny it, from the next call on; what runs already goes on. A deny of two names beats an allow of `*`."""
         return self._permission(source, target, False, actions, {})
 
+    def remove_permission(self, source: str, target: str, *, actions: Sequence[str] = ()) -> tuple[str, ...]:
+        """Take back what was allowed or denied, so that what was said of `*` decides again; gives the actions that had a rule."""
+        fields = self._fields(source=source, target=target, actions=list(actions) or None)
+        reply = self._post("/api/permit", {**fields, "allow": None})
+        with shaped("a permission"):
+            return tuple(map(str, reply["permission"]["removed"]))
+
     def _permission(self, source: str, target: str, allow: bool, actions: Sequence[str], more: dict[str, Any]) -> Permission:
         fields = self._fields(source=source, target=target, allow=allow, actions=list(actions) or None, **more)
         reply = self._post("/api/permit", fields)
@@ -65,6 +72,14 @@ class Admin(Part):
             if error.details.get("state") != ("allowed" if allow else "denied"):
                 raise
         return self.approval(id)
+
+    def approve_all(self, ids: Sequence[str], allow: bool = True, *, expires_in_s: float | None = None) -> list[Approval]:
+        """Give one answer to these questions, as far as they still wait; gives them all as they are then.
+
+        Answer what was looked at: `bus.net.approvals(state="pending", sender="web1")` lists what one machine has asked.
+        """
+        fields = given({"ids": list(ids), "allow": allow, "expires_in_s": expires_in_s})
+        return [Approval.from_json(fields) for fields in listed(self._post("/api/approvals", fields), "approvals")]
 
     # -- containers --------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _RETRIED = (429, 502, 503, 504)
-_FOR_PEOPLE = ("driver_unavailable", "exec_unavailable")  # no patience mends these
+_FOR_PEOPLE = ("driver_unavailable", "exec_unavailable", "too_many_questions")  # no patience mends these
 _SERVICE_BACK_S = 1.0  # but the service may be restarting: once more
 _MAX_ANSWER = 256 * 1024 * 1024  # 500 messages of 64 KiB and their data, escaped
 

@@ -245,6 +245,7 @@ CODES: dict[str, type[BusError]] = {
     "too_large": TooLarge,
     "too_many": TooMany,
     "too_many_attempts": TooMany,
+    "too_many_questions": TooMany,
     "too_many_running": TooMany,
     "too_many_waiting": TooManyWaiting,
     "unauthorized": Unauthorized,

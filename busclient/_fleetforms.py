@@ -125,7 +125,7 @@ class Event:
 
 def _about(fields: Mapping[str, Any]) -> str | None:
     if fields["type"] == "permit" and "allow" in fields:
-        word = "allow" if fields["allow"] else "deny"
+        word = "remove" if fields["allow"] is None else "allow" if fields["allow"] else "deny"
         return f"{word} {fields.get('source')} {','.join(fields.get('actions') or ())}"
     if isinstance(fields.get("argv"), list) and not fields.get("command"):
         return shlex.join(map(str, fields["argv"]))

@@ -171,9 +171,12 @@ class Net(Part):
             rule = found["rule"]
             return Verdict(bool(found["allowed"]), str(found["reason"]), None if rule is None else Permission.from_json(rule))
 
-    def approvals(self, *, state: str | None = None) -> list[Approval]:
-        """The questions of the last day, newest last: mine, for admins all. `state` is one of those of Approval."""
-        found = self._get("/api/approvals", _given({"state": state}))
+    def approvals(self, *, state: str | None = None, sender: str | None = None) -> list[Approval]:
+        """The questions of the last day, newest last: mine, for admins all, or those of the machine `sender`.
+
+        `state` is one of those of Approval.
+        """
+        found = self._get("/api/approvals", _given({"state": state, "from": sender}))
         return [Approval.from_json(fields) for fields in listed(found, "approvals")]
 
     def activity(

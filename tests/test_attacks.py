@@ -202,6 +202,7 @@ PROTECTED = (
     ("GET", "/api/machines", None),
     ("GET", "/api/activity", None),
     ("GET", "/api/approvals", None),
+    ("POST", "/api/approvals", {"ids": ["0" * 26], "allow": True}),
     ("GET", f"/api/approvals/{'0' * 26}", None),
     ("POST", f"/api/approvals/{'0' * 26}", {"allow": True}),
     ("GET", "/api/credentials", None),
@@ -308,6 +309,17 @@ def test_own_approval(fleet: Fleet) -> None:
         assert caller.post(f"/api/approvals/{id}", json={"allow": True}).status_code == 403
     assert fleet.web1.exec("touch pwned").status_code == 202
     assert list((fleet.folder / "box").iterdir()) == []
+
+
+def test_own_approval_of_an_admin(fleet: Fleet) -> None:
+    fleet.permit(source="admin", approval="required")
+    for sender in ("admin", "admin/session"):
+        id = fleet.admin.exec("touch pwned", **{"from": sender}).json["id"]
+        assert fleet.admin.post(f"/api/approvals/{id}", json={"allow": True}).status_code == 403
+        assert fleet.admin.post("/api/approvals", json={"ids": [id], "allow": True}).status_code == 403
+        assert fleet.admin.exec("touch pwned", **{"from": sender}).status_code == 202
+    assert list((fleet.folder / "box").iterdir()) == []
+    assert len([record for record in fleet.records("done") if record["result"] == "denied"]) == 4
 
 
 def test_grant_removed_while_the_call_waits(fleet: Fleet) -> None:

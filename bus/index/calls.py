@@ -4,7 +4,7 @@ The kinds of record, each with `seq`, `ts` and `auth` (the credential that made 
 
     asked     call, type, from, target, digest, what is shown (command|argv|path), client_id?, approval?, detach?
     done      call, result (ok|denied|error|unknown), state, and facts: exitCode, duration_ms, sizes, sha256, error
-    grant     source, target, allow, actions, commands?, approval?, expires?
+    grant     source, target, allow (null: removed), actions, commands?, approval?, expires?
     question  approval, call fields as in asked, expires: an admin is asked
     answer    approval, allow, expires
     used      approval: its one call was made
@@ -32,6 +32,14 @@ class Found(NamedTuple):
 
     asked: Record
     done: Record | None
+
+
+class Asked(NamedTuple):
+    """A question as the log tells it: its record, that of the answer, and when its one call was made."""
+
+    question: Record
+    answer: Record | None
+    used: str | None
 
 
 class Filter(NamedTuple):
@@ -123,6 +131,8 @@ def _grant(db: sqlite3.Connection, record: Record) -> None:
         rule = (record["source"], record["target"], action)
         if lasting:
             db.execute("DELETE FROM rules WHERE source = ? AND target = ? AND action = ?", rule)
+        if record["allow"] is None:
+            continue  # a removal: what is less specific decides again
         db.execute("INSERT OR REPLACE INTO rules VALUES (?, ?, ?, ?, ?, ?)", (*rule, lasting, record["seq"], _json(record)))
     shown: Record = {
         name: record[name] for name in ("source", "allow", "actions", "commands", "approval", "expires") if name in record
@@ -210,7 +220,7 @@ def _rule(record: Record, action: str) -> Rule:
     )
 
 
-def approval(db: sqlite3.Connection, id: str) -> tuple[Record, Record | None, str | None] | None:
+def approval(db: sqlite3.Connection, id: str) -> Asked | None:
     """A question, its answer, and when it was used."""
     row = db.execute("SELECT question, answer, used FROM approvals WHERE id = ?", (id,)).fetchone()
     return None if row is None else _approval(row)
@@ -231,7 +241,7 @@ def pending_count(db: sqlite3.Connection, auth: str, now: str) -> int:
     return int(row[0])
 
 
-def last_approval(db: sqlite3.Connection, auth: str, digest: str) -> tuple[Record, Record | None, str | None] | None:
+def last_approval(db: sqlite3.Connection, auth: str, digest: str) -> Asked | None:
     """The newest question of a caller about one request."""
     row = db.execute(
         "SELECT question, answer, used FROM approvals WHERE auth = ? AND digest = ? ORDER BY seq DESC LIMIT 1", (auth, digest)
@@ -239,7 +249,7 @@ def last_approval(db: sqlite3.Connection, auth: str, digest: str) -> tuple[Recor
     return None if row is None else _approval(row)
 
 
-def approvals(db: sqlite3.Connection, auth: str | None, since: str) -> Iterator[tuple[Record, Record | None, str | None]]:
+def approvals(db: sqlite3.Connection, auth: str | None, since: str) -> Iterator[Asked]:
     """The questions that were asked since a time, of one caller or all, newest first."""
     for row in db.execute(
         "SELECT question, answer, used FROM approvals WHERE ?1 IS NULL OR auth = ?1 ORDER BY seq DESC", (auth,)
@@ -250,8 +260,8 @@ def approvals(db: sqlite3.Connection, auth: str | None, since: str) -> Iterator[
         yield found
 
 
-def _approval(row: tuple[str, str | None, str | None]) -> tuple[Record, Record | None, str | None]:
-    return json.loads(row[0]), None if row[1] is None else json.loads(row[1]), row[2]
+def _approval(row: tuple[str, str | None, str | None]) -> Asked:
+    return Asked(json.loads(row[0]), None if row[1] is None else json.loads(row[1]), row[2])
 
 
 def last_acts(db: sqlite3.Connection) -> dict[str, str]:

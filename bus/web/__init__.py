@@ -11,7 +11,7 @@ from bus.core import Core
 from bus.credentials import Credentials, Register
 from bus.identity import MACHINES, Caller
 from bus.net import Net
-from bus.web import acking, activity, auth, calls, errors, inbox, pages, permissions, posting, reading, streaming
+from bus.web import acking, activity, approvals, auth, calls, errors, inbox, pages, permissions, posting, reading, streaming
 from bus.web import credentials as credentials_routes
 from bus.web.replies import Reply
 from bus.web.shortcut import Shortcut
@@ -40,7 +40,8 @@ def make_app(core: Core, net: Net, service: ExecService, credentials: Credential
         pages.blueprint(core, service),
         credentials_routes.blueprint(Register(credentials, core.note_credential)),
         calls.blueprint(net, service, max_file),
-        permissions.blueprint(net, core.waiting, machines),
+        permissions.blueprint(net, machines),
+        approvals.blueprint(net, core.waiting),
         activity.blueprint(net, service, core.presence, machines),
     ):
         app.register_blueprint(routes)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bus.approvals import MAX_ANSWERED, MAX_APPROVAL_S
 from bus.calls import ACTIONS, MAX_ARGV, MAX_COMMAND, MAX_ENV, MAX_PATH, MAX_TIMEOUT_S
 from bus.drafts import MAX_EXPIRY_S, MAX_SEQ
-from bus.net import MAX_APPROVAL_S
 from bus.rights import MAX_COMMANDS
 from bus.selection import MAX_LIMIT
 
@@ -96,7 +96,7 @@ SCHEMAS: Json = {
     "Rule": {
         "type": "object",
         "required": ["source", "target", "allow", "by", "granted"],
-        "properties": {"source": _TEXT, "target": _TEXT, "allow": {"type": "boolean"}, "by": _TEXT, "granted": _TEXT},
+        "properties": {"source": _TEXT, "target": _TEXT, "allow": {"type": ["boolean", "null"]}, "by": _TEXT, "granted": _TEXT},
     },
     "Permission": {
         "type": "object",
@@ -215,11 +215,14 @@ _ACTS: Json = {
     "snapshot": ({**_ACT, "snapshot": _SNAPSHOT}, ["name"]),
     "restore": ({**_ACT, "snapshot": _SNAPSHOT, "snapshot_first": {"type": "boolean", "default": True}}, ["name", "snapshot"]),
 }
+_ANSWER: Json = {"allow": {"type": "boolean"}, "expires_in_s": {**_SECONDS, "maximum": MAX_APPROVAL_S, "default": 900}}
+_ULID: Json = {"type": "string", "pattern": "^[0-9A-Za-z]{26}$"}
+_IDS: Json = {"type": "array", "minItems": 1, "maxItems": MAX_ANSWERED, "items": _ULID}
 _PERMIT: Json = {
     "from": _FROM,
     "source": _END,
     "target": _END,
-    "allow": {"type": "boolean"},
+    "allow": {"type": ["boolean", "null"], "description": "null removes what was said before"},
     "actions": {"type": "array", "items": {"enum": list(ACTIONS)}, "minItems": 1},
     "expires_in_s": _SECONDS,
     "commands": {
@@ -247,15 +250,19 @@ def paths() -> Json:
         "/api/container/{id}": {"get": state},
         "/api/containers": {"get": _get("The containers, for admins", "Containers", (502,), [])},
         "/api/machines": {"get": _get("Every name that is known", "Machines", (502,), [])},
-        "/api/permit": {
-            "post": _post("Allow or deny, by an admin", "Permission", _PERMIT, ["source", "target", "allow"], (507,))
-        },
+        "/api/permit": {"post": _permit()},
         "/api/permissions": {
             "get": _get("The permissions", "Permissions", (), [_query("source", _TEXT), _query("target", _TEXT)])
         },
         "/api/permissions/check": {"get": _get("Which permission decides", "Decision", (), _check())},
         "/api/approvals": {
-            "get": _get("Questions to admins", "Approvals", (), [_query("state", SCHEMAS["Approval"]["properties"]["state"])])
+            "get": _get(
+                "Questions to admins",
+                "Approvals",
+                (),
+                [_query("state", SCHEMAS["Approval"]["properties"]["state"]), _query("from", _NAME)],
+            ),
+            "post": _post("An admin's answer to several", "Approvals", {"ids": _IDS, **_ANSWER}, ["ids", "allow"], (404, 507)),
         },
         "/api/approvals/{id}": {
             "get": _get(
@@ -281,7 +288,7 @@ def _exec(errors: tuple[int, ...]) -> Json:
 
 
 def _permit() -> Json:
-    """`commands` are for exec alone, and a deny has neither them nor `approval`."""
+    """`commands` are for exec alone, and only an allow has them or `approval`."""
     allow = {**_PERMIT, "allow": {"enum": [True]}}
     exec_only = {"type": "array", "items": {"enum": ["exec"]}, "minItems": 1, "maxItems": 1}
     required = ["source", "target", "allow"]
@@ -292,6 +299,13 @@ def _permit() -> Json:
             {
                 **{name: schema for name, schema in _PERMIT.items() if name not in ("commands", "approval")},
                 "allow": {"enum": [False]},
+            },
+            required,
+        ),
+        _form(
+            {
+                **{name: schema for name, schema in _PERMIT.items() if name not in ("commands", "approval", "expires_in_s")},
+                "allow": {"enum": [None]},
             },
             required,
         ),
@@ -326,8 +340,7 @@ def _feed() -> list[Json]:
 
 
 def _answer() -> Json:
-    fields = {"allow": {"type": "boolean"}, "expires_in_s": {**_SECONDS, "maximum": MAX_APPROVAL_S, "default": 900}}
-    return {**_post("An admin's answer", "OneApproval", fields, ["allow"], (404, 409, 507)), "parameters": [_id()]}
+    return {**_post("An admin's answer", "OneApproval", _ANSWER, ["allow"], (404, 409, 507)), "parameters": [_id()]}
 
 
 def _post(summary: str, schema: str, fields: Json, required: list[str], errors: tuple[int, ...]) -> Json:
@@ -361,4 +374,4 @@ def _query(name: str, schema: Json) -> Json:
 
 
 def _id() -> Json:
-    return {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9A-Za-z]{26}$"}}
+    return {"name": "id", "in": "path", "required": True, "schema": _ULID}

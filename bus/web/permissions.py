@@ -1,8 +1,7 @@
-"""Who may do what to whom: POST /api/permit, GET /api/permissions, and the questions to admins."""
+"""Who may do what to whom: POST /api/permit and GET /api/permissions."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,18 +11,14 @@ from bus import drafts, rights
 from bus.calls import ACTIONS, EXEC
 from bus.errors import BadField, MissingField, NotAllowed
 from bus.identity import ADMINS, MACHINES, check_speaks_as, normalised
-from bus.net import APPROVAL_S, MAX_APPROVAL_S, Net
-from bus.waiting import WaitingRoom
+from bus.net import Net
 from bus.web import requests
 from bus.web.auth import may_call
 from bus.web.replies import json_reply
 
-_LOOK_EVERY_S = 0.25
-STATES = ("pending", "allowed", "denied", "used", "expired")
 
-
-def blueprint(net: Net, waiting: WaitingRoom, names: Callable[[], list[str]]) -> Blueprint:
-    """The routes about permissions and approvals; `names` gives the machines that have a credential."""
+def blueprint(net: Net, names: Callable[[], list[str]]) -> Blueprint:
+    """The routes about permissions; `names` gives the machines that have a credential."""
     routes = Blueprint("permissions", __name__)
 
     @routes.post("/api/permit")
@@ -56,39 +51,6 @@ def blueprint(net: Net, waiting: WaitingRoom, names: Callable[[], list[str]]) ->
         rule = None if decision.rule is None else decision.rule.as_dict()
         approval = {"approval": rights.REQUIRED} if decision.approval else {}
         return json_reply({"ok": True, "allowed": decision.allowed, **facts, **approval, "rule": rule})
-
-    @routes.get("/api/approvals")
-    @may_call(MACHINES)
-    def approvals() -> Response:
-        state = requests.params(("state",)).get("state")
-        if state is not None and state not in STATES:
-            raise BadField(f"`state` is {state[:40]!r}.", hint=f"One of {', '.join(STATES)}.", field="state")
-        return json_reply({"ok": True, "approvals": net.approvals(g.caller, state)})
-
-    @routes.get("/api/approvals/<id>")
-    @may_call(MACHINES)
-    def approval(id: str) -> Response:
-        wait_s = requests.wait_s(requests.params(("wait",)))
-        found = net.approval(g.caller, id)
-        if wait_s and found["state"] == "pending":
-            deadline = time.monotonic() + wait_s
-            with waiting.place():
-                while found["state"] == "pending" and time.monotonic() < deadline and not waiting.is_closing():
-                    time.sleep(_LOOK_EVERY_S)
-                    found = net.approval(g.caller, id)
-        return json_reply({"ok": True, "approval": found})
-
-    @routes.post("/api/approvals/<id>")
-    @may_call(ADMINS, call_type="permit")
-    def answer(id: str) -> Response:
-        fields = requests.call_fields()
-        drafts.check_fields(fields, ("allow", "expires_in_s"))
-        if not isinstance(fields.get("allow"), bool):
-            raise MissingField("`allow` is missing, or neither true nor false.", hint='{"allow":true}', field="allow")
-        expires_in_s = drafts.expiry(fields.get("expires_in_s", APPROVAL_S))
-        if expires_in_s > MAX_APPROVAL_S:
-            raise BadField(f"`expires_in_s` is {expires_in_s:g}.", hint="At most a day: 86400.", field="expires_in_s")
-        return json_reply({"ok": True, "approval": net.answer(g.caller, id, fields["allow"], expires_in_s)})
 
     return routes
 

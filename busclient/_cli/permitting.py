@@ -26,10 +26,18 @@ _action: Callable[[F], F] = click.option(
 @click.option("--command", "commands", multiple=True, metavar="WORDS", help="Only commands that begin so; may be given again.")
 @click.option("--approval", "needs_approval", is_flag=True, help="An admin is asked about each call.")
 @click.option("--expires", "expires_in_s", type=kinds.DURATION, metavar="TIME", help="It ends by itself: 90s, 15m, 2h, 7d.")
+@click.option("--remove", is_flag=True, help="Take back what was allowed or denied: what was said of '*' decides again.")
 @json_option
-def permit(source: str, target: str, **given: Any) -> None:
+def permit(source: str, target: str, remove: bool, **given: Any) -> None:
     """Let the machine SOURCE run commands and read and write files in TARGET ('*': any). For admins."""
+    if remove and any(given[name] for name in ("commands", "needs_approval", "expires_in_s")):
+        raise click.UsageError("--remove goes with --action alone.")
     with open_bus() as bus:
+        if remove:
+            removed = bus.admin.remove_permission(source, target, actions=given["actions"])
+            what = f"removed {source} > {target} {','.join(removed)}" if removed else f"nothing was said of {source} > {target}"
+            out.result({"source": source, "target": target, "removed": list(removed)}, one_line(what, 300))
+            return
         _tell(bus.admin.permit(source, target, **given))
 
 

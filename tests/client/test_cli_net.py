@@ -365,6 +365,16 @@ def test_permissions_are_given_and_taken(cli: Cli, net: StubNet) -> None:
     assert cli("permit", "web1", "db1", "--action", "fly").code == exits.USAGE
 
 
+def test_a_permission_is_removed(cli: Cli, net: StubNet) -> None:
+    removed = {**RULE, "allow": None, "actions": ["exec"], "removed": ["exec"]}
+    net.on("POST /api/permit", {"ok": True, "permission": removed}, {"ok": True, "permission": {**removed, "removed": []}})
+    assert cli("permit", "web1", "db1", "--remove", "--action", "exec").out == "removed web1 > db1 exec\n"
+    assert cli("permit", "web1", "db1", "--remove").out == "nothing was said of web1 > db1\n"
+    me = {"from": "web1", "source": "web1", "target": "db1", "allow": None}
+    assert net.bodies("/api/permit") == [{**me, "actions": ["exec"]}, me]
+    assert cli("permit", "web1", "db1", "--remove", "--approval").code == exits.USAGE
+
+
 def test_permissions_are_listed_and_tried(cli: Cli, net: StubNet) -> None:
     rules = [{**RULE, "action": "exec", "commands": [["git", "status"]], "approval": "required"}, {**RULE, "action": "x\x1b"}]
     rules += [{**RULE, "source": "b", "action": action} for action in ("exec", "file_read")]
@@ -430,6 +440,22 @@ def test_on_a_terminal_it_asks(cli: Cli, net: StubNet, word: bytes, is_allowed: 
     net.on("POST /api/approvals/01Q", approval("allowed"))
     assert cli("approve", "01Q", stdin=word).code == 0
     assert ("POST" in {asked.method for asked in net.asked}) is is_allowed
+
+
+def test_all_questions_of_one_machine_are_shown_and_those_are_answered(cli: Cli, net: StubNet) -> None:
+    first, second = ({**approval("pending", argv=["touch", name])["approval"], "id": f"01{name}"} for name in "PQ")
+    listed = {"ok": True, "approvals": [first, second]}
+    net.on("GET /api/approvals", listed, listed, {"ok": True, "approvals": []})
+    net.on("POST /api/approvals", {"ok": True, "approvals": [{**first, "state": "allowed"}, {**second, "state": "denied"}]})
+    ran = cli("approve", "--all-from", "web1", "--yes", "--expires", "1h")
+    assert [line for line in ran.out.splitlines() if "touch" in line] == ["  $ touch P", "  $ touch Q"]
+    assert ran.out.endswith("01P: allowed\n01Q: denied\n")
+    assert net.bodies("/api/approvals")[1] == {"ids": ["01P", "01Q"], "allow": True, "expires_in_s": 3600}
+    assert net.asked[0].query == {"state": "pending", "from": "web1"}
+    assert cli("approve", "--all-from", "web1").code == exits.USAGE
+    assert cli("approve", "--all-from", "web1", "--deny").out == "no pending questions of web1\n"
+    assert cli("approve", "01Q", "--all-from", "web1").code == exits.USAGE
+    assert [asked.method for asked in net.asked].count("POST") == 1
 
 
 def test_open_questions_are_listed(cli: Cli, net: StubNet) -> None:

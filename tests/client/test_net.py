@@ -294,11 +294,13 @@ def test_a_broken_stream_of_a_call_that_failed_gives_its_error(web1: Bus, net: S
     assert (caught.value.code, caught.value.hint) == ("driver_unavailable", "mend it")
 
 
-@pytest.mark.parametrize(("code", "calls"), [("driver_unavailable", 1), ("exec_unavailable", 2), ("unavailable", 4)])
+@pytest.mark.parametrize(
+    ("code", "calls"), [("driver_unavailable", 1), ("exec_unavailable", 2), ("unavailable", 4), ("too_many_questions", 1)]
+)
 def test_what_only_a_person_can_mend_is_not_waited_for(
     web1: Bus, net: StubNet, pauses: list[float], code: str, calls: int
 ) -> None:
-    net.on(EXEC, error(503, code))
+    net.on(EXEC, error(429 if code == "too_many_questions" else 503, code))
     with pytest.raises(Unavailable):
         web1.net.exec("db1", "x")
     assert len(net.asked) == calls

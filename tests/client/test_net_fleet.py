@@ -79,6 +79,9 @@ def test_nothing_is_allowed_until_an_admin_says_so(speaks: As) -> None:
     admin.admin.revoke("web1", "box")
     with pytest.raises(NotPermitted):
         web1.net.exec("box", "echo hi there")
+    admin.admin.permit("*", "box")
+    assert admin.admin.remove_permission("web1", "box") == ("exec", "file_read", "file_write")
+    assert web1.net.exec("box", "echo hi there").text == "hi there\n"
 
 
 @pytest.fixture
@@ -210,6 +213,14 @@ def test_an_admin_is_asked_and_the_caller_waits(fleet: Fleet, web1: Bus, speaks:
     with pytest.raises(ApprovalDenied):
         web1.net.write_file("box", "/note", "new\n", wait_for_approval_s=30)
     assert [one.state for one in admin.net.approvals(state="denied")] == ["denied"]
+    ids = []
+    for name in "ab":
+        with pytest.raises(ApprovalRequired) as caught:
+            web1.net.exec("box", ["touch", name])
+        ids.append(caught.value.id)
+    assert [one.id for one in admin.net.approvals(state="pending", sender="web1")] == ids
+    assert admin.net.approvals(state="pending", sender="db1") == []
+    assert [one.state for one in admin.admin.approve_all(ids)] == ["allowed", "allowed"]
 
 
 def test_containers_are_managed(web1: Bus, speaks: As, fleet: Fleet) -> None:
