@@ -29,9 +29,9 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
 
     config = config or Config.from_env()
     core = create_core(config, turns)
-    credentials = Credentials(config.credentials_file, config.shared_name)
-    service = ExecService(config.exec_socket_file)
     net = create_net(core, config)
+    credentials = Credentials(config.credentials_file, config.shared_name, tenure_of=net.tenure_of)
+    service = ExecService(config.exec_socket_file)
     app = make_app(core, net, service, credentials, keepalive_s=config.keepalive_s, max_file=config.file_max_bytes)
     app.extensions["bus"] = core
     app.extensions["credentials"] = credentials
@@ -60,7 +60,8 @@ def create_service(config: Config) -> Service:
     from bus.results import Results
 
     core = create_core(config)
-    credentials = Credentials(config.credentials_file, config.shared_name)
+    net = create_net(core, config)
+    credentials = Credentials(config.credentials_file, config.shared_name, tenure_of=net.tenure_of)
     try:
         targets = Targets.load(
             config.targets_file,
@@ -75,7 +76,7 @@ def create_service(config: Config) -> Service:
         core.post(Caller("bus", MEMBER), drafts.message({"from": "bus", **fields}))
 
     work = Work(
-        create_net(core, config),
+        net,
         targets,
         Results(config.data_dir / "calls", config.exec_keep_s, config.exec_keep_bytes),
         Slots(config.exec_per_target, config.exec_per_caller),

@@ -213,11 +213,14 @@ def credential_list(as_json: bool) -> None:
 @main.command()
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="The credential that it makes is an admin's.")
+@click.option("--replace", is_flag=True, help="For a machine that was installed again: a new secret, and all else stays.")
 @AS_JSON
 @command
-def invite(name: str, admin: bool, as_json: bool) -> None:
+def invite(name: str, admin: bool, replace: bool, as_json: bool) -> None:
     """Print a line by which a machine makes its own credential, once, within a day."""
-    made = _register().invite(name, ADMIN if admin else MEMBER, INVITE_S, OPERATOR)
+    if admin and replace:
+        raise click.UsageError("--replace keeps the role: leave --admin out.")
+    made = _register().invite(name, ADMIN if admin else MEMBER, INVITE_S, OPERATOR, replace)
     line = f"bus join {setup.public_url(Config.from_env())} --invite {made.code}"
     facts = {"name": made.name, "role": made.role, "code": made.code, "expires": utc(made.expires), "line": line}
     click.echo(json.dumps(facts) if as_json else line)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from bus import drafts, records
-from bus.errors import BusError, KeyReused, NotFound, Rebuilding, UnknownReply
+from bus.errors import BusError, KeyReused, NotFound, Rebuilding, Unauthorized, UnknownReply
 from bus.identity import Caller
 from bus.index import inbox, receipts, search
 from bus.index import messages as queries
@@ -35,6 +35,21 @@ _LAG_ALLOWED = 5_000
 _TENDED_AT_ONCE = 200  # records, 4 ms
 _CROWDED_FOR_S = 0.05
 _STANDINGS_FOR_S = 0.25
+
+
+Check = Callable[[], None]
+
+
+def _good() -> None:
+    """Nothing changes for one who is not checked."""
+
+
+def _is_good(check: Check) -> bool:
+    try:
+        check()
+    except Unauthorized:
+        return False
+    return True
 
 
 class Posted(NamedTuple):
@@ -156,7 +171,7 @@ class Core:
         """The record to be of a message: its parent looked up, its expiry a time, its content fingerprinted."""
         draft = {"kind": "message", "auth": caller.name, "verified": caller.is_verified, **clean}
         if "client_id" in clean:
-            draft["digest"] = drafts.digest(clean)
+            draft |= {"digest": drafts.digest(clean), **caller.stamp()}
         if "in_reply_to" in clean:
             parent = self._parent(clean["in_reply_to"])
             draft["in_reply_to"] = parent["id"]
@@ -195,8 +210,11 @@ class Core:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def messages(self, selection: Selection, wait_s: float = 0, is_peek: bool = False) -> Page:
-        """A page of messages; with `wait_s`, held back until there is one or the time is over. No fetch is noted of a peek."""
+    def messages(self, selection: Selection, wait_s: float = 0, is_peek: bool = False, check: Check = _good) -> Page:
+        """A page of messages; with `wait_s`, held back until there is one or the time is over. No fetch is noted of a peek.
+
+        `check` is called before a page is made for one who has waited; what it raises ends the waiting.
+        """
         page = self._page(selection, is_peek)
         if page.messages or wait_s <= 0:
             return page
@@ -204,11 +222,16 @@ class Core:
         with self.waiting.enter(selection) as waiter:
             page = self._page(selection, is_peek)
             while not page.messages and waiter.wait(remaining(deadline)):
+                check()
                 page = self._page(selection, is_peek)
         return page
 
-    def stream(self, selection: Selection, keepalive_s: float, is_peek: bool = False) -> Generator[Page | None, None, None]:
+    def stream(
+        self, selection: Selection, keepalive_s: float, is_peek: bool = False, check: Check = _good
+    ) -> Generator[Page | None, None, None]:
         """Pages as they come, without gap or repeat, for ever; None is a sign of life. Ends when the hub stops.
+
+        `check` is called before each page and each sign of life; where it raises Unauthorized, the stream ends.
 
         Starts after `selection.after`; without it, at the oldest unread for `unread_by`, else with what comes from now on.
         """
@@ -216,13 +239,13 @@ class Core:
             if selection.after is None and selection.unread_by is None:
                 selection = selection.since(self.log.position().seq)
             yield None
-            while True:
+            while _is_good(check):
                 page = self._page(selection, is_peek)
                 if page.last is not None:
                     selection = selection.since(page.last)
                     yield page
                 elif not waiter.wait(keepalive_s):
-                    if self.waiting.is_closing():
+                    if self.waiting.is_closing() or not _is_good(check):
                         return
                     yield None
 

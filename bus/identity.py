@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from bus.errors import NotYourName
+from bus.errors import NotYourName, Rebuilding
 
 SHARED, MEMBER, ADMIN, INVITE = "shared", "member", "admin", "invite"
 EVERYONE = frozenset((SHARED, MEMBER, ADMIN))
@@ -33,11 +33,14 @@ class Caller:
     """Whom a credential proves: its user name, and one of shared, member, admin, invite.
 
     `is_current` is false for a secret that was rotated: it goes on for everything but changes to who may call.
+    `tenure` tells those who had one name after each other apart: the seq of the record that ended the one before, 0 for
+    the first, None while that cannot be known because the index is being made.
     """
 
     name: str
     role: str
     is_current: bool = True
+    tenure: int | None = 0
 
     @property
     def is_verified(self) -> bool:
@@ -53,6 +56,12 @@ class Caller:
     def own_name(self) -> str | None:
         """The name it speaks as when it gives none; the shared user has none."""
         return self.name if self.is_verified else None
+
+    def stamp(self) -> dict[str, int]:
+        """What a record under an idempotency key says of who had the name; raises Rebuilding while that is not known."""
+        if self.tenure is None:
+            raise Rebuilding("The index is behind: it is not known yet whose idempotency keys these are.")
+        return {"tenure": self.tenure} if self.tenure else {}
 
     def is_me(self, name: str) -> bool:
         """Whether this is the caller's own name or one of its sessions."""

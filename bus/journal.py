@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from bus import records
-from bus.errors import Busy
+from bus.errors import Busy, Rebuilding
+from bus.index import calls as queries
 from bus.index.database import Index
 from bus.log.base import Appended, Log
 from bus.records import Record
@@ -46,6 +47,24 @@ class Journal:
         self._index.catch_up()
         self._ring()
         return appended
+
+    def is_over(self, record: Record) -> bool:
+        """Whether the credential that made this record was revoked since, or its name given to another."""
+        with self._current() as db:
+            return queries.is_over(db, record)
+
+    def last_tenure(self) -> int:
+        """The newest tenure of any name: it grows when somebody is revoked."""
+        with self._index.reading() as db:
+            return queries.last_tenure(db)
+
+    def tenure_of(self, name: str) -> int | None:
+        """Which holder of a name, one after the other, has it now; see `Caller.tenure`."""
+        try:
+            with self._current() as db:
+                return queries.tenure(db, name)
+        except (Busy, Rebuilding):
+            return None
 
     def _now(self) -> str:
         return records.utc(self._clock())

@@ -124,7 +124,7 @@ class Net(Approvals):
             return None
         self._index.catch_up()
         found = self._index.record_of_unique(
-            str(records.unique_key({"kind": "asked", "auth": caller.name, "client_id": call.key}))
+            str(records.unique_key({"kind": "asked", "auth": caller.name, "client_id": call.key, **caller.stamp()}))
         )
         return None if found is None else self._same(found, call)
 
@@ -170,7 +170,7 @@ class Net(Approvals):
         caller, call = ticket.caller, ticket.call
         draft = self._asked(caller, call, id)
         if call.key is not None:
-            draft["client_id"] = call.key
+            draft |= {"client_id": call.key, **caller.stamp()}
         if call.detach:
             draft["detach"] = True
         block = [draft]
@@ -237,7 +237,8 @@ class Net(Approvals):
         with self._index.reading() as db:
             found, has_more = queries.events(db, wanted)
             known = self._index.known_to()
-        events = [event if _sees(caller, auth, event) else _public(event) for auth, event in found]
+            since = queries.owned_since(db, caller.name)
+        events = [event if _sees(caller, auth, event, since) else _public(event) for auth, event in found]
         last = found[-1][1]["seq"] if found else 0
         # What another process has applied since is in this view too: it must not come again.
         next = last if has_more and wanted.after is not None else max(last, known)
@@ -260,8 +261,10 @@ def _concerns(caller: Caller, auth: str, target: str | None) -> bool:
     return caller.is_admin or caller.name in (auth, target)
 
 
-def _sees(caller: Caller, auth: str, event: Mapping[str, Any]) -> bool:
-    return event["type"] == "message" or _concerns(caller, auth, event.get("target"))
+def _sees(caller: Caller, auth: str, event: Mapping[str, Any], since: int) -> bool:
+    """Whether all of an event is for this caller, who has its name since a seq."""
+    is_mine = event["seq"] > since and _concerns(caller, auth, event.get("target"))
+    return event["type"] == "message" or caller.is_admin or is_mine
 
 
 def _public(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -150,14 +150,16 @@ def unique_key(record: Record) -> str | None:
     """What no two records share; None without such a thing.
 
     For a message, who sent it under which idempotency key; for a call, whose credential asked for it under which; for
-    the use of an approval, the approval. No credential's name begins with a space, so the three cannot meet.
+    the use of an approval, the approval. No credential's name begins with a space, so the three cannot meet. Nor has one
+    an @: behind it is the tenure, so that whoever is given a name anew meets no key of who had it before.
     """
     key = record.get("client_id")
     if key is None:
         return None
-    if record["kind"] == "message":
-        return f"{record['auth']} {record['from']} {key}"
-    return f" used {key}" if record["kind"] == "used" else f" call {record['auth']} {key}"
+    if record["kind"] == "used":
+        return f" used {key}"
+    auth = f"{record['auth']}@{record['tenure']}" if "tenure" in record else record["auth"]
+    return f"{auth} {record['from']} {key}" if record["kind"] == "message" else f" call {auth} {key}"
 
 
 def _sum(body: bytes, previous_sum: str) -> str:

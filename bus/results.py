@@ -50,6 +50,14 @@ class Results:
             return None
         return found
 
+    def drop(self, key: str) -> None:
+        """Remove a result, if there is one."""
+        self._path(key).unlink(missing_ok=True)
+
+    def kept(self) -> list[str]:
+        """The keys of all that is kept."""
+        return [key for path, _, _ in self._entries() for key in [Path(path).stem] if path.endswith(f"{key}.json")]
+
     def prune(self) -> int:
         """Remove those that are older than they are kept, and the oldest of what is more than is kept; gives how many."""
         self._new_bytes = 0

@@ -7,6 +7,7 @@ whose selection a new record matches. It runs only while somebody waits.
 from __future__ import annotations
 
 import logging
+import math
 import mmap
 import os
 import threading
@@ -28,6 +29,8 @@ logger = logging.getLogger("bus.waiting")
 
 # How soon a post by another process is noticed. At 5 ms two workers with waiters used 3 % of a core, doing nothing.
 _LOOK_EVERY_S = 0.01
+# The record of a change to the credentials comes right before the change. Whoever waits is woken to be checked anew.
+_RECHECK_S = 0.3
 _SLOTS = 128
 
 
@@ -67,6 +70,7 @@ class WaitingRoom:
         self._by_mailbox: dict[str | None, set[Waiter]] = defaultdict(set)
         self._seen = START
         self._listening = False
+        self._recheck_at = math.inf
         self._looking = threading.Lock()
         self.is_closing: Callable[[], bool] = lambda: False
 
@@ -110,7 +114,8 @@ class WaitingRoom:
                 if not self._by_mailbox:
                     self._listening = False
                     return
-            if self.is_closing():
+            if self.is_closing() or time.monotonic() > self._recheck_at:
+                self._recheck_at = math.inf
                 self._wake_all()
             else:
                 self._look()
@@ -124,6 +129,8 @@ class WaitingRoom:
                     self._seen = place
                     if record["kind"] == "message":
                         self._wake_for(record)
+                    elif record["kind"] == "credential":
+                        self._recheck_at = time.monotonic() + _RECHECK_S
             except Exception:
                 logger.exception("new records could not be read; everybody who waits is woken to look")
                 self._seen = self._source.position()

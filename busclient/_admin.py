@@ -129,9 +129,12 @@ class Admin(Part):
 
     # -- credentials -------------------------------------------------------------------------------------
 
-    def invite(self, name: str, *, admin: bool = False, expires_in_s: float | None = None) -> Invite:
-        """A code for one machine, good once and for 24 hours: its `line` makes that machine a member (or an admin)."""
-        fields = given({"name": name, "admin": admin or None, "expires_in_s": expires_in_s})
+    def invite(self, name: str, *, admin: bool = False, replace: bool = False, expires_in_s: float | None = None) -> Invite:
+        """A code for one machine, good once and for 24 hours: its `line` makes that machine a member (or an admin).
+
+        With `replace` for one that was installed again: it gets a new secret, and its name keeps everything else.
+        """
+        fields = given({"name": name, "admin": admin or None, "replace": replace or None, "expires_in_s": expires_in_s})
         return Invite.from_json(self._post_once("/api/invites", fields))
 
     def credentials(self) -> list[dict[str, Any]]:

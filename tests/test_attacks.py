@@ -249,6 +249,21 @@ def test_expired_credential(fleet: Fleet) -> None:
     untouched(fleet)
 
 
+def test_reissued_name(fleet: Fleet) -> None:
+    """Who is given a revoked name gets neither an answer nor a yes of the one before."""
+    first = fleet.web1.exec("echo secret", client_id="k").json["id"]
+    id = asked(fleet, "touch pwned")
+    fleet.admin.post(f"/api/approvals/{id}", json={"allow": True})
+    assert fleet.admin.post("/api/credentials/revoke", json={"name": "web1"}).status_code == 200
+    heir = As(fleet.app, "web1", fleet.admin.post("/api/credentials", json={"name": "web1"}).json["secret"])
+    assert heir.exec("echo secret", client_id="k").status_code == 403
+    fleet.permit(approval="required")
+    for command, more in (("echo secret", {"client_id": "k"}), ("touch pwned", {})):
+        assert heir.exec(command, **more).status_code == 202
+    assert heir.get(f"/api/exec/{first}").status_code == 404
+    assert list((fleet.folder / "box").iterdir()) == []
+
+
 def test_credential_that_only_the_service_finds_revoked(fleet: Fleet) -> None:
     """The service proves the credential itself: a worker that still believes in one runs nothing with it."""
     from bus.errors import Unauthorized

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from bus import calls, rights
+from bus.approvals import APPROVAL_S
 from bus.calls import Call
 from bus.errors import ApprovalClosed, ApprovalDenied, ApprovalRequired, Busy, KeyReused
 from bus.identity import ADMIN, MEMBER
 from bus.identity import Caller as Who
 from bus.index.calls import Filter
-from bus.net import APPROVAL_S, Begun, Net, Ticket
+from bus.net import Begun, Net, Ticket
 from tests.conftest import Caller
 
 BOSS, SECOND, WEB1 = Who("boss", ADMIN), Who("second", ADMIN), Who("web1", MEMBER)

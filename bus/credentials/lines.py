@@ -3,7 +3,8 @@
     name:{SSHA}hash                                     a member; or the shared user of an old fleet, by its name
     name:{SSHA}hash:admin                               its role: member or admin
     name:{SSHA}hash:member until=1763673267             a secret that was rotated, good until then (Unix seconds)
-    invite~4f2a…:{SSHA}hash:invite for=name until=…     an invite; `admin` behind it: for an admin. `state=used`: it was taken
+    invite~4f2a…:{SSHA}hash:invite for=name until=…     an invite; `admin` behind it: for an admin. `state=used`: it was taken.
+                                                        `replace` behind it: it changes the secret of a name that there is
 
 nginx reads the same file (`auth_basic_user_file`): it takes the first line of a name, and stops at the second colon.
 A line that cannot be used lets nobody in, and is kept as it is, like a comment.
@@ -30,7 +31,7 @@ logger = logging.getLogger("bus.credentials")
 INVITE_PREFIX = "invite~"
 _SHA1_BYTES = 20
 _ROLES = ("", MEMBER, ADMIN, INVITE)
-_KEYS = ("for", "until", "state", "admin")
+_KEYS = ("for", "until", "state", "admin", "replace")
 NOBODY = hashlib.sha1(b"no such user").digest() + b"saltsalt"
 
 
@@ -62,6 +63,7 @@ class Line:
     target: str = ""  # the name that an invite is for
     is_for_admin: bool = False
     is_used: bool = False
+    is_replacing: bool = False  # an invite for a name that has a credential
 
     @property
     def is_invite(self) -> bool:
@@ -86,7 +88,8 @@ class Line:
         """The line as it stands in the file."""
         more = [f"for={self.target}"] if self.target else []
         more += [] if self.until is None else [f"until={self.until}"]
-        more += (["admin"] if self.is_for_admin else []) + (["state=used"] if self.is_used else [])
+        words = {"admin": self.is_for_admin, "replace": self.is_replacing, "state=used": self.is_used}
+        more += [word for word, is_said in words.items() if is_said]
         tail = " ".join([self.role, *more])
         return f"{self.user}:{self.hash}" + (f":{tail}" if tail else "")
 
@@ -144,4 +147,4 @@ def _line(user: str, hash: str, tail: str) -> Line:
         raise ValueError("an invite without name or end")
     if given.get("state", "used") != "used":
         raise ValueError("an unknown state")
-    return Line(user, hash, role, until, given.get("for", ""), "admin" in given, "state" in given)
+    return Line(user, hash, role, until, given.get("for", ""), "admin" in given, "state" in given, "replace" in given)

@@ -11,7 +11,7 @@ from pathlib import Path
 from bus.credentials import file
 from bus.credentials.attempts import Attempts
 from bus.credentials.lines import INVITE_PREFIX, NOBODY, Kept, Line, matches, usable
-from bus.errors import Unauthorized
+from bus.errors import InviteSpent, TooManyAttempts, Unauthorized
 from bus.identity import INVITE, MEMBER, SHARED, Caller, normalised
 
 _LEAST_COMPARED = 2  # with a user's one line, its two while a rotation lasts, and with none: the same work
@@ -32,11 +32,20 @@ class _Snapshot:
 
 
 class Credentials:
-    """The credential file. `shared_user` is the name whose line is the old fleet's; empty: there is none. For any thread."""
+    """The credential file. `shared_user` is the name whose line is the old fleet's; empty: there is none. For any thread.
 
-    def __init__(self, path: Path, shared_user: str = "claude", clock: Callable[[], float] = time.time) -> None:
+    `tenure_of` says what `Caller.tenure` is for a name now.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shared_user: str = "claude",
+        clock: Callable[[], float] = time.time,
+        tenure_of: Callable[[str], int | None] = lambda name: 0,
+    ) -> None:
         self.path, self.shared_user = path, shared_user
-        self.clock = clock
+        self.clock, self._tenure_of = clock, tenure_of
         self._attempts = Attempts()
         self._latest = _Snapshot(None, {}, {}, frozenset())
 
@@ -56,11 +65,30 @@ class Credentials:
         if user.startswith(INVITE_PREFIX):
             return self._invited(snapshot, user, secret, address)
         line = self._verify(snapshot, user, secret)
-        caller = Caller(user, self.role_of(snapshot.users[user][0]), is_current=line.until is None)
+        # After the file was read: a revocation is on record before the file loses the line, so this is not an older tenure.
+        tenure = self._tenure_of(user)
+        caller = Caller(user, self.role_of(snapshot.users[user][0]), is_current=line.until is None, tenure=tenure)
+        if tenure is None:
+            return caller
         if len(snapshot.verified) > 10_000:
             snapshot.verified.clear()
         snapshot.verified[header] = caller, line.until
         return caller
+
+    def still_proves(self, header: str | None, caller: Caller) -> bool:
+        """Whether a header that has proven this caller does so now: not revoked, not over, not demoted. Costs a `stat`."""
+        try:
+            now = self.caller_of(header)
+        except (Unauthorized, InviteSpent, TooManyAttempts):
+            return False
+        return (now.name, now.role) == (caller.name, caller.role) and now.tenure in (caller.tenure, None)
+
+    def still_has_name(self, caller: Caller) -> bool:
+        """Whether a caller's name is still its own, in the same role, whatever its secret is now."""
+        mine = self._current().users.get(caller.name)
+        if mine is None or self.role_of(mine[0]) != caller.role:
+            return False
+        return self._tenure_of(caller.name) in (caller.tenure, None)
 
     def knows(self, user: str, secret: str) -> bool:
         """Whether this is a user's secret."""

@@ -10,14 +10,14 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from bus import records
 from bus.credentials import file
 from bus.credentials.lines import INVITE_PREFIX, Kept, Line, hashed, new_secret, of_user, usable
 from bus.credentials.reading import Credentials
 from bus.errors import BadField, Conflict, CredentialExists, NoSuchCredential, NotAllowed, Unauthorized
-from bus.identity import ADMIN, INVITE, MEMBER, is_reserved, normalised
+from bus.identity import ADMIN, INVITE, MACHINES, MEMBER, is_reserved, normalised
 from bus.records import NAME
 
 OVERLAP_S, MAX_OVERLAP_S = 24 * 3600, 30 * 24 * 3600
@@ -79,7 +79,9 @@ class Register:
             secret = new_secret()
             role = self._credentials.role_of(mine[0])
             self._note("rotate", name, role, by)
-            self._write(file.replaced(lines, name, [Line(name, hashed(secret), mine[0].role), *old]))
+            # Who was invited to take this name over would end the secret that has just been made.
+            others = [line for line in lines if not (_is_open_for(line, name) and line.is_replacing)]
+            self._write(file.replaced(others, name, [Line(name, hashed(secret), mine[0].role), *old]))
         return Granted(name, role, secret)
 
     def revoke(self, name: str, by: str) -> None:
@@ -95,13 +97,19 @@ class Register:
             self._note("revoke", name, self._credentials.role_of(mine[0]) if mine else INVITE, by)
             self._write(left)
 
-    def invite(self, name: str, role: str, lasts_s: int, by: str) -> Invite:
-        """A code by which a machine makes its own credential."""
+    def invite(self, name: str, role: str, lasts_s: int, by: str, replace: bool = False) -> Invite:
+        """A code by which a machine makes its own credential.
+
+        With `replace` the name has one and keeps its role: the code exchanges its secret. Raises NoSuchCredential.
+        """
         with self._changing() as lines:
-            self._check_free(lines, name)
+            if replace:
+                role = self._replaceable(lines, name)
+            else:
+                self._check_free(lines, name)
             short, secret, expires = secrets.token_hex(5), new_secret(), self._now() + lasts_s
             self._note("invite", name, role, by)
-            line = Line(INVITE_PREFIX + short, hashed(secret), INVITE, expires, name, role == ADMIN)
+            line = Line(INVITE_PREFIX + short, hashed(secret), INVITE, expires, name, role == ADMIN, is_replacing=replace)
             self._write([*lines, line])
         return Invite(name, role, f"{short}.{secret}", expires)
 
@@ -113,12 +121,13 @@ class Register:
                 raise Unauthorized("The user name or password is wrong.")  # it was taken back a moment ago
             invite = found[0]
             invite.refuse_spent(self._now())
-            self._check_free(lines, invite.target)
+            if not invite.is_replacing:
+                self._check_free(lines, invite.target)
             # Further invites for this name have nobody left to be for.
-            others = [
-                line for line in lines if line is invite or not (isinstance(line, Line) and _is_open_for(line, invite.target))
-            ]
+            others = [line for line in lines if line is invite or not _is_open_for(line, invite.target)]
             used = file.replaced(others, invite_user, [replace(invite, is_used=True)])
+            if invite.is_replacing:
+                return self._exchange(used, invite.target, invite_user)
             return self._grant("join", used, invite.target, ADMIN if invite.is_for_admin else MEMBER, invite_user)
 
     def listing(self) -> dict[str, list[dict[str, Any]]]:
@@ -129,7 +138,12 @@ class Register:
         return {
             "credentials": [self._entry(line, lines, now) for _, line in sorted(named.items())],
             "invites": [
-                {"name": line.target, "role": ADMIN if line.is_for_admin else MEMBER, "expires": records.utc(line.until or 0)}
+                {
+                    "name": line.target,
+                    "role": ADMIN if line.is_for_admin else MEMBER,
+                    "expires": records.utc(line.until or 0),
+                    **({"replace": True} if line.is_replacing else {}),
+                }
                 for line in invites
             ],
         }
@@ -144,6 +158,21 @@ class Register:
         self._note(action, name, role, by)
         self._write([*lines, Line(name, hashed(secret), role)])
         return Granted(name, role, secret)
+
+    def _exchange(self, lines: Lines, name: str, by: str) -> Granted:
+        """A new secret and no other, for a name that keeps everything else."""
+        role, secret = self._replaceable(lines, name), new_secret()
+        mine = self._lines_of(lines, name)
+        self._note("replace", name, role, by)
+        self._write(file.replaced(lines, name, [Line(name, hashed(secret), mine[0].role)]))
+        return Granted(name, role, secret)
+
+    def _replaceable(self, lines: Lines, name: str) -> str:
+        """The role of a name whose secret an invite may exchange; raises NoSuchCredential, BadField."""
+        role = self._credentials.role_of(self._lines_of(lines, name)[0])
+        if role not in MACHINES:
+            raise BadField(f"`name` is {name!r}, which is no machine's.", hint="Rotate it instead.", field="name")
+        return role
 
     @contextmanager
     def _changing(self) -> Iterator[Lines]:
@@ -184,5 +213,7 @@ class Register:
         return int(self._credentials.clock())
 
 
-def _is_open_for(line: Line, name: str) -> bool:
-    return line.is_invite and not line.is_used and normalised(line.target) == normalised(name)
+def _is_open_for(line: Line | Kept, name: str) -> TypeGuard[Line]:
+    if not isinstance(line, Line) or not line.is_invite or line.is_used:
+        return False
+    return normalised(line.target) == normalised(name)

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from bus.errors import BusError
+from bus.errors import BusError, Unauthorized
 from bus.execd import answers
 from bus.execd.answers import Answer
 
@@ -38,11 +39,24 @@ class HangUp:
                 event.set()
 
 
+class Standing(NamedTuple):
+    """How a call's credential is now: whether its secret still proves its caller, and whether the caller still has its name."""
+
+    is_proven: Callable[[], bool]
+    has_name: Callable[[], bool]
+
+    def check(self) -> None:
+        """Raise Unauthorized once the secret proves its caller no more."""
+        if not self.is_proven():
+            raise Unauthorized("The credential of this call is no longer good.")
+
+
 @dataclass
 class Running:
-    """A call that runs now: how it is ended, and its output so far."""
+    """A call that runs now: how it is ended, and its output so far. `is_let` says whether it may run on."""
 
     type: str
+    is_let: Callable[[], bool]
     cancel: threading.Event = field(default_factory=threading.Event)
     output: dict[str, bytearray] = field(default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()})
     sizes: dict[str, int] = field(default_factory=lambda: {"stdout": 0, "stderr": 0})

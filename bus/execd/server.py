@@ -21,7 +21,7 @@ from bus import calls, modes
 from bus.credentials import Credentials
 from bus.errors import BadRequest, BusError, Internal, NotAllowed
 from bus.execd import answers
-from bus.execd.running import HangUp
+from bus.execd.running import HangUp, Standing
 from bus.execd.work import Work
 from bus.identity import MACHINES, Caller
 from bus.index.calls import Found
@@ -99,6 +99,7 @@ class Service:
             if parent is not None and os.getppid() != parent:
                 self.stop_soon()
             try:
+                self.work.end_revoked()
                 self.work.tend()
             except Exception:
                 logger.exception("tending failed")
@@ -132,14 +133,26 @@ class Service:
         talk.watch()
         if request.get("op") not in does:
             raise BadRequest("The service that runs commands does not know this request.")
-        return does[request["op"]](caller, request, talk)
+        answer = does[request["op"]](caller, request, talk)
+        self._standing(caller, request).check()
+        return answer
+
+    def _standing(self, caller: Caller, request: Line) -> Standing:
+        header = request.get("authorization")
+        return Standing(lambda: self._credentials.still_proves(header, caller), lambda: self._credentials.still_has_name(caller))
 
     def _call(self, caller: Caller, request: Line, talk: _Talk) -> Line:
         call = calls.check(request["type"], request["fields"], self._max_file, request.get("act", ""))
         if call.stream:
             # Who pauses reading holds the command back; it is ended when that takes longer than it may run.
             talk.be_patient(call.request["timeout_s"])
-        answer = self.work.make(caller, call, talk.send, talk.hung_up)
+        standing = self._standing(caller, request)
+
+        def emit(line: Line) -> None:
+            standing.check()
+            talk.send(line)
+
+        answer = self.work.make(caller, call, emit, talk.hung_up, standing)
         return {"result": answers.without_texts(answer) if call.stream and "replayed" not in answer else answer}
 
     def _state(self, caller: Caller, request: Line, talk: _Talk) -> Line:

@@ -15,7 +15,7 @@ from bus.containers.base import Driver, Listed
 from bus.errors import ApprovalRequired, BusError, Internal, StillRunning
 from bus.execd import answers, orders, questions
 from bus.execd.answers import Answer
-from bus.execd.running import HangUp, Later, Running
+from bus.execd.running import HangUp, Later, Running, Standing
 from bus.execd.slots import Slots
 from bus.identity import Caller
 from bus.index.calls import Found
@@ -61,12 +61,16 @@ class Work:
         self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._unrecorded: list[tuple[str, str, Answer]] = []
         self._prune_at = 0.0
+        self._swept = 0
         self._mutex = threading.Lock()
 
     # -- one call ----------------------------------------------------------------------------------------
 
-    def make(self, caller: Caller, call: Call, emit: Emit, hung_up: HangUp) -> Answer:
-        """Make a call, or give what the first one under its key gave; raises BusError. `emit` is for streams."""
+    def make(self, caller: Caller, call: Call, emit: Emit, hung_up: HangUp, standing: Standing) -> Answer:
+        """Make a call, or give what the first one under its key gave; raises BusError. `emit` is for streams.
+
+        It is ended when its credential is: a detached one with its caller's name, any other one with the secret.
+        """
         with ExitStack() as held:
             try:
                 ticket = self.net.authorise(caller, call)
@@ -79,7 +83,9 @@ class Work:
                 # One of a caller's at a time, and looked at again: another one may have asked, or used the yes, meanwhile.
                 held.enter_context(self._asking[caller.name])
                 ticket = self._again(caller, call)
-            return self.replay(ticket) if isinstance(ticket, Found) else self._begin(ticket, emit, hung_up, held)
+            standing.check()
+            is_let = standing.has_name if call.detach else standing.is_proven
+            return self.replay(ticket) if isinstance(ticket, Found) else self._begin(ticket, emit, hung_up, held, is_let)
 
     def _again(self, caller: Caller, call: Call) -> Ticket | Found:
         """The right to make the call; where nobody has been asked for a yes yet, asks, and raises what that gives."""
@@ -98,7 +104,7 @@ class Work:
         self._say(answers.asking(question, self._admins()))
         raise self.net.approval_required(question)
 
-    def _begin(self, ticket: Ticket, emit: Emit, hung_up: HangUp, held: ExitStack) -> Answer:
+    def _begin(self, ticket: Ticket, emit: Emit, hung_up: HangUp, held: ExitStack, is_let: Callable[[], bool]) -> Answer:
         """Take a slot, record that it runs, and run it; `held` is let go once it is on record."""
         caller, call = ticket.caller, ticket.call
         slot = ExitStack()
@@ -109,7 +115,7 @@ class Work:
             self.net.failed(caller, call, error)
             raise
         with slot:
-            id, running = self.net.new_id(), Running(call.type)
+            id, running = self.net.new_id(), Running(call.type, is_let)
             if call.stream:
                 hung_up.ends(running.cancel)
             # Before the record: who finds that must find that it runs, or would take it for lost.
@@ -144,6 +150,8 @@ class Work:
             result = "ok"
             if answer.get("timed_out") or answer.get("cancelled"):
                 result, facts = "error", {**facts, "state": "done"}
+                if not running.is_let():
+                    facts["reason"] = "its credential was revoked, or its secret was over"
         except BusError as error:
             answer, facts = self._failure(id, error, started)
             result = "error"
@@ -152,10 +160,11 @@ class Work:
             answer, facts = self._failure(id, Internal(f"The service failed at call {id}: {type(error).__name__}."), started)
             result = "error"
         try:
-            self._keep(id, result, answer, facts, is_stored=ticket.call.type != FILE_READ)
+            is_mine = self._has_name(ticket.caller)
+            self._keep(id, result, answer, facts, is_stored=is_mine and ticket.call.type != FILE_READ)
         finally:
             self._forget(id)
-        if ticket.call.detach:
+        if ticket.call.detach and is_mine:
             self._tell(ticket, id, answer)
         return _given(answer)
 
@@ -193,6 +202,10 @@ class Work:
         error.details["id"] = id
         answer = {"error": error.as_dict(), "status": error.status}
         return answer, {"error": error.code, "reason": error.message, **_took(started)}
+
+    def _has_name(self, caller: Caller) -> bool:
+        """Whether this caller was not revoked since; where the index cannot tell, its results are swept later."""
+        return self.net.tenure_of(caller.name) in (caller.tenure, None)
 
     def _forget(self, id: str) -> None:
         with self._mutex:
@@ -251,7 +264,7 @@ class Work:
         running = self._running.get(id)
         if done is None and running is not None:
             return {"ok": True, "id": id, "state": "running", **running.so_far()}
-        answer = self.results.get(id)
+        answer = None if self.net.is_over(asked) else self.results.get(id)
         if answer is not None:
             return answer if "error" in answer else {**answer, "state": "done"}
         facts = {name: value for name, value in (done or {}).items() if name not in ("kind", "seq", "id", "ts", "call", "result")}
@@ -275,6 +288,13 @@ class Work:
         with self._mutex:
             for running in self._running.values():
                 running.cancel.set()
+
+    def end_revoked(self) -> None:
+        """End the commands whose credential is no longer good. What has no way to be ended in the middle runs to its end."""
+        with self._mutex:
+            for running in self._running.values():
+                if running.type == EXEC and not running.cancel.is_set() and not running.is_let():
+                    running.cancel.set()
 
     def is_idle(self) -> bool:
         """Whether nothing runs."""
@@ -313,7 +333,8 @@ class Work:
         return {"leaked": leaked} if leaked else {}
 
     def tend(self) -> None:
-        """Record what could not be recorded before, and remove old results."""
+        """Record what could not be recorded before, and remove old results, and those of callers that were revoked."""
+        self._sweep()
         with self._mutex:
             waiting, self._unrecorded = self._unrecorded, []
         for at, (id, result, facts) in enumerate(waiting):
@@ -326,6 +347,17 @@ class Work:
         if time.monotonic() > self._prune_at or self.results.is_growing():
             self._prune_at = time.monotonic() + _PRUNE_EVERY_S
             self.results.prune()
+
+    def _sweep(self) -> None:
+        """Remove the results of callers that were revoked since the last look; at the first, of all that ever were."""
+        newest = self.net.last_tenure()
+        if newest == self._swept:
+            return
+        for id in self.results.kept():
+            found = self.net.found(id)
+            if found is not None and self.net.is_over(found.asked):
+                self.results.drop(id)
+        self._swept = newest
 
 
 def _given(answer: Answer) -> Answer:

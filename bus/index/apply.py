@@ -13,7 +13,7 @@ from bus.index.settled import NewestRanges, settle_many, settle_through
 from bus.records import EVERYBODY, Position, Record
 from bus.selection import recipients
 
-_HIDDEN = ("kind", "sum", "digest")
+_HIDDEN = ("kind", "sum", "digest", "tenure")
 
 _INSERTS = {
     "messages": "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)",

@@ -19,10 +19,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from bus import records
+from bus.identity import INVITE
 from bus.records import Record
 from bus.rights import Rule
 
-_NO_FACTS = ("kind", "seq", "id", "ts", "sum", "auth")
+_NO_FACTS = ("kind", "seq", "id", "ts", "sum", "auth", "tenure")
 _LONGEST_SHOWN = 1_000
 _PRIVATE = frozenset(("digest", "client_id", "approval", "detach"))
 
@@ -85,7 +86,7 @@ def apply(db: sqlite3.Connection, record: Record) -> None:
 
 def _answered(db: sqlite3.Connection, record: Record) -> None:
     found = approval(db, record["approval"])
-    if found is None or found[1] is not None:
+    if found is None or found[1] is not None or is_over(db, found[0]):
         return
     db.execute("UPDATE approvals SET answer = ? WHERE id = ?", (_json(record), record["approval"]))
     said = "approve" if record["allow"] else "refuse"
@@ -94,11 +95,34 @@ def _answered(db: sqlite3.Connection, record: Record) -> None:
 
 
 def _owned(db: sqlite3.Connection, record: Record) -> None:
-    """A name that is revoked loses its permissions; one that is given anew begins with nothing of who had it before."""
-    if record["action"] == "revoke":
-        db.execute("DELETE FROM rules WHERE source = ?", (record["name"],))
-    elif record["action"] in ("add", "join"):
-        db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?)", (record["name"], record["seq"]))
+    """A name that is revoked ends with all that hung on it; one that is given anew begins with nothing of who had it before.
+
+    Two gifts without a revocation between them: the first holder was taken out of the file by hand.
+    """
+    name, seq, action = record["name"], record["seq"], record["action"]
+    row = db.execute("SELECT tenure, held FROM owners WHERE name = ?", (name,)).fetchone()
+    tenure, held = row or (0, 0)
+    if action == "revoke":
+        db.execute("DELETE FROM rules WHERE source = ?", (name,))
+        if record["role"] != INVITE:  # else nobody had it yet, and an invite was taken back
+            _ended(db, record)
+            db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, 0)", (name, seq, seq))
+    elif action in ("add", "join"):
+        if held:
+            db.execute("DELETE FROM rules WHERE source = ?", (name,))
+            _ended(db, record)
+        db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, 1)", (name, seq, seq if held else tenure))
+
+
+def _ended(db: sqlite3.Connection, record: Record) -> None:
+    """What a name has asked and what was answered expires, unless it was used or has expired before."""
+    db.execute(
+        "UPDATE approvals SET question = json_set(question, '$.expires', min(json_extract(question, '$.expires'), ?1)),"
+        " answer = CASE WHEN answer IS NULL THEN NULL"
+        " ELSE json_set(answer, '$.expires', min(json_extract(answer, '$.expires'), ?1)) END"
+        " WHERE auth = ?2 AND used IS NULL",
+        (record["ts"], record["name"]),
+    )
 
 
 def _asked(db: sqlite3.Connection, record: Record) -> None:
@@ -117,7 +141,8 @@ def _done(db: sqlite3.Connection, record: Record) -> None:
     db.execute("DELETE FROM events WHERE seq = ?", (found.asked["seq"],))
     facts = {name: value for name, value in record.items() if name not in (*_NO_FACTS, "call", "state")}
     event = {**_event_of(found.asked), **facts, "time": found.asked["ts"]}
-    _event(db, {**record, "auth": found.asked["auth"]}, event)
+    # One that ends after its caller was revoked is nobody's: it must not be taken for the next holder's.
+    _event(db, {**record, "auth": "" if is_over(db, found.asked) else found.asked["auth"]}, event)
 
 
 def _event_of(asked: Record) -> dict[str, Any]:
@@ -230,6 +255,22 @@ def owned_since(db: sqlite3.Connection, name: str) -> int:
     """The seq of the record by which this name was last given to somebody; 0 when that is not on record."""
     row = db.execute("SELECT seq FROM owners WHERE name = ?", (name,)).fetchone()
     return 0 if row is None else int(row[0])
+
+
+def tenure(db: sqlite3.Connection, name: str) -> int:
+    """The seq of the record that ended the last one who had this name; 0 when nobody had it before, as far as is on record."""
+    row = db.execute("SELECT tenure FROM owners WHERE name = ?", (name,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def last_tenure(db: sqlite3.Connection) -> int:
+    """The newest tenure of any name."""
+    return int(db.execute("SELECT COALESCE(MAX(tenure), 0) FROM owners").fetchone()[0])
+
+
+def is_over(db: sqlite3.Connection, record: Record) -> bool:
+    """Whether the credential that made this record was revoked since, or its name given to another."""
+    return tenure(db, record["auth"]) > int(record["seq"])
 
 
 def pending_count(db: sqlite3.Connection, auth: str, now: str) -> int:

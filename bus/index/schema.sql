@@ -115,7 +115,9 @@ CREATE INDEX approvals_by_seq ON approvals (seq);
 
 CREATE TABLE owners (                     -- who has a name now: nothing from before is theirs
     name TEXT PRIMARY KEY,
-    seq INTEGER NOT NULL
+    seq INTEGER NOT NULL,                 -- of the record that gave it last, or took it
+    tenure INTEGER NOT NULL,              -- of the record that ended the last one who had it; 0: nobody had it before
+    held INTEGER NOT NULL                 -- 1: somebody has it
 ) WITHOUT ROWID;
 
 CREATE TABLE events (                     -- the feed, but for messages; a call stands where its last record stands

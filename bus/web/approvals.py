@@ -56,6 +56,7 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
             with waiting.place():
                 while found["state"] == "pending" and time.monotonic() < deadline and not waiting.is_closing():
                     time.sleep(_LOOK_EVERY_S)
+                    g.check()
                     found = net.approval(g.caller, id)
         return json_reply({"ok": True, "approval": found})
 

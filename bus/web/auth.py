@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from flask import Flask, g, request
 
 from bus.credentials import Credentials
-from bus.errors import ForeignOrigin, NotAllowed
+from bus.errors import ForeignOrigin, NotAllowed, Unauthorized
 from bus.identity import INVITE, Caller
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -48,6 +48,7 @@ def init_app(app: Flask, credentials: Credentials, on_denied: Denied | None = No
     @app.before_request
     def guard() -> None:
         g.caller = caller(request.environ, credentials)
+        g.check = _rechecked(request.environ.get("HTTP_AUTHORIZATION"), g.caller, credentials)
         if request.endpoint is None:
             check_role(g.caller, None, request.environ)
             return
@@ -57,6 +58,16 @@ def init_app(app: Flask, credentials: Credentials, on_denied: Denied | None = No
         if g.caller.role not in roles and call_type is not None and on_denied is not None:
             on_denied(g.caller, call_type, request.environ)
         check_role(g.caller, roles, request.environ)
+
+
+def _rechecked(header: str | None, caller: Caller, credentials: Credentials) -> Callable[[], None]:
+    """For a request that waits: raises Unauthorized once its credential is revoked or over. To be called before it delivers."""
+
+    def check() -> None:
+        if not credentials.still_proves(header, caller):
+            raise Unauthorized(f"The credential of {caller.name} is no longer good.")
+
+    return check
 
 
 def caller(environ: Mapping[str, Any], credentials: Credentials) -> Caller:

@@ -66,9 +66,9 @@ def blueprint(register: Register) -> Blueprint:
     @routes.post("/api/invites")
     @may_call(ADMINS)
     def invite() -> Response:
-        fields = _fields("name", "admin", "expires_in_s")
+        fields = _fields("name", "admin", "expires_in_s", "replace")
         lasts_s = _seconds(fields, "expires_in_s", INVITE_S, 60, MAX_INVITE_S)
-        made = asked().invite(_name(fields), _role(fields), lasts_s, g.caller.name)
+        made = asked().invite(_name(fields), _role(fields), lasts_s, g.caller.name, _replaces(fields))
         facts = {"name": made.name, "role": made.role, "code": made.code, "expires": records.utc(made.expires)}
         return json_reply({"ok": True, **facts, "line": f"bus join {_base_url()} --invite {made.code}"}, 201)
 
@@ -101,6 +101,14 @@ def _role(fields: dict[str, Any]) -> str:
     if not isinstance(fields.get("admin", False), bool):
         raise BadField("`admin` is neither true nor false.", hint="true makes an admin; left out, a member.", field="admin")
     return ADMIN if fields.get("admin") else MEMBER
+
+
+def _replaces(fields: dict[str, Any]) -> bool:
+    if not isinstance(fields.get("replace", False), bool):
+        raise BadField("`replace` is neither true nor false.", hint="true exchanges the secret of a name.", field="replace")
+    if fields.get("replace") and fields.get("admin"):
+        raise BadField("`replace` and `admin` do not go together.", hint="A name that is kept keeps its role.", field="admin")
+    return bool(fields.get("replace"))
 
 
 def _seconds(fields: dict[str, Any], name: str, default: int, low: int, high: int) -> int:

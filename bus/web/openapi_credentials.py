@@ -15,6 +15,7 @@ _MACHINE: Json = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}
 _KNOWN: Json = {"type": "string", "minLength": 1, "description": "as GET /api/credentials has it"}
 _ROLE: Json = {"enum": ["shared", "member", "admin"]}
 _ADMIN: Json = {"type": "boolean", "default": False, "description": "an admin may grant, revoke and manage containers"}
+_REPLACE: Json = {"type": "boolean", "default": False, "description": "exchange the secret of a name; without `admin`"}
 _TIME: Json = {"type": "string", "format": "date-time"}
 _ERROR: Json = {"$ref": "#/components/schemas/Error"}
 
@@ -105,8 +106,8 @@ def paths() -> Json:
                 "A code that makes one credential, by an admin",
                 201,
                 "Invite",
-                (409, 507),
-                {**add, "expires_in_s": lasts},
+                (404, 409, 507),
+                {**add, "expires_in_s": lasts, "replace": _REPLACE},
                 ("name",),
             )
         },

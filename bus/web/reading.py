@@ -28,7 +28,7 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
         selection = requests.selection(given, core.seq_of)
         # Asked before the page is made: what comes between the two must lie behind the cursor of an empty page.
         known = core.indexed_to()
-        page = core.messages(selection, requests.wait_s(given), is_peek(selection.unread_by, taken))
+        page = core.messages(selection, requests.wait_s(given), is_peek(selection.unread_by, taken), g.check)
         if as_text:
             return text_reply(page_text(page.messages, _more(page.seqs, selection) if page.has_more else None))
         return raw_json_reply(page_json(page.messages, page.has_more, _next(page.seqs, selection, known)))

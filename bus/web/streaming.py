@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from bus import drafts
 from bus.core import Core
@@ -45,7 +45,7 @@ def blueprint(core: Core, keepalive_s: float, taken: Taken) -> Blueprint:
             drafts.reference(given.get("since", last), "since")
             given["since"] = last
         selection = requests.selection({**given, "limit": "500"}, core.seq_of)
-        pages = core.stream(selection, keepalive_s, is_peek(selection.unread_by, taken))
+        pages = core.stream(selection, keepalive_s, is_peek(selection.unread_by, taken), g.check)
         first = next(pages)  # raises here, before the answer begins, when the hub is full
 
         def chunks() -> Iterator[str]:

@@ -16,11 +16,14 @@ from busclient._places import Places
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="It becomes an admin, not a member.")
 @click.option("--expires", "expires_in_s", type=kinds.DURATION, metavar="TIME", help="How long it is good; 24h unless given.")
+@click.option("--replace", is_flag=True, help="For a machine that was installed again: a new secret, and all else stays.")
 @json_option
-def invite(name: str, admin: bool, expires_in_s: float | None) -> None:
+def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) -> None:
     """Print a line that makes one machine the member NAME, when it is pasted there: once, within 24 hours. For admins."""
+    if admin and replace:
+        raise click.UsageError("--replace keeps the role: leave --admin out.")
     with open_bus() as bus:
-        made = bus.admin.invite(name, admin=admin, expires_in_s=expires_in_s)
+        made = bus.admin.invite(name, admin=admin, replace=replace, expires_in_s=expires_in_s)
     out.result(made.raw, one_line(made.line, 1000))
     if not out.as_json:
         out.note(f"paste that on {one_line(made.name, 140)} before {made.expires}; it works once")
