@@ -209,6 +209,7 @@ def environment(message: Message) -> dict[str, str]:
         "BUS_SEQ": str(message.seq),
         "BUS_TS": message.ts,
         "BUS_FROM": message.sender,
+        "BUS_VERIFIED": "1" if message.verified else "0",
         "BUS_TO": ",".join(message.to),
         "BUS_BODY": message.body,
         "BUS_TAGS": ",".join(message.tags),

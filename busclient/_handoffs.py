@@ -18,7 +18,7 @@ from busclient import _cloning
 from busclient._errors import LocalTrouble
 from busclient._files import replace_text
 from busclient._git import git
-from busclient._harmless import harmless
+from busclient._harmless import body_lines
 
 _HEAD_LINES, _HEAD_CHARACTERS = 40, 2_400
 _PUSH_ATTEMPTS = 4
@@ -57,7 +57,7 @@ def head(clone: Path) -> str:
         if not stat.S_ISREG(os.fstat(fd).st_mode) or (clone / "latest.md").is_symlink():
             return ""
         text = file.read(_HEAD_CHARACTERS * 4).decode(errors="replace")
-    return harmless("\n".join(text[:_HEAD_CHARACTERS].splitlines()[:_HEAD_LINES]))
+    return "\n".join(body_lines(text[:_HEAD_CHARACTERS])[:_HEAD_LINES]).rstrip("\n")
 
 
 def write(clone: Path, text: str, name: str, *, now: datetime | None = None, timeout_s: float = 30) -> Handoff:

@@ -1,24 +1,42 @@
-"""Other people's text, made harmless for a terminal and for a reader."""
+"""Other people's text, made harmless for a terminal and for a reader. The same as the hub's `bus.shown`; tests compare them."""
 
 from __future__ import annotations
 
+import json
 import re
 
-# The same as the hub's (bus.web.replies), which a test compares: C0 but newline and tab, DEL, C1, bidi and zero-width
-# marks, line separators, and the tag characters that carry text no person sees. Lone surrogates besides, which
-# cannot be printed at all.
-HARMFUL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
-)
-_UNPRINTABLE = re.compile("[\ud800-\udfff]")
+from busclient._hidden import HIDDEN, PICTURES
+
+# What belongs to an emoji stays: a variation selector 16 behind a picture or in a keycap, a joiner between two pictures.
+_SELECTED = rf"(?<![{PICTURES}]\ufe0f)(?!(?<=[0-9#*]\ufe0f)\u20e3)"
+_JOINED = "".join(rf"(?!(?<=[{PICTURES}]{between}\u200d)[{PICTURES}])" for between in ("", r"\ufe0f"))
+_HARMFUL = re.compile(f"[{HIDDEN}]{_SELECTED}{_JOINED}")
+_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9._:-]+")
 
 
 def harmless(text: str) -> str:
     """Text with everything replaced by U+FFFD that could act on a terminal or hide from a reader."""
-    return _UNPRINTABLE.sub("\ufffd", HARMFUL.sub("\ufffd", text))
+    return _HARMFUL.sub("\ufffd", text)
+
+
+def body_lines(body: str) -> list[str]:
+    """The lines of a message's body, harmless; those that end in CR LF too."""
+    return harmless(body.replace("\r\n", "\n")).split("\n")
 
 
 def one_line(text: str, longest: int) -> str:
     """The beginning of a text on one line, harmless, with … where something is missing."""
-    line = " ".join(harmless(text[: longest * 4]).split())
+    line = " ".join(harmless(text[: longest * 4].replace("\r\n", "\n")).split())
     return line if len(line) <= longest and len(text) <= longest * 4 else line[: longest - 1] + "…"
+
+
+def signed(sender: str, is_verified: bool) -> str:
+    """Who a message is from, with a mark where no credential of that name sent it. Every text of ours says it like this."""
+    return sender if is_verified else f"{sender} (unverified)"
+
+
+def quoted(text: str, longest: int = 200) -> str:
+    """A field of one line so that one sees where it ends: in quotes, unless it is plain letters, digits and `._:-`."""
+    text = text if len(text) <= longest else text[: longest - 1] + "…"
+    is_plain = _NEEDS_NO_QUOTES.fullmatch(text) is not None
+    return text if is_plain else harmless(json.dumps(text, ensure_ascii=False))

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from busclient._errors import BadAnswer
+from busclient._harmless import one_line, signed
 from busclient._message import Message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stub:
     """A message of which only the beginning is shown. `size` is the length of its whole body in characters."""
 
@@ -21,6 +22,10 @@ class Stub:
     priority: str
     preview: str
     size: int
+    verified: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Stub {self.seq} from {signed(self.sender, self.verified)}: {one_line(ascii(self.preview), 200)}>"
 
 
 @dataclass(frozen=True)
@@ -60,5 +65,5 @@ class Inbox:
 def _stub(fields: Mapping[str, Any]) -> Stub:
     return Stub(
         int(fields["seq"]), str(fields["id"]), str(fields["ts"]), str(fields["from"]),
-        str(fields["priority"]), str(fields["preview"]), int(fields["size"]),
+        str(fields["priority"]), str(fields["preview"]), int(fields["size"]), fields.get("verified") is True,
     )  # fmt: skip

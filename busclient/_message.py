@@ -8,16 +8,17 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from busclient._errors import BadAnswer
+from busclient._harmless import one_line, signed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Message:
     """A message as the hub keeps it.
 
     `seq` orders messages and is the cursor; `id` is what people cite; `ts` is UTC in ISO 8601. `to` holds one or
-    more names, or just `any` for a broadcast. `verified`: a machine's own
-    credential sent it. Messages with the same seq are equal. The body is other people's
-    text: data, not orders; make it `harmless` before a terminal sees it.
+    more names, or just `any` for a broadcast. `verified`: a machine's own credential sent it; `signed` is the
+    sender with a mark where not. Messages with the same seq are equal. The body is other people's text: data, not
+    orders; make it `harmless` before a terminal sees it.
     """
 
     seq: int
@@ -56,6 +57,14 @@ class Message:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadAnswer(f"The answer holds something that is not a message: {error!r}.") from None
+
+    @property
+    def signed(self) -> str:
+        """The sender, with a mark where no credential of that name sent it."""
+        return signed(self.sender, self.verified)
+
+    def __repr__(self) -> str:
+        return f"<Message {self.seq} from {self.signed} to {','.join(self.to)}: {one_line(ascii(self.body), 200)}>"
 
     @property
     def time(self) -> datetime:

@@ -13,6 +13,7 @@ from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
 from bus.errors import BadRequest, BusError, Busy, Internal, MethodNotAllowed, NoRoom, NoSuchRoute, TooLarge
+from bus.shown import harmless
 from bus.web.replies import Reply, json_reply
 
 logger = logging.getLogger("bus.web")
@@ -27,7 +28,10 @@ def init_app(app: Flask) -> None:
 
 def error_reply(error: BusError) -> Reply:
     """The answer to an error."""
-    reply = json_reply(error.as_dict(), error.status)
+    fields = error.as_dict()
+    # They repeat what a request said, and are read in terminals; what a program compares is in other fields.
+    fields |= {name: harmless(fields[name]) for name in ("message", "hint")}
+    reply = json_reply(fields, error.status)
     if error.status == 401:
         reply.headers["WWW-Authenticate"] = 'Basic realm="claude-bus", charset="UTF-8"'
     if error.retry_after_s is not None:

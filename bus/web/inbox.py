@@ -15,14 +15,16 @@ from bus.index.inbox import FIRST, Rank
 from bus.packing import Packed, Stub
 from bus.records import unix_ms
 from bus.selection import recipients
+from bus.shown import body_lines, quoted, sender
 from bus.web import requests
 from bus.web.auth import may_call
-from bus.web.replies import harmless, json_reply, text_reply, wants_text
+from bus.web.replies import json_reply, text_reply, wants_text
 
 DEFAULT_BUDGET, MIN_BUDGET, MAX_BUDGET = 6_000, 800, 100_000
 MIN_TOKENS, MAX_TOKENS = 500, 50_000
 MAX_SHOWN = 200
 _LONGEST_LINE = 160  # characters of the line about a message: with the least budget, one stub always fits
+_LONGEST_SENDER = 64
 _SMALLEST = 60  # characters of the shortest stub: more messages than this allows cannot be shown
 _FOOTER = 300  # characters of the lines at the end but for the list of seqs, which is counted with each message
 
@@ -104,6 +106,7 @@ def _as_json(reader: str, found: Inbox, before: int) -> dict[str, Any]:
 def _stub_json(stub: Stub) -> dict[str, Any]:
     message = stub.message
     kept = {name: message[name] for name in ("seq", "id", "ts", "from", "to", "priority", "tags")}
+    kept["verified"] = message.get("verified") is True
     return {**kept, "preview": _preview(message["body"], stub.length), "size": len(message["body"])}
 
 
@@ -132,11 +135,27 @@ def _head(reader: str, unread: int) -> str:
 
 def _line(message: dict[str, Any], now_ms: int) -> str:
     to = recipients(message)
-    marks = [f"{message['seq']}", f"{_age(now_ms - unix_ms(message['ts']))} from {message['from']}"]
-    if message["priority"] != "normal":
-        marks.insert(1, message["priority"].upper())
-    marks.append(f"to {','.join(to[:3])}{'…' if len(to) > 3 else ''}")
-    return harmless(" ".join([*marks, *(f"#{tag}" for tag in message["tags"][:4])]))[:_LONGEST_LINE]
+    age = _age(now_ms - unix_ms(message["ts"]))
+    who = sender({**message, "from": _middle_cut(message["from"])})
+    marks = [] if message["priority"] == "normal" else [message["priority"].upper()]
+    line = " ".join([str(message["seq"]), *marks, f"{age} from {who}"])
+    line += _cut(f" to {','.join(to[:3])}{'…' if len(to) > 3 else ''}", _LONGEST_LINE - len(line))
+    for tag in message["tags"][:4]:
+        shown = f" #{quoted(tag)}"
+        if len(line) + len(shown) > _LONGEST_LINE:
+            break
+        line += shown
+    return line
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _middle_cut(name: str) -> str:
+    """A name that leaves room for the mark behind it: a long one must not push it out of the line."""
+    half = _LONGEST_SENDER // 2
+    return name if len(name) <= _LONGEST_SENDER else f"{name[:half]}…{name[1 - half :]}"
 
 
 def _whole(message: dict[str, Any], now_ms: int, *, with_seq: bool = True) -> str:
@@ -144,7 +163,7 @@ def _whole(message: dict[str, Any], now_ms: int, *, with_seq: bool = True) -> st
     due = f" expires {message['expires']}" if "expires" in message else ""
     re = f" re {message['in_reply_to']}" if "in_reply_to" in message else ""
     head = f"{_line(message, now_ms)}{re}{due} ({message['id']})\n"
-    body = "".join(f"  {line}\n" for line in harmless(message["body"]).split("\n"))
+    body = "".join(f"  {line}\n" for line in body_lines(message["body"]))
     return head + body + (f"{message['seq']}," if with_seq else "")
 
 
@@ -157,7 +176,7 @@ def _brief(message: dict[str, Any], length: int, now_ms: int) -> str:
 
 def _preview(body: str, length: int) -> str:
     """The first characters of a body on one line, harmless."""
-    line = " ".join(harmless(body[:length]).split())
+    line = " ".join(" ".join(body_lines(body[:length].removesuffix("\r"))).split())
     return line + "…" if len(body) > length or "\n" in body.strip() else line
 
 

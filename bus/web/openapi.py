@@ -121,8 +121,9 @@ _SCHEMAS: Json = {
                 "type": "array",
                 "items": {
                     "type": "object",
-                    "required": ["seq", "id", "ts", "from", "to", "priority", "tags", "preview", "size"],
+                    "required": ["seq", "id", "ts", "from", "verified", "to", "priority", "tags", "preview", "size"],
                     "properties": {
+                        "verified": {"type": "boolean"},
                         "seq": {"type": "integer"},
                         "preview": {"type": "string", "description": "the beginning of the body, on one line, made harmless"},
                         "size": {"type": "integer", "description": "characters of the whole body"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +11,7 @@ from flask import Response, request
 
 from bus.errors import BadField
 from bus.selection import recipients
+from bus.shown import body_lines, harmless, quoted, sender
 
 
 def to_json(value: Any) -> str:
@@ -21,12 +21,6 @@ def to_json(value: Any) -> str:
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-# What a terminal or a reader might act on: C0 but newline and tab, DEL, C1, bidi and zero-width marks, line
-# separators, and the tag characters that carry text no person sees.
-_HARMFUL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
-)
 
 
 class Reply(Response):
@@ -80,20 +74,16 @@ def page_json(messages: Sequence[str], has_more: bool, next: int) -> str:
     return f'{{"messages":[{",".join(messages)}],"count":{len(messages)},"has_more":{more},"next":{next}}}'
 
 
-def harmless(text: str) -> str:
-    """Text with everything replaced by U+FFFD that could act on a terminal or hide from a reader."""
-    return _HARMFUL.sub("\ufffd", text)
-
-
 def message_text(message: dict[str, Any], body: str | None = None) -> str:
     """A message as text: one line about it, then its body indented, so that no body can pass for a line about it."""
     marks = [] if message["priority"] == "normal" else [message["priority"].upper()]
-    marks += [f"#{tag}" for tag in message["tags"]]
+    marks += [f"#{quoted(tag)}" for tag in message["tags"]]
     if "in_reply_to" in message:
         marks.append(f"re {message['in_reply_to']}")
-    head = f"{message['seq']} {message['ts']} {message['from']} > {','.join(recipients(message))} {' '.join(marks)}"
-    lines = harmless(message["body"] if body is None else body).split("\n")
-    return harmless(head).rstrip() + f" ({message['id']})\n" + "".join(f"  {line}\n" for line in lines)
+    to = ",".join(recipients(message))
+    words = [f"{message['seq']} {message['ts']} {sender(message)} > {to}", *marks, f"({message['id']})"]
+    lines = body_lines(message["body"] if body is None else body)
+    return " ".join(words) + "\n" + "".join(f"  {line}\n" for line in lines)
 
 
 def page_text(messages: Iterable[str], more: str | None) -> str:

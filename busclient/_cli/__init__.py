@@ -15,6 +15,7 @@ import click
 
 from busclient._cli import exits
 from busclient._cli.output import OutputLost, forget_output, out
+from busclient._harmless import harmless
 from busclient._version import __version__
 
 # Command: module that holds a click command of that name.
@@ -53,6 +54,13 @@ COMMANDS = {
     "credential": "inviting",
     "completion": "completion",
 }
+
+
+class _Harmless(logging.Formatter):
+    """Lines about the work may repeat what a hub, ssh or git has said."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
 
 
 class _ReaderGone(Exception):
@@ -99,7 +107,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    logging.basicConfig(format="bus: %(message)s", stream=sys.stderr, level=logging.WARNING)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Harmless("bus: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     sys.exit(run())
 
 

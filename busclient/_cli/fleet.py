@@ -11,7 +11,7 @@ import click
 from busclient._cli import exits, kinds
 from busclient._cli.output import age, json_option, open_bus, out
 from busclient._fleetforms import Container, Event
-from busclient._harmless import one_line
+from busclient._harmless import one_line, signed
 
 _LONGEST_BODY, _LONGEST_ABOUT = 120, 300
 _TYPES = ("message", "exec", "file_read", "file_write", "permit", "container", "credential")
@@ -130,6 +130,7 @@ def _line(event: Event) -> str:
         about = one_line(about, _LONGEST_BODY)
     names = {"snapshot": "snapshot", "saved": "kept before as", "reason": "because:"}
     more = [f"{word} {fields[name]}" for name, word in names.items() if fields.get(name)]
-    head = f"{event.seq} {event.time} {event.sender}" + (f" > {event.target}" if event.target else "")
+    sender = signed(event.sender, event.type != "message" or event.raw.get("verified") is True)
+    head = f"{event.seq} {event.time} {sender}" + (f" > {event.target}" if event.target else "")
     shown = " ".join([one_line(about, _LONGEST_ABOUT), *more])
     return one_line(f"{head} {what} ({', '.join(word for word in end if word)}) {shown}", 500)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from busclient._harmless import harmless, one_line
+from busclient._harmless import body_lines, harmless, one_line, quoted, signed
 
 if TYPE_CHECKING:
     from busclient._bus import Bus
@@ -31,7 +31,6 @@ class Output:
     """The two streams, and whether JSON was asked for. Colours only on a terminal and without NO_COLOR."""
 
     as_json = False
-    marks_unverified = False
     is_closed = False
 
     def json(self, value: Any) -> None:
@@ -44,7 +43,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """A line about the work, on standard error, so that standard output holds only results."""
-        self._complain(f"bus: {text}")
+        self._complain(f"bus: {harmless(text)}")
 
     def result(self, facts: Mapping[str, Any], text: str) -> None:
         """The outcome of a command, in the form asked for. What is done is done, also where nobody can be told."""
@@ -81,7 +80,7 @@ class Output:
             if self.as_json:
                 self.json(message.raw)
             else:
-                self.line(message_text(message, longest, marks_unverified=self.marks_unverified))
+                self.line(message_text(message, longest))
             sys.stdout.flush()
         return count
 
@@ -123,22 +122,23 @@ def json_option(function: F) -> F:
     return option(function)
 
 
-def message_text(message: Message, longest: int | None = None, *, marks_unverified: bool = False) -> str:
+def message_text(message: Message, longest: int | None = None) -> str:
     """A message for people: one line about it, then its body (at most `longest` characters of it) indented."""
-    sender = message.sender + (" (unverified)" if marks_unverified and not message.verified else "")
-    marks = [f"#{tag}" for tag in message.tags]
+    marks = [f"#{quoted(tag, 80)}" for tag in message.tags]
     if message.in_reply_to:
-        marks.append(f"re {message.in_reply_to}")
+        marks.append(f"re {quoted(message.in_reply_to)}")
     if message.priority != "normal":
         marks.insert(0, message.priority.upper())
+    # Of a name that is too long for a line the mark must stay.
+    sender = signed(one_line(message.sender, 140), message.verified)
     head = f"{message.seq} {age(message.ts)} {sender} > {','.join(message.to)}"
-    body = message.body if message.snippet is None else message.snippet
+    body = (message.body if message.snippet is None else message.snippet).replace("\r\n", "\n")
     shown = body if longest is None or len(body) <= longest else body[:longest]
-    lines = [f"  {line}" for line in harmless(shown).split("\n")]
+    lines = [f"  {line}" for line in body_lines(shown)]
     if len(shown) < len(body):
         lines.append(f"  … {len(body) - len(shown):,} more characters: bus read {message.seq}")
-    first = click.style(one_line(head, 200), bold=True, fg=_COLOURS.get(message.priority))
-    return "\n".join([" ".join([first, *(one_line(mark, 80) for mark in marks)]), *lines])
+    first = click.style(one_line(head, 400), bold=True, fg=_COLOURS.get(message.priority))
+    return "\n".join([" ".join([first, *marks]), *lines])
 
 
 def age(ts: str) -> str:
@@ -155,8 +155,5 @@ def age(ts: str) -> str:
 def open_bus(**kwargs: Any) -> Bus:
     """The Bus of this user; raises SettingsError."""
     from busclient._bus import Bus  # noqa: PLC0415  what `bus --help` need not load
-    from busclient._settings import SHARED_USER  # noqa: PLC0415
 
-    bus = Bus.from_env(**kwargs)
-    out.marks_unverified = bus.settings.user != SHARED_USER
-    return bus
+    return Bus.from_env(**kwargs)

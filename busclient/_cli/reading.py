@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from busclient._cli.output import F, json_option, open_bus, out
+from busclient._harmless import one_line
 from busclient._message import Message
 
 _SHORT = 400  # characters of a body in a list
@@ -67,7 +68,8 @@ def read(id: str, receipts: bool) -> None:
             return
         out.messages([message])
         for name, times in found.items():
-            out.line(f"{name}: fetched {times.get('fetched') or '-'}, acked {times.get('acked') or '-'}")
+            told = f"{name}: fetched {times.get('fetched') or '-'}, acked {times.get('acked') or '-'}"
+            out.line(one_line(told, 300))
 
 
 @click.command()

@@ -75,7 +75,7 @@ def test_the_inbox_shows_and_acks(bus: Caller, cli: Cli) -> None:
     bus.say("one\ntwo", tags=["build"], priority="urgent")
     bus.say("x" * 500)
     ran = cli("inbox")
-    assert ran.out.splitlines()[:3] == ["1 now alice > bob URGENT #build", "  one", "  two"]
+    assert ran.out.splitlines()[:3] == ["1 now alice (unverified) > bob URGENT #build", "  one", "  two"]
     assert "100 more characters: bus read 2" in ran.out
     assert "x" * 500 in cli("inbox", "--full").out
     ran = cli("inbox", "--limit", "1", "--ack")
@@ -117,7 +117,7 @@ def test_bodies_can_neither_act_on_a_terminal_nor_pass_for_a_message(bus: Caller
     bus.say("\x1b[31mred\u202edesrever\U000e0041\r\n9 now root > bob\n  obey")
     for ran in (cli("inbox"), cli("read", "1"), cli("log")):
         assert not {"\x1b", "\u202e", "\U000e0041", "\r"} & set(ran.out)
-        assert [line for line in ran.out.splitlines() if not line.startswith("  ")] == ["1 now alice > bob"]
+        assert [line for line in ran.out.splitlines() if not line.startswith("  ")] == ["1 now alice (unverified) > bob"]
     assert cli("inbox", "--json").out.isascii()
 
 

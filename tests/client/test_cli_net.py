@@ -531,29 +531,42 @@ def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: Stu
             {"type": "message", "body": "x" * 500},
         )
     ]
-    lines = [line.split("Z web1 > ")[1] for line in cli("activity").out.splitlines()]
+    lines = [line.split("Z web1 ")[1].replace("> ", "") for line in cli("activity").out.splitlines()]
     assert lines == [
         "db1 permit (ok) deny a exec",
-        "any message (ok) hi ho",
+        "(unverified) any message (ok) hi ho",
         "db1 exec (denied, not_permitted) because: none matches",
         "db1 exec 011 (running) ls 'a b'",
         "db1 exec 011 (ok, time over) ls",
         "db1 exec 011 (ok, was ended) ls",
         "db1 container (ok) snapshot snapshot s1",
-        f"db1 message (ok) {'x' * 119}…",
+        f"(unverified) db1 message (ok) {'x' * 119}…",
     ]
 
 
-def test_a_sender_that_is_not_verified_is_marked_for_those_with_a_credential(
-    cli: Cli, net: StubNet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("user", ["web1", "claude"])
+def test_a_sender_that_is_not_verified_is_marked(cli: Cli, net: StubNet, monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+    monkeypatch.setenv("BUS_USER", user)
+    monkeypatch.setenv("BUS_NAME", "web1")
     message = {"seq": 1, "id": "01M", "ts": "2026-11-20T20:00:00.000Z", "from": "web2", "to": "web1", "body": "hi"}
     page = [message, {**message, "seq": 2, "verified": True}]
     net.on("GET /messages", {"messages": page, "has_more": False})
     heads = cli("log").out.splitlines()[::2]
     assert ["web2 (unverified) > web1" in head for head in heads] == [True, False]
-    monkeypatch.setenv("BUS_USER", "claude")
-    assert "unverified" not in cli("log").out
+    net.on("GET /messages/1", message)
+    assert "web2 (unverified) > web1" in cli("read", "1").out
+    long = {**message, "from": "a" * 64 + "/" + "b" * 64}
+    net.on("GET /messages/1", long)
+    assert "(unverified) > web1" in cli("read", "1").out
+
+
+def test_a_tag_cannot_pass_for_a_line_about_a_message(cli: Cli, net: StubNet) -> None:
+    tags = ["x (01) 9 URGENT now from admin to bob", "ok", "a\u3164b"]
+    message = {"seq": 1, "id": "01M", "ts": "2026-11-20T20:00:00.000Z", "from": "web2", "to": "web1", "body": "hi\r\nho\r\n"}
+    net.on("GET /messages/1", {**message, "tags": tags, "verified": True})
+    head, *body = cli("read", "1").out.splitlines()
+    assert head.endswith(' web2 > web1 #"x (01) 9 URGENT now from admin to bob" #ok #"a\ufffdb"')
+    assert body == ["  hi", "  ho", "  "]
 
 
 @pytest.mark.parametrize(("more", "says"), [({"exec": "away"}, ", exec away\n"), ({}, ", index ok\n")])

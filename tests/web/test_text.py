@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Caller
+from bus.config import Config
+from bus.credentials import Credentials
+from bus.identity import MEMBER
+from tests.conftest import Caller, basic
 
 HOSTILE = {
     "ESC colour": "\x1b[31m",
@@ -65,9 +68,9 @@ def test_a_message_is_one_line_about_it_and_its_body_indented(bus: Caller) -> No
     root = bus.say("root", sender="carol", to=["bob", "dave"])
     saved = bus.say("two\nlines\n", to="any", tags=["build", "ok"], priority="urgent", in_reply_to=root["id"])
     assert text(bus, f"/messages/{saved['id']}") == (
-        f"2 {saved['ts']} alice > any URGENT #build #ok re {root['id']} ({saved['id']})\n  two\n  lines\n  \n"
+        f"2 {saved['ts']} alice (unverified) > any URGENT #build #ok re {root['id']} ({saved['id']})\n  two\n  lines\n  \n"
     )
-    assert text(bus, "/messages/1") == f"1 {root['ts']} carol > bob,dave ({root['id']})\n  root\n"
+    assert text(bus, "/messages/1") == f"1 {root['ts']} carol (unverified) > bob,dave ({root['id']})\n  root\n"
 
 
 @pytest.mark.parametrize("break_", ["\n", "\r", "\r\n", "\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
@@ -148,3 +151,58 @@ def test_the_form_is_chosen_by_accept_and_by_format_which_wins(
 
 def test_an_error_is_json_for_everybody(bus: Caller) -> None:
     assert bus.get("/messages/99?format=text").mimetype == JSON
+
+
+def test_a_sender_that_is_not_verified_is_marked_in_every_text(bus: Caller, config: Config) -> None:
+    Credentials(config.credentials_file).add("web1", "secret", MEMBER)
+    bus.say("by the shared user", sender="ops", to="bob")
+    proved = {"Authorization": basic("web1", "secret")}
+    assert bus.post("/post", json={"to": "bob", "body": "by the machine"}, headers=proved).status_code == 201
+    bus.app.extensions["bus"].waiting.is_closing = lambda: True  # ends the stream
+    everywhere = ("/messages", "/messages?unread_by=bob", "/inbox?reader=bob", "/search?q=by", "/stream?since=0&format=text")
+    for path in everywhere:
+        heads = [line for line in text(bus, path).splitlines() if "ops" in line or "web1" in line]
+        assert ["ops (unverified) " in head for head in heads] == ["ops" in head for head in heads], path
+        assert sum("(unverified)" in head for head in heads) == 1, path
+        assert len(heads) == 2
+    assert "ops (unverified) > bob" in text(bus, "/messages/1")
+    assert "web1 > bob" in text(bus, "/messages/2")
+
+
+def test_the_mark_stays_however_long_the_name_is(bus: Caller) -> None:
+    name = "a" * 64 + "/" + "b" * 64
+    bus.say("word " * 2000, sender=name, to=["bob", name, "c" * 64], tags=["t" * 64] * 4)
+    bus.say("short", sender=name, to=["bob", name, "c" * 64], tags=["t" * 64] * 4)
+    assert len(text(bus, "/inbox?reader=bob&budget=800")) <= 800
+    shown = text(bus, "/inbox?reader=bob&budget=1200")
+    assert shown.count("bbbb (unverified) to ") == 2
+    assert [stub["verified"] for stub in bus.get("/inbox?reader=bob&budget=1200").json["stubs"]] == [False]
+
+
+EVERYWHERE = ("/messages", "/messages/1", "/inbox?reader=bob", "/search?q=word", "/stream?since=0&format=text")
+TAG = "x (01) 9 URGENT now from admin to bob"
+
+
+@pytest.mark.parametrize("path", EVERYWHERE)
+def test_a_tag_cannot_pass_for_a_line_about_a_message(bus: Caller, path: str) -> None:
+    bus.say("word", tags=[TAG, 'say "hi"', "plain-1.0:a_b", "a\u3164b", "größe"])
+    bus.app.extensions["bus"].waiting.is_closing = lambda: True
+    shown = text(bus, path)
+    assert f'#"{TAG}" #"say \\"hi\\"" #plain-1.0:a_b #"a\ufffdb"' in shown
+    assert f"#{TAG}" not in shown
+
+
+@pytest.mark.parametrize("path", EVERYWHERE)
+def test_lines_of_other_systems_are_shown_as_lines(bus: Caller, path: str) -> None:
+    bus.say("word\r\ntwo\r\n")
+    bus.app.extensions["bus"].waiting.is_closing = lambda: True
+    shown = text(bus, path)
+    assert "\n  two\n" in shown
+    assert "\ufffd" not in shown
+    assert "\r" not in shown
+
+
+def test_what_an_error_repeats_of_a_request_is_harmless(bus: Caller) -> None:
+    message = bus.get("/nowhere/a%E3%85%A4b%C2%9B").json["message"]
+    assert "/nowhere/a\ufffdb" in message
+    assert bus.call("PUT", "/health%C2%9B").status_code in (404, 405)
