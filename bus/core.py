@@ -26,15 +26,13 @@ from bus.packing import Packed
 from bus.presence import Presence
 from bus.records import EVERYBODY
 from bus.selection import Selection, recipients
+from bus.standings import Standings
 from bus.waiting import WaitingRoom, remaining
 
 _COUNTED_UNREAD = 1_000  # a report says "1000" for this many and more
-# While several post at once the index is caught up for many records together: by a reader, by `tend`, or by the post
-# that finds it this far behind. A report of standing may then be a little old.
+# The index is caught up for many records together: by a reader, by `tend`, or by the post that finds it this far behind.
 _LAG_ALLOWED = 5_000
 _TENDED_AT_ONCE = 200  # records, 4 ms
-_CROWDED_FOR_S = 0.05
-_STANDINGS_FOR_S = 0.25
 
 
 Check = Callable[[], None]
@@ -85,23 +83,15 @@ class Core:
     ) -> None:
         self.log, self.index, self.presence, self.waiting = log, index, presence, waiting
         self._clock = clock
-        self._posting = 0
-        self._crowded_until = 0.0
-        self._standings: dict[str, dict[str, Any]] = {}
-        self._standings_until = 0.0
+        self._standings = Standings(index, presence, clock)
 
     # -- posting -----------------------------------------------------------------------------------------
 
     def post(self, caller: Caller, clean: dict[str, Any]) -> Posted:
         """Save one message; on return it is on stable storage. Raises KeyReused, UnknownReply and what append raises."""
-        self._posting += 1
-        if self._posting > 1:
-            self._crowded_until = time.monotonic() + _CROWDED_FOR_S
-        try:
-            draft = self._draft(caller, clean)
-            posted = self._posted(draft, self.log.append([draft])[0])
-        finally:
-            self._posting -= 1
+        draft = self._draft(caller, clean)
+        posted = self._posted(draft, self.log.append([draft])[0])
+        self._standings.was_here(draft["from"])
         self.waiting.ring()
         self._keep_up()
         return posted
@@ -125,47 +115,9 @@ class Core:
         self.waiting.ring()
         return results
 
-    def delivery(self, message: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """How each recipient of a message is doing, so that a sender learns at once that nobody listens.
-
-        For a name: when it was last here, when it last fetched something new (None: never), and how many
-        messages it has not acknowledged. For everybody: how many readers have ever asked.
-        """
-        report: dict[str, dict[str, Any]] = {}
-        for name in recipients(message):
-            if name == EVERYBODY:
-                readers = [reader for reader in self.presence.readers() if reader != message["from"]]
-                report[name] = {"readers": len(readers)}
-            else:
-                report[name] = self.standing(name)
-        return report
-
-    def standing(self, name: str) -> dict[str, Any]:
-        """When a name was last here and last fetched something, and how much waits for it (at most 1000 is counted)."""
-        now = time.monotonic()
-        if not self._is_crowded() or now > self._standings_until:
-            self._standings.clear()
-            self._standings_until = now + _STANDINGS_FOR_S
-        if name not in self._standings:
-            self._standings[name] = self._standing(name)
-        return self._standings[name]
-
-    def _is_crowded(self) -> bool:
-        return self._posting > 0 or time.monotonic() < self._crowded_until
-
-    def _standing(self, name: str) -> dict[str, Any]:
-        try:
-            with self.index.as_is() as db:
-                unread: int | None = queries.unread_count(db, name, self._now_ms(), _COUNTED_UNREAD)
-                act = receipts.last_act(db, name)
-        except BusError:
-            unread = act = None
-        polled = _iso(self.presence.last_seen(name))
-        return {
-            "last_seen": max((time for time in (polled, act) if time), default=None),
-            "last_fetch": _iso(self.presence.last_fetch(name)),
-            "unread": unread,
-        }
+    def delivery(self, message: dict[str, Any], *, is_new: bool = True) -> dict[str, dict[str, Any]]:
+        """How each recipient of a message is doing, so that a sender learns at once that nobody listens."""
+        return self._standings.of_recipients(message, is_new)
 
     def _draft(self, caller: Caller, clean: dict[str, Any]) -> dict[str, Any]:
         """The record to be of a message: its parent looked up, its expiry a time, its content fingerprinted."""
@@ -197,8 +149,8 @@ class Core:
         return Posted(public(record), appended.replayed)
 
     def _keep_up(self) -> None:
-        """Bring the index up, unless many are posting and it is not far behind; readers do it anyway."""
-        if not self._is_crowded() or self.index.lag() > _LAG_ALLOWED:
+        """Bring the index up where it is far behind. Otherwise that is left to the next reader, or to `tend`."""
+        if self.index.lag() > _LAG_ALLOWED:
             with suppress(Rebuilding):
                 self.index.catch_up(wait=False)
 
@@ -283,6 +235,7 @@ class Core:
             page = queries.page(db, selection, self._now_ms())
         if selection.unread_by is not None and not is_peek:
             self.presence.note_poll(selection.unread_by, page.seqs, self._now_ms())
+            self._standings.was_here(selection.unread_by)
         return page
 
     def inbox(
@@ -304,6 +257,7 @@ class Core:
         packed = choose([message for _, message in found[:limit]], now_ms)
         if not is_peek:
             self.presence.note_poll(reader, [message["seq"] for message in packed.full], now_ms)
+            self._standings.was_here(reader)
         last = found[packed.shown - 1][0] if packed.shown else None
         return Inbox(packed, last, unread, unread < _COUNTED_UNREAD, len(found) > packed.shown, now_ms)
 
@@ -338,7 +292,7 @@ class Core:
         """Who a message waits for and how far each has come: the times of queued, fetched and acked, or None."""
         text = self.message(ref)
         message = json.loads(text)
-        fetched = {name: _iso(ms) for name, ms in self.presence.fetches(message["seq"]).items()}
+        fetched = {name: records.iso(ms) for name, ms in self.presence.fetches(message["seq"]).items()}
         with self.index.reading() as db:
             acked = receipts.acked(db, message["seq"])
             readers = receipts.readers_of(db, text, self.presence.readers())
@@ -353,6 +307,7 @@ class Core:
 
     def _append_ack(self, fields: dict[str, Any]) -> None:
         self.log.append([{"kind": "ack", **fields}])
+        self._standings.was_here(fields["reader"])
         self._keep_up()
 
     # -- who may call ------------------------------------------------------------------------------------
@@ -387,7 +342,3 @@ class Core:
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
-
-
-def _iso(ms: int | None) -> str | None:
-    return None if ms is None else records.utc(ms / 1000)

@@ -63,6 +63,11 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
+def iso(ms: int | None) -> str | None:
+    """The same for Unix milliseconds; None stays None."""
+    return None if ms is None else utc(ms / 1000)
+
+
 def unix_ms(ts: str) -> int:
     """Milliseconds since 1970 of a `ts`."""
     return round(datetime.fromisoformat(ts).timestamp() * 1000)

@@ -13,16 +13,23 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gevent
 import gevent.monkey
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gevent.socket import socket, wait_read
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 from bus import modes, setup
 from bus.config import Config
 from bus.core import Core
+from bus.seats import Seat, Seats
 from bus.turns import Job, Turns
 from bus.web.replies import Reply
 
@@ -32,6 +39,11 @@ _TEND_EVERY_S = 0.1
 _LOOK_EVERY_S = 0.3
 _GRACE_S = 1.0
 _QUICK_S = 2.0
+_NOTIFY_EVERY_S = 1.0
+_ONE_ROUND_S = 0.0001  # less than a pass of the loop takes; with 0, gevent goes on before it has looked at any socket
+# How long a new connection is left to the worker that has fewer. Beside a stopped worker, one takes 800 a second.
+_POLITE_S = 0.005
+_seats = Seats()
 _config = Config.from_env()
 logging.basicConfig(format="[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s: %(message)s", datefmt="%Y-%m-%d %H:%M:%S %z")
 
@@ -65,20 +77,53 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle: set[_BetweenRequests] = set()
+        self._seat = _seats.of(self.age)
+
+    def init_process(self) -> None:
+        """Make what belongs to this process, and serve."""
+        self.stopping = Event()
+        super().init_process()
 
     def timeout_ctx(self) -> _BetweenRequests:
         """What gunicorn waits in for the next request of a kept-alive connection."""
         return _BetweenRequests(self.cfg.keepalive, self._idle)
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until told to stop, then until what is under way has ended."""
+        pool = Pool(self.worker_connections)
+        doors = [_Door(listener, partial(self.handle, listener), pool, self._seat) for listener in self.sockets]
+        for door in doors:
+            door.start()
+        while self.alive:
+            self.notify()
+            self.stopping.wait(_NOTIFY_EVERY_S)
+        for door in doors:
+            door.close()
+        self._seat.leave()
         gevent.spawn(self._let_idle_go)
-        super().run()
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        while len(pool) and time.monotonic() < deadline:
+            self.notify()
+            pool.join(timeout=_NOTIFY_EVERY_S)
+        if len(pool):
+            self.log.warning("%d requests were still under way after %d s", len(pool), self.cfg.graceful_timeout)
+            pool.kill(timeout=_NOTIFY_EVERY_S)
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection to its end."""
+        try:
+            super().handle(listener, client, addr)
+        finally:
+            self._seat.count(-1)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Answer one request. One that was sent together with it waits its turn like those of other connections."""
+        super().handle_request(listener_name, req, sock, addr)
+        if req.unreader.buf.tell():
+            gevent.sleep(_ONE_ROUND_S)
 
     def _let_idle_go(self) -> None:
         """After a stop, close connections that have had time for one more request, which would have closed them."""
-        while self.alive:
-            gevent.sleep(_LOOK_EVERY_S)
         stopped = time.monotonic()
         while True:
             for wait in list(self._idle):
@@ -93,8 +138,13 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         a traceback. A Ctrl-C comes twice, from the terminal and from the master.
         """
         if self.alive:
-            self.alive = False
+            self.handle_exit(sig, frame)
             gevent.spawn_later(_QUICK_S, os._exit, 0)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """A stop: no new connections, and what is under way ends."""
+        super().handle_exit(sig, frame)
+        gevent.get_hub().loop.run_callback_threadsafe(self.stopping.set)  # this runs in a signal handler
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what gunicorn's parser refuses: a bad request line or header, a request that is too long."""
@@ -124,6 +174,53 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
             self.log.debug("it did not wait for the answer")
 
 
+class _Door(StreamServer):  # type: ignore[misc]
+    """Takes connections from a listening socket, when no other worker has fewer."""
+
+    max_accept = 4
+
+    def __init__(self, listener: Any, handle: Callable[..., None], pool: Any, seat: Seat) -> None:
+        super().__init__(listener, handle=handle, spawn=pool)
+        self._seat = seat
+        self._is_polite = True
+        seat.open()
+
+    def do_read(self) -> tuple[_InTurn, Any] | None:
+        """A new connection and where it is from, or None: there is none, or it is left to another worker."""
+        if self._is_polite and self._seat.is_for_another():
+            self.stop_accepting()
+            self._timer = self.loop.timer(_POLITE_S)
+            self._timer.start(self._take_what_is_left)
+            return None
+        try:
+            fd, address = self.socket._accept()
+        except BlockingIOError:
+            return None
+        self._seat.count(1)
+        return _InTurn(self.family, fileno=fd), address
+
+    def _take_what_is_left(self) -> None:
+        """The other worker is busy, or stopped: take some connections that it had time to take, and ask again."""
+        if not self.started:
+            return
+        self.start_accepting()
+        self._is_polite = False
+        self._do_read()
+        self._is_polite = True
+
+
+class _InTurn(socket):  # type: ignore[misc]
+    """A connection that is served once in each round of the loop.
+
+    gevent's own `recv` takes what is there already, without letting others go first: a client that was quick with its
+    next request kept the worker, and fifteen others waited for up to 290 ms (docs/decisions/0002-worker-class.md).
+    """
+
+    def recv(self, *args: Any) -> bytes:
+        wait_read(self.fileno())
+        return super().recv(*args)  # type: ignore[no-any-return]
+
+
 class _BetweenRequests(gevent.Timeout):  # type: ignore[misc]
     """The time-out of a connection that has no request under way; it can be brought forward by throwing it."""
 
@@ -147,6 +244,11 @@ def post_fork(server: Any, worker: Any) -> None:
     for how in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(how, signal.SIG_DFL)
     os.umask(modes.UMASK)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Leave no connections to a worker that is gone."""
+    _seats.of(worker.age).leave()
 
 
 def post_worker_init(worker: Any) -> None:

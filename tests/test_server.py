@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import socket
+import threading
 import time
+from collections.abc import Callable
 
 import pytest
 import requests
@@ -29,3 +34,25 @@ def test_a_stop_lets_polls_and_streams_go(hub: RunningHub) -> None:
         hub.stop()
         assert all(chunk.startswith(b":") for chunk in chunks)
     assert time.monotonic() - began < 15
+
+
+def test_a_connection_whose_next_request_is_there_does_not_keep_the_worker(hub_at: Callable[..., RunningHub]) -> None:
+    hub = hub_at(BUS_WORKERS="1", BUS_FSYNC="never")  # a slow sync lets others go on
+    posts = _post("hello") * 600
+    with socket.create_connection(("127.0.0.1", hub.port), 30) as greedy, requests.Session() as other:
+        other.auth = (USER, PASSWORD)
+        assert other.get(f"{hub.url}/health").ok  # it has its connection
+        sending = threading.Thread(target=greedy.sendall, args=(posts,))
+        sending.start()
+        assert greedy.recv(1, socket.MSG_PEEK) == b"H"  # the first answer has come, so the worker is at it
+        mine = other.post(f"{hub.url}/post", json={"from": "carol", "to": "dave", "body": "hello"}).json()["seq"]
+        while sending.is_alive():
+            greedy.recv(65_536)
+    assert mine < 500, "it was served when the other had no more requests"
+
+
+def _post(body: str) -> bytes:
+    data = json.dumps({"from": "alice", "to": "bob", "body": body}).encode()
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    head = f"POST /post HTTP/1.1\r\nHost: hub\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data

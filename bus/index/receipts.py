@@ -35,3 +35,9 @@ def last_act(db: sqlite3.Connection, name: str) -> str | None:
     """When this name last sent or acknowledged something."""
     row = db.execute("SELECT ts FROM agents WHERE name = ?", (name,)).fetchone()
     return None if row is None else row[0]
+
+
+def known_to(db: sqlite3.Connection) -> int:
+    """The seq up to which every record is known in this view."""
+    seq: int = db.execute("SELECT seq FROM place").fetchone()[0]
+    return seq

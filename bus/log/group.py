@@ -8,11 +8,14 @@ greenlets and the wake-ups cost next to nothing (docs/decisions/0002-worker-clas
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from bus.errors import BusError, Busy, Unconfirmed
 from bus.log.base import Appended, Draft
 from bus.turns import Turns
+
+_COMPANY_S = 0.05  # who posted this short a while ago may do so again, at the same time as another
 
 Commit = Callable[[list[list[Draft]]], list[list[Appended]]]
 
@@ -38,10 +41,12 @@ class GroupCommit:
         self._mutex = threading.Lock()
         self._waiting: list[_Ticket] = []
         self._has_leader = False
+        self._last_caller, self._last_call, self._company_until = 0, 0.0, 0.0
 
     def append(self, drafts: Sequence[Draft]) -> list[Appended]:
         """Commit drafts, together with what others append meanwhile; raises what the commit raised."""
         ticket = _Ticket(list(drafts))
+        self._note_caller()
         with self._mutex:
             self._waiting.append(ticket)
             if self._has_leader:
@@ -57,6 +62,13 @@ class GroupCommit:
         assert ticket.result is not None
         return ticket.result
 
+    def _note_caller(self) -> None:
+        """Remember whether two callers append at a time, or one after the other."""
+        caller, now = threading.get_ident(), time.monotonic()
+        if caller != self._last_caller and now - self._last_call < _COMPANY_S:
+            self._company_until = now + _COMPANY_S
+        self._last_caller, self._last_call = caller, now
+
     def _follow(self, ticket: _Ticket, woken: threading.Event) -> None:
         if woken.wait(self._timeout_s):
             return
@@ -69,7 +81,10 @@ class GroupCommit:
         raise Unconfirmed("The hub is still waiting for its disk.")
 
     def _lead(self) -> None:
-        self._turns.let_others()  # whatever has arrived joins
+        # Whatever has arrived joins. One who appends alone does not wait for others: they may be readers, of whom there
+        # is always one that has something to do.
+        if self._last_call < self._company_until:
+            self._turns.let_others()
         with self._mutex:
             batch, self._waiting = self._waiting, []
         try:

@@ -57,7 +57,7 @@ def save(core: Core, caller: Caller, fields: dict[str, Any], environ: Mapping[st
     requests.add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
     posted = core.post(caller, _checked(caller, fields, taken))
     message = posted.message
-    message["delivery"] = core.delivery(message)
+    message["delivery"] = core.delivery(message, is_new=not posted.replayed)
     if posted.replayed:
         message["replayed"] = True
     return orjson.dumps(message) + b"\n"

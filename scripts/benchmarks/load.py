@@ -12,6 +12,7 @@ import select
 import socket
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 USER, PASSWORD = "claude", "bench-" + "x" * 37
@@ -51,33 +52,55 @@ def post(body: str = "x" * 200, sender: str = "bench-a", to: str = "bench-b") ->
 
 def run(url: str, data: bytes, clients: int, seconds: float) -> Result:
     """Keep so many clients busy with one request for a time."""
-    connections = [Connection(url) for _ in range(clients)]
-    poll = select.epoll() if hasattr(select, "epoll") else None
-    by_fd = {connection.sock.fileno(): connection for connection in connections}
-    result = Result()
+    return together(url, [(data, clients)], seconds)[0]
+
+
+def together(url: str, groups: list[tuple[bytes, int]], seconds: float) -> list[Result]:
+    """The same with several requests at once, each by so many clients; a result for each group."""
+    results = [Result() for _ in groups]
+    clients = [
+        _Client(Connection(url), data, result)
+        for (data, count), result in zip(groups, results, strict=True)
+        for _ in range(count)
+    ]
     began = time.perf_counter()
-    for connection in connections:
-        if poll is not None:
-            poll.register(connection.sock, select.EPOLLIN)
-        connection.send(data)
-    end = began + seconds
+    for client in clients:
+        client.connection.send(client.data)
+    now = _answer(clients, began + seconds)
+    for result in results:
+        result.rate = len(result.times) / (now - began)
+        result.times.sort()
+    for client in clients:
+        client.connection.close()
+    return results
+
+
+def _answer(clients: list[_Client], end: float) -> float:
+    """Send the next request on each answer until the end; gives when that was."""
+    poll = select.epoll() if hasattr(select, "epoll") else None
+    by_fd = {client.connection.sock.fileno(): client for client in clients}
+    for fd in by_fd if poll is not None else ():
+        poll.register(fd, select.EPOLLIN)
     while (now := time.perf_counter()) < end:
-        ready = (
-            [fd for fd, _ in poll.poll(1)]
-            if poll
-            else [s.fileno() for s in select.select([c.sock for c in connections], [], [], 1)[0]]
-        )
+        ready = [fd for fd, _ in poll.poll(1)] if poll is not None else select.select(list(by_fd), [], [], 1)[0]
         for fd in ready:
-            connection = by_fd[fd]
-            if connection.receive():
-                result.times.append(time.perf_counter() - connection.sent)
-                result.errors += connection.status >= 300
-                connection.send(data)
-    result.rate = len(result.times) / (now - began)
-    result.times.sort()
-    for connection in connections:
-        connection.close()
-    return result
+            by_fd[fd].go_on()
+    return now
+
+
+class _Client(NamedTuple):
+    """A connection that sends one request again and again, and where its times go."""
+
+    connection: Connection
+    data: bytes
+    result: Result
+
+    def go_on(self) -> None:
+        """Take what has come; when it is the answer, send the next request."""
+        if self.connection.receive():
+            self.result.times.append(time.perf_counter() - self.connection.sent)
+            self.result.errors += self.connection.status >= 300
+            self.connection.send(self.data)
 
 
 class Connection:

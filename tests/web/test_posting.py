@@ -199,6 +199,17 @@ def test_the_answer_says_how_each_recipient_is_doing(bus: Caller) -> None:
     assert report["dave"] == {"last_seen": None, "last_fetch": None, "unread": 1}
 
 
+def test_the_answer_counts_what_was_posted_and_acknowledged_a_moment_ago(bus: Caller) -> None:
+    counts = [bus.say(to="bob")["delivery"]["bob"]["unread"] for _ in range(3)]
+    assert counts == [1, 2, 3]
+    assert bus.get("/messages?unread_by=bob").json["count"] == 3
+    bus.ack(bus.say(to="bob", client_id="k"), "bob")
+    repeated = bus.say(to="bob", client_id="k")["delivery"]["bob"]
+    assert repeated["unread"] == 3
+    assert repeated["last_seen"] is not None
+    assert bus.say(to=["bob", "alice"], sender="alice")["delivery"]["alice"]["unread"] == 0  # one's own is never unread
+
+
 def test_a_broadcast_says_how_many_others_read_here(bus: Caller) -> None:
     assert bus.say(to="any")["delivery"] == {"any": {"readers": 0}}
     for reader in ("alice", "bob", "carol/s1"):
@@ -217,7 +228,7 @@ def test_one_message_to_several_is_one_record(bus: Caller) -> None:
 
 def test_a_post_that_the_index_cannot_hold_now_is_a_post_all_the_same(bus: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Index, "catch_up", lambda self, *, wait=True: None)
+        patch.setattr(Index, "catch_up", lambda self, **how: False)
         assert bus.say("kept")["seq"] == 1
         assert bus.get("/health").json["index_lag"] == 1
     assert bus.bodies("unread_by=bob") == ["kept"]
