@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
 import socket
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-
-from bus import modes
+from bus import envfile, modes
 from bus.config import BadSetting, Config
 from bus.credentials import Credentials, file, new_secret
 from bus.errors import BusError
@@ -83,23 +82,33 @@ def _make_admin(config: Config, credentials: Credentials) -> list[str]:
 
 
 def _follow_address(config: Config, path: Path, user: str) -> list[str]:
-    """Write the hub's address into a file to be sourced, when it has changed."""
+    """Write the hub's address into a file to be sourced, when it has changed and no hub answers at the one that is there."""
 
-    def known() -> dict[str, str | None]:
-        return dotenv_values(path) if path.exists() else {}
-
-    def is_right(values: dict[str, str | None]) -> bool:
-        return not values or values.get("BUS_URL") == base_url(config)
+    def is_right(values: dict[str, str]) -> bool:
+        return "BUS_PASS" not in values or values.get("BUS_URL") == base_url(config)
 
     # At a socket the URL is that of the proxy in front, which scripts/install-server has filled in.
-    if config.listen.startswith("unix:") or is_right(known()):
+    known = envfile.read(path)
+    if config.listen.startswith("unix:") or is_right(known):
         return []
+    if _is_answered(known.get("BUS_URL", "")):
+        return [f"{path} stays as it is: something answers at {known['BUS_URL']}; this hub is at {base_url(config)}"]
     with file.locked(config.credentials_file):
-        values = known()
+        values = envfile.read(path)
         if is_right(values):
             return []
-        _write_env(path, config, values.get("BUS_USER") or user, values.get("BUS_PASS") or "")
+        _write_env(path, config, values.get("BUS_USER") or user, values["BUS_PASS"])
     return [f"{path} now says {base_url(config)}"]
+
+
+def _is_answered(url: str) -> bool:
+    """Whether a connection is taken at an address of this machine, as where another hub runs on this data folder."""
+    try:
+        address = urlsplit(url)
+        with socket.create_connection((str(ip_address(address.hostname or "")), address.port or 80), timeout=1):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def refuse_taken_address(config: Config) -> None:
@@ -143,7 +152,7 @@ def base_url(config: Config) -> str:
 
 def public_url(config: Config) -> str:
     """Where machines elsewhere find the hub, as far as it is known here: BUS_URL, or what claude-bus.env says."""
-    known = dotenv_values(_env_file(config)) if _env_file(config).exists() else {}
+    known = envfile.read(_env_file(config))
     return os.environ.get("BUS_URL") or known.get("BUS_URL") or base_url(config)
 
 
@@ -167,10 +176,10 @@ def _env_file(config: Config) -> Path:
 
 def _write_env(path: Path, config: Config, user: str, secret: str) -> Path:
     """Write a file to be sourced, whole or not at all, mode 0600."""
-    values = {"BUS_URL": base_url(config), "BUS_USER": user, "BUS_PASS": secret}
+    text = envfile.text({"BUS_URL": base_url(config), "BUS_USER": user, "BUS_PASS": secret})
     fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600 from the start
-    with os.fdopen(fd, "w") as file:
-        file.write("".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
+    with os.fdopen(fd, "wb") as file:
+        file.write(text.encode())
         file.flush()
         os.fsync(fd)
     os.replace(scratch, path)

@@ -136,7 +136,8 @@ class Calls:
         session = requests.Session()
         session.mount("http://", transport)
         session.mount("https://", transport)
-        session.auth = (self.settings.user.encode(), self.settings.password.encode())  # type: ignore[assignment]  # as UTF-8
+        user, password = (text.encode("utf-8", "surrogateescape") for text in (self.settings.user, self.settings.password))
+        session.auth = (user, password)  # type: ignore[assignment]  # as UTF-8
         session.headers["User-Agent"] = f"claude-bus/{__version__}"
         session.headers["Accept"] = "application/json"
         # A proxy has no business between this machine and itself, and ~/.netrc none with our credential.

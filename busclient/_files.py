@@ -14,7 +14,7 @@ def write_private(path: Path, text: str, *, durable: bool = True) -> None:
     fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mkstemp makes it 0600
     try:
         with os.fdopen(fd, "wb") as file:
-            file.write(text.encode())
+            file.write(text.encode("utf-8", "surrogateescape"))
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -25,6 +25,11 @@ def write_private(path: Path, text: str, *, durable: bool = True) -> None:
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def followed(path: Path) -> Path:
+    """Where a file is kept to which a link leads, as those of dotfiles do; the path itself where it is no link."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def replace_text(path: Path, text: str) -> None:

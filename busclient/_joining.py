@@ -14,10 +14,10 @@ from typing import NamedTuple
 from busclient._bus import Bus
 from busclient._calls import ONCE
 from busclient._errors import LocalTrouble, NotFound, OutcomeUnknown, SettingsError, Unauthorized, Unreachable
-from busclient._files import check_room, write_private
+from busclient._files import check_room, followed, write_private
 from busclient._fleetforms import Credential
 from busclient._places import Places
-from busclient._settings import Settings, read_env_file
+from busclient._settings import Settings, read_env_text
 from busclient._trouble import is_refused
 
 
@@ -32,9 +32,12 @@ class RoundTrip(NamedTuple):
 def write_env(path: Path, values: Mapping[str, str], *, force: bool = False, note: str = "") -> None:
     """Write the settings file, for this user alone. Never over an existing one without `force`; raises SettingsError."""
     check_free(path, force=force)
+    empty = [name for name, value in values.items() if not value]
+    if empty:
+        raise SettingsError(f"{' and '.join(empty)} would be empty in {path}: nothing was written.")
     text = (f"# {note}\n" if note else "") + "".join(f"{name}={quoted(value)}\n" for name, value in values.items())
     try:
-        write_private(path, text)
+        write_private(followed(path), text)
     except OSError as error:
         raise LocalTrouble(f"{path} cannot be written: {error.strerror or error}.") from error
 
@@ -94,16 +97,17 @@ def rotate(bus: Bus, places: Places, overlap_s: float | None = None) -> Path:
 
 
 def _replace_password(path: Path, secret: str) -> None:
-    line = f"BUS_PASS={quoted(secret)}"
-    text = re.sub(r"(?m)^[ \t]*(?:export[ \t]+)?BUS_PASS[ \t]*=.*$", lambda _: line, path.read_text(encoding="utf-8-sig"))
+    path, line = followed(path), f"BUS_PASS={quoted(secret)}"
+    old = path.read_bytes().decode("utf-8", "surrogateescape")
+    text = re.sub(r"(?m)^(\ufeff?)[ \t]*(?:export[ \t]+)?BUS_PASS[ \t]*=[^\r\n]*$", lambda found: found[1] + line, old)
+    if read_env_text(text).get("BUS_PASS") != secret:  # in a form of its own: the last line of a name counts
+        text = f"{old.rstrip()}\n{line}\n"
     write_private(path, text)
-    if read_env_file(path).get("BUS_PASS") != secret:
-        raise LocalTrouble(f"BUS_PASS in {path} is not in a form that can be replaced.")
 
 
 def _check_room(path: Path) -> None:
     try:
-        check_room(path)
+        check_room(followed(path))
     except OSError as error:
         raise LocalTrouble(f"{path} cannot be written: {error.strerror or error}. Nothing was asked of the hub.") from error
 
@@ -118,10 +122,14 @@ def _kept(made: Credential, write: Callable[[], None]) -> None:
 
 
 def quoted(value: str) -> str:
-    """A value as python-dotenv, scripts/session-start-poll and (short of `$` and backquotes) a shell read it back."""
-    if "\n" in value or "\r" in value or "\0" in value:
+    """A value as python-dotenv, scripts/session-start-poll and a shell that sources the file read it back.
+
+    In single quotes, where none of them changes anything. What cannot stand there goes into double quotes; a shell then
+    expands `$` and backquotes, the other two do not.
+    """
+    if set(value) & set("\n\r\0"):
         raise SettingsError("A setting must be on one line.")
-    if "'" in value or "\\" in value:
+    if "'" in value or "\\\\" in value or value.endswith("\\"):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return f"'{value}'"
 

@@ -4,8 +4,9 @@ Each setting is taken from the first of these that has it:
 
 1. the environment
 2. `~/.secrets/claude-bus.env`
-3. `~/.claude-net/config.json`, `{"machine":"laptopclaude","sshHost":"ovh5"}`: `machine` is the name; `sshHost` is the
-   host through which the hub is reached by SSH, unless it is `local` or one of the above gives a BUS_URL
+3. `~/.claude-net/config.json`, `{"machine":"laptopclaude","sshHost":"ovh5"}`: `machine` is the name, `url` the hub's
+   address; without one, `sshHost` is the host through which the hub is reached by SSH, unless one of the above gives a
+   BUS_URL. `local` means the host of this container, at its address on the bridge (the default gateway)
 
 | variable       | meaning                                                          | default                        |
 |----------------|------------------------------------------------------------------|--------------------------------|
@@ -26,6 +27,8 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import StringIO
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,6 +41,8 @@ SHARED_USER = "claude"
 LOCAL_URL = "http://127.0.0.1:8787"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PRIVATE = [IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+_SIGNS_OF_A_CONTAINER = ("run/systemd/container", "dev/lxd", "dev/incus", ".dockerenv", "run/.containerenv")
 
 
 @dataclass(frozen=True)
@@ -120,14 +125,22 @@ def default_name(user: str) -> str:
 
 def read_env_file(path: Path) -> dict[str, str]:
     """The BUS_* values of an env file, empty ones left out; {} when there is none. Raises SettingsError."""
-    if not path.exists():
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise SettingsError(f"{path} is UTF-16.", hint="Save it as UTF-8 (PowerShell: Out-File -Encoding utf8).")
+    return read_env_text(data.decode("utf-8", "surrogateescape"))  # a foreign byte spoils its own value, no other
+
+
+def read_env_text(text: str) -> dict[str, str]:
+    """The same of the text of such a file."""
     from dotenv import dotenv_values  # noqa: PLC0415  takes 20 ms, and often there is no file
 
-    try:
-        values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from None
+    values = dotenv_values(stream=StringIO(text.removeprefix("\ufeff")), interpolate=False)
     return {name: value for name, value in values.items() if name in VARIABLES and value}
 
 
@@ -138,8 +151,9 @@ def _gather(environ: Mapping[str, str], places: Places) -> tuple[dict[str, str],
     for name, value in read_env_file(places.env_file).items():
         if name not in found:
             found[name], sources[name] = value, str(places.env_file)
+    has_url = "BUS_URL" in found
     for name, value in _read_net_config(places.net_config).items():
-        if name not in found and not (name == "BUS_SSH_HOST" and "BUS_URL" in found):
+        if name not in found and not (name == "BUS_SSH_HOST" and has_url):
             found[name], sources[name] = value, str(places.net_config)
     return found, sources
 
@@ -153,12 +167,31 @@ def _read_net_config(path: Path) -> dict[str, str]:
         raise SettingsError(f"{path} cannot be read: {error}") from None
     if not isinstance(config, dict):
         raise SettingsError(f"{path} is no JSON object.")
-    found = {}
-    if isinstance(config.get("machine"), str) and config["machine"]:
-        found["BUS_NAME"] = config["machine"]
-    if isinstance(config.get("sshHost"), str) and config["sshHost"] not in ("", "local"):
-        found["BUS_SSH_HOST"] = config["sshHost"]
+    texts = {name: value for name, value in config.items() if isinstance(value, str) and value}
+    found = {"BUS_NAME": texts["machine"]} if "machine" in texts else {}
+    host = texts.get("sshHost")
+    if "url" in texts:
+        found["BUS_URL"] = texts["url"]
+    elif host == "local":
+        found["BUS_URL"] = _url_of_host()
+    elif host is not None:
+        found["BUS_SSH_HOST"] = host
     return found
+
+
+def _url_of_host(root: Path = Path("/")) -> str:
+    """Where the host of this container has its hub: at the gateway, when that is a private address; else on this machine."""
+    if not any((root / sign).exists() for sign in _SIGNS_OF_A_CONTAINER):
+        return LOCAL_URL
+    try:
+        routes = [line.split() for line in (root / "proc/net/route").read_text().splitlines()[1:]]
+    except OSError:
+        return LOCAL_URL
+    for route in routes:
+        if len(route) > 2 and route[1] == "00000000" and route[2] != "00000000":
+            gateway = IPv4Address(bytes.fromhex(route[2])[::-1])
+            return f"http://{gateway}:8787" if any(gateway in network for network in _PRIVATE) else LOCAL_URL
+    return LOCAL_URL
 
 
 def _checked_url(url: str) -> str:

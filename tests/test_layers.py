@@ -15,6 +15,7 @@ PURE = (
     "calls",
     "config",
     "drafts",
+    "envfile",
     "errors",
     "hidden",
     "identity",

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 from dotenv import dotenv_values
 
-from bus import create_app, setup
+from bus import create_app, envfile, setup
 from bus.commands import main
 from bus.config import BadSetting, Config
-from bus.credentials import Credentials
+from bus.credentials import Credentials, file
 from bus.errors import StorageFailed
 from bus.identity import ADMIN, MEMBER, SHARED
 from tests.conftest import Caller
@@ -37,6 +37,40 @@ def test_the_env_file_follows_the_address(tmp_path: Path) -> None:
     assert dotenv_values(tmp_path / "claude-bus.env") == {**before, "BUS_URL": "http://127.0.0.1:2222"}
 
 
+def test_a_second_hub_on_another_port_leaves_the_address_of_the_first_that_runs(tmp_path: Path) -> None:
+    with socket.socket() as first:
+        first.bind(("127.0.0.1", 0))
+        first.listen()
+        listen = f"127.0.0.1:{first.getsockname()[1]}"
+        setup.prepare(Config(data_dir=tmp_path, listen=listen), {})
+        before = (tmp_path / "claude-bus.env").read_bytes()
+        said = setup.prepare(Config(data_dir=tmp_path, listen="127.0.0.1:2222"), {})
+        assert (tmp_path / "claude-bus.env").read_bytes() == before
+        assert "stays as it is" in said[0]
+    setup.prepare(Config(data_dir=tmp_path, listen="127.0.0.1:2222"), {})
+    assert "127.0.0.1:2222" in (tmp_path / "claude-bus.env").read_text()
+
+
+@pytest.mark.parametrize("secret", ["it's", "a${HOME}b", "a\\b", "ends\\", 'a"b', "a # b", "é"])
+def test_a_secret_that_is_given_is_read_back_as_it_is(tmp_path: Path, secret: str) -> None:
+    for listen in ("127.0.0.1:1111", "127.0.0.1:2222"):
+        setup.prepare(Config(data_dir=tmp_path, listen=listen), {"BUS_PASS": secret} if listen.endswith("1") else {})
+        assert envfile.read(tmp_path / "claude-bus.env")["BUS_PASS"] == secret
+
+
+def test_a_secret_of_two_lines_is_refused_and_an_empty_one_never_written(tmp_path: Path) -> None:
+    for secret in ("a\nb", "\udce9"):
+        with pytest.raises(BadSetting, match="BUS_PASS"):
+            setup.prepare(Config(data_dir=tmp_path), {"BUS_PASS": secret})
+    (tmp_path / "claude-bus.env").write_text("BUS_URL=http://127.0.0.1:1\nBUS_PASS=\n")
+    before = (tmp_path / "claude-bus.env").read_text()
+    setup.prepare(Config(data_dir=tmp_path), {})
+    assert (tmp_path / "claude-bus.env").read_text() != before  # the first credential was missing, and is made
+    (tmp_path / "claude-bus.env").write_text(before)
+    setup.prepare(Config(data_dir=tmp_path), {})
+    assert (tmp_path / "claude-bus.env").read_text() == before
+
+
 def test_a_taken_address_is_told_before_anything_is_said_of_it(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -52,9 +86,13 @@ def test_an_address_that_cannot_be_is_refused(listen: str) -> None:
 
 
 def test_one_bad_line_of_credentials_is_one_users_trouble(bus: Caller, config: Config) -> None:
-    with open(config.credentials_file, "a") as file:
-        file.write("bob:{SSHA}x\nnobody\n")
+    good = config.credentials_file.read_bytes()
+    bad = b"bob:{SSHA}x\nnobody\n# B\xfcro\nj\xf6rg:{SSHA}x\n"
+    config.credentials_file.write_bytes(b"\xef\xbb\xbf" + good + bad)
     assert bus.get("/health").status_code == 200
+    file.put(config.credentials_file, "ann", "secret")
+    assert bus.get("/health").status_code == 200
+    assert bad in config.credentials_file.read_bytes()
 
 
 def test_a_log_that_went_missing_is_not_replaced_by_an_empty_one(bus: Caller, config: Config) -> None:

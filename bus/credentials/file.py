@@ -27,9 +27,10 @@ def read(path: Path) -> list[Line | Kept]:
 def read_version(path: Path) -> tuple[Version | None, list[Line | Kept]]:
     """The lines, and the version whose they are; no version where there is no file."""
     try:
-        with path.open() as file:
+        # A byte that is no UTF-8 is the trouble of the line that holds it; at the next change it is written as it was.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
             found = _version(os.fstat(file.fileno()))
-            return found, parsed(file.read().splitlines())
+            return found, parsed(file.read().removesuffix("\n").split("\n"))
     except FileNotFoundError:
         return None, []
 
@@ -66,7 +67,7 @@ def write(path: Path, lines: Sequence[Line | Kept]) -> None:
     """Replace the file; owner, group and mode stay. On return it is on stable storage."""
     fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=".credentials-")
     try:
-        with os.fdopen(fd, "w") as file:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write("".join(line.as_text() + "\n" for line in lines))
             file.flush()
             if path.exists():

@@ -138,6 +138,8 @@ def _parsed(text: str) -> Line | Kept:
 def _line(user: str, hash: str, tail: str) -> Line:
     if not user or not hash.startswith("{SSHA}") or len(base64.b64decode(hash[6:], validate=True)) <= _SHA1_BYTES:
         raise ValueError("no {SSHA} hash")
+    if not user.isprintable():  # a byte that is no UTF-8 is not either
+        raise ValueError("no name")
     role, *words = tail.rstrip().split(" ")
     given = dict(word.partition("=")[::2] for word in words)
     if role not in _ROLES or not set(given) <= set(_KEYS) or (role == INVITE) != user.startswith(INVITE_PREFIX):

@@ -7,6 +7,7 @@ import os
 import click
 
 from busclient._cli.output import json_option, out
+from busclient._files import followed
 from busclient._places import Places
 from busclient._settings import SHARED_USER, Settings, default_name
 
@@ -69,12 +70,15 @@ def _asked(places: Places, url: str, name: str | None, user: str | None, passwor
 def leave() -> None:
     """Undo `bus join`: remove the settings file. Messages that wait in the outbox stay there."""
     places = Places.of_user()
+    kept = followed(places.env_file)
     try:
         places.env_file.unlink()
     except FileNotFoundError:
         out.result({"removed": False}, f"there is no {places.env_file}")
         return
     out.result({"removed": True}, f"removed {places.env_file}")
+    if kept != places.env_file and kept.exists():
+        out.note(f"it was a link: {kept} stays, with the password in it")
 
 
 @click.command()

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bus import envfile
 from bus.config import Config
 from bus.credentials import Credentials
 from busclient._joining import quoted
@@ -160,35 +162,116 @@ def test_the_script_reads_the_same_files_as_the_client(served: Served, home: Pat
     assert run(SCRIPT, {**environ, "BUS_NAME": "carol"}) == ""
 
 
+def read_by_script(*files: Path, shell: str = "sh") -> list[bytes]:
+    """What session-start-poll reads of BUS_PASS in each env file, by its own functions."""
+    script = (ROOT / "scripts" / "session-start-poll").read_text()
+    functions = "LC_ALL=C; set -f\nnewline='" + script.partition("\nnewline='")[2].partition("\n# json_text KEY")[0]
+    each = 'for file; do\nurl= user= pass= who= ssh_host= handoffs=\nread_settings "$file"\nprintf "%s\\000" "$pass"\ndone'
+    done = subprocess.run([shell, "-c", f"{functions}\n{each}", "sh", *files], capture_output=True, check=False, env={})
+    assert done.stderr == b""
+    return done.stdout.split(b"\0")[:-1]
+
+
+def read_by_sourcing(*files: Path, shell: str = "sh") -> list[bytes]:
+    each = 'for file; do\nBUS_PASS=\n. "$file"\nprintf "%s\\000" "$BUS_PASS"\ndone'
+    done = subprocess.run([shell, "-c", each, "sh", *files], capture_output=True, check=False, env={})
+    assert done.stderr == b""
+    return done.stdout.split(b"\0")[:-1]
+
+
+HARD_VALUES = [
+    "plain", "two words", " leading", "trailing ", "\ttab\t", "a#b", "a # b", "#first", "it's",
+    "'", "''", "\"", "\"\"", "a'b\"c", "a\\b", "a\\\\b", "ends\\", "ends\\\\", "\\'", "\\\"",
+    "a\\'b", "\\n", "\\t\\r\\a", "a\\tb'c", "'quoted'", "\"quoted\"", "'half", "half\"",
+    "$HOME", "${HOME}", "a${HOME}b", "$(id)", "`id`", "$$", "a$", "100%", "%s", "%41", "!x",
+    "a;b", "a&b", "a|b", "a>b", "(a)", "*", "?", "[a]", "~", "~/x", "=", "a=b", "export x",
+    "-n", "--", "é", "日本語", "😀", "a\u00a0b", "a\u2028b", "\x7f", "\u0001", "\ufeff", "{}",
+    "x" * 5000,
+]  # fmt: skip
+# In double quotes a shell that sources the file expands these; the other readers do not.
+EXPANDED = re.compile(r"[$`]")
+
+
+def test_fifty_hard_values_are_read_alike_by_all_who_read_them(tmp_path: Path) -> None:
+    assert len(set(HARD_VALUES)) >= 50
+    files = []
+    for number, value in enumerate(HARD_VALUES):
+        files.append(tmp_path / f"{number}.env")
+        files[-1].write_bytes(f"# note\nBUS_USER='x'\nBUS_PASS={quoted(value)}\n".encode())
+        assert envfile.text({"BUS_PASS": value}) == f"BUS_PASS={quoted(value)}\n"  # the hub writes the same
+    wanted = [value.encode() for value in HARD_VALUES]
+    assert [read_env_file(file)["BUS_PASS"].encode() for file in files] == wanted
+    assert [str(dotenv_values(file, interpolate=False)["BUS_PASS"]).encode() for file in files] == wanted
+    assert [envfile.read(file)["BUS_PASS"].encode() for file in files] == wanted
+    for shell in ("sh", "bash"):
+        assert read_by_script(*files, shell=shell) == wanted
+        plain = [n for n, value in enumerate(HARD_VALUES) if quoted(value)[0] == "'" or not EXPANDED.search(value)]
+        assert len(plain) >= 50
+        assert read_by_sourcing(*(files[n] for n in plain), shell=shell) == [wanted[n] for n in plain]
+
+
+HARD_FILES = {
+    "a mark of the byte order": b"\xef\xbb\xbfBUS_PASS=x\n",
+    "a name twice": b"BUS_PASS=first\nBUS_PASS=last\n",
+    "the last is empty": b"BUS_PASS=first\nBUS_PASS=\n",
+    "the last has no value": b"BUS_PASS=first\nBUS_PASS\n",
+    "the last is no line": b"BUS_PASS=first\nBUS_PASS='it'\"'\"'s'\n",
+    "escapes": b'BUS_PASS="a\\tb\\\\n\\q\\a\\n\\n"\n',
+    "escapes in single quotes": b"BUS_PASS='a\\tb\\\\n\\'\\\"'\n",
+    "export and a tab": b"export\tBUS_PASS=x\n",
+    "export and spaces": b"  export   BUS_PASS = x \n",
+    "no export": b"exportBUS_PASS=x\nexport BUS_PASS\n",
+    "carriage returns": b"BUS_USER=u\rBUS_PASS=x\rBUS_NAME=n\r",
+    "both line ends": b"BUS_USER=u\r\nBUS_PASS=x\r\n",
+    "several lines": b"BUS_PASS='one\ntwo'\nBUS_NAME=n\n",
+    "several lines, one like a setting": b'OTHER="one\nBUS_PASS=wrong\n"\nBUS_PASS=right\n',
+    "no end of quotes": b"BUS_PASS='x\nBUS_NAME=n\n",
+    "no end of quotes before": b'OTHER="x\nBUS_PASS=y\n',
+    "more behind quotes": b"BUS_PASS='x' y\n",
+    "a comment behind quotes": b"BUS_PASS='x'#y\n",
+    "a comment behind nothing": b"BUS_PASS= # y\n",
+    "a hash that is none": b"BUS_PASS=#y z # w\n",
+    "Latin-1 in a comment": b"# B\xfcro\nBUS_PASS=x\n",
+    "Latin-1 in the value": b"BUS_PASS=B\xfcro\n",
+    "a quoted name": b"'BUS_PASS'=x\n",
+    "an empty quoted name": b"''=y\nBUS_PASS=x\n",
+    "no name": b"=y\nBUS_PASS=x\n",
+    "a comment with quotes": b"# it's \"\nBUS_PASS=x\n",
+    "space of all kinds": b"\x0b\x0cBUS_PASS\t=\t\x0bx y\t\x0b\n",
+    "a backslash at the end": b"BUS_PASS=x\\",
+    "a backslash at the end of quotes": b"BUS_PASS='x\\",
+    "empty quotes": b"BUS_PASS=first\nBUS_PASS=''\n",
+    "nothing": b"",
+    "no last line end": b"BUS_PASS=x",
+}
+
+
+def test_hard_files_are_read_alike_by_client_and_script(tmp_path: Path) -> None:
+    files = []
+    for number, data in enumerate(HARD_FILES.values()):
+        files.append(tmp_path / f"{number}.env")
+        files[-1].write_bytes(data)
+    wanted = [read_env_file(file).get("BUS_PASS", "").encode("utf-8", "surrogateescape") for file in files]
+    for shell in ("sh", "bash"):
+        assert dict(zip(HARD_FILES, read_by_script(*files, shell=shell), strict=True)) == dict(
+            zip(HARD_FILES, wanted, strict=True)
+        )
+    found = dict(zip(HARD_FILES, wanted, strict=True))
+    assert (found["a name twice"], found["the last is empty"], found["escapes"]) == (b"last", b"", b"a\tb\\n\\q\a\n\n")
+    assert (found["export and a tab"], found["carriage returns"], found["Latin-1 in the value"]) == (b"x", b"x", b"B\xfcro")
+
+
 # Space of other kinds than this one is left out: Python strips it from unquoted values, and a shell does not know it.
-# So are the escapes of control characters, \\n and its kin, which python-dotenv knows in double quotes: no setting holds any.
-VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"]) | st.just(" "), min_size=1).filter(
-    lambda value: re.search(r"\\[abfnrtv]", value) is None
-)
+VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"]) | st.just(" "), min_size=1)
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
 @given(value=VALUES)
 @pytest.mark.parametrize("form", ["{}", "'{}'", '"{}"', " {} # said", "joined"])
-def test_the_script_reads_values_as_the_client_does(home: Path, value: str, form: str) -> None:
-    (home / ".secrets").mkdir(exist_ok=True)
-    file = home / ".secrets" / "claude-bus.env"
+def test_the_script_reads_values_as_the_client_does(tmp_path: Path, value: str, form: str) -> None:
+    file = tmp_path / "claude-bus.env"
     file.write_text("BUS_PASS=" + (quoted(value) if form == "joined" else form.format(value)) + "\n")
-    wanted = read_env_file(file).get("BUS_PASS")
-    if wanted is None:
-        return  # python-dotenv takes it for no line at all
-    text = (ROOT / "scripts" / "session-start-poll").read_text()
-    functions, main = (
-        text.split("\nurl=${BUS_URL-}")[0],
-        'pass=\nread_settings "$HOME/.secrets/claude-bus.env"\nprintf "%s" "$pass"',
-    )
-    done = subprocess.run(
-        ["sh", "-c", f"{functions}\n{main}"],
-        capture_output=True,
-        check=False,
-        env={"HOME": str(home), "PATH": os.environ["PATH"]},
-    )
-    assert done.stdout.decode() == wanted
+    assert read_by_script(file) == [read_env_file(file).get("BUS_PASS", "").encode()]
 
 
 @pytest.mark.slow

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from busclient import Settings, SettingsError
+from busclient import Settings, SettingsError, _joining, _settings
 from busclient._joining import quoted
 from busclient._places import Places
 from busclient._settings import read_env_file
+from tests.conftest import ROOT
 
 
 def write_env(places: Places, text: str) -> None:
@@ -51,10 +54,55 @@ def test_the_older_file_gives_name_and_ssh_host(places: Places) -> None:
     assert not found.is_loopback
 
 
-def test_an_ssh_host_called_local_means_direct_http(places: Places) -> None:
-    write_net(places, machine="server", sshHost="local")
+ROUTES = (
+    "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+    "eth0\t0003A80A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+    "eth0\t00000000\t{gateway}\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+)
+
+
+def by_script(root: Path, home: Path) -> str:
+    """The address that session-start-poll finds, with another folder in place of /."""
+    script = (ROOT / "scripts" / "session-start-poll").read_text().replace("\nroot= ", f"\nroot={root} ", 1)
+    head = script.partition("\ncase $ssh_host in -*")[0]
+    return subprocess.run(
+        ["sh", "-c", f'{head}\nprintf "%s %s" "$url" "$ssh_host"'], capture_output=True, check=True, text=True,
+        env={"HOME": str(home), "PATH": os.environ["PATH"], "BUS_PASS": "p"},
+    ).stdout  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sign", "gateway", "url"),
+    [
+        ("run/systemd/container", "0103A80A", "http://10.168.3.1:8787"),
+        ("dev/lxd", "FE10A8C0", "http://192.168.16.254:8787"),
+        ("dev/lxd", "01020304", "http://127.0.0.1:8787"),  # a public one: no credential goes there in the clear
+        ("dev/lxd", "010200C0", "http://127.0.0.1:8787"),  # 192.0.2.1
+        ("dev/lxd", None, "http://127.0.0.1:8787"),
+        ("etc", "0103A80A", "http://127.0.0.1:8787"),  # no container
+    ],
+)
+def test_in_a_container_local_is_its_host_at_the_bridge(
+    places: Places, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str, gateway: str | None, url: str
+) -> None:
+    root = tmp_path / "root"
+    (root / sign).mkdir(parents=True)
+    (root / "proc/net").mkdir(parents=True)
+    if gateway is not None:
+        (root / "proc/net/route").write_text(ROUTES.format(gateway=gateway))
+    monkeypatch.setattr(_settings._url_of_host, "__defaults__", (root,))
+    write_net(places, machine="web", sshHost="local")
     found = Settings.find({"BUS_PASS": "p"}, places)
-    assert (found.ssh_host, found.url, found.is_loopback) == (None, "http://127.0.0.1:8787", True)
+    assert (found.url, found.ssh_host) == (url, None)
+    assert by_script(root, home) == f"{url} "
+
+
+def test_a_url_in_the_older_file_settles_it(places: Places, home: Path) -> None:
+    for host in ("local", "ovh5"):
+        write_net(places, machine="web", sshHost=host, url="http://10.0.0.7:9999")
+        found = Settings.find({"BUS_PASS": "p"}, places)
+        assert (found.url, found.ssh_host, found.name) == ("http://10.0.0.7:9999", None, "web")
+        assert by_script(Path("/nowhere"), home) == "http://10.0.0.7:9999 "
 
 
 @pytest.mark.parametrize(
@@ -96,8 +144,8 @@ def test_files_that_cannot_be_read_are_named(places: Places) -> None:
         Settings.find({"BUS_URL": "http://x:1", "BUS_PASS": "p"}, places)
     places.net_config.unlink()
     write_env(places, "")
-    places.env_file.write_bytes(b"BUS_PASS=\xff\n")
-    with pytest.raises(SettingsError, match=r"claude-bus\.env"):
+    places.env_file.write_text("BUS_PASS=p\n", encoding="utf-16")
+    with pytest.raises(SettingsError, match=r"claude-bus\.env is UTF-16"):
         Settings.find({"BUS_URL": "http://x:1"}, places)
 
 
@@ -123,3 +171,40 @@ def test_the_name_is_the_credentials_unless_that_is_shared(monkeypatch: pytest.M
 def test_handoffs_may_begin_with_a_tilde(places: Places, home: Path) -> None:
     found = Settings.find({"BUS_URL": "http://hub", "BUS_PASS": "p", "BUS_HANDOFFS": "~/notes"}, places)
     assert found.handoffs == home / "notes"
+
+
+def test_a_link_of_dotfiles_is_followed_and_stays(places: Places, tmp_path: Path) -> None:
+    kept = tmp_path / "dotfiles" / "bus.env"
+    kept.parent.mkdir()
+    places.env_file.parent.mkdir()
+    places.env_file.symlink_to(kept)
+    _joining.write_env(places.env_file, {"BUS_PASS": "one"})
+    _joining.write_env(places.env_file, {"BUS_PASS": "two"}, force=True)
+    _joining._replace_password(places.env_file, "three")
+    assert places.env_file.is_symlink()
+    assert read_env_file(kept) == {"BUS_PASS": "three"}
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BUS_PASS=old",
+        "\ufeffexport BUS_PASS=old\r\nBUS_NAME=n\r\n",
+        "BUS_PASS='o\nld'\n",
+        "BUS_PASS=a\nBUS_PASS=b\n",
+        "#B\udcfc\rBUS_PASS=x\r",
+    ],
+)
+def test_a_new_password_takes_the_place_of_the_old_in_any_form(places: Places, text: str) -> None:
+    places.env_file.parent.mkdir()
+    places.env_file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    before = read_env_file(places.env_file)
+    _joining._replace_password(places.env_file, "it's new")
+    assert read_env_file(places.env_file) == {**before, "BUS_PASS": "it's new"}
+
+
+def test_an_empty_secret_is_never_written(places: Places) -> None:
+    with pytest.raises(SettingsError, match="BUS_PASS would be empty"):
+        _joining.write_env(places.env_file, {"BUS_URL": "http://x", "BUS_PASS": ""})
+    assert not places.env_file.exists()
