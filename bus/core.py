@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from bus import drafts, records
-from bus.errors import BusError, KeyReused, NotFound, Rebuilding, Unauthorized, UnknownReply
+from bus.errors import BusError, KeyReused, NotFound, Rebuilding, Unauthorized, Unavailable, UnknownReply
 from bus.identity import Caller
 from bus.index import inbox, receipts, search
 from bus.index import messages as queries
@@ -151,12 +151,12 @@ class Core:
     def _keep_up(self) -> None:
         """Bring the index up where it is far behind. Otherwise that is left to the next reader, or to `tend`."""
         if self.index.lag() > _LAG_ALLOWED:
-            with suppress(Rebuilding):
+            with suppress(Unavailable):
                 self.index.catch_up(wait=False)
 
     def tend(self, let_others: Callable[[], None]) -> None:
         """Bring the index up in small steps, letting others go on in between; for a worker to call now and then."""
-        with suppress(Rebuilding):
+        with suppress(Unavailable):
             while self.index.lag() and self.index.catch_up(wait=False, at_most=_TENDED_AT_ONCE):
                 let_others()
 
@@ -197,7 +197,7 @@ class Core:
                     selection = selection.since(page.last)
                     yield page
                 elif not waiter.wait(keepalive_s):
-                    if self.waiting.is_closing() or not _is_good(check):
+                    if waiter.is_over() or not _is_good(check):
                         return
                     yield None
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bus import records
-from bus.errors import Busy, Rebuilding
+from bus.errors import Busy, Unavailable
 from bus.index import calls as queries
 from bus.index.database import Index
 from bus.log.base import Appended, Log
@@ -63,7 +63,7 @@ class Journal:
         try:
             with self._current() as db:
                 return queries.tenure(db, name)
-        except (Busy, Rebuilding):
+        except Unavailable:
             return None
 
     def _now(self) -> str:

@@ -26,8 +26,9 @@ from gevent.socket import socket, wait_read
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
-from bus import modes, setup
+from bus import connections, modes, passing, setup
 from bus.config import Config
+from bus.connections import BetweenRequests, Connections
 from bus.core import Core
 from bus.seats import Seat, Seats
 from bus.turns import Job, Turns
@@ -50,7 +51,7 @@ logging.basicConfig(format="[%(asctime)s] [%(process)d] [%(levelname)s] %(name)s
 bind = _config.listen
 workers = _config.workers
 worker_class = "bus.server.HubWorker"
-worker_connections = _config.max_waiting + 1_000
+worker_connections = connections.that_fit(_config.max_waiting + 1_000, connections.raise_limit())
 # Longer than nginx keeps an idle connection to the hub, so that it is never the hub that hangs up first.
 keepalive = 75
 # Polls and streams are let go at once when a worker stops; this is for an append that waits for its locks.
@@ -76,7 +77,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle: set[_BetweenRequests] = set()
+        self.connections = Connections(self.worker_connections, self.cfg.keepalive)
         self._seat = _seats.of(self.age)
 
     def init_process(self) -> None:
@@ -84,9 +85,9 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         self.stopping = Event()
         super().init_process()
 
-    def timeout_ctx(self) -> _BetweenRequests:
+    def timeout_ctx(self) -> BetweenRequests:
         """What gunicorn waits in for the next request of a kept-alive connection."""
-        return _BetweenRequests(self.cfg.keepalive, self._idle)
+        return self.connections.between_requests()
 
     def run(self) -> None:
         """Serve until told to stop, then until what is under way has ended."""
@@ -112,13 +113,27 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve one connection to its end."""
         try:
-            super().handle(listener, client, addr)
+            with self.connections.one_more(client):
+                super().handle(listener, client, addr)
         finally:
             self._seat.count(-1)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Answer one request. One that was sent together with it waits its turn like those of other connections."""
-        super().handle_request(listener_name, req, sock, addr)
+        """Answer one request; closes the connection where what is left of its body is too much to be passed over.
+
+        One that was sent together with it waits its turn like those of other connections.
+        """
+        sock.settimeout(connections.STALL_S)
+        try:
+            try:
+                super().handle_request(listener_name, req, sock, addr)
+            finally:
+                is_whole = connections.discard_rest(req.body)
+        except TimeoutError:
+            is_whole = False
+        sock.settimeout(None)
+        if not is_whole:
+            raise StopIteration
         if req.unreader.buf.tell():
             gevent.sleep(_ONE_ROUND_S)
 
@@ -126,9 +141,8 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         """After a stop, close connections that have had time for one more request, which would have closed them."""
         stopped = time.monotonic()
         while True:
-            for wait in list(self._idle):
-                if time.monotonic() - max(stopped, wait.since) > _GRACE_S:
-                    gevent.kill(wait.greenlet, wait)
+            for wait in self.connections.idle_for(_GRACE_S, stopped):
+                wait.end()
             gevent.sleep(_LOOK_EVERY_S)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
@@ -217,26 +231,8 @@ class _InTurn(socket):  # type: ignore[misc]
     """
 
     def recv(self, *args: Any) -> bytes:
-        wait_read(self.fileno())
+        wait_read(self.fileno(), self.gettimeout(), TimeoutError("timed out"))
         return super().recv(*args)  # type: ignore[no-any-return]
-
-
-class _BetweenRequests(gevent.Timeout):  # type: ignore[misc]
-    """The time-out of a connection that has no request under way; it can be brought forward by throwing it."""
-
-    def __init__(self, seconds: float, room: set[_BetweenRequests]) -> None:
-        super().__init__(seconds, False)
-        self._room = room
-
-    def __enter__(self) -> _BetweenRequests:
-        self.greenlet, self.since = gevent.getcurrent(), time.monotonic()
-        self._room.add(self)
-        super().__enter__()
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
-        self._room.discard(self)
-        return super().__exit__(kind, error, trace)
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -251,12 +247,23 @@ def child_exit(server: Any, worker: Any) -> None:
     _seats.of(worker.age).leave()
 
 
+def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:
+    """Remember that a connection has brought a good credential: every route asks for one."""
+    connection = worker.connections.here()
+    if connection is not None:
+        connection.requests += 1
+        connection.is_proven = connection.is_proven or (resp is not None and resp.status_code not in (None, 400, 401))
+
+
 def post_worker_init(worker: Any) -> None:
     """Let polls and streams go as soon as their worker is told to stop."""
     gevent.get_hub().threadpool.maxsize = _config.threads
     core = worker.wsgi.extensions.get("bus")  # scripts/bench runs an empty app in the same worker
     if core is not None:
         core.waiting.is_closing = lambda: not worker.alive
+        core.waiting.watching = worker.connections.watching
+        # Posts go through however many wait.
+        core.waiting.most_here = worker.worker_connections * 3 // 4
         gevent.spawn(_tend, worker, core)
 
 
@@ -282,7 +289,12 @@ class GeventTurns(Turns):
         _real_sleep(0.00003)
 
     def block(self, job: Job) -> None:
-        gevent.get_hub().threadpool.apply(job)
+        try:
+            gevent.get_hub().threadpool.apply(job)
+        except RuntimeError as error:
+            if not passing.is_passing(error):
+                raise
+            job()  # there is no thread to be had: others wait a little
 
     def beside(self, job: Job) -> None:
         gevent.get_hub().threadpool.spawn(_logged, job)

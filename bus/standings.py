@@ -6,6 +6,7 @@ name that polls, posts or acknowledges here is looked up anew, and what is saved
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ class Standings:
                 found.unread = queries.unread_count(db, name, int(self._clock() * 1000), _COUNTED_UNREAD)
                 found.counted_to = receipts.known_to(db)
                 act = receipts.last_act(db, name)
-        except BusError:
+        except (BusError, sqlite3.OperationalError):  # the message is saved: a report that cannot be made is no failure
             pass
         times = (records.iso(self._presence.last_seen(name)), act)
         found.last_seen = max((time for time in times if time), default=None)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -41,21 +41,42 @@ class Source(Protocol):
     def position(self) -> Position: ...
 
 
-class Waiter:
-    """One request that waits; see `WaitingRoom.enter`."""
+class Place:
+    """One request that waits, for whatever it looks at by itself; see `WaitingRoom.place`."""
 
-    def __init__(self, selection: Selection, is_closing: Callable[[], bool]) -> None:
-        self.selection = selection
+    def __init__(self, is_closing: Callable[[], bool]) -> None:
         self._event = threading.Event()
         self._is_closing = is_closing
+        self.is_gone = False
+
+    def is_over(self) -> bool:
+        """Whether there is nothing to wait for any more: the client has gone away, or the hub is stopping."""
+        return self.is_gone or self._is_closing()
+
+    def leave(self) -> None:
+        """The client has gone away."""
+        self.is_gone = True
+        self._event.set()
+
+    def nap(self, seconds: float) -> None:
+        """Wait so long, or until the client has gone away."""
+        self._event.wait(seconds)
+
+
+class Waiter(Place):
+    """One request that waits for messages; see `WaitingRoom.enter`."""
+
+    def __init__(self, selection: Selection, is_closing: Callable[[], bool]) -> None:
+        super().__init__(is_closing)
+        self.selection = selection
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until something may have matched; gives False when the time is over or the hub is stopping."""
-        if timeout_s <= 0 or self._is_closing():
+        """Wait until something may have matched; gives False when the time is over, or `is_over`."""
+        if timeout_s <= 0 or self.is_over():
             return False
         woken = self._event.wait(timeout_s)
         self._event.clear()
-        return woken and not self._is_closing()
+        return woken and not self.is_over()
 
     def wake(self) -> None:
         self._event.set()
@@ -73,12 +94,16 @@ class WaitingRoom:
         self._recheck_at = math.inf
         self._looking = threading.Lock()
         self.is_closing: Callable[[], bool] = lambda: False
+        # What the server knows: calls a function when the client of this request goes away; how many may wait in this worker.
+        self.watching: Callable[[Callable[[], None]], AbstractContextManager[None]] = lambda on_gone: nullcontext()
+        self.most_here = cap
+        self._here = 0
 
     @contextmanager
     def enter(self, selection: Selection) -> Iterator[Waiter]:
-        """Be woken for records that match, from now on; raises TooManyWaiting."""
+        """Be woken for records that match, from now on; raises TooManyWaiting. A client that goes away ends the wait."""
         waiter = Waiter(selection, self.is_closing)
-        with self._counts.one_more(self._cap):
+        with self._taken(waiter):
             with self._mutex:
                 if not self._listening:
                     self._seen, self._listening = self._source.position(), True
@@ -93,10 +118,24 @@ class WaitingRoom:
                         del self._by_mailbox[selection.mailbox]
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self) -> Iterator[Place]:
         """Be counted among those who wait, for one who looks by itself; raises TooManyWaiting."""
+        place = Place(self.is_closing)
+        with self._taken(place):
+            yield place
+
+    @contextmanager
+    def _taken(self, place: Place) -> Iterator[None]:
+        """A place taken while the block runs."""
+        if self._here >= self.most_here:
+            raise TooManyWaiting(f"{self.most_here} requests are waiting in this worker already, which is all it holds.")
         with self._counts.one_more(self._cap):
-            yield
+            self._here += 1
+            try:
+                with self.watching(place.leave):
+                    yield
+            finally:
+                self._here -= 1
 
     def ring(self) -> None:
         """Look for new records now; called after an append by this worker."""

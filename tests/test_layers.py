@@ -21,6 +21,7 @@ PURE = (
     "identity",
     "modes",
     "packing",
+    "passing",
     "records",
     "rights",
     "selection",
@@ -29,7 +30,7 @@ PURE = (
     "turns",
 )
 ROOMS = ("containers", "credentials", "index", "log", "presence", "results", "seats", "waiting", "wire")
-JOINTS = ("", "__main__", "commands", "server", "setup")  # "" is bus/__init__.py, which joins the parts
+JOINTS = ("", "__main__", "commands", "connections", "server", "setup")  # "" is bus/__init__.py, which joins the parts
 LAYERS = (PURE, ROOMS, ("journal", "standings"), ("approvals",), ("core", "net"), ("execd", "web"), JOINTS)
 # Besides going down: what is pure may use what is pure, and a joint another joint.
 OPEN = (PURE, JOINTS)
@@ -38,7 +39,7 @@ ONLY_IN = {
     "flask": ("web",),
     "werkzeug": ("web",),
     "gunicorn": ("server",),
-    "gevent": ("server",),
+    "gevent": ("connections", "server"),
     "click": ("commands",),
     "requests": (),
 }

@@ -21,8 +21,8 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from bus import modes
-from bus.errors import Rebuilding
+from bus import modes, passing
+from bus.errors import Rebuilding, Unavailable
 from bus.index.apply import Applier
 from bus.records import START, Position, Record
 from bus.turns import Turns
@@ -61,7 +61,7 @@ class Index:
         self._rebuilding = ""
         # Not thread-local: a rebuild may begin in one thread and end in another.
         self._exclusive = FileLock(path.with_suffix(".lock"), timeout=0, mode=modes.FILE, thread_local=False)
-        with suppress(Rebuilding):
+        with suppress(Unavailable):
             self._open(_PATIENCE_S)
 
     # -- reading -----------------------------------------------------------------------------------------
@@ -165,6 +165,10 @@ class Index:
             self._exclusive.acquire(timeout=patience_s, poll_interval=0.01)
         except Timeout:
             raise Rebuilding("Another process is making the index anew.") from None
+        except OSError as error:
+            if passing.is_passing(error):
+                raise Unavailable(f"The index cannot be opened now: {passing.why(error)}.") from error
+            raise
         release = True
         try:
             doubt = self._why_in_doubt()
@@ -199,6 +203,9 @@ class Index:
                 return f"its schema is {version}, not {SCHEMA}"
             place = _place(db)
         except sqlite3.DatabaseError as error:
+            if passing.is_passing(error) and self.path.is_file():
+                self._drop()
+                raise Unavailable(f"The index cannot be opened now: {error}.") from error
             return str(error)
         if not self._source.holds(place):
             return f"it speaks of record {place.seq}, which the log does not hold"
@@ -349,7 +356,8 @@ def _sync(path: Path) -> None:
 
 
 def _is_passing(error: sqlite3.OperationalError) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or _is_full(error)
+    is_held = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return is_held or _is_full(error) or passing.is_passing(error)
 
 
 def _is_full(error: sqlite3.OperationalError) -> bool:

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bus import modes, records
+from bus import modes, passing, records
 from bus.errors import StorageFailed
 from bus.log import files
 from bus.log.disk import Disk
@@ -183,6 +183,8 @@ def _set_aside(folder: Path, data: bytes, offset: int) -> None:
     try:
         (_quarantine(folder) / f"torn-{time.time_ns()}-at-{offset}.bin").write_bytes(data)
     except OSError as error:
+        if passing.is_passing(error):
+            raise  # they are kept, and covered, by the next one who looks
         logger.error("%d torn bytes could not be kept: %s", len(data), error)
 
 

@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from bus import modes, records
+from bus import modes, passing, records
 from bus.errors import Busy, NoRoom, StorageFailed, Unconfirmed
 from bus.log import files, healing
 from bus.log.base import Appended, Draft, NothingKnown, UniqueIndex
@@ -212,10 +212,12 @@ class JsonlLog:
                 rest = rest[self._disk.write(tail.file.fd, rest) :]
         except OSError as error:
             is_undone = self._undo(tail)
-            if error.errno not in _NO_ROOM:
+            if error.errno not in _NO_ROOM and not passing.is_passing(error):
                 self._fail("write", error)
             if not is_undone:
-                raise Unconfirmed("The disk has no room, and part of what was written may be stored.") from error
+                raise Unconfirmed(f"A write failed ({error.strerror}), and part of it may be stored.") from error
+            if passing.is_passing(error):
+                raise _short_of(error) from error
             raise NoRoom(f"The hub's disk has no room: {os.strerror(error.errno or 0)}.") from error
         tail.end, tail.seq, tail.sum = tail.end + len(block.data), block.seq, block.sum
         self._state.written = Mark(tail.segment, tail.end, tail.seq)
@@ -302,6 +304,8 @@ class JsonlLog:
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise NoRoom("The hub's disk has no room to heal the end of the log.") from error
+            if passing.is_passing(error):
+                raise _short_of(error) from error  # nothing was written, and the next append looks again
             self._fail("check", error)
 
     def _begin_if_exchanged(self) -> None:
@@ -394,6 +398,8 @@ class JsonlLog:
                 if error.errno in _NO_ROOM:
                     files.put_in_place(self.folder, self._disk)
                     return tail  # the old file serves on; the next append tries again
+                if error.errno in passing.NO_FILES:
+                    return self._unless_renewed(tail, error)
                 self._fail("seal", error)
             mark = Mark(seq, len(line), seq)
             self._state.inode = os.stat(self.folder / files.ACTIVE).st_ino
@@ -402,6 +408,12 @@ class JsonlLog:
             self._on_sealed(name)
         self._tail = self._opened_tail()
         return self._tail
+
+    def _unless_renewed(self, tail: _Tail, error: OSError) -> _Tail:
+        """The old file, which serves on when a sealing found no descriptor; raises Busy where another has its place already."""
+        if os.stat(self._active_path).st_ino == tail.file.inode():
+            return tail
+        raise _short_of(error) from error  # the next append sees to it, as after a crash
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -450,6 +462,10 @@ class JsonlLog:
             self._append_lock.close()
             self._sync_lock.close()
             self._open()
+
+
+def _short_of(error: OSError) -> Busy:
+    return Busy(f"The hub's process is short of something for the moment: {passing.why(error)}.")
 
 
 def _parse_token(token: str) -> tuple[int, int, str]:

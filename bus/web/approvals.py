@@ -53,9 +53,9 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
         found = net.approval(g.caller, id)
         if wait_s and found["state"] == "pending":
             deadline = time.monotonic() + wait_s
-            with waiting.place():
-                while found["state"] == "pending" and time.monotonic() < deadline and not waiting.is_closing():
-                    time.sleep(_LOOK_EVERY_S)
+            with waiting.place() as place:
+                while found["state"] == "pending" and time.monotonic() < deadline and not place.is_over():
+                    place.nap(_LOOK_EVERY_S)
                     g.check()
                     found = net.approval(g.caller, id)
         return json_reply({"ok": True, "approval": found})

@@ -12,7 +12,8 @@ from typing import Any
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
-from bus.errors import BadRequest, BusError, Busy, Internal, MethodNotAllowed, NoRoom, NoSuchRoute, TooLarge
+from bus import passing
+from bus.errors import BadRequest, BusError, Busy, Internal, MethodNotAllowed, NoRoom, NoSuchRoute, TooLarge, Unavailable
 from bus.shown import harmless
 from bus.web.replies import Reply, json_reply
 
@@ -66,6 +67,9 @@ def crash_reply(error: Exception, environ: Mapping[str, Any]) -> Reply:
         return error_reply(Busy("Another process holds the index."))
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return error_reply(NoRoom("The hub's disk is full."))
+    if passing.is_passing(error):
+        logger.warning("short of something at %s %r: %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], passing.why(error))
+        return error_reply(Unavailable(f"The hub's process is short of something for the moment: {passing.why(error)}."))
     reference = secrets.token_hex(4)
     logger.error("crash %s: %s %r", reference, environ["REQUEST_METHOD"], environ["PATH_INFO"], exc_info=error)
     return error_reply(Internal(f"The hub failed at this request (reference {reference}).", reference=reference))

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +224,98 @@ def test_a_sealing_that_fails_stops_acknowledgements_too(open_log: OpenLog) -> N
     assert open_log().restore()
     log.append([draft("b")])
     assert bodies(log) == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN], ids=errno.errorcode.get)
+def test_a_write_that_fails_for_want_of_something_refuses_that_post_and_no_other(
+    folder: Path, open_log: OpenLog, number: int
+) -> None:
+    disk = FaultyDisk()
+    log = open_log(disk=disk)
+    log.append([draft("one")])
+    disk.errors["write"] = number
+    with pytest.raises(Busy):
+        log.append([draft("refused")])
+    del disk.errors["write"]
+    assert not log.failed()
+    assert log.append([draft("two")])[0].record["seq"] == 2
+    assert bodies(log) == ["one", "two"]
+    assert is_clean(folder)
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EINTR, errno.EAGAIN], ids=errno.errorcode.get)
+def test_a_sync_that_fails_stops_the_log_whatever_its_reason(open_log: OpenLog, number: int) -> None:
+    disk = FaultyDisk()
+    log = open_log(disk=disk)
+    disk.errors["sync"] = number
+    with pytest.raises(StorageFailed):
+        log.append([draft("x")])
+    del disk.errors["sync"]
+    with pytest.raises(StorageFailed):
+        log.append([draft("y")])
+
+
+def without_descriptors(monkeypatch: pytest.MonkeyPatch, only: str = "") -> None:
+    """From now on no file can be opened, or none whose name ends so."""
+    real = os.open
+
+    def refuse(path: Any, *args: Any, **kwargs: Any) -> int:
+        if str(path).endswith(only):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+def test_a_first_append_without_descriptors_is_refused_and_the_next_one_served(
+    folder: Path, open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_log().append([draft("one")])
+    log = open_log()
+    with monkeypatch.context() as patched:
+        without_descriptors(patched)
+        with pytest.raises(Busy):
+            log.append([draft("refused")])
+    assert not log.failed()
+    log.append([draft("two")])
+    assert bodies(log) == ["one", "two"]
+    assert is_clean(folder)
+
+
+def test_a_torn_tail_is_kept_in_quarantine_though_there_was_no_descriptor_at_first(
+    folder: Path, open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log()
+    log.append([draft("one")])
+    with open(folder / "bus.jsonl", "ab") as file:
+        file.write(b'{"seq":2,"torn')
+    with monkeypatch.context() as patched:
+        without_descriptors(patched, "bus.jsonl")
+        with pytest.raises(Busy):
+            log.append([draft("refused")])
+    log.append([draft("two")])
+    assert bodies(log) == ["one", "two"]
+    assert [path.read_bytes() for path in (folder / "quarantine").iterdir()] == [b'{"seq":2,"torn']
+
+
+@pytest.mark.parametrize("only", ["bus.jsonl.next", "data"], ids=["its file", "its folder"])
+def test_a_sealing_without_descriptors_loses_nothing(
+    folder: Path, open_log: OpenLog, monkeypatch: pytest.MonkeyPatch, only: str
+) -> None:
+    log = open_log(segment_max_bytes=1, disk=Disk())
+    sent = []
+    with monkeypatch.context() as patched:
+        log.append([draft("one")])
+        without_descriptors(patched, only)
+        for body in ("two", "three"):
+            with suppress(Busy):
+                log.append([draft(body)])
+                sent.append(body)
+    log.append([draft("four")])
+    assert not log.failed()
+    assert bodies(log) == ["one", *sent, "four"]
+    assert bodies(open_log()) == ["one", *sent, "four"]
+    assert is_clean(folder)
 
 
 def test_restoring_copies_what_is_really_on_the_disk(folder: Path, open_log: OpenLog) -> None:
