@@ -82,6 +82,7 @@ def create_service(config: Config) -> Service:
         Slots(config.exec_per_target, config.exec_per_caller),
         max_output=config.exec_max_output,
         max_file=config.file_max_bytes,
+        restores_kept=config.restores_kept,
         post=post,
         admins=lambda: [name for name, role in credentials.users().items() if role == ADMIN],
     )

@@ -19,7 +19,7 @@ from bus.errors import BadField, MissingField, TooLarge
 
 EXEC, FILE_READ, FILE_WRITE, CONTAINER = "exec", "file_read", "file_write", "container"
 ACTIONS = (EXEC, FILE_READ, FILE_WRITE)
-ACTS = ("start", "stop", "snapshot", "restore")
+ACTS = ("start", "stop", "snapshot", "restore", "delete-snapshot")
 
 MAX_COMMAND, MAX_ARGV, MAX_ENV, MAX_PATH = 64 * 1024, 1024, 64, 4096
 MAX_TIMEOUT_S = 3600.0
@@ -75,16 +75,16 @@ def check(type: str, given: Mapping[str, Any], max_file: int, act: str = "") -> 
     for field, value in given.items():
         if value is None:
             raise BadField(f"`{field}` is null.", hint="Give a value, or leave the field out.", field=field)
-    target = _target(given, "name" if type == CONTAINER else "target")
+    where = target(given, "name" if type == CONTAINER else "target")
     sender = drafts.agent(given["from"], "from") if "from" in given else None
     key = drafts.key(given["client_id"], "client_id") if "client_id" in given else None
     if type == EXEC:
-        return _exec(given, target, sender, key)
+        return _exec(given, where, sender, key)
     if type == FILE_READ:
-        return _read(given, target, sender)
+        return _read(given, where, sender)
     if type == FILE_WRITE:
-        return _write(given, target, sender, key, max_file)
-    return _container(given, target, sender, key, act)
+        return _write(given, where, sender, key, max_file)
+    return _container(given, where, sender, key, act)
 
 
 def _exec(given: Mapping[str, Any], target: str, sender: str | None, key: str | None) -> Call:
@@ -137,18 +137,26 @@ def _write(given: Mapping[str, Any], target: str, sender: str | None, key: str |
 
 
 def _container(given: Mapping[str, Any], target: str, sender: str | None, key: str | None, act: str) -> Call:
-    allowed = {"start": (), "stop": ("force", "timeout_s"), "snapshot": ("snapshot",), "restore": ("snapshot", "snapshot_first")}
+    allowed = {
+        "start": (),
+        "stop": ("force", "timeout_s"),
+        "snapshot": ("snapshot",),
+        "restore": ("snapshot", "snapshot_first"),
+        "delete-snapshot": ("snapshot",),
+    }
     drafts.check_fields(given, ("from", "name", "client_id", *allowed[act]))
     request: dict[str, Any] = {"act": act}
     if "snapshot" in given:
         request["snapshot"] = snapshot_name(given["snapshot"])
-    elif act == "restore":
-        raise MissingField("`snapshot` is missing.", hint="GET /api/containers lists the snapshots.", field="snapshot")
+    elif act in ("restore", "delete-snapshot"):
+        hint = "GET /api/container/snapshots?name=NAME lists them."
+        raise MissingField("`snapshot` is missing.", hint=hint, field="snapshot")
     if act == "stop":
         request |= {"force": _flag(given, "force"), "timeout_s": _seconds(given, 30.0, 1, 600)}
     if act == "restore":
         request["snapshot_first"] = _flag(given, "snapshot_first", default=True)
-    return Call(CONTAINER, target, request, {"command": act}, sender, key)
+    shown = {"command": act, **({"snapshot": request["snapshot"]} if "snapshot" in request else {})}
+    return Call(CONTAINER, target, request, shown, sender, key)
 
 
 def path(value: Any, field: str) -> str:
@@ -175,7 +183,8 @@ def snapshot_name(value: Any) -> str:
     return _matching(value, "snapshot", _SNAPSHOT, "1 to 63 letters, digits, dots, underscores or hyphens, the first no sign.")
 
 
-def _target(given: Mapping[str, Any], field: str) -> str:
+def target(given: Mapping[str, Any], field: str) -> str:
+    """The name of a container or machine in this field; raises BadField, MissingField."""
     name = drafts.agent(given.get(field), field)
     if "/" in name:
         raise BadField(f"`{field}` is {_shown(name)}: a session is no target.", hint="Give the machine's name.", field=field)

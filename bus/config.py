@@ -71,6 +71,9 @@ class Config:
     lxc: str = _setting("BUS_LXC", "lxc", "lxc|incus|none", "the program that reaches containers; none: there are none")
     lxc_project: str = _setting("BUS_LXC_PROJECT", "default", "name", "the project of LXD or Incus whose containers are targets")
     lxc_only: str = _setting("BUS_LXC_ONLY", "", "names", "with commas: only these containers are targets")
+    restores_kept: int = _setting(
+        "BUS_RESTORES_KEPT", 5, "snapshots", "of those that restores make by themselves, kept of each container", 1, 1_000
+    )
     exec_per_target: int = _setting("BUS_EXEC_PER_TARGET", 16, "calls", "at once in one target, then 429", 1, 1_000)
     exec_per_caller: int = _setting("BUS_EXEC_PER_CALLER", 16, "calls", "at once of one caller, then 429", 1, 1_000)
     exec_max_output: int = _setting(

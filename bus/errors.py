@@ -31,6 +31,7 @@ known and answered in one place (`bus.web.errors`).
     │   ├── ApprovalClosed    409  it was answered, used, or has expired
     │   ├── StillRunning      409  the first call under this idempotency key has not ended
     │   ├── TargetStopped     409  the container does not run
+    │   ├── TargetBusy        409  the container is frozen, or something else is being done with it
     │   ├── FileChanged       409  the file is not the one that `if_sha256` names
     │   └── SnapshotExists    409
     ├── InviteSpent           410  the invite was used, or has expired
@@ -195,7 +196,7 @@ class NoSuchFile(NotFound):
 
 class NoSuchSnapshot(NotFound):
     code = "no_such_snapshot"
-    hint = "GET /api/containers lists the snapshots of each container."
+    hint = "GET /api/container/snapshots?name=NAME lists the snapshots of a container."
 
 
 class NoSuchRoute(BusError):
@@ -232,6 +233,14 @@ class StillRunning(Conflict):
 class TargetStopped(Conflict):
     code = "target_stopped"
     hint = "An admin can start it: POST /api/container/start."
+
+
+class TargetBusy(Conflict):
+    """Raised only where nothing was done: the idempotency key of the call stays free."""
+
+    code = "target_busy"
+    hint = "Nothing was done: try again, with the same key. A snapshot freezes a container for a while; do not start it then."
+    retry_after_s = 5
 
 
 class FileChanged(Conflict):

@@ -7,6 +7,7 @@ have one, so a right is checked twice by the same code, from the same log, the s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, NamedTuple
 
 from bus import records, rights
@@ -123,10 +124,18 @@ class Net(Approvals):
         if call.key is None:
             return None
         self._index.catch_up()
-        found = self._index.record_of_unique(
-            str(records.unique_key({"kind": "asked", "auth": caller.name, "client_id": call.key, **caller.stamp()}))
-        )
-        return None if found is None else self._same(found, call)
+        newest = self._attempt(caller, call)[1]
+        return None if newest is None else self._same(newest, call)
+
+    def _attempt(self, caller: Caller, call: Call) -> tuple[int, Record | None]:
+        """The attempt under this key that counts, and its record: None where it is the next one. Those before did nothing."""
+        draft = {"kind": "asked", "auth": caller.name, "client_id": call.key, **caller.stamp()}
+        for number in count():
+            asked = self._index.record_of_unique(str(records.unique_key({**draft, "attempt": number})))
+            found = None if asked is None else self.found(asked["call"])
+            if found is None or not found.is_undone:
+                return number, asked
+        raise AssertionError("count has no end")
 
     def _same(self, asked: Record, call: Call) -> Found:
         if asked["digest"] != call.digest:
@@ -171,6 +180,8 @@ class Net(Approvals):
         draft = self._asked(caller, call, id)
         if call.key is not None:
             draft |= {"client_id": call.key, **caller.stamp()}
+            if attempt := self._attempt(caller, call)[0]:
+                draft["attempt"] = attempt
         if call.detach:
             draft["detach"] = True
         block = [draft]

@@ -154,9 +154,10 @@ def is_filler(line: bytes) -> bool:
 def unique_key(record: Record) -> str | None:
     """What no two records share; None without such a thing.
 
-    For a message, who sent it under which idempotency key; for a call, whose credential asked for it under which; for
-    the use of an approval, the approval. No credential's name begins with a space, so the three cannot meet. Nor has one
-    an @: behind it is the tenure, so that whoever is given a name anew meets no key of who had it before.
+    For a message, who sent it under which idempotency key; for a call, whose credential asked for it under which, and at
+    which attempt (where those before have done nothing); for the use of an approval, the approval. No credential's name
+    begins with a space, and no key has a line end, so none of them can meet. Nor has a name an @: behind it is the tenure,
+    so that whoever is given a name anew meets no key of who had it before.
     """
     key = record.get("client_id")
     if key is None:
@@ -164,7 +165,10 @@ def unique_key(record: Record) -> str | None:
     if record["kind"] == "used":
         return f" used {key}"
     auth = f"{record['auth']}@{record['tenure']}" if "tenure" in record else record["auth"]
-    return f"{auth} {record['from']} {key}" if record["kind"] == "message" else f" call {auth} {key}"
+    if record["kind"] == "message":
+        return f"{auth} {record['from']} {key}"
+    attempt = record.get("attempt", 0)
+    return f" call {auth} {key}" + (f"\n{attempt}" if attempt else "")
 
 
 def _sum(body: bytes, previous_sum: str) -> str:

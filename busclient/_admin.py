@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from busclient._errors import Conflict, OutcomeUnknown
-from busclient._fleetforms import Changed, Container, Containers, Credential, Invite
+from busclient._errors import Conflict, OutcomeUnknown, TargetBusy
+from busclient._fleetforms import Changed, Container, Containers, Credential, Invite, Snapshot
 from busclient._netforms import Approval, Call, Permission, shaped
 from busclient._part import Part, given, listed, unavailable
 from busclient._sending import new_key
@@ -99,9 +99,9 @@ class Admin(Part):
         snapshot_first: bool = True,
         wait_s: float = 600,
     ) -> Changed:
-        """Start, stop, snapshot or restore a container, and wait up to `wait_s` until that is done. See docs/net.md for the rest.
+        """Start, stop, snapshot, restore or delete-snapshot, and wait up to `wait_s` until that is done. See docs/net.md.
 
-        Raises OutcomeUnknown when it is not done in time, or when it failed after it began.
+        Raises TargetBusy when its turn did not come, OutcomeUnknown when it is not done in time or failed after it began.
         """
         fields = self._fields(
             name=name,
@@ -114,6 +114,15 @@ class Admin(Part):
         reply = self._insisting(lambda: self._post(f"/api/container/{action}", fields, wait_s=_HOLD_S), runs_s=wait_s)
         return Changed.from_json(name, self._done(reply, wait_s))
 
+    def snapshots(self, name: str) -> list[Snapshot]:
+        """The snapshots of a container, oldest first."""
+        found = self._get("/api/container/snapshots", {"name": name})
+        return [Snapshot.from_json(fields) for fields in listed(found, "snapshots")]
+
+    def delete_snapshot(self, name: str, snapshot: str) -> Changed:
+        """Delete the snapshot with this very name; raises NotFound when there is none."""
+        return self.container("delete-snapshot", name, snapshot=snapshot)
+
     def _done(self, reply: dict[str, Any], wait_s: float) -> dict[str, Any]:
         """The answer once the change is done."""
         ends, pause = time.monotonic() + wait_s, 0.5
@@ -123,6 +132,8 @@ class Admin(Part):
             reply = self._get(f"/api/container/{quote(str(reply.get('id')), safe='')}")
         if reply.get("state") != "done":
             call = Call.from_json(reply)
+            if isinstance(call.error, TargetBusy):
+                raise call.error
             why = reply.get("message") or f"its state is {call.state!r}"
             raise OutcomeUnknown(f"The change {call.id} of the container is not known to be done: {why}", details=reply)
         return reply

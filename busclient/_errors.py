@@ -9,6 +9,7 @@
     ├── Unavailable           the hub answered that it cannot now: try again later
     │   ├── TooManyWaiting    its cap of long polls and streams is reached
     │   ├── TooMany           too many commands run at once, or too many invites were tried
+    │   ├── TargetBusy        the container is frozen, or something else is being done with it
     │   ├── StillRunning      the first call under this idempotency key has not ended
     │   └── NoRoom            its disk is full
     ├── OutcomeUnknown        it was begun, and may or may not have been done: look before you repeat it
@@ -101,6 +102,10 @@ class TooManyWaiting(Unavailable):
 
 
 class TooMany(Unavailable):
+    pass
+
+
+class TargetBusy(Unavailable):
     pass
 
 
@@ -240,6 +245,7 @@ CODES: dict[str, type[BusError]] = {
     "snapshot_exists": Conflict,
     "still_running": StillRunning,
     "storage_failed": Unavailable,
+    "target_busy": TargetBusy,
     "target_failed": OutcomeUnknown,
     "target_stopped": TargetStopped,
     "too_large": TooLarge,
@@ -278,6 +284,7 @@ _HINTS = {
     "no_such_folder": "Give a folder that exists in the target; `bus put --create-dirs` makes those above a file.",
     "not_permitted": "An admin allows it with `bus permit SOURCE TARGET`; `bus permissions --check SOURCE TARGET ACTION` says "
     "which rule decides.",
+    "target_busy": "Nothing was done: try again. A snapshot freezes a container for a while; a start would spoil the snapshot.",
     "target_stopped": "An admin starts it with `bus container start NAME`.",
 }
 _SHARED_HINT = (

@@ -65,8 +65,23 @@ class Containers(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """A snapshot of a container. `by_restore`: a restore made it by itself, and later ones delete it."""
+
+    name: str
+    made: str
+    by_restore: bool = False
+    raw: Fields = _raw()
+
+    @classmethod
+    def from_json(cls, fields: Any) -> Snapshot:
+        with shaped("a snapshot"):
+            return cls(str(fields["name"]), str(fields["made"]), bool(fields.get("by_restore")), raw=fields)
+
+
+@dataclass(frozen=True)
 class Changed:
-    """What became of a container. `snapshot` is the new one; `saved` the one that a restore made first."""
+    """What became of a container. `snapshot` was made, gone back to or deleted; `saved` is what a restore made of it first."""
 
     id: str
     name: str

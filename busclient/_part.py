@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from busclient._calls import ONCE, Calls, Patience
-from busclient._errors import ApprovalDenied, ApprovalRequired, OutcomeUnknown, StillRunning, Unavailable, Unreachable
+from busclient._errors import ApprovalDenied, ApprovalRequired, OutcomeUnknown, StillRunning, TargetBusy, Unavailable, Unreachable
 from busclient._netforms import Approval, shaped
 from busclient._settings import Settings
 from busclient._trouble import is_refused
@@ -16,6 +16,7 @@ from busclient._trouble import is_refused
 T = TypeVar("T")
 _LONGEST_HOLD_S = 50.0  # of the 60 that the hub allows
 _PAUSE_S = 2.0
+_BUSY_S, _LONGEST_BUSY_PAUSE_S = 60.0, 20.0
 
 
 class Calling(Protocol):
@@ -54,9 +55,10 @@ class Part:
     def _insisting(self, call: Callable[[], T], *, runs_s: float = 0, approval_s: float = 0) -> T:
         """Make a call that has an idempotency key until it is answered.
 
-        Waits up to `runs_s` while the first call under the key still runs, and up to `approval_s` for an admin's yes.
+        Waits up to `runs_s` while the first call under the key still runs, up to `approval_s` for an admin's yes, and a minute
+        for a target that is busy, ever longer between two attempts: each is on record.
         """
-        now = time.monotonic()
+        now, busy_s = time.monotonic(), 0.0
         runs_until, approval_until = now + runs_s, now + approval_s
         unknown: OutcomeUnknown | None = None
         while True:
@@ -66,6 +68,12 @@ class Part:
                 if time.monotonic() >= runs_until:
                     raise
                 self._sleep(error.retry_after_s or _PAUSE_S)
+            except TargetBusy as error:
+                pause = max(error.retry_after_s or _PAUSE_S, min(busy_s, _LONGEST_BUSY_PAUSE_S))
+                if busy_s + pause > _BUSY_S:
+                    raise
+                self._sleep(pause)
+                busy_s += pause
             except ApprovalRequired as error:
                 if time.monotonic() >= approval_until:
                     raise

@@ -253,6 +253,8 @@ PROTECTED = (
     ("POST", "/api/container/stop", {"name": "box"}),
     ("POST", "/api/container/snapshot", {"name": "box"}),
     ("POST", "/api/container/restore", {"name": "box", "snapshot": "x"}),
+    ("POST", "/api/container/delete-snapshot", {"name": "box", "snapshot": "x"}),
+    ("GET", "/api/container/snapshots?name=box", None),
     ("GET", f"/api/container/{'0' * 26}", None),
     ("GET", "/api/containers", None),
     ("GET", "/api/machines", None),

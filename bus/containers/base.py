@@ -8,9 +8,11 @@ hub's machine. Every call ends in bounded time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from bus.containers.snapshots import Snapshot
 
 # Called with "stdout" or "stderr" and what came, in order, from the thread that called `exec`; all of it, past the cap too.
 OnOutput = Callable[[str, bytes], None]
@@ -89,7 +91,10 @@ class Write:
 
 @dataclass(frozen=True)
 class Listed:
-    """A target: `kind` container or machine; `state` running, stopped or unknown (a machine is not asked)."""
+    """A target: `kind` container or machine.
+
+    `state` is running, stopped, frozen (as for a snapshot), starting, stopping, error, or unknown (a machine is not asked).
+    """
 
     name: str
     kind: str
@@ -97,6 +102,14 @@ class Listed:
     state: str
     addresses: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()
+
+
+class Restored(NamedTuple):
+    """What a restore went back to, the snapshot of what was there before (None: none was asked for), and which went for it."""
+
+    snapshot: str
+    saved: str | None = None
+    removed: tuple[str, ...] = ()
 
 
 class Driver(Protocol):
@@ -110,7 +123,8 @@ class Driver(Protocol):
     def exec(self, target: str, run: Run, on_output: OnOutput | None = None, cancel: threading.Event | None = None) -> Ended:
         """Run a program. At its time, or when `cancel` is set, its whole tree of processes is ended; what came is given.
 
-        Raises NoSuchProgram, NoSuchFolder (cwd), NoSuchUser, TargetStopped, UnknownTarget, DriverUnavailable, TargetFailed.
+        Raises NoSuchProgram, NoSuchFolder (cwd), NoSuchUser, TargetStopped, UnknownTarget, DriverUnavailable, TargetFailed;
+        TargetBusy where it was not begun because the target is frozen, or is being worked on.
         """
 
     def end(self, target: str, marker: str) -> int | None:
@@ -129,14 +143,29 @@ class Driver(Protocol):
         Raises FileChanged, NoSuchFolder, NotAFile, FileRefused, and what exec raises.
         """
 
+    def ready(self, target: str) -> None:
+        """Raise why nothing can be run there now, as far as that can be told beforehand: what exec raises."""
+
+    # Operations on one container are done one after the other. Each raises TargetBusy when its turn has not come in time, and
+    # then has done nothing.
+
     def start(self, target: str) -> bool:
-        """Start it; False when it was running. Raises NotSupported, UnknownTarget, TargetFailed."""
+        """Start it, or thaw it; False when it was running. Raises NotSupported, UnknownTarget, TargetBusy, TargetFailed."""
 
     def stop(self, target: str, timeout_s: float = 30, force: bool = False) -> bool:
-        """Stop it; False when it was stopped. After `timeout_s` it is stopped by force. Raises as start does."""
+        """Stop it, also a frozen one; False when it was stopped. After `timeout_s` by force. Raises as start does."""
+
+    def snapshots(self, target: str) -> Sequence[Snapshot]:
+        """The snapshots of a container, oldest first. Raises NotSupported, UnknownTarget."""
 
     def snapshot(self, target: str, name: str | None = None) -> str:
-        """Make a snapshot; gives its name. Raises SnapshotExists, and as start does."""
+        """Make a snapshot; gives its name: by the date where none is given. Raises SnapshotExists, and as start does."""
 
-    def restore(self, target: str, snapshot: str) -> None:
-        """Go back to a snapshot. Raises NoSuchSnapshot, and as start does."""
+    def restore(self, target: str, snapshot: str, keep: int = 0) -> Restored:
+        """Go back to a snapshot, a date meaning the newest of that day. Raises NoSuchSnapshot, and as start does.
+
+        With `keep`, what is there is kept as a snapshot first, and of those that restores have made so many are left.
+        """
+
+    def delete_snapshot(self, target: str, name: str) -> None:
+        """Delete the snapshot with this very name. Raises NoSuchSnapshot, and as start does."""

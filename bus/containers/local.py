@@ -12,21 +12,23 @@ import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bus.containers import files
 from bus.containers.base import Ended, File, Listed, OnOutput, Run, Write
-from bus.containers.names import snapshot_name
-from bus.containers.posix import PosixDriver
+from bus.containers.container import ContainerDriver
 from bus.containers.process import PATH, Command, said, text
+from bus.containers.queues import Queues
+from bus.containers.snapshots import Snapshot
 from bus.errors import (
     BusError,
     DriverUnavailable,
     NoSuchFolder,
-    NoSuchSnapshot,
     NotAFile,
     NotSupported,
     SnapshotExists,
+    TargetBusy,
     TargetFailed,
     TargetStopped,
     UnknownTarget,
@@ -36,25 +38,24 @@ _TARGET = "BUS_LOCAL_TARGET"  # in the environment of all that runs in a target;
 _COPY_S = 600.0
 
 
-class LocalDriver(PosixDriver):
+class LocalDriver(ContainerDriver):
     """Folders by the names of their targets; a folder that is not there is made."""
 
     name = "local"
 
-    def __init__(self, folders: Mapping[str, Path], file_timeout_s: float = 30.0) -> None:
+    def __init__(self, folders: Mapping[str, Path], file_timeout_s: float = 30.0, queues: Queues | None = None) -> None:
         self._folders = {target: Path(os.path.realpath(folder)) for target, folder in folders.items()}
-        self._copying = threading.Lock()
+        self.queues = queues or Queues()
         self.file_timeout_s = file_timeout_s
 
     def list(self) -> list[Listed]:
         return [
-            Listed(target, "container", self.name, "running" if self._runs(target) else "stopped", (), self._snapshots(target))
+            Listed(target, "container", self.name, self._state(target), (), tuple(one.name for one in self.snapshots(target)))
             for target in sorted(self._folders)
         ]
 
     def exec(self, target: str, run: Run, on_output: OnOutput | None = None, cancel: threading.Event | None = None) -> Ended:
-        if not self._runs(target):
-            raise TargetStopped(f"{target} is stopped.")
+        self.ready(target)
         if run.user is not None and run.user not in _self():
             raise NotSupported(f"{target} is a folder: all in it runs as {_self()[0]}.")
         return super().exec(target, run, on_output, cancel)
@@ -70,48 +71,70 @@ class LocalDriver(PosixDriver):
         place = str(self._inside(target, folder or "/") / name)
         return files.write(self, target, write, self.file_timeout_s, place)
 
-    def start(self, target: str) -> bool:
-        stopped = self._beside(target) / "stopped"
-        was_stopped = stopped.exists()
-        stopped.unlink(missing_ok=True)
-        return was_stopped
+    def ready(self, target: str) -> None:
+        state = self._state(target)
+        if state == "frozen":
+            raise TargetBusy(f"{target} is frozen.")
+        if state == "stopped":
+            raise TargetStopped(f"{target} is stopped.")
 
-    def stop(self, target: str, timeout_s: float = 30, force: bool = False) -> bool:
-        if not self._runs(target):
+    def snapshots(self, target: str) -> Sequence[Snapshot]:
+        found: list[Snapshot] = []
+        with suppress(FileNotFoundError), os.scandir(self._beside(target) / "snapshots") as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    # What is copied keeps its other times.
+                    made = datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_ctime, UTC)
+                    found.append(Snapshot(entry.name, made))
+        return sorted(found, key=lambda snapshot: (snapshot.made, snapshot.name))
+
+    def _start(self, target: str) -> bool:
+        was_running = self._state(target) == "running"
+        for mark in ("stopped", "frozen"):
+            (self._beside(target) / mark).unlink(missing_ok=True)
+        return not was_running
+
+    def _stop(self, target: str, timeout_s: float, force: bool) -> bool:
+        if self._state(target) == "stopped":
             return False
         try:
             self._beside(target).mkdir(parents=True, exist_ok=True)
             (self._beside(target) / "stopped").touch()
+            (self._beside(target) / "frozen").unlink(missing_ok=True)
         except OSError as error:
             raise TargetFailed(f"{target} cannot be stopped: {error}") from error
         self._end_all(target)
         return True
 
-    def snapshot(self, target: str, name: str | None = None) -> str:
-        name = snapshot_name(name)
+    def _make_snapshot(self, target: str, name: str) -> None:
         made = self._beside(target) / "snapshots" / name
-        with self._copying:
-            if made.exists():
-                raise SnapshotExists(f"{target} has a snapshot {name}.")
-            _copy(self._root(target), made)
-        return name
+        if made.exists():
+            raise SnapshotExists(f"{target} has a snapshot {name}.")
+        _copy(self._root(target), made)
 
-    def restore(self, target: str, snapshot: str) -> None:
-        made = self._beside(target) / "snapshots" / snapshot_name(snapshot)
+    def _go_back(self, target: str, name: str) -> None:
+        made = self._beside(target) / "snapshots" / name
         root, new, old = self._root(target), self._beside(target) / "restored", self._beside(target) / "replaced"
-        with self._copying:
-            if not made.is_dir():
-                raise NoSuchSnapshot(f"{target} has no snapshot {snapshot}.")
-            for left_over in (new, old):
-                shutil.rmtree(left_over, ignore_errors=True)
-            _copy(made, new)
-            self._end_all(target)  # as LXD does: what runs in it is ended
-            try:
-                root.rename(old)
-                new.rename(root)
-            except OSError as error:
-                raise TargetFailed(f"{target} cannot be restored: {error}") from error
-            shutil.rmtree(old, ignore_errors=True)
+        for left_over in (new, old):
+            shutil.rmtree(left_over, ignore_errors=True)
+        _copy(made, new)
+        self._end_all(target)  # as LXD does: what runs in it is ended
+        try:
+            root.rename(old)
+            new.rename(root)
+        except OSError as error:
+            raise TargetFailed(f"{target} cannot be restored: {error}") from error
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _remove_snapshot(self, target: str, name: str) -> None:
+        made = self._beside(target) / "snapshots" / name
+        going = made.with_name(f".{name}.going")  # so that no half of it is ever restored
+        try:
+            shutil.rmtree(going, ignore_errors=True)
+            made.rename(going)
+            shutil.rmtree(going)
+        except OSError as error:
+            raise TargetFailed(f"The snapshot {name} of {target} cannot be deleted: {error}") from error
 
     def _command(self, target: str, argv: Sequence[str], env: Mapping[str, str], run: Run | None = None) -> Command:
         base = {"PATH": os.environ.get("PATH", PATH), "LANG": os.environ.get("LANG", "C.UTF-8"), "USER": _self()[0]}
@@ -129,7 +152,7 @@ class LocalDriver(PosixDriver):
             raise NoSuchFolder(f"{run.cwd} leads out of {target}.") from None
 
     def _refusal(self, target: str, code: int, words: str) -> BusError:
-        if not self._runs(target):
+        if self._state(target) == "stopped":
             return TargetStopped(f"{target} was stopped.")
         return DriverUnavailable(f"sh ended with {code}: {text(words.encode())}")
 
@@ -151,13 +174,10 @@ class LocalDriver(PosixDriver):
         root = self._root(target)
         return root.with_name(root.name + ".bus")
 
-    def _runs(self, target: str) -> bool:
-        return not (self._beside(target) / "stopped").exists()
-
-    def _snapshots(self, target: str) -> tuple[str, ...]:
-        with suppress(FileNotFoundError):
-            return tuple(sorted(name for name in os.listdir(self._beside(target) / "snapshots") if not name.startswith(".")))
-        return ()
+    def _state(self, target: str) -> str:
+        """As the marks beside the folder say; `frozen` is made and taken away by hand, or by a start or stop."""
+        found = [mark for mark in ("stopped", "frozen") if (self._beside(target) / mark).exists()]
+        return found[0] if found else "running"
 
     def _inside(self, target: str, path: str) -> Path:
         """Where this path of the target is on the machine, links resolved; raises NotAFile where one leads out."""

@@ -13,16 +13,20 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from bus.containers import files, scripts
+from bus.containers import files, instances, scripts
 from bus.containers.base import Ended, File, Listed, OnOutput, Run, Write
-from bus.containers.names import CONTAINER, USER, snapshot_name
-from bus.containers.posix import PosixDriver
+from bus.containers.container import STOP, ContainerDriver
+from bus.containers.instances import FROZEN, RUNNING, STOPPED
+from bus.containers.names import CONTAINER, USER
 from bus.containers.process import PATH, Command, Said, said, text
+from bus.containers.queues import Queues
+from bus.containers.snapshots import Snapshot
 from bus.errors import (
     BusError,
     DriverUnavailable,
@@ -30,6 +34,7 @@ from bus.errors import (
     NoSuchSnapshot,
     NoSuchUser,
     SnapshotExists,
+    TargetBusy,
     TargetFailed,
     TargetStopped,
     UnknownTarget,
@@ -41,7 +46,8 @@ _LIST_S = 20.0
 _CHANGE_S = 300.0  # start, snapshot, restore: with a folder as storage they copy
 _ONCE_IN_S = 1.0
 _ROOT = (None, "root", "0", "0:0")  # as whom a program runs anyway
-_STATES = {"Running": "running"}  # also Frozen is not one in which anything runs
+_LOOK_S = 0.5  # how often an operation of others is looked for
+_NO_INSTANCE = "Instance not found"
 
 # LXD starts a run in a session of its own daemon's, which is 0 in the container. One of the run's own finds what has
 # emptied its environment and lost its parent. Only where it is 0: elsewhere setsid would fork, and not wait.
@@ -52,7 +58,7 @@ exec sh -c "$0" sh "$@"
 """
 
 
-class LxcDriver(PosixDriver):
+class LxcDriver(ContainerDriver):
     """The containers of one project; `only` narrows them, empty: all."""
 
     _shell = ("sh", "-c", _SESSION, scripts.START)
@@ -61,6 +67,7 @@ class LxcDriver(PosixDriver):
         self.name = client
         self._project, self._only = project, frozenset(only)
         self.file_timeout_s = file_timeout_s
+        self.queues = Queues()
         self._lock = threading.Lock()
         self._known: frozenset[str] = frozenset()
         self._asked_at = float("-inf")
@@ -78,7 +85,7 @@ class LxcDriver(PosixDriver):
             return target in self._known
 
     def list(self) -> list[Listed]:
-        return [_listed(entry, self.name) for entry in self._entries()]
+        return [instances.listed(entry, self.name) for entry in self._entries()]
 
     def exec(self, target: str, run: Run, on_output: OnOutput | None = None, cancel: threading.Event | None = None) -> Ended:
         run = replace(run, user=None) if run.user in _ROOT else self._user(target, run)
@@ -90,34 +97,85 @@ class LxcDriver(PosixDriver):
     def write(self, target: str, write: Write) -> File:
         return files.write(self, target, write, self.file_timeout_s)
 
-    def start(self, target: str) -> bool:
-        if self._state(target) == "running":
+    def ready(self, target: str) -> None:
+        state = self._state(target)
+        if state == FROZEN:
+            raise self._frozen(target)
+        if state != RUNNING:
+            raise self._not_running(target)
+
+    def snapshots(self, target: str) -> Sequence[Snapshot]:
+        return instances.snapshots(self._asked(target, f"/1.0/instances/{target}/snapshots?recursion=1"))
+
+    @contextmanager
+    def turn(self, target: str, kind: str, joins: str = "") -> Iterator[None]:
+        with super().turn(target, kind, joins):
+            self._wait_for_others(target, instances.STOPPING if kind == STOP else "")
+            yield
+
+    def _start(self, target: str) -> bool:
+        if self._state(target) == RUNNING:
             return False
         told = self._told("start", target)
         return self._changed(target, told, "already running")
 
-    def stop(self, target: str, timeout_s: float = 30, force: bool = False) -> bool:
-        if self._state(target) != "running":
+    def _stop(self, target: str, timeout_s: float, force: bool) -> bool:
+        if self._state(target) == STOPPED:
             return False
         how = ["--force"] if force else [f"--timeout={max(1, round(timeout_s))}"]
         told = self._told("stop", target, *how, timeout_s=timeout_s + 60)
-        if told.code != 0 and not force and self._state(target) == "running":
+        if told.code != 0 and not force and self._state(target) != STOPPED:
             told = self._told("stop", target, "--force")
         return self._changed(target, told, "already stopped")
 
-    def snapshot(self, target: str, name: str | None = None) -> str:
-        name = snapshot_name(name)
+    def _make_snapshot(self, target: str, name: str) -> None:
         told = self._told(*self._snapshot_verb("snapshot", "create"), target, name)
         if told.code != 0 and "already exists" in told.stderr:
             raise SnapshotExists(f"{target} has a snapshot {name}.")
         self._changed(target, told)
-        return name
 
-    def restore(self, target: str, snapshot: str) -> None:
-        told = self._told(*self._snapshot_verb("restore", "restore"), target, snapshot_name(snapshot))
-        if told.code != 0 and re.search(r"[Ss]napshot.*(does not exist|not found)", told.stderr):
-            raise NoSuchSnapshot(f"{target} has no snapshot {snapshot}.")
+    def _go_back(self, target: str, name: str) -> None:
+        told = self._told(*self._snapshot_verb("restore", "restore"), target, name)
+        self._changed_snapshot(target, name, told)
+
+    def _remove_snapshot(self, target: str, name: str) -> None:
+        if self.name == "incus":
+            told = self._told("snapshot", "delete", target, name)
+        else:
+            told = self._told("delete", f"{target}/{name}")
+        self._changed_snapshot(target, name, told)
+
+    def _changed_snapshot(self, target: str, name: str, told: Said) -> None:
+        is_missing = re.search(r"[Ss]napshot.*(does not exist|not found)", told.stderr) and _NO_INSTANCE not in told.stderr
+        if told.code != 0 and is_missing:
+            raise NoSuchSnapshot(f"{target} has no snapshot {name}.")
         self._changed(target, told)
+
+    def _wait_for_others(self, target: str, except_for: str) -> None:
+        """Return when nothing is being done with the target by others; raises TargetBusy.
+
+        Not for a stop, where this is one: LXD's own waits for ever when nobody says how long.
+        """
+        until = time.monotonic() + self.queue_s
+        while (doing := self._operation(target)) not in (None, except_for):
+            if time.monotonic() > until:
+                raise TargetBusy(f"{self.name} is still at work on {target}: {doing}. Nothing was done.")
+            time.sleep(_LOOK_S)
+
+    def _operation(self, target: str) -> str | None:
+        """What is being done with this target, by whomever."""
+        return instances.operation(self._asked(target, "/1.0/operations?recursion=1"), target)
+
+    def _asked(self, target: str, path: str) -> Any:
+        """What the daemon answers; raises UnknownTarget, DriverUnavailable."""
+        path += f"{'&' if '?' in path else '?'}project={quote(self._project)}"
+        told = said(self._client(["query"], path), _LIST_S, cap=1 << 26)
+        if told.code != 0:
+            raise self._refusal(target, told.code or 1, told.stderr or "no answer in time: dial unix")
+        try:
+            return json.loads(told.stdout)
+        except ValueError:
+            raise DriverUnavailable(f"{self.name} query answered no JSON.") from None
 
     def _snapshot_verb(self, lxd: str, incus: str) -> tuple[str, ...]:
         return ("snapshot", incus) if self.name == "incus" else (lxd,)
@@ -148,11 +206,7 @@ class LxcDriver(PosixDriver):
 
     def _state(self, target: str) -> str:
         """The state in the driver's words; raises UnknownTarget, DriverUnavailable."""
-        path = f"/1.0/instances/{target}?project={quote(self._project)}"
-        told = said(self._client(["query"], path), _LIST_S)
-        if told.code != 0:
-            raise self._refusal(target, told.code or 1, told.stderr or "no answer in time: dial unix")
-        return _STATES.get(json.loads(told.stdout)["status"], "stopped")
+        return instances.state_of(self._asked(target, f"/1.0/instances/{target}"))
 
     def _entries(self) -> Sequence[dict[str, Any]]:
         """What LXD lists and the setting lets through."""
@@ -190,13 +244,41 @@ class LxcDriver(PosixDriver):
             with self._lock:
                 self._known -= {target}
             return UnknownTarget(f"There is no container {target}.")
-        if re.search(r"[Ii]nstance is (not running|frozen|stopped)|[Cc]ontainer is not running", words):
-            return TargetStopped(f"{target} is not running.")
+        if (not_now := self._not_now(target, words)) is not None:
+            return not_now
         if "Command not found" in words:
             return NoSuchProgram(f"{target} has no sh, by which programs are started.")
         if re.search(r"dial unix|unix\.socket|[Cc]onnection refused|permission denied|not accessible", words):
             return DriverUnavailable(f"{self.name}: {text(words.encode())}")
         return TargetFailed(f"{self.name} ended with {code}: {text(words.encode()) or 'and said nothing'}")
+
+    def _not_now(self, target: str, words: str) -> BusError | None:
+        """That the target is in a state in which nothing is started there, where that is what these words say."""
+        if re.search(r"([Ii]nstance|[Cc]ontainer) is frozen", words):
+            return self._frozen(target)
+        if re.search(r"[Ii]nstance is busy running|agent isn't currently running", words):
+            return TargetBusy(f"{target} is busy: {text(words.encode())}")
+        if re.search(r"[Ii]nstance is (not running|stopped)|[Cc]ontainer is not running", words):
+            return self._not_running(target)
+        return None
+
+    def _frozen(self, target: str) -> TargetBusy:
+        return TargetBusy(f"{target} is frozen{self._doing(target)}.")
+
+    def _not_running(self, target: str) -> BusError:
+        if doing := self._doing(target):
+            return TargetBusy(f"{target} is not running{doing}.")
+        return TargetStopped(f"{target} is not running.")
+
+    def _doing(self, target: str) -> str:
+        """In words, what keeps a target from running anything; empty: nothing."""
+        try:
+            doing = self._operation(target)
+        except BusError:
+            doing = None
+        if doing is None and self.queues.has(target):
+            doing = "an operation of the hub's"
+        return "" if doing is None else f" while {self.name} is at work on it ({text(doing.encode())})"
 
     def _silent(self, code: int) -> int | None:
         # Under load lxc exec loses the whole stderr of a short run, about 3 in 1,000 (LXD 5.0.2, 2026-11-21). It then has the
@@ -210,19 +292,8 @@ class LxcDriver(PosixDriver):
             return error
         except BusError:
             return TargetFailed(f"{self.name} lost the run in {target}: {text(words.encode())}")
-        if state != "running":
+        if state == STOPPED:
             return TargetStopped(f"{target} was stopped while the program ran.")
         if code > 128:
             return code  # the script was ended by this signal, and with it the program
         return TargetFailed(f"{self.name} lost the run in {target}: {text(words.encode())}")
-
-
-def _listed(entry: Mapping[str, Any], driver: str) -> Listed:
-    networks = ((entry.get("state") or {}).get("network") or {}).items()
-    addresses = [
-        address["address"] for card, network in networks if card != "lo" for address in network.get("addresses") or ()
-        if address.get("scope") == "global"
-    ]  # fmt: skip
-    kind = "machine" if entry.get("type") == "virtual-machine" else "container"
-    snapshots = tuple(made["name"] for made in entry.get("snapshots") or ())
-    return Listed(entry["name"], kind, driver, _STATES.get(entry["status"], "stopped"), tuple(addresses), snapshots)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
-import time
 
 from bus.errors import BadField
 
@@ -17,10 +15,8 @@ HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:%-]{0,254}")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
-def snapshot_name(name: str | None) -> str:
-    """This name, or a new one that holds the time; raises BadField."""
-    if name is None:
-        return time.strftime("bus-%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(1)
+def snapshot_name(name: str) -> str:
+    """This name; raises BadField."""
     if not SNAPSHOT.fullmatch(name):
         raise BadField("A snapshot's name has 1 to 63 letters, digits, '.', '_' or '-' and begins with a letter or digit.")
     return name

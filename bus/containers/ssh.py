@@ -12,9 +12,10 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from bus.containers import files
-from bus.containers.base import Ended, File, Listed, OnOutput, Run, Write
+from bus.containers.base import Ended, File, Listed, OnOutput, Restored, Run, Write
 from bus.containers.posix import PosixDriver
 from bus.containers.process import PATH, Command, text
+from bus.containers.snapshots import Snapshot
 from bus.containers.table import Machine
 from bus.errors import BusError, DriverUnavailable, NotSupported, TargetFailed, UnknownTarget
 
@@ -63,16 +64,25 @@ class SshDriver(PosixDriver):
     def write(self, target: str, write: Write) -> File:
         return files.write(self, target, write, self.file_timeout_s)
 
+    def ready(self, target: str) -> None:
+        self._machine(target)  # whether it can be reached shows when it is entered
+
     def start(self, target: str) -> bool:
         raise self._no_states(target)
 
     def stop(self, target: str, timeout_s: float = 30, force: bool = False) -> bool:
         raise self._no_states(target)
 
+    def snapshots(self, target: str) -> Sequence[Snapshot]:
+        raise self._no_states(target)
+
     def snapshot(self, target: str, name: str | None = None) -> str:
         raise self._no_states(target)
 
-    def restore(self, target: str, snapshot: str) -> None:
+    def restore(self, target: str, snapshot: str, keep: int = 0) -> Restored:
+        raise self._no_states(target)
+
+    def delete_snapshot(self, target: str, name: str) -> None:
         raise self._no_states(target)
 
     def _command(self, target: str, argv: Sequence[str], env: Mapping[str, str], run: Run | None = None) -> Command:

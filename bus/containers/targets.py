@@ -14,6 +14,7 @@ from bus.containers.base import Driver, Listed
 from bus.containers.local import LocalDriver
 from bus.containers.lxc import LxcDriver
 from bus.containers.names import CONTAINER, MACHINE
+from bus.containers.queues import Queues
 from bus.containers.ssh import SshDriver
 from bus.containers.table import BadTable
 from bus.errors import DriverUnavailable, UnknownTarget
@@ -33,6 +34,7 @@ class Targets:
 
     def __init__(self, file: Path, lxc: LxcDriver | None) -> None:
         self._file, self._lxc = file, lxc
+        self._queues = Queues()
         self._lock = threading.Lock()
         self._read()
 
@@ -95,7 +97,7 @@ class Targets:
     def _read(self) -> None:
         seen = _state(self._file)
         self._table = tables.load(self._file)
-        self._ssh, self._local = SshDriver(self._table.machines), LocalDriver(self._table.folders)
+        self._ssh, self._local = SshDriver(self._table.machines), LocalDriver(self._table.folders, queues=self._queues)
         self._seen = seen
 
 

@@ -8,6 +8,8 @@ from hashlib import sha256
 from typing import Any
 
 from bus.containers.base import Ended, File, Output
+from bus.containers.snapshots import Snapshot
+from bus.records import utc
 
 Answer = dict[str, Any]
 
@@ -52,6 +54,11 @@ def of_file(id: str, file: File, offset: int | None) -> Answer:
 def facts_of_file(file: File) -> Answer:
     """What the log says of it."""
     return {"size": file.size, "sha256": file.sha256, "mode": f"{file.mode:04o}", "uid": file.uid, "gid": file.gid}
+
+
+def of_snapshot(snapshot: Snapshot) -> Answer:
+    """A snapshot of a container, as it is listed."""
+    return {"name": snapshot.name, "made": utc(snapshot.made.timestamp()), "by_restore": snapshot.is_by_restore}
 
 
 def as_text(data: bytes, is_cut: bool = False) -> tuple[str, str]:

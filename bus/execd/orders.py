@@ -7,12 +7,11 @@ from typing import Any
 
 from bus.calls import Call
 from bus.containers.base import Driver, Run, Write
-from bus.errors import NoSuchSnapshot
 from bus.execd.answers import Answer
 
 
-def act(driver: Driver, call: Call) -> Answer:
-    """Do what a container call says; gives what it changed. A restore first looks whether there is such a snapshot."""
+def act(driver: Driver, call: Call, restores_kept: int) -> Answer:
+    """Do what a container call says; gives what it changed."""
     act, target, request = call.request["act"], call.target, call.request
     if act == "start":
         return {"changed": driver.start(target)}
@@ -20,11 +19,16 @@ def act(driver: Driver, call: Call) -> Answer:
         return {"changed": driver.stop(target, request["timeout_s"], request["force"])}
     if act == "snapshot":
         return {"changed": True, "snapshot": driver.snapshot(target, request.get("snapshot"))}
-    if not any(request["snapshot"] in listed.snapshots for listed in driver.list() if listed.name == target):
-        raise NoSuchSnapshot(f"{target} has no snapshot {request['snapshot']}.")
-    saved = {"saved": driver.snapshot(target)} if request["snapshot_first"] else {}
-    driver.restore(target, request["snapshot"])
-    return {"changed": True, **saved}
+    if act == "delete-snapshot":
+        driver.delete_snapshot(target, request["snapshot"])
+        return {"changed": True, "snapshot": request["snapshot"]}
+    done = driver.restore(target, request["snapshot"], restores_kept if request["snapshot_first"] else 0)
+    answer: Answer = {"changed": True, "snapshot": done.snapshot}
+    if done.saved is not None:
+        answer["saved"] = done.saved
+    if done.removed:
+        answer["removed"] = list(done.removed)
+    return answer
 
 
 def run(call: Call, id: str, cap: int) -> Run:

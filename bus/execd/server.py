@@ -129,6 +129,7 @@ class Service:
             "state": self._state,
             "stop": self._stop_call,
             "targets": self._targets,
+            "snapshots": self._snapshots,
         }
         talk.watch()
         if request.get("op") not in does:
@@ -172,6 +173,13 @@ class Service:
                 answer = {"result": {"targets": [target.__dict__ for target in listed], "unavailable": unavailable}}
                 self._listed = time.monotonic(), answer
             return answer
+
+    def _snapshots(self, caller: Caller, request: Line, talk: _Talk) -> Line:
+        if not caller.is_admin:
+            raise NotAllowed("Containers are managed by admins.", role=caller.role, allowed=["admin"])
+        target = calls.target(request, "name")
+        found = self.work.targets.driver_of(target).snapshots(target)
+        return {"result": [answers.of_snapshot(snapshot) for snapshot in found]}
 
     def _found(self, caller: Caller, request: Line) -> Found:
         return self.work.net.call(caller, str(request.get("id", "")))

@@ -18,7 +18,7 @@ from bus.execd.answers import Answer
 from bus.execd.running import HangUp, Later, Running, Standing
 from bus.execd.slots import Slots
 from bus.identity import Caller
-from bus.index.calls import Found
+from bus.index.calls import UNDONE, Found
 from bus.net import Begun, Net, Ticket
 from bus.records import Record
 from bus.results import Results
@@ -51,12 +51,13 @@ class Work:
         *,
         max_output: int,
         max_file: int,
+        restores_kept: int,
         post: Post,
         admins: Callable[[], list[str]],
     ) -> None:
         self.net, self.targets, self.results = net, targets, results
         self._slots, self._max_output, self._max_file = slots, max_output, max_file
-        self._post, self._admins = post, admins
+        self._restores_kept, self._post, self._admins = restores_kept, post, admins
         self._running: dict[str, Running] = {}
         self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._unrecorded: list[tuple[str, str, Answer]] = []
@@ -106,14 +107,9 @@ class Work:
 
     def _begin(self, ticket: Ticket, emit: Emit, hung_up: HangUp, held: ExitStack, is_let: Callable[[], bool]) -> Answer:
         """Take a slot, record that it runs, and run it; `held` is let go once it is on record."""
-        caller, call = ticket.caller, ticket.call
+        call = ticket.call
         slot = ExitStack()
-        try:
-            driver = self.targets.driver_of(call.target)
-            slot.enter_context(self._slots.one_more(call.target, caller.name))
-        except BusError as error:
-            self.net.failed(caller, call, error)
-            raise
+        driver = self._reached(ticket, slot)
         with slot:
             id, running = self.net.new_id(), Running(call.type, is_let)
             if call.stream:
@@ -131,6 +127,22 @@ class Work:
             if begun.replay is not None:
                 return self.replay(begun.replay)
             return self._start(id, ticket, driver, emit, running, slot)
+
+    def _reached(self, ticket: Ticket, slot: ExitStack) -> Driver:
+        """The driver, and a slot taken; raises what is in the way, which is on record then and uses no key up."""
+        caller, call = ticket.caller, ticket.call
+        try:
+            driver = self.targets.driver_of(call.target)
+            with ExitStack() as taken:
+                taken.enter_context(self._slots.one_more(call.target, caller.name))
+                if call.stream or call.detach or ticket.approval is not None:
+                    # Once it has begun its caller hears too late that it cannot run, and the yes is used up.
+                    driver.ready(call.target)
+                slot.enter_context(taken.pop_all())
+        except BusError as error:
+            self.net.failed(caller, call, error)
+            raise
+        return driver
 
     def _start(self, id: str, ticket: Ticket, driver: Driver, emit: Emit, running: Running, slot: ExitStack) -> Answer:
         """Run it here and now; or, taking the slot along, in a thread, where the caller does not wait to the end."""
@@ -161,7 +173,8 @@ class Work:
             result = "error"
         try:
             is_mine = self._has_name(ticket.caller)
-            self._keep(id, result, answer, facts, is_stored=is_mine and ticket.call.type != FILE_READ)
+            is_stored = is_mine and ticket.call.type != FILE_READ and facts.get("error") not in UNDONE
+            self._keep(id, result, answer, facts, is_stored=is_stored)
         finally:
             self._forget(id)
         if ticket.call.detach and is_mine:
@@ -175,8 +188,8 @@ class Work:
         if call.type == EXEC:
             return self._exec(id, call, driver, running, emit)
         if call.type == CONTAINER:
-            answer: Answer = {"ok": True, "id": id, "name": call.target, "state": "done", **orders.act(driver, call)}
-            return answer, {name: answer[name] for name in ("changed", "snapshot", "saved") if name in answer} | _took(started)
+            done = orders.act(driver, call, self._restores_kept)
+            return {"ok": True, "id": id, "name": call.target, "state": "done", **done}, done | _took(started)
         if call.type == FILE_READ:
             limit = call.request.get("limit", self._max_file)
             file = driver.read(call.target, call.request["path"], call.request["offset"], limit, self._max_file)
@@ -214,7 +227,7 @@ class Work:
     def _keep(self, id: str, result: str, answer: Answer, facts: Answer, *, is_stored: bool) -> None:
         """Keep the answer, then record the end. What cannot be recorded now is tried again by `tend`: it did run.
 
-        What was read from a file is not stored: a repeated read reads again.
+        What was read from a file is not stored: a repeated read reads again. Nor is what leaves the key unused.
         """
         try:
             if is_stored:

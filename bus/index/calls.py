@@ -2,7 +2,7 @@
 
 The kinds of record, each with `seq`, `ts` and `auth` (the credential that made it):
 
-    asked     call, type, from, target, digest, what is shown (command|argv|path), client_id?, approval?, detach?
+    asked     call, type, from, target, digest, what is shown (command|argv|path), client_id?, attempt?, approval?, detach?
     done      call, result (ok|denied|error|unknown), state, and facts: exitCode, duration_ms, sizes, sha256, error
     grant     source, target, allow (null: removed), actions, commands?, approval?, expires?
     question  approval, call fields as in asked, expires: an admin is asked
@@ -25,7 +25,12 @@ from bus.rights import Rule
 
 _NO_FACTS = ("kind", "seq", "id", "ts", "sum", "auth", "tenure")
 _LONGEST_SHOWN = 1_000
-_PRIVATE = frozenset(("digest", "client_id", "approval", "detach"))
+_PRIVATE = frozenset(("digest", "client_id", "attempt", "approval", "detach"))
+
+
+# The errors of calls that had begun and have done nothing. Their idempotency keys are free: the same call again is a new one,
+# and its record has the number of the `attempt`, from 1 on.
+UNDONE = ("target_busy",)
 
 
 class Found(NamedTuple):
@@ -33,6 +38,11 @@ class Found(NamedTuple):
 
     asked: Record
     done: Record | None
+
+    @property
+    def is_undone(self) -> bool:
+        """Whether it has ended and done nothing, so that its key is free."""
+        return self.done is not None and self.done.get("error") in UNDONE
 
 
 class Asked(NamedTuple):

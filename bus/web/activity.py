@@ -80,7 +80,8 @@ def _machine(target: dict[str, Any], act: str | None, presence: Presence) -> dic
     polled = presence.last_seen(target["name"])
     last = max((ts for ts in (act, None if polled is None else utc(polled / 1000)) if ts), default=None)
     is_fresh = last is not None and time.time() * 1000 - unix_ms(last) < _ONLINE_MS
-    online = True if is_fresh or target["state"] == "running" else False if last or target["state"] == "stopped" else None
+    is_known = last is not None or target["state"] != "unknown"
+    online = True if is_fresh or target["state"] == "running" else False if is_known else None
     shown = {field: target[field] for field in ("name", "kind", "driver", "state")}
     return {**shown, "online": online, "last_seen": last}
 

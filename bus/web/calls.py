@@ -73,6 +73,19 @@ def blueprint(net: Net, service: ExecService, max_file: int) -> Blueprint:
     def restore() -> Response:
         return made(CONTAINER, "restore")
 
+    @routes.post("/api/container/delete-snapshot")
+    @may_call(ADMINS, call_type=CONTAINER)
+    def delete_snapshot() -> Response:
+        return made(CONTAINER, "delete-snapshot")
+
+    @routes.get("/api/container/snapshots")
+    @may_call(ADMINS)
+    def snapshots() -> Response:
+        given = requests.params(("name",))
+        target = calls.target(given, "name")
+        found = service.ask(_ask("snapshots", name=target))["result"]
+        return json_reply({"ok": True, "name": target, "snapshots": found})
+
     @routes.get("/api/exec/<id>")
     @routes.get("/api/container/<string(length=26):id>")  # `start` and its siblings are for POST
     @may_call(MACHINES)

@@ -90,7 +90,17 @@ SCHEMAS: Json = {
             "changed": {"type": "boolean"},
             "snapshot": _TEXT,
             "saved": _TEXT,
+            "removed": {"type": "array", "items": _TEXT},
             "replayed": {"type": "boolean"},
+        },
+    },
+    "Snapshots": {
+        "type": "object",
+        "required": ["ok", "name", "snapshots"],
+        "properties": {
+            **_OK,
+            "name": _TEXT,
+            "snapshots": {"type": "array", "items": {"type": "object", "required": ["name", "made", "by_restore"]}},
         },
     },
     "Rule": {
@@ -214,6 +224,7 @@ _ACTS: Json = {
     "stop": ({**_ACT, "force": _FLAG, "timeout_s": {"type": "number", "minimum": 1, "maximum": 600, "default": 30}}, ["name"]),
     "snapshot": ({**_ACT, "snapshot": _SNAPSHOT}, ["name"]),
     "restore": ({**_ACT, "snapshot": _SNAPSHOT, "snapshot_first": {"type": "boolean", "default": True}}, ["name", "snapshot"]),
+    "delete-snapshot": ({**_ACT, "snapshot": _SNAPSHOT}, ["name", "snapshot"]),
 }
 _ANSWER: Json = {"allow": {"type": "boolean"}, "expires_in_s": {**_SECONDS, "maximum": MAX_APPROVAL_S, "default": 900}}
 _ULID: Json = {"type": "string", "pattern": "^[0-9A-Za-z]{26}$"}
@@ -248,6 +259,9 @@ def paths() -> Json:
         "/api/file/read": {"post": _post("Read a file of a target", "File", _READ, ["target", "path"], runs)},
         "/api/file/write": {"post": _post("Write a file of a target", "File", _WRITE, ["target", "path", "content"], runs)},
         "/api/container/{id}": {"get": state},
+        "/api/container/snapshots": {
+            "get": _get("The snapshots of a container, for admins", "Snapshots", (404, 409, 422, 502), [_name()])
+        },
         "/api/containers": {"get": _get("The containers, for admins", "Containers", (502,), [])},
         "/api/machines": {"get": _get("Every name that is known", "Machines", (502,), [])},
         "/api/permit": {"post": _permit()},
@@ -367,6 +381,10 @@ def _responses(schema: str, errors: tuple[int, ...]) -> Json:
     }
     statuses = (400, 401, 403, 405, 500, 503, *errors)
     return {"200": answer, **{str(code): later if code == 202 else refused for code in statuses}}
+
+
+def _name() -> Json:
+    return {**_query("name", _TARGET), "required": True}
 
 
 def _query(name: str, schema: Json) -> Json:

@@ -10,10 +10,13 @@ import click
 
 from busclient._cli import exits, kinds
 from busclient._cli.output import age, json_option, open_bus, out
-from busclient._fleetforms import Container, Event
+from busclient._fleetforms import Container, Event, Snapshot
 from busclient._harmless import one_line, signed
 
 _LONGEST_BODY, _LONGEST_ABOUT = 120, 300
+_WITH_ONE = ("restore", "delete-snapshot")
+_ACTIONS = ("list", "start", "stop", "snapshot", "snapshots", *_WITH_ONE)
+_WHICH = {"snapshot": "snapshot ", "restore": "back to "}
 _TYPES = ("message", "exec", "file_read", "file_write", "permit", "container", "credential")
 
 
@@ -36,7 +39,7 @@ def machines() -> None:
 
 
 @click.command()
-@click.argument("action", type=click.Choice(["list", "start", "stop", "snapshot", "restore"]))
+@click.argument("action", type=click.Choice(_ACTIONS))
 @click.argument("name", required=False)
 @click.argument("snapshot", required=False)
 @click.option("--force", is_flag=True, help="stop: at once, without asking what runs in it.")
@@ -46,9 +49,10 @@ def machines() -> None:
 def container(
     action: str, name: str | None, snapshot: str | None, force: bool, timeout_s: float | None, no_snapshot_first: bool
 ) -> None:
-    """List containers; or start, stop, snapshot or restore the one called NAME. For admins.
+    """List containers; or do something with the one called NAME. For admins.
 
-    SNAPSHOT is the name of one to restore, or of the new one. A restore keeps what is there now as a snapshot first.
+    SNAPSHOT is the name of one to restore or delete, or of the new one. A new one without a name is called by the day (UTC):
+    2026-02-27, then 2026-02-27-2. A date restores the newest of that day. A restore keeps what is there now as a snapshot first.
     """
     _check(action, name, snapshot)
     if (force or timeout_s is not None) and action != "stop":
@@ -59,10 +63,13 @@ def container(
         if name is None:
             _list(*bus.admin.containers())
             return
+        if action == "snapshots":
+            _list_snapshots(name, bus.admin.snapshots(name))
+            return
         options: dict[str, Any] = {"snapshot": snapshot, "force": force, "timeout_s": timeout_s}
         done = bus.admin.container(action, name, snapshot_first=not no_snapshot_first, **options)
     words = [f"{name}: {action} " + ("done" if done.changed else "had nothing to do")]
-    words += [f"snapshot {done.snapshot}"] if done.snapshot else []
+    words += [f"{_WHICH.get(action, '')}{done.snapshot}"] if done.snapshot else []
     words += [f"what was there is kept as {done.saved}"] if done.saved else []
     out.result(done.raw, one_line(", ".join(words), 300))
 
@@ -70,10 +77,10 @@ def container(
 def _check(action: str, name: str | None, snapshot: str | None) -> None:
     if (action == "list") != (name is None):
         raise click.UsageError("Give the NAME of a container, except to list.")
-    if snapshot is not None and action not in ("snapshot", "restore"):
+    if snapshot is not None and action not in ("snapshot", *_WITH_ONE):
         raise click.UsageError(f"{action} takes no SNAPSHOT.")
-    if snapshot is None and action == "restore":
-        raise click.UsageError("Which SNAPSHOT? bus container list shows them.")
+    if snapshot is None and action in _WITH_ONE:
+        raise click.UsageError("Which SNAPSHOT? bus container snapshots NAME shows them.")
 
 
 def _list(found: list[Container], unavailable: Mapping[str, str]) -> None:
@@ -87,6 +94,17 @@ def _list(found: list[Container], unavailable: Mapping[str, str]) -> None:
     if not found:
         out.line("no containers")
     _tell_missing(unavailable)
+
+
+def _list_snapshots(container: str, found: list[Snapshot]) -> None:
+    if out.as_json:
+        out.json({"ok": True, "name": container, "snapshots": [snapshot.raw for snapshot in found]})
+        return
+    for snapshot in found:
+        whose = ", made by a restore" if snapshot.by_restore else ""
+        out.line(one_line(f"{snapshot.name} {snapshot.made}{whose}", 300))
+    if not found:
+        out.line("no snapshots")
 
 
 def _tell_missing(unavailable: Mapping[str, str]) -> None:

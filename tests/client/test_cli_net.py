@@ -490,10 +490,30 @@ def test_containers_are_listed_and_changed(cli: Cli, net: StubNet) -> None:
     ]  # fmt: skip
 
 
+def test_snapshots_are_listed_made_gone_back_to_and_deleted(cli: Cli, net: StubNet) -> None:
+    listed = [{"name": "2026-02-27", "made": "2026-02-27T03:00:00.000Z", "by_restore": False},
+              {"name": "before-restore-x", "made": "2026-02-27T04:00:00.000Z", "by_restore": True}]  # fmt: skip
+    net.on("GET /api/container/snapshots", {"ok": True, "name": "db1", "snapshots": listed}, {"ok": True, "snapshots": []})
+    assert cli("container", "snapshots", "db1").out == (
+        "2026-02-27 2026-02-27T03:00:00.000Z\nbefore-restore-x 2026-02-27T04:00:00.000Z, made by a restore\n"
+    )
+    assert net.asked[-1].query == {"name": "db1"}
+    assert cli("container", "snapshots", "db1").out == "no snapshots\n"
+    done = {"ok": True, "id": "01C", "name": "db1", "state": "done", "changed": True, "snapshot": "2026-02-27-2"}
+    for action in ("snapshot", "restore", "delete-snapshot"):
+        net.on(f"POST /api/container/{action}", done)
+    assert cli("container", "snapshot", "db1").out == "db1: snapshot done, snapshot 2026-02-27-2\n"
+    assert cli("container", "restore", "db1", "2026-02-27").out == "db1: restore done, back to 2026-02-27-2\n"
+    assert cli("container", "delete-snapshot", "db1", "2026-02-27-2").out == "db1: delete-snapshot done, 2026-02-27-2\n"
+    net.on("POST /api/container/stop", error(409, "target_busy"))
+    assert cli("container", "stop", "db1").code == exits.AWAY
+
+
 @pytest.mark.parametrize(
     "line",
     ["container", "container fly db1", "container start", "container list db1", "container start db1 s1", "container restore db1",
-     "container start db1 --force", "container snapshot db1 --no-snapshot-first", "credential revoke",
+     "container start db1 --force", "container delete-snapshot db1", "container snapshots",
+     "container snapshots db1 s", "container snapshot db1 --no-snapshot-first", "credential revoke",
      "credential list --overlap 5"],
 )  # fmt: skip
 def test_wrong_command_lines_are_refused(cli: Cli, net: StubNet, line: str) -> None:

@@ -25,6 +25,7 @@ from busclient import (
     OutcomeUnknown,
     Settings,
     StillRunning,
+    TargetBusy,
     TargetStopped,
     TooMany,
     Unavailable,
@@ -307,6 +308,29 @@ def test_what_only_a_person_can_mend_is_not_waited_for(
     assert code == "unavailable" or sum(pauses) <= 2
 
 
+def test_a_busy_target_is_waited_for_a_minute(web1: Bus, net: StubNet, pauses: list[float]) -> None:
+    net.on(EXEC, error(409, "target_busy"), error(409, "target_busy"), ended(exitCode=7))
+    assert web1.net.exec("db1", "x").exit_code == 7
+    assert len({sent["client_id"] for sent in net.bodies("/api/exec")}) == 1
+    net.on(EXEC, error(409, "target_busy"))
+    for call in (web1.net.exec, web1.net.exec_stream):
+        pauses.clear()
+        net.asked.clear()
+        with pytest.raises(TargetBusy) as caught:
+            call("db1", "x")
+        assert "spoil the snapshot" in caught.value.hint
+        assert sum(pauses) <= 60
+        assert pauses == sorted(pauses)
+        assert len(net.asked) < 10, "each attempt is on record"
+
+
+def test_a_change_of_a_container_whose_turn_did_not_come_is_told_as_such(web1: Bus, net: StubNet) -> None:
+    net.on("POST /api/container/stop", (202, {"ok": True, "id": "01C", "state": "running"}))
+    net.on("GET /api/container/01C", {**error(409, "target_busy")[1], "id": "01C", "state": "error"})
+    with pytest.raises(TargetBusy):
+        web1.admin.container("stop", "db1")
+
+
 def test_large_text_goes_the_way_that_is_shorter(web1: Bus, net: StubNet) -> None:
     net.on(EXEC, ended())
     for text in ("é" * 800_000, "e" * 1_600_000, "é"):
@@ -440,6 +464,7 @@ def test_a_write_whose_answer_is_lost_is_made_once(web1: Bus, net: StubNet, door
     ("status", "code", "kind"),
     [(403, "not_permitted", NotPermitted), (403, "not_allowed", busclient.Forbidden), (403, "approval_denied", ApprovalDenied),
      (404, "unknown_target", UnknownTarget), (404, "no_such_file", NotFound), (409, "target_stopped", TargetStopped),
+     (409, "target_busy", TargetBusy),
      (409, "file_changed", FileChanged), (422, "no_such_program", Impossible), (429, "too_many_running", TooMany),
      (503, "exec_unavailable", Unavailable), (409, "newer_than_this_client", Conflict), (403, "newer", busclient.Forbidden),
      (422, "newer", busclient.Refused), (202, "newer", busclient.Refused), (500, "newer", busclient.HubFailed)],

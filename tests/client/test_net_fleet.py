@@ -238,6 +238,9 @@ def test_containers_are_managed(web1: Bus, speaks: As, fleet: Fleet) -> None:
     with pytest.raises(TargetStopped):
         web1.net.exec("box", "id")
     assert admin.admin.container("start", "box").changed
+    assert [snapshot.by_restore for snapshot in admin.admin.snapshots("box")] == [False, True]
+    assert admin.admin.delete_snapshot("box", "s1").snapshot == "s1"
+    assert [snapshot.name.partition("-2")[0] for snapshot in admin.admin.snapshots("box")] == ["before-restore"]
     with pytest.raises(Forbidden):
         web1.admin.containers()
 

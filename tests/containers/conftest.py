@@ -139,7 +139,8 @@ def container(request: pytest.FixtureRequest) -> Place:
 
 @pytest.fixture
 def fake_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[str]]]:
-    """An `lxc` (and `incus`, `ssh`) first on the PATH that answers lists with one and two; gives what each was called with."""
+    """An `lxc` (and `incus`, `ssh`) first on the PATH that answers lists with one and two; gives what each was called with,
+    but for what it was asked of the state of things."""
     folder, calls = tmp_path / "bin", tmp_path / "calls"
     folder.mkdir()
     calls.mkdir()
@@ -147,12 +148,16 @@ def fake_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
         (folder / name).write_text(
             f'#!/bin/sh\nn=$(mktemp {calls}/$(date +%s%N)-XXXXXX)\nprintf "%s\\0" "${{0##*/}}" "$@" >"$n"\n'
             f"[ -e {tmp_path}/away ] && {{ echo 'Error: Get http://unix.socket/1.0: dial unix: no such file' >&2; exit 1; }}\n"
+            f"case $2 in */snapshots*) cat {tmp_path}/snapshots.json ;; */operations*) echo {{}} ;;\n"
+            f'/1.0/*) echo \'{{"status":"Running"}}\' ;; esac\n'
             f"case $1 in list) cat {tmp_path}/list.json ;; exec) cat {tmp_path}/said >&2; exit 1 ;; esac\n"
         )
         (folder / name).chmod(0o755)
     entry = '{"name":"%s","status":"Running","type":"container","state":null,"snapshots":null}'
     (tmp_path / "list.json").write_text("[" + ",".join(entry % name for name in ("one", "two")) + "]")
+    (tmp_path / "snapshots.json").write_text('[{"name":"s","created_at":"2026-11-26T01:05:35.725430365Z"}]')
     (tmp_path / "said").write_text("Error: Instance not found\n")
     monkeypatch.setattr("bus.containers.lxc.PATH", f"{folder}:/usr/bin:/bin")
     monkeypatch.setattr("bus.containers.ssh.PATH", f"{folder}:/usr/bin:/bin")
-    return lambda: [call.read_bytes().decode().split("\0")[:-1] for call in sorted(calls.iterdir())]
+    told = lambda: [call.read_bytes().decode().split("\0")[:-1] for call in sorted(calls.iterdir())]  # noqa: E731
+    return lambda: [call for call in told() if call[1] != "query"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 
 from bus.containers import files, scripts
 from bus.containers.base import Ended, Output, Run, Write
+from bus.containers.container import ContainerDriver
 from bus.containers.local import LocalDriver
 from bus.containers.lxc import LxcDriver
 from bus.containers.posix import PosixDriver
@@ -37,6 +40,7 @@ from bus.errors import (
     NotAFile,
     NotSupported,
     SnapshotExists,
+    TargetBusy,
     TargetFailed,
     TargetStopped,
     TooLarge,
@@ -591,6 +595,9 @@ def test_a_target_that_there_is_not_is_told(place: Place) -> None:
         lambda: place.driver.stop("nobody"),
         lambda: place.driver.snapshot("nobody"),
         lambda: place.driver.restore("nobody", "x"),
+        lambda: place.driver.delete_snapshot("nobody", "x"),
+        lambda: place.driver.snapshots("nobody"),
+        lambda: place.driver.ready("nobody"),
     ):
         with pytest.raises(UnknownTarget):
             call()
@@ -644,21 +651,170 @@ def test_a_snapshot_brings_the_content_back(container: Place) -> None:
     container.sh("echo new >kept/file; rm kept/link; echo x >more")
     driver.restore(target, name)
     assert container.sh("ls -lA kept; cat kept/file; ls -A") == before + "kept\n"
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
     generated = driver.snapshot(target)
-    assert generated.startswith("bus-20")
+    assert generated.startswith(day)
     assert {name, generated} <= set({entry.name: entry for entry in driver.list()}[target].snapshots)
     with pytest.raises(NoSuchSnapshot):
         driver.restore(target, "none")
     for bad in ("-x", "../x", "", "a/b", "x" * 64, "a b", ".x", "a\n"):
-        with pytest.raises(BadField):
-            driver.snapshot(target, bad)
-        with pytest.raises(BadField):
-            driver.restore(target, bad)
+        for call in (driver.snapshot, driver.restore, driver.delete_snapshot):
+            with pytest.raises(BadField):
+                call(target, bad)
+    for made in (name, generated):
+        driver.delete_snapshot(target, made)
+
+
+def names_of(place: Place) -> list[str]:
+    return [snapshot.name for snapshot in place.driver.snapshots(place.target)]
+
+
+def test_snapshots_without_a_name_are_called_by_their_date_and_a_date_means_the_newest(container: Place) -> None:
+    driver, target, before = container.driver, container.target, names_of(container)
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    assert before == []
+    for number, content in enumerate(("one", "two", "three"), 1):
+        container.sh(f"echo {content} >file")
+        assert driver.snapshot(target) == (day if number == 1 else f"{day}-{number}")
+    assert names_of(container) == [day, f"{day}-2", f"{day}-3"]
+    for wanted, restored, content in ((day, f"{day}-3", "three"), (f"{day}-1", day, "one"), (f"{day}-2", f"{day}-2", "two")):
+        assert driver.restore(target, wanted).snapshot == restored
+        assert container.sh("cat file") == f"{content}\n"
+    for missing in (f"{day}-4", "1999-01-01", "1999-01-01-1"):
+        with pytest.raises(NoSuchSnapshot):
+            driver.restore(target, missing)
+    driver.delete_snapshot(target, f"{day}-2")
+    assert driver.snapshot(target) == f"{day}-4", "a name that was given stays that of one snapshot"
+    for missing in (f"{day}-1", f"{day}-2"):
+        with pytest.raises(NoSuchSnapshot):
+            driver.delete_snapshot(target, missing)
+    for made in (day, f"{day}-3", f"{day}-4"):
+        driver.delete_snapshot(target, made)
+    assert names_of(container) == []
+
+
+def test_a_restore_keeps_what_was_there_and_of_such_snapshots_a_number(container: Place) -> None:
+    driver, target = container.driver, container.target
+    container.sh("echo old >file")
+    for name in ("mine", "before-restore-mine"):
+        driver.snapshot(target, name)
+    container.sh("echo new >file")
+    first = driver.restore(target, "mine", keep=2)
+    assert first.saved is not None
+    assert (container.sh("cat file"), first.removed) == ("old\n", ())
+    back = driver.restore(target, first.saved, keep=2)
+    assert (container.sh("cat file"), back.snapshot, back.removed) == ("new\n", first.saved, ())
+    third = driver.restore(target, first.saved, keep=2)
+    assert third.removed == (), "the one that was gone back to stays"
+    fourth = driver.restore(target, "mine", keep=2)
+    assert set(fourth.removed) == {first.saved, back.saved}
+    assert set(names_of(container)) == {"mine", "before-restore-mine", third.saved, fourth.saved}
+    for name in names_of(container):
+        driver.delete_snapshot(target, name)
+
+
+def freeze(place: Place) -> None:
+    """As an operator does by hand."""
+    if isinstance(place.driver, LocalDriver):
+        place.driver._beside(place.target).mkdir(exist_ok=True)
+        (place.driver._beside(place.target) / "frozen").touch()
+    else:
+        subprocess.run(["lxc", "pause", place.target], check=True)
+
+
+def state_of(place: Place) -> str:
+    return next(listed.state for listed in place.driver.list() if listed.name == place.target)
+
+
+def test_a_frozen_target_is_busy_and_neither_stopped_nor_thawed_by_a_call(container: Place) -> None:
+    driver, target = container.driver, container.target
+    freeze(container)
+    for call in (
+        lambda: driver.ready(target),
+        lambda: container.run("true"),
+        lambda: driver.read(target, "/etc/passwd", 0, 1, 1),
+        lambda: driver.write(target, Write("/x", b"")),
+    ):
+        with pytest.raises(TargetBusy, match="frozen"):
+            call()
+    assert state_of(container) == "frozen"
+    assert driver.start(target) is True
+    assert (state_of(container), driver.start(target)) == ("running", False)
+    driver.ready(target)
+    freeze(container)
+    assert driver.stop(target, force=True) is True
+    assert (state_of(container), driver.stop(target)) == ("stopped", False)
+    with pytest.raises(TargetStopped):
+        driver.ready(target)
+    driver.start(target)
+    freeze(container)
+    assert driver.stop(target, timeout_s=5) is True
+    assert state_of(container) == "stopped"
+    driver.start(target)
+    assert container.run("true").exit_code == 0
+
+
+def test_operations_on_one_target_are_done_one_after_the_other(container: Place) -> None:
+    driver, target = container.driver, container.target
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: driver.snapshot(target), range(8)))
+    assert sorted(made) == sorted([day, *(f"{day}-{number}" for number in range(2, 9))])
+    assert state_of(container) == "running"
+    for name in made:
+        driver.delete_snapshot(target, name)
+
+
+def test_an_operation_whose_turn_does_not_come_is_told_to_come_again(container: Place) -> None:
+    driver, target = container.driver, container.target
+    assert isinstance(driver, ContainerDriver)
+    driver.queue_s = 0.2
+    before = names_of(container)
+    with driver.queues.turn(target, 1, "snapshot"):
+        for call in (
+            lambda: driver.start(target),
+            lambda: driver.stop(target, force=True),
+            lambda: driver.snapshot(target),
+            lambda: driver.restore(target, "x", keep=1),
+            lambda: driver.delete_snapshot(target, "x"),
+        ):
+            with pytest.raises(TargetBusy, match="Nothing was done"):
+                call()
+    assert (state_of(container), names_of(container)) == ("running", before)
+    with driver.queues.turn(target, 1, "stop"):  # a patient one
+        assert driver.stop(target, force=True) is True
+    driver.start(target)
+
+
+@pytest.mark.slow
+def test_what_an_operator_does_by_hand_is_waited_for(lxc: Place) -> None:
+    """A start during a snapshot would thaw the container in the middle of the copy."""
+    lxc.sh("dd if=/dev/zero of=large bs=1M count=500 2>/dev/null")
+    driver, by_hand = lxc.driver, f"hand-{secrets.token_hex(4)}"
+    assert isinstance(driver, LxcDriver)
+    snapshotting = subprocess.Popen(["lxc", "snapshot", lxc.target, by_hand])
+    try:
+        wait_until(lambda: state_of(lxc) == "frozen")
+        with pytest.raises(TargetBusy, match="Snapshotting"):
+            lxc.run("true")
+        driver.queue_s = 0.1
+        with pytest.raises(TargetBusy, match="Snapshotting"):
+            driver.start(lxc.target)
+        assert snapshotting.poll() is None
+        driver.queue_s = 60.0
+        assert driver.start(lxc.target) is False, "by then it runs again"
+        assert snapshotting.wait(20) == 0
+    finally:
+        snapshotting.wait(60)
+    driver.delete_snapshot(lxc.target, by_hand)
 
 
 @pytest.mark.slow
 def test_a_machine_has_no_states_and_no_snapshots(ssh: Place) -> None:
-    for call in (ssh.driver.start, ssh.driver.stop, ssh.driver.snapshot, lambda target: ssh.driver.restore(target, "x")):
+    for call in (
+        ssh.driver.start, ssh.driver.stop, ssh.driver.snapshot, lambda target: ssh.driver.restore(target, "x"),
+        ssh.driver.snapshots, lambda target: ssh.driver.delete_snapshot(target, "x"),
+    ):  # fmt: skip
         with pytest.raises(NotSupported):
             call(ssh.target)
 

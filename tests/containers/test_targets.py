@@ -122,7 +122,7 @@ def test_a_program_that_could_be_an_option_starts_no_process(fake_client: Calls,
 
 @pytest.mark.parametrize("name", ["-x", "--help", "../x", "a/b", "", "a b", "x" * 64, "a\n", "é"])
 def test_a_bad_name_of_a_snapshot_starts_no_process(fake_client: Calls, name: str) -> None:
-    for call in (LxcDriver().snapshot, LxcDriver().restore):
+    for call in (LxcDriver().snapshot, LxcDriver().restore, LxcDriver().delete_snapshot):
         with pytest.raises(BadField):
             call("one", name)
     assert fake_client() == []
@@ -132,15 +132,19 @@ def test_incus_takes_the_same_but_for_snapshots(fake_client: Calls, tmp_path: Pa
     driver = LxcDriver("incus", "p")
     driver.snapshot("one", "s")
     driver.restore("one", "s")
+    driver.delete_snapshot("one", "s")
     driver.list()
     LxcDriver("lxc", "p").snapshot("one", "s")
     LxcDriver("lxc", "p").restore("one", "s")
+    LxcDriver("lxc", "p").delete_snapshot("one", "s")
     assert fake_client() == [
         ["incus", "snapshot", "create", "one", "s", "--project", "p"],
         ["incus", "snapshot", "restore", "one", "s", "--project", "p"],
+        ["incus", "snapshot", "delete", "one", "s", "--project", "p"],
         ["incus", "list", "--project", "p", "--format", "json"],
         ["lxc", "snapshot", "one", "s", "--project", "p"],
         ["lxc", "restore", "one", "s", "--project", "p"],
+        ["lxc", "delete", "one/s", "--project", "p"],
     ]
 
 
@@ -233,7 +237,9 @@ def test_a_container_that_has_gone_is_forgotten(
         ("Error: Instance not found", "unknown_target"),
         ('Error: Failed to fetch instance "one" in project "default": Instance not found', "unknown_target"),
         ("Error: Instance is not running", "target_stopped"),
-        ("Error: Instance is frozen", "target_stopped"),
+        ("Error: Instance is frozen", "target_busy"),
+        ('Error: Failed to create instance start operation: Instance is busy running a "stop" operation', "target_busy"),
+        ("Error: LXD VM agent isn't currently running", "target_busy"),
         ("Error: Command not found", "no_such_program"),
         ('Error: Get "http://unix.socket/1.0": dial unix /x: connect: no such file or directory', "driver_unavailable"),
         ("Error: something new", "target_failed"),
@@ -315,7 +321,9 @@ def test_the_environment_of_the_client_is_small(fake_client: Calls, tmp_path: Pa
 def test_a_snapshot_that_is_there_is_told(fake_client: Calls, tmp_path: Path) -> None:
     folder = Path(os.environ["PATH"].split(":")[0])
     assert folder  # the fake is on the driver's own PATH, not on this one
-    (tmp_path / "bin" / "lxc").write_text('#!/bin/sh\necho "Error: Snapshot one/s already exists" >&2; exit 1\n')
+    (tmp_path / "bin" / "lxc").write_text(
+        '#!/bin/sh\n[ $1 = query ] && { echo "{}"; exit; }; echo "Error: Snapshot one/s already exists" >&2; exit 1\n'
+    )
     with pytest.raises(SnapshotExists):
         LxcDriver().snapshot("one", "s")
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.fleet import As, Fleet, wait_until
+from bus.errors import NotAllowed
+from bus.wire import ExecService
+from tests.conftest import basic
+from tests.fleet import As, Fleet, a_fleet, wait_until
 from tests.web.conftest import refusal
 
 
@@ -71,7 +75,7 @@ def test_a_call_under_a_false_name_is_on_record_under_the_true_one(fleet: Fleet)
         ("exec", "exec"),
         ("file/read", "file_read"),
         ("file/write", "file_write"),
-        *((f"container/{act}", "container") for act in ("start", "stop", "snapshot", "restore")),
+        *((f"container/{act}", "container") for act in ("start", "stop", "snapshot", "restore", "delete-snapshot")),
         ("permit", "permit"),
         (f"approvals/{'0' * 26}", "permit"),
     ],
@@ -240,7 +244,7 @@ def test_a_repeated_snapshot_is_one(fleet: Fleet) -> None:
     assert (again["snapshot"], again["replayed"]) == (first["snapshot"], True)
 
 
-@pytest.mark.parametrize("act", ["start", "stop", "snapshot", "restore"])
+@pytest.mark.parametrize("act", ["start", "stop", "snapshot", "restore", "delete-snapshot"])
 def test_members_manage_no_containers_and_their_tries_are_on_record(fleet: Fleet, act: str) -> None:
     refusal(fleet.web1.post(f"/api/container/{act}", json={"name": "box", "snapshot": "x"}), 403, "not_allowed")
     refusal(fleet.web1.get("/api/containers"), 403, "not_allowed")
@@ -257,6 +261,8 @@ def test_members_manage_no_containers_and_their_tries_are_on_record(fleet: Fleet
         ("snapshot", {"name": "box", "snapshot": "../x"}, "bad_field"),
         ("snapshot", {"name": "box", "snapshot": "-x"}, "bad_field"),
         ("restore", {"name": "box"}, "missing_field"),
+        ("delete-snapshot", {"name": "box"}, "missing_field"),
+        ("delete-snapshot", {"name": "box", "snapshot": "a/b"}, "bad_field"),
         ("restore", {"name": "box", "snapshot": "a/b"}, "bad_field"),
     ],
 )
@@ -292,3 +298,137 @@ def test_without_the_service_a_call_that_was_begun_is_not_said_to_be_undone(flee
         body = refusal(reply, 503, "exec_unavailable")
         assert "begun before" in body["hint"]
         assert "Nothing was run" not in body["hint"]
+
+
+# -- containers in odd states --------------------------------------------------------------------------------
+
+
+def freeze(fleet: Fleet, *, thaw: bool = False) -> None:
+    """As an operator does, beside the hub."""
+    mark = fleet.folder / "box.bus" / "frozen"
+    mark.parent.mkdir(exist_ok=True)
+    mark.unlink() if thaw else mark.touch()
+
+
+CALLS = {
+    "exec": {"target": "box", "command": "echo ran >>ran"},
+    "file/write": {"target": "box", "path": "/ran", "content": "ran\n"},
+}
+
+
+@pytest.mark.parametrize("path", CALLS)
+def test_a_frozen_container_is_busy_and_uses_no_key_up(fleet: Fleet, path: str) -> None:
+    fleet.permit()
+    freeze(fleet)
+    for _ in range(3):
+        reply = fleet.web1.post(f"/api/{path}", json={**CALLS[path], "client_id": "k"})
+        refusal(reply, 409, "target_busy")
+        assert int(reply.headers["Retry-After"]) >= 1
+        assert "replayed" not in reply.json
+    assert fleet.web1.get(f"/api/exec/{reply.json['id']}").json["error"] == "target_busy"
+    freeze(fleet, thaw=True)
+    first = fleet.web1.post(f"/api/{path}", json={**CALLS[path], "client_id": "k"}).json
+    assert (first["ok"], "replayed" in first) == (True, False)
+    again = fleet.web1.post(f"/api/{path}", json={**CALLS[path], "client_id": "k"}).json
+    assert (again["id"], again["replayed"]) == (first["id"], True)
+    assert (fleet.folder / "box" / "ran").read_text() == "ran\n"
+    assert [event["result"] for event in fleet.admin.events(f"type={path.replace('/', '_')}")] == ["error"] * 3 + ["ok"]
+    refusal(fleet.web1.exec("another", client_id="k"), 422, "key_reused")
+
+
+def test_a_key_that_a_busy_target_left_free_stays_so_with_a_new_index(fleet: Fleet) -> None:
+    fleet.permit()
+    freeze(fleet)
+    refusal(fleet.web1.exec("true", client_id="k"), 409, "target_busy")
+    freeze(fleet, thaw=True)
+    first = fleet.web1.exec("true", client_id="k").json
+    fleet.app.extensions["bus"].index.rebuild()
+    assert fleet.web1.exec("true", client_id="k").json["id"] == first["id"]
+
+
+@pytest.mark.parametrize("how", ["stream", "detach"])
+def test_what_is_answered_before_its_end_hears_first_that_the_target_is_busy(fleet: Fleet, how: str) -> None:
+    fleet.permit()
+    freeze(fleet)
+    refusal(fleet.web1.exec("true", **{how: True}), 409, "target_busy")
+    assert fleet.records("message") == []
+
+
+def test_a_busy_target_uses_no_yes_up(fleet: Fleet) -> None:
+    fleet.permit(approval="required")
+    id = fleet.web1.exec("true").json["id"]
+    fleet.admin.post(f"/api/approvals/{id}", json={"allow": True})
+    freeze(fleet)
+    refusal(fleet.web1.exec("true"), 409, "target_busy")
+    freeze(fleet, thaw=True)
+    assert fleet.web1.exec("true").json["exitCode"] == 0
+    assert fleet.admin.get(f"/api/approvals/{id}").json["approval"]["state"] == "used"
+
+
+def test_a_frozen_container_is_told_so_thawed_and_stopped(fleet: Fleet) -> None:
+    freeze(fleet)
+    (box,) = [item for item in fleet.admin.get("/api/machines").json["machines"] if item["name"] == "box"]
+    assert (box["state"], box["online"]) == ("frozen", False)
+    for act in ("start", "stop"):
+        assert fleet.admin.post(f"/api/container/{act}", json={"name": "box"}).json["changed"] is True
+    refusal(fleet.admin.post("/api/container/stop", json={"name": "nowhere"}), 404, "unknown_target")
+
+
+def test_a_change_whose_turn_does_not_come_uses_no_key_up(fleet: Fleet) -> None:
+    driver: Any = fleet.service.work.targets.driver_of("box")
+    driver.queue_s = 0.05
+    stop = {"name": "box", "client_id": "k"}
+    with driver.queues.turn("box", 1, "snapshot"):
+        refusal(fleet.admin.post("/api/container/stop", json=stop), 409, "target_busy")
+    assert fleet.admin.post("/api/container/stop", json=stop).json["changed"] is True
+
+
+def test_snapshots_are_listed_and_deleted(fleet: Fleet) -> None:
+    def act(act: str, **fields: Any) -> Any:
+        return fleet.admin.post(f"/api/container/{act}", json={"name": "box", **fields})
+
+    def listed() -> list[dict[str, Any]]:
+        reply = fleet.admin.get("/api/container/snapshots?name=box")
+        assert (reply.status_code, reply.json["name"]) == (200, "box")
+        snapshots: list[dict[str, Any]] = reply.json["snapshots"]
+        return snapshots
+
+    day = act("snapshot").json["snapshot"]
+    assert act("snapshot").json["snapshot"] == f"{day}-2"
+    restored = act("restore", snapshot=day).json
+    assert restored["snapshot"] == f"{day}-2"
+    assert [(one["name"], one["by_restore"]) for one in listed()] == [
+        (day, False), (f"{day}-2", False), (restored["saved"], True)
+    ]  # fmt: skip
+    assert listed()[0]["made"].startswith(day)
+    assert act("delete-snapshot", snapshot=day).json["snapshot"] == day
+    refusal(act("delete-snapshot", snapshot=day), 404, "no_such_snapshot")
+    assert [one["name"] for one in listed()] == [f"{day}-2", restored["saved"]]
+    told = [(event["command"], event.get("snapshot"), event["result"]) for event in fleet.admin.events("type=container")]
+    assert told == [
+        ("snapshot", day, "ok"), ("snapshot", f"{day}-2", "ok"), ("restore", f"{day}-2", "ok"),
+        ("delete-snapshot", day, "ok"), ("delete-snapshot", day, "error"),
+    ]  # fmt: skip
+
+
+def test_snapshots_of_restores_are_kept_to_a_number(tmp_path: Path) -> None:
+    with a_fleet(tmp_path, restores_kept=1) as fleet:
+        made = fleet.admin.post("/api/container/snapshot", json={"name": "box"}).json["snapshot"]
+        first, second = (
+            fleet.admin.post("/api/container/restore", json={"name": "box", "snapshot": made}).json for _ in range(2)
+        )
+    assert ("removed" in first, second["removed"]) == (False, [first["saved"]])
+
+
+@pytest.mark.parametrize(("query", "code"), [("", "missing_field"), ("name=a/b", "bad_field"), ("name=box&x=1", "unknown_field")])
+def test_bad_questions_for_snapshots(fleet: Fleet, query: str, code: str) -> None:
+    refusal(fleet.admin.get(f"/api/container/snapshots?{query}"), 400, code)
+
+
+def test_snapshots_are_for_admins_and_of_targets_that_there_are(fleet: Fleet) -> None:
+    refusal(fleet.web1.get("/api/container/snapshots?name=box"), 403, "not_allowed")
+    with pytest.raises(NotAllowed):
+        ExecService(fleet.config.exec_socket_file).ask(
+            {"op": "snapshots", "name": "box", "authorization": basic("web1", fleet.web1.secret)}
+        )
+    refusal(fleet.admin.get("/api/container/snapshots?name=nowhere"), 404, "unknown_target")
