@@ -91,6 +91,7 @@ def create_service(config: Config) -> Service:
 
 def create_core(config: Config, turns: Turns | None = None) -> Core:
     """The hub without HTTP: what the app and the commands share."""
+    from bus.bell import Bell
     from bus.core import Core
     from bus.index.database import Index
     from bus.log.disk import Disk
@@ -119,5 +120,6 @@ def create_core(config: Config, turns: Turns | None = None) -> Core:
     index = Index(config.data_dir / "index.db", log, turns)
     log.unique_index = index
     presence = Presence(config.data_dir / "presence.db")
-    waiting = WaitingRoom(log, SharedCounts(config.data_dir / "run" / "waiting"), config.max_waiting)
+    run = config.data_dir / "run"
+    waiting = WaitingRoom(log, SharedCounts(run / "waiting"), config.max_waiting, Bell(run))
     return Core(log, index, presence, waiting)

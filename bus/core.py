@@ -315,6 +315,7 @@ class Core:
     def note_credential(self, action: str, name: str, role: str, by: str) -> None:
         """Record a change to the credentials: add, rotate, revoke, invite or join. Never a secret."""
         self.log.append([{"kind": "credential", "action": action, "name": name, "role": role, "by": by, "auth": by}])
+        self.waiting.ring()
         self._keep_up()
 
     # -- the hub itself ----------------------------------------------------------------------------------

@@ -264,6 +264,7 @@ def post_worker_init(worker: Any) -> None:
         core.waiting.watching = worker.connections.watching
         # Posts go through however many wait.
         core.waiting.most_here = worker.worker_connections * 3 // 4
+        worker.stopping.rawlink(lambda _: gevent.spawn(core.waiting.wake_all))
         gevent.spawn(_tend, worker, core)
 
 

@@ -1,7 +1,7 @@
 """Long polls and streams that wait for a message: waking them, and keeping them few enough.
 
 A worker's listener follows the log, its own posts and those of other processes alike, and wakes the waiters
-whose selection a new record matches. It runs only while somebody waits.
+whose selection a new record matches. It runs only while somebody waits, and sleeps until somebody rings.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from typing import Protocol
 from filelock import FileLock
 
 from bus import modes
+from bus.bell import Bell
 from bus.errors import TooManyWaiting
 from bus.records import EVERYBODY, START, Position, Record
 from bus.selection import Selection, recipients
 
 logger = logging.getLogger("bus.waiting")
 
-# How soon a post by another process is noticed. At 5 ms two workers with waiters used 3 % of a core, doing nothing.
-_LOOK_EVERY_S = 0.01
+# Posts by other processes ring (`bus.bell`). A listener looks by itself this often, for one who was killed before it rang.
+_LOOK_EVERY_S = 0.5
+_LOOK_WITHOUT_BELL_S = 0.01  # where there can be no bell; two workers then use 3 % of a core, doing nothing
 # The record of a change to the credentials comes right before the change. Whoever waits is woken to be checked anew.
 _RECHECK_S = 0.3
 _SLOTS = 128
@@ -85,8 +87,9 @@ class Waiter(Place):
 class WaitingRoom:
     """Everybody who waits in this worker. `cap` counts over all workers that share `counts`."""
 
-    def __init__(self, source: Source, counts: SharedCounts, cap: int) -> None:
-        self._source, self._counts, self._cap = source, counts, cap
+    def __init__(self, source: Source, counts: SharedCounts, cap: int, bell: Bell) -> None:
+        self._source, self._counts, self._cap, self._bell = source, counts, cap, bell
+        self._rung_to = 0
         self._mutex = threading.Lock()
         self._by_mailbox: dict[str | None, set[Waiter]] = defaultdict(set)
         self._seen = START
@@ -138,7 +141,11 @@ class WaitingRoom:
                 self._here -= 1
 
     def ring(self) -> None:
-        """Look for new records now; called after an append by this worker."""
+        """Look for new records now, and have the other processes look; called after an append by this one."""
+        seq = self._source.position().seq
+        if seq > self._rung_to:  # posts that were committed together ring once
+            self._rung_to = seq
+            self._bell.ring()
         if self._listening:
             self._look()
 
@@ -146,18 +153,34 @@ class WaitingRoom:
         """How many wait now, over all workers."""
         return self._counts.total()
 
+    def wake_all(self) -> None:
+        """Have everybody who waits look again: the hub is stopping, say."""
+        with self._mutex:
+            for waiters in self._by_mailbox.values():
+                for waiter in waiters:
+                    waiter.wake()
+
     def _listen(self) -> None:
+        try:
+            with self._bell.listening() as ear:
+                self._follow(ear.wait, _LOOK_EVERY_S)
+        except OSError as error:
+            logger.warning("posts by other processes cannot ring here (%s): the log is looked at all the time", error)
+            self._follow(time.sleep, _LOOK_WITHOUT_BELL_S)
+
+    def _follow(self, pause: Callable[[float], object], look_every_s: float) -> None:
+        """Wake those whom new records concern, until nobody waits."""
         while True:
-            time.sleep(_LOOK_EVERY_S)
+            if self.is_closing() or time.monotonic() > self._recheck_at:
+                self._recheck_at = math.inf
+                self.wake_all()
+            else:
+                self._look()
+            pause(min(look_every_s, max(0.01, self._recheck_at - time.monotonic())))
             with self._mutex:
                 if not self._by_mailbox:
                     self._listening = False
                     return
-            if self.is_closing() or time.monotonic() > self._recheck_at:
-                self._recheck_at = math.inf
-                self._wake_all()
-            else:
-                self._look()
 
     def _look(self) -> None:
         if self._source.position().seq <= self._seen.seq:
@@ -173,7 +196,7 @@ class WaitingRoom:
             except Exception:
                 logger.exception("new records could not be read; everybody who waits is woken to look")
                 self._seen = self._source.position()
-                self._wake_all()
+                self.wake_all()
 
     def _wake_for(self, record: Record) -> None:
         names = recipients(record)
@@ -183,12 +206,6 @@ class WaitingRoom:
                 for waiter in self._by_mailbox.get(key, ()):
                     if waiter.selection.matches(record):
                         waiter.wake()
-
-    def _wake_all(self) -> None:
-        with self._mutex:
-            for waiters in self._by_mailbox.values():
-                for waiter in waiters:
-                    waiter.wake()
 
 
 class SharedCounts:

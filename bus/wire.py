@@ -7,22 +7,21 @@ request carries the caller's own Authorization header: the service proves it aga
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from bus.errors import BusError, ExecUnavailable, Internal, TargetFailed, family
+from bus.sockets import address_of
 
 MAX_LINE = 48 * 1024 * 1024
 ALIVE_EVERY_S = 5.0
 _CONNECT_S = 5.0
 _SILENCE_S = 6 * ALIVE_EVERY_S
-_LONGEST_ADDRESS = 100  # of 107 bytes that Linux has room for
 
 Line = dict[str, Any]
 
@@ -72,20 +71,6 @@ class ExecService:
             connection.close()
             raise ExecUnavailable(f"The service that runs commands does not answer: {error.strerror or error}.") from error
         return connection
-
-
-@contextmanager
-def address_of(path: Path) -> Iterator[str]:
-    """A form of the path of a socket that is short enough to be used."""
-    text = str(path.absolute())
-    if len(os.fsencode(text)) <= _LONGEST_ADDRESS:
-        yield text
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
 
 
 def error_line(error: BusError) -> Line:

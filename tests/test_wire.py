@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from bus.errors import BusError, ExecUnavailable, FileChanged, Internal, TargetFailed
-from bus.wire import ExecService, address_of, error_line, raised
+from bus.sockets import address_of
+from bus.wire import ExecService, error_line, raised
 
 Says = Callable[[bytes], ExecService]
 

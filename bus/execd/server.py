@@ -25,7 +25,8 @@ from bus.execd.running import HangUp, Standing
 from bus.execd.work import Work
 from bus.identity import MACHINES, Caller
 from bus.index.calls import Found
-from bus.wire import ALIVE_EVERY_S, MAX_LINE, Line, address_of, encoded, error_line
+from bus.sockets import address_of
+from bus.wire import ALIVE_EVERY_S, MAX_LINE, Line, encoded, error_line
 
 logger = logging.getLogger("bus.execd")
 

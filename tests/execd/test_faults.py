@@ -23,7 +23,7 @@ import requests
 from bus import create_service
 from bus.config import Config
 from bus.credentials import Credentials
-from bus.wire import address_of
+from bus.sockets import address_of
 from tests.conftest import ROOT, RunningHub, wait_until
 from tests.fleet import SECRET, Fleet, a_fleet, is_gone, settings
 from tests.log.faulty import FaultyDisk
