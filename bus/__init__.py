@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+_QUESTIONS_KEPT_S = 2 * 86_400  # a question is closed after a day and a quarter of an hour at the latest
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -41,9 +42,11 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
 def create_net(core: Core, config: Config) -> Net:
     """Rights, calls and approvals over the same log and index."""
     from bus.net import Net
+    from bus.results import Results
 
     net = Net(core.log, core.index, core.waiting.ring)
     net.approve_own = config.approve_own
+    net.beside = Results(config.data_dir / "questions", _QUESTIONS_KEPT_S)
     return net
 
 

@@ -11,12 +11,21 @@ from typing import Any
 
 from bus import records
 from bus.calls import Call
-from bus.errors import ApprovalClosed, ApprovalRequired, NoSuchApproval, NotAllowed, TooManyQuestions
+from bus.errors import (
+    ApprovalClosed,
+    ApprovalRequired,
+    BusError,
+    NoSuchApproval,
+    NotAllowed,
+    QuestionLost,
+    TooManyQuestions,
+)
 from bus.identity import Caller
 from bus.index import calls as queries
 from bus.index.calls import Asked
 from bus.journal import Journal
 from bus.records import Record
+from bus.results import Results
 
 APPROVAL_S = 900.0
 MAX_APPROVAL_S = 86_400.0
@@ -24,14 +33,19 @@ MAX_PENDING = 16
 MAX_ANSWERED = 64  # questions at once
 _APPROVALS_SHOWN = 500
 # Of a question, for admins: who may write a file must not read it by asking to.
-_FOR_ADMINS = ("diff", "base_sha256", "base_mode", "base_uid", "base_gid")
-_HIDDEN = ("kind", "seq", "sum", "approval", "type", "ts", "digest", "auth", "id", "expires", "tenure")
+_FOR_ADMINS = ("diff", "base_sha256", "base_mode", "base_uid", "base_gid", "real_path")
+_HIDDEN = ("kind", "seq", "sum", "approval", "type", "ts", "digest", "auth", "id", "expires", "tenure", "beside")
+# Of a question, what may be secret: it is kept beside the log, which is for ever, until the question is closed.
+_BESIDE = ("stdin", "env", "diff")
+_OPEN = ("pending", "allowed")
+_ASKED_WITHIN_S = 60.0  # of a question's being kept, or it was not asked
 
 
 class Approvals(Journal):
-    """Asks, answers and shows. `approve_own`: an admin may say yes to a call of its own."""
+    """Asks, answers and shows. `approve_own`: an admin may say yes to a call of its own. `beside`: what is not for the log."""
 
     approve_own = False
+    beside: Results | None = None
 
     def ask(self, caller: Caller, call: Call, id: str, facts: Mapping[str, Any]) -> Record:
         """Record the question whether an admin says yes to this call; gives it. Raises TooManyQuestions."""
@@ -40,10 +54,36 @@ class Approvals(Journal):
                 raise TooManyQuestions(
                     f"{MAX_PENDING} questions of {caller.name} wait for an answer already.", scope="questions", limit=MAX_PENDING
                 )
-        draft = {**self._asked(caller, call), "kind": "question", "approval": id, **facts}
+        shown = {name: value for name, value in facts.items() if self.beside is None or name not in _BESIDE}
+        draft = {**self._asked(caller, call), "kind": "question", "approval": id, **shown}
         draft["expires"] = records.utc(self._clock() + APPROVAL_S)
         del draft["call"]
-        return self._append(draft)
+        if self.beside is not None and len(shown) < len(facts):
+            draft["beside"] = self.beside.put(id, {name: facts[name] for name in _BESIDE if name in facts})
+        try:
+            return self._append(draft)
+        except BusError:
+            self.forget(id)
+            raise
+
+    def forget(self, id: str) -> None:
+        """Remove what was kept beside the log for a question that is closed."""
+        if self.beside is not None:
+            self.beside.drop(id)
+
+    def forget_closed(self) -> None:
+        """Remove what is kept for questions that were used, refused or have expired, or that nobody was asked after all."""
+        for id in [] if self.beside is None else self.beside.kept(older_s=_ASKED_WITHIN_S):
+            with self._index.reading() as db:
+                found = queries.approval(db, id)
+            if found is None or self._state(found) not in _OPEN:
+                self.forget(id)
+
+    def _kept(self, question: Record) -> dict[str, Any] | None:
+        """What was kept beside the log for a question; None where it is gone, or is not what was asked."""
+        if "beside" not in question:
+            return {}
+        return None if self.beside is None else self.beside.get(question["approval"], question["beside"])
 
     def approvals(self, caller: Caller, state: str | None, sender: str | None = None) -> list[dict[str, Any]]:
         """The questions of the last day, newest last: all for an admin, a caller's own for others; of one `sender` if given."""
@@ -67,7 +107,10 @@ class Approvals(Journal):
         state = self._state(found)
         if state != "pending":
             raise ApprovalClosed(f"The question {found.question['approval']} is {state} already.", state=state)
+        self._refuse_unseen(found, allow)
         mine = self._append(self._answer(caller, found, allow, expires_in_s))
+        if not allow:
+            self.forget(found.question["approval"])
         found = self._approval(caller, id)
         if found.answer is None:
             raise ApprovalClosed(f"The credential of {found.question['auth']} was revoked just before.", state="expired")
@@ -86,8 +129,12 @@ class Approvals(Journal):
         for found in asked:
             self._refuse_own(caller, found, allow)
         waiting = [found for found in asked if self._state(found) == "pending"]
+        for found in waiting:
+            self._refuse_unseen(found, allow)
         if waiting:
             self._append_all([self._answer(caller, found, allow, expires_in_s) for found in waiting])
+        for found in waiting if not allow else []:
+            self.forget(found.question["approval"])
         return [self.approval(caller, found.question["approval"]) for found in asked]
 
     def _answer(self, caller: Caller, found: Asked, allow: bool, expires_in_s: float) -> dict[str, Any]:
@@ -105,6 +152,12 @@ class Approvals(Journal):
                 allowed=["another admin"],
             )
 
+    def _refuse_unseen(self, found: Asked, allow: bool) -> None:
+        """Raise QuestionLost for a yes to what cannot be looked at."""
+        if allow and self._kept(found.question) is None:
+            id = found.question["approval"]
+            raise QuestionLost(f"What the question {id} would allow was kept beside the log, and is gone.", id=id)
+
     def _approval(self, caller: Caller, id: str) -> Asked:
         with self._index.reading() as db:
             found = queries.approval(db, id.upper())
@@ -115,10 +168,14 @@ class Approvals(Journal):
         return found
 
     def _last_approval(self, caller: Caller, call: Call) -> tuple[Asked, str] | None:
-        """The newest question of a caller about this very request, and its state."""
+        """The newest question of a caller about this very request, and its state; "lost" when it cannot be answered with yes."""
         with self._current() as db:
             found = queries.last_approval(db, caller.name, call.digest)
-        return None if found is None else (found, self._state(found))
+        if found is None:
+            return None
+        state = self._state(found)
+        is_lost = state == "pending" and self._kept(found.question) is None  # nobody can say yes to it
+        return found, "lost" if is_lost else state
 
     def _state(self, found: Asked) -> str:
         question, answer, used = found
@@ -133,9 +190,12 @@ class Approvals(Journal):
 
     def _shown(self, caller: Caller, found: Asked) -> dict[str, Any]:
         question, answer, _ = found
-        kept = _HIDDEN if caller.is_admin else (*_HIDDEN, *_FOR_ADMINS)
-        shown = {name: value for name, value in question.items() if name not in kept}
-        shown = {"id": question["approval"], "state": self._state(found), "action": question["type"], **shown}
+        hidden = _HIDDEN if caller.is_admin else (*_HIDDEN, *_FOR_ADMINS)
+        state = self._state(found)
+        kept = self._kept(question) if state in _OPEN else {}
+        all_of_it = {**question, **({"lost": True} if kept is None else kept)}
+        shown = {name: value for name, value in all_of_it.items() if name not in hidden}
+        shown = {"id": question["approval"], "state": state, "action": question["type"], **shown}
         shown |= {"asked": question["ts"], "expires": question["expires"], "hash": question["digest"]}
         if answer is not None:
             shown |= {

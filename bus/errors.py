@@ -33,6 +33,8 @@ known and answered in one place (`bus.web.errors`).
     │   ├── TargetStopped     409  the container does not run
     │   ├── TargetBusy        409  the container is frozen, or something else is being done with it
     │   ├── FileChanged       409  the file is not the one that `if_sha256` names
+    │   ├── PathMoved         409  the path leads elsewhere than when an admin said yes
+    │   ├── QuestionLost      409  what would be approved is not there to be seen any more
     │   └── SnapshotExists    409
     ├── InviteSpent           410  the invite was used, or has expired
     ├── TooLarge              413
@@ -246,6 +248,16 @@ class TargetBusy(Conflict):
 class FileChanged(Conflict):
     code = "file_changed"
     hint = "Read it again, and write on top of what is there now. Nothing was written."
+
+
+class PathMoved(Conflict):
+    code = "path_moved"
+    hint = "Make the call again: that asks anew, and shows the admin where it leads now. Nothing was read or written."
+
+
+class QuestionLost(Conflict):
+    code = "question_lost"
+    hint = "Say no, or have the call made again: that asks anew."
 
 
 class SnapshotExists(Conflict):

@@ -17,7 +17,7 @@ SHARED = 0o2770
 
 # What the log, the index and their locks are called; what else is in the folder (secrets, backups) is no part of this.
 _FILES = ("bus.jsonl", "bus-*.jsonl", "bus-*.jsonl.gz", "index.db*", "index.lock", "presence.db*")
-_FOLDERS = ("run", "quarantine", "calls")
+_FOLDERS = ("run", "quarantine", "calls", "questions")
 
 
 def make_file(path: Path) -> None:

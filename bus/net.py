@@ -43,6 +43,7 @@ class Ticket(NamedTuple):
     decision: Decision
     approval: str | None = None
     base_sha256: str | None = None  # of the file as the admin saw it
+    real_path: str | None = None  # where its path led then
 
 
 class Begun(NamedTuple):
@@ -161,7 +162,7 @@ class Net(Approvals):
     def _approved(self, ticket: Ticket) -> Ticket:
         """The ticket, with the approval that it needs; raises ApprovalRequired or ApprovalDenied."""
         found = self._last_approval(ticket.caller, ticket.call)
-        if found is None or found[1] in ("used", "expired"):
+        if found is None or found[1] in ("used", "expired", "lost"):
             raise ApprovalRequired("This call needs an admin's yes, and nobody has been asked yet.", id="")
         (question, answer, _), state = found
         id = question["approval"]
@@ -169,7 +170,7 @@ class Net(Approvals):
             raise ApprovalDenied(f"{answer['auth'] if answer else 'An admin'} has said no to this call.", id=id)
         if state == "pending":
             raise self.approval_required(question)
-        return ticket._replace(approval=id, base_sha256=question.get("base_sha256"))
+        return ticket._replace(approval=id, base_sha256=question.get("base_sha256"), real_path=question.get("real_path"))
 
     def begin(self, ticket: Ticket, id: str) -> Begun:
         """Record that a call runs now, under this new id; on return that is durable.
@@ -191,6 +192,8 @@ class Net(Approvals):
             draft["approval"] = ticket.approval
             block = [{"kind": "used", "approval": ticket.approval, "client_id": ticket.approval, "auth": caller.name}, draft]
         *before, appended = self._append_all(block)
+        if ticket.approval is not None:
+            self.forget(ticket.approval)
         if any(used.replayed for used in before) and not appended.replayed:
             self.end(id, "denied", {"error": "approval_required", "reason": "its approval was used before"})
             raise Busy("The approval of this call was used just now. Make the call again: that asks anew.")

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,15 @@ class Results:
         self._folder, self._keep_s, self._keep_bytes = folder, keep_s, keep_bytes
         self._new_bytes = 0
 
-    def put(self, key: str, value: dict[str, Any]) -> None:
-        """Keep a result, durably; raises OSError."""
+    def put(self, key: str, value: dict[str, Any]) -> str:
+        """Keep a result, durably; gives its SHA-256. Raises OSError."""
+        data = orjson.dumps(value)
         self._folder.mkdir(mode=modes.FOLDER, exist_ok=True)
         scratch = self._path(key).with_suffix(f".{os.getpid()}")
         fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, modes.FILE)
         try:
             with os.fdopen(fd, "wb") as file:
-                self._new_bytes += file.write(orjson.dumps(value))
+                self._new_bytes += file.write(data)
                 file.flush()
                 os.fsync(fd)
             os.replace(scratch, self._path(key))
@@ -41,22 +43,25 @@ class Results:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
             raise
+        return sha256(data).hexdigest()
 
-    def get(self, key: str) -> dict[str, Any] | None:
-        """A result; None when it was not kept, or no longer is."""
+    def get(self, key: str, sum: str | None = None) -> dict[str, Any] | None:
+        """A result; None when it was not kept, or no longer is, or is not the one with this SHA-256."""
         try:
-            found: dict[str, Any] = orjson.loads(self._path(key).read_bytes())
+            data = self._path(key).read_bytes()
+            found: dict[str, Any] = orjson.loads(data)
         except (FileNotFoundError, orjson.JSONDecodeError):
             return None
-        return found
+        return found if sum in (None, sha256(data).hexdigest()) else None
 
     def drop(self, key: str) -> None:
         """Remove a result, if there is one."""
         self._path(key).unlink(missing_ok=True)
 
-    def kept(self) -> list[str]:
-        """The keys of all that is kept."""
-        return [key for path, _, _ in self._entries() for key in [Path(path).stem] if path.endswith(f"{key}.json")]
+    def kept(self, older_s: float = 0) -> list[str]:
+        """The keys of all that is kept, for so many seconds at least."""
+        until = time.time() - older_s
+        return [Path(path).stem for path, made, _ in self._entries() if path.endswith(".json") and made <= until]
 
     def prune(self) -> int:
         """Remove those that are older than they are kept, and the oldest of what is more than is kept; gives how many."""

@@ -242,6 +242,8 @@ CODES: dict[str, type[BusError]] = {
     "not_permitted": NotPermitted,
     "not_supported": Impossible,
     "not_your_name": NotYourName,
+    "path_moved": Conflict,
+    "question_lost": Conflict,
     "snapshot_exists": Conflict,
     "still_running": StillRunning,
     "storage_failed": Unavailable,

@@ -77,7 +77,8 @@ class Write:
     """A file to be written, whole or not at all.
 
     `mode`, `uid` and `gid` None: those of the file that is there, else 0o644 and the target's default user.
-    `if_sha256`: only over a file with this content; the empty text: only where there is no file.
+    `if_sha256`: only over a file with this content; the empty text: only where there is no file. `real`: only where `path`
+    leads to this one, as `Driver.resolve` gives it.
     """
 
     path: str
@@ -87,6 +88,7 @@ class Write:
     gid: int | None = None
     create_dirs: bool = False
     if_sha256: str | None = None
+    real: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,14 @@ class Driver(Protocol):
     def end(self, target: str, marker: str) -> int | None:
         """End what is left of a run whose service died; gives how many processes could not be ended, None where unknown."""
 
-    def read(self, target: str, path: str, offset: int, limit: int, max_size: int) -> File:
-        """Up to `limit` bytes of a regular file from `offset`.
+    def resolve(self, target: str, path: str) -> str:
+        """Where a path leads inside the target: all links resolved, the file's own too. What is not there stays as written.
+
+        Raises NotAFile for a link that leads nowhere or out, FileRefused, and what exec raises.
+        """
+
+    def read(self, target: str, path: str, offset: int, limit: int, max_size: int, real: str | None = None) -> File:
+        """Up to `limit` bytes of a regular file from `offset`; with `real` only where `path` leads to that, else PathMoved.
 
         A link is followed only within the target. Raises NoSuchFile, NotAFile (with `type`), FileRefused, TooLarge (the file has
         more than `max_size` bytes), and what exec raises.
@@ -140,7 +148,7 @@ class Driver(Protocol):
     def write(self, target: str, write: Write) -> File:
         """Write a file through a new one beside it and a rename; gives it as it is now (with empty `content`).
 
-        Raises FileChanged, NoSuchFolder, NotAFile, FileRefused, and what exec raises.
+        Raises FileChanged, PathMoved, NoSuchFolder, NotAFile, FileRefused, and what exec raises.
         """
 
     def ready(self, target: str) -> None:

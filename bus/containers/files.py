@@ -12,9 +12,9 @@ from typing import NoReturn, Protocol
 from bus.containers import scripts
 from bus.containers.base import Ended, File, OnOutput, Run, Write
 from bus.containers.process import text
-from bus.errors import FileChanged, FileRefused, NoSuchFile, NoSuchFolder, NotAFile, TargetFailed, TooLarge
+from bus.errors import FileChanged, FileRefused, NoSuchFile, NoSuchFolder, NotAFile, PathMoved, TargetFailed, TooLarge
 
-_NOT_ONE, _REFUSED, _TOO_LARGE, _NO_FOLDER, _CHANGED = 11, 12, 13, 14, 15  # exit codes of the scripts
+_NOT_ONE, _REFUSED, _TOO_LARGE, _NO_FOLDER, _CHANGED, _MOVED = 11, 12, 13, 14, 15, 16  # exit codes of the scripts
 _HEADER = 200
 _TYPES = ("folder", "fifo", "socket", "device", "other", "link")
 # What a target says of a file: it may say anything, and the hub's numbers have 64 bits.
@@ -33,12 +33,33 @@ class Runs(Protocol):
     def exec(self, target: str, run: Run, on_output: OnOutput | None = None) -> Ended: ...
 
 
-def read(driver: Runs, target: str, path: str, offset: int, limit: int, max_size: int, timeout_s: float, place: str = "") -> File:
+def resolve(driver: Runs, target: str, path: str, timeout_s: float) -> str:
+    """What `Driver.resolve` says."""
+    ended = driver.exec(target, _run(scripts.REAL, path, timeout_s=timeout_s))
+    told = ended.stdout.data.decode("utf-8", "replace").removesuffix("\n")
+    if ended.exit_code != 0:
+        _refuse(ended, target, path, told.partition("\n")[0], 0)
+    if not told.startswith("/") or not told.isprintable() or "\ufffd" in told:
+        raise FileRefused(f"{path} in {target} leads to a path that cannot be shown: {told[:200]!r}")
+    return told
+
+
+def read(
+    driver: Runs,
+    target: str,
+    path: str,
+    offset: int,
+    limit: int,
+    max_size: int,
+    timeout_s: float,
+    place: str = "",
+    real: str | None = None,
+) -> File:
     """What `Driver.read` says; `place` is the path that is opened, where it is another than the one that is told.
 
     The whole file comes over, also for a part of it: so `sha256` and `size` are of the very bytes that it is a part of.
     """
-    run = _run(scripts.READ, place or path, str(max_size), timeout_s=timeout_s, cap=max_size + 1 + _HEADER)
+    run = _run(scripts.READ, place or path, str(max_size), real or "", timeout_s=timeout_s, cap=max_size + 1 + _HEADER)
     ended = driver.exec(target, run)
     first, _, content = ended.stdout.data.partition(b"\n")
     if ended.exit_code != 0:
@@ -60,6 +81,7 @@ def write(driver: Runs, target: str, write: Write, timeout_s: float, place: str 
     old = "-" if write.if_sha256 is None else write.if_sha256
     run = _run(
         scripts.WRITE, place or write.path, new, str(size), digest, mode, *owner, old, "1" if write.create_dirs else "",
+        write.real or "",
         timeout_s=timeout_s, stdin=write.content,
     )  # fmt: skip
     with nullcontext() if write.if_sha256 is None else _locks[hash((target, place or write.path)) % len(_locks)]:
@@ -103,6 +125,8 @@ def _refuse(ended: Ended, target: str, path: str, what: str, limit: int) -> NoRe
         raise NoSuchFolder(f"There is no folder for {path} in {target}.")
     if code == _CHANGED and _SUM.fullmatch(what):
         raise FileChanged(f"{path} in {target} is not the file that if_sha256 names.", sha256=what or None)
+    if code == _MOVED:
+        raise PathMoved(f"{path} in {target} leads elsewhere than it did when an admin said yes.")
     if code in (_NOT_ONE, _TOO_LARGE, _CHANGED):
         raise _nonsense(target, what)
     raise FileRefused(f"{target} refused {path}: {words or 'no reason given'}")

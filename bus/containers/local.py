@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,15 +61,23 @@ class LocalDriver(ContainerDriver):
             raise NotSupported(f"{target} is a folder: all in it runs as {_self()[0]}.")
         return super().exec(target, run, on_output, cancel)
 
-    def read(self, target: str, path: str, offset: int, limit: int, max_size: int) -> File:
-        place = str(self._inside(target, path))
-        return files.read(self, target, path, offset, limit, max_size, self.file_timeout_s, place)
+    def resolve(self, target: str, path: str) -> str:
+        self._inside(target, path)
+        real = Path(files.resolve(self, target, f"{self._root(target)}/{path}", self.file_timeout_s))
+        if not real.is_relative_to(self._root(target)):
+            raise NotAFile(f"{path} leads out of {target}.", type="link")
+        return f"/{real.relative_to(self._root(target))}"
+
+    def read(self, target: str, path: str, offset: int, limit: int, max_size: int, real: str | None = None) -> File:
+        place, real = str(self._inside(target, path)), self._below(target, real)
+        return files.read(self, target, path, offset, limit, max_size, self.file_timeout_s, place, real)
 
     def write(self, target: str, write: Write) -> File:
         self._inside(target, write.path)
         folder, _, name = write.path.rpartition("/")
         # Not the whole path: that a link leads nowhere is for the script to find.
         place = str(self._inside(target, folder or "/") / name)
+        write = replace(write, real=self._below(target, write.real))
         return files.write(self, target, write, self.file_timeout_s, place)
 
     def ready(self, target: str) -> None:
@@ -186,6 +195,10 @@ class LocalDriver(ContainerDriver):
         if not place.is_relative_to(root):
             raise NotAFile(f"{path} leads out of {target}.", type="link")
         return place
+
+    def _below(self, target: str, real: str | None) -> str | None:
+        """Where a resolved path of the target is on the machine."""
+        return None if real is None else f"{self._root(target)}{real}"
 
     def _end_all(self, target: str) -> None:
         self.end_marked(target, f"{_TARGET}={self._root(target)}")

@@ -91,8 +91,11 @@ class LxcDriver(ContainerDriver):
         run = replace(run, user=None) if run.user in _ROOT else self._user(target, run)
         return super().exec(target, run, on_output, cancel)
 
-    def read(self, target: str, path: str, offset: int, limit: int, max_size: int) -> File:
-        return files.read(self, target, path, offset, limit, max_size, self.file_timeout_s)
+    def resolve(self, target: str, path: str) -> str:
+        return files.resolve(self, target, path, self.file_timeout_s)
+
+    def read(self, target: str, path: str, offset: int, limit: int, max_size: int, real: str | None = None) -> File:
+        return files.read(self, target, path, offset, limit, max_size, self.file_timeout_s, real=real)
 
     def write(self, target: str, write: Write) -> File:
         return files.write(self, target, write, self.file_timeout_s)

@@ -125,14 +125,50 @@ type_of() {
 facts() { stat -L -c '%s %a %u %g' "$1" 2>/dev/null || stat -L -f '%z %Mp%03Lp %u %g' "$1"; }
 """
 
+# Where the path $1 leads, in `r`: every link resolved, the file's own too; what is not there yet stays as it is written.
+_REAL = r"""
+real_of() {
+  q=$1 rest=
+  until [ -e "$q" ]; do
+    [ ! -L "$q" ] || return 1
+    case ${q##*/} in ''|.) ;; *) rest=/${q##*/}$rest ;; esac
+    q=${q%/*}; [ -n "$q" ] || q=/
+  done
+  r=$(readlink -f "$q" && echo .) || return 1
+  r=${r%??}
+  r=${r%/}$rest
+}
+"""
+
+REAL = (
+    _REAL
+    + r"""
+real_of "$1" || { echo link; exit 11; }
+printf '%s\n' "${r:-/}"
+"""
+)
+
 # The regular file $1, at most $2 bytes of it and one more, behind a line with its size, mode and owner. `test -f` is before
 # the opening: that of a FIFO would wait for a writer. Where one takes its place just then, the time-out ends it.
+# $3 is where the path has to lead, or empty: looked at once the file is open, where the system tells what was opened.
 READ = (
     _TYPE
+    + _REAL
     + r"""
 p=$1 max=$2
 t=$(type_of "$p")
 [ "$t" = file ] || { echo "$t"; exit 11; }
+if [ -n "$3" ]; then
+  exec 3<"$p" || exit 12
+  o=/proc/$$/fd/3
+  if [ -e "$o" ]; then
+    r=$(readlink "$o"; echo .)
+    r=${r%??} p=$o
+  else
+    real_of "$p" || exit 16
+  fi
+  [ "$r" = "$3" ] || exit 16
+fi
 f=$(facts "$p") || exit 12
 [ "${f%% *}" -le "$max" ] || { echo "$f"; exit 13; }
 echo "$f"
@@ -142,7 +178,9 @@ head -c "$((max + 1))" <"$p" || exit 12
 
 # $1 path, $2 name of the new file beside it, $3 bytes, $4 SHA-256, $5 mode, $6 uid, $7 gid (each may be empty), $8 what must
 # be there: - anything, empty nothing, else its SHA-256; $9 is 1 where folders are to be made. The lock is on the folder, so
-# that of two writers who saw the same file one is refused; where the system has no flock it is left out.
+# that of two writers who saw the same file one is refused; where the system has no flock it is left out. $10 is where the
+# path has to lead, or empty. The folder is entered before that is compared, and everything is done from within it: a link
+# that moves afterwards leads nobody elsewhere.
 _RESOLVED = r"""
 p=$1 t=$2
 if [ -L "$p" ]; then
@@ -156,9 +194,31 @@ t=${d%/}/$t
 
 WRITE = (
     _TYPE
+    + _REAL
     + _RESOLVED
     + r"""
-size=$3 sum=$4 mode=$5 uid=$6 gid=$7 old=$8 dirs=$9
+size=$3 sum=$4 mode=$5 uid=$6 gid=$7 old=$8 dirs=$9 want=${10}
+is_at() {
+  here=$(pwd -P; echo .)
+  here=${here%??}
+  [ "${here%/}" = "${1%/}" ]
+}
+make_wanted() {
+  q=${want%/*} rest=
+  until [ -d "${q:-/}" ]; do rest=${q##*/}/$rest q=${q%/*}; done
+  cd -P "${q:-/}" || exit 14
+  is_at "$q" || exit 16
+  while [ -n "$rest" ]; do
+    q=$q/${rest%%/*}
+    (umask 022; mkdir "./${rest%%/*}" 2>/dev/null)
+    cd -P "./${rest%%/*}" 2>/dev/null || exit 14
+    is_at "$q" || exit 16
+    rest=${rest#*/}
+  done
+}
+replace() {
+  mv -fT "$t" "$p" 2>/dev/null || { [ ! -d "$p" ] && mv -f "$t" "$p"; }
+}
 sum_of() {
   if command -v sha256sum >/dev/null; then x=$(sha256sum <"$1") || return 1
   else x=$(shasum -a 256 <"$1") || return 1
@@ -190,21 +250,37 @@ EOF
 $(facts "$t")
 EOF
   [ "${uid:-$u}:${gid:-$g}" = "$u:$g" ] || chown "${uid:-$u}:${gid:-$g}" "$t" || exit 12
-  chmod "$mode" "$t" && sync "$t" && mv -f "$t" "$p" || exit 12
-  # A folder that took the place of the file just now has got the new file into it.
+  chmod "$mode" "$t" && sync "$t" || exit 12
+  replace || {
+    # A folder that took the place of the file just now may have got the new file into it.
+    [ -d "$p" ] || exit 12
+    rm -f "$p/${t##*/}"
+    echo folder
+    exit 11
+  }
   if [ -d "$p" ]; then rm -f "$p/${t##*/}"; echo folder; exit 11; fi
-  sync "$d"
+  sync .
   facts "$p"
 }
 k=$(type_of "$p")
 case $k in file|missing) ;; refused) [ -d "$d" ] || { echo refused; exit 11; } ;; *) echo "$k"; exit 11 ;; esac
 if [ ! -d "$d" ]; then
   [ -n "$dirs" ] || exit 14
-  why=$(umask 022; mkdir -p "$d" 2>&1) || case $why in
-    *'ot a directory'|*'ile exists') exit 14 ;;
-    *) echo "$why" >&2; exit 12 ;;
-  esac
+  if [ -n "$want" ]; then
+    { real_of "$1" && [ "$r" = "$want" ]; } || exit 16
+    make_wanted
+    [ -d "$d" ] || exit 16
+  else
+    why=$(umask 022; mkdir -p "$d" 2>&1) || case $why in
+      *'ot a directory'|*'ile exists') exit 14 ;;
+      *) echo "$why" >&2; exit 12 ;;
+    esac
+  fi
 fi
+cd -P "$d" || exit 12
+p=./${p##*/}
+t=./$2
+[ -z "$want" ] || { is_at "${want%/*}" && [ "${p#./}" = "${want##*/}" ]; } || exit 16
 trap 'rm -f "$t"' 0
 trap 'exit 12' 1 2 13 15
 umask 077
@@ -212,7 +288,7 @@ set -C
 cat >"$t" || exit 12
 set +C
 [ "$(($(wc -c <"$t")))" = "$size" ] && [ "$(sum_of "$t")" = "$sum" ] || { echo "The content did not arrive whole." >&2; exit 12; }
-if [ -r "$d" ] && command -v flock >/dev/null; then { flock 9 && commit; } 9<"$d"; else commit; fi
+if [ -r . ] && command -v flock >/dev/null; then { flock 9 && commit; } 9<.; else commit; fi
 """
 )
 

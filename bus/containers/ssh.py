@@ -58,8 +58,11 @@ class SshDriver(PosixDriver):
             raise NotSupported(f"{target} is entered as {entered_as}; another user needs an entry of its own in the table.")
         return super().exec(target, run, on_output, cancel)
 
-    def read(self, target: str, path: str, offset: int, limit: int, max_size: int) -> File:
-        return files.read(self, target, path, offset, limit, max_size, self.file_timeout_s)
+    def resolve(self, target: str, path: str) -> str:
+        return files.resolve(self, target, path, self.file_timeout_s)
+
+    def read(self, target: str, path: str, offset: int, limit: int, max_size: int, real: str | None = None) -> File:
+        return files.read(self, target, path, offset, limit, max_size, self.file_timeout_s, real=real)
 
     def write(self, target: str, write: Write) -> File:
         return files.write(self, target, write, self.file_timeout_s)

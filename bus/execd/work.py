@@ -30,6 +30,7 @@ Emit = Callable[[Answer], None]
 Post = Callable[[Answer], None]
 SLOW_ACT_S = 10.0
 _PRUNE_EVERY_S = 3600.0
+_FORGET_EVERY_S = 30.0
 
 
 class Targets(Protocol):
@@ -61,7 +62,7 @@ class Work:
         self._running: dict[str, Running] = {}
         self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._unrecorded: list[tuple[str, str, Answer]] = []
-        self._prune_at = 0.0
+        self._prune_at = self._forget_at = 0.0
         self._swept = 0
         self._mutex = threading.Lock()
 
@@ -192,9 +193,9 @@ class Work:
             return {"ok": True, "id": id, "name": call.target, "state": "done", **done}, done | _took(started)
         if call.type == FILE_READ:
             limit = call.request.get("limit", self._max_file)
-            file = driver.read(call.target, call.request["path"], call.request["offset"], limit, self._max_file)
+            file = driver.read(call.target, call.request["path"], call.request["offset"], limit, self._max_file, ticket.real_path)
             return answers.of_file(id, file, call.request["offset"]), answers.facts_of_file(file) | _took(started)
-        file = driver.write(call.target, orders.write(call, ticket.base_sha256))
+        file = driver.write(call.target, orders.write(call, ticket.base_sha256, ticket.real_path))
         return answers.of_file(id, file, None), answers.facts_of_file(file) | _took(started)
 
     def _exec(self, id: str, call: Call, driver: Driver, running: Running, emit: Emit) -> tuple[Answer, Answer]:
@@ -360,6 +361,9 @@ class Work:
         if time.monotonic() > self._prune_at or self.results.is_growing():
             self._prune_at = time.monotonic() + _PRUNE_EVERY_S
             self.results.prune()
+        if time.monotonic() > self._forget_at:
+            self._forget_at = time.monotonic() + _FORGET_EVERY_S
+            self.net.forget_closed()
 
     def _sweep(self) -> None:
         """Remove the results of callers that were revoked since the last look; at the first, of all that ever were."""

@@ -17,6 +17,8 @@ from busclient._harmless import harmless, one_line
 from busclient._netforms import Approval
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@%+,-]+")
+# What the hub spells, in a difference: other letters than ASCII's are also shown as they read. A doubled backslash is none.
+_SPELT = re.compile(r"\\\\|\\u([0-9a-f]{4})|\\U(00(?:0[0-9a-f]|10)[0-9a-f]{4})")
 _HEAD = ("id", "state", "from", "target", "action", "argv", "diff", "asked", "ok")
 
 
@@ -104,7 +106,14 @@ def _whole(asked: Approval) -> Iterator[str]:
     if asked.diff == "":
         yield "  (its content stays as it is)"
     elif asked.diff is not None:
-        yield from (f"  | {harmless(line)}" for line in asked.diff.removesuffix("\n").split("\n"))
+        for line in asked.diff.removesuffix("\n").split("\n"):
+            yield f"  | {harmless(line)}"
+            if (read := _SPELT.sub(_letter, line)) != line:
+                yield f"  ~ {harmless(read)}"
+
+
+def _letter(spelt: re.Match[str]) -> str:
+    return chr(int(spelt[1] or spelt[2], 16)) if spelt[1] or spelt[2] else spelt[0]
 
 
 def _is_plain(value: Any) -> bool:

@@ -422,6 +422,13 @@ def test_a_difference_is_shown_and_can_be_refused(cli: Cli, net: StubNet) -> Non
     assert net.bodies("/api/approvals/01Q")[1] == {"allow": False}
 
 
+def test_letters_that_the_hub_spells_are_shown_as_they_read_too(cli: Cli, net: StubNet) -> None:
+    diff = "+f\\u00fcr \\U0001f600\n+\\\\u0041\n"
+    net.on("GET /api/approvals/01Q", approval("pending", action="file_write", argv=None, path="/x", diff=diff))
+    shown = cli("approve", "01Q").out.splitlines()[-3:]
+    assert shown == ["  | +f\\u00fcr \\U0001f600", "  ~ +f\u00fcr \U0001f600", "  | +\\\\u0041"]
+
+
 def test_nothing_is_allowed_without_a_word(cli: Cli, net: StubNet) -> None:
     more = {"mode": "0644", "base_mode": "0755", "base_uid": 0, "base_gid": 5, "uid": 1, "gid": 2, "cwd": "/", "user": "root"}
     net.on("GET /api/approvals/01Q", approval("pending", **more, stdin="rm\nx", env={"A": "b"}, diff=""))

@@ -39,6 +39,7 @@ from bus.errors import (
     NoSuchUser,
     NotAFile,
     NotSupported,
+    PathMoved,
     SnapshotExists,
     TargetBusy,
     TargetFailed,
@@ -509,6 +510,78 @@ def test_links_within_are_followed(place: Place) -> None:
             place.driver.write(place.target, Write(f"{place.folder}/{link}", b"x"))
         assert refused.value.details["type"] == "link"
     assert place.sh("ls -A").split() == ["dangling", "link", "loop", "sub"]
+
+
+def test_where_a_path_leads_is_told_with_every_link_resolved(place: Place) -> None:
+    place.sh("mkdir -p real/sub; echo x >real/sub/file; ln -s real notes; ln -s sub/file real/link; ln -s nowhere dangling")
+    at = real_folder(place)
+    for path, leads in (
+        ("notes/sub/file", "real/sub/file"),
+        ("notes/link", "real/sub/file"),
+        ("notes/new", "real/new"),
+        ("notes//./new/deeper/file", "real/new/deeper/file"),
+        ("real", "real"),
+    ):
+        assert place.driver.resolve(place.target, f"{place.folder}/{path}") == f"{at}/{leads}", path
+    with pytest.raises(NotAFile):
+        place.driver.resolve(place.target, f"{place.folder}/dangling")
+
+
+def real_folder(place: Place) -> str:
+    """The place's folder as `resolve` gives it."""
+    return place.driver.resolve(place.target, f"{place.folder}/x").removesuffix("/x")
+
+
+def test_a_path_that_leads_elsewhere_than_was_seen_is_neither_read_nor_written(place: Place) -> None:
+    place.sh("mkdir -p mine/deep ssh; echo old >mine/keys; echo secret >ssh/keys; ln -s mine notes; ln -s mine/keys link")
+    at = real_folder(place)
+    path, link = f"{place.folder}/notes/keys", f"{place.folder}/link"
+    seen = place.driver.resolve(place.target, path)
+    assert seen == place.driver.resolve(place.target, link) == f"{at}/mine/keys"
+    assert place.driver.read(place.target, path, 0, 99, 99, seen).content == b"old\n"
+    place.driver.write(place.target, Write(path, b"new\n", real=seen))
+    place.driver.write(place.target, Write(link, b"newer\n", real=seen))
+    assert place.sh("cat mine/keys; readlink link; ls -A mine") == "newer\nmine/keys\ndeep\nkeys\n"
+    place.sh("ln -sfn ssh notes; ln -sfn ssh/keys link")
+    for moved in (path, link):
+        with pytest.raises(PathMoved):
+            place.driver.read(place.target, moved, 0, 99, 99, seen)
+        with pytest.raises(PathMoved):
+            place.driver.write(place.target, Write(moved, b"pwned\n", real=seen))
+    with pytest.raises(PathMoved):
+        place.driver.write(place.target, Write(f"{place.folder}/notes/new", b"pwned\n", real=f"{at}/mine/new"))
+    assert place.sh("cat mine/keys ssh/keys; ls -A ssh") == "newer\nsecret\nkeys\n"
+
+
+def test_folders_are_made_where_they_were_seen_to_be(place: Place) -> None:
+    place.sh("mkdir mine ssh; ln -s mine notes")
+    path = f"{place.folder}/notes/a/b/keys"
+    seen = place.driver.resolve(place.target, path)
+    place.driver.write(place.target, Write(path, b"x", create_dirs=True, real=seen))
+    assert place.sh("cat mine/a/b/keys") == "x"
+    place.sh("rm -r mine/a; ln -sfn ssh notes")
+    with pytest.raises(PathMoved):
+        place.driver.write(place.target, Write(path, b"x", create_dirs=True, real=seen))
+    assert place.sh("ls -A ssh") == ""
+
+
+def test_a_link_that_moves_while_a_file_is_written_leads_nobody_elsewhere(place: Place) -> None:
+    place.sh("mkdir mine ssh; ln -s mine notes")
+    path = f"{place.folder}/notes/keys"
+    seen = place.driver.resolve(place.target, path)
+    swap = "while [ ! -e stop ]; do for to in ssh mine; do ln -s $to n; mv -fT n notes; done; done"
+    with ThreadPoolExecutor(1) as pool:
+        swapping = pool.submit(place.sh, swap, timeout_s=60)
+        outcomes = set()
+        for number in range(12):
+            try:
+                place.driver.write(place.target, Write(path, b"%d" % number, real=seen))
+                outcomes.add("written")
+            except (PathMoved, NotAFile, NoSuchFolder, FileRefused) as error:
+                outcomes.add(error.code)
+        place.sh("touch stop")
+        swapping.result(60)
+    assert place.sh("ls -A ssh") == "", outcomes
 
 
 def test_a_file_over_the_limit_is_told_at_once(place: Place) -> None:

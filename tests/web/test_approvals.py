@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -349,3 +350,180 @@ def test_an_answer_to_several_is_for_all_of_them_or_none(asking: Fleet) -> None:
         assert asking.admin.post("/api/approvals", json={"ids": bad, "allow": True}).status_code == 400
     assert asking.admin.post("/api/approvals", json={"ids": [id]}).status_code == 400
     assert asking.records("answer") == []
+
+
+# -- what is shown is what is allowed ------------------------------------------------------------------------
+
+
+def seen_by_admin(fleet: Fleet, id: str) -> dict[str, Any]:
+    found: dict[str, Any] = fleet.admin.get(f"/api/approvals/{id}").json["approval"]
+    return found
+
+
+LOOK_ALIKE = (
+    (b"\\xff\n", b"\xff\n"),
+    (b"a\n", b"a\r\n"),
+    (b"a\n", b"a \n"),
+    (b"a\n", b"a"),
+    (b"a b\n", b"a\tb\n"),
+    (b"a b\n", b"a\xc2\xa0b\n"),  # a space that does not break
+    (b"ab\n", b"a\xc2\xadb\n"),  # a soft hyphen
+    (b"paypal\n", "p\u0430ypal\n".encode()),  # a Cyrillic letter
+    ("\u00e9\n".encode(), "e\u0301\n".encode()),
+    ("\u00e9\n".encode(), "\u00e9\n".encode("latin-1")),
+    (b"a\n", "a\n".encode("utf-16-le")),
+    (b"a\n", b"\xef\xbb\xbfa\n"),
+    (b"\\u00e9\n", "\u00e9\n".encode()),
+    (b"\\x20\n", b" \n"),
+    (b"a\n\\ no newline at the end\n", b"a"),
+    (b"a\x0bb\n", b"a\nb\n"),
+    ("a\u2028b\n".encode(), b"a\nb\n"),
+    (b"", b"\n"),
+)
+
+
+@pytest.mark.parametrize(("old", "new"), LOOK_ALIKE)
+def test_two_contents_never_look_alike(asking: Fleet, old: bytes, new: bytes) -> None:
+    (asking.folder / "box" / "note").write_bytes(old)
+    diff = seen_by_admin(asking, ask(asking, write(asking, as_base64(new), encoding="base64")))["diff"]
+    assert diff.isascii()
+    assert all(line.isprintable() for line in diff.split("\n"))
+    lines = diff.split("\n")[3:]
+    taken, given = ([line[1:] for line in lines if line.startswith(sign)] for sign in "-+")
+    unended = [lines[at - 1][0] for at, line in enumerate(lines) if line == r"\ no newline at the end"]
+    assert (taken, "-" in unended) != (given, "+" in unended), diff
+
+
+def test_input_that_is_no_text_cannot_look_like_text(asking: Fleet) -> None:
+    shown = [
+        seen_by_admin(asking, ask(asking, asking.web1.exec("cat", stdin=as_base64(data), stdin_encoding="base64")))["stdin"]
+        for data in (b"\xff", b"\\xff")
+    ]
+    assert shown == ["\\xff", "\\\\xff"]
+
+
+def test_a_link_that_moves_after_the_yes_leads_nowhere_else(asking: Fleet) -> None:
+    box = asking.folder / "box"
+    for name in ("mine", "ssh"):
+        (box / name).mkdir()
+    (box / "notes").symlink_to("mine")
+
+    def put() -> Any:
+        fields = {"target": "box", "path": "/notes/authorized_keys", "content": "ssh-ed25519 AAAA\n"}
+        return asking.web1.post("/api/file/write", json=fields)
+
+    id = ask(asking, put())
+    shown = seen_by_admin(asking, id)
+    assert shown["real_path"] == "/mine/authorized_keys"
+    assert "+++ /mine/authorized_keys\n" in shown["diff"]
+    assert "real_path" not in asking.web1.get(f"/api/approvals/{id}").json["approval"]
+    answer(asking, id)
+    (box / "notes").unlink()
+    (box / "notes").symlink_to("ssh")
+    refusal(put(), 409, "path_moved")
+    assert [list((box / name).iterdir()) for name in ("mine", "ssh")] == [[], []]
+    again = ask(asking, put())
+    assert seen_by_admin(asking, again)["real_path"] == "/ssh/authorized_keys"
+    answer(asking, again)
+    assert put().status_code == 200
+    assert (box / "ssh" / "authorized_keys").read_text() == "ssh-ed25519 AAAA\n"
+
+
+def test_a_file_that_may_be_read_is_the_one_that_was_seen(asking: Fleet) -> None:
+    box = asking.folder / "box"
+    for name in ("public", "secret"):
+        (box / name).write_text(name)
+    (box / "link").symlink_to("public")
+
+    def read() -> Any:
+        return asking.web1.post("/api/file/read", json={"target": "box", "path": "/link"})
+
+    id = ask(asking, read())
+    assert seen_by_admin(asking, id)["real_path"] == "/public"
+    answer(asking, id)
+    (box / "link").unlink()
+    (box / "link").symlink_to("secret")
+    refusal(read(), 409, "path_moved")
+    (box / "link").unlink()
+    (box / "link").symlink_to("public")
+    answer(asking, ask(asking, read()))
+    assert read().json["content"] == "public"
+
+
+# -- what is kept beside the log -----------------------------------------------------------------------------
+
+SECRET_INPUT = {"stdin": "password-in-stdin\n", "env": {"TOKEN": "token-in-env"}}
+
+
+def kept_for(fleet: Fleet, id: str) -> Path:
+    return fleet.config.data_dir / "questions" / f"{id}.json"
+
+
+def in_the_log(fleet: Fleet) -> str:
+    return "".join(path.read_text() for path in fleet.config.data_dir.glob("bus*.jsonl"))
+
+
+@pytest.fixture
+def secrets(asking: Fleet) -> str:
+    """The id of a question about a call with secrets."""
+    return ask(asking, asking.web1.exec("cat", **SECRET_INPUT))
+
+
+def test_what_may_be_secret_is_not_in_the_log_and_goes_when_the_yes_is_used(asking: Fleet, secrets: str) -> None:
+    shown = seen_by_admin(asking, secrets)
+    assert {name: shown[name] for name in SECRET_INPUT} == SECRET_INPUT
+    assert kept_for(asking, secrets).stat().st_mode & 0o007 == 0
+    answer(asking, secrets)
+    assert seen_by_admin(asking, secrets)["env"] == SECRET_INPUT["env"]
+    assert asking.web1.exec("cat", **SECRET_INPUT).json["stdout"] == "password-in-stdin\n"
+    assert not kept_for(asking, secrets).exists()
+    assert not {"stdin", "env", "lost"} & set(seen_by_admin(asking, secrets))
+    (asking.folder / "box" / "note").write_text("old secret\n")
+    ask(asking, write(asking, "new secret\n"))
+    for secret in ("password-in-stdin", "token-in-env", "old secret", "new secret"):
+        assert secret not in in_the_log(asking)
+
+
+def test_it_goes_with_a_no(asking: Fleet, secrets: str) -> None:
+    answer(asking, secrets, allow=False)
+    assert not kept_for(asking, secrets).exists()
+    several = [ask(asking, asking.web1.exec(f"exit {number}", **SECRET_INPUT)) for number in range(2)]
+    asking.admin.post("/api/approvals", json={"ids": several, "allow": False})
+    assert list(kept_for(asking, secrets).parent.iterdir()) == []
+
+
+def test_it_goes_when_the_question_expires(asking: Fleet, secrets: str) -> None:
+    net = asking.service.work.net
+    file = kept_for(asking, secrets)
+    os.utime(file, (0, 0))
+    net.forget_closed()
+    assert file.exists()
+    start = net._clock()
+    net._clock = lambda: start + 16 * 60
+    net.forget_closed()
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_text("{}"), lambda file: file.write_text("")])
+def test_what_is_gone_or_changed_cannot_be_approved_and_is_asked_anew(asking: Fleet, secrets: str, harm: Any) -> None:
+    harm(kept_for(asking, secrets))
+    shown = seen_by_admin(asking, secrets)
+    assert (shown["lost"], "stdin" in shown) == (True, False)
+    refusal(answer(asking, secrets), 409, "question_lost")
+    refusal(asking.admin.post("/api/approvals", json={"ids": [secrets], "allow": True}), 409, "question_lost")
+    assert asking.records("answer") == []
+    again = ask(asking, asking.web1.exec("cat", **SECRET_INPUT))
+    assert again != secrets
+    answer(asking, again)
+    assert asking.web1.exec("cat", **SECRET_INPUT).status_code == 200
+    assert answer(asking, secrets, allow=False).json["approval"]["state"] == "denied"
+
+
+def test_a_question_of_an_older_log_is_shown_with_what_it_has_inside(asking: Fleet) -> None:
+    net = asking.service.work.net
+    kept, net.beside = net.beside, None
+    id = ask(asking, asking.web1.exec("cat", **SECRET_INPUT))
+    net.beside = kept
+    assert seen_by_admin(asking, id)["stdin"] == SECRET_INPUT["stdin"]
+    answer(asking, id)
+    assert asking.web1.exec("cat", **SECRET_INPUT).status_code == 200
