@@ -120,7 +120,7 @@ def create_core(config: Config, turns: Turns | None = None) -> Core:
         on_sealed=on_sealed,
         turns=turns,
     )
-    index = Index(config.data_dir / "index.db", log, turns)
+    index = Index(config.data_dir / "index.db", log, turns, config.query_max_s)
     log.unique_index = index
     presence = Presence(config.data_dir / "presence.db")
     run = config.data_dir / "run"

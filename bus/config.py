@@ -57,6 +57,9 @@ class Config:
     )
     segment_compress: bool = _setting("BUS_SEGMENT_COMPRESS", False, "0|1", "sealed files become .jsonl.gz")
     max_waiting: int = _setting("BUS_MAX_WAITING", 512, "requests", "long polls and streams at once, over all workers", 0, 10_000)
+    query_max_s: float = _setting(
+        "BUS_QUERY_MAX_S", 1.0, "seconds", "how long a question to the index may take, then 503", 0.001, 30
+    )
     keepalive_s: float = _setting("BUS_KEEPALIVE_S", 15.0, "seconds", "a quiet stream says this often that it lives", 0.05, 300)
 
     exec_socket: Path | None = _setting(

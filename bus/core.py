@@ -19,7 +19,7 @@ from bus.index import inbox, receipts, search
 from bus.index import messages as queries
 from bus.index.apply import public
 from bus.index.database import Index
-from bus.index.inbox import Rank
+from bus.index.inbox import Cursor
 from bus.index.messages import Page
 from bus.log.base import Appended, Log
 from bus.packing import Packed
@@ -65,13 +65,16 @@ class Acked(NamedTuple):
 
 
 class Inbox(NamedTuple):
-    """What a reader should see first. `last` is the rank of the last message shown, `unread` is counted up to a cap."""
+    """What a reader should see first.
+
+    `next` leads to what is left (None: nothing is); `before` were shown in earlier answers; `unread` is counted up to a cap.
+    """
 
     packed: Packed
-    last: Rank | None
+    next: Cursor | None
+    before: int
     unread: int
     is_exact: bool
-    has_more: bool
     now_ms: int
 
 
@@ -226,13 +229,13 @@ class Core:
 
     def search(self, words: str, selection: Selection) -> tuple[list[tuple[str, str]], bool]:
         """Messages that hold all the words, newest first, each with a snippet; and whether there are more."""
-        with self.index.reading() as db:
-            found = search.search(db, words, selection, self._now_ms())
-        return found[: selection.limit], len(found) > selection.limit
+        query, now_ms = search.to_fts(words), self._now_ms()
+        # SQLite merges the words that begin so before it looks at the clock again.
+        return self.index.ask(lambda db: search.search(db, query, selection, now_ms), is_long="*" in query)
 
     def _page(self, selection: Selection, is_peek: bool) -> Page:
-        with self.index.reading() as db:
-            page = queries.page(db, selection, self._now_ms())
+        now_ms = self._now_ms()
+        page = self.index.ask(lambda db: queries.page(db, selection, now_ms))
         if selection.unread_by is not None and not is_peek:
             self.presence.note_poll(selection.unread_by, page.seqs, self._now_ms())
             self._standings.was_here(selection.unread_by)
@@ -241,25 +244,33 @@ class Core:
     def inbox(
         self,
         reader: str,
-        after: Rank,
+        cursor: Cursor | None,
         limit: int,
+        longest: int,
         choose: Callable[[list[dict[str, Any]], int], Packed],
         is_peek: bool = False,
     ) -> Inbox:
-        """The unread messages behind a rank that `choose` picks of the first `limit`.
+        """The unread messages behind a cursor that `choose` picks of the first `limit`.
 
-        Those in full count as fetched, except in a peek.
+        Those with more than `longest` characters come to it cut. Those in full count as fetched, except in a peek.
         """
         now_ms = self._now_ms()
-        with self.index.reading() as db:
-            found = inbox.first(db, reader, now_ms, after, limit + 1)
-            unread = queries.unread_count(db, reader, now_ms, _COUNTED_UNREAD)
+        seen, unread = self.index.ask(
+            lambda db: (
+                inbox.first(db, reader, now_ms, cursor, limit + 1, longest),
+                queries.unread_count(db, reader, now_ms, _COUNTED_UNREAD),
+            )
+        )
+        found, start = seen
         packed = choose([message for _, message in found[:limit]], now_ms)
         if not is_peek:
             self.presence.note_poll(reader, [message["seq"] for message in packed.full], now_ms)
             self._standings.was_here(reader)
-        last = found[packed.shown - 1][0] if packed.shown else None
-        return Inbox(packed, last, unread, unread < _COUNTED_UNREAD, len(found) > packed.shown, now_ms)
+        next = None
+        if len(found) > packed.shown:
+            rank = found[packed.shown - 1][0] if packed.shown else start.rank
+            next = start._replace(rank=rank, shown=start.shown + packed.shown)
+        return Inbox(packed, next, start.shown, unread, unread < _COUNTED_UNREAD, now_ms)
 
     # -- acknowledging -----------------------------------------------------------------------------------
 
@@ -282,8 +293,8 @@ class Core:
         """Note that a reader is done with every message up to this one; raises NotFound."""
         seq = json.loads(self.message(ref))["seq"]
         everything = Selection(unread_by=reader, before=seq + 1, limit=1, expired=True)
-        with self.index.reading() as db:
-            is_new = bool(queries.page(db, everything, self._now_ms()).messages)
+        now_ms = self._now_ms()
+        is_new = bool(self.index.ask(lambda db: queries.page(db, everything, now_ms)).messages)
         if is_new:
             self._append_ack({"reader": reader, "through": seq})
         return Acked([seq] if is_new else [], [] if is_new else [seq])

@@ -60,6 +60,7 @@ known and answered in one place (`bus.web.errors`).
     │   ├── TooManyWaiting    503  the cap of long polls and streams is reached
     │   ├── ExecUnavailable   503  the service that runs commands does not answer
     │   └── DriverUnavailable 503  LXD or ssh cannot be reached
+    ├── TooCostly             503  the question took longer than any may: narrow it
     ├── TargetFailed          502  LXD or ssh failed in a way that has no code of its own
     ├── NoRoom                507  the disk is full
     └── Internal              500  a defect of the hub
@@ -392,6 +393,11 @@ class DriverUnavailable(Unavailable):
     code = "driver_unavailable"
     hint = "An operator has to see to LXD or ssh on the hub's machine. Nothing was run."
     retry_after_s = 5
+
+
+class TooCostly(BusError):
+    code, status = "too_costly", 503
+    hint = "Ask for less: a shorter stretch with since and before, rarer words, or fewer filters that match much each."
 
 
 class TargetFailed(BusError):

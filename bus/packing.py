@@ -44,10 +44,10 @@ def pack(
     messages: Sequence[Message],
     room: int,
     measure: Measure,
-    whole: Callable[[Message], str],
+    whole: Callable[[Message], str | None],
     brief: Callable[[Message, int], str],
 ) -> Packed:
-    """Choose among messages in their order of rank.
+    """Choose among messages in their order of rank. `whole` is None for one that is too long for any room.
 
     A quarter of the room at most is kept for stubs. What is too long becomes a stub, and shorter ones after it may still be
     shown in full; the first that fits in no form ends the choice, so that what is left out is all of lower rank. Room
@@ -59,7 +59,8 @@ def pack(
     full: list[Message] = []
     short: list[Message] = []
     for message, stub_cost in zip(messages, stubs_cost, strict=True):
-        cost = measure(whole(message))
+        text = whole(message)
+        cost = room + 1 if text is None else measure(text)
         if cost <= for_full:
             full.append(message)
             for_full -= cost

@@ -8,6 +8,7 @@ from typing import Any
 from bus.records import EVERYBODY, Record
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
+MAX_PAGE_BYTES = 1024 * 1024  # of messages in one answer: 500 usual ones, or some that are as long as can be
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,14 @@ class Bus:
         Filters: `since`, `before` (id or seq), `to` (with broadcasts), `sender`, `tag`, `thread`, `unread_by`, `order`
         (`asc`, `desc`), `expired=True` for expired ones too.
         """
-        return self._page({**filters, "limit": limit})[0]
+        upwards = filters.get("order") != "desc"
+        newest = upwards and filters.get("since") is None and filters.get("unread_by") is None
+        found, has_more = self._page({**filters, "limit": limit})
+        while has_more and found and len(found) < limit:  # long ones fill a page before the limit does
+            place = {"since" if upwards and not newest else "before": found[0 if newest else -1].seq}
+            page, has_more = self._page({**filters, **place, "limit": limit - len(found)})
+            found = [*page, *found] if newest else [*found, *page]
+        return found
 
     def message(self, ref: Ref) -> Message:
         """One message by id or seq; raises NotFound."""
@@ -200,7 +207,14 @@ class Bus:
 
     def search(self, words: str, *, limit: int = 50, **filters: Any) -> list[Message]:
         """Messages that hold all the words, newest first, each with a `snippet`."""
-        return _messages(self._get("/search", {**_params(filters), "q": words, "limit": limit}))
+        found: list[Message] = []
+        place: dict[str, int] = {}
+        while True:
+            page = self._get("/search", {**_params(filters), **place, "q": words, "limit": limit - len(found)})
+            found += _messages(page)
+            if not page.get("has_more") or not page.get("messages") or len(found) >= limit:
+                return found
+            place = {"before": found[-1].seq}
 
     def wait(self, timeout_s: float, *, limit: int = 50, **filters: Any) -> list[Message]:
         """Unread messages, as soon as there are any; [] when there are none in time. Filters as in `messages`."""

@@ -250,6 +250,7 @@ CODES: dict[str, type[BusError]] = {
     "target_busy": TargetBusy,
     "target_failed": OutcomeUnknown,
     "target_stopped": TargetStopped,
+    "too_costly": Refused,
     "too_large": TooLarge,
     "too_many": TooMany,
     "too_many_attempts": TooMany,

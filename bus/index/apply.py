@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from bus import records
-from bus.index import calls
+from bus.index import calls, expiring
 from bus.index.settled import NewestRanges, settle_many, settle_through
 from bus.records import EVERYBODY, Position, Record
 from bus.selection import recipients
@@ -18,8 +18,7 @@ _HIDDEN = ("kind", "sum", "digest", "tenure")
 _INSERTS = {
     "messages": "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)",
     "inbox": "INSERT OR IGNORE INTO inbox VALUES (?, ?, ?)",
-    "expiring": "INSERT OR IGNORE INTO expiring VALUES (?, ?, ?)",
-    "marked": "INSERT OR IGNORE INTO marked VALUES (?, ?, ?)",
+    "ranked": "INSERT OR IGNORE INTO ranked VALUES (?, ?, ?)",
     "tags": "INSERT OR IGNORE INTO tags VALUES (?, ?)",
     "words": "INSERT INTO words (rowid, body) VALUES (?, ?)",
     "unique_keys": "INSERT OR IGNORE INTO unique_keys VALUES (?, ?, ?, NULL)",
@@ -42,7 +41,9 @@ class Applier:
         self._db = db
         self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _INSERTS}
         self._agents: dict[str, str] = {}
+        self._ackers: dict[str, int] = {}
         self._newest = NewestRanges(db)
+        self._expiring: expiring.Rows = {}
         self._messages = self._damaged = 0
 
     def apply(self, record: Record) -> None:
@@ -66,6 +67,7 @@ class Applier:
         self._db.executemany(
             "INSERT INTO agents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ts = excluded.ts", self._agents.items()
         )
+        self._db.executemany("INSERT OR REPLACE INTO ackers VALUES (?, ?)", self._ackers.items())
         self._db.execute(
             "UPDATE place SET seq = ?, token = ?, messages = messages + ?, damaged = damaged + ?",
             (place.seq, place.token, self._messages, self._damaged),
@@ -76,22 +78,31 @@ class Applier:
             if rows:
                 self._db.executemany(_INSERTS[table], rows)
                 rows.clear()
+        expiring.write(self._db, self._expiring)
         self._newest.write()
 
     def _message(self, record: Record) -> None:
         seq, sender, rows = record["seq"], record["from"], self._rows
         expires = record.get("expires")
         expires_ms = None if expires is None else records.unix_ms(expires)
+        priority = record.get("priority", "normal")
         rows["messages"].append(
-            (seq, record["id"], sender, record.get("thread"), expires_ms, orjson.dumps(public(record)).decode())
+            (
+                seq,
+                record["id"],
+                sender,
+                record.get("thread"),
+                expires_ms,
+                orjson.dumps(public(record)).decode(),
+            )
         )
-        names = recipients(record)
+        names, lasting = recipients(record), int(expires_ms is None)
+        expiring.note(self._expiring, expiring.ALL, seq, expiring.NEVER if expires_ms is None else expires_ms)
         for name in names:
-            rows["inbox"].append((name, int(expires_ms is None), seq))
+            rows["inbox"].append((name, lasting, seq))
             if expires_ms is not None:
-                rows["expiring"].append((name, expires_ms, seq))
-            elif record.get("priority", "normal") != "normal":
-                rows["marked"].append((name, record["priority"], seq))
+                expiring.note(self._expiring, name, seq, expires_ms)
+            rows["ranked"].append((name, priority, seq))
         for tag in record.get("tags", ()):
             rows["tags"].append((tag, seq))
         rows["words"].append((seq, record["body"]))
@@ -100,19 +111,19 @@ class Applier:
             rows["unique_keys"].append((key, seq, record["digest"]))
         self._messages += 1
         self._agents[sender] = record["ts"]
-        if expires_ms is None:
-            if EVERYBODY in names or sender in names:
-                self._newest.settle(sender, seq)  # one's own messages are never unread to oneself
-            self._newest.note(names, seq)
+        if EVERYBODY in names or sender in names:
+            self._newest.settle(sender, lasting, seq)  # one's own messages are never unread to oneself
+        self._newest.note(names, lasting, seq)
 
     def _ack(self, record: Record) -> None:
         self._flush()
         reader, ts = record["reader"], record["ts"]
-        self._agents[reader] = ts
+        now_ms = records.unix_ms(ts)
+        self._agents[reader], self._ackers[reader] = ts, record["seq"]
         if "through" in record:
             through = record["through"]
             self._db.execute("INSERT OR IGNORE INTO acks_through VALUES (?, ?, ?)", (reader, through, ts))
-            settle_through(self._db, reader, through)
+            settle_through(self._db, reader, through, now_ms)
         if seqs := record.get("seqs"):
             self._db.executemany("INSERT OR IGNORE INTO acks VALUES (?, ?, ?)", [(seq, reader, ts) for seq in seqs])
-            settle_many(self._db, reader, seqs)
+            settle_many(self._db, reader, seqs, now_ms)

@@ -17,25 +17,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
 from bus import modes, passing
-from bus.errors import Rebuilding, Unavailable
+from bus.errors import Rebuilding, TooCostly, Unavailable
 from bus.index.apply import Applier
+from bus.index.limits import LongQuestions, bounded
 from bus.records import START, Position, Record
 from bus.turns import Turns
 
 logger = logging.getLogger("bus.index")
 
-SCHEMA = 4
+SCHEMA = 5
 _SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
 _CHUNK = 2_000  # records a transaction
 _FAR_BEHIND = 20_000  # records: more than this is caught up in the background, and callers are told so
 _PATIENCE_S = 1.0  # at a start, for another worker that is opening the same file
 _WAIT_S = 2.0  # for another process that is catching up
+_AT_ONCE_S = 0.004  # a question that takes longer is asked anew beside the requests
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 
 
@@ -48,12 +51,17 @@ class Source(Protocol):
 
 
 class Index:
-    """A SQLite file that knows the log up to some place. One connection a process, used by one thread at a time."""
+    """A SQLite file that knows the log up to some place. One connection a process, used by one thread at a time.
 
-    def __init__(self, path: Path, source: Source, turns: Turns | None = None) -> None:
+    No question takes longer than `query_max_s`; catching up may.
+    """
+
+    def __init__(self, path: Path, source: Source, turns: Turns | None = None, query_max_s: float = 30) -> None:
         self.path = path
         self._source = source
         self._turns = turns or Turns()
+        self._query_max_s = query_max_s
+        self._long = LongQuestions(path, self._turns)
         self._mutex = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._inode = 0
@@ -66,22 +74,45 @@ class Index:
 
     # -- reading -----------------------------------------------------------------------------------------
 
+    def ask(self, question: Callable[[sqlite3.Connection], T], is_long: bool = False) -> T:
+        """The answer to a question that may cost much; caught up with the log. Raises Rebuilding, TooCostly, Busy.
+
+        What is not answered in a moment is asked again beside the requests, where it holds up only other long ones; with
+        `is_long` it is not tried first. So a question must change nothing, and ask nothing but the connection.
+        """
+        try:
+            with self.reading(_AT_ONCE_S) as db:
+                if not is_long:
+                    return question(db)
+        except TooCostly:
+            if self._query_max_s <= _AT_ONCE_S:
+                raise
+        try:
+            return self._long.answer(question, self._query_max_s)
+        except FileNotFoundError:
+            raise Rebuilding("The index is being made anew.") from None
+        except sqlite3.DatabaseError as error:
+            with self._mutex:
+                self._doubt(error)
+            raise
+
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection with one consistent view, caught up with the log; raises Rebuilding."""
+    def reading(self, within_s: float = 0) -> Iterator[sqlite3.Connection]:
+        """A connection with one consistent view, caught up with the log; raises Rebuilding, TooCostly."""
         with self._mutex:
             self.catch_up()
-            with self.as_is() as db:
+            with self.as_is(within_s) as db:
                 yield db
 
     @contextmanager
-    def as_is(self) -> Iterator[sqlite3.Connection]:
+    def as_is(self, within_s: float = 0) -> Iterator[sqlite3.Connection]:
         """The same without catching up first: as of the last `catch_up` by any process."""
         with self._mutex:
             db = self.connection()
             try:
                 db.execute("BEGIN")
-                yield db
+                with bounded(db, min(within_s or self._query_max_s, self._query_max_s)):
+                    yield db
             except sqlite3.DatabaseError as error:
                 self._doubt(error)
             finally:
@@ -229,9 +260,10 @@ class Index:
         self._db, self._known = None, START
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         with self._mutex:
             self._drop()
+        self._long.close()
 
     # -- making it anew ----------------------------------------------------------------------------------
 

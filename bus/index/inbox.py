@@ -1,13 +1,11 @@
-"""What a reader with little room should see first: unread messages in order of rank, at a bounded cost.
+"""What a reader with little room should see first: unread messages in order of rank, at a bounded cost, fair to each sender.
 
-The rank of a message: urgent before normal before fyi; then by name before broadcast; then the sooner deadline
-(`expires`) first, none last; then the older first. Each of the six classes (priority, by name or not) is read in order of
-seq from where the cursor says, only as far as the answer has room, so that the cost goes with the answer and not with
-the backlog. Bounds, for backlogs that no reader would work through this way:
+The rank of a message: urgent before normal before fyi; then the first of each sender before the second of any; then by name
+before broadcast; then the sooner deadline (`expires`) first, none last; then the older first. A machine and its sessions are
+one sender. So whoever posts a thousand urgent ones has one place in the first round, like everybody else.
 
-- of the messages with a deadline, the soonest `_EXPIRING` per mailbox are looked at;
-- normal messages are found by passing over those that are not; after `_PASSED_OVER` in a row the search ends;
-- `_STEPS` stretches of acknowledged messages between unread ones are passed over in each class.
+For backlogs that no reader would work through this way: of each priority the oldest `_WINDOW` are put into rounds, with the
+first of each of `_SENDERS` others behind them; what is left follows in the order of seq.
 """
 
 from __future__ import annotations
@@ -15,117 +13,180 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator
-from heapq import merge
 from itertools import islice
 from typing import Any, NamedTuple
 
-from bus.index.messages import _acked_through
+from bus.index import walks
+from bus.index.expiring import NEVER
+from bus.index.messages import unread
 from bus.index.settled import LAST
+from bus.index.walks import Either, Every, Rows, Walk
 from bus.records import EVERYBODY
 
 PRIORITIES = ("urgent", "normal", "fyi")
-_NEVER = 2**62  # the deadline of what has none
-_EXPIRING, _PASSED_OVER, _STEPS, _AT_ONCE = 500, 5_000, 2_000, 64
-_CURSOR = re.compile(r"([0-2])\.([01])\.([0-9]{1,19})\.([0-9]{1,19})")
+_WINDOW, _SENDERS = 250, 500
+_TAIL = 10**6  # the round of what is in none
+_BEGINNING = 1_100  # characters of a body that is too long to be shown whole
+_OLDEST_CURSOR_MS = 3_600_000
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_CURSOR = re.compile(r"([0-2])\.([0-9a-z]{1,4})\.([01])" + r"\.([0-9a-z]{1,13})" * 4 + r"\.([0-9a-z]{1,6})")
 
 
 class Rank(NamedTuple):
-    """Where a message stands; smaller is first. Also the cursor: what comes after it."""
+    """Where a message stands; smaller is first."""
 
     priority: int
+    round: int
     broadcast: int
     deadline_ms: int
     seq: int
 
+
+FIRST = Rank(0, 0, 0, 0, 0)
+
+
+class Cursor(NamedTuple):
+    """Where an answer ended: what comes after `rank` is next, among what was unread and alive when the first answer was given.
+
+    `acked` is the reader's last acknowledgement then. A later one has changed the rounds, so it begins anew with what is
+    still unread: that shows nothing twice that was acknowledged, and leaves nothing out.
+    """
+
+    rank: Rank
+    acked: int
+    as_of_ms: int
+    shown: int
+
     def as_text(self) -> str:
-        return ".".join(map(str, self))
+        return ".".join(map(_short, (*self.rank, *self[1:])))
 
     @classmethod
-    def from_text(cls, text: str) -> Rank | None:
-        """The rank in a cursor; None when it is none."""
+    def from_text(cls, text: str) -> Cursor | None:
+        """The cursor in a text; None when it is none."""
         match = _CURSOR.fullmatch(text)
-        return cls(*map(int, match.groups())) if match and int(match[4]) < LAST else None
+        if match is None:
+            return None
+        *rank, acked, as_of_ms, shown = (int(digits, 36) for digits in match.groups())
+        return cls(Rank(*rank), acked, as_of_ms, shown) if rank[-1] < LAST else None
 
 
-FIRST = Rank(0, 0, 0, 0)
+class Seen(NamedTuple):
+    """The first messages behind a cursor, each with its rank; and the cursor as it holds, before any of them is shown."""
+
+    messages: list[tuple[Rank, dict[str, Any]]]
+    start: Cursor
 
 
-def ranked(db: sqlite3.Connection, reader: str, now_ms: int, after: Rank = FIRST) -> Iterator[tuple[Rank, dict[str, Any]]]:
-    """The unread messages of a reader by rank, those up to `after` left out."""
-    for rank in _ranks(db, reader, now_ms, after):
-        (text,) = db.execute("SELECT json FROM messages WHERE seq = ?", (rank.seq,)).fetchone()
-        yield rank, json.loads(text)
+def _short(number: int) -> str:
+    digits = ""
+    while number or not digits:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits
 
 
-def _ranks(db: sqlite3.Connection, reader: str, now_ms: int, after: Rank) -> Iterator[Rank]:
-    expiring = _expiring(db, reader, now_ms)
-    for priority in range(len(PRIORITIES)):
-        for broadcast, mailbox in ((0, reader), (1, EVERYBODY)):
-            if (priority, broadcast) < after[:2]:
-                continue
-            here = after if (priority, broadcast) == after[:2] else Rank(priority, broadcast, 0, 0)
-            begin = here.seq if here.deadline_ms == _NEVER else 0
-            lasting = (Rank(priority, broadcast, _NEVER, seq) for seq in _lasting(db, reader, mailbox, priority, begin))
-            ending = [rank for rank in expiring if rank[:2] == (priority, broadcast)]
-            yield from (rank for rank in merge(ending, lasting) if rank > here)
+def first(db: sqlite3.Connection, reader: str, now_ms: int, cursor: Cursor | None, limit: int, longest: int) -> Seen:
+    """The first `limit` unread messages of a reader behind a cursor.
+
+    One with a JSON of more than `longest` characters has the beginning of its body only, and the length of it in `size`.
+    """
+    row = db.execute("SELECT seq FROM ackers WHERE reader = ?", (reader,)).fetchone()
+    acked = 0 if row is None else row[0]
+    if cursor is None or cursor.acked != acked or not now_ms - _OLDEST_CURSOR_MS <= cursor.as_of_ms <= now_ms:
+        cursor = Cursor(FIRST, acked, now_ms, 0)
+    found, room = [], 4 * longest + 1024 * 1024
+    for rank in islice(_ranks(db, reader, cursor, now_ms), limit):
+        text, size = db.execute(
+            "SELECT CASE WHEN length(json) <= ?1 THEN json ELSE json_set(json_remove(json, '$.data'),"
+            " '$.body', substr(json_extract(json, '$.body'), 1, ?2), '$.size', length(json_extract(json, '$.body'))) END,"
+            " length(json) FROM messages WHERE seq = ?3",
+            (longest if room > 0 else 0, _BEGINNING, rank.seq),
+        ).fetchone()
+        room -= min(size, longest)
+        found.append((rank, json.loads(text)))
+    return Seen(found, cursor)
 
 
-def _lasting(db: sqlite3.Connection, reader: str, mailbox: str, priority: int, after: int) -> Iterator[int]:
-    """The seqs of one class's unread messages without a deadline, ascending."""
-    place = after
-    for _ in range(_STEPS):
-        found, last = _next_of(db, mailbox, priority, place)
-        if not found:
-            return
-        for seq in found:
-            if seq <= place:
-                continue
-            settled = db.execute(
-                "SELECT hi FROM settled WHERE reader = ? AND lo <= ? ORDER BY lo DESC LIMIT 1", (reader, seq)
+class _Finder:
+    """Finds the unread messages of one reader, as they were at a time."""
+
+    def __init__(self, db: sqlite3.Connection, reader: str, as_of_ms: int, now_ms: int) -> None:
+        self._db, self._reader, self._as_of_ms, self._now_ms = db, reader, as_of_ms, now_ms
+
+    def walk(self, priority: int, sender: str | None = None) -> Walk:
+        """The unread ones of a priority, perhaps of one sender."""
+        everything: Walk = unread(self._db, self._reader, self._as_of_ms, down=False)
+        if sender is not None:
+            rows = Rows(self._db, "SELECT seq FROM messages WHERE sender = ?", (sender,), "seq", down=False)
+            everything = Every([rows, everything])
+        sql = "SELECT seq FROM ranked WHERE recipient = ? AND priority = ?"
+        names = (self._reader, EVERYBODY)
+        of_priority = Either([Rows(self._db, sql, (name, PRIORITIES[priority]), "seq", down=False) for name in names])
+        return Every([of_priority, everything])
+
+    def ranks(self, priority: int, seqs: Iterator[int]) -> Iterator[tuple[str, Rank]]:
+        """The senders and ranks of messages of a priority."""
+        for seq in seqs:
+            sender, expires_ms, is_to_name = self._db.execute(
+                "SELECT sender, expires_ms, EXISTS"
+                " (SELECT 1 FROM inbox WHERE recipient = ? AND lasting IN (0, 1) AND inbox.seq = messages.seq)"
+                " FROM messages WHERE seq = ?",
+                (self._reader, seq),
             ).fetchone()
-            if settled is not None and settled[0] >= seq:
-                place = settled[0]  # all up to there is done with: go on behind it
-            else:
-                yield seq
-        place = max(place, last)
+            yield sender.partition("/")[0], Rank(priority, 0, 1 - is_to_name, expires_ms or NEVER, seq)
+
+    def is_dead(self, seq: int) -> bool:
+        """Whether it has expired since."""
+        row = self._db.execute("SELECT 1 FROM messages WHERE seq = ? AND expires_ms <= ?", (seq, self._now_ms)).fetchone()
+        return row is not None
+
+    def first_of_others(self, priority: int, known: set[str], after: int) -> Iterator[tuple[str, Rank]]:
+        """The first message behind `after` of each sender that is not known."""
+        name, looked_at = "", 0
+        while looked_at < _SENDERS:
+            name = self._db.execute("SELECT min(sender) FROM messages WHERE sender > ?", (name,)).fetchone()[0]
+            if name is None:
+                return
+            base = name.partition("/")[0]
+            if base in known:
+                if "/" in name:
+                    name = base + "/\U0010ffff"  # behind all of its sessions
+                continue
+            looked_at += 1
+            seqs = walks.through(self.walk(priority, name), after, LAST, down=False)
+            yield from self.ranks(priority, islice(seqs, 1))
 
 
-def _next_of(db: sqlite3.Connection, mailbox: str, priority: int, after: int) -> tuple[list[int], int]:
-    """Some seqs of a class, read or not, and up to where the mailbox has been looked through."""
-    if priority != PRIORITIES.index("normal"):
-        rows = db.execute(
-            "SELECT seq FROM marked WHERE recipient = ? AND priority = ? AND seq > ? ORDER BY seq LIMIT ?",
-            (mailbox, PRIORITIES[priority], after, _AT_ONCE),
-        ).fetchall()
-    else:
-        rows = db.execute(
-            "SELECT i.seq FROM (SELECT recipient, seq FROM inbox WHERE recipient = ? AND lasting = 1 AND seq > ?"
-            " ORDER BY seq LIMIT ?) i"
-            " WHERE NOT EXISTS (SELECT 1 FROM marked m WHERE m.recipient = i.recipient AND m.priority IN ('urgent', 'fyi')"
-            " AND m.seq = i.seq) LIMIT ?",
-            (mailbox, after, _PASSED_OVER, _AT_ONCE),
-        ).fetchall()
-    found = sorted(seq for (seq,) in rows)
-    return found, found[-1] if found else after
+def _ranks(db: sqlite3.Connection, reader: str, cursor: Cursor, now_ms: int) -> Iterator[Rank]:
+    finder = _Finder(db, reader, cursor.as_of_ms, now_ms)
+    for priority in range(cursor.rank.priority, len(PRIORITIES)):
+        for rank in _of_priority(finder, priority, cursor.rank):
+            if rank > cursor.rank and not finder.is_dead(rank.seq):
+                yield rank
 
 
-def _expiring(db: sqlite3.Connection, reader: str, now_ms: int) -> list[Rank]:
-    """The ranks of the unread messages with a deadline that has not passed, sorted."""
-    found = set()
-    for broadcast, mailbox in ((0, reader), (1, EVERYBODY)):
-        rows = db.execute(
-            "SELECT e.seq, e.expires_ms, m.sender, json_extract(m.json, '$.priority') FROM expiring e"
-            " CROSS JOIN messages m ON m.seq = e.seq WHERE e.recipient = ? AND e.expires_ms > ? ORDER BY e.expires_ms LIMIT ?",
-            (mailbox, now_ms, _EXPIRING),
-        )
-        for seq, expires_ms, sender, priority in rows.fetchall():
-            acked = db.execute("SELECT 1 FROM acks WHERE seq = ? AND reader = ?", (seq, reader)).fetchone()
-            if sender != reader and acked is None and not _acked_through(db, reader, seq):
-                found.add(Rank(PRIORITIES.index(priority), broadcast, expires_ms, seq))
-    return sorted(found)
+def _of_priority(finder: _Finder, priority: int, after: Rank) -> Iterator[Rank]:
+    seqs = walks.through(finder.walk(priority), 0, LAST, down=False)
+    window = list(islice(finder.ranks(priority, seqs), _WINDOW))
+    if len(window) < _WINDOW:
+        yield from _in_rounds(window)
+        return
+    end = window[-1][1].seq
+    others = list(finder.first_of_others(priority, {sender for sender, _ in window}, end))
+    if after < Rank(priority, _TAIL, 0, 0, 0):
+        yield from _in_rounds(window + others)
+    shown = {rank.seq for _, rank in others}
+    behind = walks.through(finder.walk(priority), max(end, after.seq if after.round == _TAIL else 0), LAST, down=False)
+    for _, rank in finder.ranks(priority, behind):
+        if rank.seq not in shown:
+            yield Rank(priority, _TAIL, 0, 0, rank.seq)
 
 
-def first(db: sqlite3.Connection, reader: str, now_ms: int, after: Rank, limit: int) -> list[tuple[Rank, dict[str, Any]]]:
-    """The first `limit` of `ranked`."""
-    return list(islice(ranked(db, reader, now_ms, after), limit))
+def _in_rounds(found: list[tuple[str, Rank]]) -> list[Rank]:
+    """The ranks in order, each in the round that is its place among its sender's."""
+    by_sender: dict[str, list[Rank]] = defaultdict(list)
+    for sender, rank in found:
+        by_sender[sender].append(rank)
+    return sorted(rank._replace(round=number) for ranks in by_sender.values() for number, rank in enumerate(sorted(ranks)))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
+from bus.index import expiring, walks
 from bus.index.settled import LAST, gaps, is_settled
+from bus.index.walks import Either, Every, Fixed, Live, Rows, Unsettled, Walk
 from bus.records import EVERYBODY
-from bus.selection import Selection
+from bus.selection import MAX_PAGE_BYTES, Selection
 
-Row = tuple[int, str]
+_AT_ONCE = 64  # messages fetched together
 
 
 class Page(NamedTuple):
-    """Messages as JSON in the order asked for, with their seqs; `has_more` when the limit cut some off."""
+    """Messages as JSON in the order asked for, with their seqs; `has_more` when a limit, of count or bytes, cut some off."""
 
     messages: list[str]
     seqs: list[int]
@@ -27,11 +31,10 @@ class Page(NamedTuple):
 
 
 def page(db: sqlite3.Connection, selection: Selection, now_ms: int) -> Page:
-    """The messages of a selection."""
-    descending = selection.newest or selection.descending
-    rows = list(_rows(db, selection, now_ms, selection.limit + 1, descending))
-    has_more = len(rows) > selection.limit
-    rows = sorted(rows[: selection.limit], reverse=selection.descending)
+    """The messages of a selection: at most its limit and MAX_PAGE_BYTES of JSON, but one at least."""
+    down = selection.newest or selection.descending
+    rows, has_more = cut(fetch(db, seqs_of(selection, walk_of(db, selection, now_ms, down), down)), selection.limit)
+    rows.sort(reverse=selection.descending)
     return Page([text for _, text in rows], [seq for seq, _ in rows], has_more)
 
 
@@ -56,7 +59,7 @@ def count(db: sqlite3.Connection) -> tuple[int, int]:
 def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> int:
     """How many messages wait for a reader, counted up to `cap`."""
     total = 0
-    for lo, hi in gaps(db, reader, 0, LAST):
+    for lo, hi in gaps(db, reader, 1):
         for name in {reader, EVERYBODY}:
             total += db.execute(
                 "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE recipient = ? AND lasting = 1 AND seq BETWEEN ? AND ? LIMIT ?)",
@@ -64,9 +67,8 @@ def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> 
             ).fetchone()[0]
         if total >= cap:
             return cap
-    for _ in _expiring_unread(db, Selection(unread_by=reader), now_ms):
-        total += 1
-    return min(total, cap)
+    walk = Unsettled(db, Either(_live(db, reader, now_ms, down=False)), reader, 0, down=False)
+    return total + sum(1 for _ in islice(walks.through(walk, 0, LAST, down=False), cap - total))
 
 
 def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:
@@ -74,126 +76,90 @@ def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:
     lasts = db.execute("SELECT expires_ms IS NULL FROM messages WHERE seq = ?", (seq,)).fetchone()
     if db.execute("SELECT 1 FROM acks WHERE seq = ? AND reader = ?", (seq, reader)).fetchone():
         return False
-    if lasts is not None and lasts[0] and not is_settled(db, reader, seq):
+    if lasts is not None and not is_settled(db, reader, lasts[0], seq):
         return True
-    # Settled by "through", or one's own, or expiring: only a recorded acknowledgement counts.
-    return not _acked_through(db, reader, seq)
+    # Settled by "through", or one's own, or dead: only a recorded acknowledgement counts.
+    return _one(db, "SELECT 1 FROM acks_through WHERE reader = ? AND seq >= ? LIMIT 1", reader, seq) is None
 
 
-def waits_for(db: sqlite3.Connection, reader: str, seq: int) -> bool:
-    """Whether a message is unread by a reader: to it or to everybody, not its own, and not acknowledged."""
-    row = db.execute("SELECT sender, expires_ms IS NULL FROM messages WHERE seq = ?", (seq,)).fetchone()
-    return row is not None and row[0] != reader and _is_to(db, seq, reader) and is_unread(db, reader, seq)
-
-
-def filters(selection: Selection, now_ms: int, place: str = "m.seq") -> tuple[str, list[Any]]:
-    """SQL conditions on `m`, a row of messages, for all of a selection but recipient and order; and their values.
-
-    `place` is the column that `after` and `before` are compared with.
-    """
-    after = selection.after if selection.after is not None else 0
-    before = selection.before if selection.before is not None else LAST
-    terms = [f"{place} > ? AND {place} < ?"]
-    values: list[Any] = [after, before]
-    if selection.sender is not None:
-        terms.append("m.sender = ?")
-        values.append(selection.sender)
-    if selection.tag is not None:
-        terms.append("EXISTS (SELECT 1 FROM tags WHERE tag = ? AND tags.seq = m.seq)")
-        values.append(selection.tag)
+def walk_of(db: sqlite3.Connection, selection: Selection, now_ms: int, down: bool, found: Iterable[Walk] = ()) -> Walk:
+    """The seqs of a selection, whatever its place and limit; `found` are more walks that must agree, asked last."""
+    parts: list[Walk] = []
     if selection.thread is not None:
-        terms.append("m.seq IN (SELECT seq FROM messages WHERE thread = ? UNION ALL SELECT seq FROM messages WHERE id = ?)")
-        values += [selection.thread, selection.thread]
-    if not selection.expired:
-        terms.append("(m.expires_ms IS NULL OR m.expires_ms > ?)")
-        values.append(now_ms)
-    return " AND ".join(terms), values
-
-
-def _rows(db: sqlite3.Connection, selection: Selection, now_ms: int, limit: int, descending: bool) -> Iterator[Row]:
+        parts.append(_thread(db, selection.thread, down))
+    if selection.sender is not None:
+        parts.append(_rows(db, "messages WHERE sender = ?", selection.sender, down))
+    if selection.tag is not None:
+        parts.append(_rows(db, "tags WHERE tag = ?", selection.tag, down))
+    seen_at = None if selection.expired else now_ms
     if selection.unread_by is not None:
-        yield from _unread(db, selection, now_ms, limit, descending)
-        return
-    # The place is asked of the table that leads, or SQLite walks it from its beginning.
-    place = "i.seq" if selection.to is not None else "t.seq" if selection.tag is not None else "m.seq"
-    terms, values = filters(selection, now_ms, place)
-    order = f"ORDER BY {place} {'DESC' if descending else 'ASC'} LIMIT {limit}"
-    if selection.to is not None:
-        found = [
-            row
-            for name in sorted({selection.to, EVERYBODY})
-            for lasting in (0, 1)
-            for row in db.execute(
-                "SELECT m.seq, m.json FROM inbox i CROSS JOIN messages m ON m.seq = i.seq"
-                f" WHERE i.recipient = ? AND i.lasting = ? AND {terms} {order}",
-                (name, lasting, *values),
-            )
-        ]
-        yield from sorted(set(found), reverse=descending)[:limit]
-    elif selection.tag is not None:
-        yield from db.execute(
-            f"SELECT m.seq, m.json FROM tags t CROSS JOIN messages m ON m.seq = t.seq WHERE t.tag = ? AND {terms} {order}",
-            (selection.tag, *values),
-        )
-    else:
-        yield from db.execute(f"SELECT m.seq, m.json FROM messages m WHERE {terms} {order}", values)
+        parts.append(unread(db, selection.unread_by, seen_at, down))
+    if selection.to not in (None, selection.unread_by):
+        parts.append(_mailbox(db, str(selection.to), seen_at, down))
+    if selection.mailbox is None and not selection.expired:
+        parts.append(Live(db, expiring.ALL, now_ms, down))
+    parts += found
+    if not parts:
+        parts.append(Rows(db, "SELECT seq FROM messages WHERE 1", (), "seq", down))
+    return parts[0] if len(parts) == 1 else Every(parts)
 
 
-def _unread(db: sqlite3.Connection, selection: Selection, now_ms: int, limit: int, descending: bool) -> Iterator[Row]:
-    reader = selection.unread_by
-    assert reader is not None
-    # "+" keeps SQLite from bounding the walk by these instead of the gap, which is the narrower.
-    terms, values = filters(selection, now_ms, "+m.seq")
+def unread(db: sqlite3.Connection, reader: str, now_ms: int | None, down: bool) -> Walk:
+    """What a reader has not acknowledged; expired ones too without a time."""
+    parts = [(1, walk) for walk in _all_of(db, reader, 1, down)]
+    parts += [(0, walk) for walk in (_all_of(db, reader, 0, down) if now_ms is None else _live(db, reader, now_ms, down))]
+    return Either([Unsettled(db, walk, reader, lasting, down) for lasting, walk in parts])
+
+
+def seqs_of(selection: Selection, walk: Walk, down: bool) -> Iterator[int]:
+    """The seqs of a walk between the places of a selection."""
     after = selection.after if selection.after is not None else 0
     before = selection.before if selection.before is not None else LAST
-    sql = (
-        "SELECT m.seq, m.json FROM inbox i CROSS JOIN messages m ON m.seq = i.seq"
-        " WHERE i.recipient = ? AND i.lasting = 1 AND i.seq BETWEEN ? AND ?"
-        f" AND {terms} ORDER BY i.seq {'DESC' if descending else 'ASC'} LIMIT ?"
-    )
-    found = list(_expiring_unread(db, selection, now_ms))
-    lasting = 0
-    for lo, hi in gaps(db, reader, after, before, descending=descending):
-        here = {row for name in (reader, EVERYBODY) for row in db.execute(sql, (name, lo, hi, *values, limit))}
-        if selection.to is not None and selection.to != reader:
-            here = {row for row in here if _is_to(db, row[0], selection.to)}
-        found += here
-        lasting += len(here)
-        if lasting >= limit:
-            break
-    yield from sorted(found, reverse=descending)[:limit]
+    return walks.through(walk, after, before, down)
 
 
-def _expiring_unread(db: sqlite3.Connection, selection: Selection, now_ms: int) -> Iterator[Row]:
-    """The messages with an expiry that are unread; costs by how many live ones there are."""
-    reader = selection.unread_by
-    terms, values = filters(selection, now_ms)
-    seen = set()
-    for name in (reader, EVERYBODY):
-        for seq, text, sender in db.execute(
-            "SELECT m.seq, m.json, m.sender FROM expiring e CROSS JOIN messages m ON m.seq = e.seq"
-            f" WHERE e.recipient = ? AND e.expires_ms > ? AND {terms}",
-            (name, 0 if selection.expired else now_ms, *values),
-        ):
-            if sender == reader or seq in seen:
-                continue
-            seen.add(seq)
-            if selection.to not in (None, reader) and not _is_to(db, seq, str(selection.to)):
-                continue
-            acked = db.execute("SELECT 1 FROM acks WHERE seq = ? AND reader = ?", (seq, reader)).fetchone()
-            if acked is None and not _acked_through(db, str(reader), seq):
-                yield seq, text
+def fetch(db: sqlite3.Connection, seqs: Iterator[int]) -> Iterator[tuple[int, str]]:
+    """The messages of these seqs, in their order, a few at a time."""
+    while some := list(islice(seqs, _AT_ONCE)):
+        yield from db.execute(
+            "SELECT seq, messages.json FROM json_each(?) CROSS JOIN messages ON seq = value", (json.dumps(some),)
+        )
 
 
-def _is_to(db: sqlite3.Connection, seq: int, name: str) -> bool:
-    return any(
-        db.execute("SELECT 1 FROM inbox WHERE recipient = ? AND lasting IN (0, 1) AND seq = ?", (who, seq)).fetchone()
-        for who in (name, EVERYBODY)
-    )
+def cut(rows: Iterable[tuple[int, str]], limit: int) -> tuple[list[tuple[int, str]], bool]:
+    """The first rows, as many as fit into a page, and whether there are more."""
+    kept: list[tuple[int, str]] = []
+    left = MAX_PAGE_BYTES
+    for row in rows:
+        left -= len(row[1]) if row[1].isascii() else len(row[1].encode())
+        if len(kept) == limit or (kept and left < 0):
+            return kept, True
+        kept.append(row)
+    return kept, False
 
 
-def _acked_through(db: sqlite3.Connection, reader: str, seq: int) -> bool:
-    return _one(db, "SELECT 1 FROM acks_through WHERE reader = ? AND seq >= ? LIMIT 1", reader, seq) is not None
+def _mailbox(db: sqlite3.Connection, name: str, now_ms: int | None, down: bool) -> Walk:
+    """What is to a name or to everybody; expired ones too without a time."""
+    expiring_ones = _all_of(db, name, 0, down) if now_ms is None else _live(db, name, now_ms, down)
+    return Either([*_all_of(db, name, 1, down), *expiring_ones])
+
+
+def _all_of(db: sqlite3.Connection, name: str, lasting: int, down: bool) -> list[Walk]:
+    sql = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
+    return [Rows(db, sql, (who, lasting), "seq", down) for who in sorted({name, EVERYBODY})]
+
+
+def _live(db: sqlite3.Connection, name: str, now_ms: int, down: bool) -> list[Walk]:
+    return [Live(db, who, now_ms, down) for who in sorted({name, EVERYBODY})]
+
+
+def _rows(db: sqlite3.Connection, where: str, value: str, down: bool) -> Walk:
+    return Rows(db, f"SELECT seq FROM {where}", (value,), "seq", down)
+
+
+def _thread(db: sqlite3.Connection, thread: str, down: bool) -> Walk:
+    first = seq_of_id(db, thread)
+    return Either([_rows(db, "messages WHERE thread = ?", thread, down), Fixed([] if first is None else [first], down)])
 
 
 def _one(db: sqlite3.Connection, sql: str, *values: Any) -> Any:

@@ -29,18 +29,19 @@ CREATE TABLE inbox (                      -- a row for each name in `to`; 'any' 
     PRIMARY KEY (recipient, lasting, seq)
 ) WITHOUT ROWID;
 
-CREATE TABLE marked (                     -- the rows of inbox with lasting = 1 again, where priority is not 'normal'
+CREATE TABLE ranked (                     -- the rows of inbox again, by priority
     recipient TEXT NOT NULL,
     priority TEXT NOT NULL,
     seq INTEGER NOT NULL,
     PRIMARY KEY (recipient, priority, seq)
 ) WITHOUT ROWID;
 
-CREATE TABLE expiring (                   -- the same rows again where lasting = 0, so that dead ones are never walked over
+CREATE TABLE expiring (                   -- a tree over the rows with lasting = 0, so that dead ones are never walked over: see expiring.py
     recipient TEXT NOT NULL,
-    expires_ms INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    PRIMARY KEY (recipient, expires_ms, seq)
+    level INTEGER NOT NULL,               -- 0: place is a seq; n: a stretch of 64**n seqs
+    place INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,            -- the latest deadline in it
+    PRIMARY KEY (recipient, level, place)
 ) WITHOUT ROWID;
 
 CREATE TABLE tags (
@@ -49,11 +50,12 @@ CREATE TABLE tags (
     PRIMARY KEY (tag, seq)
 ) WITHOUT ROWID;
 
-CREATE TABLE settled (                    -- no lasting message with lo <= seq <= hi is unread by reader; as few ranges as can be
+CREATE TABLE settled (                    -- no message of that kind with lo <= seq <= hi is unread by reader; as few ranges as can be
     reader TEXT NOT NULL,
+    lasting INTEGER NOT NULL,
     lo INTEGER NOT NULL,
     hi INTEGER NOT NULL,
-    PRIMARY KEY (reader, lo)
+    PRIMARY KEY (reader, lasting, lo)
 ) WITHOUT ROWID;
 
 CREATE TABLE acks (
@@ -73,6 +75,11 @@ CREATE TABLE acks_through (               -- everything up to seq
 CREATE TABLE agents (                     -- every name that has sent or acknowledged, and when it last did
     name TEXT PRIMARY KEY,
     ts TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE ackers (                     -- the last acknowledgement of each reader
+    reader TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE unique_keys (

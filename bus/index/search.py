@@ -2,45 +2,77 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
-from itertools import islice
+import unicodedata
 
-from bus.index.messages import filters, waits_for
-from bus.records import EVERYBODY
+from bus.errors import BadField
+from bus.index.messages import cut, fetch, seqs_of, walk_of
+from bus.index.walks import Words
 from bus.selection import Selection
 
+MAX_WORDS, MAX_CHARACTERS = 32, 1_000
+_LONGEST_SNIPPET = 400  # characters
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
 
 
-def search(db: sqlite3.Connection, words: str, selection: Selection, now_ms: int) -> list[tuple[str, str]]:
-    """Messages that hold all the words, newest first, at most `limit + 1`: (JSON, snippet).
+def search(db: sqlite3.Connection, query: str, selection: Selection, now_ms: int) -> tuple[list[tuple[str, str]], bool]:
+    """Messages that `query` (of `to_fts`) finds, newest first: (JSON, snippet); and whether there are more.
 
-    "quoted words" must stand together; a word that ends in * matches what begins so. Nothing else of FTS5's
-    query language reaches it, so no text is a syntax error. In a snippet what matched stands in [brackets].
+    As many as fit into a page. In a snippet what matched stands in [brackets].
     """
-    query = to_fts(words)
     if not query:
-        return []
-    terms, values = filters(selection, now_ms)
-    if selection.to is not None:
-        terms += " AND EXISTS (SELECT 1 FROM inbox WHERE recipient IN (?, ?) AND lasting IN (0, 1) AND inbox.seq = m.seq)"
-        values += [selection.to, EVERYBODY]
+        return [], False
+    walk = walk_of(db, selection, now_ms, True, [Words(db, query, down=True)])
+    rows, has_more = cut(fetch(db, seqs_of(selection, walk, down=True)), selection.limit)
+    snippets = _snippets(db, query, [seq for seq, _ in rows])
+    return [(text, snippets[seq]) for seq, text in rows], has_more
+
+
+def _snippets(db: sqlite3.Connection, query: str, seqs: list[int]) -> dict[int, str]:
+    if not seqs:
+        return {}
+    # "+": the words are walked once, and not once for each seq.
     rows = db.execute(
-        "SELECT m.json, snippet(words, 0, '[', ']', '…', 16), m.seq FROM words CROSS JOIN messages m ON m.seq = words.rowid"
-        f" WHERE words MATCH ? AND {terms} ORDER BY words.rowid DESC",
-        (query, *values),
+        "SELECT rowid, snippet(words, 0, '[', ']', '…', 16) FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
+        " AND +rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid DESC",
+        (query, min(seqs), max(seqs), json.dumps(seqs)),
     )
-    reader = selection.unread_by
-    wanted = (row[:2] for row in rows if reader is None or waits_for(db, reader, row[2]))
-    return list(islice(wanted, selection.limit + 1))
+    return {seq: _short(snippet) for seq, snippet in rows}
+
+
+def _short(snippet: str) -> str:
+    """Sixteen words may be as long as a message: then what stands around the first hit."""
+    if len(snippet) <= _LONGEST_SNIPPET:
+        return snippet
+    start = max(0, snippet.find("[") - _LONGEST_SNIPPET // 4)
+    return ("…" if start else "") + snippet[start : start + _LONGEST_SNIPPET] + "…"
 
 
 def to_fts(words: str) -> str:
-    """The FTS5 query for what a person typed; empty when there is no word in it."""
-    terms = []
+    """The FTS5 query for what a person typed; empty when there is no word in it. Raises BadField for too many words.
+
+    "quoted words" must stand together; a word that ends in * matches what begins so. Nothing else of FTS5's query language
+    reaches it, so no text is a syntax error. What is there twice is asked for once.
+    """
+    terms: dict[str, str] = {}
     for phrase, word in _TERM.findall(words):
         text = (phrase or word).replace('"', " ").strip()
         if any(char.isalnum() for char in text):
-            terms.append(f'"{text.rstrip("*")}"' + ("*" if word.endswith("*") else ""))
+            term = f'"{text.rstrip("*")}"' + ("*" if word.endswith("*") else "")
+            terms.setdefault(term.lower(), term)
+    count = sum(map(_count_words, terms))
+    if count > MAX_WORDS or sum(map(len, terms)) > MAX_CHARACTERS:
+        raise BadField(
+            f"`q` has {count} words in {len(words)} characters.",
+            hint=f"At most {MAX_WORDS} words and {MAX_CHARACTERS} characters; a few rare words find the same.",
+            field="q",
+        )
     return " ".join(terms)
+
+
+def _count_words(text: str) -> int:
+    """The words that FTS5's unicode61 makes of a text: runs of letters, numbers and private characters."""
+    kinds = ((char, unicodedata.category(char)) for char in text)
+    return len("".join(char if kind[0] in "LN" or kind == "Co" else " " for char, kind in kinds).split())

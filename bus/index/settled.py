@@ -1,59 +1,83 @@
 """Which messages a reader is done with, as few ranges of seq as can be.
 
-A range says that none of the lasting messages in it is unread. It reaches over whatever lies between two of
-the reader's messages, so that two neighbours that are both done with always share one range. Hence every gap
-between ranges holds an unread message, and a poll costs by what it gives, not by how long the log is or how
-many messages were acknowledged behind one that never was.
+There are ranges for the lasting messages (`lasting` = 1) and others for those that expire (0). A range says that none of
+those in it is unread. It reaches over whatever lies between two of the reader's messages, so that two neighbours that are
+both done with always share one range. Hence every gap between ranges holds an unread message, and a poll costs by what it
+gives, not by how long the log is or how many messages were acknowledged behind one that never was.
+
+Of messages that expire, those that were dead when their neighbour was acknowledged (by the time in that record, so that
+every index has the same ranges) are no neighbours: a range reaches over them too.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from bus.index.expiring import next_live
 from bus.records import EVERYBODY
 
 LAST = 2**62
 _SPARSE = 20  # seqs an acknowledged one stands for at most, to be worth looking at all between
 
 
-def settle(db: sqlite3.Connection, reader: str, first: int, last: int = 0) -> None:
+class Mail(NamedTuple):
+    """A reader's messages of one kind: the lasting ones, or those that expire as they are at a time."""
+
+    reader: str
+    lasting: int
+    now_ms: int
+
+
+def settle(db: sqlite3.Connection, mail: Mail, first: int, last: int = 0) -> None:
     """Note that the reader is done with the message `first`, or with all of its messages from `first` to `last`."""
     last = last or first
-    below = db.execute(
-        "SELECT lo, hi FROM settled WHERE reader = ? AND lo <= ? ORDER BY lo DESC LIMIT 1", (reader, first)
-    ).fetchone()
+    below = _range_at(db, mail, first)
     if below is not None and below[1] >= last:
         return
-    lo = _neighbour(db, reader, first, "max(seq)", "<", 0) + 1
-    hi = _neighbour(db, reader, last, "min(seq)", ">", last + 1) - 1
+    lo = (_neighbour(db, mail, first, down=True) or 0) + 1
+    hi = (_neighbour(db, mail, last, down=False) or last + 1) - 1
+    if below is not None and below[0] > lo:
+        below = _range_at(db, mail, lo)  # it reached over dead ones that are no neighbours any more
     if below is not None and below[1] >= lo - 1:
-        lo = below[0]
-    above = db.execute(
-        "SELECT lo, hi FROM settled WHERE reader = ? AND lo <= ? ORDER BY lo DESC LIMIT 1", (reader, hi + 1)
-    ).fetchone()
+        lo = min(lo, below[0])
+    above = _range_at(db, mail, hi + 1)
     if above is not None:
         hi = max(hi, above[1])
-    db.execute("DELETE FROM settled WHERE reader = ? AND lo BETWEEN ? AND ?", (reader, lo, hi))
-    db.execute("INSERT INTO settled VALUES (?, ?, ?)", (reader, lo, hi))
+    db.execute("DELETE FROM settled WHERE reader = ? AND lasting = ? AND lo BETWEEN ? AND ?", (*mail[:2], lo, hi))
+    db.execute("INSERT INTO settled VALUES (?, ?, ?, ?)", (*mail[:2], lo, hi))
 
 
-def settle_many(db: sqlite3.Connection, reader: str, seqs: list[int]) -> None:
+def settle_many(db: sqlite3.Connection, reader: str, seqs: list[int], now_ms: int) -> None:
     """Note that the reader is done with these messages: neighbours among its messages are settled together."""
-    done = set(seqs)
-    low, high = min(seqs), max(seqs)
-    if high - low > _SPARSE * len(seqs):
-        for seq in seqs:
-            settle(db, reader, seq)
+    places = json.dumps(seqs)
+    expiring = {
+        seq
+        for (seq,) in db.execute(
+            "SELECT value FROM json_each(?) CROSS JOIN messages ON seq = value WHERE expires_ms IS NOT NULL", (places,)
+        )
+    }
+    for lasting, of_kind in ((1, set(seqs) - expiring), (0, expiring)):
+        if of_kind:
+            _settle_set(db, Mail(reader, lasting, now_ms), of_kind)
+
+
+def _settle_set(db: sqlite3.Connection, mail: Mail, done: set[int]) -> None:
+    low, high = min(done), max(done)
+    if high - low > _SPARSE * len(done):
+        for seq in done:
+            settle(db, mail, seq)
         return
     first = last = 0
-    for seq in sorted({*_addressed(db, reader, low, high), *done}):
+    for seq in sorted({*_addressed(db, mail, low, high), *done}):
         if seq in done:
             first, last = first or seq, seq
         elif first:
-            settle(db, reader, first, last)
+            settle(db, mail, first, last)
             first = 0
-    settle(db, reader, first, last)
+    settle(db, mail, first, last)
 
 
 class NewestRanges:
@@ -65,108 +89,104 @@ class NewestRanges:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._last: dict[str, int] = {}
-        self._ranges: dict[str, tuple[int, int]] = {}
+        self._last: dict[tuple[str, int], int] = {}
+        self._ranges: dict[tuple[str, int], tuple[int, int]] = {}
 
-    def note(self, names: list[str], seq: int) -> None:
-        """A lasting message to these names was applied; it is the newest."""
+    def note(self, names: list[str], lasting: int, seq: int) -> None:
+        """A message to these names was applied; it is the newest."""
         for name in names:
-            self._last[name] = seq
+            self._last[name, lasting] = seq
 
-    def settle(self, reader: str, seq: int) -> None:
+    def settle(self, reader: str, lasting: int, seq: int) -> None:
         """The reader is done with `seq`, which is newer than all that was noted."""
-        before = max(self._last_of(reader), self._last_of(EVERYBODY))
-        lo, hi = self._ranges.get(reader) or self._stored(reader)
+        before = max(self._last_of(reader, lasting), self._last_of(EVERYBODY, lasting))
+        lo, hi = self._ranges.get((reader, lasting)) or self._stored(reader, lasting)
         if hi < before:
-            self._put(reader, lo, hi)
+            self._put(reader, lasting, lo, hi)
             lo = before + 1
-        self._ranges[reader] = (lo, seq)
+        self._ranges[reader, lasting] = (lo, seq)
 
     def write(self) -> None:
         """Put the ranges into the database, and forget them: others may change them now."""
-        for reader, (lo, hi) in self._ranges.items():
-            self._put(reader, lo, hi)
+        for (reader, lasting), (lo, hi) in self._ranges.items():
+            self._put(reader, lasting, lo, hi)
         self._ranges.clear()
 
-    def _put(self, reader: str, lo: int, hi: int) -> None:
+    def _put(self, reader: str, lasting: int, lo: int, hi: int) -> None:
         if hi >= lo:
-            self._db.execute("INSERT OR REPLACE INTO settled VALUES (?, ?, ?)", (reader, lo, hi))
+            self._db.execute("INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?)", (reader, lasting, lo, hi))
 
-    def _stored(self, reader: str) -> tuple[int, int]:
-        row = self._db.execute("SELECT lo, hi FROM settled WHERE reader = ? ORDER BY lo DESC LIMIT 1", (reader,)).fetchone()
+    def _stored(self, reader: str, lasting: int) -> tuple[int, int]:
+        row = self._db.execute(
+            "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? ORDER BY lo DESC LIMIT 1", (reader, lasting)
+        ).fetchone()
         return (1, 0) if row is None else row
 
-    def _last_of(self, name: str) -> int:
-        if name not in self._last:
-            row = self._db.execute("SELECT max(seq) FROM inbox WHERE recipient = ? AND lasting = 1", (name,)).fetchone()
-            self._last[name] = row[0] or 0
-        return self._last[name]
+    def _last_of(self, name: str, lasting: int) -> int:
+        if (name, lasting) not in self._last:
+            row = self._db.execute("SELECT max(seq) FROM inbox WHERE recipient = ? AND lasting = ?", (name, lasting)).fetchone()
+            self._last[name, lasting] = row[0] or 0
+        return self._last[name, lasting]
 
 
-def settle_through(db: sqlite3.Connection, reader: str, through: int) -> None:
+def settle_through(db: sqlite3.Connection, reader: str, through: int, now_ms: int) -> None:
     """Note that the reader is done with every message up to `through`."""
-    hi = _neighbour(db, reader, through, "min(seq)", ">", through + 1) - 1
-    for last in db.execute("SELECT hi FROM settled WHERE reader = ? AND lo <= ? ORDER BY lo DESC LIMIT 1", (reader, hi + 1)):
-        hi = max(hi, last[0])
-    db.execute("DELETE FROM settled WHERE reader = ? AND lo <= ?", (reader, hi))
-    db.execute("INSERT INTO settled VALUES (?, 1, ?)", (reader, hi))
+    for lasting in (0, 1):
+        mail = Mail(reader, lasting, now_ms)
+        hi = (_neighbour(db, mail, through, down=False) or through + 1) - 1
+        above = _range_at(db, mail, hi + 1)
+        if above is not None:
+            hi = max(hi, above[1])
+        db.execute("DELETE FROM settled WHERE reader = ? AND lasting = ? AND lo <= ?", (reader, lasting, hi))
+        db.execute("INSERT INTO settled VALUES (?, ?, 1, ?)", (reader, lasting, hi))
 
 
-def is_settled(db: sqlite3.Connection, reader: str, seq: int) -> bool:
-    """Whether the reader is done with the lasting message `seq`."""
-    row = db.execute("SELECT hi FROM settled WHERE reader = ? AND lo <= ? ORDER BY lo DESC LIMIT 1", (reader, seq)).fetchone()
-    return row is not None and row[0] >= seq
+def is_settled(db: sqlite3.Connection, reader: str, lasting: int, seq: int) -> bool:
+    """Whether the reader is done with the message `seq`, which is of that kind."""
+    found = _range_at(db, Mail(reader, lasting, 0), seq)
+    return found is not None and found[1] >= seq
 
 
-def gaps(db: sqlite3.Connection, reader: str, after: int, before: int, *, descending: bool = False) -> Iterator[tuple[int, int]]:
-    """The stretches of seq, ends included, strictly between `after` and `before` that no range covers."""
-    if descending:
-        yield from _gaps_down(db, reader, after, before)
-        return
-    low = after + 1
-    for lo, hi in db.execute(
-        "SELECT lo, hi FROM settled WHERE reader = ?1 AND lo >= coalesce("
-        "(SELECT max(lo) FROM settled WHERE reader = ?1 AND lo <= ?2), 0) AND lo < ?3 ORDER BY lo",
-        (reader, low, before),
-    ):
+def gaps(db: sqlite3.Connection, reader: str, lasting: int) -> Iterator[tuple[int, int]]:
+    """The stretches of seq, ends included, that no range covers."""
+    low = 1
+    for lo, hi in db.execute("SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? ORDER BY lo", (reader, lasting)):
         if low < lo:
             yield low, lo - 1
         low = max(low, hi + 1)
-    if low < before:
-        yield low, before - 1
+    yield low, LAST
 
 
-def _gaps_down(db: sqlite3.Connection, reader: str, after: int, before: int) -> Iterator[tuple[int, int]]:
-    high = before - 1
-    for lo, hi in db.execute("SELECT lo, hi FROM settled WHERE reader = ? AND lo <= ? ORDER BY lo DESC", (reader, high)):
-        if hi < high:
-            yield max(hi, after) + 1, high
-        high = min(high, lo - 1)
-        if high <= after:
-            return
-    if high > after:
-        yield after + 1, high
+def _range_at(db: sqlite3.Connection, mail: Mail, seq: int) -> tuple[int, int] | None:
+    """The last range that begins at `seq` or before it."""
+    row: tuple[int, int] | None = db.execute(
+        "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? AND lo <= ? ORDER BY lo DESC LIMIT 1", (*mail[:2], seq)
+    ).fetchone()
+    return row
 
 
-def _addressed(db: sqlite3.Connection, reader: str, low: int, high: int) -> list[int]:
-    """The reader's lasting messages between two seqs, ends included."""
-    return [
-        row[0]
-        for name in {reader, EVERYBODY}
-        for row in db.execute(
-            "SELECT seq FROM inbox WHERE recipient = ? AND lasting = 1 AND seq BETWEEN ? AND ?", (name, low, high)
-        )
-    ]
+def _addressed(db: sqlite3.Connection, mail: Mail, low: int, high: int) -> list[int]:
+    """The reader's messages between two seqs, ends included."""
+    sql = (
+        "SELECT seq FROM inbox WHERE recipient = ? AND lasting = 1 AND seq BETWEEN ? AND ?"
+        if mail.lasting
+        else "SELECT place FROM expiring WHERE recipient = ? AND level = 0 AND place BETWEEN ? AND ? AND until_ms > ?"
+    )
+    bounds = (low, high) if mail.lasting else (low, high, mail.now_ms)
+    return [row[0] for name in {mail.reader, EVERYBODY} for row in db.execute(sql, (name, *bounds))]
 
 
-def _neighbour(db: sqlite3.Connection, reader: str, seq: int, pick: str, side: str, default: int) -> int:
-    """The nearest lasting message of the reader's on one side of `seq`."""
-    found: list[int] = [
-        row[0]
-        for name in {reader, EVERYBODY}
-        for row in db.execute(f"SELECT {pick} FROM inbox WHERE recipient = ? AND lasting = 1 AND seq {side} ?", (name, seq))
-        if row[0] is not None
-    ]
-    if not found:
-        return default
-    return max(found) if pick == "max(seq)" else min(found)
+def _neighbour(db: sqlite3.Connection, mail: Mail, seq: int, *, down: bool) -> int | None:
+    """The nearest message of the reader's on one side of `seq`; None where there is none."""
+    found = [near for name in {mail.reader, EVERYBODY} if (near := _nearest(db, mail, name, seq, down)) is not None]
+    return (max(found) if down else min(found)) if found else None
+
+
+def _nearest(db: sqlite3.Connection, mail: Mail, name: str, seq: int, down: bool) -> int | None:
+    if not mail.lasting:
+        return next(iter(next_live(db, name, seq - 1 if down else seq + 1, mail.now_ms, down)), None)
+    pick, side = ("max(seq)", "<") if down else ("min(seq)", ">")
+    row: tuple[int | None] = db.execute(
+        f"SELECT {pick} FROM inbox WHERE recipient = ? AND lasting = 1 AND seq {side} ?", (name, seq)
+    ).fetchone()
+    return row[0]

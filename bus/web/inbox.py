@@ -11,7 +11,7 @@ from bus import drafts, packing
 from bus.core import Core, Inbox
 from bus.errors import BadField
 from bus.identity import EVERYONE, Taken, speaks_as
-from bus.index.inbox import FIRST, Rank
+from bus.index.inbox import Cursor
 from bus.packing import Packed, Stub
 from bus.records import unix_ms
 from bus.selection import recipients
@@ -26,6 +26,7 @@ MAX_SHOWN = 200
 _LONGEST_LINE = 160  # characters of the line about a message: with the least budget, one stub always fits
 _LONGEST_SENDER = 64
 _SMALLEST = 60  # characters of the shortest stub: more messages than this allows cannot be shown
+_JSON = 3  # characters of the JSON of a message that is still read whole, for each that may be shown
 _FOOTER = 300  # characters of the lines at the end but for the list of seqs, which is counted with each message
 
 
@@ -39,7 +40,7 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
         given = requests.params(("reader", "budget", "budget_tokens", "cursor", "format"))
         as_text = wants_text(given.get("format"))
         reader = drafts.agent(given.get("reader", g.caller.own_name), "reader")
-        after, before = _cursor(given.get("cursor"))
+        cursor = _cursor(given.get("cursor"))
         room, measure = _budget(given)
 
         def choose(messages: list[dict[str, Any]], now_ms: int) -> Packed:
@@ -48,13 +49,14 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
                 messages,
                 left,
                 measure,
-                lambda message: _whole(message, now_ms),
+                lambda message: None if "size" in message else _whole(message, now_ms),
                 lambda message, length: _brief(message, length, now_ms),
             )
 
         limit = min(MAX_SHOWN, room // measure("x" * _SMALLEST))
-        found = core.inbox(reader, after, limit, choose, not speaks_as(g.caller, reader, taken))
-        return text_reply(_as_text(reader, found, before)) if as_text else json_reply(_as_json(reader, found, before))
+        longest = room * 3_000 // measure("x" * 3_000)
+        found = core.inbox(reader, cursor, limit, _JSON * longest, choose, not speaks_as(g.caller, reader, taken))
+        return text_reply(_as_text(reader, found)) if as_text else json_reply(_as_json(reader, found))
 
     return routes
 
@@ -70,36 +72,31 @@ def _budget(given: dict[str, str]) -> tuple[int, packing.Measure]:
     return budget * tokens, lambda text: max(packing.characters(text) * tokens, packing.tokens(text) * budget)
 
 
-def _cursor(text: str | None) -> tuple[Rank, int]:
-    """Where to go on, and how many messages were shown before."""
+def _cursor(text: str | None) -> Cursor | None:
+    """Where to go on."""
     if text is None:
-        return FIRST, 0
-    place, _, shown = text.rpartition(".")
-    rank = Rank.from_text(place)
-    if rank is None or not (shown.isascii() and shown.isdigit() and len(shown) < 9):
+        return None
+    cursor = Cursor.from_text(text)
+    if cursor is None:
         raise BadField(f"`cursor` is {text[:60]!r}.", hint="Give the cursor of an earlier answer, as it was.", field="cursor")
-    return rank, int(shown)
+    return cursor
 
 
-def _more(found: Inbox, before: int) -> int:
+def _more(found: Inbox) -> int:
     """How many unread messages are neither in this answer nor in those before it."""
-    return max(int(found.has_more), found.unread - before - found.packed.shown) if found.has_more else 0
+    return max(1, found.unread - found.before - found.packed.shown) if found.next is not None else 0
 
 
-def _next(found: Inbox, before: int) -> str | None:
-    return f"{found.last.as_text()}.{before + found.packed.shown}" if found.has_more and found.last is not None else None
-
-
-def _as_json(reader: str, found: Inbox, before: int) -> dict[str, Any]:
+def _as_json(reader: str, found: Inbox) -> dict[str, Any]:
     return {
         "reader": reader,
         "unread": found.unread,
         "unread_is_exact": found.is_exact,
         "messages": found.packed.full,
         "stubs": [_stub_json(stub) for stub in found.packed.stubs],
-        "more": _more(found, before),
-        "has_more": found.has_more,
-        "cursor": _next(found, before),
+        "more": _more(found),
+        "has_more": found.next is not None,
+        "cursor": None if found.next is None else found.next.as_text(),
     }
 
 
@@ -107,13 +104,13 @@ def _stub_json(stub: Stub) -> dict[str, Any]:
     message = stub.message
     kept = {name: message[name] for name in ("seq", "id", "ts", "from", "to", "priority", "tags")}
     kept["verified"] = message.get("verified") is True
-    return {**kept, "preview": _preview(message["body"], stub.length), "size": len(message["body"])}
+    return {**kept, "preview": _preview(message["body"], stub.length), "size": _size(message)}
 
 
-def _as_text(reader: str, found: Inbox, before: int) -> str:
+def _as_text(reader: str, found: Inbox) -> str:
     """The answer for an agent's context; nothing at all when there is no mail. Only our own lines begin with `--`."""
     packed, now_ms = found.packed, found.now_ms
-    if not packed.shown and not found.has_more:
+    if not packed.shown and found.next is None:
         return ""
     lines = [_head(reader, found.unread)]
     lines += [_whole(message, now_ms, with_seq=False) for message in packed.full]
@@ -122,9 +119,9 @@ def _as_text(reader: str, found: Inbox, before: int) -> str:
         lines.append(f"-- shown in full: {','.join(str(message['seq']) for message in packed.full)}\n")
     if packed.stubs:
         lines.append("-- lines with … are beginnings; whole: `bus read SEQ` or GET /messages/SEQ?format=text\n")
-    if found.has_more:
-        count = f"{_more(found, before)}{'' if found.is_exact else ' or more'}"
-        lines.append(f"-- {count} more unread: `bus inbox`, or GET /inbox with cursor={_next(found, before)}\n")
+    if found.next is not None:
+        count = f"{_more(found)}{'' if found.is_exact else ' or more'}"
+        lines.append(f"-- {count} more unread: `bus inbox`, or GET /inbox with cursor={found.next.as_text()}\n")
     lines.append("-- done with one: `bus ack SEQ` or POST /ack/SEQ\n")
     return "".join(lines)
 
@@ -158,6 +155,11 @@ def _middle_cut(name: str) -> str:
     return name if len(name) <= _LONGEST_SENDER else f"{name[:half]}…{name[1 - half :]}"
 
 
+def _size(message: dict[str, Any]) -> int:
+    """The characters of a body; one that is too long to be shown was cut."""
+    return int(message.get("size") or len(message["body"]))
+
+
 def _whole(message: dict[str, Any], now_ms: int, *, with_seq: bool = True) -> str:
     """A message in full. While sizes are taken, its seq in the list at the end is counted with it."""
     due = f" expires {message['expires']}" if "expires" in message else ""
@@ -169,7 +171,7 @@ def _whole(message: dict[str, Any], now_ms: int, *, with_seq: bool = True) -> st
 
 def _brief(message: dict[str, Any], length: int, now_ms: int) -> str:
     """A message on one line."""
-    size = len(message["body"])
+    size = _size(message)
     preview = _preview(message["body"], length)
     return f"{_line(message, now_ms)}: {preview}{f' ({size:,} characters)' if size > length else ''}\n"
 

@@ -24,7 +24,7 @@ _THREAD: Json = {"type": "string", "minLength": 1, "maxLength": 128, "format": "
 _REF_TEXT: Json = {"type": "string", "pattern": "^([0-9]{1,18}|[0-9A-Za-z]{26})$"}
 _REF: Json = {"oneOf": [{"type": "integer", "minimum": 0, "maximum": MAX_SEQ - 1}, _REF_TEXT]}
 _KEY: Json = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$", "description": "the idempotency key"}
-_CURSOR = r"^[0-2]\.[01]\.[0-9]{1,18}\.[0-9]{1,18}\.[0-9]{1,8}$"
+_CURSOR = r"^[0-2]\.[0-9a-z]{1,4}\.[01]\.[0-9a-z]{1,13}(\.[0-9a-z]{1,11}){3}\.[0-9a-z]{1,6}$"
 _TS: Json = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
 _TIME: Json = {"oneOf": [_TS, {"type": "null"}]}
 
@@ -246,7 +246,10 @@ def document() -> Json:
                     _ref("Page"),
                     text=True,
                     params=[
-                        {**_param("q", {"type": "string", "minLength": 1, "format": "bus-words"}, "words"), "required": True},
+                        {
+                            **_param("q", {"type": "string", "minLength": 1, "maxLength": 1000, "format": "bus-words"}, "words"),
+                            "required": True,
+                        },
                         *_filters(),
                         _param("unread_by", _NAME, "what this reader has not acknowledged"),
                         _format(),

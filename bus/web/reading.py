@@ -60,7 +60,8 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
         selection = requests.selection(given, core.seq_of)
         found, has_more = core.search(given["q"], selection)
         if wants_text(given.get("format")):
-            return text_reply("".join(message_text(json.loads(text), snippet) for text, snippet in found) or "no messages\n")
+            shown = "".join(message_text(json.loads(text), snippet) for text, snippet in found) or "no messages\n"
+            return text_reply(shown + (f"-- more: before={json.loads(found[-1][0])['seq']}\n" if has_more else ""))
         texts = [f'{text[:-1]},"snippet":{json.dumps(snippet)}}}' for text, snippet in found]
         seqs = [json.loads(text)["seq"] for text, _ in found]
         return raw_json_reply(page_json(texts, has_more, min(seqs, default=0)))

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus import records
-from bus.index import messages
+from bus.index import expiring, messages
 from bus.index.database import Index
 from bus.log.memory import MemoryLog
 from bus.selection import Selection
@@ -75,13 +76,16 @@ def acknowledge(step: Any, log: MemoryLog, naive: Naive) -> None:
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(histories, st.integers(0, 40), st.integers(1, 60), st.integers(1, 8))
 def test_unread_is_what_its_definition_says(history: list[Any], after: int, before: int, limit: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(expiring, "_BITS", 1)  # so that a few messages make a tree of several levels
+        patch.setattr(expiring, "_LAST_OF", 1)
         log = MemoryLog(clock=lambda: NOW_MS / 1000)
         index = Index(Path(folder) / "index.db", log)
         try:
             naive = play(history, log, index)
             for reader in NAMES:
                 compare(index, reader, naive.unread(reader), after, before, limit)
+            compare_mailboxes(index, naive)
         finally:
             index.close()
 
@@ -101,17 +105,29 @@ def compare(index: Index, reader: str, unread: list[int], after: int, before: in
         assert seqs(limit=limit, newest=True) == unread[-limit:]
         assert seqs(limit=500, sender="a") == [seq for seq in unread if seq in seqs_of(db, "a")]
         assert messages.unread_count(db, reader, NOW_MS, 1_000) == len(unread)
-        for seq in range(1, 41):
-            live = messages.by_seq(db, seq) is not None and seq not in expired(db)
-            assert messages.waits_for(db, reader, seq) == (seq in unread) or not live
+        assert seqs(limit=500, to="b") == [seq for seq in unread if seq in seqs_to(db, "b")]
+
+
+def compare_mailboxes(index: Index, naive: Naive) -> None:
+    """What is to a name, and all there is, upwards and downwards: the dead are left out."""
+    with index.reading() as db:
+        live = [seq for seq, (_, _, expires) in naive.sent.items() if expires != PAST]
+        for name in (None, *NAMES):
+            to_name = [seq for seq in live if name is None or {name, "any"} & set(naive.sent[seq][1])]
+            for down in (False, True):
+                found = messages.page(db, Selection(to=name, limit=500, descending=down), NOW_MS).seqs
+                assert found == (to_name[::-1] if down else to_name)
+            assert messages.page(db, Selection(to=name, limit=500, expired=True), NOW_MS).seqs == [
+                seq for seq in naive.sent if name is None or {name, "any"} & set(naive.sent[seq][1])
+            ]
 
 
 def seqs_of(db: Any, sender: str) -> set[int]:
     return {seq for (seq,) in db.execute("SELECT seq FROM messages WHERE sender = ?", (sender,))}
 
 
-def expired(db: Any) -> set[int]:
-    return {seq for (seq,) in db.execute("SELECT seq FROM messages WHERE expires_ms <= ?", (NOW_MS,))}
+def seqs_to(db: Any, name: str) -> set[int]:
+    return {seq for (seq,) in db.execute("SELECT seq FROM inbox WHERE recipient IN (?, 'any')", (name,))}
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -134,5 +150,5 @@ def test_it_makes_no_difference_in_which_steps_an_index_was_brought_up(history: 
 def content(index: Index) -> dict[str, list[Any]]:
     """All rows of all tables that say something about messages."""
     with index.as_is() as db:
-        tables = ["place", "messages", "inbox", "expiring", "settled", "acks", "acks_through", "agents"]
+        tables = ["place", "ranked", "ackers", "messages", "inbox", "expiring", "settled", "acks", "acks_through", "agents"]
         return {table: sorted(db.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in tables}

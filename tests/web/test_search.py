@@ -64,8 +64,8 @@ def test_messages_with_all_the_words_are_found_newest_first(library: Caller, q: 
 
 ODD = ['"', '""', '"""', "*", "**", '"*', "a*b*", "NEAR(", "NEAR(a b, 2)", "a NEAR/2 b", "a AND", "OR", "AND OR NOT", "NOT a",
        "(", ")", "()", "(a OR b)", "body:x", "words:x", "{body}:x", "-a", "+a", "^a", "a:b:c", "^", "';--", "%", "_",
-       "\\", "\\x", "😀", "👩‍👩‍👧", "²", "ª", "\u202e", "\ufffd", "\x01", "\n", "a\nb", "\x1b[31m", "a" * 60_000, "w " * 5_000,
-       '"' + "w " * 5_000 + '"', '"' * 5_001, "x* " * 300, "\U0010ffff", "a\u0301", "．", "rowid", "bm25(words)"]  # fmt: skip
+       "\\", "\\x", "😀", "👩‍👩‍👧", "²", "ª", "\u202e", "\ufffd", "\x01", "\n", "a\nb", "\x1b[31m", "a" * 998, "w W " * 5_000,
+       '"' + "w " * 32 + '"', '"' * 5_001, "x* " * 300, "\U0010ffff", "a\u0301", "．", "rowid", "bm25(words)"]  # fmt: skip
 
 
 @pytest.mark.parametrize("q", ODD, ids=lambda q: ascii(q)[:24])
@@ -79,7 +79,23 @@ def test_odd_words_are_no_error(library: Caller, q: str) -> None:
     assert len(found(library, "smoke")) == 2
 
 
-@pytest.mark.parametrize("query", ["", "?q=", "?q=%20%0a"])
+TOO_MANY = {
+    "words": " ".join(f"w{number}" for number in range(33)),
+    "words in quotes": '"' + "w " * 33 + '"',
+    "words that hyphens join": "w-" * 33,
+    "words of private characters": "a" + "-\ue000" * 33,
+    "characters": "a" * 1_000,
+}
+
+
+@pytest.mark.parametrize("q", TOO_MANY.values(), ids=TOO_MANY)
+def test_more_words_than_a_search_may_have_are_refused(library: Caller, q: str) -> None:
+    body = refusal(library.get("/search", query_string={"q": q}), 400, "bad_field")
+    assert body["field"] == "q"
+    assert "32 words" in body["hint"]
+
+
+@pytest.mark.parametrize("query", ["", "?q=", "?q=%20", "?q=%20%0a"])
 def test_without_words_it_says_what_is_missing(bus: Caller, query: str) -> None:
     assert refusal(bus.get(f"/search{query}"), 400, "missing_field")["field"] == "q"
 

@@ -1,0 +1,138 @@
+"""What a question costs, counted in steps of SQLite's machine: by what it gives, not by what others have sent."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bus import records
+from bus.index import inbox, messages, search
+from bus.index.database import Index
+from bus.log.memory import MemoryLog
+from bus.selection import Selection
+from tests.log.folder import draft
+
+NOW_MS = 1_900_000_000_000
+PAST, FUTURE = records.utc(NOW_MS / 1000 - 60), records.utc(NOW_MS / 1000 + 60)
+MANY = 3_000
+
+Hub = tuple[MemoryLog, Index]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    log = MemoryLog(clock=lambda: NOW_MS / 1000)
+    index = Index(tmp_path / "index.db", log)
+    log.append([draft(f"m{number}", to="bob") for number in range(20)])
+    yield log, index
+    index.close()
+
+
+def steps(index: Index, question: Callable[[sqlite3.Connection], object]) -> int:
+    """How many steps a question takes, in tens."""
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    with index.reading() as db:
+        question(db)  # what is prepared once does not count
+        db.set_progress_handler(count, 10)
+        question(db)
+    return counted
+
+
+def flood(log: MemoryLog, **fields: object) -> list[int]:
+    made = log.append([draft("flood", **{"from": "eve", "to": "any", **fields}) for _ in range(MANY)])
+    return [appended.record["seq"] for appended in made]
+
+
+QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
+    "poll": lambda db: messages.page(db, Selection(unread_by="bob"), NOW_MS),
+    "unread count": lambda db: messages.unread_count(db, "bob", NOW_MS, 1_000),
+    "inbox": lambda db: inbox.first(db, "bob", NOW_MS, None, 20, 10_000),
+    "to": lambda db: messages.page(db, Selection(to="bob"), NOW_MS),
+    "to, newest": lambda db: messages.page(db, Selection(to="bob", newest=True), NOW_MS),
+    "newest": lambda db: messages.page(db, Selection(newest=True, limit=10), NOW_MS),
+    "stream": lambda db: messages.page(db, Selection(after=20), NOW_MS),
+}
+
+
+DEAD, ACKED, BY_TURNS = "dead", "live and acknowledged", "dead by turns with live and acknowledged ones"
+ABOUT_A_READER = ("poll", "unread count", "inbox")
+
+
+@pytest.mark.parametrize("way", [DEAD, ACKED, BY_TURNS])
+def test_expiring_messages_cost_nothing_when_they_are_dead_or_acknowledged(hub: Hub, way: str) -> None:
+    log, index = hub
+    before = {name: steps(index, question) for name, question in QUESTIONS.items()}
+    if way == DEAD:
+        flood(log, expires=PAST)
+    elif way == ACKED:
+        log.append([{"kind": "ack", "reader": "bob", "seqs": flood(log, expires=FUTURE)}])
+    else:
+        both = [draft("m", **{"from": "eve", "to": "any", "expires": (PAST, FUTURE)[number % 2]}) for number in range(MANY)]
+        for live in log.append(both)[1::2]:
+            log.append([{"kind": "ack", "reader": "bob", "seqs": [live.record["seq"]]}])
+    for name in ABOUT_A_READER if way != DEAD else QUESTIONS:
+        assert steps(index, QUESTIONS[name]) < 2 * before[name] + 60, name
+
+
+def test_live_expiring_messages_cost_a_poll_no_more_than_lasting_ones(hub: Hub) -> None:
+    log, index = hub
+    log.append([{"kind": "ack", "reader": "bob", "through": 20}])
+    flood(log)
+    lasting = {name: steps(index, question) for name, question in QUESTIONS.items()}
+    log.append([{"kind": "ack", "reader": "bob", "through": log.position().seq}])
+    flood(log, expires=FUTURE)
+    for name in ABOUT_A_READER:
+        assert steps(index, QUESTIONS[name]) < 3 * lasting[name] + 60, name
+
+
+def test_an_inbox_costs_no_more_with_a_larger_backlog(hub: Hub) -> None:
+    log, index = hub
+    flood(log, priority="fyi")
+    flood(log)
+    before = steps(index, QUESTIONS["inbox"])
+    for _ in range(3):
+        flood(log, priority="fyi")
+        flood(log)
+    assert steps(index, QUESTIONS["inbox"]) < 1.2 * before + 60
+
+
+SELECTIVE = {
+    "from nobody": Selection(sender="nosuch"),
+    "no such tag": Selection(tag="nosuch"),
+    "no such thread": Selection(thread="nosuch"),
+    "unread, from nobody": Selection(unread_by="carol", sender="nosuch"),
+    "unread, with a rare tag": Selection(unread_by="carol", tag="rare"),
+    "of a common sender with a rare tag": Selection(sender="eve", tag="rare"),
+    "to a name, of a rare sender": Selection(to="carol", sender="alice", newest=True),
+}
+
+
+def test_a_filter_that_matches_little_is_asked_first(hub: Hub) -> None:
+    log, index = hub
+    log.append([draft("x", to="any", tags=["rare"])])
+    flood(log, tags=["common"])
+    for name, selection in SELECTIVE.items():
+        assert steps(index, lambda db, chosen=selection: messages.page(db, chosen, NOW_MS)) < 400, name
+        assert steps(index, lambda db, chosen=selection: search.search(db, '"flood"', chosen, NOW_MS)) < 400, name
+
+
+def test_a_reader_is_done_with_what_lies_dead_between_two_that_it_acknowledged(hub: Hub) -> None:
+    log, index = hub
+    seqs = []
+    for number in range(30):
+        (made,) = log.append([draft("m", to="any", expires=PAST if number % 2 else FUTURE, **{"from": "eve"})])
+        seqs.append(made.record["seq"])
+    for seq in seqs[::2]:
+        log.append([{"kind": "ack", "reader": "bob", "seqs": [seq]}])
+    with index.reading() as db:
+        ranges = db.execute("SELECT lo, hi FROM settled WHERE reader = 'bob' AND lasting = 0").fetchall()
+    assert len(ranges) == 1
