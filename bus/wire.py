@@ -8,6 +8,7 @@ request carries the caller's own Authorization header: the service proves it aga
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,7 @@ from bus.sockets import address_of
 MAX_LINE = 48 * 1024 * 1024
 ALIVE_EVERY_S = 5.0
 _CONNECT_S = 5.0
+_NEWS_FOR_S = 1.0
 _SILENCE_S = 6 * ALIVE_EVERY_S
 
 Line = dict[str, Any]
@@ -31,6 +33,8 @@ class ExecService:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._was_there: bool | None = None
+        self._ask_after = 0.0
 
     def ask(self, request: Line) -> Line:
         """The one answer to a request; raises what the service answers, ExecUnavailable, TargetFailed."""
@@ -54,7 +58,17 @@ class ExecService:
                 raise _cut_off(str(error)) from error
 
     def is_there(self) -> bool:
-        """Whether the service answers."""
+        """Whether the service answers: asked at most once a second.
+
+        Whoever comes while one asks gets the news of before, so that a service that hangs does not hold up everybody.
+        """
+        now = time.monotonic()
+        if now > self._ask_after or self._was_there is None:
+            self._ask_after = now + _NEWS_FOR_S
+            self._was_there = self._answers()
+        return bool(self._was_there)
+
+    def _answers(self) -> bool:
         try:
             self._connected().close()
         except ExecUnavailable:

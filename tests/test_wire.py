@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from bus import wire
 from bus.errors import BusError, ExecUnavailable, FileChanged, Internal, TargetFailed
 from bus.sockets import address_of
 from bus.wire import ExecService, error_line, raised
@@ -42,6 +43,24 @@ def says(tmp_path: Path) -> Iterator[Says]:
     yield start
     for door in doors:
         door.close()
+
+
+def test_whether_it_is_there_is_asked_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "exec.sock"
+    assert not ExecService(path).is_there()
+    service = ExecService(path)
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(path))
+        door.listen()
+        monkeypatch.setattr(wire, "_NEWS_FOR_S", 60.0)
+        assert [service.is_there() for _ in range(20)] == [True] * 20
+        door.settimeout(0)
+        door.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            door.accept()
+    assert service.is_there()  # the news of before
+    service._ask_after = 0.0
+    assert not service.is_there()
 
 
 def test_signs_of_life_are_passed_over(says: Says) -> None:

@@ -107,8 +107,11 @@ class Credentials:
         return {user: self.role_of(lines[0]) for user, lines in self._current().users.items() if not lines[0].is_invite}
 
     def taken(self) -> frozenset[str]:
-        """The names that belong to somebody, normalised: those of all credentials but the shared user's."""
-        return self._current().taken
+        """The names that belong to somebody, normalised: those of all credentials but the shared user's.
+
+        As of the last time the file was looked at, which is when the caller of this request was proved.
+        """
+        return (self._latest if self._latest.version is not None else self._current()).taken
 
     def role_of(self, line: Line) -> str:
         """The role that a line gives its user."""

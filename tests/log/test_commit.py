@@ -500,3 +500,15 @@ def test_a_clock_that_steps_back_does_not_disturb_the_order(folder: Path, open_l
     assert bodies(log) == ["m0", "m1", "m2", "m3"]
     assert seqs(log) == list(range(1, log.position().seq + 1))
     assert is_clean(folder)
+
+
+@pytest.mark.parametrize("body", ["plain", 'tab\t quote" back\\ \x7f \x1f', "héllo \u2028 \U0001f600"])
+def test_a_line_is_ascii_and_says_what_was_given(tmp_path: Path, body: str) -> None:
+    log = JsonlLog(tmp_path)
+    given = {"kind": "message", "body": body, "data": {"large": 2**64 - 1, "half": 0.5, "tiny": 1e-300}}
+    log.append([given])
+    line = (tmp_path / "bus.jsonl").read_bytes()
+    assert line.isascii()
+    assert {name: json.loads(line)[name] for name in given} == given
+    assert [record["body"] for _, record in log.read()] == [body]
+    log.close()

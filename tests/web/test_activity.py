@@ -293,7 +293,7 @@ def test_without_the_service_a_call_that_was_begun_is_not_said_to_be_undone(flee
     assert fleet.web1.get("/health").json["exec"] == "ready"
     fleet.service.stop_soon()
     wait_until(lambda: not fleet.config.exec_socket_file.exists())
-    assert fleet.web1.get("/health").json["exec"] == "away"
+    wait_until(lambda: fleet.web1.get("/health").json["exec"] == "away")
     for reply in (fleet.web1.exec("true", client_id="k"), fleet.web1.get(f"/api/exec/{id}")):
         body = refusal(reply, 503, "exec_unavailable")
         assert "begun before" in body["hint"]
