@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def create_app(config: Config | None = None, turns: Turns | None = None) -> Flask:
-    """The WSGI application, with its core under `app.extensions["bus"]` and its credentials under `["credentials"]`.
+    """The WSGI application, with its core under `app.extensions["bus"]`, its credentials under `["credentials"]`, and its
+    end of the line to the service that runs commands under `["exec"]`.
 
     `turns` says how requests share a worker; without it, as threads do.
     """
@@ -36,6 +37,7 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
     app = make_app(core, net, service, credentials, keepalive_s=config.keepalive_s, max_file=config.file_max_bytes)
     app.extensions["bus"] = core
     app.extensions["credentials"] = credentials
+    app.extensions["exec"] = service
     return app
 
 

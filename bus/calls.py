@@ -38,7 +38,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _SNAPSHOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MODE = re.compile(r"0?[0-7]{3,4}")
 _SHA256 = re.compile(r"([0-9a-f]{64})?")
-_OURS = "BUS_EXEC_ID"
+_OURS = re.compile(r"BUS_EXEC_ID|__bus_.*")
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _env(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or len(value) > MAX_ENV or not all(isinstance(text, str) for text in value.values()):
         raise BadField("`env` is no object of texts, or has too many.", hint=f"Up to {MAX_ENV} variables.", field="env")
     for name in value:
-        if _VARIABLE.fullmatch(name) is None or name == _OURS:
+        if _VARIABLE.fullmatch(name) is None or _OURS.fullmatch(name):
             raise BadField(f"`env` has {_shown(name)}.", hint="Names are letters, digits and underscores.", field="env")
     size = sum(len(text.encode()) for text in value.values())
     if size > MAX_COMMAND:

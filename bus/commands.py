@@ -19,6 +19,7 @@ from bus.config import BadSetting, Config
 from bus.credentials import Credentials, Granted, Register
 from bus.credentials.register import INVITE_S, MAX_OVERLAP_S, OVERLAP_S
 from bus.errors import BusError
+from bus.execd.supervisor import Supervisor
 from bus.identity import ADMIN, MEMBER
 from bus.log import inspect
 from bus.log.disk import Disk
@@ -88,7 +89,18 @@ def serve() -> None:
 @click.option("--beside", type=int, metavar="PID", help="End with this process, which must have started this one.")
 @command
 def exec_service(beside: int | None) -> None:
-    """Run the service that runs commands and reads files in targets. Ends what it runs when it is stopped."""
+    """Run the service that runs commands and reads files in targets. Ends what it runs when it is stopped.
+
+    With --beside it is also started again when it dies.
+    """
+    if beside is None:
+        _run_service(None)
+    else:
+        Supervisor(command(_run_service), beside).keep()
+
+
+def _run_service(parent: int | None) -> None:
+    """Run the service until it is stopped, or until the process `parent` is gone."""
     config = Config.from_env()
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     modes.settle(config.data_dir)
@@ -96,7 +108,7 @@ def exec_service(beside: int | None) -> None:
     for how in (signal.SIGTERM, signal.SIGINT):
         signal.signal(how, lambda *_: service.stop_soon())
     click.echo(f"commands are run for callers of {config.exec_socket_file}", err=True)
-    service.serve(beside)
+    service.serve(parent)
 
 
 @main.command()

@@ -58,6 +58,7 @@ known and answered in one place (`bus.web.errors`).
     │   ├── StorageFailed     503  a write or sync failed: read-only until restarted
     │   ├── Rebuilding        503  the index is being made anew
     │   ├── TooManyWaiting    503  the cap of long polls and streams is reached
+    │   ├── HubStopping       503  it let this call go, which goes on by itself
     │   ├── ExecUnavailable   503  the service that runs commands does not answer
     │   └── DriverUnavailable 503  LXD or ssh cannot be reached
     ├── TooCostly             503  the question took longer than any may: narrow it
@@ -381,6 +382,11 @@ class TooManyWaiting(Unavailable):
     code = "too_many_waiting"
     hint = "Poll without `wait`, or try again later; BUS_MAX_WAITING sets the cap."
     retry_after_s = 5
+
+
+class HubStopping(Unavailable):
+    code = "hub_stopping"
+    hint = "The call goes on. GET /api/exec/<id> tells how it ends; so does the same call again, with the same idempotency key."
 
 
 class ExecUnavailable(Unavailable):

@@ -205,6 +205,10 @@ class Net(Approvals):
         """Record how a call ended: result ok, error or unknown. Durable on return."""
         self._append({"kind": "done", "call": id, "result": result, "state": "done" if result == "ok" else result, **facts})
 
+    def reaped(self, id: str, leaked: int | None) -> None:
+        """Record that what an ended call had left in a target that could not be reached is ended now, but `leaked` processes."""
+        self._append({"kind": "reaped", "call": id, "leaked": leaked})
+
     def refused(self, caller: Caller, call: Call, error: BusError) -> None:
         """Record a call that was refused."""
         self._not_begun(caller, call, "denied", error)
@@ -243,6 +247,11 @@ class Net(Approvals):
         """The calls that were asked for and have not ended."""
         with self._index.reading() as db:
             return queries.unfinished(db)
+
+    def unreached(self) -> list[Record]:
+        """The calls that have ended but for what they left in a target that could not be reached."""
+        with self._index.reading() as db:
+            return queries.unreached(db)
 
     # -- what happened -----------------------------------------------------------------------------------
 

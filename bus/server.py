@@ -54,7 +54,7 @@ worker_class = "bus.server.HubWorker"
 worker_connections = connections.that_fit(_config.max_waiting + 1_000, connections.raise_limit())
 # Longer than nginx keeps an idle connection to the hub, so that it is never the hub that hangs up first.
 keepalive = 75
-# Polls and streams are let go at once when a worker stops; this is for an append that waits for its locks.
+# Polls, streams and commands are let go at once when a worker stops; this is for an append that waits for its locks.
 graceful_timeout = 30
 timeout = 60
 # The heartbeat must not sit on the disk that may fail.
@@ -79,6 +79,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.connections = Connections(self.worker_connections, self.cfg.keepalive)
         self._seat = _seats.of(self.age)
+        self.let_calls_go: Callable[[], None] = lambda: None
 
     def init_process(self) -> None:
         """Make what belongs to this process, and serve."""
@@ -138,9 +139,13 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
             gevent.sleep(_ONE_ROUND_S)
 
     def _let_idle_go(self) -> None:
-        """After a stop, close connections that have had time for one more request, which would have closed them."""
+        """After a stop, let commands go on by themselves, and close connections that have had time for one more request.
+
+        (That one would have closed them.)
+        """
         stopped = time.monotonic()
         while True:
+            self.let_calls_go()
             for wait in self.connections.idle_for(_GRACE_S, stopped):
                 wait.end()
             gevent.sleep(_LOOK_EVERY_S)
@@ -265,6 +270,7 @@ def post_worker_init(worker: Any) -> None:
         # Posts go through however many wait.
         core.waiting.most_here = worker.worker_connections * 3 // 4
         worker.stopping.rawlink(lambda _: gevent.spawn(core.waiting.wake_all))
+        worker.let_calls_go = worker.wsgi.extensions["exec"].let_go
         gevent.spawn(_tend, worker, core)
 
 

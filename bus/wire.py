@@ -2,7 +2,8 @@
 
 One connection a request. The client sends one object; the service answers with objects, a line each, and empty lines as
 signs of life, and closes. An object `{"error":{…},"status":…}` is an error of the family, and is raised as that. The
-request carries the caller's own Authorization header: the service proves it again and trusts nothing else.
+request carries the caller's own Authorization header: the service proves it again and trusts nothing else. A worker that
+stops sends LEAVE; the service answers at once with the id under which the call goes on, where a hang-up would end a stream.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bus.errors import BusError, ExecUnavailable, Internal, TargetFailed, family
 from bus.sockets import address_of
 
 MAX_LINE = 48 * 1024 * 1024
+LEAVE = b"leave\n"
 ALIVE_EVERY_S = 5.0
 _CONNECT_S = 5.0
 _NEWS_FOR_S = 1.0
@@ -35,6 +37,14 @@ class ExecService:
         self.path = path
         self._was_there: bool | None = None
         self._ask_after = 0.0
+        self._open: set[socket.socket] = set()
+
+    def let_go(self) -> None:
+        """Have every request that waits answered at once, because the hub is stopping. May be called again."""
+        while self._open:
+            connection = self._open.pop()
+            with suppress(OSError):  # it has just been answered
+                connection.send(LEAVE)
 
     def ask(self, request: Line) -> Line:
         """The one answer to a request; raises what the service answers, ExecUnavailable, TargetFailed."""
@@ -50,12 +60,15 @@ class ExecService:
             try:
                 connection.sendall(encoded(request))
                 connection.settimeout(_SILENCE_S)
+                self._open.add(connection)
                 with connection.makefile("rb") as file:
                     line: Line | None = None
                     while line is None or "result" not in line:
                         yield (line := _checked(file.readline(MAX_LINE)))
             except OSError as error:
                 raise _cut_off(str(error)) from error
+            finally:
+                self._open.discard(connection)
 
     def is_there(self) -> bool:
         """Whether the service answers: asked at most once a second.

@@ -226,6 +226,7 @@ CODES: dict[str, type[BusError]] = {
     "key_reused": KeyReused,
     "method_not_allowed": Refused,
     "missing_field": Refused,
+    "hub_stopping": Unavailable,
     "no_room": NoRoom,
     "no_such_approval": NotFound,
     "no_such_call": NotFound,

@@ -31,7 +31,8 @@ class Result:
     """How a command ended. `exit_code` is None when it was ended: its time was over (`timed_out`), or somebody did (`cancelled`).
 
     `stdout` and `stderr` are what the hub kept: the first MiB of each; `truncated` says that there was more, the sizes how much.
-    `has_output` is False when the hub has forgotten it (after a week), or streamed it. `leaked` processes could not be ended.
+    `has_output` is False when the hub has forgotten it (after a week), or streamed it. `leaked` processes could not be ended;
+    None: nobody knows how many.
     """
 
     id: str
@@ -46,7 +47,7 @@ class Result:
     has_output: bool = True
     stdout_size: int = 0
     stderr_size: int = 0
-    leaked: int = 0
+    leaked: int | None = 0
     raw: Fields = _raw()
 
     @property
@@ -70,13 +71,15 @@ class Result:
         with shaped("a result"):
             code = fields.get("exitCode")
             more: dict[str, Any] = {name: bool(fields.get(name)) for name in ("timed_out", "truncated", "replayed", "cancelled")}
-            more |= {name: int(fields.get(name) or 0) for name in ("duration_ms", "stdout_size", "stderr_size", "leaked")}
+            more |= {name: int(fields.get(name) or 0) for name in ("duration_ms", "stdout_size", "stderr_size")}
+            leaked = fields.get("leaked", 0)
             return cls(
                 id=str(fields["id"]),
                 exit_code=None if code is None else int(code),
                 stdout=decoded(fields.get("stdout"), fields.get("stdout_encoding")),
                 stderr=decoded(fields.get("stderr"), fields.get("stderr_encoding")),
                 has_output=isinstance(fields.get("stdout"), str),
+                leaked=None if leaked is None else int(leaked),
                 **more,
                 raw=fields,
             )

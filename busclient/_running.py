@@ -2,7 +2,8 @@
 
 The hub streams lines of JSON: who it is (`{"id":…,"state":"running"}`), chunks (`{"stdout":…}`, `{"stderr":…}`), empty lines
 as signs of life, and `{"result":{…}}`. When the connection breaks after the first line, the command may have ended or not: the
-hub is asked for the call by its id, and what is stored of its output beyond what was seen is handed out.
+hub is asked for the call by its id, and what is stored of its output beyond what was seen is handed out. So it is when a hub
+that stops lets the command go on by itself; its end is waited for then.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Running:
         try:
             for line in self._all():
                 yield from self._taken(line)
-        except (Unreachable, OutcomeUnknown) as error:  # every other error is the hub's word on how it ended
+        except (Unreachable, OutcomeUnknown, Unavailable) as error:
+            if isinstance(error, Unavailable) and not _goes_on(error):
+                raise  # this and every other error is the hub's word on how it ended
             if self._result is None:
                 yield from self._stored(error)
         if self._result is None:
@@ -95,6 +98,8 @@ class Running:
         """What the hub has kept of a call whose stream broke off."""
         try:
             call = self._how_is(self.id)
+            while call.state == "running" and _goes_on(why):
+                call = self._how_is(self.id)
         except (Unreachable, Unavailable, NotFound) as error:
             raise why if isinstance(why, OutcomeUnknown) else _unknown(self.id, error.message) from error
         if call.result is None and isinstance(why, OutcomeUnknown):
@@ -143,6 +148,11 @@ def finished(result: Result, state: Any) -> Result:
     if state == "unknown":
         raise _unknown(result.id, "nobody knows how it ended")
     return result
+
+
+def _goes_on(error: Exception | None) -> bool:
+    """Whether this says that the hub has let the command go, because it is stopping."""
+    return isinstance(error, Unavailable) and error.code == "hub_stopping"
 
 
 def _unknown(id: str, why: str) -> OutcomeUnknown:

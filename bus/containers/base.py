@@ -34,6 +34,7 @@ class Run:
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
     cap: int = 1024 * 1024  # bytes kept of each of stdout and stderr
+    by: tuple[str, ...] = ()  # set by the driver: the shell to start it below, and what that is entered by
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,11 @@ class Output:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. `exit_code` is the program's; 128 + N for signal N; None when it was ended for it.
+    """How a run ended. `exit_code` is the program's; 128 + N for signal N; None when it was ended, or is not known.
 
-    `leaked` counts processes of the run that could not be ended; None: the target has no way to tell (macOS).
+    `leaked` counts processes of the run that could not be ended; None: nobody knows, because the target has no way to tell
+    (macOS), or with `is_unreached` because it could not be reached: then `end` has to be tried again. `lost` says why nobody
+    knows how the program ended: the client ended before it, and what was left of the program was ended by its marker.
     """
 
     exit_code: int | None
@@ -58,6 +61,8 @@ class Ended:
     timed_out: bool = False
     cancelled: bool = False
     leaked: int | None = 0
+    lost: str = ""
+    is_unreached: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,10 @@ class Driver(Protocol):
         """
 
     def end(self, target: str, marker: str) -> int | None:
-        """End what is left of a run whose service died; gives how many processes could not be ended, None where unknown."""
+        """End what is left of a run that nobody waits for; gives how many processes could not be ended.
+
+        None: the target cannot tell. Raises why it cannot be reached; in one that is stopped or gone nothing is left.
+        """
 
     def resolve(self, target: str, path: str) -> str:
         """Where a path leads inside the target: all links resolved, the file's own too. What is not there stays as written.

@@ -96,7 +96,7 @@ def write(driver: Runs, target: str, write: Write, timeout_s: float, place: str 
 
 
 def _run(script: str, *arguments: str, timeout_s: float, stdin: bytes = b"", cap: int = 1 << 16) -> Run:
-    return Run(("sh", "-c", script, "sh", *arguments), secrets.token_hex(16), timeout_s, stdin=stdin, cap=cap)
+    return Run(("/bin/sh", "-c", script, "sh", *arguments), secrets.token_hex(16), timeout_s, stdin=stdin, cap=cap)
 
 
 def _facts(target: str, line: bytes) -> tuple[int, int, int, int]:
@@ -110,6 +110,8 @@ def _facts(target: str, line: bytes) -> tuple[int, int, int, int]:
 def _refuse(ended: Ended, target: str, path: str, what: str, limit: int) -> NoReturn:
     """Raise what the script's exit code says; `what` is the first line of its stdout."""
     code, words = ended.exit_code, text(ended.stderr.data)
+    if ended.lost:
+        raise TargetFailed(f"Nobody knows whether {path} in {target} was read or written: {ended.lost}")
     if code is None:
         raise FileRefused(f"{path} in {target} could not be read or written within {ended.duration_ms / 1000:.0f} s.")
     if code == _NOT_ONE and what == "missing":

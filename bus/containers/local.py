@@ -165,8 +165,8 @@ class LocalDriver(ContainerDriver):
             return TargetStopped(f"{target} was stopped.")
         return DriverUnavailable(f"sh ended with {code}: {text(words.encode())}")
 
-    def _lost(self, target: str, code: int, words: str) -> int | BusError:
-        return code
+    def _gone(self, target: str) -> BusError | None:
+        return TargetStopped(f"{target} was stopped while the program ran.") if self._state(target) == "stopped" else None
 
     def _root(self, target: str) -> Path:
         try:

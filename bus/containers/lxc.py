@@ -49,19 +49,9 @@ _ROOT = (None, "root", "0", "0:0")  # as whom a program runs anyway
 _LOOK_S = 0.5  # how often an operation of others is looked for
 _NO_INSTANCE = "Instance not found"
 
-# LXD starts a run in a session of its own daemon's, which is 0 in the container. One of the run's own finds what has
-# emptied its environment and lost its parent. Only where it is 0: elsewhere setsid would fork, and not wait.
-_SESSION = r"""
-{ read -r x x x x x i x <"/proc/$$/stat"; } 2>/dev/null
-if [ "$i" = 0 ] && command -v setsid >/dev/null; then exec setsid sh -c "$0" sh "$@"; fi
-exec sh -c "$0" sh "$@"
-"""
-
 
 class LxcDriver(ContainerDriver):
     """The containers of one project; `only` narrows them, empty: all."""
-
-    _shell = ("sh", "-c", _SESSION, scripts.START)
 
     def __init__(self, client: str = "lxc", project: str = "default", only: Collection[str] = (), file_timeout_s: float = 30.0):
         self.name = client
@@ -191,7 +181,7 @@ class LxcDriver(ContainerDriver):
         options = ["--project", self._project, "-T", *(f"--env={name}={value}" for name, value in env.items())]
         if run is not None and run.user is not None:
             uid, gid = run.user.split(":")
-            options += ["--user", uid, "--group", gid, f"--cwd={run.env['HOME']}"]
+            options += [*([] if run.by else ["--user", uid, "--group", gid]), f"--cwd={run.env['HOME']}"]
         return self._client(["exec"], target, *options, "--", *argv)
 
     def _told(self, *verb_and_arguments: str, timeout_s: float = _CHANGE_S) -> Said:
@@ -235,12 +225,16 @@ class LxcDriver(ContainerDriver):
         wanted, _, group = str(run.user).partition(":")
         if not USER.fullmatch(wanted) or (group and not (wanted.isdecimal() and group.isdecimal())):
             raise NoSuchUser(f"{target} has no user {run.user}: a name, a number, or two numbers with a colon.")
-        look = Run(("sh", "-c", scripts.PASSWD, "sh", wanted), secrets.token_hex(16), cap=4096)
-        line = super().exec(target, look).stdout.data.decode("utf-8", "replace").strip()
+        looked = super().exec(target, Run(("/bin/sh", "-c", scripts.PASSWD, "sh", wanted), secrets.token_hex(16), cap=65536))
+        if looked.exit_code is None:
+            raise TargetFailed(f"{target} did not say who {wanted} is: {looked.lost or 'it took too long'}. Nothing was run.")
+        line = looked.stdout.data.decode("utf-8", "replace").strip()
         if not line and not wanted.isdecimal():
             raise NoSuchUser(f"{target} has no user {wanted}.")
-        name, uid, gid, home = line.split(":") if line.count(":") == 3 else (wanted, wanted, wanted, "/")
-        return replace(run, user=f"{uid}:{group or gid}", env={"HOME": home or "/", "USER": name, "LOGNAME": name, **run.env})
+        name, uid, gid, home, groups, by = line.split(":") if line.count(":") == 5 else (wanted, wanted, wanted, "/", "", "")
+        env = {"HOME": home or "/", "USER": name, "LOGNAME": name, **run.env}
+        entering = () if group else _through(by, name, uid, gid, groups)
+        return replace(run, user=f"{uid}:{group or gid}", env=env, by=entering)
 
     def _refusal(self, target: str, code: int, words: str) -> BusError:
         if re.search(r"[Ii]nstance not found|[Nn]ot [Ff]ound.*[Ii]nstance|^Error: Not Found", words):
@@ -288,15 +282,20 @@ class LxcDriver(ContainerDriver):
         # exit code of the script, which is the program's, but 125 for those to which lxc would add words.
         return code if code <= 128 and code not in (1, 125, 126, 127) else None
 
-    def _lost(self, target: str, code: int, words: str) -> int | BusError:
+    def _gone(self, target: str) -> BusError | None:
         try:
             state = self._state(target)
         except UnknownTarget as error:
             return error
-        except BusError:
-            return TargetFailed(f"{self.name} lost the run in {target}: {text(words.encode())}")
-        if state == STOPPED:
-            return TargetStopped(f"{target} was stopped while the program ran.")
-        if code > 128:
-            return code  # the script was ended by this signal, and with it the program
-        return TargetFailed(f"{self.name} lost the run in {target}: {text(words.encode())}")
+        return TargetStopped(f"{target} was stopped while the program ran.") if state == STOPPED else None
+
+    def _may_have_run(self, words: str) -> bool:
+        # Nothing was said, or LXD died after it had taken the command.
+        return not words or re.search(r"websocket|EOF|[Cc]onnection reset|[Bb]roken pipe", words) is not None
+
+
+def _through(by: str, name: str, uid: str, gid: str, groups: str) -> tuple[str, ...]:
+    """How root of a container starts a shell that has all the groups of a user; empty: nothing is needed, or nothing can."""
+    if by.endswith("/setpriv"):
+        return by, f"--reuid={uid}", f"--regid={gid}", f"--groups={groups}", "/bin/sh"
+    return (by, "-m", "-s", "/bin/sh", name) if by.endswith("/su") else ()

@@ -62,6 +62,15 @@ class Process:
                 event = selectors.EVENT_WRITE if name == "stdin" else selectors.EVENT_READ
                 self._selector.register(pipe, event, name)
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was ended by a signal; one that reports a signal of another process was not."""
+        return self._popen.returncode is not None and self._popen.returncode < 0
+
+    def ended(self) -> int | None:
+        """Its code, where it has ended, though others may still hold its output."""
+        return _code(self._popen.poll())
+
     def __enter__(self) -> Process:
         return self
 
@@ -90,8 +99,7 @@ class Process:
                 self._close(self._popen.stdin)  # type: ignore[arg-type]  # nobody is left who would read it
         while (left := _left(until, cancel)) is not None:
             with suppress(subprocess.TimeoutExpired):
-                code = self._popen.wait(left)
-                return code if code >= 0 else 128 - code
+                return _code(self._popen.wait(left))
         return None
 
     def _move(self, name: str, pipe: IO[bytes], take: Take) -> None:
@@ -113,6 +121,11 @@ class Process:
         self._selector.unregister(pipe)
         with suppress(OSError):
             pipe.close()
+
+
+def _code(code: int | None) -> int | None:
+    """A code as shells tell it: 128 + N for signal N."""
+    return code if code is None or code >= 0 else 128 - code
 
 
 def _started(command: Command, stdin: int) -> subprocess.Popen[bytes]:

@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
-# $1 is a word that nobody knows beforehand, $2 the folder or empty, the rest the program with its arguments. What is said
-# on stderr behind the word tells what is the program's and what is not: a program may end with any code and print
-# anything. The shell waits and says the code itself, for that of a client may be its own; lxc also adds words to a 127.
-# `started` is written before the program is there, so it is the first in the pipe; `Signs` takes no second one.
-START = r"""
-s=$1 d=$2; shift 2
-exec 3>&2 2>/dev/null
-trap : 1 2 15
-if [ -n "$d" ] && ! cd "$d"; then printf '\036%s folder\n' "$s" >&3; exit 1; fi
-o=0 e=0
-if [ -r "/proc/$$/stat" ]; then
-  read -r x x x x x i x <"/proc/$$/stat"
-  while read -r x n; do [ "$x" = ino: ] && o=$n; done <"/proc/$$/fdinfo/1"
-  while read -r x n; do [ "$x" = ino: ] && e=$n; done <"/proc/$$/fdinfo/3"
-else
-  i=-$(($(ps -o pgid= -p $$)))
+# Every variable of these two begins with __bus_, for what the caller's environment exports would be changed by them, and
+# hand the word on; `bus.calls` refuses such names in `env`.
+#
+# $0 is START, $1 its word, $2 the folder or empty, the rest the program with its arguments. Starts START anew, so that the
+# word stands among the arguments of nothing that the program can see: it comes through a pipe. LXD starts a run in a session
+# of its own daemon's, which is 0 in the container. One of the run's own finds what has emptied its environment and lost its
+# parent. Only where it is 0: elsewhere setsid would fork, and not wait.
+ENTER = r"""
+__bus_w=$1 __bus_i= __bus_t=
+shift
+{ read -r __bus_x __bus_x __bus_x __bus_x __bus_x __bus_i __bus_x <"/proc/$$/stat"; } 2>/dev/null
+if [ "$__bus_i" = 0 ]; then
+  for __bus_x in /usr/bin/setsid /bin/setsid "$(command -v setsid)"; do
+    [ -x "$__bus_x" ] && __bus_t=$__bus_x && break
+  done
 fi
-printf '\036%s started %s %s %s\n' "$s" "$i" "$o" "$e" >&3
-(trap 'printf "\036%s failed\n" "$s" >&2' 0; exec "$@") 2>&3 3>&-
-r=$?
-case $r in 126|127) command -v "$1" >/dev/null || printf '\036%s failed\n' "$s" >&3;; esac
-printf '\036%s code %s\n' "$s" "$r" >&3
-case $r in 125|126|127) exit 125 ;; esac
-exit "$r"
+exec ${__bus_t:+"$__bus_t"} /bin/sh -c "$0" sh "$@" 4<<END
+$__bus_w
+END
+"""
+
+# $1 is the folder or empty, the rest the program with its arguments; the word that nobody knows beforehand comes through
+# descriptor 4. What is said on stderr behind the word tells what is the program's and what is not: a program may end with
+# any code and print anything. The shell waits and says the code itself, for that of a client may be its own; lxc also adds
+# words to a 127. `started` is written before the program is there, so it is the first in the pipe; `Signs` takes no second one.
+# A program that is not there is told before `started`: the shell that fails to start it would have words of its own.
+START = r"""
+read -r __bus_s <&4
+exec 4<&- 3>&2 2>/dev/null
+trap : 1 2 15
+if [ -n "$1" ] && ! cd "$1"; then printf '\036%s folder\n' "$__bus_s" >&3; exit 1; fi
+shift
+__bus_found() {
+  case $1 in
+    '') return 1 ;;
+    */*) [ -f "$1" ] && [ -x "$1" ]; return ;;
+  esac
+  [ -n "${PATH+x}" ] || return 0
+  __bus_p=$PATH:
+  while [ -n "$__bus_p" ]; do
+    __bus_x=${__bus_p%%:*} __bus_p=${__bus_p#*:}
+    __bus_x=${__bus_x:-.}/$1
+    [ -f "$__bus_x" ] && [ -x "$__bus_x" ] && return
+  done
+  return 1
+}
+if ! __bus_found "$1"; then printf '\036%s failed\n' "$__bus_s" >&3; exit 1; fi
+__bus_o=0 __bus_e=0
+if [ -r "/proc/$$/stat" ]; then
+  read -r __bus_x __bus_x __bus_x __bus_x __bus_x __bus_i __bus_x <"/proc/$$/stat"
+  while read -r __bus_x __bus_n; do [ "$__bus_x" = ino: ] && __bus_o=$__bus_n; done <"/proc/$$/fdinfo/1"
+  while read -r __bus_x __bus_n; do [ "$__bus_x" = ino: ] && __bus_e=$__bus_n; done <"/proc/$$/fdinfo/3"
+else
+  __bus_i=-$(($(PATH=/bin:/usr/bin ps -o pgid= -p $$)))
+fi
+printf '\036%s started %s %s %s\n' "$__bus_s" "$__bus_i" "$__bus_o" "$__bus_e" >&3
+(trap 'printf "\036%s failed\n" "$__bus_s" >&2' 0; exec "$@") 2>&3 3>&-
+__bus_r=$?
+printf '\036%s code %s\n' "$__bus_s" "$__bus_r" >&3
+case $__bus_r in 125|126|127) exit 125 ;; esac
+exit "$__bus_r"
 """
 
 # Ends every process that has the text $1 in its environment, what descends from those, and the sessions that they lead;
@@ -295,9 +332,19 @@ if [ -r . ] && command -v flock >/dev/null; then { flock 9 && commit; } 9<.; els
 # After a writer was ended by force.
 CLEAN = _RESOLVED + 'rm -f "$t"\n'
 
-# What the target knows of the user $1, a name or a number: a line of its passwd.
+# What the target knows of the user $1, a name or a number: name, number, group, home, all its groups with
+# commas, and the path of what gives it those, for LXD gives a user none but the first: setpriv, busybox's su
+# (another one stays, with all its arguments), or nothing.
 PASSWD = r"""
 { getent passwd "$1" || cat /etc/passwd; } 2>/dev/null | while IFS=: read -r n x u g x h x; do
-  if [ "$n" = "$1" ] || [ "$u" = "$1" ]; then echo "$n:$u:$g:$h"; break; fi
+  if [ "$n" = "$1" ] || [ "$u" = "$1" ]; then
+    all=$(id -G "$n" 2>/dev/null | tr ' ' ,) by=
+    if [ "${all:-$g}" != "$g" ]; then
+      if setpriv --help 2>&1 | grep -qe --groups; then by=$(command -v setpriv)
+      elif su --help 2>&1 | grep -q BusyBox; then by=$(command -v su)
+      fi
+    fi
+    echo "$n:$u:$g:$h:$all:$by"; break
+  fi
 done
 """

@@ -1,7 +1,8 @@
 """What the script START says of a run, taken out of the run's stderr.
 
-The word is no secret from what runs as the run's user: it stands among the arguments of the script's shell, and in its
-memory. So a sign is taken only where the script itself would say it, once and in its form; the rest is the program's.
+The word stands in no arguments and no environment that the program can see, but it is in the memory of the script's shell,
+which what runs as the same user may read (docs/security.md). So a sign is taken only where the script itself would say it,
+once and in its form; the rest is the program's.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ _WORDS = 4096
 _LONGEST = 256  # a sign has at most 79 bytes
 _SIGN = re.compile(rb"(started) (-?\d{1,10}) (\d{1,10}) (\d{1,10})|(folder)|(failed)|(code) (\d{1,3})")
 # What may follow what. The program begins after `started`: nothing of it comes before that.
-_NEXT = {"": ("started", "folder"), "started": ("failed", "code"), "failed": ("code",)}
+_NEXT = {"": ("started", "folder", "failed"), "started": ("failed", "code"), "failed": ("code",)}
 
 
 class Signs:

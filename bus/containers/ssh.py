@@ -106,12 +106,6 @@ class SshDriver(PosixDriver):
             return DriverUnavailable(f"ssh does not reach {target}: {text(words.encode())}")
         return TargetFailed(f"{target} has no usable shell ({code}): {text(words.encode())}")
 
-    def _lost(self, target: str, code: int, words: str) -> int | BusError:
-        # ssh says 255 also when the shell of the run was itself ended by a signal.
-        if code == 255:
-            return TargetFailed(f"The connection to {target} broke, or its shell was ended: {text(words.encode())}")
-        return code
-
     def _machine(self, target: str) -> Machine:
         try:
             return self._machines[target]

@@ -16,7 +16,9 @@ Answer = dict[str, Any]
 
 def of_exec(id: str, ended: Ended) -> Answer:
     """The answer of an exec: see `docs/net.md`, POST /api/exec."""
-    answer: Answer = {"ok": True, "id": id, "exitCode": ended.exit_code}
+    answer: Answer = {"ok": not ended.lost, "id": id, "exitCode": ended.exit_code}
+    if ended.lost:
+        answer |= {"state": "unknown", "reason": ended.lost}
     for name, output in (("stdout", ended.stdout), ("stderr", ended.stderr)):
         text, encoding = as_text(output.data, is_cut=_is_cut(output))
         answer |= {name: text, f"{name}_encoding": encoding, f"{name}_size": output.size}
@@ -24,7 +26,7 @@ def of_exec(id: str, ended: Ended) -> Answer:
     answer["timed_out"] = ended.timed_out
     if ended.cancelled:
         answer["cancelled"] = True
-    if ended.leaked:
+    if ended.leaked != 0:
         answer["leaked"] = ended.leaked
     return answer
 
@@ -36,9 +38,15 @@ def facts_of_exec(ended: Ended) -> Answer:
         facts[f"{name}_size"] = output.size
         if output.data:
             facts[f"{name}_sha256"] = sha256(output.data).hexdigest()
-    for name in ("timed_out", "cancelled", "leaked"):
+    for name in ("timed_out", "cancelled"):
         if getattr(ended, name):
-            facts[name] = getattr(ended, name)
+            facts[name] = True
+    if ended.lost:
+        facts["reason"] = ended.lost
+    if ended.leaked != 0:
+        facts["leaked"] = ended.leaked
+    if ended.is_unreached:
+        facts["unreached"] = True
     return facts
 
 
@@ -71,19 +79,29 @@ def as_text(data: bytes, is_cut: bool = False) -> tuple[str, str]:
 
 
 def without_texts(answer: Answer) -> Answer:
-    """The answer for one who was sent the output already."""
-    return {
+    """The answer for one who was sent the output already, all of it."""
+    shown = {
         name: value for name, value in answer.items() if name not in ("stdout", "stderr", "stdout_encoding", "stderr_encoding")
     }
+    return {**shown, "truncated": False} if "truncated" in shown else shown
 
 
-OUTCOMES = {"ok": "ended", "error": "failed", "unknown": "was running when the service died; nobody knows how it ended"}
+def result_of(answer: Answer) -> str:
+    """The word by which the log tells how a call with this answer ended: ok, error or unknown."""
+    if "error" in answer or answer.get("timed_out") or answer.get("cancelled"):
+        return "error"
+    return "unknown" if answer.get("state") == "unknown" else "ok"
+
+
+OUTCOMES = {"ok": "ended", "error": "failed", "unknown": "was lost while it ran; nobody knows how it ended"}
 
 
 def outcome(answer: Answer) -> str:
     """How a call ended, in words. Not why: every caller of the hub can read every message."""
     if "error" in answer:
         return f"failed: {answer['error']['error']}"
+    if answer.get("state") == "unknown":
+        return OUTCOMES["unknown"]
     if answer["timed_out"]:
         return "was ended at its time"
     return "was ended" if answer.get("cancelled") else f"ended with exit code {answer['exitCode']}"

@@ -14,9 +14,10 @@ from bus.execd.answers import Answer
 
 
 class HangUp:
-    """Whether the other end of a connection is gone; and what is to be ended then."""
+    """Whether the other end of a connection is gone; and what is to be ended then. `call` is the id of what it began."""
 
     def __init__(self) -> None:
+        self.call: str | None = None
         self._mutex = threading.Lock()
         self._is_set = False
         self._ends: list[threading.Event] = []

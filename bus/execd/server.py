@@ -19,14 +19,14 @@ from filelock import FileLock, Timeout
 
 from bus import calls, modes
 from bus.credentials import Credentials
-from bus.errors import BadRequest, BusError, Internal, NotAllowed
+from bus.errors import BadRequest, BusError, HubStopping, Internal, NotAllowed
 from bus.execd import answers
 from bus.execd.running import HangUp, Standing
 from bus.execd.work import Work
 from bus.identity import MACHINES, Caller
 from bus.index.calls import Found
 from bus.sockets import address_of
-from bus.wire import ALIVE_EVERY_S, MAX_LINE, Line, encoded, error_line
+from bus.wire import ALIVE_EVERY_S, LEAVE, MAX_LINE, Line, encoded, error_line
 
 logger = logging.getLogger("bus.execd")
 
@@ -34,6 +34,8 @@ _SLOW_READER_S = 20.0
 _TEND_EVERY_S = 1.0
 _LISTED_FOR_S = 1.0
 _LAST_WORDS_S = 15.0
+_MARGIN_S = 0.5  # the run ends at its time, and is told to have timed out, before its reader counts as gone
+_BEGUN_IN_S = 2.0
 
 
 class Service:
@@ -132,7 +134,7 @@ class Service:
             "targets": self._targets,
             "snapshots": self._snapshots,
         }
-        talk.watch()
+        talk.watch(begins=request.get("op") == "call")
         if request.get("op") not in does:
             raise BadRequest("The service that runs commands does not know this request.")
         answer = does[request["op"]](caller, request, talk)
@@ -146,8 +148,8 @@ class Service:
     def _call(self, caller: Caller, request: Line, talk: _Talk) -> Line:
         call = calls.check(request["type"], request["fields"], self._max_file, request.get("act", ""))
         if call.stream:
-            # Who pauses reading holds the command back; it is ended when that takes longer than it may run.
-            talk.be_patient(call.request["timeout_s"])
+            # Who pauses reading holds the command back, but not beyond the time that it may run.
+            talk.be_patient(call.request["timeout_s"] + _MARGIN_S)
         standing = self._standing(caller, request)
 
         def emit(line: Line) -> None:
@@ -213,6 +215,8 @@ class _Talk:
         self._connection, self._mutex = connection, threading.Lock()
         self.hung_up = HangUp()
         self._ended = threading.Event()
+        self._patient_until = 0.0
+        self._is_left = False
         connection.settimeout(_SLOW_READER_S)
 
     def request(self) -> Line | None:
@@ -227,21 +231,26 @@ class _Talk:
     def send(self, line: Line | None) -> None:
         """Send a line. Where nobody reads any more, it is dropped, and `hung_up` set."""
         with self._mutex:
-            if not self.hung_up.is_set():
+            if not self.hung_up.is_set() and not self._is_left:
+                left = self._patient_until - time.monotonic()
+                self._connection.settimeout(left if left > 0 else _SLOW_READER_S)
                 try:
                     self._connection.sendall(encoded(line))
                 except OSError:
                     self.hung_up.set()
 
     def be_patient(self, seconds: float) -> None:
-        """Let the reader pause for so long before it counts as gone."""
-        self._connection.settimeout(max(seconds, _SLOW_READER_S))
+        """Let the reader pause for so long from now on before it counts as gone."""
+        self._patient_until = time.monotonic() + seconds
 
-    def watch(self) -> None:
-        """From now on send signs of life, and notice when the other end goes away."""
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+    def watch(self, begins: bool) -> None:
+        """From now on send signs of life, and notice when the other end goes away, or wants to.
 
-    def _watch(self) -> None:
+        `begins`: the request may begin a call, which has an id then.
+        """
+        threading.Thread(target=self._watch, args=(begins,), name="watch", daemon=True).start()
+
+    def _watch(self, begins: bool) -> None:
         poll = select.poll()
         with suppress(ValueError):  # it is closed already
             poll.register(self._connection, select.POLLIN)
@@ -249,10 +258,31 @@ class _Talk:
             came = poll.poll(ALIVE_EVERY_S * 1000)
             if self._ended.is_set():
                 return
-            if came:
-                self.hung_up.set()  # the request is whole: what comes after it is the end
+            if came:  # the request is whole: what comes after it is the end, or the word that the hub is stopping
+                if self._wants_to_leave():
+                    self._let_go(begins)
+                else:
+                    self.hung_up.set()
                 return
             self.send(None)
+
+    def _wants_to_leave(self) -> bool:
+        with suppress(OSError):
+            return self._connection.recv(len(LEAVE), socket.MSG_DONTWAIT) == LEAVE
+        return False
+
+    def _let_go(self, begins: bool) -> None:
+        """Tell a hub that is stopping under which id its call goes on, and nothing after that."""
+        deadline = time.monotonic() + (_BEGUN_IN_S if begins else 0)
+        while self.hung_up.call is None and time.monotonic() < deadline and not self._ended.wait(0.02):
+            pass
+        id = self.hung_up.call
+        if id is None:
+            hint = "Make it again. It may have begun: with an idempotency key it does not run twice."
+            self.send(error_line(HubStopping("The hub is stopping.", hint=hint)))
+        else:
+            self.send(error_line(HubStopping(f"The hub is stopping; the call {id} goes on.", id=id)))
+        self._is_left = True
 
     def end(self) -> None:
         """Nothing more is said."""

@@ -7,14 +7,16 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Protocol
 
 from bus.calls import CONTAINER, EXEC, FILE_READ, Call
 from bus.containers.base import Driver, Listed
-from bus.errors import ApprovalRequired, BusError, Internal, StillRunning
+from bus.errors import ApprovalRequired, BusError, Internal, StillRunning, UnknownTarget
 from bus.execd import answers, orders, questions
 from bus.execd.answers import Answer
+from bus.execd.leftovers import Leftovers
 from bus.execd.running import HangUp, Later, Running, Standing
 from bus.execd.slots import Slots
 from bus.identity import Caller
@@ -31,6 +33,7 @@ Post = Callable[[Answer], None]
 SLOW_ACT_S = 10.0
 _PRUNE_EVERY_S = 3600.0
 _FORGET_EVERY_S = 30.0
+_ENDED_AT_ONCE = 8
 
 
 class Targets(Protocol):
@@ -60,6 +63,7 @@ class Work:
         self._slots, self._max_output, self._max_file = slots, max_output, max_file
         self._restores_kept, self._post, self._admins = restores_kept, post, admins
         self._running: dict[str, Running] = {}
+        self._leftovers = Leftovers(self._end_left, self._left_ended)
         self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._unrecorded: list[tuple[str, str, Answer]] = []
         self._prune_at = self._forget_at = 0.0
@@ -127,6 +131,7 @@ class Work:
             held.close()
             if begun.replay is not None:
                 return self.replay(begun.replay)
+            hung_up.call = id
             return self._start(id, ticket, driver, emit, running, slot)
 
     def _reached(self, ticket: Ticket, slot: ExitStack) -> Driver:
@@ -160,22 +165,19 @@ class Work:
         started = time.monotonic()
         try:
             answer, facts = self._drive(id, ticket, driver, running, emit)
-            result = "ok"
-            if answer.get("timed_out") or answer.get("cancelled"):
-                result, facts = "error", {**facts, "state": "done"}
+            if answers.result_of(answer) == "error":  # it was ended before its own end
+                facts["state"] = "done"
                 if not running.is_let():
                     facts["reason"] = "its credential was revoked, or its secret was over"
         except BusError as error:
             answer, facts = self._failure(id, error, started)
-            result = "error"
         except Exception as error:
             logger.exception("call %s", id)
             answer, facts = self._failure(id, Internal(f"The service failed at call {id}: {type(error).__name__}."), started)
-            result = "error"
         try:
             is_mine = self._has_name(ticket.caller)
             is_stored = is_mine and ticket.call.type != FILE_READ and facts.get("error") not in UNDONE
-            self._keep(id, result, answer, facts, is_stored=is_stored)
+            self._keep(id, answers.result_of(answer), answer, facts, is_stored=is_stored)
         finally:
             self._forget(id)
         if ticket.call.detach and is_mine:
@@ -208,6 +210,8 @@ class Work:
                 emit(line)
 
         ended = driver.exec(call.target, orders.run(call, id, self._max_output), on_output, running.cancel)
+        if ended.is_unreached:
+            self._leftovers.add(id, call.target)
         for line in chunks.rest() if call.stream else ():
             emit(line)
         return answers.of_exec(id, ended), answers.facts_of_exec(ended)
@@ -280,7 +284,7 @@ class Work:
             return {"ok": True, "id": id, "state": "running", **running.so_far()}
         answer = None if self.net.is_over(asked) else self.results.get(id)
         if answer is not None:
-            return answer if "error" in answer else {**answer, "state": "done"}
+            return answer if "error" in answer else {"state": "done", **answer}
         facts = {name: value for name, value in (done or {}).items() if name not in ("kind", "seq", "id", "ts", "call", "result")}
         state = "unknown" if done is None else done["state"]
         if state in ("error", "denied") and done is not None:
@@ -318,9 +322,12 @@ class Work:
 
     def recover(self) -> int:
         """Record `unknown` for calls that the service did not live to see the end of; gives how many."""
+        for asked in self.net.unreached():
+            self._leftovers.add(asked["call"], asked["target"])
         lost = [record for record in self.net.unfinished() if record["call"] not in self._running]
-        for record in lost:
-            result, facts = self._found_out(record)
+        with ThreadPoolExecutor(_ENDED_AT_ONCE) as pool:  # a target that does not answer takes seconds
+            found_out = list(pool.map(self._found_out, lost))
+        for record, (result, facts) in zip(lost, found_out, strict=True):
             self.net.end(record["call"], result, facts)
             if record.get("detach"):
                 self._say(answers.told(record["call"], record["from"], record["target"], answers.OUTCOMES[result]))
@@ -333,21 +340,37 @@ class Work:
             return "unknown", {"reason": "the service ended while it ran", **self._ended(record)}
         if "error" in answer:
             return "error", {"error": answer["error"]["error"], "reason": answer["error"]["message"]}
-        return "ok", answers.facts_of_answer(answer)
+        result = answers.result_of(answer)
+        return result, answers.facts_of_answer(answer) | ({"state": "done"} if result == "error" else {})
 
     def _ended(self, record: Record) -> Answer:
         """End what a lost command left behind, as far as its target can be reached."""
         if record["type"] != EXEC:
             return {}
         try:
-            leaked = self.targets.driver_of(record["target"]).end(record["target"], record["call"])
+            leaked = self._end_left(record["target"], record["call"])
+        except UnknownTarget:
+            leaked = None
         except BusError as error:
             logger.warning("what call %s left behind could not be ended: %s", record["call"], error.message)
-            return {}
-        return {"leaked": leaked} if leaked else {}
+            self._leftovers.add(record["call"], record["target"])
+            return {"leaked": None, "unreached": True}
+        return {} if leaked == 0 else {"leaked": leaked}
+
+    def _end_left(self, target: str, id: str) -> int | None:
+        """End what is left of a call in a target; raises while that cannot be reached."""
+        return self.targets.driver_of(target).end(target, id)
+
+    def _left_ended(self, id: str, leaked: int | None) -> None:
+        """Record that what a call left behind was ended after all."""
+        self.net.reaped(id, leaked)
+        answer = self.results.get(id)
+        if answer is not None:
+            self.results.put(id, {**answer, "leaked": leaked})
 
     def tend(self) -> None:
-        """Record what could not be recorded before, and remove old results, and those of callers that were revoked."""
+        """Record and end what could not be before, and remove old results, and those of callers that were revoked."""
+        self._leftovers.tend()
         self._sweep()
         with self._mutex:
             waiting, self._unrecorded = self._unrecorded, []

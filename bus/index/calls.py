@@ -4,6 +4,8 @@ The kinds of record, each with `seq`, `ts` and `auth` (the credential that made 
 
     asked     call, type, from, target, digest, what is shown (command|argv|path), client_id?, attempt?, approval?, detach?
     done      call, result (ok|denied|error|unknown), state, and facts: exitCode, duration_ms, sizes, sha256, error
+              and `unreached`: its target could not be reached to end what was left of it
+    reaped    call, leaked: what was left of such a call is ended now
     grant     source, target, allow (null: removed), actions, commands?, approval?, expires?
     question  approval, call fields as in asked, expires: an admin is asked
     answer    approval, allow, expires
@@ -74,6 +76,8 @@ def apply(db: sqlite3.Connection, record: Record) -> None:
         _asked(db, record)
     elif kind == "done":
         _done(db, record)
+    elif kind == "reaped":
+        _reaped(db, record)
     elif kind == "grant":
         _grant(db, record)
     elif kind == "question":
@@ -155,6 +159,15 @@ def _done(db: sqlite3.Connection, record: Record) -> None:
     _event(db, {**record, "auth": "" if is_over(db, found.asked) else found.asked["auth"]}, event)
 
 
+def _reaped(db: sqlite3.Connection, record: Record) -> None:
+    found = call(db, record["call"])
+    if found is None or found.done is None:
+        return
+    done = {name: value for name, value in found.done.items() if name not in ("unreached", "leaked")}
+    left = {} if record["leaked"] == 0 else {"leaked": record["leaked"]}
+    db.execute("UPDATE calls SET done = ? WHERE id = ?", (_json({**done, **left}), record["call"]))
+
+
 def _event_of(asked: Record) -> dict[str, Any]:
     shown = {name: value for name, value in asked.items() if name not in (*_NO_FACTS, "call") and name not in _PRIVATE}
     return {"id": asked["call"], **shown}
@@ -225,6 +238,12 @@ def call(db: sqlite3.Connection, id: str) -> Found | None:
 def unfinished(db: sqlite3.Connection) -> list[Record]:
     """What was asked and has not ended, oldest first."""
     return [json.loads(row[0]) for row in db.execute("SELECT asked FROM calls WHERE done IS NULL ORDER BY seq")]
+
+
+def unreached(db: sqlite3.Connection) -> list[Record]:
+    """What was asked and left something in a target that could not be reached to end it. Reads all calls, once at a start."""
+    found = db.execute("SELECT asked, done FROM calls WHERE done LIKE '%\"unreached\":%' ORDER BY seq")
+    return [json.loads(asked) for asked, done in found if "unreached" in json.loads(done)]
 
 
 def rules(db: sqlite3.Connection, now: str, source: str | None = None, target: str | None = None) -> list[Rule]:

@@ -129,7 +129,9 @@ def _tell(result: Result, sizes: dict[str, int]) -> None:
         out.note(f"its time was over after {result.duration_ms / 1000:.1f} s, and it was ended ({result.id})")
     elif result.exit_code is None:
         out.note(f"{result.id} was ended before its end")
-    if result.leaked:
+    if result.leaked is None:
+        out.note("nobody knows whether all of its processes were ended")
+    elif result.leaked:
         out.note(f"{result.leaked} of its processes could not be ended")
     if result.replayed:
         out.note(f"not run again: this is what {result.id} gave")

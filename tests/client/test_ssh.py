@@ -47,8 +47,19 @@ class Sshd:
             f" UserKnownHostsFile {folder}/nobody\n StrictHostKeyChecking yes\n"
         )
         Path("/run/sshd").mkdir(exist_ok=True)
-        self.process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(folder / "sshd_config"), "-E", str(self.log)])
+        self.start()
+
+    def start(self) -> None:
+        """Start it, now or again."""
+        config = str(self.folder / "sshd_config")
+        self.log.unlink(missing_ok=True)
+        self.process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", config, "-E", str(self.log)])
         wait_until(lambda: self.log.exists() and "listening" in self.log.read_text())
+
+    def stop(self) -> None:
+        """No new connections; those that there are go on."""
+        self.process.terminate()
+        self.process.wait(10)
 
     def logins(self) -> int:
         return self.log.read_text().count("Accepted publickey")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import secrets
+import signal
 import subprocess
 import threading
 import time
@@ -234,10 +236,56 @@ def test_what_a_lost_run_left_behind_can_be_ended(place: Place) -> None:
     assert alive(f"sleep {seconds}") == []
 
 
-# What the program finds out about the shell that waits for it.
-WORD = r"""w=$(tr '\0' '\n' </proc/$PPID/cmdline | grep -xE '[0-9a-f]{32}')
+# What the program finds in the memory of the shell that waits for it: as root, or where the kernel lets a user look.
+WORD = r"""
+read -r range x <<EOF
+$(grep -F '[heap]' /proc/$PPID/maps)
+EOF
+from=$((0x${range%-*} / 4096)) to=$((0x${range#*-} / 4096))
+w=$(dd if=/proc/$PPID/mem bs=4096 skip=$from count=$((to - from)) 2>/dev/null |
+  tr -c '0-9a-f' '\n' | grep -xE '[0-9a-f]{32}' | head -n 1)
 say() { printf '\036%s %s\n' "$w" "$1" >&2; }
 """
+LOOK = r"""
+cat /proc/$PPID/cmdline /proc/$PPID/environ | tr '\000' '\n' | grep -xE '.*[0-9a-f]{32}'
+ls -l /proc/$PPID/fd
+"""
+
+
+def test_the_word_by_which_an_end_is_told_stands_in_no_arguments_and_no_environment(place: Place) -> None:
+    found = place.run("sh", "-c", LOOK, marker="m" * 26).stdout.data
+    assert b"pipe:" in found
+    assert re.search(rb"[0-9a-f]{32}|/tmp/", found) is None
+
+
+def test_variables_arrive_also_where_the_script_might_have_used_their_names(place: Place) -> None:
+    names = [chr(letter) for letter in range(ord("a"), ord("z") + 1)]
+    ended = place.run("env", env=dict.fromkeys(names, "mine"))
+    assert {f"{name}=mine" for name in names} <= set(ended.stdout.data.decode().splitlines())
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "", "relative:/nowhere"])
+def test_a_program_that_is_named_by_its_path_needs_no_path_variable(place: Place, path: str) -> None:
+    assert place.run("/bin/sh", "-c", "echo $PATH", env={"PATH": path}).stdout.data.decode() == f"{path}\n"
+    with pytest.raises(NoSuchProgram):
+        place.run("ls", env={"PATH": path})
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "/no/such/program", "/etc/passwd", "/etc", "cd"])
+def test_a_program_that_is_not_there_says_nothing(place: Place, program: str) -> None:
+    heard: list[bytes] = []
+    with pytest.raises(NoSuchProgram):
+        place.run(program, on_output=lambda stream, data: heard.append(data))
+    assert heard == []
+
+
+def test_a_program_whose_interpreter_is_missing_says_no_internal_sign(place: Place) -> None:
+    heard: list[bytes] = []
+    place.sh("printf '#!/no/such\\n' >script; chmod +x script")
+    with suppress(NoSuchProgram):  # a shell that runs no trap then says 127, as the program might
+        ended = place.run(f"{place.inner}/script", on_output=lambda stream, data: heard.append(data))
+        assert ended.exit_code == 127
+    assert b"\x1e" not in b"".join(heard)
 
 
 @pytest.mark.parametrize("line", ["code 99999999999999999999", "code 256", "code -1", "code", "started --5", "failed 1", "x"])
@@ -249,9 +297,31 @@ def test_what_a_program_says_in_the_words_of_the_script_is_its_output(place: Pla
 @pytest.mark.parametrize("code", ["99999999999999999999", "256", "-1", "1 2", "3"])
 def test_a_forged_code_is_one_that_a_program_can_have(place: Place, code: str) -> None:
     """Here the shell that would say the code is ended."""
-    with suppress(TargetFailed):
-        ended = place.run("sh", "-c", WORD + 'say "code $1"; kill -KILL $PPID', "sh", code)
-        assert ended.exit_code == (3 if code == "3" else 137)
+    ended = place.run("sh", "-c", WORD + '[ "$w" ] && say "code $1"; kill -KILL $PPID', "sh", code)
+    assert ended.exit_code == (3 if code == "3" and os.geteuid() == 0 else None)
+    assert (ended.lost == "") == (ended.exit_code == 3)
+
+
+def test_a_run_whose_shell_is_ended_is_ended_by_its_marker_and_nobody_knows_its_code(place: Place) -> None:
+    seconds = f"1{random.randrange(10**8):08}"
+    ended = place.run("sh", "-c", f"echo ready; kill -KILL $PPID; exec sleep {seconds} >&- 2>&-", timeout_s=60)
+    assert (ended.exit_code, ended.stdout.data, ended.timed_out, ended.cancelled) == (None, b"ready\n", False, False)
+    assert (ended.lost != "", ended.leaked, ended.is_unreached) == (True, 0, False)
+    assert alive(f"sleep {seconds}") == []
+
+
+def test_a_client_that_is_ended_is_no_end_of_the_program(place: Place) -> None:
+    """The program goes on without it, past its time: it is ended by its marker."""
+    seconds = f"1{random.randrange(10**8):08}"
+
+    def on_output(stream: str, data: bytes) -> None:
+        children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+
+    ended = place.run("sh", "-c", f"echo ready; sleep {seconds}", on_output=on_output, timeout_s=60)
+    assert (ended.exit_code, ended.stdout.data, ended.timed_out) == (None, b"ready\n", False)
+    assert ("signal 9" in ended.lost, ended.leaked) == (True, 0)
+    assert alive(f"sleep {seconds}") == []
 
 
 @pytest.mark.parametrize("line", ["started --5", "started 99999999999999999999 1 1", "started 1 1 1", "code 0", "failed"])
@@ -965,5 +1035,5 @@ def test_a_machine_that_does_not_answer_or_is_not_known_is_told(ssh: Place, sshd
 @pytest.mark.slow
 def test_a_connection_that_breaks_is_no_exit_code(ssh: Place) -> None:
     """255 is what ssh says then, and what a program may say, too."""
-    with pytest.raises(TargetFailed, match="broke"):
-        ssh.run("sh", "-c", "kill -KILL $PPID; kill -KILL $(awk '/PPid/ {print $2}' /proc/$PPID/status)")
+    ended = ssh.run("sh", "-c", "kill -KILL $PPID; kill -KILL $(awk '/PPid/ {print $2}' /proc/$PPID/status)")
+    assert (ended.exit_code, "255" in ended.lost, ended.leaked) == (None, True, 0)

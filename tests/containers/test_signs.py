@@ -66,7 +66,7 @@ def test_a_start_is_three_numbers(numbers: bytes) -> None:
 def test_the_first_of_each_kind_counts_in_the_order_of_the_script() -> None:
     signs = Signs()
     begin = b"\x1e" + signs.word.encode() + b" "
-    early = begin + b"code 1\n" + begin + b"failed\n"
+    early = begin + b"code 1\n" + begin + b"failed 1\n"
     assert signs.take(early) == b""
     assert (signs.said, signs.before) == ({}, early)
     signs.take(begin + b"started 5 6 7\n" + begin + b"code 0\n")

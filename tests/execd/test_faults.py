@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import signal
@@ -13,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from bus import create_service
 from bus.config import Config
 from bus.credentials import Credentials
 from bus.sockets import address_of
-from tests.conftest import ROOT, RunningHub, wait_until
+from bus.wire import encoded
+from tests.client.test_ssh import Sshd
+from tests.conftest import ROOT, RunningHub, basic, wait_until
 from tests.fleet import SECRET, Fleet, a_fleet, is_gone, settings
 from tests.log.faulty import FaultyDisk
 
@@ -164,6 +167,39 @@ def test_nonsense_at_its_door_harms_nobody(fleet: Fleet, line: bytes) -> None:
     assert fleet.web1.exec("echo well").json["stdout"] == "well\n"
 
 
+def test_a_run_whose_end_nobody_told_is_unknown_everywhere(fleet: Fleet) -> None:
+    command = "echo out; kill -KILL $PPID; sleep 300"
+    answer = fleet.web1.exec(command, client_id="k").json
+    assert (answer["ok"], answer["state"], answer["exitCode"], answer["stdout"]) == (False, "unknown", None, "out\n")
+    assert "signal 9" in answer["reason"]
+    again = fleet.web1.exec(command, client_id="k").json
+    assert (again["state"], again["stdout"], again["replayed"]) == ("unknown", "out\n", True)
+    assert fleet.web1.get(f"/api/exec/{answer['id']}").json["state"] == "unknown"
+    assert fleet.records("done")[-1]["result"] == fleet.admin.events("type=exec")[-1]["result"] == "unknown"
+    assert "leaked" not in answer  # none was left
+
+
+def test_a_stream_that_was_delivered_whole_is_not_truncated(tmp_path: Path) -> None:
+    with a_fleet(tmp_path, exec_max_output=1024) as fleet:
+        fleet.permit()
+        lines = fleet.web1.exec("head -c 5000 /dev/zero", stream=True).text.splitlines()
+        result = json.loads(lines[-1])["result"]
+        assert (result["truncated"], result["stdout_size"]) == (False, 5000)
+        kept = fleet.web1.get(f"/api/exec/{result['id']}").json
+        assert (kept["truncated"], len(kept["stdout"])) == (True, 1024)
+
+
+def test_a_reader_that_reads_nothing_does_not_keep_a_command_beyond_its_time(fleet: Fleet) -> None:
+    fields = {"target": "box", "command": "echo $$ > pid; yes", "timeout_s": 0.5, "stream": True}
+    request = {"op": "call", "type": "exec", "fields": fields, "authorization": basic("web1", SECRET)}
+    with socket.socket(socket.AF_UNIX) as door, address_of(fleet.config.exec_socket_file) as address:
+        door.connect(address)
+        door.sendall(encoded(request))
+        done = wait_until(lambda: fleet.records("done"), within_s=15)  # a slow reader of an answer has 20 s
+    assert (done[0].get("timed_out"), done[0].get("cancelled")) == (True, None)
+    assert is_gone(int((fleet.folder / "box" / "pid").read_text()))
+
+
 # -- real processes ------------------------------------------------------------------------------------------
 
 
@@ -174,11 +210,20 @@ class RunningService:
         self.hub = hub
         self.socket = hub.data_dir / "run" / "exec.sock"
         self.process: subprocess.Popen[bytes] | None = None
+        self.output = hub.data_dir.parent / "exec.log"
 
-    def start(self) -> RunningService:
-        with open(self.hub.data_dir.parent / "exec.log", "ab") as output:
+    @contextmanager
+    def started(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The process, started with these options and ended afterwards."""
+        self.start(*options)
+        assert self.process is not None
+        yield self.process
+        self.kill(signal.SIGTERM)
+
+    def start(self, *options: str) -> RunningService:
+        with open(self.output, "ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bus", "exec-service"],
+                [sys.executable, "-m", "bus", "exec-service", *options],
                 cwd=ROOT,
                 env=self.hub.environ,
                 stdout=output,
@@ -191,7 +236,7 @@ class RunningService:
 
     def answers(self) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, (self.hub.data_dir.parent / "exec.log").read_text()
+        assert self.process.poll() is None, self.output.read_text()
         reply = self.hub.as_("admin", "GET", "/api/containers")
         return bool(reply.status_code == 200)
 
@@ -278,12 +323,117 @@ def test_after_a_kill_of_the_worker_the_call_goes_on_and_a_retry_gets_its_answer
     assert ran.read_text() == "run\n"
 
 
-def until_answered(hub: FleetHub, command: str, key: str) -> dict[str, Any]:
+@pytest.mark.slow
+def test_a_command_whose_caller_streams_is_ended_with_the_worker(pair: Pair, tmp_path: Path) -> None:
+    hub, _, _ = pair
+    body = {"target": "box", "command": "echo $$; sleep 300", "stream": True, "timeout_s": 600}
+    lines = hub.as_("web1", "POST", "/api/exec", json=body, stream=True).iter_lines(chunk_size=1)
+    id = json.loads(next(lines))["id"]
+    pid = int(json.loads(next(line for line in lines if b"stdout" in line))["stdout"])
+    for worker in hub.workers():
+        os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: is_gone(pid))
+    wait_until(hub.answers)
+    wait_until(lambda: hub.as_("web1", "GET", f"/api/exec/{id}").json().get("cancelled") is True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_a_hub_that_stops_lets_commands_go_on_and_tells_their_callers(pair: Pair, tmp_path: Path, how: signal.Signals) -> None:
+    hub, _, _ = pair
+    box = tmp_path / "box"
+    with ThreadPoolExecutor(2) as pool:
+        command = "echo so far; touch $0-runs; until [ -e go ]; do sleep 0.02; done; echo done"
+        plain = pool.submit(hub.exec, command.replace("$0", "plain"), client_id="k", timeout_s=600)
+        stream = pool.submit(lambda: hub.exec(command.replace("$0", "stream"), stream=True, timeout_s=600).text)
+        wait_until(lambda: (box / "plain-runs").exists() and (box / "stream-runs").exists())
+        assert hub.process is not None
+        hub.process.send_signal(how)
+        reply, lines = plain.result(25), stream.result(25).splitlines()  # a worker that waits takes 30 s
+    if how == signal.SIGTERM:
+        hub.process.wait(25)
+        hub.start()
+    assert (reply.status_code, reply.json()["error"]) == (503, "hub_stopping")
+    assert reply.headers["Retry-After"]
+    broken = json.loads(lines[-1])
+    assert (broken["status"], broken["error"]["error"]) == (503, "hub_stopping")
+    wait_until(hub.answers)
+    ids = reply.json()["id"], broken["error"]["id"]
+    assert [hub.as_("web1", "GET", f"/api/exec/{id}").json()["state"] for id in ids] == ["running", "running"]
+    (box / "go").touch()
+    for id in ids:
+        ended = wait_until(lambda id=id: _once_done(hub, id))  # type: ignore[misc]
+        assert (ended["exitCode"], ended["stdout"]) == (0, "so far\ndone\n")
+    assert until_answered(hub, command.replace("$0", "plain"), "k", timeout_s=600)["replayed"] is True
+
+
+def _once_done(hub: FleetHub, id: str) -> dict[str, Any] | None:
+    state: dict[str, Any] = hub.as_("web1", "GET", f"/api/exec/{id}").json()
+    return state if state["state"] == "done" else None
+
+
+@pytest.mark.slow
+def test_a_service_that_dies_beside_a_hub_is_started_again_and_ends_what_it_left(pair: Pair, tmp_path: Path) -> None:
+    hub, service, _ = pair
+    service.kill(signal.SIGTERM)
+    with service.started("--beside", str(os.getpid())) as supervisor:
+        pid_file = tmp_path / "box" / "pid"
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(hub.exec, "echo $$ > pid; sleep 300", client_id="k", timeout_s=600)
+            pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text()))
+            (child,) = children_of(supervisor.pid)
+            os.kill(child, signal.SIGKILL)
+            assert call.result(60).json()["error"] == "target_failed"
+        wait_until(service.answers)
+        assert is_gone(pid)
+        assert hub.exec("echo $$ > pid; sleep 300", client_id="k", timeout_s=600).json()["state"] == "unknown"
+        assert "started again" in service.output.read_text()
+        (child,) = children_of(supervisor.pid)
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(30) == 0
+        assert is_gone(child)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.slow
+def test_what_runs_where_nobody_can_reach_it_is_ended_once_somebody_can(tmp_path: Path) -> None:
+    """The machine's sshd is gone when the time of a command is over; it comes back."""
+    folder = tmp_path / "sshd"
+    folder.mkdir()
+    sshd = Sshd(folder, tmp_path)
+    try:
+        with a_fleet(tmp_path) as fleet:
+            fleet.config.targets_file.write_text(f'[near]\ndriver = "ssh"\nhost = "hubhost"\nconfig = "{sshd.config}"\n')
+            fleet.permit(target="near")
+            pid_file = tmp_path / "pid"
+            with ThreadPoolExecutor(1) as pool:
+                call = pool.submit(fleet.web1.exec, f"echo $$ > {pid_file}; sleep 300", target="near", timeout_s=600)
+                pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text()))
+                sessions = children_of(sshd.process.pid)
+                sshd.stop()
+                for session in sessions:
+                    os.kill(session, signal.SIGKILL)
+                answer = call.result(60).json
+            assert (answer["state"], answer["leaked"]) == ("unknown", None)
+            assert fleet.records("done")[-1]["unreached"] is True
+            sshd.start()
+            wait_until(lambda: is_gone(pid), within_s=40)
+            wait_until(lambda: fleet.records("reaped"))
+            assert fleet.web1.get(f"/api/exec/{answer['id']}").json["leaked"] == 0
+            assert fleet.service.work.net.unreached() == []
+    finally:
+        sshd.stop()
+
+
+def until_answered(hub: FleetHub, command: str, key: str, **fields: Any) -> dict[str, Any]:
     """The answer to a call, made again and again under its key as a good client does."""
 
     def answer() -> dict[str, Any] | None:
         try:
-            reply = hub.exec(command, client_id=key)
+            reply = hub.exec(command, client_id=key, **fields)
         except requests.ConnectionError:
             return None
         return reply.json() if reply.status_code == 200 else None
