@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
-from tests.conftest import basic
+from tests.conftest import RunningHub, basic
 from tests.fleet import SECRET, As, Fleet, a_fleet, is_gone, wait_until
 from tests.web.conftest import refusal
 
@@ -98,6 +99,17 @@ def test_a_yes_to_the_one_before_runs_nothing(fleet: Fleet, meanwhile: Callable[
         assert fleet.admin.get(f"/api/approvals/{id}").json["approval"]["state"] == "expired"
         refusal(fleet.admin.post(f"/api/approvals/{id}", json={"allow": True}), 409, "approval_closed")
     assert [item["id"] for item in heir.get("/api/approvals").json["approvals"]] == [asked.json["id"]]
+    assert not (fleet.folder / "box" / "pwned").exists()
+
+
+def test_a_yes_of_an_admin_that_is_revoked_runs_nothing(fleet: Fleet) -> None:
+    fleet.permit(approval="required")
+    fleet.app.extensions["credentials"].add("second", SECRET, "admin")
+    id = fleet.web1.exec("touch pwned").json["id"]
+    assert As(fleet.app, "second").post(f"/api/approvals/{id}", json={"allow": True}).status_code == 200
+    revoke(fleet, "second")
+    asked = fleet.web1.exec("touch pwned")
+    assert (asked.status_code, asked.json["id"] != id) == (202, True)
     assert not (fleet.folder / "box" / "pwned").exists()
 
 
@@ -206,12 +218,21 @@ def rotate(fleet: Fleet) -> None:
     assert reply.status_code == 200, reply.json
 
 
+def overlap_ends(fleet: Fleet) -> None:
+    """A new secret; the old one went on for a day, and that is over."""
+    assert fleet.admin.post("/api/credentials/rotate", json={"name": "web1"}).status_code == 200
+    assert fleet.web1.get("/api/me").status_code == 200
+    credentials = fleet.app.extensions["credentials"]
+    start = credentials.clock()
+    credentials.clock = lambda: start + 86_401
+
+
 def by_hand(fleet: Fleet) -> None:
     lines = fleet.config.credentials_file.read_text().splitlines(keepends=True)
     fleet.config.credentials_file.write_text("".join(line for line in lines if not line.startswith("web1:")))
 
 
-@pytest.mark.parametrize("end", [revoke, rotate, by_hand])
+@pytest.mark.parametrize("end", [revoke, rotate, by_hand, overlap_ends])
 def test_an_open_stream_delivers_nothing_more(fleet: Fleet, end: Callable[[Fleet], None]) -> None:
     reply = fleet.web1.client.open(
         "/stream?format=ndjson&since=0", headers={"Authorization": basic("web1", SECRET)}, buffered=False
@@ -308,3 +329,43 @@ def test_a_detached_command_is_ended_with_its_callers_name(fleet: Fleet, end: Ca
     wait_until(lambda: fleet.admin.get(f"/api/exec/{id}").json["state"] != "running")
     if end is revoke:
         assert fleet.admin.bodies("unread_by=web1&tag=exec") == []
+
+
+# -- real processes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_every_worker_ends_what_is_open(hub_at: Callable[..., RunningHub]) -> None:
+    hub = hub_at(BUS_WORKERS="2", BUS_KEEPALIVE_S="300")
+    secret = json.loads(hub.run("credential", "add", "web1", "--json").stdout)["secret"]
+
+    def poll() -> int:
+        reply = requests.get(f"{hub.url}/messages?unread_by=web1&wait=60", auth=("web1", secret), timeout=90)
+        return reply.status_code
+
+    def stream() -> bytes:
+        with requests.get(f"{hub.url}/stream?format=ndjson", auth=("web1", secret), timeout=90, stream=True) as reply:
+            return reply.content.strip()
+
+    open_ones = [in_thread(what) for what in (poll, stream) for _ in range(4)]
+    wait_until(lambda: hub.get("/health").json()["waiting"] == len(open_ones))
+    assert hub.run("credential", "revoke", "web1").returncode == 0
+    hub.say("after", to="web1")
+    for thread, _ in open_ones:
+        thread.join(40)
+    assert [got[0] for _, got in open_ones] == [401] * 4 + [b""] * 4
+
+
+@pytest.mark.slow
+def test_the_operator_invites_a_machine_that_was_installed_again(hub_at: Callable[..., RunningHub]) -> None:
+    hub = hub_at()
+    old = json.loads(hub.run("credential", "add", "web1", "--json").stdout)["secret"]
+    assert hub.run("invite", "web7", "--replace").returncode == 2
+    assert hub.run("invite", "web1").returncode == 2
+    assert hub.run("invite", "web1", "--replace", "--admin").returncode == 2
+    code = json.loads(hub.run("invite", "web1", "--replace", "--json").stdout)["code"]
+    assert requests.get(f"{hub.url}/api/me", auth=("web1", old), timeout=30).status_code == 200
+    short, _, secret = code.partition(".")
+    new = requests.post(f"{hub.url}/api/join", auth=(f"invite~{short}", secret), timeout=30).json()["secret"]
+    codes = [requests.get(f"{hub.url}/api/me", auth=("web1", one), timeout=30).status_code for one in (old, new)]
+    assert codes == [401, 200]

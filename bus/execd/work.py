@@ -310,9 +310,10 @@ class Work:
     def end_revoked(self) -> None:
         """End the commands whose credential is no longer good. What has no way to be ended in the middle runs to its end."""
         with self._mutex:
-            for running in self._running.values():
-                if running.type == EXEC and not running.cancel.is_set() and not running.is_let():
-                    running.cancel.set()
+            commands = [running for running in self._running.values() if running.type == EXEC]
+        for running in commands:
+            if not running.cancel.is_set() and not running.is_let():
+                running.cancel.set()
 
     def is_idle(self) -> bool:
         """Whether nothing runs."""
@@ -329,7 +330,7 @@ class Work:
             found_out = list(pool.map(self._found_out, lost))
         for record, (result, facts) in zip(lost, found_out, strict=True):
             self.net.end(record["call"], result, facts)
-            if record.get("detach"):
+            if record.get("detach") and not self.net.is_over(record):
                 self._say(answers.told(record["call"], record["from"], record["target"], answers.OUTCOMES[result]))
         return len(lost)
 

@@ -129,12 +129,16 @@ def _owned(db: sqlite3.Connection, record: Record) -> None:
 
 
 def _ended(db: sqlite3.Connection, record: Record) -> None:
-    """What a name has asked and what was answered expires, unless it was used or has expired before."""
+    """What a name has asked expires with every answer to it, and so does what it has answered, unless it was used before."""
+    ends = "json_set({0}, '$.expires', min(json_extract({0}, '$.expires'), ?1))"
     db.execute(
-        "UPDATE approvals SET question = json_set(question, '$.expires', min(json_extract(question, '$.expires'), ?1)),"
-        " answer = CASE WHEN answer IS NULL THEN NULL"
-        " ELSE json_set(answer, '$.expires', min(json_extract(answer, '$.expires'), ?1)) END"
+        f"UPDATE approvals SET question = {ends.format('question')},"
+        f" answer = CASE WHEN answer IS NULL THEN NULL ELSE {ends.format('answer')} END"
         " WHERE auth = ?2 AND used IS NULL",
+        (record["ts"], record["name"]),
+    )
+    db.execute(
+        f"UPDATE approvals SET answer = {ends.format('answer')} WHERE json_extract(answer, '$.auth') = ?2 AND used IS NULL",
         (record["ts"], record["name"]),
     )
 

@@ -653,6 +653,10 @@ def test_an_invite_is_a_line_to_paste(cli: Cli, net: StubNet) -> None:
         "line": f"bus join {URL} --invite 01I.s",
     }
     net.on("POST /api/invites", (201, made))
+    assert cli("invite", "new", "--replace").code == 0
+    assert net.bodies("/api/invites") == [{"name": "new", "replace": True}]
+    assert cli("invite", "new", "--replace", "--admin").code == exits.USAGE
+    net.asked.clear()
     ran = cli("invite", "new", "--admin", "--expires", "90m")
     assert ran.out == f"bus join {URL} --invite 01I.s\n"
     assert "works once" in ran.err
