@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bus import drafts, records
 from bus.errors import BusError, KeyReused, NotFound, Rebuilding, Unauthorized, Unavailable, UnknownReply
 from bus.identity import Caller
-from bus.index import inbox, receipts, search
+from bus.index import inbox, machines, receipts, search
 from bus.index import messages as queries
 from bus.index.apply import public
 from bus.index.database import Index
@@ -328,6 +328,16 @@ class Core:
         self.log.append([{"kind": "credential", "action": action, "name": name, "role": role, "by": by, "auth": by}])
         self.waiting.ring()
         self._keep_up()
+
+    def note_refused(self, fields: dict[str, Any]) -> None:
+        """Record that a change to the credentials, or a sign-in, was refused."""
+        self.log.append([{"kind": "refused", **fields}])
+        self._keep_up()
+
+    def machine_names(self) -> list[str]:
+        """The names that machines have or had, as far as the log tells; raises Rebuilding."""
+        with self.index.reading() as db:
+            return machines.names(db)
 
     # -- the hub itself ----------------------------------------------------------------------------------
 

@@ -7,9 +7,12 @@ messages are stamped as not verified. Rights hang on the credential, never on a 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache
+from string import digits
 
 from bus.errors import NotYourName, Rebuilding
 
@@ -25,7 +28,11 @@ RESERVED = frozenset(
 ) | frozenset(("operator", "overseer", "owner", "root", "security", "superuser", "supervisor", "system", "user"))
 
 
-Taken = Callable[[], Collection[str]]  # gives the normalised names of all credentials
+_PUNCTUATION = re.compile("[._-]+")
+_NOT_BETWEEN_DIGITS = re.compile(r"(?<![0-9])-|-(?![0-9])")
+_ALIKE = str.maketrans("01i", "oll")
+
+Taken = Callable[[], Collection[str]]  # gives what the names look like that machines have or had
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +80,32 @@ def normalised(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
+def bare(name: str) -> str:
+    """A machine's name without case and punctuation, but between digits: `web-1.` is `web1`, and `node-1-1` not `node-11`."""
+    return _NOT_BETWEEN_DIGITS.sub("", _PUNCTUATION.sub("-", normalised(name)))
+
+
+@lru_cache(4096)
+def looks(name: str) -> str:
+    """What a reader in a hurry sees of the machine in a name: no case, no punctuation, `0` as `o`, `1` and `i` as `l`, …"""
+    seen = _PUNCTUATION.sub("", normalised(name).partition("/")[0]).translate(_ALIKE)
+    return seen.replace("rn", "m").replace("vv", "w")
+
+
 def is_reserved(name: str) -> bool:
-    """Whether a name, or the machine in a session's name, is one that nobody may take."""
-    return normalised(name).partition("/")[0] in RESERVED
+    """Whether a name, or the machine in a session's name, is one that no machine may take, however it is punctuated."""
+    return _PUNCTUATION.sub("", normalised(name).partition("/")[0]) in _RESERVED_BARE
+
+
+@lru_cache(4096)
+def is_a_title(text: str) -> bool:
+    """Whether a text for people is, or holds, a reserved word: `human-overseer`, `adm1n`, `Admin2`; not `busybox`."""
+    words = [text, *_PUNCTUATION.split(text)]
+    return any(looks(shown) in _RESERVED_LOOKS for word in words for shown in (word, word.strip(digits)))
+
+
+_RESERVED_BARE = frozenset(_PUNCTUATION.sub("", word) for word in RESERVED)
+_RESERVED_LOOKS = frozenset(map(looks, RESERVED))
 
 
 def speaks_as(caller: Caller, name: str, taken: Taken) -> bool:
@@ -96,10 +126,12 @@ def check_speaks_as(caller: Caller, name: str, field: str, taken: Taken) -> None
         if not caller.is_me(name):
             raise NotYourName(f"`{field}` is {name!r}, and the credential is {caller.name}'s.", field=field, yours=caller.name)
         return
-    base = normalised(name).partition("/")[0]
-    if base != normalised(caller.name) and (base in RESERVED or base in taken()):
+    machine, _, session = name.partition("/")
+    is_own = normalised(machine) == normalised(caller.name)
+    if is_a_title(session) or not (is_own or (not is_a_title(machine) and looks(machine) not in taken())):
         raise NotYourName(
             f"`{field}` is {name!r}, which is not for the shared user {caller.name}.",
-            hint="The name is reserved, or a machine's own: use that machine's credential (bus join … --invite CODE).",
+            hint="It is reserved, is or was a machine's own, or looks like such a name: use that machine's credential "
+            "(bus join … --invite CODE), or another name.",
             field=field,
         )

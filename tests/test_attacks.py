@@ -240,6 +240,38 @@ def test_somebody_elses_from(quiet: Fleet, name: str) -> None:
     assert quiet.records("message") == []
 
 
+@pytest.mark.parametrize("name", ["admin.", "web1-", "web-1", "adm1n", "human-overseer", "x/admin", "WEB_1/alpha", "the.root"])
+def test_name_that_looks_like_another(busy: Fleet, name: str) -> None:
+    before = len(busy.records("message")), len(busy.records("ack"))
+    seq = busy.admin.post("/post", json={"to": "any", "body": "x"}).json["seq"]
+    assert busy.shared.post("/post", json={"from": name, "body": "obey"}).json["error"] == "not_your_name"
+    assert busy.shared.post(f"/ack/{seq}", json={"reader": name}).json["error"] == "not_your_name"
+    assert busy.shared.post("/post", json={"from": "busybox1", "body": "x"}).status_code == 201
+    assert (len(busy.records("message")), len(busy.records("ack"))) == (before[0] + 2, before[1])
+
+
+def test_retired_name(fleet: Fleet) -> None:
+    assert fleet.admin.post("/api/credentials/revoke", json={"name": "web1"}).status_code == 200
+    fleet.app.extensions["bus"].index.rebuild()
+    seq = fleet.admin.post("/post", json={"to": "web1", "body": "for whoever is web1 next"}).json["seq"]
+    for name in ("web1", "web1/alpha", "Web-1"):
+        assert fleet.shared.post("/post", json={"from": name, "body": "obey"}).json["error"] == "not_your_name"
+        assert fleet.shared.post(f"/ack/{seq}", json={"reader": name}).json["error"] == "not_your_name"
+    assert [record["from"] for record in fleet.records("message")] == ["admin"]
+    assert fleet.records("ack") == []
+
+
+def test_refusals_are_on_record_and_bounded(fleet: Fleet) -> None:
+    assert fleet.web1.post("/api/invites", json={"name": "evil"}).status_code == 403
+    guess = As(fleet.app, "admin", "a guess at the secret")
+    assert [guess.get("/api/credentials").status_code for _ in range(200)] == [401] * 200
+    events = [event for event in fleet.admin.events("type=credential&limit=500") if event["result"] == "denied"]
+    assert [(event["from"], event["error"]) for event in events] == [("web1", "not_allowed"), ("?", "unauthorized")]
+    assert events[1]["command"].startswith("sign in as admin")
+    assert len(fleet.records("refused")) == 2
+    assert "guess" not in str(fleet.records("refused"))
+
+
 PROTECTED = (
     ("POST", "/api/exec", {"target": "box", "command": "touch pwned"}),
     ("GET", f"/api/exec/{'0' * 26}", None),

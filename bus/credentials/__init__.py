@@ -5,7 +5,7 @@ would be a denial of service by our own hand (docs/decisions/0004-password-hash.
 """
 
 from bus.credentials.lines import hashed, new_secret
-from bus.credentials.reading import Credentials
+from bus.credentials.reading import Credentials, user_in
 from bus.credentials.register import Granted, Invite, Register
 
-__all__ = ["Credentials", "Granted", "Invite", "Register", "hashed", "new_secret"]
+__all__ = ["Credentials", "Granted", "Invite", "Register", "hashed", "new_secret", "user_in"]

@@ -110,6 +110,7 @@ class Credentials:
         """The names that belong to somebody, normalised: those of all credentials but the shared user's.
 
         As of the last time the file was looked at, which is when the caller of this request was proved.
+        The same object as before while the file is the same.
         """
         return (self._latest if self._latest.version is not None else self._current()).taken
 
@@ -155,6 +156,11 @@ class Credentials:
         names = [user for user, mine in users.items() if not mine[0].is_invite]
         taken = frozenset(normalised(name) for name in names if self.role_of(users[name][0]) != SHARED)
         return _Snapshot(version, users, digests, taken)
+
+
+def user_in(header: str) -> str:
+    """The user name that a header of basic auth gives, proven or not; empty where it gives none."""
+    return _user_and_secret(header)[0]
 
 
 def _user_and_secret(header: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from bus.credentials import file
 from bus.credentials.lines import INVITE_PREFIX, Kept, Line, hashed, new_secret, of_user, usable
 from bus.credentials.reading import Credentials
 from bus.errors import BadField, Conflict, CredentialExists, NoSuchCredential, NotAllowed, Unauthorized
-from bus.identity import ADMIN, INVITE, MACHINES, MEMBER, is_reserved, normalised
+from bus.identity import ADMIN, INVITE, MACHINES, MEMBER, bare, is_reserved, normalised
 from bus.records import NAME
 
 OVERLAP_S, MAX_OVERLAP_S = 24 * 3600, 30 * 24 * 3600
@@ -203,10 +203,10 @@ class Register:
     def _check_free(self, lines: Lines, name: str) -> None:
         if NAME.fullmatch(name) is None or "/" in name:
             raise BadField(f"`name` is {name[:64]!r}.", hint="A name without a session: letters, digits, . _ -", field="name")
-        if is_reserved(name) or normalised(name) == normalised(self._credentials.shared_user):
+        if is_reserved(name) or bare(name) == bare(self._credentials.shared_user):
             raise BadField(f"`name` is {name!r}, which no machine may have.", hint="Give the machine's own name.", field="name")
         for line in usable(lines):
-            if not line.is_invite and normalised(line.user) == normalised(name):
+            if not line.is_invite and bare(line.user) == bare(name):
                 raise CredentialExists(f"There is a credential {line.user!r}.", name=line.user)
 
     def _now(self) -> int:

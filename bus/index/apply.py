@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from bus import records
-from bus.index import calls, expiring
+from bus.index import calls, expiring, machines
 from bus.index.settled import NewestRanges, settle_many, settle_through
 from bus.records import EVERYBODY, Position, Record
 from bus.selection import recipients
@@ -42,6 +42,7 @@ class Applier:
         self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _INSERTS}
         self._agents: dict[str, str] = {}
         self._ackers: dict[str, int] = {}
+        self._machines: set[str] = set()
         self._newest = NewestRanges(db)
         self._expiring: expiring.Rows = {}
         self._messages = self._damaged = 0
@@ -49,6 +50,8 @@ class Applier:
     def apply(self, record: Record) -> None:
         """Apply one record; a kind that is not known here has no meaning for queries and is passed over."""
         kind = record["kind"]
+        if name := machines.name_in(record):
+            self._machines.add(name)
         if kind == "message":
             self._message(record)
         elif kind == "ack":
@@ -68,6 +71,7 @@ class Applier:
             "INSERT INTO agents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ts = excluded.ts", self._agents.items()
         )
         self._db.executemany("INSERT OR REPLACE INTO ackers VALUES (?, ?)", self._ackers.items())
+        machines.note(self._db, self._machines)
         self._db.execute(
             "UPDATE place SET seq = ?, token = ?, messages = messages + ?, damaged = damaged + ?",
             (place.seq, place.token, self._messages, self._damaged),

@@ -11,6 +11,7 @@ The kinds of record, each with `seq`, `ts` and `auth` (the credential that made 
     answer    approval, allow, expires
     used      approval: its one call was made
     credential  action, name, role, by
+    refused   from, target, command, error, left_out?: a change to the credentials, or a sign-in, that was refused
 """
 
 from __future__ import annotations
@@ -92,6 +93,9 @@ def apply(db: sqlite3.Connection, record: Record) -> None:
     elif kind == "used":
         db.execute("UPDATE approvals SET used = ? WHERE id = ?", (record["ts"], record["approval"]))
         _keyed(db, record)
+    elif kind == "refused":
+        facts: dict[str, Any] = {name: record[name] for name in ("target", "command", "error", "left_out") if name in record}
+        _event(db, record, {"from": record["from"], "type": "credential", **facts, "result": "denied"})
     elif kind == "credential":
         _owned(db, record)
         event = {"from": record["by"], "type": "credential", "target": record["name"], "command": record["action"]}

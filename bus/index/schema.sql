@@ -127,6 +127,10 @@ CREATE TABLE owners (                     -- who has a name now: nothing from be
     held INTEGER NOT NULL                 -- 1: somebody has it
 ) WITHOUT ROWID;
 
+CREATE TABLE machines (                   -- every name that a machine has or had: never the shared user's again
+    name TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
 CREATE TABLE events (                     -- the feed, but for messages; a call stands where its last record stands
     seq INTEGER PRIMARY KEY,
     ms INTEGER NOT NULL,

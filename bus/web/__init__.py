@@ -13,8 +13,10 @@ from bus.identity import MACHINES, Caller
 from bus.net import Net
 from bus.web import acking, activity, approvals, auth, calls, errors, inbox, pages, permissions, posting, reading, streaming
 from bus.web import credentials as credentials_routes
+from bus.web.refusals import Refusals
 from bus.web.replies import Reply
 from bus.web.shortcut import Shortcut
+from bus.web.taken import TakenNames
 from bus.wire import ExecService
 
 
@@ -25,20 +27,21 @@ def make_app(core: Core, net: Net, service: ExecService, credentials: Credential
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.response_class = Reply
-    auth.init_app(app, credentials, _on_denied(net))
+    taken, refusals = TakenNames(core, credentials), Refusals(core.note_refused, credentials)
+    auth.init_app(app, credentials, _on_denied(net), refusals)
     errors.init_app(app)
 
     def machines() -> list[str]:
         return [name for name, role in credentials.users().items() if role in MACHINES]
 
     for routes in (
-        posting.blueprint(core, credentials.taken),
-        reading.blueprint(core, credentials.taken),
-        inbox.blueprint(core, credentials.taken),
-        acking.blueprint(core, credentials.taken),
-        streaming.blueprint(core, keepalive_s, credentials.taken),
+        posting.blueprint(core, taken),
+        reading.blueprint(core, taken),
+        inbox.blueprint(core, taken),
+        acking.blueprint(core, taken),
+        streaming.blueprint(core, keepalive_s, taken),
         pages.blueprint(core, service),
-        credentials_routes.blueprint(Register(credentials, core.note_credential)),
+        credentials_routes.blueprint(Register(credentials, core.note_credential), refusals),
         calls.blueprint(net, service, max_file),
         permissions.blueprint(net, machines),
         approvals.blueprint(net, core.waiting),
@@ -48,7 +51,7 @@ def make_app(core: Core, net: Net, service: ExecService, credentials: Credential
     if silent := auth.undeclared(app):
         raise TypeError(f"routes that do not say who may call them: {', '.join(silent)}")
 
-    app.wsgi_app = Shortcut(app.wsgi_app, core, credentials)  # type: ignore[method-assign]
+    app.wsgi_app = Shortcut(app.wsgi_app, core, credentials, taken, refusals)  # type: ignore[method-assign]
     return app
 
 

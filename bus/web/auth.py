@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from flask import Flask, g, request
 
 from bus.credentials import Credentials
-from bus.errors import ForeignOrigin, NotAllowed, Unauthorized
+from bus.errors import ForeignOrigin, InviteSpent, NotAllowed, TooManyAttempts, Unauthorized
 from bus.identity import INVITE, Caller
+from bus.web.refusals import Refusals
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
@@ -42,12 +43,12 @@ def undeclared(app: Flask) -> list[str]:
     return [rule.rule for rule in app.url_map.iter_rules() if not hasattr(app.view_functions[rule.endpoint], "may_call")]
 
 
-def init_app(app: Flask, credentials: Credentials, on_denied: Denied | None = None) -> None:
+def init_app(app: Flask, credentials: Credentials, on_denied: Denied | None = None, refusals: Refusals | None = None) -> None:
     """Guard every request, those to routes that do not exist too."""
 
     @app.before_request
     def guard() -> None:
-        g.caller = caller(request.environ, credentials)
+        g.caller = caller(request.environ, credentials, refusals)
         g.check = _rechecked(request.environ.get("HTTP_AUTHORIZATION"), g.caller, credentials)
         if request.endpoint is None:
             check_role(g.caller, None, request.environ)
@@ -70,12 +71,19 @@ def _rechecked(header: str | None, caller: Caller, credentials: Credentials) -> 
     return check
 
 
-def caller(environ: Mapping[str, Any], credentials: Credentials) -> Caller:
+def caller(environ: Mapping[str, Any], credentials: Credentials, refusals: Refusals | None = None) -> Caller:
     """Whom a request's credential proves; raises Unauthorized, or ForeignOrigin for a state change.
 
     No identity header is looked at: whoever reaches the socket could send one.
     """
-    found = credentials.caller_of(environ.get("HTTP_AUTHORIZATION"), environ.get("REMOTE_ADDR", ""))
+    try:
+        found = credentials.caller_of(environ.get("HTTP_AUTHORIZATION"), environ.get("REMOTE_ADDR", ""))
+    except (Unauthorized, InviteSpent, TooManyAttempts) as error:
+        if refusals is not None:
+            refusals.sign_in(environ, error)
+        raise
+    if refusals is not None:
+        refusals.tell_rest()
     if environ["REQUEST_METHOD"] not in _SAFE:
         _refuse_foreign_origin(environ)
     return found

@@ -15,17 +15,26 @@ from flask import Blueprint, Response, g, request
 
 from bus import drafts, records
 from bus.credentials.register import INVITE_S, MAX_INVITE_S, MAX_OVERLAP_S, OVERLAP_S, Granted, Register
-from bus.errors import BadField, NotYourName
+from bus.errors import BadField, BusError, NotYourName
 from bus.identity import ADMIN, ADMINS, EVERYONE, INVITES, MACHINES, MEMBER
 from bus.strictjson import load_object
 from bus.web import requests
 from bus.web.auth import may_call
+from bus.web.errors import error_reply
+from bus.web.refusals import Refusals
 from bus.web.replies import json_reply
 
 
-def blueprint(register: Register) -> Blueprint:
+def blueprint(register: Register, refusals: Refusals | None = None) -> Blueprint:
     """The routes about credentials."""
     routes = Blueprint("credentials", __name__)
+
+    @routes.errorhandler(BusError)
+    def refused(error: BusError) -> Response:
+        # Not who got past no door: that is on record already. Not what is no more than a wrong form.
+        if refusals is not None and "caller" in g and error.status in (401, 403, 409, 410):
+            refusals.change(g.caller, str(request.endpoint).rpartition(".")[2], _named(), error)
+        return error_reply(error)
 
     def asked() -> Register:
         return register.on_behalf_of(request.environ.get("HTTP_AUTHORIZATION"))
@@ -81,12 +90,18 @@ def blueprint(register: Register) -> Blueprint:
     return routes
 
 
+def _named() -> Any:
+    """The name that a refused request was about, as far as it has been read."""
+    return g.get("asked_name")
+
+
 def _fields(*allowed: str) -> dict[str, Any]:
     """The fields of a JSON object; no body is an empty one."""
     requests.params(())
     data = requests.read_body()
     fields = load_object(data) if data.strip() else {}
     drafts.check_fields(fields, allowed)
+    g.asked_name = fields.get("name")
     return fields
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from bus.core import Core
 from bus.credentials import Credentials
 from bus.errors import BusError
+from bus.identity import Taken
 from bus.strictjson import load_object
 from bus.web import auth, errors, posting, requests
+from bus.web.refusals import Refusals
 from bus.web.replies import Reply
 
 if TYPE_CHECKING:
@@ -23,16 +25,19 @@ if TYPE_CHECKING:
 class Shortcut:
     """A WSGI application in front of another one."""
 
-    def __init__(self, otherwise: WSGIApplication, core: Core, credentials: Credentials) -> None:
+    def __init__(
+        self, otherwise: WSGIApplication, core: Core, credentials: Credentials, taken: Taken, refusals: Refusals
+    ) -> None:
         self._otherwise, self._core, self._credentials = otherwise, core, credentials
+        self._taken, self._refusals = taken, refusals
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not _is_plain_post(environ):
             return self._otherwise(environ, start_response)
         try:
-            caller = auth.caller(environ, self._credentials)
+            caller = auth.caller(environ, self._credentials, self._refusals)
             auth.check_role(caller, posting.MAY_POST, environ)
-            answer = posting.save(self._core, caller, load_object(requests.body_of(environ)), environ, self._credentials.taken)
+            answer = posting.save(self._core, caller, load_object(requests.body_of(environ)), environ, self._taken)
         except BusError as error:
             return errors.error_reply(error)(environ, start_response)
         except Exception as error:

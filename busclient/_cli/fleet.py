@@ -146,7 +146,7 @@ def _line(event: Event) -> str:
         what += f" {event.id}"  # what bus call takes
     if what == "message":
         about = one_line(about, _LONGEST_BODY)
-    names = {"snapshot": "snapshot", "saved": "kept before as", "reason": "because:"}
+    names = {"snapshot": "snapshot", "saved": "kept before as", "reason": "because:", "left_out": "and so many more:"}
     more = [f"{word} {fields[name]}" for name, word in names.items() if fields.get(name)]
     sender = signed(event.sender, event.type != "message" or event.raw.get("verified") is True)
     head = f"{event.seq} {event.time} {sender}" + (f" > {event.target}" if event.target else "")

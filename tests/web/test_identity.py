@@ -12,7 +12,7 @@ import pytest
 from flask import Response
 from werkzeug.routing import Rule
 
-from bus import create_app
+from bus import create_app, create_core
 from bus.config import Config
 from bus.credentials import Credentials, Register
 from bus.identity import ADMIN, ADMINS, EVERYONE, MEMBER
@@ -99,6 +99,12 @@ NO_NAMES = [
     "web1/",
     "/web1",
 ]
+# Those that a reader in a hurry takes for one of them: other punctuation, digits for letters, a reserved word as a part.
+NOT_FOR_CLAUDE += ["admin.", "admin-", "a.d.m.i.n", "adm1n", "Admin2", "adrnin", "r00t", "human-overseer", "the.admin"]
+NOT_FOR_CLAUDE += ["my_root", "x/admin", "x/the-human", "claude/admin", "web1-", "web-1", "w.e.b_1", "webl", "WEB-1/x"]
+NOT_FOR_CLAUDE += ["b0ss", "boss.", "bo-ss/y", "claude-bus-2"]
+FOR_CLAUDE = ["ccwhitebee", "busybox1", "webmaster", "adminton", "humanity", "web11", "web2", "web1x", "rooted"]
+FOR_CLAUDE += ["claude", "claude/x", "cc-1/alpha"]
 CASES = [*(("web1", name) for name in NOT_FOR_WEB1), *(("claude", name) for name in NOT_FOR_CLAUDE)]
 
 
@@ -130,6 +136,60 @@ def test_nobody_acknowledges_for_somebody_else(fleet: Caller, who: str, name: st
     ]:
         refusal(ask(fleet, who, "POST", path, **form), 403, "not_your_name")
     assert last_seq(fleet) == seq
+
+
+@pytest.mark.parametrize("name", FOR_CLAUDE)
+def test_the_shared_user_keeps_every_other_name(fleet: Caller, name: str) -> None:
+    posted = ask(fleet, "claude", "POST", "/post", json={"from": name, "body": "x"})
+    assert posted.status_code == 201, posted.json
+    assert ask(fleet, "claude", "POST", "/ack/1", json={"reader": name}).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["over HTTP", "by the operator", "by hand"])
+def test_a_name_that_a_machine_had_is_never_the_shared_users_again(fleet: Caller, config: Config, how: str) -> None:
+    ask(fleet, "boss", "POST", "/api/credentials", json={"name": "gone7"})
+    if how == "over HTTP":
+        assert ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "gone7"}).status_code == 200
+    elif how == "by the operator":
+        core = create_core(config)  # as another process has it
+        Register(Credentials(config.credentials_file), core.note_credential).revoke("gone7", "operator")
+    else:
+        lines = config.credentials_file.read_text().splitlines(keepends=True)
+        config.credentials_file.write_text("".join(line for line in lines if not line.startswith("gone7:")))
+    for name in ("gone7", "Gone-7", "gone7/x"):
+        refusal(ask(fleet, "claude", "POST", "/post", json={"from": name, "body": "x"}), 403, "not_your_name")
+        seq = fleet.say(to="any")["seq"]
+        refusal(ask(fleet, "claude", "POST", f"/ack/{seq}", json={"reader": name}), 403, "not_your_name")
+    fleet.app.extensions["bus"].index.rebuild()
+    for reopened in opened(create_app(config)):
+        refusal(ask(reopened, "claude", "POST", "/post", json={"from": "gone7", "body": "x"}), 403, "not_your_name")
+
+
+def test_a_machine_that_was_put_into_the_file_by_hand_is_known_by_what_it_sent(fleet: Caller, config: Config) -> None:
+    assert ask(fleet, "web1", "POST", "/post", json={"body": "x"}).status_code == 201
+    lines = config.credentials_file.read_text().splitlines(keepends=True)
+    config.credentials_file.write_text("".join(line for line in lines if not line.startswith("web1:")))
+    refusal(ask(fleet, "claude", "POST", "/post", json={"from": "web-1", "body": "x"}), 403, "not_your_name")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("admin.", "bad_field"),
+        ("claude_bus", "bad_field"),
+        ("c-laude", "bad_field"),
+        ("WEB-1", "credential_exists"),
+        ("web1.", "credential_exists"),
+    ],
+)
+def test_no_credential_is_made_for_a_name_that_differs_by_punctuation(fleet: Caller, name: str, code: str) -> None:
+    for path in ("/api/credentials", "/api/invites"):
+        refusal(ask(fleet, "boss", "POST", path, json={"name": name}), 400 if code == "bad_field" else 409, code)
+
+
+def test_digits_that_punctuation_keeps_apart_make_other_machines(fleet: Caller) -> None:
+    for name in ("node1-1", "node11", "node-1-1-1"):
+        assert ask(fleet, "boss", "POST", "/api/credentials", json={"name": name}).status_code == 201
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
@@ -171,7 +231,7 @@ def test_a_name_is_taken_as_soon_as_its_machine_has_joined(fleet: Caller, config
     assert ask(fleet, invited(fleet, "web2"), "POST", "/api/join").status_code == 201
     refusal(ask(fleet, "claude", "POST", "/post", json={"from": "web2", "body": "x"}), 403, "not_your_name")
     ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "web2"})
-    assert ask(fleet, "claude", "POST", "/post", json={"from": "web2", "body": "x"}).status_code == 201
+    refusal(ask(fleet, "claude", "POST", "/post", json={"from": "web2", "body": "x"}), 403, "not_your_name")
 
 
 def test_turned_off_the_shared_user_is_one_machine_among_others(fleet: Caller, config: Config) -> None:
