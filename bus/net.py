@@ -261,6 +261,8 @@ class Net(Approvals):
             found, has_more = queries.events(db, wanted)
             known = self._index.known_to()
             since = queries.owned_since(db, caller.name)
+        if wanted.before is not None:
+            known = min(known, wanted.before - 1)
         events = [event if _sees(caller, auth, event, since) else _public(event) for auth, event in found]
         last = found[-1][1]["seq"] if found else 0
         # What another process has applied since is in this view too: it must not come again.

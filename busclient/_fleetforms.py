@@ -128,7 +128,7 @@ class Event:
                 time=str(fields["time"]),
                 sender=str(fields["from"]),
                 type=str(fields["type"]),
-                target=str(fields.get("target") or ""),
+                target=_names(fields.get("target")),
                 result=str(fields.get("result") or ""),
                 about=_about(fields),
                 error=fields.get("error"),
@@ -138,6 +138,11 @@ class Event:
             )
 
 
+def _names(target: Any) -> str:
+    """Whom or what an event concerns; a message may have several recipients."""
+    return ",".join(map(str, target)) if isinstance(target, list) else str(target or "")
+
+
 def _about(fields: Mapping[str, Any]) -> str | None:
     if fields["type"] == "permit" and "allow" in fields:
         word = "remove" if fields["allow"] is None else "allow" if fields["allow"] else "deny"
@@ -145,6 +150,13 @@ def _about(fields: Mapping[str, Any]) -> str | None:
     if isinstance(fields.get("argv"), list) and not fields.get("command"):
         return shlex.join(map(str, fields["argv"]))
     return next((str(fields[name]) for name in ("command", "path", "body") if fields.get(name)), None)
+
+
+class Events(NamedTuple):
+    """What happened, newest last, and whether there is more: older events, or with `since` newer ones."""
+
+    found: list[Event]
+    has_more: bool
 
 
 @dataclass(frozen=True)

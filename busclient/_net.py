@@ -8,7 +8,7 @@ from typing import Any, TypedDict, Unpack
 from urllib.parse import quote
 
 from busclient._errors import Unavailable, Unreachable
-from busclient._fleetforms import Event, Machine, Machines
+from busclient._fleetforms import Event, Events, Machine, Machines
 from busclient._netforms import (
     Approval,
     Call,
@@ -187,20 +187,39 @@ class Net(Part):
         target: str | None = None,
         type: str | None = None,
         since: int | None = None,
+        before: int | None = None,
         limit: int | None = None,
     ) -> list[Event]:
-        """What happened, newest last: the newest of the last day, or with `since` (a seq) what came after. At most 500."""
-        query = {"hours": hours, "from": sender, "target": target, "type": type, "since": since, "limit": limit}
+        """What happened, newest last: the newest of the last day, or with `since` (a seq) what came after. At most 500.
+
+        `before` is a seq, too: that of the oldest event of one page gives the page before it. `all_activity` has all of them.
+        """
+        query = {"hours": hours, "from": sender, "target": target, "type": type, "since": since, "before": before, "limit": limit}
         return self._events(query)[0]
+
+    def activity_page(self, **filters: Any) -> Events:
+        """What `activity` gives with these filters, and whether there is more."""
+        found, _, has_more = self._events(_feed_query(filters))
+        return Events(found, has_more)
+
+    def all_activity(self, **filters: Any) -> Iterator[Event]:
+        """Every event that `activity` finds with these filters, oldest first, however many there are; of the last day unless said."""
+        if filters.get("since") is None:
+            filters |= {"since": 0, "hours": filters.get("hours") or 24}
+        query, has_more = _feed_query({**filters, "limit": 500}), True
+        while has_more:
+            events, cursor, has_more = self._events(query)
+            query["since"] = cursor
+            yield from events
 
     def follow_activity(self, **filters: Any) -> Iterator[Event]:
         """What happens, as it happens, for ever; first what `activity` gives with these filters. Goes on after a break.
 
         Raises only when the first call fails, or when the hub refuses.
         """
-        names = {"sender": "from"}
-        query = {names.get(name, name): value for name, value in filters.items()}
+        query = _feed_query(filters)
         events, cursor, has_more = self._events(query)
+        has_more = has_more and query.get("since") is not None
         while True:
             yield from events
             if not has_more:
@@ -214,7 +233,7 @@ class Net(Part):
         found = self._get("/api/activity", _given(query))
         events = [Event.from_json(fields) for fields in listed(found, "events")]
         with shaped("a page of events"):
-            return events, int(found["next"]), query.get("since") is not None and bool(found["has_more"])
+            return events, int(found["next"]), bool(found["has_more"])
 
     def _command(self, target: str, command: Command, how: How) -> dict[str, Any]:
         """The fields of an exec, always with an idempotency key."""
@@ -229,3 +248,7 @@ class Net(Part):
         accept = {"Accept": "application/x-ndjson, application/json"}
         chunks = self._calls.stream("/api/exec", idle_s=_IDLE_S, method="POST", json=fields, headers=accept)
         return Running(lines_of(chunks), lambda id: self.wait_for_call(id, _GRACE_S), self.end_call)
+
+
+def _feed_query(filters: Mapping[str, Any]) -> dict[str, Any]:
+    return {"from" if name == "sender" else name: value for name, value in filters.items()}

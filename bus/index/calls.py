@@ -28,6 +28,7 @@ from bus.rights import Rule
 
 _NO_FACTS = ("kind", "seq", "id", "ts", "sum", "auth", "tenure")
 _LONGEST_SHOWN = 1_000
+_NO_SEQ = 2**63 - 1  # above every one
 _PRIVATE = frozenset(("digest", "client_id", "attempt", "approval", "detach"))
 
 
@@ -57,7 +58,7 @@ class Asked(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """Which events: None is no condition. `since_ms` is a time, `after` a seq."""
+    """Which events: None is no condition. `since_ms` is a time, `after` and `before` are seqs, both exclusive."""
 
     since_ms: int
     sender: str | None = None
@@ -65,6 +66,7 @@ class Filter(NamedTuple):
     target: str | None = None
     after: int | None = None
     limit: int = 100
+    before: int | None = None
 
 
 # -- applying ------------------------------------------------------------------------------------------------
@@ -368,10 +370,14 @@ def _other_events(db: sqlite3.Connection, wanted: Filter) -> Iterable[tuple[str,
     rows = db.execute(
         "SELECT auth, json FROM events WHERE ms >= ?1 AND (?2 IS NULL OR type = ?2) AND (?3 IS NULL OR target = ?3)"
         " AND (?4 IS NULL OR sender = ?4 OR auth = ?4 OR (sender >= ?4 || '/' AND sender < ?4 || '0'))"
-        f" AND seq > ?5 ORDER BY seq {order} LIMIT ?6",
-        (wanted.since_ms, wanted.type, wanted.target, wanted.sender, wanted.after or 0, wanted.limit + 1),
+        f" AND seq > ?5 AND seq < ?7 ORDER BY seq {order} LIMIT ?6",
+        (wanted.since_ms, wanted.type, wanted.target, wanted.sender, wanted.after or 0, wanted.limit + 1, _before(wanted)),
     )
     return [(auth, json.loads(text)) for auth, text in rows]
+
+
+def _before(wanted: Filter) -> int:
+    return _NO_SEQ if wanted.before is None else wanted.before
 
 
 def _message_events(db: sqlite3.Connection, wanted: Filter) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -384,8 +390,8 @@ def _message_events(db: sqlite3.Connection, wanted: Filter) -> Iterable[tuple[st
         " AND (?3 IS NULL OR EXISTS"
         # All three of the key's columns, or each message is looked for among all that the recipient ever got.
         " (SELECT 1 FROM inbox WHERE recipient = ?3 AND lasting IN (0, 1) AND inbox.seq = messages.seq))"
-        f" ORDER BY seq {order} LIMIT ?5",
-        (first_id, wanted.sender, wanted.target, wanted.after or 0, wanted.limit + 1),
+        f" AND seq < ?6 ORDER BY seq {order} LIMIT ?5",
+        (first_id, wanted.sender, wanted.target, wanted.after or 0, wanted.limit + 1, _before(wanted)),
     )
     return [(message["auth"], _message_event(message)) for (text,) in rows for message in [json.loads(text)]]
 

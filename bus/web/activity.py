@@ -34,7 +34,7 @@ def blueprint(net: Net, service: ExecService, presence: Presence, names: Callabl
     @routes.get("/api/activity")
     @may_call(MACHINES)
     def activity() -> Response:
-        given = requests.params(("hours", "from", "type", "target", "since", "limit"))
+        given = requests.params(("hours", "from", "type", "target", "since", "before", "limit"))
         events, has_more, next = net.activity(g.caller, _filter(given))
         return json_reply({"ok": True, "events": events, "has_more": has_more, "next": next})
 
@@ -100,5 +100,6 @@ def _filter(given: dict[str, str]) -> Filter:
         type=kind,
         target=drafts.name(given["target"], "target") if "target" in given else None,
         after=requests.whole(given, "since", 0, 0, drafts.MAX_SEQ - 1) if "since" in given else None,
+        before=requests.whole(given, "before", 0, 1, drafts.MAX_SEQ) if "before" in given else None,
         limit=requests.whole(given, "limit", 100, 1, MAX_LIMIT),
     )

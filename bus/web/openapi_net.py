@@ -350,6 +350,7 @@ def _feed() -> list[Json]:
         _query("type", {"enum": types}),
         _query("target", _NAME),
         _query("since", {"type": "integer", "minimum": 0, "maximum": MAX_SEQ - 1}),
+        _query("before", {"type": "integer", "minimum": 1, "maximum": MAX_SEQ}),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100}),
     ]
 

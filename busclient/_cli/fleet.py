@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
@@ -117,19 +117,37 @@ def _tell_missing(unavailable: Mapping[str, str]) -> None:
 @click.option("--from", "sender", metavar="NAME", help="Of this machine.")
 @click.option("--target", metavar="NAME", help="In this target.")
 @click.option("--type", "type", type=click.Choice(_TYPES), help="Only these.")
-@click.option("--limit", type=click.IntRange(1, 500), metavar="N", help="At most so many; 100 unless given.")
+@click.option("--before", type=click.IntRange(1), metavar="SEQ", help="Only older ones: page backwards by the first number shown.")
+@click.option("--limit", type=click.IntRange(0, 500), metavar="N", help="At most so many; 100 unless given. 0: all.")
 @click.option("--follow", is_flag=True, help="Go on with what happens, until interrupted.")
 @json_option
 def activity(follow: bool, **filters: Any) -> int:
-    """Show what happened in the fleet, newest last: one line for a message, a call, a permission, …"""
+    """Show what happened in the fleet, newest last: one line for a message, a call, a permission, …
+
+    Standard error says when there was more than is shown.
+    """
+    if follow and (filters["before"] is not None or filters["limit"] == 0):
+        raise click.UsageError("--follow goes on with what comes: --before and --limit 0 look back.")
     with open_bus() as bus:
-        for event in bus.net.follow_activity(**filters) if follow else bus.net.activity(**filters):
-            if out.as_json:
-                out.json(event.raw)
-            else:
-                out.line(_line(event))
-            sys.stdout.flush()
+        if follow:
+            _show(bus.net.follow_activity(**filters))
+        elif filters["limit"] == 0:
+            _show(bus.net.all_activity(**filters))
+        else:
+            events, has_more = bus.net.activity_page(**filters)
+            _show(events)
+            if has_more and events:
+                out.note(f"older events are not shown: --before {events[0].seq} shows more, --limit 0 all of the time asked for")
     return exits.OK
+
+
+def _show(events: Iterable[Event]) -> None:
+    for event in events:
+        if out.as_json:
+            out.json(event.raw)
+        else:
+            out.line(_line(event))
+        sys.stdout.flush()
 
 
 def _line(event: Event) -> str:

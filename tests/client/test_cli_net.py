@@ -571,6 +571,25 @@ def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: Stu
     ]
 
 
+def test_the_activity_says_when_it_was_cut_and_pages_backwards(cli: Cli, net: StubNet) -> None:
+    cut = page(7, 8, has_more=True)
+    cut["events"][0]["target"] = ["db1", "web1"]
+    net.on("GET /api/activity", cut)
+    ran = cli("activity", "--before", "9", "--limit", "2")
+    assert net.asked[-1].query == {"before": "9", "limit": "2"}
+    assert "web1 > db1,web1 exec" in ran.out
+    assert "--before 7 shows more" in ran.err
+    net.on("GET /api/activity", page(7, 8))
+    assert cli("activity").err == ""
+    net.on("GET /api/activity", page(1, 2, has_more=True), page(3))
+    ran = cli("activity", "--limit", "0", "--from", "web1")
+    assert ([line.split()[0] for line in ran.out.splitlines()], ran.err) == (["1", "2", "3"], "")
+    asked = {"from": "web1", "hours": "24", "limit": "500"}
+    assert [one.query for one in net.asked[-2:]] == [{**asked, "since": "0"}, {**asked, "since": "2"}]
+    for line in ("--before 5", "--limit 0"):
+        assert cli("activity", "--follow", *line.split()).code == exits.USAGE
+
+
 @pytest.mark.parametrize("user", ["web1", "claude"])
 def test_a_sender_that_is_not_verified_is_marked(cli: Cli, net: StubNet, monkeypatch: pytest.MonkeyPatch, user: str) -> None:
     monkeypatch.setenv("BUS_USER", user)

@@ -156,6 +156,26 @@ def test_the_newest_are_given_where_there_are_more_than_asked_for(fleet: Fleet) 
     assert page["has_more"] is True
 
 
+@pytest.mark.parametrize("query", ["", "type=message&"])
+def test_the_feed_is_paged_backwards(fleet: Fleet, query: str) -> None:
+    for number in range(7):
+        fleet.web1.say(str(number), sender="web1")
+        fleet.web1.exec(f"exit {number}")  # denied, and on record
+    whole = fleet.admin.events(query)
+    seen: list[dict[str, Any]] = []
+    before = ""
+    while True:
+        page = fleet.admin.get(f"/api/activity?{query}limit=4{before}").json
+        seen[:0] = page["events"]
+        if not page["has_more"]:
+            break
+        before = f"&before={page['events'][0]['seq']}"
+    assert seen == whole
+    assert fleet.admin.events(f"{query}before={whole[0]['seq']}") == []
+    between = fleet.admin.get(f"/api/activity?{query}since={whole[0]['seq']}&before={whole[3]['seq']}").json
+    assert (between["events"], between["has_more"], between["next"]) == (whole[1:3], False, whole[3]["seq"] - 1)
+
+
 def test_what_a_call_was_about_is_for_its_caller_its_target_and_admins(fleet: Fleet) -> None:
     fleet.permit()
     fleet.web1.exec("echo secret")
@@ -178,7 +198,7 @@ def test_the_feed_is_the_same_after_a_new_index(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["hours=0", "hours=9999", "hours=x", "type=fly", "since=-1", "since=x", "limit=0", "limit=501", "from=-x"]
+    "query", ["hours=0", "hours=9999", "hours=x", "type=fly", "since=-1", "since=x", "before=0", "before=x", "limit=0", "limit=501", "from=-x"]
 )
 def test_bad_filters(fleet: Fleet, query: str) -> None:
     refusal(fleet.admin.get(f"/api/activity?{query}"), 400, "bad_field")
