@@ -22,6 +22,7 @@ ACTIONS = (EXEC, FILE_READ, FILE_WRITE)
 ACTS = ("start", "stop", "snapshot", "restore", "delete-snapshot")
 
 MAX_COMMAND, MAX_ARGV, MAX_ENV, MAX_PATH = 64 * 1024, 1024, 64, 4096
+MAX_LIMIT = 2**53  # of the bytes of a file: no limit
 MAX_TIMEOUT_S = 3600.0
 DEFAULT_TIMEOUT_S = 30.0
 
@@ -110,9 +111,9 @@ def _exec(given: Mapping[str, Any], target: str, sender: str | None, key: str | 
 
 def _read(given: Mapping[str, Any], target: str, sender: str | None) -> Call:
     where = path(given.get("path"), "path")
-    request: dict[str, Any] = {"path": where, "offset": _number(given, "offset", 0, 0, 2**53)}
+    request: dict[str, Any] = {"path": where, "offset": _number(given, "offset", 0, 0, MAX_LIMIT)}
     if "limit" in given:
-        request["limit"] = _number(given, "limit", 0, 0, 2**53)
+        request["limit"] = _number(given, "limit", 0, 0, MAX_LIMIT)
     return Call(FILE_READ, target, request, {"path": where}, sender)
 
 

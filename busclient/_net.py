@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 from urllib.parse import quote
 
-from busclient._errors import Unavailable, Unreachable
+from busclient._errors import Conflict, TooLarge, Unavailable, Unreachable
 from busclient._fleetforms import Event, Events, Machine, Machines
 from busclient._netforms import (
     Approval,
@@ -127,6 +127,25 @@ class Net(Part):
             content = decoded(reply["content"], reply.get("encoding"))
             return RemoteFile(**file_facts(target, path, reply), content=content, offset=int(reply.get("offset") or 0))
 
+    def file_parts(self, target: str, path: str, *, wait_for_approval_s: float = 0) -> Iterator[RemoteFile]:
+        """A file in parts that follow each other: one part, or as many as a file needs that is too large to be read whole.
+
+        Raises Conflict when it has become shorter meanwhile; what else changes between two parts does not show.
+        """
+        try:
+            yield self.read_file(target, path, wait_for_approval_s=wait_for_approval_s)
+            return
+        except TooLarge as error:
+            size, step = error.details.get("size"), error.details.get("limit")
+            if not isinstance(size, int) or not isinstance(step, int) or step < 1:
+                raise
+        for offset in range(0, size, step):
+            limit = min(step, size - offset)
+            part = self.read_file(target, path, offset=offset, limit=limit, wait_for_approval_s=wait_for_approval_s)
+            if len(part.content) != limit:
+                raise Conflict(f"{path} in {target} has become shorter while it was read.")
+            yield part
+
     def write_file(
         self,
         target: str,
@@ -203,7 +222,7 @@ class Net(Part):
         return Events(found, has_more)
 
     def all_activity(self, **filters: Any) -> Iterator[Event]:
-        """Every event that `activity` finds with these filters, oldest first, however many there are; of the last day unless said."""
+        """All that `activity` finds with these filters, oldest first, however much; of the last day unless said."""
         if filters.get("since") is None:
             filters |= {"since": 0, "hours": filters.get("hours") or 24}
         query, has_more = _feed_query({**filters, "limit": 500}), True

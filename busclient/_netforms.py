@@ -129,7 +129,10 @@ class Call:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """A file in a target, as it is now. `mode` is octal text; `sha256` of the whole file is what `if_sha256` takes."""
+    """A file in a target, as it is now. `mode` is octal text; `sha256` of the whole file is what `if_sha256` takes.
+
+    `sha256` is empty for a part of a file that is too large to be read whole; as `if_sha256` that writes over no file.
+    """
 
     target: str
     path: str
@@ -161,7 +164,7 @@ def file_facts(target: str, path: str, fields: Any) -> dict[str, Any]:
             "target": target,
             "path": path,
             "size": int(fields["size"]),
-            "sha256": str(fields["sha256"]),
+            "sha256": str(fields["sha256"] or ""),
             "mode": str(fields["mode"]),
             "uid": fields.get("uid"),
             "gid": fields.get("gid"),

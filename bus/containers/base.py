@@ -67,11 +67,14 @@ class Ended:
 
 @dataclass(frozen=True)
 class File:
-    """A file, or the part of it that was asked for. `size` and `sha256` are of the whole, `mode` as 0o644."""
+    """A file, or the part of it that was asked for. `size` and `sha256` are of the whole, `mode` as 0o644.
+
+    `sha256` None: it is a part of a file that is too large to be read whole.
+    """
 
     content: bytes
     size: int
-    sha256: str
+    sha256: str | None
     mode: int
     uid: int
     gid: int
@@ -149,7 +152,7 @@ class Driver(Protocol):
     def read(self, target: str, path: str, offset: int, limit: int, max_size: int, real: str | None = None) -> File:
         """Up to `limit` bytes of a regular file from `offset`; with `real` only where `path` leads to that, else PathMoved.
 
-        A link is followed only within the target. Raises NoSuchFile, NotAFile (with `type`), FileRefused, TooLarge (the file has
+        A link is followed only within the target. Raises NoSuchFile, NotAFile (with `type`), FileRefused, TooLarge (these are
         more than `max_size` bytes), and what exec raises.
         """
 

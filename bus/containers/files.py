@@ -12,7 +12,7 @@ from typing import NoReturn, Protocol
 from bus.containers import scripts
 from bus.containers.base import Ended, File, OnOutput, Run, Write
 from bus.containers.process import text
-from bus.errors import FileChanged, FileRefused, NoSuchFile, NoSuchFolder, NotAFile, PathMoved, TargetFailed, TooLarge
+from bus.errors import FileChanged, FileRefused, NoSuchFile, NoSuchFolder, NotAFile, PathMoved, TargetBusy, TargetFailed, TooLarge
 
 _NOT_ONE, _REFUSED, _TOO_LARGE, _NO_FOLDER, _CHANGED, _MOVED = 11, 12, 13, 14, 15, 16  # exit codes of the scripts
 _HEADER = 200
@@ -57,14 +57,20 @@ def read(
 ) -> File:
     """What `Driver.read` says; `place` is the path that is opened, where it is another than the one that is told.
 
-    The whole file comes over, also for a part of it: so `sha256` and `size` are of the very bytes that it is a part of.
+    A file of at most `max_size` bytes comes over whole, also for a part of it: so `sha256` and `size` are of the very bytes
+    that it is a part of. Of a larger one only the part comes.
     """
-    run = _run(scripts.READ, place or path, str(max_size), real or "", timeout_s=timeout_s, cap=max_size + 1 + _HEADER)
+    numbers = str(max_size), real or "", str(offset), str(limit)
+    run = _run(scripts.READ, place or path, *numbers, timeout_s=timeout_s, cap=max_size + 1 + _HEADER)
     ended = driver.exec(target, run)
     first, _, content = ended.stdout.data.partition(b"\n")
     if ended.exit_code != 0:
         _refuse(ended, target, path, first.decode("utf-8", "replace"), max_size)
     size, mode, uid, gid = _facts(target, first)
+    if size > max_size:
+        if len(content) != max(0, min(limit, size - offset)):
+            raise FileRefused(f"{path} in {target} changed while it was read.")
+        return File(content, size, None, mode, uid, gid)
     if len(content) > max_size:
         raise _too_large(path, max(size, len(content)), max_size)
     return File(content[offset : offset + limit], len(content), sha256(content).hexdigest(), mode, uid, gid)
@@ -88,7 +94,10 @@ def write(driver: Runs, target: str, write: Write, timeout_s: float, place: str 
         ended = driver.exec(target, run)
     first = ended.stdout.data.partition(b"\n")[0]
     if ended.exit_code is None:
-        driver.exec(target, _run(scripts.CLEAN, place or write.path, new, timeout_s=timeout_s))
+        try:
+            driver.exec(target, _run(scripts.CLEAN, place or write.path, new, timeout_s=timeout_s))
+        except TargetBusy as error:  # it was frozen in the middle: what writes there goes on when it is thawed
+            raise TargetFailed(f"{write.path} may still be written: {error.message}") from error
     if ended.exit_code != 0:
         _refuse(ended, target, write.path, first.decode("utf-8", "replace"), 0)
     _, mode_now, uid, gid = _facts(target, first)
@@ -139,5 +148,5 @@ def _nonsense(target: str, line: str) -> TargetFailed:
 
 
 def _too_large(path: str, size: int, limit: int) -> TooLarge:
-    hint = "Read a part of it in the target: exec with tail, head or sed."
+    hint = f"At most {limit} bytes come at once: give `offset` and `limit` for a part of it."
     return TooLarge(f"{path} has {size} bytes; {limit} are the most.", hint=hint, size=size, limit=limit)

@@ -188,6 +188,7 @@ printf '%s\n' "${r:-/}"
 # The regular file $1, at most $2 bytes of it and one more, behind a line with its size, mode and owner. `test -f` is before
 # the opening: that of a FIFO would wait for a writer. Where one takes its place just then, the time-out ends it.
 # $3 is where the path has to lead, or empty: looked at once the file is open, where the system tells what was opened.
+# Of a file of more than $2 bytes only $5 of them from $4 on, where that is not more than $2 either.
 READ = (
     _TYPE
     + _REAL
@@ -207,7 +208,19 @@ if [ -n "$3" ]; then
   [ "$r" = "$3" ] || exit 16
 fi
 f=$(facts "$p") || exit 12
-[ "${f%% *}" -le "$max" ] || { echo "$f"; exit 13; }
+size=${f%% *}
+if [ "$size" -gt "$max" ]; then
+  n=$((size - $4))
+  [ "$n" -ge 0 ] || n=0
+  [ "$n" -le "$5" ] || n=$5
+  [ "$n" -le "$max" ] || { echo "$f"; exit 13; }
+  echo "$f"
+  [ "$n" = 0 ] && exit
+  # dd goes to the place, where tail would read all that is before it.
+  dd bs=65536 skip="$(($4 / 65536))" count="$((($4 % 65536 + n + 65535) / 65536))" <"$p" 2>/dev/null |
+    tail -c "+$(($4 % 65536 + 1))" | head -c "$n"
+  exit
+fi
 echo "$f"
 head -c "$((max + 1))" <"$p" || exit 12
 """

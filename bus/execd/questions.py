@@ -37,7 +37,7 @@ def _of_write(call: Call, driver: Driver, max_file: int) -> dict[str, Any]:
     before: dict[str, Any] = {"real_path": real, "base_sha256": ""}
     old = b""
     try:
-        file = driver.read(call.target, request["path"], 0, max_file, max_file, real)
+        file = driver.read(call.target, request["path"], 0, max_file + 1, max_file, real)  # whole or not at all
     except NoSuchFile:
         pass
     else:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Protocol
 
-from bus.calls import CONTAINER, EXEC, FILE_READ, Call
+from bus.calls import CONTAINER, EXEC, FILE_READ, MAX_LIMIT, Call
 from bus.containers.base import Driver, Listed
 from bus.errors import ApprovalRequired, BusError, Internal, StillRunning, UnknownTarget
 from bus.execd import answers, orders, questions
@@ -194,7 +194,7 @@ class Work:
             done = orders.act(driver, call, self._restores_kept)
             return {"ok": True, "id": id, "name": call.target, "state": "done", **done}, done | _took(started)
         if call.type == FILE_READ:
-            limit = call.request.get("limit", self._max_file)
+            limit = call.request.get("limit", MAX_LIMIT)
             file = driver.read(call.target, call.request["path"], call.request["offset"], limit, self._max_file, ticket.real_path)
             return answers.of_file(id, file, call.request["offset"]), answers.facts_of_file(file) | _took(started)
         file = driver.write(call.target, orders.write(call, ticket.base_sha256, ticket.real_path))

@@ -73,7 +73,7 @@ SCHEMAS: Json = {
             "encoding": _ENCODING,
             "offset": _COUNT,
             "size": _COUNT,
-            "sha256": _TEXT,
+            "sha256": {"type": ["string", "null"]},
             "mode": _TEXT,
             "uid": _COUNT,
             "gid": _COUNT,

@@ -21,7 +21,10 @@ from busclient._cli.screen import Screen
 @kinds.wait_approval
 @json_option
 def cat(place: kinds.Place, raw: bool, **given: Any) -> None:
-    """Show a file of another machine, byte for byte."""
+    """Show a file of another machine, byte for byte. One of more than 8 MiB comes in parts, one call for each."""
+    if given["offset"] is None and given["limit"] is None and not out.as_json:
+        _show_all(place, given["wait_for_approval_s"], raw)
+        return
     with open_bus() as bus:
         found = bus.net.read_file(place.target, place.path, **given)
     if out.as_json:
@@ -29,6 +32,14 @@ def cat(place: kinds.Place, raw: bool, **given: Any) -> None:
         return
     screen = Screen(sys.stdout, raw=raw)
     screen.write(found.content)
+    screen.close()
+
+
+def _show_all(place: kinds.Place, wait_for_approval_s: float, raw: bool) -> None:
+    screen = Screen(sys.stdout, raw=raw)
+    with open_bus() as bus:
+        for part in bus.net.file_parts(place.target, place.path, wait_for_approval_s=wait_for_approval_s):
+            screen.write(part.content)
     screen.close()
 
 

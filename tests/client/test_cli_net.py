@@ -300,6 +300,23 @@ def test_raw_bytes_reach_a_terminal_when_asked_for() -> None:
 # -- files -------------------------------------------------------------------------------------------------
 
 
+def test_a_file_that_is_too_large_to_be_read_whole_is_shown_in_parts(cli: Cli, net: StubNet) -> None:
+    content = "0123456789"
+
+    def part(asked: Any) -> Any:
+        if "limit" not in asked.fields:
+            return error(413, "too_large", size=10, limit=4)
+        at = asked.fields["offset"]
+        return {**FACTS, "sha256": None, "content": content[at : at + asked.fields["limit"]], "encoding": "utf-8", "offset": at}
+
+    net.on("POST /api/file/read", part)
+    assert cli("cat", "db1:/x").out == content
+    assert [sent.get("offset") for sent in net.bodies("/api/file/read")] == [None, 0, 4, 8]
+    content = "01234"  # it has become shorter meanwhile
+    ran = cli("cat", "db1:/x")
+    assert (ran.code, "shorter" in ran.err) == (exits.REFUSED, True)
+
+
 def test_files_go_both_ways_byte_for_byte(cli: Cli, net: StubNet, tmp_path: Path) -> None:
     net.on("POST /api/file/read", {**FACTS, "content": "AP8K", "encoding": "base64", "offset": 0})
     assert cli("cat", "db1:/bin/x", "--offset", "1", "--limit", "0").out.encode(errors="surrogateescape") == b"\0\xff\n"

@@ -659,10 +659,31 @@ def test_a_file_over_the_limit_is_told_at_once(place: Place) -> None:
     started = time.monotonic()
     for name, size in (("small", 6), ("sparse", 1 << 40)):
         with pytest.raises(TooLarge) as refused:
-            place.driver.read(place.target, f"{place.folder}/{name}", 0, 5, 5)
+            place.driver.read(place.target, f"{place.folder}/{name}", 0, 6, 5)
         assert refused.value.details == {"size": size, "limit": 5}
     assert place.driver.read(place.target, f"{place.folder}/small", 0, 6, 6).content == b"12345\n"
     assert time.monotonic() - started < 5
+
+
+def test_parts_of_a_file_over_the_limit_are_read_where_they_are(place: Place) -> None:
+    content = os.urandom(300_000)
+    place.sh("cat >random", stdin=content)
+    place.sh("dd if=/dev/zero of=sparse bs=1 count=0 seek=1099511627776 2>/dev/null; printf the-end >>sparse")
+    for offset, limit in ((0, 10), (1, 65_536), (65_535, 2), (65_536, 100_000), (131_071, 90_000), (299_990, 99), (7, 0)):
+        part = place.driver.read(place.target, f"{place.folder}/random", offset, limit, 100_000)
+        assert part.content == content[offset : offset + limit], (offset, limit)
+        assert (part.size, part.sha256, part.mode) == (300_000, None, 0o644)
+    for offset in (300_000, 300_001, 1 << 53):
+        assert place.driver.read(place.target, f"{place.folder}/random", offset, 10, 100_000).content == b""
+    rest = place.driver.read(place.target, f"{place.folder}/random", 200_001, 1 << 53, 100_000)
+    assert rest.content == content[200_001:]
+    for offset, limit in ((0, 100_001), (199_999, 1 << 53)):
+        with pytest.raises(TooLarge):
+            place.driver.read(place.target, f"{place.folder}/random", offset, limit, 100_000)
+    started = time.monotonic()
+    assert place.driver.read(place.target, f"{place.folder}/sparse", (1 << 40) - 1, 99, 100).content == b"\0the-end"
+    assert time.monotonic() - started < 5, "what is before the part is not read"
+    place.sh("rm sparse")
 
 
 def test_a_file_that_grows_while_it_is_read_is_told(place: Place) -> None:

@@ -92,6 +92,8 @@ def test_a_file_past_the_cap(tmp_path: Path) -> None:
         (fleet.folder / "box" / "large").write_bytes(b"x" * 1025)
         body = refusal(read(fleet, "/large"), 413, "too_large")
         assert (body["size"], body["limit"]) == (1025, 1024)
+        part = read(fleet, "/large", offset=1000, limit=1024).json
+        assert (part["content"], part["size"], part["sha256"]) == ("x" * 25, 1025, None)
         refusal(write(fleet, "/large", "y" * 1025), 413, "too_large")
 
 
