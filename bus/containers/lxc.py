@@ -160,13 +160,13 @@ class LxcDriver(ContainerDriver):
         return instances.operation(self._asked(target, "/1.0/operations?recursion=1"), target)
 
     def _asked(self, target: str, path: str) -> Any:
-        """What the daemon answers; raises UnknownTarget, DriverUnavailable."""
+        """What the daemon answers, an empty object where that is nothing at all; raises UnknownTarget, DriverUnavailable."""
         path += f"{'&' if '?' in path else '?'}project={quote(self._project)}"
         told = said(self._client(["query"], path), _LIST_S, cap=1 << 26)
         if told.code != 0:
             raise self._refusal(target, told.code or 1, told.stderr or "no answer in time: dial unix")
         try:
-            return json.loads(told.stdout)
+            return json.loads(told.stdout.strip() or b"{}")
         except ValueError:
             raise DriverUnavailable(f"{self.name} query answered no JSON.") from None
 

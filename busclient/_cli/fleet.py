@@ -117,7 +117,7 @@ def _tell_missing(unavailable: Mapping[str, str]) -> None:
 @click.option("--from", "sender", metavar="NAME", help="Of this machine.")
 @click.option("--target", metavar="NAME", help="In this target.")
 @click.option("--type", "type", type=click.Choice(_TYPES), help="Only these.")
-@click.option("--before", type=click.IntRange(1), metavar="SEQ", help="Only older ones: page backwards by the first number shown.")
+@click.option("--before", type=click.IntRange(1), metavar="SEQ", help="Only older ones: the first number shown pages back.")
 @click.option("--limit", type=click.IntRange(0, 500), metavar="N", help="At most so many; 100 unless given. 0: all.")
 @click.option("--follow", is_flag=True, help="Go on with what happens, until interrupted.")
 @json_option
