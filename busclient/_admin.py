@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from busclient._errors import Conflict, OutcomeUnknown, TargetBusy
 from busclient._fleetforms import Changed, Container, Containers, Credential, Invite, Snapshot
 from busclient._netforms import Approval, Call, Permission, shaped
-from busclient._part import Part, given, listed, unavailable
+from busclient._part import Part, given, in_path, listed, unavailable
 from busclient._sending import new_key
 
 _HOLD_S = 15.0  # the hub answers a container's change after ten, done or not
@@ -67,7 +66,7 @@ class Admin(Part):
         Raises Conflict when it was answered otherwise, was used or has expired.
         """
         try:
-            self._post(f"/api/approvals/{quote(id, safe='')}", given({"allow": allow, "expires_in_s": expires_in_s}))
+            self._post(f"/api/approvals/{in_path(id)}", given({"allow": allow, "expires_in_s": expires_in_s}))
         except Conflict as error:  # the answer to a first attempt was lost
             if error.details.get("state") != ("allowed" if allow else "denied"):
                 raise
@@ -129,7 +128,7 @@ class Admin(Part):
         while reply.get("state") == "running" and time.monotonic() + pause < ends:
             self._sleep(pause)
             pause = min(pause * 1.5, 3.0)
-            reply = self._get(f"/api/container/{quote(str(reply.get('id')), safe='')}")
+            reply = self._get(f"/api/container/{in_path(str(reply.get('id')))}")
         if reply.get("state") != "done":
             call = Call.from_json(reply)
             if isinstance(call.error, TargetBusy):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from busclient import _delivery, _sending
 from busclient._calls import Calls, Patience
-from busclient._errors import BadAnswer, BusError, HubFailed, LocalTrouble, TooManyWaiting, Unavailable, Unreachable
+from busclient._errors import BadAnswer, BusError, HubFailed, LocalTrouble, Refused, TooManyWaiting, Unavailable, Unreachable
 from busclient._inbox import Inbox
-from busclient._message import Acked, Drained, Message, Posted
+from busclient._message import REF, Acked, Drained, Message, Posted
 from busclient._outbox import Entry, Outbox
 from busclient._places import Places
 from busclient._settings import Settings
@@ -33,6 +33,7 @@ Ref = Message | str | int
 _PAGE = 200
 _DELIVERY_S = 5.0  # how long a post waits for another process that is emptying the outbox
 _LONGEST_WAIT_S = 50.0  # of the 60 that the hub allows
+_LAST_LOOK_S = 0.001  # when the hub was away at the end: is it still?
 _STREAM_IDLE_S = 40.0  # the hub gives a sign of life every 15
 
 
@@ -217,18 +218,29 @@ class Bus:
             place = {"before": found[-1].seq}
 
     def wait(self, timeout_s: float, *, limit: int = 50, **filters: Any) -> list[Message]:
-        """Unread messages, as soon as there are any; [] when there are none in time. Filters as in `messages`."""
+        """Unread messages, as soon as there are any; [] when there are none in time. Filters as in `messages`.
+
+        It outlives a restart of the hub. Raises when the first call fails, and when the hub is away as the time ends.
+        """
         ends = time.monotonic() + timeout_s
+        hold_s, breaks = 0.0, 0  # the first call only looks: what fails there, fails at once
         while True:
             left = max(ends - time.monotonic(), 0)
-            hold_s = min(left, _LONGEST_WAIT_S)
+            page: list[Message] = []
             try:
-                page = self._page({**filters, "unread_by": self.name, "limit": limit, "wait": round(hold_s, 3)}, hold_s)[0]
+                params = {**filters, "unread_by": self.name, "limit": limit, "wait": round(hold_s, 3)}
+                page, breaks = self._page(params, hold_s)[0], 0
             except TooManyWaiting as error:
-                page = []
                 self._sleep(min(error.retry_after_s or 5.0, left))
-            if page or time.monotonic() >= ends:
+            except (Unreachable, Unavailable, HubFailed):
+                if not hold_s or left <= 0:
+                    raise
+                breaks += 1  # a restart, perhaps
+                self._sleep(min(0.1 * 2 ** min(breaks, 6), left))
+            left = max(ends - time.monotonic(), 0)
+            if page or (not left and not breaks):
                 return page
+            hold_s = min(left, _LONGEST_WAIT_S) or _LAST_LOOK_S
 
     def stream(self, **filters: Any) -> Iterator[Message]:
         """Messages as they come, for ever, without gap or repeat: after a break it reconnects and goes on where it was.
@@ -378,17 +390,26 @@ class Bus:
 
 
 def _ref(message: Ref) -> str | int:
-    return message.id if isinstance(message, Message) else message
+    """The id or seq of a message, which may stand in a path; raises Refused for what can be neither."""
+    ref = message.id if isinstance(message, Message) else message
+    if not REF.fullmatch(str(ref)):
+        raise Refused(f"{str(ref)[:80]!r} is no id of a message.", hint="Give its id (26 letters and digits) or its seq.")
+    return ref
 
 
 def _params(filters: Mapping[str, Any]) -> dict[str, Any]:
     """Filters as query parameters; those that are None are left out."""
     names = {"sender": "from"}
     return {
-        names.get(name, name): int(value) if isinstance(value, bool) else _ref(value)
+        names.get(name, name): int(value) if isinstance(value, bool) else _place(name, value)
         for name, value in filters.items()
         if value is not None
     }
+
+
+def _place(name: str, value: Any) -> Any:
+    """The value of a filter; a message, or its id, where the filter takes one."""
+    return _ref(value) if name in ("since", "before", "after") else value
 
 
 def _messages(page: Mapping[str, Any]) -> list[Message]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple
 
 from busclient._errors import BadAnswer
 from busclient._harmless import one_line, signed
+
+REF = re.compile(r"[0-9A-Za-z]{1,64}")  # what may stand in a path for a seq or an id; the hub knows which there are
 
 
 @dataclass(frozen=True, repr=False)

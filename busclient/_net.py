@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
-from urllib.parse import quote
 
 from busclient._errors import Conflict, TooLarge, Unavailable, Unreachable
 from busclient._fleetforms import Event, Events, Machine, Machines
@@ -22,7 +21,7 @@ from busclient._netforms import (
     file_facts,
     shaped,
 )
-from busclient._part import Part, listed, unavailable
+from busclient._part import Part, in_path, listed, unavailable
 from busclient._part import given as _given
 from busclient._running import Running, finished, lines_of
 from busclient._sending import new_key
@@ -98,7 +97,7 @@ class Net(Part):
 
     def call(self, id: str) -> Call:
         """How a call is; raises NotFound for those of others."""
-        return Call.from_json(self._get(f"/api/exec/{quote(id, safe='')}"))
+        return Call.from_json(self._get(f"/api/exec/{in_path(id)}"))
 
     def wait_for_call(self, id: str, timeout_s: float) -> Call:
         """How a call is once it has ended, or when the time is over."""
@@ -112,7 +111,7 @@ class Net(Part):
 
     def end_call(self, id: str) -> bool:
         """End a call that runs, with its whole tree of processes; False when it had ended."""
-        path = f"/api/exec/{quote(id, safe='')}"
+        path = f"/api/exec/{in_path(id)}"
         return bool(self._calling(lambda: self._calls.json("DELETE", path)).get("ended"))
 
     # -- files -------------------------------------------------------------------------------------------

@@ -8,7 +8,16 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from busclient._calls import ONCE, Calls, Patience
-from busclient._errors import ApprovalDenied, ApprovalRequired, OutcomeUnknown, StillRunning, TargetBusy, Unavailable, Unreachable
+from busclient._errors import (
+    ApprovalDenied,
+    ApprovalRequired,
+    OutcomeUnknown,
+    Refused,
+    StillRunning,
+    TargetBusy,
+    Unavailable,
+    Unreachable,
+)
 from busclient._netforms import Approval, shaped
 from busclient._settings import Settings
 from busclient._trouble import is_refused
@@ -105,9 +114,16 @@ class Part:
     def approval(self, id: str, *, wait_s: float = 0) -> Approval:
         """One question by its id, held back until it is answered or `wait_s` (at most 60) are over."""
         params = {"wait": round(wait_s, 3)} if wait_s else None
-        reply = self._get(f"/api/approvals/{quote(id, safe='')}", params, wait_s=wait_s)
+        reply = self._get(f"/api/approvals/{in_path(id)}", params, wait_s=wait_s)
         with shaped("an approval"):
             return Approval.from_json(reply["approval"])
+
+
+def in_path(id: str) -> str:
+    """An id as a part of a path; raises Refused for one that would lead elsewhere."""
+    if id.strip(".") == "" or "/" in id:
+        raise Refused(f"{id[:80]!r} is no id.", hint="Give the id as the list or the answer shows it.")
+    return quote(id, safe="")
 
 
 def given(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g
 
 from bus import drafts
 from bus.core import Acked, Core
-from bus.errors import BadField, MissingField
+from bus.errors import BadField, MissingField, NotFound
 from bus.identity import EVERYONE, Taken, check_speaks_as
 from bus.strictjson import load_object
 from bus.web import requests
@@ -28,8 +28,7 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
     def ack_one(ref: str) -> Response:
         fields = _fields(("reader",))
         reader = _reader(fields, taken)
-        acked = core.ack(reader, [drafts.reference(ref, "id")])
-        return _reply(reader, acked, id=ref)
+        return _reply(reader, core.ack(reader, [_named(ref)]), id=ref)
 
     @routes.post("/ack")
     @may_call(EVERYONE)
@@ -68,6 +67,14 @@ def _fields(allowed: tuple[str, ...]) -> dict[str, Any]:
     if isinstance(fields.get("ids"), str):
         fields["ids"] = [ref for ref in fields["ids"].split(",") if ref]
     return fields
+
+
+def _named(ref: str) -> str | int:
+    """The message that the path names. What cannot be an id is the id of no message: 404, as for any other unknown one."""
+    try:
+        return drafts.reference(ref, "id")
+    except BadField as error:
+        raise NotFound(f"There is no message with this id. {error.message}", hint=error.hint) from None
 
 
 def _refs(value: Any) -> list[str | int]:

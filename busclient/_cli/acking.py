@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from busclient._cli import kinds
 from busclient._cli.output import json_option, open_bus, out
 from busclient._message import Acked
 
 
 @click.command()
-@click.argument("ids", metavar="ID...", nargs=-1)
+@click.argument("ids", metavar="ID...", nargs=-1, type=kinds.MESSAGE)
 @click.option("--all", "everything", is_flag=True, help="All that is unread now.")
 @json_option
 def ack(ids: tuple[str, ...], everything: bool) -> None:

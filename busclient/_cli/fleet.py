@@ -113,7 +113,7 @@ def _tell_missing(unavailable: Mapping[str, str]) -> None:
 
 
 @click.command()
-@click.option("--hours", type=click.FloatRange(0.01, 8784), metavar="N", help="How far back; 24 unless given.")
+@click.option("--hours", type=kinds.HOURS, metavar="TIME", help="How far back, in hours or as 15m, 7d; 24 unless given.")
 @click.option("--from", "sender", metavar="NAME", help="Of this machine.")
 @click.option("--target", metavar="NAME", help="In this target.")
 @click.option("--type", "type", type=click.Choice(_TYPES), help="Only these.")

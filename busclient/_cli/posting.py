@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from busclient._cli import exits
+from busclient._cli import exits, kinds
 from busclient._cli.output import age, json_option, open_bus, out
 from busclient._harmless import one_line
 from busclient._message import Posted
@@ -22,10 +22,10 @@ from busclient._message import Posted
 @click.option("-t", "--tag", "tags", multiple=True, help="A tag; may be given again.")
 @click.option("--urgent", "priority", flag_value="urgent", help="First in every inbox.")
 @click.option("--fyi", "priority", flag_value="fyi", help="Last in every inbox.")
-@click.option("--reply-to", metavar="ID", help="The id or seq of the message this answers.")
+@click.option("--reply-to", type=kinds.MESSAGE, metavar="ID", help="The id or seq of the message this answers.")
 @click.option("--thread", help="The thread this belongs to.")
 @click.option("--data", metavar="JSON", help="A small JSON object besides the text.")
-@click.option("--expires", "expires_in_s", type=float, metavar="S", help="Of no use after so many seconds.")
+@click.option("--expires", "expires_in_s", type=kinds.DURATION, metavar="TIME", help="Of no use after this time.")
 @click.option("--key", help="Idempotency key: the same key again posts nothing new.")
 @json_option
 def post(to: str, text: str | None, file: Path | None, data: str | None, reply_to: str | None, **fields: Any) -> int:
@@ -42,7 +42,7 @@ def post(to: str, text: str | None, file: Path | None, data: str | None, reply_t
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", type=kinds.MESSAGE)
 @click.argument("text", required=False)
 @click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The text, byte for byte.")
 @click.option("-t", "--tag", "tags", multiple=True, help="A tag; may be given again.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from busclient._cli import kinds
 from busclient._cli.output import F, json_option, open_bus, out
 from busclient._harmless import one_line
 from busclient._message import Message
@@ -21,7 +22,7 @@ def filters(function: F) -> F:
         click.option("--to", metavar="NAME", help="To this name, and to everybody."),
         click.option("-t", "--tag", help="With this tag."),
         click.option("--thread", help="Of this thread."),
-        click.option("--since", metavar="ID", help="After this id or seq."),
+        click.option("--since", type=kinds.MESSAGE, metavar="ID", help="After this id or seq."),
     ]
     for option in reversed(options):
         function = option(function)
@@ -31,7 +32,7 @@ def filters(function: F) -> F:
 @click.command()
 @click.option("--ack", is_flag=True, help="Acknowledge what is shown.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
-@click.option("--since", metavar="ID", help="After this id or seq.")
+@click.option("--since", type=kinds.MESSAGE, metavar="ID", help="After this id or seq.")
 @click.option("--full", is_flag=True, help="Whole bodies, however long.")
 @json_option
 def inbox(ack: bool, limit: int, since: str | None, full: bool) -> None:
@@ -52,7 +53,7 @@ def inbox(ack: bool, limit: int, since: str | None, full: bool) -> None:
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", type=kinds.MESSAGE)
 @click.option("--receipts", is_flag=True, help="Who has fetched and acknowledged it.")
 @json_option
 def read(id: str, receipts: bool) -> None:
@@ -74,7 +75,7 @@ def read(id: str, receipts: bool) -> None:
 
 @click.command()
 @filters
-@click.option("--before", metavar="ID", help="Before this id or seq.")
+@click.option("--before", type=kinds.MESSAGE, metavar="ID", help="Before this id or seq.")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most so many.")
 @click.option("--expired", is_flag=True, help="Expired ones too.")
 @click.option("--full", is_flag=True, help="Whole bodies, however long.")

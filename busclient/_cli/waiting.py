@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from busclient._cli import exits
+from busclient._cli import exits, kinds
 from busclient._cli.output import json_option, open_bus, out
 
 
@@ -16,7 +16,7 @@ from busclient._cli.output import json_option, open_bus, out
 @click.option("--to", metavar="NAME", help="To this name, and to everybody.")
 @click.option("-t", "--tag", "tags", multiple=True, help="With this tag; may be given again: any of them.")
 @click.option("--thread", help="Of this thread.")
-@click.option("--since", metavar="ID", help="Begin after this id or seq, not now.")
+@click.option("--since", type=kinds.MESSAGE, metavar="ID", help="Begin after this id or seq, not now.")
 @json_option
 def watch(mine: bool, to: str | None, tags: tuple[str, ...], since: str | None, **filters: Any) -> None:
     """Show messages as they come, until interrupted. Reconnects by itself, without gap or repeat."""
@@ -30,14 +30,17 @@ def watch(mine: bool, to: str | None, tags: tuple[str, ...], since: str | None, 
 @click.option("--from", "sender", metavar="NAME", help="Only for messages of this sender.")
 @click.option("-t", "--tag", help="Only for messages with this tag.")
 @click.option("--thread", help="Only for messages of this thread.")
-@click.option("--since", metavar="ID", help="Only for messages after this id or seq.")
+@click.option("--since", type=kinds.MESSAGE, metavar="ID", help="Only for messages after this id or seq.")
 @click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(0), default=300.0, show_default=True, metavar="S", help="Seconds to wait."
+    "--timeout", "timeout_s", type=kinds.DURATION, default="5m", show_default=True, metavar="TIME", help="How long to wait."
 )
 @click.option("--ack", is_flag=True, help="Acknowledge what is shown.")
 @json_option
 def wait(timeout_s: float, ack: bool, **filters: Any) -> int:
-    """Wait until there is unread mail and show it. Exit code 124 when there is none in time."""
+    """Wait until there is unread mail and show it. Exit code 124 when there is none in time.
+
+    A restart of the hub meanwhile does no harm.
+    """
     with open_bus() as bus:
         found = bus.wait(timeout_s, **filters)
         out.messages(found)

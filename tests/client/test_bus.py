@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from busclient import Bus, KeyReused, Message, NotFound, Refused, TooLarge
+from busclient import Bus, KeyReused, Message, NotFound, Refused, TooLarge, Unreachable
 from tests.client.conftest import Door
+from tests.conftest import Caller
 
 Make = Callable[..., Bus]
 
@@ -122,6 +123,50 @@ def test_a_hub_with_too_many_waiting_is_asked_again_after_a_pause(client: Make, 
     door.troubles.append(full)
     assert [message.body for message in client("bob").wait(30)] == ["x"]
     assert pauses == [9]
+
+
+def test_a_wait_outlives_a_restart_of_the_hub(client: Make, door: Door, bus: Caller) -> None:
+    door.troubles.extend([None, *["away"] * 8])
+    bob = client("bob")
+
+    def sleep(_: float) -> None:
+        if len(door.troubles) == 1:
+            bus.say("after the restart")
+
+    bob._sleep = bob._calls._sleep = sleep  # type: ignore[attr-defined]
+    assert [message.body for message in bob.wait(30)] == ["after the restart"]
+    assert not door.troubles
+
+
+def test_a_wait_for_a_hub_that_is_away_fails_at_once_and_at_the_end(client: Make, door: Door) -> None:
+    door.troubles.extend(["away"] * 4)
+    with pytest.raises(Unreachable):
+        client("bob").wait(30)
+    assert not door.troubles
+    door.troubles.extend([None, *["away"] * 100_000])
+    with pytest.raises(Unreachable):
+        client("bob").wait(0.3)
+    door.troubles.clear()
+
+
+@pytest.mark.parametrize("ref", ["", ".", "..", "../post?to=bob&body=x", "1/2", "1?x", "1#", " 1", "-1", "é" * 26, "a" * 65, -1])
+def test_what_is_no_id_never_becomes_a_path(client: Make, door: Door, ref: str | int) -> None:
+    bob = client("bob")
+    calls = [bob.message, bob.ack, bob.receipts, bob.ack_through, lambda ref: bob.reply(ref, "x"), lambda ref: bob.ack(1, ref)]
+    calls += [lambda ref: bob.post("x", in_reply_to=ref), lambda ref: bob.messages(since=ref)]
+    for call in calls:
+        with pytest.raises(Refused, match="no id"):
+            call(ref)
+    assert door.calls == []
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", "../../post", "a/b"])
+def test_what_is_no_id_of_a_call_or_a_question_never_becomes_a_path(client: Make, door: Door, id: str) -> None:
+    bob = client("bob")
+    for call in (bob.net.call, bob.net.approval, bob.net.end_call, lambda id: bob.admin.approve(id, True)):
+        with pytest.raises(Refused, match="no id"):
+            call(id)
+    assert door.calls == []
 
 
 def test_health_is_told(client: Make) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from busclient import Bus, Outbox
-from busclient._cli import COMMANDS, exits
+from busclient._cli import COMMANDS, exits, kinds
 from busclient._places import Places
 from tests.client.conftest import URL, Door, Ran, Served
 from tests.conftest import PASSWORD, USER, Caller
@@ -285,3 +285,34 @@ def test_the_outbox_outlives_leaving(cli: Cli, door: Door, places: Places) -> No
 
 def test_a_handoff_needs_a_place(cli: Cli) -> None:
     assert cli("handoff", stdin="note").code == exits.SETTINGS
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["read", ""],
+        ["ack", "../post?to=bob&body=x"],
+        ["reply", "..", "x"],
+        ["inbox", "--since", "1&limit=1"],
+        ["post", "bob", "x", "--reply-to", ""],
+    ],
+)
+def test_what_is_no_id_is_refused_before_anything_is_sent(cli: Cli, door: Door, arguments: list[str]) -> None:
+    ran = cli(*arguments)
+    assert (ran.code, door.calls) == (exits.USAGE, [])
+    assert "no id of a message" in ran.err
+
+
+def test_an_unknown_id_is_not_found(cli: Cli) -> None:
+    assert cli("ack", "nosuch").code == exits.NOT_FOUND
+
+
+def test_a_time_is_written_alike_everywhere(bus: Caller, cli: Cli) -> None:
+    assert cli("post", "alice", "x", "--expires", "15m").code == 0
+    assert bus.get("/messages/1").json["expires"] is not None
+    assert cli("wait", "--timeout", "0s").code == exits.TIME_OVER
+    assert kinds.HOURS.convert("15m", None, None) == 0.25
+    assert kinds.HOURS.convert("2", None, None) == 2
+    for arguments in (["post", "bob", "x", "--expires", "soon"], ["wait", "--timeout", "1x"], ["activity", "--hours", "0"]):
+        ran = cli(*arguments)
+        assert (ran.code, "15m" in ran.err or "1m" in ran.err) == (exits.USAGE, True)

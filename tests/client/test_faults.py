@@ -154,3 +154,20 @@ def test_output_into_a_pipe_that_closes_is_no_error(hub: RunningHub, home: Path)
     line = ["bash", "-o", "pipefail", "-c", shell]
     done = subprocess.run(line, env=environ, capture_output=True, check=False, text=True, timeout=30)
     assert (done.stderr, done.stdout.count("\n"), done.returncode) == ("", 1, 0)
+
+
+def test_a_wait_outlives_a_restart(hub: RunningHub, tmp_path: Path) -> None:
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "busclient", "wait", "--timeout", "2m"],
+        env=environ_for(hub.url, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: hub.get("/health").json()["waiting"])
+        hub.stop()
+        hub.start()
+        hub.say("after the restart", to="bob")
+        output, errors = waiting.communicate(timeout=60)
+    finally:
+        waiting.kill()
+    assert (waiting.returncode, errors) == (0, "")
+    assert "after the restart" in output
