@@ -6,6 +6,7 @@ A question is a record, its answer another, and that its one call was made a thi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -15,6 +16,7 @@ from bus.errors import (
     ApprovalClosed,
     ApprovalRequired,
     BusError,
+    NoRoom,
     NoSuchApproval,
     NotAllowed,
     QuestionLost,
@@ -59,7 +61,10 @@ class Approvals(Journal):
         draft["expires"] = records.utc(self._clock() + APPROVAL_S)
         del draft["call"]
         if self.beside is not None and len(shown) < len(facts):
-            draft["beside"] = self.beside.put(id, {name: facts[name] for name in _BESIDE if name in facts})
+            try:
+                draft["beside"] = self.beside.put(id, {name: facts[name] for name in _BESIDE if name in facts})
+            except OSError as error:
+                raise NoRoom(f"What an admin has to look at could not be kept: {error.strerror}. Nobody was asked.") from error
         try:
             return self._append(draft)
         except BusError:
@@ -67,9 +72,10 @@ class Approvals(Journal):
             raise
 
     def forget(self, id: str) -> None:
-        """Remove what was kept beside the log for a question that is closed."""
+        """Remove what was kept beside the log for a question that is closed. Where that fails, `forget_closed` tries again."""
         if self.beside is not None:
-            self.beside.drop(id)
+            with suppress(OSError):
+                self.beside.drop(id)
 
     def forget_closed(self) -> None:
         """Remove what is kept for questions that were used, refused or have expired, or that nobody was asked after all."""
@@ -78,12 +84,16 @@ class Approvals(Journal):
                 found = queries.approval(db, id)
             if found is None or self._state(found) not in _OPEN:
                 self.forget(id)
+        if self.beside is not None:
+            self.beside.prune()  # and what a kill left half written
 
     def _kept(self, question: Record) -> dict[str, Any] | None:
         """What was kept beside the log for a question; None where it is gone, or is not what was asked."""
         if "beside" not in question:
             return {}
-        return None if self.beside is None else self.beside.get(question["approval"], question["beside"])
+        with suppress(OSError):
+            return None if self.beside is None else self.beside.get(question["approval"], question["beside"])
+        return None
 
     def approvals(self, caller: Caller, state: str | None, sender: str | None = None) -> list[dict[str, Any]]:
         """The questions of the last day, newest last: all for an admin, a caller's own for others; of one `sender` if given."""

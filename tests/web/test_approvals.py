@@ -495,7 +495,8 @@ def test_it_goes_with_a_no(asking: Fleet, secrets: str) -> None:
 def test_it_goes_when_the_question_expires(asking: Fleet, secrets: str) -> None:
     net = asking.service.work.net
     file = kept_for(asking, secrets)
-    os.utime(file, (0, 0))
+    an_hour_ago = file.stat().st_mtime - 3600
+    os.utime(file, (an_hour_ago, an_hour_ago))
     net.forget_closed()
     assert file.exists()
     start = net._clock()
@@ -517,6 +518,20 @@ def test_what_is_gone_or_changed_cannot_be_approved_and_is_asked_anew(asking: Fl
     answer(asking, again)
     assert asking.web1.exec("cat", **SECRET_INPUT).status_code == 200
     assert answer(asking, secrets, allow=False).json["approval"]["state"] == "denied"
+
+
+def test_what_cannot_be_removed_stops_no_answer(asking: Fleet, secrets: str) -> None:
+    kept_for(asking, secrets).unlink()
+    kept_for(asking, secrets).mkdir()
+    assert seen_by_admin(asking, secrets)["lost"] is True
+    assert answer(asking, secrets, allow=False).json["approval"]["state"] == "denied"
+
+
+def test_what_cannot_be_kept_is_not_asked(asking: Fleet) -> None:
+    (asking.config.data_dir / "questions").write_text("no folder")
+    refusal(asking.web1.exec("cat", **SECRET_INPUT), 507, "no_room")
+    assert asking.records("question") == []
+    assert "password-in-stdin" not in in_the_log(asking)
 
 
 def test_a_question_of_an_older_log_is_shown_with_what_it_has_inside(asking: Fleet) -> None:
