@@ -298,4 +298,5 @@ def _through(by: str, name: str, uid: str, gid: str, groups: str) -> tuple[str, 
     """How root of a container starts a shell that has all the groups of a user; empty: nothing is needed, or nothing can."""
     if by.endswith("/setpriv"):
         return by, f"--reuid={uid}", f"--regid={gid}", f"--groups={groups}", "/bin/sh"
-    return (by, "-m", "-s", "/bin/sh", name) if by.endswith("/su") else ()
+    # Without the -- it would take options of the program for its own.
+    return (by, "-m", "-s", "/bin/sh", "--", name) if by.endswith("/su") else ()

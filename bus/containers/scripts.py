@@ -14,9 +14,10 @@ __bus_w=$1 __bus_i= __bus_t=
 shift
 { read -r __bus_x __bus_x __bus_x __bus_x __bus_x __bus_i __bus_x <"/proc/$$/stat"; } 2>/dev/null
 if [ "$__bus_i" = 0 ]; then
-  for __bus_x in /usr/bin/setsid /bin/setsid "$(command -v setsid)"; do
-    [ -x "$__bus_x" ] && __bus_t=$__bus_x && break
-  done
+  if [ -x /usr/bin/setsid ]; then __bus_t=/usr/bin/setsid
+  elif [ -x /bin/setsid ]; then __bus_t=/bin/setsid
+  else __bus_t=$(command -v setsid)
+  fi
 fi
 exec ${__bus_t:+"$__bus_t"} /bin/sh -c "$0" sh "$@" 4<<END
 $__bus_w
@@ -349,12 +350,13 @@ CLEAN = _RESOLVED + 'rm -f "$t"\n'
 # commas, and the path of what gives it those, for LXD gives a user none but the first: setpriv, busybox's su
 # (another one stays, with all its arguments), or nothing.
 PASSWD = r"""
+place_of() { for d in /usr/bin /bin /usr/sbin /sbin; do [ -x "$d/$1" ] && echo "$d/$1" && return; done; }
 { getent passwd "$1" || cat /etc/passwd; } 2>/dev/null | while IFS=: read -r n x u g x h x; do
   if [ "$n" = "$1" ] || [ "$u" = "$1" ]; then
     all=$(id -G "$n" 2>/dev/null | tr ' ' ,) by=
     if [ "${all:-$g}" != "$g" ]; then
-      if setpriv --help 2>&1 | grep -qe --groups; then by=$(command -v setpriv)
-      elif su --help 2>&1 | grep -q BusyBox; then by=$(command -v su)
+      if setpriv --help 2>&1 | grep -qe --groups; then by=$(place_of setpriv)
+      elif su --help 2>&1 | grep -q BusyBox; then by=$(place_of su)
       fi
     fi
     echo "$n:$u:$g:$h:$all:$by"; break

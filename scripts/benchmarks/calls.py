@@ -41,6 +41,7 @@ def measure() -> list[Row]:
     added, share = through - alone, statistics.median(ratios)
     return [
         (f"exec of `true`: ms more than plain lxc exec ({alone:.0f} ms), medians of {PAIRS}", added, "<= 30", added <= 30),
+        ("the same: times as long as plain lxc exec", through / alone, "<= 1.4", through <= 1.4 * alone),
         (f"{PARALLEL} at once: part of plain lxc exec, median of {ROUNDS} rounds", share, ">= 0.7", share >= 0.7),
     ]
 

@@ -230,6 +230,22 @@ def test_a_stream_that_breaks_is_completed_from_what_the_hub_keeps(web1: Bus, ne
     assert len(net.bodies("/api/exec")) == 1
 
 
+def test_a_stream_that_a_stopping_hub_let_go_is_followed_to_its_end(web1: Bus, net: StubNet) -> None:
+    stopping = {"error": error(503, "hub_stopping")[1], "status": 503}
+    net.on(EXEC, [{"id": "01A", "state": "running"}, {"stdout": "ab"}, stopping])
+    running = {"ok": True, "id": "01A", "state": "running"}
+    net.on("GET /api/exec/01A", running, running, {**ended(exitCode=5, stdout="abcd"), "state": "done"})
+    with web1.net.exec_stream("db1", "x") as stream:
+        assert list(stream) == [Chunk("stdout", b"ab"), Chunk("stdout", b"cd")]
+    assert stream.result.exit_code == 5
+
+
+@pytest.mark.parametrize("leaked", [0, 3, None])
+def test_what_could_not_be_ended_is_told_also_where_nobody_knows(web1: Bus, net: StubNet, leaked: int | None) -> None:
+    net.on(EXEC, ended(exitCode=None, timed_out=True, leaked=leaked))
+    assert web1.net.exec("db1", "x").leaked == leaked
+
+
 @pytest.mark.parametrize(
     "state",
     [{"ok": False, "state": "unknown"}, {"ok": False, "state": "error", "error": "target_failed"}, error(404, "no_such_call")],

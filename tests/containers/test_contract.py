@@ -1028,6 +1028,43 @@ def test_a_user_comes_with_group_home_and_name(lxc: Place) -> None:
 
 
 @pytest.mark.slow
+def test_a_user_has_all_its_groups(lxc: Place) -> None:
+    def groups(user: str, **fields: Any) -> list[str]:
+        return lxc.run("id", "-G", user=user, **fields).stdout.data.decode().split()
+
+    lxc.sh("cp /etc/group group; echo 'staff:x:77:agent' >>/etc/group; echo 'sound:x:78:agent' >>/etc/group")
+    try:
+        assert groups("agent") == groups("1000") == ["1000", "77", "78"]
+        assert groups("1000:5") == ["5"]
+        assert groups("root") == ["0"]
+        who = lxc.run("sh", "-c", "echo $(id -u) $HOME $USER $PWD $X", user="agent", env={"X": "-a 'b"})
+        assert who.stdout.data.decode() == "1000 /home/agent agent /home/agent -a 'b\n"
+        assert lxc.run("sh", "-c", "exit 9", user="agent").exit_code == 9
+        seconds = f"1{random.randrange(10**8):08}"
+        ended = lxc.run("sh", "-c", f"sleep {seconds} & sleep {seconds}", user="agent", timeout_s=lxc.brief_s)
+        assert (ended.timed_out, ended.leaked, alive(f"sleep {seconds}")) == (True, 0, [])
+    finally:
+        lxc.sh("cp group /etc/group")
+
+
+@pytest.mark.slow
+def test_what_runs_on_in_a_frozen_container_is_ended_when_it_thaws(lxc: Place, lxd: dict[str, str]) -> None:
+    seconds, marker = f"1{random.randrange(10**8):08}", secrets.token_hex(13)
+
+    def freeze(*_: Any) -> None:
+        subprocess.run(["lxc", "pause", "one"], env={**os.environ, **lxd}, check=True)
+
+    ended = lxc.run("sh", "-c", f"echo ready; sleep {seconds}", on_output=freeze, marker=marker, timeout_s=lxc.brief_s)
+    assert (ended.timed_out, ended.leaked, ended.is_unreached) == (True, None, True)
+    with pytest.raises(BusError, match="frozen"):
+        lxc.driver.end("one", marker)
+    assert alive(f"sleep {seconds}")
+    subprocess.run(["lxc", "start", "one"], env={**os.environ, **lxd}, check=True)
+    assert lxc.driver.end("one", marker) == 0
+    assert alive(f"sleep {seconds}") == []
+
+
+@pytest.mark.slow
 def test_a_container_without_bash_or_sh_says_so(lxc: Place) -> None:
     for program in ("bash", "sh"):
         lxc.sh(f"mv /bin/{program} /bin/{program}.away")
