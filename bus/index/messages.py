@@ -33,7 +33,8 @@ class Page(NamedTuple):
 def page(db: sqlite3.Connection, selection: Selection, now_ms: int) -> Page:
     """The messages of a selection: at most its limit and MAX_PAGE_BYTES of JSON, but one at least."""
     down = selection.newest or selection.descending
-    rows, has_more = cut(fetch(db, seqs_of(selection, walk_of(db, selection, now_ms, down), down)), selection.limit)
+    seqs = seqs_of(selection, walk_of(db, selection, now_ms, down), down)
+    rows, has_more = cut(fetch(db, seqs, selection.limit + 1), selection.limit)
     rows.sort(reverse=selection.descending)
     return Page([text for _, text in rows], [seq for seq, _ in rows], has_more)
 
@@ -118,9 +119,9 @@ def seqs_of(selection: Selection, walk: Walk, down: bool) -> Iterator[int]:
     return walks.through(walk, after, before, down)
 
 
-def fetch(db: sqlite3.Connection, seqs: Iterator[int]) -> Iterator[tuple[int, str]]:
-    """The messages of these seqs, in their order, a few at a time."""
-    while some := list(islice(seqs, _AT_ONCE)):
+def fetch(db: sqlite3.Connection, seqs: Iterator[int], wanted: int = _AT_ONCE) -> Iterator[tuple[int, str]]:
+    """The messages of these seqs, in their order, a few at a time; no more at once than are wanted."""
+    while some := list(islice(seqs, min(wanted, _AT_ONCE))):
         yield from db.execute(
             "SELECT seq, messages.json FROM json_each(?) CROSS JOIN messages ON seq = value", (json.dumps(some),)
         )
