@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import signal
 import threading
 import time
@@ -34,6 +35,8 @@ from bus.seats import Seat, Seats
 from bus.turns import Job, Turns
 from bus.web.replies import Reply
 
+# gevent takes these away where it patches.
+_epoll, _READABLE = getattr(select, "epoll", None), getattr(select, "EPOLLIN", 1)
 _real_sleep = gevent.monkey.get_original("time", "sleep")
 _AT_MOST_S = 0.002
 _TEND_EVERY_S = 0.1
@@ -84,6 +87,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Make what belongs to this process, and serve."""
         self.stopping = Event()
+        _InTurn.posters = None if _epoll is None else _epoll()
         super().init_process()
 
     def timeout_ctx(self) -> BetweenRequests:
@@ -135,6 +139,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         sock.settimeout(None)
         if not is_whole:
             raise StopIteration
+        sock.note(req.method == "POST" and req.path == "/post")
         if req.unreader.buf.tell():
             gevent.sleep(_ONE_ROUND_S)
 
@@ -229,15 +234,38 @@ class _Door(StreamServer):  # type: ignore[misc]
 
 
 class _InTurn(socket):  # type: ignore[misc]
-    """A connection that is served once in each round of the loop.
+    """A connection that is served once in each round of the loop; reads let posts go first.
 
     gevent's own `recv` takes what is there already, without letting others go first: a client that was quick with its
     next request kept the worker, and fifteen others waited for up to 290 ms (docs/decisions/0002-worker-class.md).
     """
 
+    posters: Any = None  # where the kernel says whether one of them has sent something; a worker's own
+    _posts = False
+
     def recv(self, *args: Any) -> bytes:
-        wait_read(self.fileno(), self.gettimeout(), TimeoutError("timed out"))
+        if self._posts and self.gettimeout() is None:
+            loop = gevent.get_hub().loop
+            watcher = loop.io(self.fileno(), 1, priority=loop.MAXPRI)
+            try:
+                gevent.get_hub().wait(watcher)
+            finally:
+                watcher.close()
+        else:
+            wait_read(self.fileno(), self.gettimeout(), TimeoutError("timed out"))
+            if self.gettimeout() is None and self.posters is not None and self.posters.poll(0):
+                gevent.sleep(_ONE_ROUND_S)  # once: who posts all the time keeps nobody from reading
         return super().recv(*args)  # type: ignore[no-any-return]
+
+    def note(self, is_post: bool) -> None:
+        """Remember whether this connection's last request was a post: the next one is likely to be one, too."""
+        if self.posters is None or is_post is self._posts:
+            return
+        self._posts = is_post
+        if is_post:
+            self.posters.register(self.fileno(), _READABLE)
+        else:
+            self.posters.unregister(self.fileno())
 
 
 def post_fork(server: Any, worker: Any) -> None:
