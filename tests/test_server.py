@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from http.client import HTTPResponse
+from typing import Any
 
 import pytest
 import requests
@@ -51,8 +56,36 @@ def test_a_connection_whose_next_request_is_there_does_not_keep_the_worker(hub_a
     assert mine < 500, "it was served when the other had no more requests"
 
 
+def test_a_post_goes_before_the_reads_that_arrived_with_it(hub_at: Callable[..., RunningHub]) -> None:
+    hub = hub_at(BUS_WORKERS="1", BUS_FSYNC="never")
+    (worker,) = hub.workers()
+    post, read = _post("hello"), _request("GET", "/messages?limit=1&order=desc")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", hub.port), 30)) for _ in range(9)]
+        poster, readers = clients[0], clients[1:]
+        for client in clients:
+            client.sendall(post if client is poster else read)
+            _answer(client)
+        for order in (clients, clients[::-1]):
+            os.kill(worker, signal.SIGSTOP)
+            for client in order:
+                client.sendall(post if client is poster else read)
+            os.kill(worker, signal.SIGCONT)
+            seq = _answer(poster)["seq"]
+            assert [_answer(reader)["messages"][0]["seq"] for reader in readers] == [seq] * len(readers)
+
+
+def _answer(client: socket.socket) -> Any:
+    answer = HTTPResponse(client)
+    answer.begin()
+    return json.loads(answer.read())
+
+
 def _post(body: str) -> bytes:
-    data = json.dumps({"from": "alice", "to": "bob", "body": body}).encode()
+    return _request("POST", "/post", json.dumps({"from": "alice", "to": "bob", "body": body}).encode())
+
+
+def _request(method: str, path: str, data: bytes = b"") -> bytes:
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    head = f"POST /post HTTP/1.1\r\nHost: hub\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: hub\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data

@@ -252,6 +252,9 @@ class Index:
         # NORMAL: after a power cut the file is whole, perhaps a little behind; the log catches it up.
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA cache_size = -8192")
+        # In pages, 16 MB. A checkpoint syncs, and whoever's record brings it on waits for that: with SQLite's 1,000 pages one
+        # in a hundred posts did while a stream was read.
+        db.execute("PRAGMA wal_autocheckpoint = 4000")
         return db
 
     def _drop(self) -> None:
