@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -128,7 +129,7 @@ def verify(as_json: bool) -> None:
 @command
 def reindex() -> None:
     """Make the index anew from the log, with progress on standard error."""
-    core = create_core(_existing(Config.from_env()))
+    core = create_core(_owned(Config.from_env()))
 
     def show(done: int, total: int) -> None:
         click.echo(f"\r{done} of {total} records", nl=False, err=True)
@@ -152,7 +153,7 @@ def stats(as_json: bool) -> None:
 @command
 def export(kind: str) -> None:
     """Write the records of the log as JSON lines to standard output."""
-    core = create_core(_existing(Config.from_env()))
+    core = create_core(_owned(Config.from_env()))
     for _, record in core.log.read():
         if kind in ("all", record["kind"]):
             click.echo(json.dumps(record, ensure_ascii=False))
@@ -242,7 +243,7 @@ def invite(name: str, admin: bool, replace: bool, as_json: bool) -> None:
 @command
 def compress() -> None:
     """Compress the sealed files of the log that are not compressed yet."""
-    folder = _existing(Config.from_env()).data_dir
+    folder = _owned(Config.from_env()).data_dir
     for path in sealed(folder).values():
         packed = compress_file(path, Disk()) if path.suffix != ".gz" else None
         if packed is not None:
@@ -259,10 +260,18 @@ def settings() -> None:
         click.echo(f"{meta['name']}={'' if default is None else default}  ({meta['unit']}) {meta['help']}")
 
 
+def _owned(config: Config) -> Config:
+    """The settings, for a command that writes in the data folder: root goes on as the folder's owner."""
+    _existing(config)
+    for module in ("bus.core", "bus.index.database", "bus.presence"):  # a Python in root's home is out of the owner's reach
+        import_module(module)
+    setup.become_owner(config)
+    return config
+
+
 def _register() -> Register:
     """The credentials of this hub, whose changes are noted in its log."""
-    config = _existing(Config.from_env())
-    setup.become_owner(config)
+    config = _owned(Config.from_env())
     core = create_core(config)
     return Register(Credentials(config.credentials_file, config.shared_name), core.note_credential)
 

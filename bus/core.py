@@ -350,14 +350,15 @@ class Core:
         except Rebuilding as error:
             state = error.message
         failed = self.log.failed()
+        has_room = self.log.has_room()
         return {
-            "ok": not failed,
+            "ok": not failed and has_room,
             "count": count,
             "now": records.utc(self._clock()),
             "last_seq": self.log.position().seq,
             "index": state,
             "index_lag": self.index.lag(),
-            "storage": "failed: read-only" if failed else "ok",
+            "storage": "failed: read-only" if failed else "ok" if has_room else "full: no room for another message",
             "damaged_lines": damaged,
             "waiting": self.waiting.total(),
         }

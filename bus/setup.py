@@ -165,6 +165,13 @@ def become_owner(config: Config) -> None:
         os.setuid(owner.st_uid)
 
 
+def keep_owner(fd: int, folder: Path) -> None:
+    """Give what root makes in a folder to the folder's owner: else it would shut out the hub."""
+    owner = folder.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+
+
 def admin_file(config: Config) -> Path:
     """Where the first admin's secret is, in the clear."""
     return config.data_dir / "admin.env"
@@ -180,6 +187,7 @@ def _write_env(path: Path, config: Config, user: str, secret: str) -> Path:
     fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600 from the start
     with os.fdopen(fd, "wb") as file:
         file.write(text.encode())
+        keep_owner(fd, path.parent)
         file.flush()
         os.fsync(fd)
     os.replace(scratch, path)

@@ -3,8 +3,10 @@
 The hub runs `python -m bus serve` with this Python, in the background, on a loopback address; its data is under
 `Places.hub_data`. `hub.json` in the state folder says what runs:
 
-    {"url":"http://127.0.0.1:8787","pid":4711,"wanted":true}
+    {"url":"http://127.0.0.1:8787","pid":4711,"born":"…","wanted":true}
 
+`born` is when the process began, as the system tells it: process numbers are used again, and only ours is ever ended.
+Settings are written last, when a hub has taken their credential.
 `wanted` turns false at `bus down`: from then on only `bus up` or BUS_AUTOSTART=1 starts it. A lock lets ten sessions that
 come in the same second start one hub.
 """
@@ -25,13 +27,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from busclient._errors import LocalTrouble, SettingsError
+from busclient._calls import Patience
+from busclient._errors import BadAnswer, BusError, LocalTrouble, SettingsError, Unauthorized
 from busclient._files import write_private
 from busclient._places import Places
 from busclient._settings import LOCAL_URL, SHARED_USER, Settings, read_env_file
 
 _START_S = 20.0
 _STOP_S = 45.0  # the hub lets requests end for 30 s
+_QUICK = Patience(connect_s=2, read_s=3, total_s=4, attempts=1)
 _NEEDED = ("bus", "flask", "gunicorn", "gevent")
 
 
@@ -71,56 +75,118 @@ def _say_started(settings: Settings) -> None:
 def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:
     """See that a hub runs here and that the settings lead to it; gives them, and whether it was started now.
 
-    Without settings it writes `~/.secrets/claude-bus.env` with a new credential. Raises SettingsError when the settings
-    name a hub elsewhere, and LocalTrouble.
+    Without settings it writes `~/.secrets/claude-bus.env` with a new credential, once the hub has taken that. Raises
+    SettingsError when the settings name a hub elsewhere, LocalTrouble, and what else the hub says of the credential.
     """
     _check_packages()
+    _check_url(url)
     with _lock(places):
         try:
-            settings = Settings.find(places=places)
+            settings, is_new = Settings.find(places=places), False
         except SettingsError:
-            settings = _new_settings(places, url)
-    if url not in (LOCAL_URL, settings.url):
-        raise SettingsError(f"The settings name the hub {settings.url}, not {url}.", hint="`bus leave` forgets it.")
-    if not settings.is_loopback:
-        raise SettingsError(
-            f"The settings name the hub {settings.url}, which is not on this machine.", hint="`bus leave` forgets it."
+            if "BUS_URL" in read_env_file(places.env_file):
+                raise  # there are some, and they are wrong
+            settings, is_new = _new_settings(url), True
+        if url not in (LOCAL_URL, settings.url):
+            raise SettingsError(f"The settings name the hub {settings.url}, not {url}.", hint="`bus leave` forgets it.")
+        if not settings.is_loopback:
+            raise SettingsError(
+                f"The settings name the hub {settings.url}, which is not on this machine.", hint="`bus leave` forgets it."
+            )
+        if not is_new:
+            return settings, _start_locked(settings, places)
+        return _made(settings, places), True
+
+
+def _made(settings: Settings, places: Places) -> Settings:
+    """Start a hub for settings that are written down once it has taken their credential."""
+    from busclient._joining import check_free, write_env  # noqa: PLC0415
+
+    check_free(places.env_file)
+    if _listens(settings.url):
+        raise _taken(settings)
+    _start_locked(settings, places)
+    values = {"BUS_URL": settings.url, "BUS_USER": settings.user, "BUS_PASS": settings.password}
+    try:
+        write_env(places.env_file, values, note="written by `bus up`")
+    except BusError:
+        _down_locked(places)
+        raise
+    return Settings.find(places=places)
+
+
+def _taken(settings: Settings) -> BusError:
+    """Why no hub of ours can be started where something answers already."""
+    try:
+        _prove(settings)
+    except Unauthorized:
+        return SettingsError(
+            f"A hub answers at {settings.url} already, and this machine has no credential for it.",
+            hint=f"`bus join {settings.url}` with a password of that hub's, or `bus up --url` with another port.",
         )
-    return settings, _start(settings, places)
+    except BusError as error:
+        return LocalTrouble(
+            f"Something that is not the hub answers at {settings.url}: {error.message}",
+            hint="Start the hub at another port: bus up --url http://127.0.0.1:8788",
+        )
+    return LocalTrouble(f"What answers at {settings.url} takes any password: it is not the hub.")
+
+
+def _prove(settings: Settings) -> None:
+    """Make a call with the credential; raises BusError, Unauthorized where a hub does not know it."""
+    from busclient._bus import Bus  # noqa: PLC0415
+
+    with Bus(settings, patience=_QUICK) as bus:
+        bus.messages(limit=1)
 
 
 def down(places: Places) -> bool:
     """End the hub that `bus up` started, and start it no more; gives whether one ran. Raises LocalTrouble."""
     with _lock(places):
-        known = _known(places)
-        pid = known.get("pid")
-        if known:
-            _remember(places, {**known, "wanted": False, "pid": None})
-        if not isinstance(pid, int) or not _is_hub(pid):
-            return False
-        os.kill(pid, signal.SIGTERM)
-        _wait_for(lambda: not _is_hub(pid), _STOP_S, f"The hub (process {pid}) did not end within {_STOP_S:g} s.")
-        return True
+        return _down_locked(places)
+
+
+def _down_locked(places: Places) -> bool:
+    known = _known(places)
+    pid, born = known.get("pid"), known.get("born")
+    if known:
+        _remember(places, {**known, "wanted": False, "pid": None, "born": None})
+    if not isinstance(pid, int) or not _is_hub(pid, born, places):
+        return False
+    os.kill(pid, signal.SIGTERM)
+    _wait_for(lambda: not _is_hub(pid, born, places), _STOP_S, f"The hub (process {pid}) did not end within {_STOP_S:g} s.")
+    return True
 
 
 def _start(settings: Settings, places: Places) -> bool:
-    """Start the hub at the settings' address, unless one listens there; on return it answers."""
+    """Start the hub at the settings' address, unless it runs there; on return it takes the credential. Raises BusError."""
     with _lock(places):
-        if _listens(settings.url):
-            _remember(places, {"pid": None, **_known(places), "url": settings.url, "wanted": True})
+        return _start_locked(settings, places)
+
+
+def _start_locked(settings: Settings, places: Places) -> bool:
+    if _listens(settings.url):
+        try:
+            _prove(settings)
+        except BadAnswer:
+            raise _taken(settings) from None
+        _remember(places, {"pid": None, "born": None, **_known(places), "url": settings.url, "wanted": True})
+        return False
+    _check_packages()
+    process = _spawn(settings, places)
+    _remember(places, {"url": settings.url, "pid": process.pid, "born": born_of(process.pid), "wanted": True})
+    log = places.state / "hub.log"
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            raise LocalTrouble(f"The hub ended at once: {_last_line(log)}", hint=f"{log} says more.")
+        if not _listens(settings.url):
             return False
-        _check_packages()
-        process = _spawn(settings, places)
-        _remember(places, {"url": settings.url, "pid": process.pid, "wanted": True})
-        log = places.state / "hub.log"
-
-        def answers() -> bool:
-            if process.poll() is not None:
-                raise LocalTrouble(f"The hub ended at once: {_last_line(log)}", hint=f"{log} says more.")
-            return _listens(settings.url)
-
-        _wait_for(answers, _START_S, f"The hub did not answer within {_START_S:g} s; {log} says more.")
+        _prove(settings)
         return True
+
+    _wait_for(answers, _START_S, f"The hub did not answer within {_START_S:g} s; {log} says more.")
+    return True
 
 
 def _spawn(settings: Settings, places: Places) -> subprocess.Popen[bytes]:
@@ -164,14 +230,20 @@ def _check_packages() -> None:
         )
 
 
-def _new_settings(places: Places, url: str) -> Settings:
-    from busclient._joining import write_env  # noqa: PLC0415
+def _check_url(url: str) -> None:
+    """Raise SettingsError for an address at which no hub can be started."""
+    settings = Settings(url=url, password="", name="me")
+    if not url.startswith("http://") or not settings.is_loopback:
+        raise SettingsError(
+            f"A hub cannot be started at {url}: it speaks plain HTTP, on this machine alone.",
+            hint="For example --url http://127.0.0.1:8788. docs/deploy.md tells of a hub for other machines, with TLS.",
+        )
+
+
+def _new_settings(url: str) -> Settings:
     from busclient._sending import new_key  # noqa: PLC0415
 
-    write_env(
-        places.env_file, {"BUS_URL": url, "BUS_USER": SHARED_USER, "BUS_PASS": new_key() + new_key()}, note="written by `bus up`"
-    )
-    return Settings.find(places=places)
+    return Settings(url=url, user=SHARED_USER, password=new_key() + new_key())
 
 
 def _lock(places: Places) -> Any:
@@ -203,18 +275,32 @@ def _listens(url: str) -> bool:
     return False
 
 
-def _is_hub(pid: int) -> bool:
-    """Whether this process lives and, where /proc tells, is a hub; process numbers are used again."""
+def _is_hub(pid: int, born: str | None, places: Places) -> bool:
+    """Whether this process lives and is the hub that was started here."""
     with contextlib.suppress(ChildProcessError, OSError):
         os.waitpid(pid, os.WNOHANG)  # ours, when `down` runs in the program that ran `up`
-    try:
-        os.kill(pid, 0)
+    now = born_of(pid)
+    if now is None:
+        return False
+    if born is not None:
+        return now == born
+    try:  # noted by an older client: by its data folder
+        return f"BUS_DATA_DIR={places.hub_data}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes() + b"\0"
     except OSError:
         return False
+
+
+def born_of(pid: int) -> str | None:
+    """When a process began, in whatever form the system tells it; None when there is none."""
     try:
-        return b"bus" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return None if fields[0] == "Z" else f"{boot} {fields[19]}"
     except OSError:
-        return True
+        if Path("/proc/self/stat").exists():
+            return None
+    ps = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, check=False, text=True)  # noqa: S603, S607
+    return ps.stdout.strip() or None
 
 
 def _wait_for(condition: Any, within_s: float, otherwise: str) -> None:

@@ -160,7 +160,7 @@ class Bus:
         logger.warning(
             "not sent yet: %s. It is kept in %s and goes out with the next call that succeeds", why.rstrip("."), self.outbox.path
         )
-        return Posted(fields["client_id"], None)
+        return Posted(fields["client_id"], None, why=why.rstrip("."))
 
     def _send_block(self, drafts: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
         return self._reaching(lambda: _delivery.deliver(self._calls, drafts))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import socket
 import ssl
 import stat
@@ -48,9 +50,7 @@ def examine(places: Places, environ: dict[str, str] | None = None) -> Iterator[S
     found = ", ".join(f"{name} from {place}" for name, place in sorted(settings.sources.items()))
     yield Step("settings", True, f"hub {settings.url}, user {settings.user}, name {settings.name} ({found})")
     yield _modes(places.env_file)
-    steps: list[tuple[str, Callable[[], str]]] = (
-        [] if settings.ssh_host else [("dns", lambda: _dns(settings)), ("connect", lambda: _connect(settings))]
-    )
+    steps = _way(settings)
     bus = Bus(settings, patience=_PATIENCE)
     steps += [
         ("ssh and hub" if settings.ssh_host else "hub", lambda: _hub(bus)),
@@ -67,6 +67,16 @@ def examine(places: Places, environ: dict[str, str] | None = None) -> Iterator[S
         yield from _exec(bus)
     bus.close()
     yield from _local_steps(places, settings)
+
+
+def _way(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
+    """The steps to the hub's door; through ssh there are none that can be looked at from here."""
+    if settings.ssh_host:
+        return []
+    proxy = _proxy(settings)
+    if proxy is not None:
+        return [("proxy", lambda: _connect_to_proxy(proxy))]
+    return [("dns", lambda: _dns(settings)), ("connect", lambda: _connect(settings))]
 
 
 def _timed(name: str, look: Callable[[], str]) -> Step:
@@ -101,15 +111,43 @@ def _dns(settings: Settings) -> str:
     return f"{address.hostname} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}"
 
 
+def _proxy(settings: Settings) -> str | None:
+    """The proxy that calls to the hub go through, as the environment says; None where they go straight."""
+    from requests.utils import get_environ_proxies, select_proxy  # noqa: PLC0415
+
+    if settings.is_loopback:
+        return None
+    found: str | None = select_proxy(settings.url, get_environ_proxies(settings.url))
+    return found if found is None or "://" in found else f"http://{found}"
+
+
+def _connect_to_proxy(proxy: str) -> str:
+    """What is behind it only the proxy can reach: names are resolved there, too."""
+    address = urlsplit(proxy)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    with socket.create_connection((address.hostname, port), timeout=5):
+        return f"calls go through {address.scheme}://{address.hostname}:{port}, which is open"
+
+
 def _connect(settings: Settings) -> str:
     address = urlsplit(settings.url)
     port = address.port or (443 if address.scheme == "https" else 80)
     with socket.create_connection((address.hostname, port), timeout=5) as sock:
         if address.scheme != "https":
             return f"port {port} is open"
-        with ssl.create_default_context().wrap_socket(sock, server_hostname=address.hostname) as tls:
+        with _trust(settings).wrap_socket(sock, server_hostname=address.hostname) as tls:
             ends = str((tls.getpeercert() or {}).get("notAfter", "?"))
             return f"port {port} is open; {tls.version()}; the certificate is good until {ends}"
+
+
+def _trust(settings: Settings) -> ssl.SSLContext:
+    """Who is trusted to sign certificates: those whom a call trusts (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, certifi)."""
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # noqa: PLC0415
+
+    given = None if settings.is_loopback else os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    bundle = given or str(DEFAULT_CA_BUNDLE_PATH)
+    is_folder = Path(bundle).is_dir()
+    return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
 
 
 def _hub(bus: Bus) -> str:
@@ -119,6 +157,9 @@ def _hub(bus: Bus) -> str:
         if error.status in (401, 403):
             return "it answers"
         raise
+    if not facts.get("ok"):
+        hint = "Its operator makes room, or restarts it; reads go on."
+        raise BusError(f"it answers, but takes no posts: storage {facts.get('storage', '?')}", hint=hint)
     return f"it answers: version {facts.get('version', '?')}, {facts.get('count')} messages, storage {facts.get('storage', '?')}"
 
 
@@ -190,13 +231,43 @@ def _hook(places: Places) -> Step:
     """Whether Claude Code runs a poll at session start, and when that last ran."""
     config = places.env_file.parents[1] / ".claude" / "settings.json"
     try:
-        hooks = json.dumps(json.loads(config.read_text()).get("hooks", {}).get("SessionStart", []))
-    except (OSError, ValueError, AttributeError):
-        hooks = ""
-    if "session-start-poll" not in hooks and "bus poll" not in hooks:
+        commands = _session_start_commands(config)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        why = f"{config} cannot be read, so Claude Code runs no hook of it: {error}"
+        return Step("hook", False, why, "Mend the file: it must be a JSON object, in UTF-8 without a byte order mark.")
+    polls = [command for command in commands if "session-start-poll" in command or "bus poll" in command]
+    if not polls:
         return Step("hook", None, f"no SessionStart hook in {config}", "docs/client.md has the lines for it")
+    missing = [program for command in polls if (program := _missing_program(command)) is not None]
+    if missing:
+        return Step("hook", False, f"the hook in {config} runs {missing[0]}, which cannot be run", "Is its path right?")
     try:
         last = datetime.fromtimestamp((places.state / "last-poll").stat().st_mtime, UTC)
     except OSError:
         return Step("hook", None, "installed; it has not run yet")
     return Step("hook", True, f"installed; last ran {last:%Y-%m-%d %H:%M} UTC")
+
+
+def _session_start_commands(config: Path) -> list[str]:
+    """The commands of the SessionStart hooks; raises OSError or ValueError for a file that Claude Code cannot read either."""
+    try:
+        text = config.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return []
+    groups = json.loads(text).get("hooks", {}).get("SessionStart", [])
+    return [str(hook.get("command", "")) for group in groups for hook in group.get("hooks", [])]
+
+
+def _missing_program(command: str) -> str | None:
+    """The script of ours (or `bus`) in a command line, when it is not there or may not be run; else None."""
+    try:
+        words = [os.path.expanduser(os.path.expandvars(word)) for word in shlex.split(command)]
+    except ValueError:
+        return None
+    for number, word in enumerate(words):
+        if word.endswith("session-start-poll") and "$" not in word:
+            is_there = os.access(word, os.X_OK) if number == 0 else Path(word).is_file()
+            return None if is_there or not Path(word).is_absolute() else word
+        if Path(word).name == "bus" and words[number + 1 : number + 2] == ["poll"]:
+            return None if shutil.which(word) else word
+    return None

@@ -42,13 +42,24 @@ def write_env(path: Path, values: Mapping[str, str], *, force: bool = False, not
         raise LocalTrouble(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
+def as_values(settings: Settings) -> dict[str, str]:
+    """What the settings file says of these settings."""
+    values = {
+        "BUS_URL": settings.url,
+        "BUS_USER": settings.user,
+        "BUS_PASS": settings.password,
+        "BUS_NAME": settings.name,
+    }
+    return values if settings.ssh_host is None else {**values, "BUS_SSH_HOST": settings.ssh_host}
+
+
 def check_free(path: Path, *, force: bool = False) -> None:
     """Raise SettingsError when there is a settings file already, and it is not to be replaced."""
     if path.exists() and not force:
         raise SettingsError(f"{path} is there already.", hint="Give --force to replace it, or `bus leave` first.")
 
 
-def redeem(url: str, code: str, places: Places, *, force: bool = False) -> Settings:
+def redeem(url: str, code: str, places: Places, *, ssh_host: str | None = None, force: bool = False) -> Settings:
     """Turn an invite into this machine's own credential, written to the settings file; gives the settings.
 
     The code is spent only when the file can be written. Raises BusError; OutcomeUnknown when the answer was lost.
@@ -58,11 +69,10 @@ def redeem(url: str, code: str, places: Places, *, force: bool = False) -> Setti
         raise SettingsError("The code of an invite is one word, ID.SECRET.", hint="Paste the whole line of `bus invite`.")
     check_free(places.env_file, force=force)
     _check_room(places.env_file)
-    with Bus(Settings(url=url, user=f"invite~{invite}", password=secret, name="invited")) as door:
+    with Bus(Settings(url=url, user=f"invite~{invite}", password=secret, name="invited", ssh_host=ssh_host)) as door:
         made = _spent(door)
-    settings = Settings(url=url, user=made.name, password=made.secret, name=made.name)
-    values = {"BUS_URL": settings.url, "BUS_USER": made.name, "BUS_PASS": made.secret, "BUS_NAME": made.name}
-    _kept(made, lambda: write_env(places.env_file, values, force=force))
+    settings = Settings(url=url, user=made.name, password=made.secret, name=made.name, ssh_host=ssh_host)
+    _kept(made, lambda: write_env(places.env_file, as_values(settings), force=force))
     return settings
 
 

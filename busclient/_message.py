@@ -90,6 +90,7 @@ class Posted:
     message: Message | None
     replayed: bool = False
     delivery: Mapping[str, Any] = field(default_factory=dict)
+    why: str | None = None  # it waits
 
     @property
     def queued(self) -> bool:

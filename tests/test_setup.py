@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +24,7 @@ from bus.config import BadSetting, Config
 from bus.credentials import Credentials, file
 from bus.errors import StorageFailed
 from bus.identity import ADMIN, MEMBER, SHARED
-from tests.conftest import Caller
+from tests.conftest import PASSWORD, ROOT, USER, Caller, opened
 
 
 def test_the_password_that_is_set_is_the_one_that_counts(config: Config) -> None:
@@ -230,3 +235,28 @@ def test_what_cannot_be_done_is_one_line_and_code_2(run: Callable[..., Result], 
     result = run("credential", *words)
     assert result.exit_code == 2
     assert result.stderr.startswith("bus: ") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+@pytest.mark.parametrize("command", [["compress"], ["reindex"], ["export"], ["init"], ["credential", "add", "web1"]])
+def test_what_root_does_leaves_everything_to_the_owner_of_the_folder(command: list[str]) -> None:
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        environ = {**os.environ, "BUS_DATA_DIR": name, "BUS_SEGMENT_MAX_BYTES": "4096", "BUS_LXC": "none"}
+        config = Config.from_env(environ)
+        setup.prepare(config, {"BUS_USER": USER, "BUS_PASS": PASSWORD})
+        with contextmanager(opened)(create_app(config)) as hub:
+            for _ in range(8):
+                hub.say("x" * 2000)
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, nobody, nobody)
+        for gone in ("index.db", "index.db-wal", "index.db-shm", "claude-bus.env", "admin.env"):
+            (folder / gone).unlink(missing_ok=True)
+        if command == ["init"]:
+            (folder / "credentials").unlink()
+        done = subprocess.run(
+            [sys.executable, "-m", "bus", *command], env=environ, cwd=ROOT, capture_output=True, check=False, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert {path.stat().st_uid for path in folder.rglob("*")} == {nobody}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from bus.containers import scripts
 from bus.containers.base import Ended, OnOutput, Output, Run
 from bus.containers.process import Command, Kept, Process, said, text
-from bus.containers.signs import Signs
+from bus.containers.signs import Beginning, Signs
 from bus.errors import BusError, DriverUnavailable, NoSuchFolder, NoSuchProgram
 
 logger = logging.getLogger("bus.containers")
@@ -44,6 +44,7 @@ class PosixDriver(ABC):
 
     name: str
     file_timeout_s: float
+    says_begin = False  # what enters it may print by itself: the run says on stdout where its own output begins
 
     @abstractmethod
     def _command(self, target: str, argv: Sequence[str], env: Mapping[str, str], run: Run | None = None) -> Command:
@@ -71,7 +72,8 @@ class PosixDriver(ABC):
         return _Running(self, target, run, on_output).ended(cancel)
 
     def start_command(self, target: str, run: Run, word: str) -> Command:
-        argv = [*(run.by or ("/bin/sh",)), "-c", scripts.ENTER, scripts.START, word, self._entered(target, run), *run.argv]
+        enter = scripts.BEGIN + scripts.ENTER if self.says_begin else scripts.ENTER
+        argv = [*(run.by or ("/bin/sh",)), "-c", enter, scripts.START, word, self._entered(target, run), *run.argv]
         return self._command(target, argv, {**run.env, MARK: run.marker}, run)
 
     def _silent(self, code: int) -> int | None:
@@ -116,9 +118,11 @@ class PosixDriver(ABC):
         """
         numbers = [str(number) for number in (*traces, 0, 0, 0)[:3]]
         uid = (user or "").partition(":")[0]
-        argv = ["/bin/sh", "-c", scripts.KILL, "sh", text, *numbers, "look" if look else "", uid if uid.isdecimal() else ""]
+        # On a line of its own: what a login shell prints before may have no end of line.
+        kill = f"echo\n{scripts.KILL}"
+        argv = ["/bin/sh", "-c", kill, "sh", text, *numbers, "look" if look else "", uid if uid.isdecimal() else ""]
         heard = said(self._command(target, argv, {}), _KILL_S)
-        told = heard.stdout.strip()
+        told = heard.stdout.strip().rpartition(b"\n")[2]
         if re.fullmatch(rb"\d{1,9}", told):
             return int(told)
         if heard.code == 0 or told:
@@ -136,6 +140,7 @@ class _Running:
     def __init__(self, driver: PosixDriver, target: str, run: Run, on_output: OnOutput | None) -> None:
         self._driver, self._target, self._run, self._on_output = driver, target, run, on_output
         self._signs = Signs()
+        self._begin = Beginning(self._signs.word) if driver.says_begin else None
         self._came_at = 0.0
         self._kept = {"stdout": Kept(run.cap), "stderr": Kept(run.cap)}
         self._leaked: int | None = 0
@@ -211,7 +216,10 @@ class _Running:
 
     def _take(self, stream: str, chunk: bytes) -> None:
         self._came_at = time.monotonic()
-        self._keep(stream, self._signs.take(chunk) if stream == "stderr" else chunk)
+        if stream == "stderr":
+            self._keep(stream, self._signs.take(chunk))
+        else:
+            self._keep(stream, chunk if self._begin is None else self._begin.take(chunk))
 
     def _keep(self, stream: str, chunk: bytes) -> None:
         self._kept[stream].take(chunk)

@@ -66,6 +66,10 @@ case $__bus_r in 125|126|127) exit 125 ;; esac
 exit "$__bus_r"
 """
 
+# For a target that is entered through a login shell: says on stdout where the run's own output begins.
+BEGIN = r"""printf '\036%s begin\n' "$1"
+"""
+
 # Ends every process that has the text $1 in its environment, what descends from those, and the sessions that they lead;
 # $2 is the session of a run, $3 and $4 the inodes of the pipes that it writes to, or 0 each: who holds those belongs to
 # it, too, however it ran away. First all are stopped, until no new one is found: what forks cannot run away, and what

@@ -17,6 +17,25 @@ _SIGN = re.compile(rb"(started) (-?\d{1,10}) (\d{1,10}) (\d{1,10})|(folder)|(fai
 _NEXT = {"": ("started", "folder", "failed"), "started": ("failed", "code"), "failed": ("code",)}
 
 
+class Beginning:
+    """Where a run's own stdout begins, at the line that the script BEGIN says; what comes before is a login shell's noise."""
+
+    def __init__(self, word: str) -> None:
+        self._sign = b"\x1e%s begin\n" % word.encode()
+        self._held: bytes | None = b""
+
+    def take(self, chunk: bytes) -> bytes:
+        """What the run wrote."""
+        if self._held is None:
+            return chunk
+        _, sign, rest = (self._held + chunk).partition(self._sign)
+        if sign:
+            self._held = None
+            return rest
+        self._held = (self._held + chunk)[-len(self._sign) :]
+        return b""
+
+
 class Signs:
     """Lines that begin with a word of this run only, wherever in the stream they stand.
 

@@ -41,6 +41,8 @@ class SshDriver(PosixDriver):
     """Machines by the names of their targets."""
 
     name = "ssh"
+    # Before it runs a command, the login shell reads its start-up files, and what those print is in front of everything.
+    says_begin = True
 
     def __init__(self, machines: Mapping[str, Machine], file_timeout_s: float = 30.0) -> None:
         self._machines = dict(machines)

@@ -28,9 +28,9 @@ def read_version(path: Path) -> tuple[Version | None, list[Line | Kept]]:
     """The lines, and the version whose they are; no version where there is no file."""
     try:
         # A byte that is no UTF-8 is the trouble of the line that holds it; at the next change it is written as it was.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
             found = _version(os.fstat(file.fileno()))
-            return found, parsed(file.read().removesuffix("\n").split("\n"))
+            return found, parsed(file.read().removeprefix("\ufeff").removesuffix("\n").split("\n"))
     except FileNotFoundError:
         return None, []
 
@@ -77,8 +77,10 @@ def write(path: Path, lines: Sequence[Line | Kept]) -> None:
                 at = max(time.time_ns(), old.st_mtime_ns + 1)
                 os.utime(fd, ns=(at, at))
                 os.fchmod(fd, old.st_mode & 0o777)
-                if os.geteuid() == 0:
-                    os.fchown(fd, old.st_uid, old.st_gid)
+            else:
+                old = path.parent.stat()
+            if os.geteuid() == 0:
+                os.fchown(fd, old.st_uid, old.st_gid)
             os.fsync(fd)
         os.replace(scratch, path)
     except BaseException:

@@ -73,6 +73,10 @@ class Log(Protocol):
     def holds(self, position: Position) -> bool:
         """Whether this position was made by this log and what it stands behind is still there."""
 
+    def has_room(self) -> bool:
+        """Whether the next record would find room, as far as that can be known beforehand."""
+        ...
+
     def failed(self) -> bool:
         """Whether acknowledgements have stopped because a write or sync failed."""
 

@@ -34,6 +34,7 @@ from bus.turns import Turns
 
 logger = logging.getLogger("bus.log")
 
+_LEAST_ROOM = 128 * 1024  # bytes
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # A sync on another thread costs a fifth of a post's time, so it is only done where the disk costs more.
 _SLOW_SYNC_S = 0.003
@@ -139,6 +140,14 @@ class JsonlLog:
             file = sealed
         wanted = b"\n" if total in ("", "damaged") else f'{total}"}}\n'.encode()
         return offset == 0 or os.pread(file.fd, len(wanted), max(0, offset - len(wanted))) == wanted
+
+    def has_room(self) -> bool:
+        """Whether a record of the largest size fits on the disk; a quota is not seen."""
+        try:
+            disk = os.statvfs(self.folder)
+        except OSError:
+            return True
+        return disk.f_bavail * disk.f_frsize >= _LEAST_ROOM
 
     def failed(self) -> bool:
         return self._state.failed != 0

@@ -35,6 +35,10 @@ class MemoryLog:
     def holds(self, position: Position) -> bool:
         return position.seq <= len(self._records) and (position == START or position.token == "memory")
 
+    def has_room(self) -> bool:
+        """Always."""
+        return True
+
     def failed(self) -> bool:
         return False
 

@@ -24,7 +24,7 @@ MEANINGS = {
     OK: "done",
     DEFECT: "a defect of this command or of the hub",
     USAGE: "the command line is wrong",
-    QUEUED: "post: the hub is away; the message is safe in the outbox and goes out later",
+    QUEUED: "post: the hub is away or has no room; the message is safe in the outbox and goes out later",
     AWAY: "the hub could not be reached or cannot now: nothing was read or changed",
     CREDENTIAL: "the user name or password is wrong, or may not do this",
     NOT_FOUND: "no such message, machine, file or call",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import click
 
@@ -34,7 +35,7 @@ def join(url: str, name: str | None, user: str | None, password: str | None, cod
     if code is not None:
         if name or user or password:
             raise click.UsageError("--invite brings name, user and password: leave --name, --user and --pass out.")
-        settings = _joining.redeem(url, code, places, force=force)
+        settings = _joining.redeem(url, code, places, ssh_host=_ssh_host(), force=force)
     else:
         settings = _asked(places, url, name, user, password, force)
     with Bus(settings) as bus:
@@ -56,13 +57,28 @@ def _asked(places: Places, url: str, name: str | None, user: str | None, passwor
 
     _joining.check_free(places.env_file, force=force)
     user = user or os.environ.get("BUS_USER") or SHARED_USER
-    password = password or os.environ.get("BUS_PASS") or click.prompt(f"Password of {user}", hide_input=True, err=True)
-    settings = Settings(url=url, user=user, password=password, name=name or os.environ.get("BUS_NAME") or default_name(user))
+    password = password or os.environ.get("BUS_PASS") or _password(user)
+    name = name or os.environ.get("BUS_NAME") or default_name(user)
+    settings = Settings(url=url, user=user, password=password, name=name, ssh_host=_ssh_host())
     with Bus(settings) as bus:
         bus.messages(limit=1)
-    values = {"BUS_URL": settings.url, "BUS_USER": user, "BUS_PASS": password, "BUS_NAME": settings.name}
-    _joining.write_env(places.env_file, values, force=force)
+    _joining.write_env(places.env_file, _joining.as_values(settings), force=force)
     return settings
+
+
+def _ssh_host() -> str | None:
+    return os.environ.get("BUS_SSH_HOST") or None
+
+
+def _password(user: str) -> str:
+    """The password, asked for on a terminal, else the first line of standard input. Raises click.UsageError."""
+    if sys.stdin.isatty() and not out.as_json:
+        asked: str = click.prompt(f"Password of {user}", hide_input=True, err=True)
+        return asked
+    line = "" if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    if not line:
+        raise click.UsageError("There is no password: set BUS_PASS, or give it on standard input.")
+    return line
 
 
 @click.command()

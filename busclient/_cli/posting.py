@@ -101,8 +101,8 @@ def _tell(posted: Posted) -> int:
     message = posted.message
     if message is None:
         out.result(
-            {"queued": True, "key": posted.key},
-            "queued: the hub is away; the message goes out with the next call that reaches it",
+            {"queued": True, "key": posted.key, "why": posted.why},
+            "queued: not sent yet; the message goes out with the next call that can send it",
         )
         return exits.QUEUED
     words = [f"posted {message.seq} ({message.id})" + (", as before" if posted.replayed else "")]

@@ -18,7 +18,7 @@ from busclient._cli import exits
 from busclient._joining import write_env
 from busclient._places import Places
 from tests.client.conftest import command
-from tests.conftest import ROOT, free_port, wait_until
+from tests.conftest import PASSWORD, ROOT, USER, RunningHub, free_port, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -128,3 +128,56 @@ def test_a_hub_that_cannot_start_is_told_with_its_reason(machine: dict[str, str]
     ran = command(machine, "up", "--url", f"http://127.0.0.1:{free_port()}")
     assert ran.returncode == exits.LOCAL
     assert "Traceback" not in ran.stderr
+
+
+@pytest.fixture
+def stranger() -> Iterator[tuple[str, int]]:
+    """A server that is no hub: its address and its process number. `bus` is in its command line."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(ROOT / "busclient")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: _autostart._listens(f"http://127.0.0.1:{port}"))
+    yield f"http://127.0.0.1:{port}", process.pid
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+
+
+def test_up_adopts_nothing_but_a_hub_that_takes_its_credential(
+    machine: dict[str, str], places: Places, stranger: tuple[str, int], hub: RunningHub
+) -> None:
+    ran = command(machine, "up", "--url", stranger[0])
+    assert (ran.returncode, "not the hub" in ran.stderr) == (exits.LOCAL, True), ran
+    ran = command(machine, "up", "--url", hub.url, "--json")
+    assert (ran.returncode, "bus join" in json.loads(ran.stdout)["hint"]) == (exits.SETTINGS, True), ran
+    assert not places.env_file.exists()
+    # With a credential of its own it is the hub that runs.
+    assert command({**machine, "BUS_PASS": PASSWORD}, "join", hub.url, "--user", USER, "--name", "me").returncode == 0
+    assert "is running" in command(machine, "up").stdout
+    places.env_file.unlink()
+    write_env(places.env_file, {"BUS_URL": stranger[0], "BUS_PASS": "p"})
+    assert command(machine, "up").returncode == exits.LOCAL
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:8443", "http://192.0.2.1:8787", "ftp://127.0.0.1"])
+def test_up_at_an_address_that_it_cannot_serve_writes_nothing(machine: dict[str, str], places: Places, url: str) -> None:
+    assert command(machine, "up", "--url", url).returncode == exits.SETTINGS
+    assert not places.env_file.exists()
+
+
+def test_a_hub_that_did_not_start_leaves_no_settings(machine: dict[str, str], places: Places) -> None:
+    places.hub_data.parent.mkdir(parents=True)
+    places.hub_data.write_text("a file where the folder should be")
+    assert command(machine, "up", "--url", f"http://127.0.0.1:{free_port()}").returncode == exits.LOCAL
+    assert not places.env_file.exists()
+
+
+@pytest.mark.parametrize("born", [None, "another time"])
+def test_down_ends_no_stranger_that_has_got_the_number_of_the_hub(
+    machine: dict[str, str], places: Places, stranger: tuple[str, int], born: str | None
+) -> None:
+    known = {"url": stranger[0], "pid": stranger[1], "wanted": True, **({} if born is None else {"born": born})}
+    places.make_state().joinpath("hub.json").write_text(json.dumps(known))
+    assert command(machine, "down").stdout == "no hub of `bus up` is running\n"

@@ -16,7 +16,7 @@ from busclient._doctor import Step, examine
 from busclient._joining import write_env
 from busclient._places import Places
 from tests.client.conftest import Ran, Served
-from tests.conftest import PASSWORD, USER
+from tests.conftest import PASSWORD, ROOT, USER
 
 
 @pytest.fixture
@@ -29,6 +29,14 @@ def look(served: Served, places: Places) -> Callable[..., dict[str, Step]]:
         return {step.name: step for step in examine(places, {})}
 
     return steps
+
+
+def hook(home: Path, command: str | bytes) -> None:
+    (home / ".claude").mkdir(exist_ok=True)
+    if isinstance(command, str):
+        hooks = {"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": command}]}]}}
+        command = json.dumps(hooks).encode()
+    (home / ".claude" / "settings.json").write_bytes(command)
 
 
 def test_a_machine_that_is_well(look: Callable[..., dict[str, Step]], served: Served) -> None:
@@ -93,15 +101,44 @@ def test_a_clock_that_is_off_is_told(look: Callable[..., dict[str, Step]], serve
 
 def test_what_waits_and_the_hook_are_told(look: Callable[..., dict[str, Step]], places: Places, home: Path) -> None:
     Outbox(places.state).add("http://other", "u", "now", {"client_id": "k", "body": "x"})
-    hooks = {"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": "/opt/x/scripts/session-start-poll"}]}]}}
-    (home / ".claude").mkdir()
-    (home / ".claude" / "settings.json").write_text(json.dumps(hooks))
+    hook(home, f"{ROOT}/scripts/session-start-poll")
     steps = look()
     assert "1 messages wait" in steps["outbox"].text
     assert "has not run" in steps["hook"].text
     (places.state / "last-poll").touch()
     os.utime(places.state / "last-poll", (0, 0))
     assert "1970-01-01" in look()["hook"].text
+
+
+@pytest.mark.parametrize(
+    ("command", "ok", "text"),
+    [
+        (f"{ROOT}/scripts/session-start-poll --budget 6000", None, "has not run"),
+        (f"sh '{ROOT}/scripts/session-start-poll'", None, "has not run"),
+        ("/no/such/scripts/session-start-poll", False, "/no/such/scripts/session-start-poll"),
+        ("$HOME/session-start-poll --ack", False, "session-start-poll"),
+        ("/no/such/bus poll", False, "/no/such/bus"),
+        (b'{"hooks": {', False, "cannot be read"),
+        (b'\xef\xbb\xbf{"hooks": {}}', False, "cannot be read"),
+        (b"[]", False, "cannot be read"),
+        (b"{}", None, "no SessionStart hook"),
+    ],
+)
+def test_a_hook_that_cannot_run_is_told(
+    look: Callable[..., dict[str, Step]], home: Path, command: str | bytes, ok: bool | None, text: str
+) -> None:
+    hook(home, command)
+    step = look()["hook"]
+    assert (step.ok, text in step.text) == (ok, True), step
+
+
+def test_a_proxy_that_works_is_no_failure(served: Served, home: Path, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's name is known to the proxy alone; the stub of one is the hub itself, which takes any address."""
+    monkeypatch.setenv("http_proxy", served.url.removeprefix("http://"))
+    write_env(places.env_file, {"BUS_URL": "http://hub.invalid", "BUS_USER": USER, "BUS_PASS": PASSWORD, "BUS_NAME": "bob"})
+    steps = {step.name: step for step in examine(places, {})}
+    assert (steps["proxy"].ok, "dns" in steps) == (True, False)
+    assert "calls go through" in steps["proxy"].text
 
 
 def test_the_command_prints_it_and_its_exit_code_says_it(cli: Callable[..., Ran], places: Places) -> None:

@@ -171,3 +171,30 @@ def test_a_wait_outlives_a_restart(hub: RunningHub, tmp_path: Path) -> None:
         waiting.kill()
     assert (waiting.returncode, errors) == (0, "")
     assert "after the restart" in output
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own for a hub, of 8 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_hub_whose_disk_is_full_says_so(hub_at: Callable[..., RunningHub], small_disk: Path, tmp_path: Path) -> None:
+    hub = hub_at(small_disk / "data")
+    hub.say("before", to="bob")
+    fill(small_disk)
+    reply = hub.get("/health")
+    assert (reply.status_code, reply.json()["ok"], reply.json()["storage"][:5]) == (503, False, "full:")
+    environ = environ_for(hub.url, tmp_path)
+    ran = command(environ, "post", "bob", "x" * 60_000)
+    assert (ran.returncode, "no room" in ran.stderr, "away" in ran.stderr + ran.stdout) == (exits.QUEUED, True, False), ran
+    assert "full" in command(environ, "status").stdout
+    ran = command(environ, "doctor")
+    assert (ran.returncode, "takes no posts" in ran.stdout) == (exits.UNWELL, True)
+    assert "before" in command(environ, "inbox").stdout
+    (small_disk / "filler").unlink()
+    assert hub.get("/health").json()["storage"] == "ok"

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from bus.containers.base import Run, Write
+from bus.containers.ssh import SshDriver
+from bus.containers.table import Machine
 from busclient import Bus, Settings, SettingsError, Unreachable
 from busclient._cli import exits
 from busclient._ssh import SshTransport
@@ -28,7 +31,7 @@ pytestmark = pytest.mark.slow
 class Sshd:
     """A real sshd that lets this user in with one key; `log` has what it did."""
 
-    def __init__(self, folder: Path, home: Path) -> None:
+    def __init__(self, folder: Path, home: Path, more: str = "") -> None:
         self.folder, self.port, self.log = folder, free_port(), folder / "log"
         for name in ("host", "user"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
@@ -36,7 +39,7 @@ class Sshd:
         (folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nLogLevel VERBOSE\n"
             f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
-            "PasswordAuthentication no\nPermitRootLogin yes\n"
+            f"PasswordAuthentication no\nPermitRootLogin yes\n{more}"
         )
         key = (folder / "host.pub").read_text()
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {key}")
@@ -183,3 +186,40 @@ def test_calls_share_one_connection_of_http_too(hub: RunningHub, sshd: Sshd) -> 
         for _ in range(5):
             bus.messages(limit=1)
     assert opened == [hub.url.removeprefix("http://")]
+
+
+@pytest.fixture
+def noisy(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
+    """A machine whose login shell prints before each command, as bash does with a .bashrc that prints."""
+    (tmp_path / "noisy").mkdir()
+    (tmp_path / "noisy" / "bashrc").write_text("echo Welcome to hubhost; printf 'no line end'; echo noise >&2\n")
+    server = Sshd(tmp_path / "noisy", home, f"SetEnv BASH_ENV={tmp_path}/noisy/bashrc\n")
+    wrapper = tmp_path / "noisy" / "bin" / "ssh"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {server.config} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    yield server
+    server.process.terminate()
+    server.process.wait(10)
+
+
+def test_a_login_shell_that_prints_spoils_no_poll(noisy: Sshd, served: Served, home: Path) -> None:
+    served.caller.say("hello over ssh")
+    environ = served.environ(home, BUS_SSH_HOST="hubhost", PATH=os.environ["PATH"])
+    said = run(SCRIPT, environ, "--ack")
+    assert "hello over ssh" in said
+    assert "Welcome" not in said
+    assert run(SCRIPT, environ) == ""
+
+
+def test_a_login_shell_that_prints_spoils_no_command_and_no_file(noisy: Sshd, tmp_path: Path) -> None:
+    driver = SshDriver({"near": Machine("hubhost", config=noisy.config)}, file_timeout_s=20)
+    ended = driver.exec("near", Run(("sh", "-c", "printf 'a\\nb'; echo c >&2"), "m1", 20))
+    assert (ended.exit_code, ended.stdout.data, ended.stderr.data) == (0, b"a\nb", b"c\n")
+    path = tmp_path / "file"
+    driver.write("near", Write(str(path), b"content\n"))
+    assert path.read_bytes() == b"content\n"
+    assert driver.read("near", str(path), 0, 100, 1000).content == b"content\n"
+    ended = driver.exec("near", Run(("sleep", "60"), "m2", 1))
+    assert (ended.exit_code, ended.timed_out, ended.leaked) == (None, True, 0)
