@@ -124,7 +124,7 @@ def create_core(config: Config, turns: Turns | None = None) -> Core:
     )
     index = Index(config.data_dir / "index.db", log, turns, config.query_max_s)
     log.unique_index = index
-    presence = Presence(config.data_dir / "presence.db")
+    presence = Presence(config.data_dir / "presence.db", config.polled_names_keep_s)
     run = config.data_dir / "run"
     waiting = WaitingRoom(log, SharedCounts(run / "waiting"), config.max_waiting, Bell(run))
     return Core(log, index, presence, waiting)

@@ -52,7 +52,7 @@ class Approvals(Journal):
     def ask(self, caller: Caller, call: Call, id: str, facts: Mapping[str, Any]) -> Record:
         """Record the question whether an admin says yes to this call; gives it. Raises TooManyQuestions."""
         with self._current() as db:
-            if queries.pending_count(db, caller.name, self._now()) >= MAX_PENDING:
+            if queries.pending_count(db, caller.name, self._now(), self._day_ago()) >= MAX_PENDING:
                 raise TooManyQuestions(
                     f"{MAX_PENDING} questions of {caller.name} wait for an answer already.", scope="questions", limit=MAX_PENDING
                 )
@@ -97,7 +97,7 @@ class Approvals(Journal):
 
     def approvals(self, caller: Caller, state: str | None, sender: str | None = None) -> list[dict[str, Any]]:
         """The questions of the last day, newest last: all for an admin, a caller's own for others; of one `sender` if given."""
-        since = records.utc(self._clock() - MAX_APPROVAL_S)
+        since = self._day_ago()
         wanted = sender if caller.is_admin else caller.name
         with self._index.reading() as db:
             after = 0 if caller.is_admin else queries.owned_since(db, caller.name)
@@ -105,6 +105,9 @@ class Approvals(Journal):
             shown = (self._shown(caller, row) for row in found if sender in (None, row.question["auth"]))
             newest = islice((item for item in shown if state is None or item["state"] == state), _APPROVALS_SHOWN)
             return list(newest)[::-1]
+
+    def _day_ago(self) -> str:
+        return records.utc(self._clock() - MAX_APPROVAL_S)
 
     def approval(self, caller: Caller, id: str) -> dict[str, Any]:
         """One question, for the one who asked it and admins; raises NoSuchApproval."""

@@ -60,6 +60,9 @@ class Config:
     query_max_s: float = _setting(
         "BUS_QUERY_MAX_S", 1.0, "seconds", "how long a question to the index may take, then 503", 0.001, 30
     )
+    polled_names_keep_s: int = _setting(
+        "BUS_POLLED_NAMES_KEEP_S", 30 * 86_400, "seconds", "how long a name that does no more than poll is listed", 60, 10**9
+    )
     keepalive_s: float = _setting("BUS_KEEPALIVE_S", 15.0, "seconds", "a quiet stream says this often that it lives", 0.05, 300)
 
     exec_socket: Path | None = _setting(

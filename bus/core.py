@@ -7,6 +7,7 @@ Messages go out as JSON text, the way the index keeps them.
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
@@ -25,10 +26,11 @@ from bus.log.base import Appended, Log
 from bus.packing import Packed
 from bus.presence import Presence
 from bus.records import EVERYBODY
-from bus.selection import Selection, recipients
+from bus.selection import MAX_LIMIT, Selection, recipients
 from bus.standings import Standings
 from bus.waiting import WaitingRoom, remaining
 
+_COUNTED_READERS = 1_000
 _COUNTED_UNREAD = 1_000  # a report says "1000" for this many and more
 # The index is caught up for many records together: by a reader, by `tend`, or by the post that finds it this far behind.
 _LAG_ALLOWED = 5_000
@@ -78,6 +80,16 @@ class Inbox(NamedTuple):
     now_ms: int
 
 
+class Receipts(NamedTuple):
+    """How far a message has come with some names, and how many more there are (at most 1000 is counted)."""
+
+    id: str
+    seq: int
+    receipts: dict[str, dict[str, str | None]]
+    more: int
+    last: list[str]
+
+
 class Core:
     """The hub without HTTP."""
 
@@ -86,7 +98,7 @@ class Core:
     ) -> None:
         self.log, self.index, self.presence, self.waiting = log, index, presence, waiting
         self._clock = clock
-        self._standings = Standings(index, presence, clock)
+        self._standings = Standings(index, presence, self._time)
 
     # -- posting -----------------------------------------------------------------------------------------
 
@@ -299,22 +311,25 @@ class Core:
             self._append_ack({"reader": reader, "through": seq})
         return Acked([seq] if is_new else [], [] if is_new else [seq])
 
-    def receipts(self, ref: str | int) -> dict[str, Any]:
-        """Who a message waits for and how far each has come: the times of queued, fetched and acked, or None."""
-        text = self.message(ref)
-        message = json.loads(text)
-        fetched = {name: records.iso(ms) for name, ms in self.presence.fetches(message["seq"]).items()}
-        with self.index.reading() as db:
-            acked = receipts.acked(db, message["seq"])
-            readers = receipts.readers_of(db, text, self.presence.readers())
-        names = dict.fromkeys([*readers, *sorted({*fetched, *(acked if EVERYBODY not in recipients(message) else ())})])
-        return {
-            "id": message["id"],
-            "seq": message["seq"],
-            "receipts": {
-                name: {"queued": message["ts"], "fetched": fetched.get(name), "acked": acked.get(name)} for name in names
-            },
+    def receipts(self, ref: str | int, after: str = "", limit: int = MAX_LIMIT) -> Receipts:
+        """Who a message waits for and how far each has come: `limit` names behind `after`; before all, those it is to."""
+        message = json.loads(self.message(ref))
+        seq, to_all = message["seq"], EVERYBODY in recipients(message)
+        first = [] if to_all or after else recipients(message)
+        self._standings.let_go()
+        at_most = limit + _COUNTED_READERS + len(recipients(message)) + 1
+        names = set(self.presence.fetches(seq, after, at_most))
+        if to_all:
+            names |= set(self.presence.readers(self._now_ms(), after, at_most))
+        names |= set(self.index.ask(lambda db: (receipts.known if to_all else _of(seq))(db, after, at_most)))
+        others = sorted(names - {message["from"]} if to_all else names - set(recipients(message)))
+        shown = [*first, *others[:limit]]
+        fetched = self.presence.fetched(seq, shown)
+        acked = self.index.ask(lambda db: receipts.acked(db, seq, shown))
+        found = {
+            name: {"queued": message["ts"], "fetched": records.iso(fetched.get(name)), "acked": acked.get(name)} for name in shown
         }
+        return Receipts(message["id"], seq, found, min(len(others[limit:]), _COUNTED_READERS), others[:limit][-1:])
 
     def _append_ack(self, fields: dict[str, Any]) -> None:
         self.log.append([{"kind": "ack", **fields}])
@@ -363,5 +378,12 @@ class Core:
             "waiting": self.waiting.total(),
         }
 
+    def _time(self) -> float:
+        return self._clock()
+
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+
+def _of(seq: int) -> Callable[[sqlite3.Connection, str, int], list[str]]:
+    return lambda db, after, limit: receipts.ackers(db, seq, after, limit)

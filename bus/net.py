@@ -6,7 +6,8 @@ have one, so a right is checked twice by the same code, from the same log, the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ from bus.errors import (
 )
 from bus.identity import Caller
 from bus.index import calls as queries
-from bus.index.calls import Filter, Found
+from bus.index import feed, receipts
+from bus.index.calls import Found
 from bus.records import Record
 from bus.rights import Decision
 
@@ -255,12 +257,11 @@ class Net(Approvals):
 
     # -- what happened -----------------------------------------------------------------------------------
 
-    def activity(self, caller: Caller, wanted: Filter) -> tuple[list[dict[str, Any]], bool, int]:
+    def activity(self, caller: Caller, wanted: feed.Filter) -> tuple[list[dict[str, Any]], bool, int]:
         """Events oldest first, whether there are more, and the seq to go on from."""
-        with self._index.reading() as db:
-            found, has_more = queries.events(db, wanted)
-            known = self._index.known_to()
-            since = queries.owned_since(db, caller.name)
+        (found, has_more), known, since = self._index.ask(
+            lambda db: (feed.events(db, wanted), receipts.known_to(db), queries.owned_since(db, caller.name))
+        )
         if wanted.before is not None:
             known = min(known, wanted.before - 1)
         events = [event if _sees(caller, auth, event, since) else _public(event) for auth, event in found]
@@ -269,10 +270,15 @@ class Net(Approvals):
         next = last if has_more and wanted.after is not None else max(last, known)
         return events, has_more, next
 
-    def last_acts(self) -> dict[str, str]:
-        """When each name last did something that is in the log."""
-        with self._index.reading() as db:
-            return queries.last_acts(db)
+    def last_acts(self, names: Sequence[str], limit: int) -> dict[str, str]:
+        """When machines last did something that is in the log: these, and `limit` others at most, the last ones."""
+
+        def question(db: sqlite3.Connection) -> dict[str, str]:
+            found = queries.last_acts(db, limit)
+            missing = {name: ts for name in names if name not in found and (ts := queries.last_act(db, name)) is not None}
+            return found | missing
+
+        return self._index.ask(question)
 
 
 def _begun(shown: Mapping[str, Any]) -> dict[str, Any]:

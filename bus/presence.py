@@ -6,10 +6,12 @@ times, so it is never synced, and a fault in it is logged and otherwise ignored.
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +19,50 @@ from bus import modes
 
 logger = logging.getLogger("bus.presence")
 
+# `counts`: 1, it was here lately, or nobody has looked since; 2, it was not, and stays for what it has posted or
+# acknowledged; 0, it has left.
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS seen (reader TEXT PRIMARY KEY, ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS readers (
+    reader TEXT PRIMARY KEY, ms INTEGER NOT NULL, fetched_ms INTEGER, counts INTEGER NOT NULL DEFAULT 1
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS readers_that_count ON readers (reader, counts, ms) WHERE counts > 0;
+CREATE INDEX IF NOT EXISTS readers_by_time ON readers (ms) WHERE counts = 1;
 CREATE TABLE IF NOT EXISTS fetched (seq INTEGER, reader TEXT, ms INTEGER NOT NULL, PRIMARY KEY (seq, reader)) WITHOUT ROWID;
 """
+# Until 0.1 a name's times were two rows.
+_FROM_BEFORE = """
+BEGIN IMMEDIATE;
+INSERT OR IGNORE INTO readers (reader, ms, fetched_ms)
+    SELECT name.reader, name.ms, last.ms FROM seen name LEFT JOIN seen last ON last.reader = 'fetch ' || name.reader
+    WHERE name.reader NOT LIKE 'fetch %';
+DROP TABLE seen;
+COMMIT;
+"""
 _FRESH_MS = 2_000  # a reader that polls more often than this is noted once in so long
-_REMEMBERED = 20_000  # pairs of reader and message known to be noted already
+_REMEMBERED = 20_000  # names, and pairs of reader and message, known to be noted already
+_FORGOTTEN_AT_ONCE = 200
+KEEP_S = 30 * 86_400
+
+
+_COUNTED = "counts > 0 AND (counts = 2 OR ms >= ?)"
+
+
+@contextmanager
+def _logged(what: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        logger.warning("%s: %s", what, error)
 
 
 class Presence:
-    """Notes and tells when readers came and what they were given. Times are Unix milliseconds."""
+    """Notes and tells when readers came and what they were given. Times are Unix milliseconds.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    A name that does no more than poll leaves the lists of names when it has not been here for `keep_s`.
+    """
+
+    def __init__(self, path: Path, keep_s: float = KEEP_S) -> None:
+        self._path, self._keep_ms = path, int(keep_s * 1000)
         self._mutex = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._seen: dict[str, int] = {}
@@ -41,28 +74,51 @@ class Presence:
             fresh = [(seq, reader) for seq in seqs if (seq, reader) not in self._fetched]
             if not fresh and 0 <= now_ms - self._seen.get(reader, 0) < _FRESH_MS:
                 return
-            self._seen[reader] = now_ms
             if len(self._fetched) > _REMEMBERED:
                 self._fetched.clear()
+            if len(self._seen) > _REMEMBERED:
+                self._seen.clear()
+            self._seen[reader] = now_ms
             self._fetched.update(fresh)
             self._write(reader, fresh, now_ms)
 
     def last_seen(self, reader: str) -> int | None:
         """When a reader last asked."""
-        rows = self._query("SELECT ms FROM seen WHERE reader = ?", reader)
+        rows = self._query("SELECT ms FROM readers WHERE reader = ?", reader)
         return rows[0][0] if rows else None
 
-    def readers(self) -> list[str]:
-        """Every name that ever asked."""
-        return [row[0] for row in self._query("SELECT reader FROM seen WHERE reader NOT LIKE 'fetch %' ORDER BY reader")]
+    def readers(self, now_ms: int, after: str = "", limit: int = 1_000) -> list[str]:
+        """The names behind `after` that have asked, in their order, without those that left."""
+        sql = f"SELECT reader FROM readers WHERE {_COUNTED} AND reader > ? ORDER BY reader LIMIT ?"
+        return [row[0] for row in self._query(sql, now_ms - self._keep_ms, after, limit)]
 
-    def fetches(self, seq: int) -> dict[str, int]:
-        """Who was given a message, and when first."""
-        return dict(self._query("SELECT reader, ms FROM fetched WHERE seq = ?", seq))
+    def forget(self, now_ms: int, have_acted: Callable[[list[str]], Collection[str]]) -> None:
+        """Let some names leave that were not here for long; `have_acted` gives those of them that stay."""
+        sql = "SELECT reader FROM readers WHERE counts = 1 AND ms < ? LIMIT ?"
+        old = [row[0] for row in self._query(sql, now_ms - self._keep_ms, _FORGOTTEN_AT_ONCE)]
+        if not old:
+            return
+        stay = have_acted(old)
+        with self._mutex, _logged("presence was not tidied"):
+            db = self._connection()
+            with db:
+                db.executemany(
+                    "UPDATE readers SET counts = ? WHERE reader = ?", [(2 if name in stay else 0, name) for name in old]
+                )
+
+    def fetches(self, seq: int, after: str, limit: int) -> list[str]:
+        """The names behind `after` that were given a message, in their order."""
+        sql = "SELECT reader FROM fetched WHERE seq = ? AND reader > ? ORDER BY reader LIMIT ?"
+        return [row[0] for row in self._query(sql, seq, after, limit)]
+
+    def fetched(self, seq: int, readers: list[str]) -> dict[str, int]:
+        """When each of these names was first given a message, if it was."""
+        sql = "SELECT reader, ms FROM json_each(?) CROSS JOIN fetched ON seq = ? AND reader = value"
+        return dict(self._query(sql, json.dumps(readers), seq))
 
     def last_fetch(self, reader: str) -> int | None:
         """When a reader was last given a message that was new to it."""
-        rows = self._query("SELECT ms FROM seen WHERE reader = ?", "fetch " + reader)
+        rows = self._query("SELECT fetched_ms FROM readers WHERE reader = ?", reader)
         return rows[0][0] if rows else None
 
     def close(self) -> None:
@@ -73,14 +129,15 @@ class Presence:
                 self._db = None
 
     def _write(self, reader: str, fresh: list[tuple[int, str]], now_ms: int) -> None:
-        marks = [(reader, now_ms)] + ([("fetch " + reader, now_ms)] if fresh else [])
-        try:
+        with _logged("presence was not noted"):
             db = self._connection()
             with db:
-                db.executemany("INSERT INTO seen VALUES (?, ?) ON CONFLICT (reader) DO UPDATE SET ms = excluded.ms", marks)
+                db.execute(
+                    "INSERT INTO readers (reader, ms, fetched_ms) VALUES (?, ?, ?) ON CONFLICT (reader) DO UPDATE"
+                    " SET ms = excluded.ms, fetched_ms = coalesce(excluded.fetched_ms, fetched_ms), counts = 1",
+                    (reader, now_ms, now_ms if fresh else None),
+                )
                 db.executemany("INSERT OR IGNORE INTO fetched VALUES (?, ?, ?)", [(*pair, now_ms) for pair in fresh])
-        except sqlite3.Error as error:
-            logger.warning("presence was not noted: %s", error)
 
     def _query(self, sql: str, *values: object) -> list[Any]:
         with self._mutex:
@@ -98,5 +155,7 @@ class Presence:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = OFF")
             db.executescript(_SCHEMA)
+            if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'seen'").fetchone():
+                db.executescript(_FROM_BEFORE)
             self._db = db
         return self._db

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from bus.records import EVERYBODY, Record
 from bus.selection import recipients
 
 _KEPT_FOR_S = 0.25
+_COUNTED_READERS = 1_000
 _COUNTED_UNREAD = 1_000  # a report says "1000" for this many and more
 _CAUGHT_UP_FIRST = 200  # records, 4 ms: what is behind that is left to readers and the tender
 
@@ -49,7 +51,7 @@ class Standings:
         """A report for each recipient of a message that was just saved, or (not `is_new`) is repeated.
 
         For a name: when it was last here, when it last fetched something new (None: never), and how many messages it has
-        not acknowledged (None: not known now). For everybody: how many readers but the sender have ever asked.
+        not acknowledged (None: not known now). For everybody: how many readers there are but the sender (1000: so many or more).
         """
         now = time.monotonic()
         if now > self._kept_until:
@@ -60,21 +62,33 @@ class Standings:
     def was_here(self, name: str) -> None:
         """A name polled, posted or acknowledged: what is kept of it is old."""
         self._kept.pop(name, None)
-        if EVERYBODY in self._kept and name not in self._kept[EVERYBODY].readers:
+        everybody = self._kept.get(EVERYBODY)
+        if everybody is not None and len(everybody.readers) <= _COUNTED_READERS and name not in everybody.readers:
             del self._kept[EVERYBODY]
+
+    def let_go(self) -> None:
+        """Let names leave that have only polled, and not for long; some at a time."""
+
+        def have_acted(names: list[str]) -> set[str]:
+            with self._index.as_is() as db:
+                return receipts.known_of(db, names)
+
+        with suppress(BusError, sqlite3.OperationalError):
+            self._presence.forget(self._now_ms(), have_acted)
 
     def _report(self, name: str, message: Record, is_new: bool) -> dict[str, Any]:
         standing = self._kept.get(name)
         if standing is None:
             standing = self._kept[name] = self._of_everybody() if name == EVERYBODY else self._of(name)
         if name == EVERYBODY:
-            return {"readers": len(standing.readers) - (message["from"] in standing.readers)}
+            return {"readers": min(len(standing.readers) - (message["from"] in standing.readers), _COUNTED_READERS)}
         if is_new and standing.unread is not None and message["seq"] > standing.counted_to and name != message["from"]:
             standing.unread = min(standing.unread + 1, _COUNTED_UNREAD)
         return {"last_seen": standing.last_seen, "last_fetch": standing.last_fetch, "unread": standing.unread}
 
     def _of_everybody(self) -> _Standing:
-        return _Standing(readers=frozenset(self._presence.readers()))
+        self.let_go()
+        return _Standing(readers=frozenset(self._presence.readers(self._now_ms(), limit=_COUNTED_READERS + 1)))
 
     def _of(self, name: str) -> _Standing:
         found = _Standing()
@@ -82,7 +96,7 @@ class Standings:
         try:
             self._index.catch_up(wait=False, at_most=_CAUGHT_UP_FIRST)
             with self._index.as_is() as db:
-                found.unread = queries.unread_count(db, name, int(self._clock() * 1000), _COUNTED_UNREAD)
+                found.unread = queries.unread_count(db, name, self._now_ms(), _COUNTED_UNREAD)
                 found.counted_to = receipts.known_to(db)
                 act = receipts.last_act(db, name)
         except (BusError, sqlite3.OperationalError):  # the message is saved: a report that cannot be made is no failure
@@ -91,3 +105,6 @@ class Standings:
         found.last_seen = max((time for time in times if time), default=None)
         found.last_fetch = records.iso(self._presence.last_fetch(name))
         return found
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)

@@ -268,10 +268,16 @@ class Bus:
 
     def receipts(self, ref: Ref) -> dict[str, dict[str, str | None]]:
         """Per reader of a message, when it was queued, fetched and acked: `{"bob":{"queued":…,"fetched":None,"acked":None}}`."""
-        found = self._get(f"/messages/{_ref(ref)}/receipts").get("receipts")
-        if not isinstance(found, dict):
-            raise BadAnswer("The answer holds no receipts.")
-        return found
+        found: dict[str, dict[str, str | None]] = {}
+        place: dict[str, Any] = {}
+        while True:
+            page = self._get(f"/messages/{_ref(ref)}/receipts", place)
+            if not isinstance(page.get("receipts"), dict):
+                raise BadAnswer("The answer holds no receipts.")
+            found |= page["receipts"]
+            if not page.get("has_more"):
+                return found
+            place = {"after": page["next"]}
 
     def health(self) -> dict[str, Any]:
         """How the hub is: `{"ok":true,"count":…,"now":…,"last_seq":…,…}`; also answered while it takes no posts."""

@@ -14,7 +14,7 @@ from bus.calls import Call
 from bus.errors import ApprovalClosed, ApprovalDenied, ApprovalRequired, Busy, KeyReused
 from bus.identity import ADMIN, MEMBER
 from bus.identity import Caller as Who
-from bus.index.calls import Filter
+from bus.index.feed import Filter
 from bus.net import Begun, Net, Ticket
 from tests.conftest import Caller
 

@@ -49,7 +49,7 @@ def verbs(core: Core, folder: Path) -> dict[str, Callable[..., Any]]:
         "compress": lambda: [bool(compress(path, Disk())) for path in sealed(folder).values() if path.suffix != ".gz"],
         "keep": lambda letter: keep(folder, letter),
         "prune": lambda: Results(folder / "calls", -1e9).prune(),
-        "readers": core.presence.readers,
+        "readers": lambda: core.presence.readers(0),
         "settle": lambda: modes.settle(folder),
         "verify": lambda: inspect.verify(folder).as_dict(),
     }

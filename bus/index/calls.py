@@ -18,17 +18,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from bus import records
 from bus.identity import INVITE
+from bus.index.feed import first_since
+from bus.index.settled import LAST
 from bus.records import Record
 from bus.rights import Rule
 
 _NO_FACTS = ("kind", "seq", "id", "ts", "sum", "auth", "tenure")
 _LONGEST_SHOWN = 1_000
-_NO_SEQ = 2**63 - 1  # above every one
 _PRIVATE = frozenset(("digest", "client_id", "attempt", "approval", "detach"))
 
 
@@ -55,18 +56,6 @@ class Asked(NamedTuple):
     question: Record
     answer: Record | None
     used: str | None
-
-
-class Filter(NamedTuple):
-    """Which events: None is no condition. `since_ms` is a time, `after` and `before` are seqs, both exclusive."""
-
-    since_ms: int
-    sender: str | None = None
-    type: str | None = None
-    target: str | None = None
-    after: int | None = None
-    limit: int = 100
-    before: int | None = None
 
 
 # -- applying ------------------------------------------------------------------------------------------------
@@ -259,10 +248,10 @@ def unreached(db: sqlite3.Connection) -> list[Record]:
 def rules(db: sqlite3.Connection, now: str, source: str | None = None, target: str | None = None) -> list[Rule]:
     """The rules that hold at `now` (a time as in records), of these two or a `*` in their place, where given."""
     found: dict[tuple[str, str, str], Rule] = {}
+    ends = [(column, value) for column, value in (("source", source), ("target", target)) if value is not None]
+    where = " AND ".join(f"{column} IN (?, '*')" for column, _ in ends) or "1"
     for action, text in db.execute(
-        "SELECT action, json FROM rules WHERE (?1 IS NULL OR source IN (?1, '*')) AND (?2 IS NULL OR target IN (?2, '*'))"
-        " ORDER BY source, target, action, lasting",
-        (source, target),
+        f"SELECT action, json FROM rules WHERE {where} ORDER BY source, target, action, lasting", [value for _, value in ends]
     ):
         rule = _rule(json.loads(text), action)
         if rule.expires is None or rule.expires > now:
@@ -312,11 +301,12 @@ def is_over(db: sqlite3.Connection, record: Record) -> bool:
     return tenure(db, record["auth"]) > int(record["seq"])
 
 
-def pending_count(db: sqlite3.Connection, auth: str, now: str) -> int:
-    """How many questions of a caller wait for an answer."""
+def pending_count(db: sqlite3.Connection, auth: str, now: str, since: str) -> int:
+    """How many questions of a caller, asked since a time, wait for an answer."""
     row = db.execute(
-        "SELECT COUNT(*) FROM approvals WHERE auth = ? AND answer IS NULL AND json_extract(question, '$.expires') > ?",
-        (auth, now),
+        "SELECT COUNT(*) FROM approvals WHERE auth = ? AND seq >= ? AND answer IS NULL"
+        " AND json_extract(question, '$.expires') > ?",
+        (auth, _first_question(db, since), now),
     ).fetchone()
     return int(row[0])
 
@@ -331,71 +321,32 @@ def last_approval(db: sqlite3.Connection, auth: str, digest: str) -> Asked | Non
 
 def approvals(db: sqlite3.Connection, auth: str | None, since: str) -> Iterator[Asked]:
     """The questions that were asked since a time, of one caller or all, newest first."""
-    for row in db.execute(
-        "SELECT question, answer, used FROM approvals WHERE ?1 IS NULL OR auth = ?1 ORDER BY seq DESC", (auth,)
-    ):
-        found = _approval(row)
-        if found[0]["ts"] < since:
-            return
-        yield found
+    whose = "" if auth is None else "auth = ? AND "
+    values = (() if auth is None else (auth,)) + (_first_question(db, since),)
+    for row in db.execute(f"SELECT question, answer, used FROM approvals WHERE {whose}seq >= ? ORDER BY seq DESC", values):
+        yield _approval(row)
+
+
+def _first_question(db: sqlite3.Connection, since: str) -> int:
+    return first_since(db, "approvals", records.unix_ms(since)) or LAST
 
 
 def _approval(row: tuple[str, str | None, str | None]) -> Asked:
     return Asked(json.loads(row[0]), None if row[1] is None else json.loads(row[1]), row[2])
 
 
-def last_acts(db: sqlite3.Connection) -> dict[str, str]:
-    """When each name last sent, acknowledged or called something."""
-    found: dict[str, str] = dict(db.execute("SELECT name, ts FROM agents"))
+def last_acts(db: sqlite3.Connection, limit: int) -> dict[str, str]:
+    """When each machine, with its sessions, last sent, acknowledged or called something: those that did so last."""
+    rows = db.execute(
+        "SELECT substr(name, 1, instr(name || '/', '/') - 1) AS machine, max(ts) FROM agents GROUP BY machine"
+        " ORDER BY max(ts) DESC LIMIT ?",
+        (limit,),
+    )
+    return dict(rows)
+
+
+def last_act(db: sqlite3.Connection, name: str) -> str | None:
+    """When a machine, with its sessions, last sent, acknowledged or called something."""
+    row = db.execute("SELECT max(ts) FROM agents WHERE name = ? OR (name > ? AND name < ?)", (name, name + "/", name + "0"))
+    found: str | None = row.fetchone()[0]
     return found
-
-
-# -- the feed ------------------------------------------------------------------------------------------------
-
-
-def events(db: sqlite3.Connection, wanted: Filter) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
-    """Events oldest first, each with the credential behind it, and whether there are more: the newest, or the next `after`."""
-    found: list[tuple[str, dict[str, Any]]] = []
-    if wanted.type != "message":
-        found += _other_events(db, wanted)
-    if wanted.type in (None, "message"):
-        found += _message_events(db, wanted)
-    found.sort(key=lambda pair: pair[1]["seq"])
-    has_more = len(found) > wanted.limit
-    return (found[: wanted.limit] if wanted.after is not None else found[-wanted.limit :]), has_more
-
-
-def _other_events(db: sqlite3.Connection, wanted: Filter) -> Iterable[tuple[str, dict[str, Any]]]:
-    order = "DESC" if wanted.after is None else "ASC"
-    rows = db.execute(
-        "SELECT auth, json FROM events WHERE ms >= ?1 AND (?2 IS NULL OR type = ?2) AND (?3 IS NULL OR target = ?3)"
-        " AND (?4 IS NULL OR sender = ?4 OR auth = ?4 OR (sender >= ?4 || '/' AND sender < ?4 || '0'))"
-        f" AND seq > ?5 AND seq < ?7 ORDER BY seq {order} LIMIT ?6",
-        (wanted.since_ms, wanted.type, wanted.target, wanted.sender, wanted.after or 0, wanted.limit + 1, _before(wanted)),
-    )
-    return [(auth, json.loads(text)) for auth, text in rows]
-
-
-def _before(wanted: Filter) -> int:
-    return _NO_SEQ if wanted.before is None else wanted.before
-
-
-def _message_events(db: sqlite3.Connection, wanted: Filter) -> Iterable[tuple[str, dict[str, Any]]]:
-    order = "DESC" if wanted.after is None else "ASC"
-    # Ids begin with their time, so the first message since then is found without walking over the rest.
-    first_id = next(records.new_ids(wanted.since_ms / 1000))[:10]
-    rows = db.execute(
-        "SELECT json FROM messages WHERE seq >= (SELECT seq FROM messages WHERE id >= ?1 ORDER BY id LIMIT 1) AND seq > ?4"
-        " AND (?2 IS NULL OR sender = ?2 OR (sender >= ?2 || '/' AND sender < ?2 || '0'))"
-        " AND (?3 IS NULL OR EXISTS"
-        # All three of the key's columns, or each message is looked for among all that the recipient ever got.
-        " (SELECT 1 FROM inbox WHERE recipient = ?3 AND lasting IN (0, 1) AND inbox.seq = messages.seq))"
-        f" AND seq < ?6 ORDER BY seq {order} LIMIT ?5",
-        (first_id, wanted.sender, wanted.target, wanted.after or 0, wanted.limit + 1, _before(wanted)),
-    )
-    return [(message["auth"], _message_event(message)) for (text,) in rows for message in [json.loads(text)]]
-
-
-def _message_event(message: Record) -> dict[str, Any]:
-    event = {"seq": message["seq"], "id": message["id"], "time": message["ts"], "from": message["from"], "type": "message"}
-    return {**event, "target": message["to"], "body": message["body"], "verified": message.get("verified", False), "result": "ok"}

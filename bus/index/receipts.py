@@ -1,34 +1,47 @@
-"""Who has acknowledged a message, and whom it went to."""
+"""Who has acknowledged a message, and whom it went to: names in their order, some at a time."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from itertools import islice
 
-from bus.records import EVERYBODY
-from bus.selection import recipients
 
-
-def acked(db: sqlite3.Connection, seq: int) -> dict[str, str]:
-    """When each reader acknowledged this message, alone or with all before it."""
-    found: dict[str, str] = dict(db.execute("SELECT reader, ts FROM acks WHERE seq = ?", (seq,)))
-    for (reader,) in db.execute("SELECT DISTINCT reader FROM acks_through").fetchall():
-        row = db.execute(
-            "SELECT ts FROM acks_through WHERE reader = ? AND seq >= ? ORDER BY seq LIMIT 1", (reader, seq)
-        ).fetchone()
-        if row is not None:
-            found[reader] = min(row[0], found.get(reader, row[0]))
+def acked(db: sqlite3.Connection, seq: int, readers: list[str]) -> dict[str, str]:
+    """When each of these readers acknowledged this message, alone or with all before it, if it did."""
+    found = {}
+    for reader in readers:
+        times = [
+            row[0]
+            for row in (
+                db.execute("SELECT ts FROM acks WHERE seq = ? AND reader = ?", (seq, reader)).fetchone(),
+                _through(db, reader, seq),
+            )
+            if row is not None
+        ]
+        if times:
+            found[reader] = min(times)
     return found
 
 
-def readers_of(db: sqlite3.Connection, message: str, known: list[str]) -> list[str]:
-    """The names that a message waits for: those it is to, or for a broadcast all that are known but its sender."""
-    fields = json.loads(message)
-    names = recipients(fields)
-    if EVERYBODY not in names:
-        return names
-    agents = [name for (name,) in db.execute("SELECT name FROM agents ORDER BY name")]
-    return [name for name in sorted({*agents, *known}) if name != fields["from"]]
+def ackers(db: sqlite3.Connection, seq: int, after: str, limit: int) -> list[str]:
+    """The names behind `after` that acknowledged this message, alone or with all before it."""
+    alone = db.execute("SELECT reader FROM acks WHERE seq = ? AND reader > ? ORDER BY reader LIMIT ?", (seq, after, limit))
+    names = {name for (name,) in alone}
+    return sorted(names | set(islice(_through_ackers(db, seq, after), limit)))[:limit]
+
+
+def known(db: sqlite3.Connection, after: str, limit: int) -> list[str]:
+    """The names behind `after` that have sent or acknowledged something."""
+    return [name for (name,) in db.execute("SELECT name FROM agents WHERE name > ? ORDER BY name LIMIT ?", (after, limit))]
+
+
+def known_of(db: sqlite3.Connection, names: list[str]) -> set[str]:
+    """Those of these names that have sent or acknowledged something."""
+    return {
+        name for (name,) in db.execute("SELECT name FROM json_each(?) CROSS JOIN agents ON name = value", (json.dumps(names),))
+    }
 
 
 def last_act(db: sqlite3.Connection, name: str) -> str | None:
@@ -41,3 +54,21 @@ def known_to(db: sqlite3.Connection) -> int:
     """The seq up to which every record is known in this view."""
     seq: int = db.execute("SELECT seq FROM place").fetchone()[0]
     return seq
+
+
+def _through_ackers(db: sqlite3.Connection, seq: int, after: str) -> Iterator[str]:
+    name = after
+    while True:
+        row = db.execute("SELECT min(reader) FROM acks_through WHERE reader > ?", (name,)).fetchone()
+        if row[0] is None:
+            return
+        name = row[0]
+        if _through(db, name, seq) is not None:
+            yield name
+
+
+def _through(db: sqlite3.Connection, reader: str, seq: int) -> tuple[str] | None:
+    row: tuple[str] | None = db.execute(
+        "SELECT ts FROM acks_through WHERE reader = ? AND seq >= ? ORDER BY seq LIMIT 1", (reader, seq)
+    ).fetchone()
+    return row

@@ -118,6 +118,7 @@ CREATE TABLE approvals (
     used TEXT
 ) WITHOUT ROWID;
 CREATE INDEX approvals_by_request ON approvals (auth, digest, seq);
+CREATE INDEX approvals_by_caller ON approvals (auth, seq);
 CREATE INDEX approvals_by_seq ON approvals (seq);
 
 CREATE TABLE owners (                     -- who has a name now: nothing from before is theirs
@@ -140,6 +141,12 @@ CREATE TABLE events (                     -- the feed, but for messages; a call 
     target TEXT NOT NULL,
     json TEXT NOT NULL
 );
+
+CREATE INDEX events_by_time ON events (ms);
+CREATE INDEX events_by_type ON events (type, seq);
+CREATE INDEX events_by_sender ON events (sender, seq);
+CREATE INDEX events_by_auth ON events (auth, seq);
+CREATE INDEX events_by_target ON events (target, seq);
 
 CREATE TABLE damage (
     segment INTEGER NOT NULL,

@@ -12,7 +12,7 @@ from bus import drafts
 from bus.calls import ACTIONS, CONTAINER
 from bus.errors import BadField, ExecUnavailable
 from bus.identity import ADMINS, MACHINES
-from bus.index.calls import Filter
+from bus.index.feed import Filter
 from bus.net import Net
 from bus.presence import Presence
 from bus.records import unix_ms, utc
@@ -23,6 +23,7 @@ from bus.web.replies import json_reply
 from bus.wire import ExecService
 
 TYPES = ("message", *ACTIONS, "permit", CONTAINER, "credential")
+_MOST_MACHINES = 1_000  # without a credential of their own
 _ONLINE_MS = 5 * 60 * 1000
 _MIN_HOURS, _MAX_HOURS = 0.01, 8784
 
@@ -57,16 +58,13 @@ def blueprint(net: Net, service: ExecService, presence: Presence, names: Callabl
         except ExecUnavailable as error:
             targets, unavailable = [], {"exec": error.message}
         known = {target["name"]: target for target in targets}
-        acts: dict[str, str] = {}
-        for name, ts in net.last_acts().items():
-            base = name.partition("/")[0]
-            if base == "bus":
-                continue  # the hub's own messages
-            acts[base] = max(ts, acts.get(base, ts))
+        acts = net.last_acts(names(), _MOST_MACHINES)
+        has_more = len(acts) >= _MOST_MACHINES
+        acts.pop("bus", None)  # the hub's own messages
         for name in (*names(), *acts):
             known.setdefault(name, {"name": name, "kind": "machine", "driver": None, "state": "unknown"})
         found = [_machine(known[name], acts.get(name), presence) for name in sorted(known)]
-        return json_reply({"ok": True, "machines": found, "unavailable": unavailable})
+        return json_reply({"ok": True, "machines": found, "has_more": has_more, "unavailable": unavailable})
 
     return routes
 

@@ -148,10 +148,13 @@ _SCHEMAS: Json = {
     },
     "Receipts": {
         "type": "object",
-        "required": ["id", "seq", "receipts"],
+        "required": ["id", "seq", "receipts", "has_more", "more", "next"],
         "properties": {
             "id": {"type": "string"},
             "seq": {"type": "integer"},
+            "has_more": {"type": "boolean"},
+            "more": {"type": "integer"},
+            "next": {"oneOf": [{"type": "string"}, {"type": "null"}]},
             "receipts": {
                 "type": "object",
                 "additionalProperties": {
@@ -216,7 +219,17 @@ def document() -> Json:
             },
             "/messages/{ref}": {"get": _get("One message", _ref("Message"), text=True, params=[_path_ref(), _format()])},
             "/messages/{ref}/receipts": {
-                "get": _get("Who has it: queued, fetched, acked", _ref("Receipts"), text=True, params=[_path_ref(), _format()])
+                "get": _get(
+                    "Who has it: queued, fetched, acked",
+                    _ref("Receipts"),
+                    text=True,
+                    params=[
+                        _path_ref(),
+                        _param("after", _NAME, "only the names behind this one: `next` of the answer before"),
+                        _param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": MAX_LIMIT}, "names"),
+                        _format(),
+                    ],
+                )
             },
             "/inbox": {
                 "get": _get(

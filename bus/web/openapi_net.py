@@ -157,6 +157,7 @@ SCHEMAS: Json = {
         "required": ["ok", "machines", "unavailable"],
         "properties": {
             **_OK,
+            "has_more": {"type": "boolean"},
             "machines": {
                 "type": "array",
                 "items": {"type": "object", "required": ["name", "kind", "driver", "state", "online", "last_seen"]},

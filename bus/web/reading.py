@@ -10,7 +10,7 @@ from bus import drafts
 from bus.core import Core
 from bus.errors import MissingField
 from bus.identity import EVERYONE, Taken, speaks_as
-from bus.selection import Selection
+from bus.selection import MAX_LIMIT, Selection
 from bus.web import requests
 from bus.web.auth import may_call
 from bus.web.replies import json_reply, message_text, page_json, page_text, raw_json_reply, text_reply, wants_text
@@ -45,11 +45,15 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
     @routes.get("/messages/<ref>/receipts")
     @may_call(EVERYONE)
     def receipts(ref: str) -> Response:
-        given = requests.params(("format",))
-        found = core.receipts(drafts.reference(ref, "id"))
+        given = requests.params(("after", "limit", "format"))
+        after = drafts.agent(given["after"], "after") if "after" in given else ""
+        found = core.receipts(drafts.reference(ref, "id"), after, requests.whole(given, "limit", MAX_LIMIT, 1, MAX_LIMIT))
+        next = found.last[0] if found.more else None
         if wants_text(given.get("format")):
-            return text_reply(_receipts_text(found["receipts"]))
-        return json_reply(found)
+            more = f"-- {found.more} more: after={next}\n" if next else ""
+            return text_reply(_receipts_text(found.receipts) + more)
+        facts = {"id": found.id, "seq": found.seq, "receipts": found.receipts}
+        return json_reply({**facts, "has_more": found.more > 0, "more": found.more, "next": next})
 
     @routes.get("/search")
     @may_call(EVERYONE)

@@ -36,7 +36,7 @@ def answers(index: Index) -> dict[str, Any]:
         said["tag"] = messages.page(db, Selection(tag="build"), NOW_MS)
         said["thread"] = messages.page(db, Selection(thread="t"), NOW_MS)
         said["search"] = search.search(db, search.to_fts("plain"), Selection(), NOW_MS)
-        said["acked"] = {seq: receipts.acked(db, seq) for seq in range(1, 15)}
+        said["acked"] = {seq: receipts.acked(db, seq, list(READERS)) for seq in range(1, 15)}
     said["unique"] = index.record_of_unique("claude alice key 4")
     return said
 

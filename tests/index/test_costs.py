@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bus import records
-from bus.index import inbox, messages, search
+from bus.index import calls, feed, inbox, messages, search
 from bus.index.database import Index
 from bus.log.memory import MemoryLog
-from bus.selection import Selection
+from bus.selection import MAX_PAGE_BYTES, Selection
 from tests.log.folder import draft
 
 NOW_MS = 1_900_000_000_000
@@ -136,3 +137,83 @@ def test_a_reader_is_done_with_what_lies_dead_between_two_that_it_acknowledged(h
     with index.reading() as db:
         ranges = db.execute("SELECT lo, hi FROM settled WHERE reader = 'bob' AND lasting = 0").fetchall()
     assert len(ranges) == 1
+
+
+# -- the feed ------------------------------------------------------------------------------------------------
+
+
+def all_events(index: Index, **wanted: object) -> list[int]:
+    """The seqs of all pages of the feed, followed by `after`."""
+    seen: list[int] = []
+    after = 0
+    while True:
+        with index.reading() as db:
+            found, has_more = feed.events(db, feed.Filter(since_ms=0, after=after, **wanted))
+        assert sum(len(json.dumps(event)) for _, event in found) < MAX_PAGE_BYTES + 20_000
+        seen += [event["seq"] for _, event in found]
+        if not has_more:
+            return seen
+        after = seen[-1]
+
+
+def test_the_feed_costs_by_what_it_gives(hub: Hub) -> None:
+    log, index = hub
+    flood(log)
+    for wanted in (feed.Filter(0, sender="nosuch"), feed.Filter(0, target="nosuch"), feed.Filter(0, limit=5)):
+        assert steps(index, lambda db, wanted=wanted: feed.events(db, wanted)) < 400
+
+
+@pytest.mark.parametrize("sessions", [3, 130])
+def test_the_feed_of_a_machine_has_that_of_its_sessions(hub: Hub, sessions: int) -> None:
+    log, index = hub
+    names = ["web", *(f"web/s{number}" for number in range(sessions)), "web0", "web-1"]
+    made = log.append([draft("m", **{"from": name}) for name in names])
+    assert all_events(index, sender="web", limit=50) == [done.record["seq"] for done in made[:-2]]
+    assert all_events(index, sender="web/s1") == [made[2].record["seq"]]
+
+
+def test_a_page_of_the_feed_is_bounded_by_bytes(hub: Hub) -> None:
+    log, index = hub
+    log.append([draft("x" * 65_536) for _ in range(20)])
+    assert all_events(index) == list(range(1, 41))
+    with index.reading() as db:
+        newest, has_more = feed.events(db, feed.Filter(since_ms=0))
+    assert has_more
+    assert newest[-1][1]["seq"] == 40
+
+
+def test_questions_of_long_ago_cost_nothing(tmp_path: Path) -> None:
+    now = NOW_MS / 1000
+    log = MemoryLog(clock=lambda: now)
+    index = Index(tmp_path / "index.db", log)
+
+    def ask(count: int, auth: str) -> None:
+        ids, expires = records.new_ids(now), records.utc(now + 900)
+        call = {
+            "kind": "question",
+            "auth": auth,
+            "from": auth,
+            "type": "exec",
+            "target": "db1",
+            "digest": "d",
+            "expires": expires,
+        }
+        log.append([{**call, "approval": next(ids)} for _ in range(count)])
+
+    def cost() -> int:
+        day_ago = records.utc(now - 86_400)
+        return steps(index, lambda db: calls.pending_count(db, "web", records.utc(now), day_ago)) + steps(
+            index, lambda db: list(calls.approvals(db, "web", day_ago))
+        )
+
+    ask(5, "web")
+    before = cost()
+    ask(500, "web")
+    ask(500, "eve")
+    now += 2 * 86_400
+    ask(5, "web")
+    with index.reading() as db:
+        assert calls.pending_count(db, "web", records.utc(now), records.utc(now - 86_400)) == 5
+        assert len(list(calls.approvals(db, None, records.utc(now - 86_400)))) == 5
+    assert cost() < before + 30
+    index.close()
