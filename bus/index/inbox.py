@@ -26,7 +26,7 @@ from bus.index.walks import Either, Every, Rows, Walk
 from bus.records import EVERYBODY
 
 PRIORITIES = ("urgent", "normal", "fyi")
-_WINDOW, _SENDERS = 250, 500
+_WINDOW, _SENDERS = 100, 500
 _TAIL = 10**6  # the round of what is in none
 _BEGINNING = 1_100  # characters of a body that is too long to be shown whole
 _OLDEST_CURSOR_MS = 3_600_000

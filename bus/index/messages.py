@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
 from bus.index import expiring, walks
-from bus.index.settled import LAST, gaps, is_settled
+from bus.index.settled import LAST, around, gaps, is_settled
 from bus.index.walks import Either, Every, Fixed, Live, Rows, Unsettled, Walk
 from bus.records import EVERYBODY
 from bus.selection import MAX_PAGE_BYTES, Selection
@@ -68,8 +69,20 @@ def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> 
             ).fetchone()[0]
         if total >= cap:
             return cap
-    walk = Unsettled(db, Either(_live(db, reader, now_ms, down=False)), reader, 0, down=False)
-    return total + sum(1 for _ in islice(walks.through(walk, 0, LAST, down=False), cap - total))
+    return min(total + sum(_count_live(db, name, reader, now_ms, cap - total) for name in {reader, EVERYBODY}), cap)
+
+
+def _count_live(db: sqlite3.Connection, mailbox: str, reader: str, now_ms: int, cap: int) -> int:
+    """How many expiring messages of a mailbox live and are unread by a reader, some at a time, until they are `cap`."""
+    total, seq = 0, 1
+    while total < cap and (some := expiring.next_live(db, mailbox, seq, now_ms)):
+        covered_to, next_range = around(db, reader, 0, some[0])
+        if covered_to:
+            seq = covered_to + 1
+            continue
+        here = bisect_left(some, next_range)
+        total, seq = total + here, some[here - 1] + 1
+    return total
 
 
 def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:

@@ -147,6 +147,15 @@ def is_settled(db: sqlite3.Connection, reader: str, lasting: int, seq: int) -> b
     return found is not None and found[1] >= seq
 
 
+def around(db: sqlite3.Connection, reader: str, lasting: int, seq: int) -> tuple[int, int]:
+    """Up to where the range reaches that covers `seq` (0: none does), and where the next one begins."""
+    found = _range_at(db, Mail(reader, lasting, 0), seq)
+    if found is not None and found[1] >= seq:
+        return found[1], found[1] + 1
+    above = db.execute("SELECT min(lo) FROM settled WHERE reader = ? AND lasting = ? AND lo > ?", (reader, lasting, seq))
+    return 0, above.fetchone()[0] or LAST
+
+
 def gaps(db: sqlite3.Connection, reader: str, lasting: int) -> Iterator[tuple[int, int]]:
     """The stretches of seq, ends included, that no range covers."""
     low = 1

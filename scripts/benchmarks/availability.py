@@ -197,11 +197,34 @@ def unread_body(mallory: Mallory) -> None:
     mallory.call("POST", "/no-such-route", _NUMBERS)
 
 
+_WORDS = [f"w{number}" for number in range(32)]  # as many as a search takes
+
+
+def many_messages(mallory: Mallory) -> None:
+    """20,000 broadcasts that live for a year, each with all of some words but one."""
+    bodies = [" ".join(word for word in _WORDS if word != left_out) for left_out in _WORDS]
+    made = [json.dumps({"body": bodies[number % len(bodies)], "expires_in_s": 31_000_000}).encode() for number in range(1_000)]
+    for _ in range(20):
+        mallory.call("POST", "/post", b"\n".join(made), "application/x-ndjson")
+
+
+def search(mallory: Mallory) -> None:
+    """All of the words: no message has them."""
+    mallory.call("GET", f"/search?q={'%20'.join(_WORDS)}")
+
+
+def names(mallory: Mallory) -> None:
+    """Polls under ever new names."""
+    mallory.call("GET", f"/messages?unread_by=mallory/s{time.perf_counter_ns()}&limit=1")
+
+
 ATTACKS = (
     Attack("16 MB of numbers to /api/exec by who may nothing", numbers),
     Attack("16 MB for a route that takes no body", unread_body),
     Attack("8 MB of NDJSON", lines),
     Attack("1 MB of numbers in a message", long_line),
     Attack("long polls that hang up", hang_ups),
+    Attack("searches that find nothing in 20,000 expiring messages", search, many_messages),
+    Attack("polls under ever new names", names, many_messages),
     Attack("half-sent requests without a credential", half_sent),
 )

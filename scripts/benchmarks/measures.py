@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import availability as attacks
-from benchmarks import calls, client, fairness, hubs, load, logs
+from benchmarks import calls, client, fairness, hubs, load, logs, queries
 from bus.index.database import build
 from bus.log.jsonl import JsonlLog
 
@@ -290,6 +290,11 @@ def availability(messages: int) -> list[Row]:
     return [Row(what, figure, bound, met) for what, figure, bound, met in attacks.measure()]
 
 
+def questions(messages: int) -> list[Row]:
+    """What polls, searches and broadcasts cost beside what a hostile member has left there."""
+    return [Row(what, figure, bound, met) for what, figure, bound, met in queries.measure(messages)]
+
+
 MEASURES = {
     "posts": posts,
     "burst": burst,
@@ -300,4 +305,5 @@ MEASURES = {
     "machines": machines,
     "commands": commands,
     "availability": availability,
+    "questions": questions,
 }
