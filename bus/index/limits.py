@@ -39,13 +39,14 @@ def bounded(db: sqlite3.Connection, seconds: float) -> Iterator[None]:
 
 
 class LongQuestions:
-    """A second connection, which only reads, for one long question at a time."""
+    """A second connection, which only reads, for one long question at a time, with a rest as long as each before the next."""
 
     def __init__(self, path: Path, turns: Turns) -> None:
         self._path, self._turns = path, turns
         self._mutex = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._inode = -1
+        self._rested_at = 0.0
 
     def answer(self, question: Callable[[sqlite3.Connection], T], within_s: float) -> T:
         """The answer, from a thread where there are such; raises TooCostly, and Busy when others are before it for too long."""
@@ -53,7 +54,13 @@ class LongQuestions:
             raise Busy("Too many long searches are under way.", hint="Try again shortly, or ask for less.")
         found: list[T] = []
         try:
-            self._turns.block(lambda: found.append(self._answer(question, within_s)))
+            # Whoever asks long questions without end has half of a processor at most.
+            time.sleep(max(0.0, self._rested_at - time.monotonic()))
+            began = time.monotonic()
+            try:
+                self._turns.block(lambda: found.append(self._answer(question, within_s)))
+            finally:
+                self._rested_at = 2 * time.monotonic() - began
         finally:
             self._mutex.release()
         return found[0]

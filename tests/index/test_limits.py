@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bus.errors import TooCostly
+from bus.index import limits
 from bus.index.database import Index
 from bus.log.memory import MemoryLog
 from bus.turns import Turns
@@ -68,6 +70,26 @@ def test_a_long_question_is_answered_beside_the_others(tmp_path: Path) -> None:
     assert index.rebuild() == 2
     assert index.ask(asks(LONG)) == 300_000, "the new file is opened"
     assert seen == [2, 3]
+    index.close()
+
+
+def test_after_a_long_question_the_next_one_waits_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, now, slept = MemoryLog(), [1_000.0], []
+    turns = Beside()
+    index = Index(tmp_path / "index.db", log, turns, query_max_s=30)
+    log.append([draft("a")])
+
+    def take_three_seconds() -> None:
+        now[0] += 3
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    turns.meanwhile = take_three_seconds
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    assert [index.ask(asks(COUNT), is_long=True) for _ in range(3)] == [1, 1, 1]
+    assert slept == [0, 3, 3]
     index.close()
 
 
