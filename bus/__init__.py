@@ -26,6 +26,7 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
     """
     from bus.config import Config
     from bus.credentials import Credentials
+    from bus.turns import Turns
     from bus.web import make_app
     from bus.wire import ExecService
 
@@ -34,7 +35,8 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
     net = create_net(core, config)
     credentials = Credentials(config.credentials_file, config.shared_name, tenure_of=net.tenure_of)
     service = ExecService(config.exec_socket_file)
-    app = make_app(core, net, service, credentials, keepalive_s=config.keepalive_s, max_file=config.file_max_bytes)
+    rest = (turns or Turns()).one_round
+    app = make_app(core, net, service, credentials, keepalive_s=config.keepalive_s, max_file=config.file_max_bytes, rest=rest)
     app.extensions["bus"] = core
     app.extensions["credentials"] = credentials
     app.extensions["exec"] = service

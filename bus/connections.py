@@ -22,6 +22,7 @@ RESERVE = 192
 _ENOUGH = 65_536
 HEAD_S = 10.0  # the first head of a connection
 STALL_S = 60.0  # a client that neither sends nor takes anything for so long, while a request is under way
+BODY_S = 180.0  # a whole body, 16 MiB at most
 _DISCARDED, _DISCARD_S = 16 << 20, 5.0  # of a body that nobody has read
 _PIECE = 1 << 20
 _LOOK_S = 1.0

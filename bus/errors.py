@@ -26,6 +26,7 @@ known and answered in one place (`bus.web.errors`).
     │   └── NoSuchSnapshot    404
     ├── NoSuchRoute           404
     ├── MethodNotAllowed      405
+    ├── TooSlow               408  the body did not come in time
     ├── Conflict              409
     │   ├── CredentialExists  409
     │   ├── ApprovalClosed    409  it was answered, used, or has expired
@@ -211,6 +212,11 @@ class NoSuchRoute(BusError):
 class MethodNotAllowed(BusError):
     code, status = "method_not_allowed", 405
     hint = "GET /openapi.json lists every route with its methods."
+
+
+class TooSlow(BusError):
+    code, status = "too_slow", 408
+    hint = "Send the whole body at once: at most a minute between two parts of it, and three minutes in all."
 
 
 class Conflict(BusError):

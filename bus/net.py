@@ -101,6 +101,12 @@ class Net(Approvals):
             rules = queries.rules(db, self._now(), source, target)
         return rights.decide(rules, source, target, action, request)
 
+    def may_anywhere(self, caller: Caller, action: str) -> bool:
+        """Whether a rule that holds now lets this caller do such a thing on any target, if only some of it, or with a yes."""
+        with self._current() as db:
+            rules = queries.rules(db, self._now(), caller.name)
+        return any(rule.allow and rule.action == action for rule in rules)
+
     # -- a call ------------------------------------------------------------------------------------------
 
     def authorise(self, caller: Caller, call: Call) -> Ticket | Found:

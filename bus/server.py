@@ -129,6 +129,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         One that was sent together with it waits its turn like those of other connections.
         """
         sock.settimeout(connections.STALL_S)
+        sock.latest = time.monotonic() + connections.BODY_S
         try:
             try:
                 super().handle_request(listener_name, req, sock, addr)
@@ -137,6 +138,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         except TimeoutError:
             is_whole = False
         sock.settimeout(None)
+        sock.latest = None
         if not is_whole:
             raise StopIteration
         sock.note(req.method == "POST" and req.path == "/post")
@@ -242,6 +244,7 @@ class _InTurn(socket):  # type: ignore[misc]
 
     posters: Any = None  # where the kernel says whether one of them has sent something; a worker's own
     _posts = False
+    latest: float | None = None  # of time.monotonic: nothing is waited for after that
 
     def recv(self, *args: Any) -> bytes:
         if self._posts and self.gettimeout() is None:
@@ -252,10 +255,17 @@ class _InTurn(socket):  # type: ignore[misc]
             finally:
                 watcher.close()
         else:
-            wait_read(self.fileno(), self.gettimeout(), TimeoutError("timed out"))
+            wait_read(self.fileno(), self._patience_s(), TimeoutError("timed out"))
             if self.gettimeout() is None and self.posters is not None and self.posters.poll(0):
                 gevent.sleep(_ONE_ROUND_S)  # once: who posts all the time keeps nobody from reading
         return super().recv(*args)  # type: ignore[no-any-return]
+
+    def _patience_s(self) -> float | None:
+        """How long the next bytes may take; None: for ever."""
+        timeout_s: float | None = self.gettimeout()
+        if self.latest is None:
+            return timeout_s
+        return max(0.001, min(timeout_s or connections.STALL_S, self.latest - time.monotonic()))
 
     def note(self, is_post: bool) -> None:
         """Remember whether this connection's last request was a post: the next one is likely to be one, too."""
@@ -318,6 +328,9 @@ class GeventTurns(Turns):
         # Reads whatever has arrived. Bounded, because a hub that is never idle must still commit.
         with gevent.Timeout(_AT_MOST_S, False):
             gevent.idle()
+
+    def one_round(self) -> None:
+        gevent.sleep(_ONE_ROUND_S)
 
     def nap(self) -> None:
         # The system's sleep: gevent's takes a millisecond at the least, three times what a sync does.

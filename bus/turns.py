@@ -15,6 +15,10 @@ class Turns:
         """Let everybody who could go on now do so, then come back."""
         time.sleep(0)
 
+    def one_round(self) -> None:
+        """Let each of the others have one turn: between the parts of a long piece of work."""
+        time.sleep(0)
+
     def nap(self) -> None:
         """Stop for about a tenth of a millisecond, to ask again for a lock that is taken."""
         time.sleep(0.0001)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import signal
 import socket
@@ -42,6 +43,23 @@ def wait_until(condition: Callable[[], Any], within_s: float = 20) -> Any:
             return value
         assert time.monotonic() < deadline, f"not within {within_s} s: {condition}"
         time.sleep(0.01)
+
+
+class Unsent(io.RawIOBase):
+    """A body of which only the size is there; whoever reads it gets the error."""
+
+    def __init__(self, size: int, error: BaseException) -> None:
+        self._size, self._at, self._error = size, 0, error
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = self._size if whence == 2 else offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        raise self._error
 
 
 class Caller:

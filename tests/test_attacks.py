@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, basic
+from tests.conftest import ROOT, Unsent, basic
 from tests.fleet import SECRET, As, Fleet, a_fleet
 
 SECURITY = (ROOT / "docs" / "security.md").read_text()
@@ -492,6 +492,34 @@ def test_every_denial_is_on_record(fleet: Fleet) -> None:
     types = [event["type"] for event in fleet.admin.events() if event["result"] == "denied"]
     assert types == ["exec", "file_read", "file_write", "container", "permit", "exec", "exec"]
     untouched(fleet)
+
+
+# -- availability --------------------------------------------------------------------------------------------
+
+
+READ = AssertionError("the body was read")
+
+
+@pytest.mark.parametrize("path", ["/api/exec", "/api/file/write"])
+def test_large_body_of_who_may_nothing(fleet: Fleet, path: str) -> None:
+    """16 MB are refused unread, and the refusal is on record, small."""
+    reply = fleet.db1.post(path, input_stream=Unsent(16 << 20, READ), content_type="application/json")
+    assert (reply.status_code, reply.json["error"]) == (403, "not_permitted")
+    (done,) = [record for record in fleet.records("done") if record["result"] == "denied"]
+    (asked,) = [record for record in fleet.records("asked") if record["call"] == done["call"]]
+    assert asked["auth"] == "db1"
+    assert len(str(asked)) < 1_000
+    # A rule for some target is enough to be heard, and the right is then looked at as ever.
+    fleet.permit("db1", "den")
+    content = "x" * (2 << 20)
+    assert fleet.db1.post("/api/file/write", json={"target": "den", "path": "/a", "content": content}).status_code == 200
+    assert fleet.db1.post("/api/file/write", json={"target": "box", "path": "/a", "content": content}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/api/file/read", "/api/container/start", "/api/permit", "/ack", "/api/credentials"])
+def test_large_body_where_none_is_needed(quiet: Fleet, path: str) -> None:
+    reply = quiet.admin.post(path, input_stream=Unsent((1 << 20) + 1, READ), content_type="application/json")
+    assert (reply.status_code, reply.json["error"]) == (413, "too_large")
 
 
 # -- the page ------------------------------------------------------------------------------------------------

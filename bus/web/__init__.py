@@ -11,6 +11,7 @@ from bus.core import Core
 from bus.credentials import Credentials, Register
 from bus.identity import MACHINES, Caller
 from bus.net import Net
+from bus.strictjson import Rest
 from bus.web import acking, activity, approvals, auth, calls, errors, inbox, pages, permissions, posting, reading, streaming
 from bus.web import credentials as credentials_routes
 from bus.web.refusals import Refusals
@@ -20,8 +21,10 @@ from bus.web.taken import TakenNames
 from bus.wire import ExecService
 
 
-def make_app(core: Core, net: Net, service: ExecService, credentials: Credentials, *, keepalive_s: float, max_file: int) -> Flask:
-    """The WSGI application over its parts."""
+def make_app(
+    core: Core, net: Net, service: ExecService, credentials: Credentials, *, keepalive_s: float, max_file: int, rest: Rest
+) -> Flask:
+    """The WSGI application over its parts. `rest` lets others go on between the parts of a long piece of work."""
     app = Flask("bus", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
@@ -35,14 +38,14 @@ def make_app(core: Core, net: Net, service: ExecService, credentials: Credential
         return [name for name, role in credentials.users().items() if role in MACHINES]
 
     for routes in (
-        posting.blueprint(core, taken),
+        posting.blueprint(core, taken, rest),
         reading.blueprint(core, taken),
         inbox.blueprint(core, taken),
         acking.blueprint(core, taken),
         streaming.blueprint(core, keepalive_s, taken),
         pages.blueprint(core, service),
         credentials_routes.blueprint(Register(credentials, core.note_credential), refusals),
-        calls.blueprint(net, service, max_file),
+        calls.blueprint(net, service, max_file, rest),
         permissions.blueprint(net, machines),
         approvals.blueprint(net, core.waiting),
         activity.blueprint(net, service, core.presence, machines),
@@ -51,7 +54,7 @@ def make_app(core: Core, net: Net, service: ExecService, credentials: Credential
     if silent := auth.undeclared(app):
         raise TypeError(f"routes that do not say who may call them: {', '.join(silent)}")
 
-    app.wsgi_app = Shortcut(app.wsgi_app, core, credentials, taken, refusals)  # type: ignore[method-assign]
+    app.wsgi_app = Shortcut(app.wsgi_app, core, credentials, taken, refusals, rest)  # type: ignore[method-assign]
     return app
 
 

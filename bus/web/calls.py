@@ -13,10 +13,11 @@ from flask import Blueprint, Response, g, request
 
 from bus import calls
 from bus.calls import CONTAINER, EXEC, FILE_READ, FILE_WRITE, Call
-from bus.errors import ApprovalRequired, BusError, ExecUnavailable
+from bus.errors import ApprovalRequired, BusError, ExecUnavailable, NotPermitted
 from bus.identity import ADMINS, MACHINES
 from bus.index.calls import Found
 from bus.net import Net
+from bus.strictjson import Rest
 from bus.web import requests
 from bus.web.auth import may_call
 from bus.web.errors import error_reply
@@ -24,12 +25,24 @@ from bus.web.replies import Reply, json_reply
 from bus.wire import ExecService, Line, encoded, error_line
 
 
-def blueprint(net: Net, service: ExecService, max_file: int) -> Blueprint:
-    """The routes that make calls."""
+def blueprint(net: Net, service: ExecService, max_file: int, rest: Rest) -> Blueprint:
+    """The routes that make calls. `rest` lets others go on while a large one is read."""
     routes = Blueprint("calls", __name__)
 
+    def limit(type: str) -> int:
+        """How long a body may be: a file, or the input of a command, is read only for one who may do such a thing somewhere.
+
+        Which target it is about stands in the body, so a short one is read, and the refusal recorded with what it says.
+        """
+        if type not in (EXEC, FILE_WRITE):
+            return requests.MAX_REQUEST
+        if requests.is_over(requests.MAX_REQUEST) and not net.may_anywhere(g.caller, type):
+            net.refused_at_door(g.caller, type, f"{request.method} {request.path}, {request.content_length or 'many'} bytes")
+            raise NotPermitted(f"{g.caller.name} may not {type} on any target.", action=type, rule=None)
+        return requests.MAX_CALL
+
     def made(type: str, act: str = "") -> Response:
-        fields = requests.call_fields()
+        fields = requests.call_fields(limit(type), rest)
         call = calls.check(type, fields, max_file, act)
         first: object = None
         with suppress(ApprovalRequired):  # the service asks: it can show the admin the file as it is now

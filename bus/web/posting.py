@@ -12,17 +12,18 @@ from bus import drafts
 from bus.core import Core, Posted
 from bus.errors import BadJson, BadRequest, BusError, NotYourName, TooLarge, UnsupportedMedia
 from bus.identity import EVERYONE, Caller, Taken, check_speaks_as
-from bus.strictjson import load_object
+from bus.strictjson import Rest, load_object
 from bus.web import requests
 from bus.web.auth import may_call
 from bus.web.replies import Reply, to_json
 
 MAY_POST = EVERYONE  # the shortcut asks the same
+_BYTES_A_TURN = 32 * 1024
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-def blueprint(core: Core, taken: Taken) -> Blueprint:
-    """The routes that post."""
+def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
+    """The routes that post. `rest` lets others go on while many messages are read."""
     routes = Blueprint("posting", __name__)
 
     @routes.post("/post")
@@ -34,22 +35,30 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
 
     def post_many() -> Response:
         query = drafts.from_texts(requests.params(drafts.FIELDS))
-        lines = requests.read_body(requests.MAX_NDJSON).split(b"\n")
-        if lines[-1].strip() == b"":
-            lines.pop()
-        if not lines:
-            raise BadJson("The body is empty.", hint="Send one JSON object a line.")
-        if len(lines) > drafts.MAX_BATCH:
-            raise TooLarge(
-                f"There are {len(lines)} lines; 1 to {drafts.MAX_BATCH} are allowed.", size=len(lines), limit=drafts.MAX_BATCH
-            )
         key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-        batch = [_line(line, number, query, key, taken) for number, line in enumerate(lines, 1)]
+        batch, since = [], 0
+        for number, line in enumerate(_lines(requests.read_body(requests.MAX_NDJSON)), 1):
+            batch.append(_line(line, number, query, key, taken))
+            since += len(line)
+            if since > _BYTES_A_TURN:
+                rest()
+                since = 0
         results = core.post_many(g.caller, batch)
         text = "".join(to_json(_result(result, number)) + "\n" for number, result in enumerate(results, 1))
         return Reply(text, 201 if any(isinstance(result, Posted) for result in results) else 400, mimetype="application/x-ndjson")
 
     return routes
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """The lines of a block; raises BadJson for none, TooLarge for too many."""
+    last = data[data.rfind(b"\n") + 1 :]
+    count = data.count(b"\n") + bool(last.strip())  # before they are made: there may be millions
+    if count == 0:
+        raise BadJson("The body is empty.", hint="Send one JSON object a line.")
+    if count > drafts.MAX_BATCH:
+        raise TooLarge(f"There are {count} lines; 1 to {drafts.MAX_BATCH} are allowed.", size=count, limit=drafts.MAX_BATCH)
+    return data.split(b"\n")[:count]
 
 
 def save(core: Core, caller: Caller, fields: dict[str, Any], environ: Mapping[str, Any], taken: Taken) -> bytes:

@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from flask import request
 
 from bus import drafts
-from bus.errors import BadField, TooLarge, UnsupportedMedia
+from bus.errors import BadField, TooLarge, TooSlow, UnsupportedMedia
 from bus.selection import DEFAULT_LIMIT, MAX_LIMIT, Selection
-from bus.strictjson import check_text, load_object
+from bus.strictjson import Rest, check_text, load_object
 
 MAX_REQUEST, MAX_NDJSON, MAX_CALL = 1024 * 1024, 8 * 1024 * 1024, 16 * 1024 * 1024
 MAX_WAIT_S = 60
@@ -25,6 +25,12 @@ def params(allowed: Iterable[str]) -> dict[str, str]:
         return {}
     _check_utf8(unquote_to_bytes(query.encode("latin-1")), "The query")
     return _once(request.args.items(multi=True), tuple(allowed), "parameter")
+
+
+def is_over(limit: int) -> bool:
+    """Whether the body may be longer than this: it says so, or does not say how long it is."""
+    text = request.environ.get("CONTENT_LENGTH", "")
+    return int(text) > limit if text.isdigit() else "HTTP_TRANSFER_ENCODING" in request.environ
 
 
 def content_type() -> str:
@@ -41,7 +47,10 @@ def body_of(environ: Mapping[str, Any], limit: int = MAX_REQUEST) -> bytes:
     """The same for a request outside Flask."""
     size = _checked_size(environ, limit)
     # The input as the server gives it: Werkzeug's wrapping of it costs a twentieth of a post.
-    data: bytes = environ["wsgi.input"].read(limit + 1 if size is None else size)
+    try:
+        data: bytes = environ["wsgi.input"].read(limit + 1 if size is None else size)
+    except TimeoutError:
+        raise TooSlow("The body of the request did not come in time.") from None
     if len(data) > limit:
         raise TooLarge(f"The request is more than {limit} bytes.", limit=limit)
     return data
@@ -52,13 +61,13 @@ def json_body() -> dict[str, Any]:
     return load_object(read_body())
 
 
-def call_fields() -> dict[str, Any]:
+def call_fields(limit: int = MAX_REQUEST, rest: Rest = lambda: None) -> dict[str, Any]:
     """The JSON object of a call, with the idempotency key of the header where there is one; no query parameters."""
     params(())
     kind = content_type()
     if kind not in ("application/json", "", "application/x-www-form-urlencoded"):  # the last is what curl -d says
         raise UnsupportedMedia(f"The content type is {kind[:80]!r}.", hint="Send one JSON object: curl --json '{…}'.")
-    fields = load_object(read_body(MAX_CALL))
+    fields = load_object(read_body(limit), rest=rest)
     add_key(fields, request.environ.get("HTTP_IDEMPOTENCY_KEY"))
     return fields
 

@@ -13,7 +13,7 @@ from bus.core import Core
 from bus.credentials import Credentials
 from bus.errors import BusError
 from bus.identity import Taken
-from bus.strictjson import load_object
+from bus.strictjson import Rest, load_object
 from bus.web import auth, errors, posting, requests
 from bus.web.refusals import Refusals
 from bus.web.replies import Reply
@@ -26,10 +26,10 @@ class Shortcut:
     """A WSGI application in front of another one."""
 
     def __init__(
-        self, otherwise: WSGIApplication, core: Core, credentials: Credentials, taken: Taken, refusals: Refusals
+        self, otherwise: WSGIApplication, core: Core, credentials: Credentials, taken: Taken, refusals: Refusals, rest: Rest
     ) -> None:
         self._otherwise, self._core, self._credentials = otherwise, core, credentials
-        self._taken, self._refusals = taken, refusals
+        self._taken, self._refusals, self._rest = taken, refusals, rest
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not _is_plain_post(environ):
@@ -37,7 +37,8 @@ class Shortcut:
         try:
             caller = auth.caller(environ, self._credentials, self._refusals)
             auth.check_role(caller, posting.MAY_POST, environ)
-            answer = posting.save(self._core, caller, load_object(requests.body_of(environ)), environ, self._taken)
+            fields = load_object(requests.body_of(environ), rest=self._rest)
+            answer = posting.save(self._core, caller, fields, environ, self._taken)
         except BusError as error:
             return errors.error_reply(error)(environ, start_response)
         except Exception as error:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from bus.errors import BadJson
+from bus.strictjson import load_object
 from tests.conftest import Caller
 from tests.web.conftest import new_hub, refusal
 
@@ -86,6 +88,13 @@ NOT_STRICT_JSON = {
     "100,000 brackets": with_data("[" * 100_000 + "]" * 100_000),
     "100,000 open brackets": b"[" * 100_000,
     "100,000 braces": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "5,001 numbers": with_data("[" + "1," * 5_000 + "1]"),
+    "5,001 texts": with_data("[" + '"",' * 5_000 + "1]"),
+    "5,001 keys": with_data("{" + ",".join(f'"{number}":1' for number in range(2_502)) + "}"),
+    "a duplicate key in a large object": b'{"from":"alice","body":"' + b"x" * 9_000 + b'","from":"admin"}',
+    "a number too long in a large object": with_data('{"a":"' + "x" * 9_000 + '","b":123456789012345678901}'),
+    "17 levels behind a long text": with_data('["' + "x" * 9_000 + '",' + "[" * 15 + "]" * 16),
+    "a long text without an end": b'{"from":"alice","body":"' + b'\\"' * 9_000,
     "brackets behind a text with quotes": with_data(r'["\"",' + "[" * 20 + "]" * 21),
 }
 
@@ -101,6 +110,17 @@ def test_hostile_quotes_cost_no_time(bus: Caller) -> None:
     started = time.monotonic()
     refusal(bus.post("/post", data=b"[" * 17 + b'"' + b'\\"' * 40_000, content_type="application/json"), 400, "bad_json")
     assert time.monotonic() - started < 2, "a quadratic scan takes 20 s here, and hours for a megabyte"
+
+
+def test_megabytes_are_looked_through_in_pieces_and_only_as_far_as_needed() -> None:
+    """Counting stops at the first too many, and others have their turns while a long text is passed over."""
+    turns: list[int] = []
+    numbers = b'{"a":[' + b"1," * 1_000_000 + b"1]}"
+    with pytest.raises(BadJson, match="more than 5000"):
+        load_object(numbers, rest=lambda: turns.append(1))
+    assert turns == []
+    assert load_object(b'{"a":"' + b'\\"' * 500_000 + b'"}', rest=lambda: turns.append(1)) == {"a": '"' * 500_000}
+    assert len(turns) >= 20
 
 
 WRONG_VALUES: dict[str, list[Any]] = {

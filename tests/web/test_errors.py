@@ -9,7 +9,7 @@ import sqlite3
 import pytest
 
 from bus import errors
-from tests.conftest import Caller
+from tests.conftest import Caller, Unsent
 from tests.web.conftest import refusal
 
 
@@ -177,3 +177,10 @@ def test_options_tells_the_methods(bus: Caller, path: str, allowed: set[str]) ->
     reply = bus.call("OPTIONS", path)
     assert (reply.status_code, reply.get_data()) == (200, b"")
     assert set(reply.headers["Allow"].split(", ")) == allowed
+
+
+def test_a_body_that_stops_coming_is_given_up(bus: Caller, nothing_stored: None) -> None:
+    """The server's socket says when; the answer says what to do."""
+    for path in ("/post", "/ack", "/post?from=a"):
+        reply = bus.post(path, input_stream=Unsent(100, TimeoutError("timed out")), content_type="application/json")
+        refusal(reply, 408, "too_slow")

@@ -123,3 +123,8 @@ def test_a_key_twice_in_one_batch_is_one_message(bus: Caller) -> None:
 def test_a_key_too_long_to_be_told_apart_is_refused(bus: Caller) -> None:
     status, (result,) = post(bus, lines(message(0)), **{"Idempotency-Key": "k" * 254})
     assert (status, result["error"], result["field"]) == (400, "bad_field", "client_id")
+
+
+def test_millions_of_lines_are_counted_before_they_are_made(bus: Caller) -> None:
+    body = refusal(bus.post("/post", data=b"\n" * 2_000_000, content_type="application/x-ndjson"), 413, "too_large")
+    assert body["size"] == 2_000_000

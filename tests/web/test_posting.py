@@ -232,3 +232,11 @@ def test_a_post_that_the_index_cannot_hold_now_is_a_post_all_the_same(bus: Calle
         assert bus.say("kept")["seq"] == 1
         assert bus.get("/health").json["index_lag"] == 1
     assert bus.bodies("unread_by=bob") == ["kept"]
+
+
+def test_a_large_object_is_read_as_a_small_one(bus: Caller) -> None:
+    """Also where a text holds what looks like more of the object."""
+    body = 'a "quoted": [text], {with} \\ backslashes\\\\, \u00e9 and \n: ' * 400
+    data = {"n": [0, -1, 1.5, 1e300, 2**64 - 1, -(2**63), True, None], "text": '","from":"admin"', "é": {"a": {}, "b": []}}
+    stored = bus.say(body, data=data)
+    assert (stored["body"], stored["data"], stored["from"]) == (body, data, "alice")
