@@ -26,6 +26,7 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
     """
     from bus.config import Config
     from bus.credentials import Credentials
+    from bus.quotas import Quotas
     from bus.turns import Turns
     from bus.web import make_app
     from bus.wire import ExecService
@@ -36,7 +37,17 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
     credentials = Credentials(config.credentials_file, config.shared_name, tenure_of=net.tenure_of)
     service = ExecService(config.exec_socket_file)
     rest = (turns or Turns()).one_round
-    app = make_app(core, net, service, credentials, keepalive_s=config.keepalive_s, max_file=config.file_max_bytes, rest=rest)
+    quotas = Quotas(config.data_dir / "run" / "quotas", config.max_requests)
+    app = make_app(
+        core,
+        net,
+        service,
+        credentials,
+        keepalive_s=config.keepalive_s,
+        max_file=config.file_max_bytes,
+        rest=rest,
+        quotas=quotas,
+    )
     app.extensions["bus"] = core
     app.extensions["credentials"] = credentials
     app.extensions["exec"] = service

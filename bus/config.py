@@ -56,7 +56,12 @@ class Config:
         "BUS_SEGMENT_MAX_AGE_S", 0, "seconds", "the active file is sealed at this age; 0: never by age", 0, 10**9
     )
     segment_compress: bool = _setting("BUS_SEGMENT_COMPRESS", False, "0|1", "sealed files become .jsonl.gz")
-    max_waiting: int = _setting("BUS_MAX_WAITING", 512, "requests", "long polls and streams at once, over all workers", 0, 10_000)
+    max_requests: int = _setting(
+        "BUS_MAX_REQUESTS", 1_000, "requests", "of one credential under way at once, those that wait among them", 1, 100_000
+    )
+    max_waiting: int = _setting(
+        "BUS_MAX_WAITING", 2_048, "requests", "long polls and streams at once, over all workers", 0, 10_000
+    )
     query_max_s: float = _setting(
         "BUS_QUERY_MAX_S", 1.0, "seconds", "how long a question to the index may take, then 503", 0.001, 30
     )

@@ -50,6 +50,7 @@ known and answered in one place (`bus.web.errors`).
     │   ├── FileRefused       422  the target's system does not let this file be read or written
     │   └── NotSupported      422  this kind of target has no such thing
     ├── TooMany               429  later
+    │   ├── OverQuota         429  what one credential may hold at once
     │   ├── TooManyRunning    429  calls at once for this target or caller
     │   ├── TooManyQuestions  429  questions of this caller wait for an admin
     │   └── TooManyAttempts   429  wrong invites or passwords from this address
@@ -337,6 +338,12 @@ class TooMany(BusError):
     code, status = "too_many", 429
     hint = "Wait, then try again."
     retry_after_s: int | None = 1
+
+
+class OverQuota(TooMany):
+    code = "over_quota"
+    hint = "Let some of them end. BUS_MAX_REQUESTS caps each credential; GET /api/credentials shows admins how many it has."
+    retry_after_s = 5
 
 
 class TooManyRunning(TooMany):

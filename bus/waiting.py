@@ -242,14 +242,14 @@ class SharedCounts:
 
     def total(self) -> int:
         """How many wait now, over all workers."""
-        return sum(self._words[at + 1] for at in range(0, _SLOTS * 2, 2) if self._words[at] and _is_alive(self._words[at]))
+        return sum(self._words[at + 1] for at in range(0, _SLOTS * 2, 2) if self._words[at] and is_alive(self._words[at]))
 
     def _slot(self) -> int:
         """The index of this process's count, taking a free slot at the first call."""
         if self._pid != os.getpid():
             with self._lock:
                 for at in range(0, _SLOTS * 2, 2):
-                    if self._words[at] == 0 or self._words[at] == os.getpid() or not _is_alive(self._words[at]):
+                    if self._words[at] == 0 or self._words[at] == os.getpid() or not is_alive(self._words[at]):
                         self._words[at], self._words[at + 1] = os.getpid(), 0
                         self._mine, self._pid = at + 1, os.getpid()
                         break
@@ -258,7 +258,8 @@ class SharedCounts:
         return self._mine
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is a process with this id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -32,7 +32,7 @@ PURE = (
 )
 ROOMS = ("containers", "credentials", "index", "log", "presence", "results", "seats", "waiting", "wire")
 JOINTS = ("", "__main__", "commands", "connections", "server", "setup")  # "" is bus/__init__.py, which joins the parts
-LAYERS = (PURE, ("bell",), ROOMS, ("journal", "standings"), ("approvals",), ("core", "net"), ("execd", "web"), JOINTS)
+LAYERS = (PURE, ("bell",), ROOMS, ("journal", "quotas", "standings"), ("approvals",), ("core", "net"), ("execd", "web"), JOINTS)
 # Besides going down: what is pure may use what is pure, and a joint another joint.
 OPEN = (PURE, JOINTS)
 

@@ -11,6 +11,7 @@ from bus.core import Core
 from bus.credentials import Credentials, Register
 from bus.identity import MACHINES, Caller
 from bus.net import Net
+from bus.quotas import Quotas
 from bus.strictjson import Rest
 from bus.web import acking, activity, approvals, auth, calls, errors, inbox, pages, permissions, posting, reading, streaming
 from bus.web import credentials as credentials_routes
@@ -18,11 +19,20 @@ from bus.web.refusals import Refusals
 from bus.web.replies import Reply
 from bus.web.shortcut import Shortcut
 from bus.web.taken import TakenNames
+from bus.web.underway import Counted
 from bus.wire import ExecService
 
 
 def make_app(
-    core: Core, net: Net, service: ExecService, credentials: Credentials, *, keepalive_s: float, max_file: int, rest: Rest
+    core: Core,
+    net: Net,
+    service: ExecService,
+    credentials: Credentials,
+    *,
+    keepalive_s: float,
+    max_file: int,
+    rest: Rest,
+    quotas: Quotas,
 ) -> Flask:
     """The WSGI application over its parts. `rest` lets others go on between the parts of a long piece of work."""
     app = Flask("bus", static_folder=None)
@@ -44,7 +54,7 @@ def make_app(
         acking.blueprint(core, taken),
         streaming.blueprint(core, keepalive_s, taken),
         pages.blueprint(core, service),
-        credentials_routes.blueprint(Register(credentials, core.note_credential), refusals),
+        credentials_routes.blueprint(Register(credentials, core.note_credential), refusals, quotas),
         calls.blueprint(net, service, max_file, rest),
         permissions.blueprint(net, machines),
         approvals.blueprint(net, core.waiting),
@@ -54,7 +64,8 @@ def make_app(
     if silent := auth.undeclared(app):
         raise TypeError(f"routes that do not say who may call them: {', '.join(silent)}")
 
-    app.wsgi_app = Shortcut(app.wsgi_app, core, credentials, taken, refusals, rest)  # type: ignore[method-assign]
+    shortcut = Shortcut(app.wsgi_app, core, credentials, taken, refusals, rest)
+    app.wsgi_app = Counted(shortcut, quotas)  # type: ignore[method-assign]
     return app
 
 

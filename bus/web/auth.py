@@ -18,6 +18,7 @@ from flask import Flask, g, request
 from bus.credentials import Credentials
 from bus.errors import ForeignOrigin, InviteSpent, NotAllowed, TooManyAttempts, Unauthorized
 from bus.identity import INVITE, Caller
+from bus.web import underway
 from bus.web.refusals import Refusals
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -82,6 +83,8 @@ def caller(environ: Mapping[str, Any], credentials: Credentials, refusals: Refus
         if refusals is not None:
             refusals.sign_in(environ, error)
         raise
+    if underway.KEY in environ:
+        environ[underway.KEY].enter(found.name)
     if refusals is not None:
         refusals.tell_rest()
     if environ["REQUEST_METHOD"] not in _SAFE:

@@ -17,6 +17,7 @@ from bus import drafts, records
 from bus.credentials.register import INVITE_S, MAX_INVITE_S, MAX_OVERLAP_S, OVERLAP_S, Granted, Register
 from bus.errors import BadField, BusError, NotYourName
 from bus.identity import ADMIN, ADMINS, EVERYONE, INVITES, MACHINES, MEMBER
+from bus.quotas import Quotas
 from bus.strictjson import load_object
 from bus.web import requests
 from bus.web.auth import may_call
@@ -25,7 +26,7 @@ from bus.web.refusals import Refusals
 from bus.web.replies import json_reply
 
 
-def blueprint(register: Register, refusals: Refusals | None = None) -> Blueprint:
+def blueprint(register: Register, refusals: Refusals | None = None, quotas: Quotas | None = None) -> Blueprint:
     """The routes about credentials."""
     routes = Blueprint("credentials", __name__)
 
@@ -47,7 +48,12 @@ def blueprint(register: Register, refusals: Refusals | None = None) -> Blueprint
     @routes.get("/api/credentials")
     @may_call(ADMINS)
     def listing() -> Response:
-        return json_reply({"ok": True, **register.listing()})
+        found: dict[str, Any] = dict(register.listing())
+        if quotas is not None:
+            for entry in found["credentials"]:
+                entry["requests"] = quotas.used(entry["name"])
+            found["quotas"] = {"requests": quotas.limit}
+        return json_reply({"ok": True, **found})
 
     @routes.post("/api/credentials")
     @may_call(ADMINS)
