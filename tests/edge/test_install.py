@@ -8,10 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,10 +51,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def install(checkout: Path, *arguments: str | Path) -> str:
-    """Run the installer with the virtual environment of these tests; gives what it printed."""
+def installing(checkout: Path, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the installer with the virtual environment of these tests."""
     environ = {**os.environ, "CLAUDE_BUS_VENV": sys.prefix, "PYTHONDONTWRITEBYTECODE": "1"}
-    told = told_by([checkout / "scripts" / "install-server", "--domain", DOMAIN, *arguments], env=environ)
+    return told_by([checkout / "scripts" / "install-server", "--domain", DOMAIN, *arguments], env=environ, **options)
+
+
+def install(checkout: Path, *arguments: str | Path, **options: Any) -> str:
+    """The same where it must work; gives what it printed."""
+    told = installing(checkout, *arguments, **options)
     assert told.returncode == 0, told.stdout[-2000:] + told.stderr
     return told.stdout
 
@@ -69,11 +77,18 @@ def tree(root: Path) -> dict[str, tuple[str, str]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Path:
+    """A root with the hub installed in it, to be copied."""
+    folder = tmp_path_factory.mktemp("installed") / "root"
+    install(checkout, "--root", folder)
+    return folder
+
+
 @pytest.fixture
-def root(tmp_path: Path, checkout: Path) -> Path:
+def root(tmp_path: Path, installed: Path) -> Path:
     """A scratch root with the hub installed in it."""
-    install(checkout, "--root", tmp_path / "root")
-    return tmp_path / "root"
+    return Path(shutil.copytree(installed, tmp_path / "root", symlinks=True))
 
 
 def test_a_dry_run_prints_the_steps_and_changes_nothing(checkout: Path, tmp_path: Path) -> None:
@@ -211,7 +226,7 @@ def test_there_is_an_admin_whose_secret_the_installer_names(checkout: Path, tmp_
     told = install(checkout, "--root", tmp_path / "root")
     env = tmp_path / "root/var/lib/claude-bus/admin.env"
     assert str(env) in told
-    assert f"BUS_URL=https://{DOMAIN}\nBUS_USER=admin\n" in env.read_text()
+    assert f"BUS_URL='https://{DOMAIN}'\nBUS_USER='admin'\n" in env.read_text()
     assert re.search(r"^admin:\{SSHA\}[^:]+:admin$", (tmp_path / "root/etc/claude-bus/credentials").read_text(), re.MULTILINE)
     env.unlink()  # kept elsewhere
     install(checkout, "--root", tmp_path / "root")
@@ -291,26 +306,189 @@ def test_shellcheck_finds_no_fault() -> None:
     assert told.returncode == 0, told.stdout
 
 
-def test_certbots_hook_takes_the_new_pair_and_reloads_nginx(root: Path, tmp_path: Path) -> None:
-    hook = tmp_path / "hook"
-    folder = root / "etc/ssl/claude-bus"
-    text = (root / "etc/letsencrypt/renewal-hooks/deploy/claude-bus").read_text()
-    hook.write_text(text.replace("/etc/ssl/claude-bus", str(folder)))
-    hook.chmod(0o755)
-    for name in ("nginx", "systemctl"):
-        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n')
-        (tmp_path / name).chmod(0o755)
-    lineage = tmp_path / "live"
-    lineage.mkdir()
-    (lineage / "fullchain.pem").write_text("new certificate")
-    (lineage / "privkey.pem").write_text("new key")
-    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RENEWED_LINEAGE": str(lineage)}
+def make_pair(folder: Path, name: str = DOMAIN) -> None:
+    """A self-signed pair under certbot's names."""
+    folder.mkdir(exist_ok=True)
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-keyout", folder / "privkey.pem"]
+    named = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-out", folder / "fullchain.pem"]
+    made = told_by([tool("openssl"), "req", "-x509", "-days", "2", *key, *named])
+    assert made.returncode == 0, made.stderr
 
-    subprocess.run([hook], env={**environ, "RENEWED_DOMAINS": "other.test notbus.test"}, check=True)
-    assert (folder / "fullchain.pem").read_text() != "new certificate"
+
+@pytest.fixture
+def hook(root: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs certbot's hook for a folder, below the scratch root: `hook(lineage, nginx=1)` where nginx refuses."""
+    script = tmp_path / "hook"
+    text = (root / "etc/letsencrypt/renewal-hooks/deploy/claude-bus").read_text()
+    script.write_text(text.replace("/etc/ssl/claude-bus", str(root / "etc/ssl/claude-bus")))
+    script.chmod(0o755)
+
+    def run(lineage: Path, domains: str = f"other.test {DOMAIN}", nginx: int = 0) -> subprocess.CompletedProcess[str]:
+        for name, code in (("nginx", nginx), ("systemctl", 0)):
+            (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\nexit {code}\n')
+            (tmp_path / name).chmod(0o755)
+        environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RENEWED_LINEAGE": str(lineage), "RENEWED_DOMAINS": domains}
+        return told_by([script], env=environ)
+
+    return run
+
+
+Hook = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_certbots_hook_takes_the_new_pair_and_reloads_nginx(root: Path, tmp_path: Path, hook: Hook) -> None:
+    make_pair(tmp_path / "live")
+    before = tree(root / "etc/ssl/claude-bus")
+    assert hook(tmp_path / "live", "other.test notbus.test").returncode == 0
+    assert tree(root / "etc/ssl/claude-bus") == before
     assert not (tmp_path / "calls").exists()
     for _ in range(2):
-        subprocess.run([hook], env={**environ, "RENEWED_DOMAINS": f"other.test {DOMAIN}"}, check=True)
-    assert (folder / "fullchain.pem").read_text() == "new certificate"
-    assert (folder / "privkey.pem").read_text() == "new key"
+        told = hook(tmp_path / "live")
+        assert told.returncode == 0, told.stderr
+    assert {name: holds for name, (_, holds) in tree(root / "etc/ssl/claude-bus").items()} == {
+        name: f"-> {tmp_path}/live/{name}" for name in ("fullchain.pem", "privkey.pem")
+    }
     assert (tmp_path / "calls").read_text().splitlines() == ["nginx -t -q", "systemctl reload nginx"] * 2
+
+
+@pytest.mark.parametrize("spoilt", ["fullchain.pem", "privkey.pem", "both"])
+def test_certbots_hook_leaves_the_old_pair_when_the_new_one_does_not_fit(
+    root: Path, tmp_path: Path, hook: Hook, spoilt: str
+) -> None:
+    make_pair(tmp_path / "live")
+    make_pair(tmp_path / "other")
+    if spoilt == "both":
+        (tmp_path / "live/privkey.pem").write_bytes((tmp_path / "other/privkey.pem").read_bytes())
+    else:
+        (tmp_path / "live" / spoilt).write_text("no PEM")
+    before = tree(root / "etc/ssl/claude-bus")
+    told = hook(tmp_path / "live")
+    assert (told.returncode, "goes on with the pair that it has" in told.stderr) == (1, True), told.stderr
+    assert tree(root / "etc/ssl/claude-bus") == before
+    assert not (tmp_path / "calls").exists()
+
+
+def test_certbots_hook_puts_the_old_pair_back_when_nginx_refuses_the_new_one(root: Path, tmp_path: Path, hook: Hook) -> None:
+    make_pair(tmp_path / "live")
+    before = tree(root / "etc/ssl/claude-bus")
+    assert hook(tmp_path / "live", nginx=1).returncode == 1
+    assert tree(root / "etc/ssl/claude-bus") == before
+    assert (tmp_path / "calls").read_text().splitlines() == ["nginx -t -q"]
+
+
+def names_of(certificate: Path) -> str:
+    return told_by([tool("openssl"), "x509", "-noout", "-ext", "subjectAltName", "-in", certificate]).stdout
+
+
+def test_a_new_name_gets_a_certificate_of_its_own(checkout: Path, root: Path) -> None:
+    told = install(checkout, "--root", root, "--domain", "new.test")
+    assert "NOTE: The certificate (DNS:bus.test) was made anew for new.test" in told
+    folder = root / "etc/ssl/claude-bus"
+    assert "DNS:new.test" in names_of(folder / "fullchain.pem")
+    assert {name: mode for name, (mode, _) in tree(folder).items()}["privkey.pem"] == "0o600"
+    asked = [
+        ["x509", "-noout", "-pubkey", "-in", folder / "fullchain.pem"],
+        ["pkey", "-pubout", "-in", folder / "privkey.pem"],
+    ]
+    of_certificate, of_key = (told_by([tool("openssl"), *command]).stdout for command in asked)
+    assert of_certificate == of_key != ""
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_certificate_of_somebody_else_is_kept_and_said_to_be_for_another_name(
+    checkout: Path, root: Path, tmp_path: Path, is_link: bool
+) -> None:
+    folder = root / "etc/ssl/claude-bus"
+    if is_link:  # certbot's
+        make_pair(tmp_path / "live")
+        for name in ("fullchain.pem", "privkey.pem"):
+            (folder / name).unlink()
+            (folder / name).symlink_to(tmp_path / "live" / name)
+    else:
+        (folder / "fullchain.pem").write_text("of a kind that openssl does not read")
+    before = tree(folder)
+    assert "is not good for new.test, or over. It is kept" in install(checkout, "--root", root, "--domain", "new.test")
+    assert tree(folder) == before
+
+
+def test_a_closed_umask_closes_nothing_that_others_need(checkout: Path, tmp_path: Path, root: Path) -> None:
+    install(checkout, "--root", tmp_path / "closed", umask=0o077)
+    open_ones = {name: mode for name, (mode, _) in tree(root).items()}
+    assert {name: mode for name, (mode, _) in tree(tmp_path / "closed").items()} == open_ones
+
+
+@pytest.mark.parametrize(
+    "name", ["var/lib/claude-bus/admin.env", "var/lib/claude-bus/claude-bus.env", "etc/claude-bus/credentials"]
+)
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_what_must_be_a_file_of_the_hub_and_is_none_stops_an_upgrade_before_it_begins(
+    checkout: Path, root: Path, name: str, kind: str
+) -> None:
+    (root / name).unlink()
+    if kind == "folder":
+        (root / name).mkdir()
+    else:
+        (root / name).symlink_to("/etc/hostname")
+    (root / "opt/claude-bus/bus/left_over.py").write_text("")
+    before = tree(root)
+    told = installing(checkout, "--root", root)
+    assert told.returncode == 1
+    assert f"{root / name} is a link, or no file" in told.stderr
+    assert tree(root) == before
+
+
+def test_what_goes_wrong_before_the_exchange_leaves_the_old_code(checkout: Path, root: Path) -> None:
+    """A file of the hub that turns bad while the installer runs, here as its very first step with the hub's files."""
+    (root / "etc/claude-bus/credentials").write_text("")  # so that an admin is made anew, for which there is no room
+    (root / "var/lib/claude-bus/admin.env").unlink()
+    (root / "opt/claude-bus/bus/left_over.py").write_text("")
+    tools = root.parent / "tools"
+    tools.mkdir()
+    (tools / "env").write_text(f'#!/bin/sh\nmkdir {root}/var/lib/claude-bus/admin.env\nexec /usr/bin/env "$@"\n')
+    (tools / "env").chmod(0o755)
+    environ = {**os.environ, "CLAUDE_BUS_VENV": sys.prefix, "PATH": f"{tools}:{os.environ['PATH']}"}
+    script = checkout / "scripts" / "install-server"
+    told = told_by(["/bin/bash", script, "--domain", DOMAIN, "--root", root], env=environ)
+    assert told.returncode == 2, told.stdout
+    assert (root / "opt/claude-bus/bus/left_over.py").exists()
+
+
+def test_messages_of_another_bus_in_the_codes_place_are_not_thrown_away(checkout: Path, tmp_path: Path) -> None:
+    old = tmp_path / "root/opt/claude-bus/data/bus.jsonl"
+    old.parent.mkdir(parents=True)
+    old.write_text('{"id":1,"from":"a","body":"of an older bus"}\n')
+    before = tree(tmp_path / "root")
+    told = installing(checkout, "--root", tmp_path / "root")
+    assert (told.returncode, str(old) in told.stderr) == (1, True)
+    assert tree(tmp_path / "root") == before
+
+
+OLD_PLACES = {
+    "opt/claude-bus/data/bus.jsonl": "/var/lib/claude-bus/bus.jsonl",
+    "var/log/claude-bus-access.log": "/var/log/nginx/claude-bus.access.log",
+    "var/log/claude-bus-error.log": "/var/log/nginx/claude-bus.error.log",
+    "etc/nginx/.htpasswd-claude-bus": "/etc/claude-bus/credentials",
+}
+
+
+def test_links_at_the_old_places_are_made_when_asked_for_and_stay(checkout: Path, root: Path) -> None:
+    assert not any((root / place).is_symlink() for place in OLD_PLACES)
+    (root / "var/log/claude-bus-error.log").write_text("of the old hub")
+    install(checkout, "--root", root, "--old-places")
+    install(checkout, "--root", root)  # an upgrade takes all code away
+    assert (root / "var/log/claude-bus-error.log").read_text() == "of the old hub"
+    links = {place: os.readlink(root / place) for place in OLD_PLACES if (root / place).is_symlink()}
+    assert links == {place: to for place, to in OLD_PLACES.items() if place != "var/log/claude-bus-error.log"}
+
+
+def test_settings_of_an_older_version_move_to_where_the_hub_cannot_write(checkout: Path, root: Path) -> None:
+    (root / "etc/claude-bus/hub.env").write_text("BUS_WORKERS=4\n")
+    install(checkout, "--root", root)
+    moved = root / "etc/default/claude-bus"
+    assert (moved.read_text(), oct(moved.stat().st_mode & 0o777)) == ("BUS_WORKERS=4\n", "0o640")
+    assert not (root / "etc/claude-bus/hub.env").exists()
+    # What is put there later, by the hub, is nothing of root's to read.
+    moved.unlink()
+    (root / "etc/claude-bus/hub.env").symlink_to("/etc/hostname")
+    assert installing(checkout, "--root", root).returncode == 1
+    assert not moved.exists()

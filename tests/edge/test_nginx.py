@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .harness import CONF, ROOT, Answer, Edge, basic, credential_line, wait_for
+from .harness import CONF, ROOT, USER, Answer, Edge, basic, credential_line, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -323,6 +323,30 @@ def test_without_a_hub_the_answer_is_a_502_that_says_retry(make_edge: Callable[.
     block = edge.ask("POST", "/post", b"{}\n", {"Content-Type": "application/x-ndjson"})
     assert_shape(block, 502, "hub_unreachable")
     assert edge.ask("GET", "/health", auth={}).status == 401  # and still no word to strangers
+
+
+@pytest.mark.parametrize("size", [2 * MIB, 8 * MIB])
+def test_what_nginx_says_itself_it_says_of_a_large_block_too(make_edge: Callable[..., Edge], tmp_path: Path, size: int) -> None:
+    """The limit is compared again on the way to the answer: a 413 in HTML would make a client give up for good."""
+    edge = make_edge(tmp_path / "nobody.sock")
+    as_block = {"Content-Type": "application/x-ndjson"}
+    assert_shape(edge.ask("POST", "/post", b"x" * size, as_block), 502, "hub_unreachable")
+    # nginx does not know this secret, and whom it would ask is away.
+    assert_shape(edge.ask("POST", "/post", b"x" * size, as_block, auth=basic(USER, "wrong")), 502, "hub_unreachable")
+    assert_shape(edge.ask("POST", "/post", b"x" * size, as_block, auth={}), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("path, kind", [("/post", "application/x-ndjson"), ("/api/exec", "application/json")])
+def test_a_wrong_secret_is_a_401_however_large_the_body_is(edge: Edge, path: str, kind: str) -> None:
+    answer = edge.ask("POST", path, b"x" * 6 * MIB, {"Content-Type": kind}, auth=basic(USER, "wrong"))
+    assert_shape(answer, 401, "unauthorized")
+
+
+def test_a_large_body_on_port_80_is_led_to_https(edge: Edge) -> None:
+    plain = HTTPConnection("127.0.0.1", edge.http, timeout=20)
+    plain.request("POST", "/post", b"x" * 2 * MIB, {"Content-Type": "application/x-ndjson"})
+    assert plain.getresponse().status == 308
+    plain.close()
 
 
 def test_without_a_credential_file_nobody_gets_in(whole: Edge) -> None:
