@@ -109,6 +109,9 @@ class Connection:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.sock = socket.create_connection((parts.hostname or "", parts.port or 80))
+        if self.sock.getsockname() == self.sock.getpeername():  # nobody listens yet, and the system gave it that very port
+            self.sock.close()
+            raise ConnectionRefusedError("the connection led to itself")
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent, self.status = 0.0, 0
         self._got = b""
