@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from busclient._errors import BadAnswer, BusError, Unavailable, Unreachable, error_from
+from busclient._errors import BadAnswer, BusError, NotTrusted, Unavailable, Unreachable, error_from
 from busclient._settings import Settings
 from busclient._trouble import unreachable
 from busclient._version import __version__
@@ -169,7 +169,7 @@ class Calls:
         """Seconds before the next attempt; None when there shall be none."""
         if (
             attempt >= patience.attempts
-            or isinstance(error, BadAnswer)
+            or isinstance(error, (BadAnswer, NotTrusted))
             or (error.status is not None and error.status not in _RETRIED)
         ):
             return None

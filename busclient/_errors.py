@@ -5,7 +5,8 @@
     ├── LocalTrouble          this machine cannot: no ssh, no hub packages, a disk that is full
     │   └── OutboxFailed      the hub is away and the message could not be kept here either: it is NOT sent
     ├── Unreachable           no hub answered: refused, no such host, time over
-    │   └── BadAnswer         something answered that is not the hub
+    │   ├── BadAnswer         something answered that is not the hub
+    │   └── NotTrusted        its certificate is not one that this machine trusts: nothing was sent
     ├── Unavailable           the hub answered that it cannot now: try again later
     │   ├── TooManyWaiting    its cap of long polls and streams is reached
     │   ├── TooMany           too many commands run at once, or too many invites were tried
@@ -91,6 +92,13 @@ class Unreachable(BusError):
 
 class BadAnswer(Unreachable):
     hint = "BUS_URL leads to something that is not the hub, or a proxy between is in trouble."
+
+
+class NotTrusted(Unreachable):
+    hint = (
+        "Nothing was sent. A self-signed certificate is trusted with CURL_CA_BUNDLE=FILE in the environment (docs/deploy.md); "
+        "one that is over, or for another name, the hub's operator replaces."
+    )
 
 
 class Unavailable(BusError):

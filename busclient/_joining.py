@@ -18,7 +18,7 @@ from busclient._files import check_room, followed, write_private
 from busclient._fleetforms import Credential
 from busclient._places import Places
 from busclient._settings import Settings, read_env_text
-from busclient._trouble import is_refused
+from busclient._trouble import is_unsent
 
 
 class RoundTrip(NamedTuple):
@@ -85,7 +85,8 @@ def _spent(door: Bus) -> Credential:
     except NotFound as error:
         raise NotFound("This hub has no invites; it is older than this client.", status=error.status, code=error.code) from error
     except Unreachable as error:
-        if is_refused(error):
+        if is_unsent(error):
+            error.hint = f"{error.hint} The invite is not spent: the same line works later."
             raise
         hint = "If the invite is spent now, an admin revokes the name (`bus credential revoke NAME`) and invites it anew."
         raise OutcomeUnknown(f"{error.message} The invite may be spent all the same.", hint=hint) from error

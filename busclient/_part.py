@@ -20,7 +20,7 @@ from busclient._errors import (
 )
 from busclient._netforms import Approval, shaped
 from busclient._settings import Settings
-from busclient._trouble import is_refused
+from busclient._trouble import is_unsent
 
 T = TypeVar("T")
 _LONGEST_HOLD_S = 50.0  # of the 60 that the hub allows
@@ -57,7 +57,7 @@ class Part:
         try:
             return self._post(path, fields, patience=ONCE)
         except Unreachable as error:
-            if is_refused(error):
+            if is_unsent(error):
                 raise
             raise OutcomeUnknown(f"{error.message} It may have been done all the same.") from error
 

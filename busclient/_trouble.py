@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Any
 
-from busclient._errors import BadAnswer, Unreachable
+from busclient._errors import BadAnswer, NotTrusted, Unreachable
 from busclient._settings import Settings
 
 _BROKEN_OFF = (http.client.RemoteDisconnected, http.client.IncompleteRead, ConnectionResetError, BrokenPipeError)
@@ -18,6 +18,9 @@ def unreachable(settings: Settings, error: Exception) -> Unreachable:
     """The error of ours for one of requests'."""
     where = f"{settings.url} (through ssh {settings.ssh_host})" if settings.ssh_host else settings.url
     causes = [cause for cause in _chain(error) if not type(cause).__module__.startswith("requests")]
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return NotTrusted(f"The certificate of the hub at {where} is not trusted: {cause.verify_message or cause}.")
     is_other_protocol = any(isinstance(cause, http.client.HTTPException) for cause in causes)
     if is_other_protocol and not any(isinstance(cause, (OSError, *_BROKEN_OFF)) for cause in causes):
         return BadAnswer(f"What answers at {where} does not speak HTTP.")
@@ -27,6 +30,21 @@ def unreachable(settings: Settings, error: Exception) -> Unreachable:
 def is_refused(error: BaseException) -> bool:
     """Whether nothing listens at the hub's address, so that a hub may be started there."""
     return any(isinstance(cause, ConnectionRefusedError) for cause in _chain(error))
+
+
+def is_unsent(error: BaseException) -> bool:
+    """Whether a call failed before anything of it was sent: no address, no connection, no trust. False where that is open."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError  # noqa: PLC0415
+
+    before = (
+        socket.gaierror,
+        ConnectionRefusedError,
+        ssl.SSLCertVerificationError,
+        ConnectTimeoutError,
+        NewConnectionError,
+        ProxyError,
+    )
+    return any(isinstance(cause, before) for cause in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

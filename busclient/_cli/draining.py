@@ -7,6 +7,7 @@ import click
 from busclient._cli import exits, kinds
 from busclient._cli.interrupting import signals_interrupt
 from busclient._cli.output import json_option, open_bus, out
+from busclient._errors import LocalTrouble, NotTrusted
 from busclient._places import Places
 
 _MOST_NAMED = 5
@@ -45,7 +46,10 @@ def drain(command: str, limit: int | None, timeout_s: float, failures: int, retr
     with open_bus() as bus:
         drainer = Drainer(bus, command, Places.of_user().state, allowed=failures, timeout_s=timeout_s, quiet=out.as_json)
         with signals_interrupt():
-            report = drainer.run(limit, retry_dead=retry)
+            try:
+                report = drainer.run(limit, retry_dead=retry)
+            except NotTrusted as error:  # lasts until somebody acts, so a timer must not take it for a hub that is away
+                raise LocalTrouble(error.message, hint=error.hint) from error
     facts = {
         "done": report.done,
         "failed": report.failed,
