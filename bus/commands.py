@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import IO, Any, ParamSpec
 
 import click
 
@@ -22,11 +22,13 @@ from bus.credentials.register import INVITE_S, MAX_OVERLAP_S, OVERLAP_S
 from bus.errors import BusError
 from bus.execd.supervisor import Supervisor
 from bus.identity import ADMIN, MEMBER
+from bus.imports import Import, Report, summary
 from bus.log import inspect
 from bus.log.disk import Disk
 from bus.log.files import compress as compress_file
 from bus.log.files import sealed
 from bus.records import utc
+from bus.shown import harmless
 
 P = ParamSpec("P")
 
@@ -157,6 +159,37 @@ def export(kind: str) -> None:
     for _, record in core.log.read():
         if kind in ("all", record["kind"]):
             click.echo(json.dumps(record, ensure_ascii=False))
+
+
+@main.command("import")
+@click.argument("file", type=click.File("rb"), metavar="OLD.jsonl")
+@command
+def import_(file: IO[bytes]) -> None:
+    """Take in the log of a simpler bus: JSON lines with id, ts, from, to, body, tags and acks; `-` is standard input.
+
+    What cannot be read is told line by line. Run it again as often as you like: nothing is doubled.
+    """
+    config = Config.from_env()
+    if not config.credentials_file.exists():  # `init` has made them; the log may still be to be begun
+        _existing(config)
+    setup.become_owner(config)
+    lines = Import(create_core(config), config.data_dir / "run", _told, _progress())
+    try:
+        report = lines.run(file)
+    finally:
+        for line in summary(lines.report):
+            click.echo(line)
+    sys.exit(1 if report.refused else 0)
+
+
+def _told(text: str) -> None:
+    click.echo(harmless(text), err=True)
+
+
+def _progress() -> Callable[[Report], None]:
+    """Shows a terminal how far an import has come."""
+    is_seen = sys.stderr.isatty()
+    return lambda report: click.echo(f"\r{report.lines} lines", nl=False, err=True) if is_seen else None
 
 
 @main.command()

@@ -52,6 +52,11 @@ def _is_good(check: Check) -> bool:
     return True
 
 
+def _unknown(ref: str | int, more: str = "") -> BusError:
+    """What a reference is answered with that no message has."""
+    return ref.refusal() if isinstance(ref, drafts.OldId) else NotFound(f"There is no message {ref}.{more}")
+
+
 class Posted(NamedTuple):
     """A saved message as callers see it, and whether it was there before under the same idempotency key."""
 
@@ -222,7 +227,7 @@ class Core:
             seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
             found = None if seq is None else queries.by_seq(db, seq)
         if found is None:
-            raise NotFound(f"There is no message {ref}.")
+            raise _unknown(ref)
         return found
 
     def indexed_to(self) -> int:
@@ -236,7 +241,7 @@ class Core:
         with self.index.reading() as db:
             seq = queries.seq_of_id(db, ref)
         if seq is None:
-            raise NotFound(f"There is no message {ref}.")
+            raise _unknown(ref)
         return seq
 
     def search(self, words: str, selection: Selection) -> tuple[list[tuple[str, str]], bool]:
@@ -293,7 +298,7 @@ class Core:
             for ref in dict.fromkeys(refs):
                 seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
                 if seq is None or queries.by_seq(db, seq) is None:
-                    raise NotFound(f"There is no message {ref}. Nothing was acknowledged.")
+                    raise _unknown(ref, " Nothing was acknowledged.")
                 if seq not in seqs:
                     seqs.append(seq)
             new = [seq for seq in seqs if queries.is_unread(db, reader, seq)]

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from hashlib import sha256
@@ -33,6 +34,8 @@ MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024
 MAX_TAGS, MAX_RECIPIENTS, MAX_BATCH = 16, 64, 1_000
 MAX_SEQ = 10**18
 MAX_EXPIRY_S = 366 * 24 * 3600
+# An id that a message had in a bus that it was imported from.
+OLD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=~-]{0,127}")
 _NAME_RULE = "1 to 64 letters, digits, dots, underscores or hyphens, the first a letter or digit; /session may follow"
 _EVERYBODY_TOO = ("all", EVERYBODY)
 
@@ -60,14 +63,14 @@ def message(given: Mapping[str, Any]) -> dict[str, Any]:
         "to": addressees(given.get("to", EVERYBODY)),
         "body": body(given.get("body")),
         "tags": tags(given.get("tags", [])),
-        "priority": _priority(given.get("priority", "normal")),
+        "priority": priority(given.get("priority", "normal")),
     }
     if "in_reply_to" in given:
         clean["in_reply_to"] = reference(given["in_reply_to"], "in_reply_to")
     if "thread" in given:
         clean["thread"] = label(given["thread"], "thread", 128)
     if "data" in given:
-        clean["data"] = _data(given["data"])
+        clean["data"] = data(given["data"])
     if "expires_in_s" in given:
         clean["expires_in_s"] = expiry(given["expires_in_s"])
     if "client_id" in given:
@@ -165,7 +168,7 @@ def label(value: Any, field: str, longest: int, forbidden: str = "") -> str:
 
 
 def reference(value: Any, field: str) -> str | int:
-    """The id or seq of a record, not looked up yet: a seq as a number, an id in capitals."""
+    """The id or seq of a record, not looked up yet: a seq as a number, an id in capitals, an `OldId` for what is neither."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < MAX_SEQ and value == int(value):
         return int(value)
     if isinstance(value, str) and value.isascii():
@@ -173,7 +176,34 @@ def reference(value: Any, field: str) -> str | int:
             return int(value)
         if len(value) == 26 and value.isalnum():
             return value.upper()
-    raise BadField(f"`{field}` is {_shown(value)}.", hint="Give a message's id (26 letters and digits) or seq.", field=field)
+        if OLD_ID.fullmatch(value):
+            return OldId(value, field)
+    raise _no_reference(value, field)
+
+
+class OldId(str):
+    """What can only be an id of before an import. Where there is no such message, it is a mistake like any other: `refusal`."""
+
+    def __new__(cls, value: str, field: str) -> OldId:
+        made = super().__new__(cls, value)
+        made.field = field
+        return made
+
+    field: str
+
+    def refusal(self) -> BadField:
+        return _no_reference(str(self), self.field)
+
+
+def _no_reference(value: Any, field: str) -> BadField:
+    return BadField(f"`{field}` is {_shown(value)}.", hint="Give a message's id (26 letters and digits) or seq.", field=field)
+
+
+def old_key(old_id: str) -> str:
+    """By what a message with this id in another bus is found: `old:17` for a number, which could be taken for a seq."""
+    if old_id.isdigit() and len(old_id) < len(str(MAX_SEQ)):
+        return f"old:{old_id}"
+    return old_id.upper() if len(old_id) == 26 and old_id.isalnum() else old_id
 
 
 def key(value: Any, field: str) -> str:
@@ -210,13 +240,15 @@ def number(text: str, field: str) -> float:
     return int(value) if value == value // 1 and abs(value) < 2**53 else value
 
 
-def _priority(value: Any) -> str:
+def priority(value: Any) -> str:
+    """One of PRIORITIES."""
     if value not in PRIORITIES or not isinstance(value, str):
         raise BadField(f"`priority` is {_shown(value)}.", hint=f"One of {', '.join(PRIORITIES)}.", field="priority")
     return value
 
 
-def _data(value: Any) -> dict[str, Any]:
+def data(value: Any) -> dict[str, Any]:
+    """The structured part of a message; raises TooLarge with both sizes."""
     if not isinstance(value, dict):
         raise BadField(f"`data` is {_shown(value)}, not an object.", field="data")
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from busclient._errors import BadAnswer
 from busclient._harmless import one_line, signed
 
-REF = re.compile(r"[0-9A-Za-z]{1,64}")  # what may stand in a path for a seq or an id; the hub knows which there are
+# What may stand in a path for a seq or an id, also one of before an import; the hub knows which there are.
+REF = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:@+=~-]{0,127}")
 
 
 @dataclass(frozen=True, repr=False)

@@ -239,7 +239,15 @@ def test_every_command_says_what_the_docs_show(name: str, hub: RunningHub) -> No
     if name in ("serve", "exec-service"):
         return
     hub.say()
-    target = {"backup": [str(hub.data_dir.parent / "copy")], "credential": ["list"], "invite": ["runner"]}.get(name, [])
+    old = hub.data_dir.parent / "OLD.jsonl"
+    old.write_text('{"id":"m-1","ts":1,"from":"ann","body":"x"}\n')
+    arguments = {
+        "backup": [str(hub.data_dir.parent / "copy")],
+        "credential": ["list"],
+        "import": [str(old)],
+        "invite": ["runner"],
+    }
+    target = arguments.get(name, [])
     result = hub.run(name, *target)
     assert result.returncode == 0, result.stderr
     shown = [

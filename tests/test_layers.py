@@ -20,6 +20,7 @@ PURE = (
     "hidden",
     "identity",
     "modes",
+    "oldlines",
     "packing",
     "passing",
     "records",
@@ -32,7 +33,8 @@ PURE = (
 )
 ROOMS = ("containers", "credentials", "index", "log", "presence", "results", "seats", "waiting", "wire")
 JOINTS = ("", "__main__", "commands", "connections", "server", "setup")  # "" is bus/__init__.py, which joins the parts
-LAYERS = (PURE, ("bell",), ROOMS, ("journal", "quotas", "standings"), ("approvals",), ("core", "net"), ("execd", "web"), JOINTS)
+_USERS = ("execd", "imports", "web")
+LAYERS = (PURE, ("bell",), ROOMS, ("journal", "quotas", "standings"), ("approvals",), ("core", "net"), _USERS, JOINTS)
 # Besides going down: what is pure may use what is pure, and a joint another joint.
 OPEN = (PURE, JOINTS)
 

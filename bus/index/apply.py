@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from bus import records
+from bus import drafts, records
 from bus.index import calls, expiring, machines
 from bus.index.settled import NewestRanges, settle_many, settle_through
 from bus.records import EVERYBODY, Position, Record
@@ -18,6 +18,7 @@ _HIDDEN = ("kind", "sum", "digest", "tenure")
 _INSERTS = {
     "messages": "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)",
     "inbox": "INSERT OR IGNORE INTO inbox VALUES (?, ?, ?)",
+    "old_ids": "INSERT OR IGNORE INTO old_ids VALUES (?, ?)",
     "ranked": "INSERT OR IGNORE INTO ranked VALUES (?, ?, ?)",
     "tags": "INSERT OR IGNORE INTO tags VALUES (?, ?)",
     "words": "INSERT INTO words (rowid, body) VALUES (?, ?)",
@@ -68,7 +69,7 @@ class Applier:
         """Write everything and note that the log is applied up to `place`."""
         self._flush()
         self._db.executemany(
-            "INSERT INTO agents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ts = excluded.ts", self._agents.items()
+            "INSERT INTO agents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ts = max(ts, excluded.ts)", self._agents.items()
         )
         self._db.executemany("INSERT OR REPLACE INTO ackers VALUES (?, ?)", self._ackers.items())
         machines.note(self._db, self._machines)
@@ -110,11 +111,13 @@ class Applier:
         for tag in record.get("tags", ()):
             rows["tags"].append((tag, seq))
         rows["words"].append((seq, record["body"]))
+        if "old_id" in record:
+            rows["old_ids"].append((drafts.old_key(record["old_id"]), seq))
         key = records.unique_key(record)
         if key is not None:
             rows["unique_keys"].append((key, seq, record["digest"]))
         self._messages += 1
-        self._agents[sender] = record["ts"]
+        self._agents[sender] = max(record["ts"], self._agents.get(sender, ""))  # an imported one is older than it stands here
         if EVERYBODY in names or sender in names:
             self._newest.settle(sender, lasting, seq)  # one's own messages are never unread to oneself
         self._newest.note(names, lasting, seq)

@@ -47,8 +47,14 @@ def by_seq(db: sqlite3.Connection, seq: int) -> str | None:
 
 
 def seq_of_id(db: sqlite3.Connection, id: str) -> int | None:
-    """The seq of a message."""
+    """The seq of a message, by its id here or in the bus that it was imported from."""
     seq: int | None = _one(db, "SELECT seq FROM messages WHERE id = ?", id)
+    return seq_of_old_id(db, id) if seq is None else seq
+
+
+def seq_of_old_id(db: sqlite3.Connection, key: str) -> int | None:
+    """The seq of an imported message; `key` is the `drafts.old_key` of its id there."""
+    seq: int | None = _one(db, "SELECT seq FROM old_ids WHERE id = ?", key)
     return seq
 
 

@@ -22,6 +22,11 @@ CREATE UNIQUE INDEX messages_by_id ON messages (id);
 CREATE INDEX messages_by_sender ON messages (sender, seq);
 CREATE INDEX messages_by_thread ON messages (thread, seq) WHERE thread IS NOT NULL;
 
+CREATE TABLE old_ids (                    -- of imported messages: the id in the bus they came from, see drafts.old_key
+    id TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE inbox (                      -- a row for each name in `to`; 'any' for a broadcast
     recipient TEXT NOT NULL,
     lasting INTEGER NOT NULL,             -- 0: it expires

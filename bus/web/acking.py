@@ -28,7 +28,10 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
     def ack_one(ref: str) -> Response:
         fields = _fields(("reader",))
         reader = _reader(fields, taken)
-        return _reply(reader, core.ack(reader, [_named(ref)]), id=ref)
+        try:
+            return _reply(reader, core.ack(reader, [drafts.reference(ref, "id")]), id=ref)
+        except BadField as error:  # what cannot be an id is the id of no message: 404, as for any other unknown one
+            raise NotFound(f"There is no message with this id. {error.message}", hint=error.hint) from None
 
     @routes.post("/ack")
     @may_call(EVERYONE)
@@ -67,14 +70,6 @@ def _fields(allowed: tuple[str, ...]) -> dict[str, Any]:
     if isinstance(fields.get("ids"), str):
         fields["ids"] = [ref for ref in fields["ids"].split(",") if ref]
     return fields
-
-
-def _named(ref: str) -> str | int:
-    """The message that the path names. What cannot be an id is the id of no message: 404, as for any other unknown one."""
-    try:
-        return drafts.reference(ref, "id")
-    except BadField as error:
-        raise NotFound(f"There is no message with this id. {error.message}", hint=error.hint) from None
 
 
 def _refs(value: Any) -> list[str | int]:

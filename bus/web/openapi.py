@@ -21,6 +21,7 @@ _TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, _NAME]}
 # the tag among them without a comma; words to search; names or tags with commas between them; a JSON object as text.
 _TAG: Json = {"type": "string", "minLength": 1, "maxLength": 64, "format": "bus-tag"}
 _THREAD: Json = {"type": "string", "minLength": 1, "maxLength": 128, "format": "bus-label"}
+# Besides, the `old_id` of an imported message is taken: of what form it is, only the hub that has it knows.
 _REF_TEXT: Json = {"type": "string", "pattern": "^([0-9]{1,18}|[0-9A-Za-z]{26})$"}
 _REF: Json = {"oneOf": [{"type": "integer", "minimum": 0, "maximum": MAX_SEQ - 1}, _REF_TEXT]}
 _KEY: Json = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$", "description": "the idempotency key"}
@@ -68,6 +69,7 @@ _SCHEMAS: Json = {
         "properties": {
             "seq": {"type": "integer", "minimum": 1},
             "id": {"type": "string", "pattern": "^[0-9A-Z]{26}$"},
+            "old_id": {"type": "string", "description": "in the bus that it was imported from; taken wherever an id is, `old:17` where it is a number"},
             "ts": _TS,
             "from": {"type": "string"},
             "to": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
