@@ -6,6 +6,11 @@ ROOT=$PWD
 VENV=${CLAUDE_BUS_VENV:-$ROOT/.venv}
 PYTHON=${PYTHON:-python3}
 
+# What takes a while is said before it begins, on standard error: standard output is for what can be pasted.
+say() {
+  printf '%s: %s\n' "$(basename "$0")" "$1" >&2
+}
+
 # Usage: install requirements.txt [requirements-dev.txt]
 install() {
   local list stamp
@@ -17,15 +22,20 @@ install() {
     echo "$PYTHON cannot make virtual environments; on Debian: apt-get install python3-venv" >&2
     exit 1
   }
-  [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
+  if [ ! -x "$VENV/bin/python" ]; then
+    say "making the virtual environment $VENV (10 s)"
+    "$PYTHON" -m venv "$VENV"
+  fi
   for list in "$@"; do
     stamp=$VENV/.installed-$(basename "$list")
     if ! cmp -s "$list" "$stamp"; then
+      say "installing $list (up to a minute, or as long as the downloads take)"
       "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r "$list"
       cp "$list" "$stamp"
     fi
   done
   if [ -f pyproject.toml ] && grep -q '^\[project\]' pyproject.toml && ! cmp -s pyproject.toml "$VENV/.installed-client"; then
+    say "installing the \`bus\` command as $VENV/bin/bus (10 s)"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --editable .
     cp pyproject.toml "$VENV/.installed-client"
   fi

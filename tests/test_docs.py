@@ -115,6 +115,16 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower().replace("&lt;", "<")).replace(" ", "-") for heading in headings}
 
 
+def test_what_is_printed_to_paste_is_understood_by_curl_7_81() -> None:
+    """That of Ubuntu 22.04: `--json` came with 7.82, `--url-query` with 7.87."""
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "scripts").glob("*")]
+    files += [path for room in ("bus", "busclient") for path in (ROOT / room).rglob("*.py")]
+    for path in files:
+        if path.is_file():
+            lines = [line for line in path.read_text().splitlines() if re.search(r"\bcurl\b.*\s--(json|url-query)\b", line)]
+            assert lines == [], path
+
+
 # -- what is to be pasted works ----------------------------------------------------------------------------
 
 

@@ -150,6 +150,8 @@ def test_one_import_at_a_time_and_none_into_a_mistyped_folder(bus: Caller, old: 
 
 @pytest.mark.parametrize("ref", ["no-such", "old:17", "0" * 19, "m_1"])
 def test_an_id_of_no_imported_message_is_refused_as_before(bus: Caller, ref: str) -> None:
+    resumed = bus.get(f"/stream?since={ref}", headers={"Last-Event-ID": "0"})
+    assert (resumed.status_code, resumed.json["field"]) == (400, "since")
     assert bus.get(f"/messages/{ref}").json["error"] == "bad_field"
     reply = bus.post("/post", json={"from": "ann", "to": "bob", "body": "x", "in_reply_to": ref})
     assert (reply.status_code, reply.json["error"], reply.json["field"]) == (400, "bad_field", "in_reply_to")

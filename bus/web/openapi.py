@@ -69,7 +69,7 @@ _SCHEMAS: Json = {
         "properties": {
             "seq": {"type": "integer", "minimum": 1},
             "id": {"type": "string", "pattern": "^[0-9A-Z]{26}$"},
-            "old_id": {"type": "string", "description": "in the bus that it was imported from; taken wherever an id is, `old:17` where it is a number"},
+            "old_id": {"type": "string", "description": "its id before it was imported: good as an id, `old:17` if a number"},
             "ts": _TS,
             "from": {"type": "string"},
             "to": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},

@@ -66,7 +66,7 @@ def call_fields(limit: int = MAX_REQUEST, rest: Rest = lambda: None) -> dict[str
     params(())
     kind = content_type()
     if kind not in ("application/json", "", "application/x-www-form-urlencoded"):  # the last is what curl -d says
-        raise UnsupportedMedia(f"The content type is {kind[:80]!r}.", hint="Send one JSON object: curl --json '{…}'.")
+        raise UnsupportedMedia(f"The content type is {kind[:80]!r}.", hint="Send one JSON object: curl -d '{…}'.")
     fields = load_object(read_body(limit), rest=rest)
     add_key(fields, request.environ.get("HTTP_IDEMPOTENCY_KEY"))
     return fields

@@ -42,7 +42,9 @@ def blueprint(core: Core, keepalive_s: float, taken: Taken) -> Blueprint:
         # A browser's EventSource repeats the URL it began with, so where it has got to counts for more than `since`.
         last = request.headers.get("Last-Event-ID")
         if last:
-            drafts.reference(given.get("since", last), "since")
+            began = drafts.reference(given.get("since", last), "since")
+            if isinstance(began, drafts.OldId):
+                core.seq_of(began)  # whether it is an id at all, only the index knows
             given["since"] = last
         selection = requests.selection({**given, "limit": "500"}, core.seq_of)
         pages = core.stream(selection, keepalive_s, is_peek(selection.unread_by, taken), g.check)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +72,13 @@ def test_the_lines_about_other_machines_call_what_there_is() -> None:
 
 def test_the_hook_runs_as_it_is_written(served: Served, home: Path, tmp_path: Path) -> None:
     served.caller.say("in the session's context")
+    environ = served.environ(home, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")  # where pip puts `bus`
     for text in (MANUAL, README):
         (settings,) = (json.loads(found) for found in re.findall(r'^ *(\{"hooks": .*?\}\]\}\})$', text, re.DOTALL | re.MULTILINE))
         (hook,) = settings["hooks"]["SessionStart"][0]["hooks"]
         line = hook["command"].replace("/opt/claude-bus", str(ROOT))
         done = subprocess.run(
-            ["sh", "-c", line], env=served.environ(home), capture_output=True, check=False, text=True, timeout=hook["timeout"]
+            ["sh", "-c", line], env=environ, capture_output=True, check=False, text=True, timeout=hook["timeout"]
         )
         assert "in the session's context" in done.stdout
 
