@@ -22,6 +22,7 @@ from bus.index.apply import public
 from bus.index.database import Index
 from bus.index.inbox import Cursor
 from bus.index.messages import Page
+from bus.index.weights import weight_us
 from bus.log.base import Appended, Log
 from bus.packing import Packed
 from bus.presence import Presence
@@ -34,6 +35,7 @@ _COUNTED_READERS = 1_000
 _COUNTED_UNREAD = 1_000  # a report says "1000" for this many and more
 # The index is caught up for many records together: by a reader, by `tend`, or by the post that finds it this far behind.
 _LAG_ALLOWED = 5_000
+_HEAVY_US, _HEAVY_EACH_US = 5_000, 500  # for the index: of what was posted together, in all and on the average
 _TENDED_AT_ONCE = 200  # records, 4 ms
 
 
@@ -113,7 +115,7 @@ class Core:
         posted = self._posted(draft, self.log.append([draft])[0])
         self._standings.was_here(draft["from"])
         self.waiting.ring()
-        self._keep_up()
+        self._keep_up(draft)
         return posted
 
     def post_many(self, caller: Caller, batch: Sequence[dict[str, Any] | BusError]) -> list[Posted | BusError]:
@@ -133,6 +135,7 @@ class Core:
             except BusError as error:
                 results.append(error)
         self.waiting.ring()
+        self._keep_up(*good)
         return results
 
     def delivery(self, message: dict[str, Any], *, is_new: bool = True) -> dict[str, dict[str, Any]]:
@@ -168,11 +171,15 @@ class Core:
             )
         return Posted(public(record), appended.replayed)
 
-    def _keep_up(self) -> None:
-        """Bring the index up where it is far behind. Otherwise that is left to the next reader, or to `tend`."""
-        if self.index.lag() > _LAG_ALLOWED:
+    def _keep_up(self, *drafts: dict[str, Any]) -> None:
+        """Bring the index up where it is far behind. Otherwise that is left to the next reader, or to `tend`.
+
+        Who has posted what is heavy waits for it, or everybody else would: readers have to have it in the index.
+        """
+        is_heavy = sum(map(weight_us, drafts)) > max(_HEAVY_US, len(drafts) * _HEAVY_EACH_US)
+        if is_heavy or self.index.lag() > _LAG_ALLOWED:
             with suppress(Unavailable):
-                self.index.catch_up(wait=False)
+                self.index.catch_up(wait=is_heavy)
 
     def tend(self, let_others: Callable[[], None]) -> None:
         """Bring the index up in small steps, letting others go on in between; for a worker to call now and then."""

@@ -42,6 +42,8 @@ _FRESH_MS = 2_000  # a reader that polls more often than this is noted once in s
 _REMEMBERED = 20_000  # names, and pairs of reader and message, known to be noted already
 _FORGOTTEN_AT_ONCE = 200
 KEEP_S = 30 * 86_400
+KEEP_BYTES = 256 << 20
+_TRIMMED_EVERY = 1_000  # notes of what was fetched between two looks at the size of the file
 
 
 _COUNTED = "counts > 0 AND (counts = 2 OR ms >= ?)"
@@ -58,11 +60,13 @@ def _logged(what: str) -> Iterator[None]:
 class Presence:
     """Notes and tells when readers came and what they were given. Times are Unix milliseconds.
 
-    A name that does no more than poll leaves the lists of names when it has not been here for `keep_s`.
+    A name that does no more than poll leaves the lists of names when it has not been here for `keep_s`. When more than
+    `keep_bytes` are used, what is known of the oldest messages goes.
     """
 
-    def __init__(self, path: Path, keep_s: float = KEEP_S) -> None:
-        self._path, self._keep_ms = path, int(keep_s * 1000)
+    def __init__(self, path: Path, keep_s: float = KEEP_S, keep_bytes: int = KEEP_BYTES) -> None:
+        self._path, self._keep_ms, self._keep_bytes = path, int(keep_s * 1000), keep_bytes
+        self._noted = 0
         self._mutex = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._seen: dict[str, int] = {}
@@ -138,6 +142,17 @@ class Presence:
                     (reader, now_ms, now_ms if fresh else None),
                 )
                 db.executemany("INSERT OR IGNORE INTO fetched VALUES (?, ?, ?)", [(*pair, now_ms) for pair in fresh])
+                self._noted += len(fresh)
+                if self._noted >= _TRIMMED_EVERY:
+                    self._trim(db)
+
+    def _trim(self, db: sqlite3.Connection) -> None:
+        """Keep the file at its size: four times as many notes go as came since the last time."""
+        used, free, size = (db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "freelist_count", "page_size"))
+        if (used - free) * size > self._keep_bytes:
+            oldest = "SELECT seq, reader FROM fetched ORDER BY seq LIMIT ?"
+            db.execute(f"DELETE FROM fetched WHERE (seq, reader) IN ({oldest})", (4 * self._noted,))
+        self._noted = 0
 
     def _query(self, sql: str, *values: object) -> list[Any]:
         with self._mutex:

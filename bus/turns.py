@@ -30,3 +30,19 @@ class Turns:
     def beside(self, job: Job) -> None:
         """Do a long job some time, beside the requests; here at once."""
         job()
+
+
+class Breather:
+    """Calls `rest` after each so many bytes of work: for long work that is done piece by piece."""
+
+    BYTES = 32 * 1024
+
+    def __init__(self, rest: Job) -> None:
+        self._rest, self._since = rest, 0
+
+    def did(self, size: int) -> None:
+        """So many bytes are done."""
+        self._since += size
+        if self._since > self.BYTES:
+            self._rest()
+            self._since = 0

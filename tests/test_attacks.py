@@ -5,6 +5,7 @@ Each test ends by looking at the target and the log, not only at the answer. A t
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -532,3 +533,41 @@ def test_every_attack_has_its_row_and_every_row_its_attack() -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert here <= named, f"docs/security.md has no row for {here - named}"
     assert all(f"def {name}(" in sources for name in elsewhere), f"docs/security.md names {elsewhere}"
+
+
+def ndjson(sender: As, lines: list[dict[str, Any]]) -> None:
+    text = "\n".join(map(json.dumps, lines))
+    assert sender.post("/post", data=text, headers={"Content-Type": "application/x-ndjson"}).status_code == 201
+
+
+@pytest.mark.parametrize("first", [[], ["aa"]], ids=["alone", "behind a full window of one name"])
+def test_many_names_of_the_shared_user_have_one_turn(fleet: Fleet, first: list[str]) -> None:
+    """Three hundred names, each with an urgent message: they take turns in the one place of their credential."""
+    names = [*(name for name in first for _ in range(100)), *(f"b{number:03}" for number in range(600))]
+    ndjson(fleet.shared, [{"from": name, "to": "db1", "body": f"flood of {name}", "priority": "urgent"} for name in names])
+    for number in range(2):
+        fleet.web1.post("/post", json={"to": "db1", "body": f"of a machine {number}", "priority": "urgent"})
+    text = fleet.db1.get("/inbox?format=text&budget=800").text
+    assert "of a machine 0" in text
+    assert "flood of" in text
+
+
+def test_sessions_of_one_machine_leave_a_turn_to_others(fleet: Fleet) -> None:
+    """Sessions are one sender, also where the first hundred messages are of somebody else."""
+    ndjson(fleet.shared, [{"from": "aa", "to": "web1", "body": "flood", "priority": "urgent"}] * 100)
+    ndjson(fleet.db1, [{"from": f"db1/{number:03}", "to": "web1", "body": "f", "priority": "urgent"} for number in range(600)])
+    fleet.shared.post("/post", json={"from": "zed", "to": "web1", "body": "earlier", "priority": "urgent"})
+    fleet.admin.post("/post", json={"to": "web1", "body": "of an admin", "priority": "urgent"})
+    assert "of an admin" in fleet.web1.get("/inbox?format=text&budget=800").text
+    ndjson(fleet.shared, [{"from": f"bb/{number:03}", "to": "web1", "body": "f", "priority": "urgent"} for number in range(600)])
+    assert "earlier" in fleet.web1.get("/inbox?format=text&budget=3000").text
+
+
+def test_heavy_posts_are_paid_for_by_who_posts_them(fleet: Fleet) -> None:
+    """They are in the index before the answer, so that no reader has to wait for that."""
+    for lines in (
+        [{"from": "b", "body": " ".join(f"{number}w{word}" for word in range(4_000))} for number in range(3)],
+        [{"from": "b", "to": [f"n{name}" for name in range(64)], "body": "x"}] * 100,
+    ):
+        ndjson(fleet.shared, lines)
+        assert fleet.app.extensions["bus"].index.lag() == 0

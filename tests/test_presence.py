@@ -109,3 +109,16 @@ def test_the_file_of_an_older_hub_is_read_on(tmp_path: Path) -> None:
         assert (presence.last_seen("carol"), presence.last_fetch("carol")) == (3_000, None)
         assert presence.readers(6_000) == ["bob", "carol"]
         presence.close()
+
+
+def test_notes_of_what_was_fetched_stay_within_their_bytes_and_the_oldest_go(tmp_path: Path) -> None:
+    presence = Presence(tmp_path / "presence.db", keep_bytes=256 << 10)
+    presence.note_poll("bob", [100_000], 1)
+    for number in range(60):
+        presence.note_poll(f"eve/s{number}", range(500), number)
+    presence.close()
+    assert (tmp_path / "presence.db").stat().st_size < 512 << 10
+    presence = Presence(tmp_path / "presence.db")
+    assert presence.fetched(100_000, ["bob"]) == {"bob": 1}
+    assert presence.fetches(499, "", 100) != []
+    presence.close()

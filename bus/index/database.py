@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sqlite3
 import threading
@@ -25,6 +26,7 @@ from bus import modes, passing
 from bus.errors import Rebuilding, TooCostly, Unavailable
 from bus.index.apply import Applier
 from bus.index.limits import LongQuestions, bounded
+from bus.index.weights import STEP_US, weight_us
 from bus.records import START, Position, Record
 from bus.turns import Turns
 
@@ -32,7 +34,7 @@ logger = logging.getLogger("bus.index")
 
 SCHEMA = 8
 _SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
-_CHUNK = 2_000  # records a transaction
+_CHUNK = 2_000  # records a transaction, at most
 _FAR_BEHIND = 20_000  # records: more than this is caught up in the background, and callers are told so
 _PATIENCE_S = 1.0  # at a start, for another worker that is opening the same file
 _WAIT_S = 2.0  # for another process that is catching up
@@ -66,6 +68,7 @@ class Index:
         self._db: sqlite3.Connection | None = None
         self._inode = 0
         self._known = START
+        self._is_full = False
         self._rebuilding = ""
         # Not thread-local: a rebuild may begin in one thread and end in another.
         self._exclusive = FileLock(path.with_suffix(".lock"), timeout=0, mode=modes.FILE, thread_local=False)
@@ -99,10 +102,9 @@ class Index:
     @contextmanager
     def reading(self, within_s: float = 0) -> Iterator[sqlite3.Connection]:
         """A connection with one consistent view, caught up with the log; raises Rebuilding, TooCostly."""
-        with self._mutex:
-            self.catch_up()
-            with self.as_is(within_s) as db:
-                yield db
+        self.catch_up()
+        with self.as_is(within_s) as db:
+            yield db
 
     @contextmanager
     def as_is(self, within_s: float = 0) -> Iterator[sqlite3.Connection]:
@@ -143,29 +145,40 @@ class Index:
     def catch_up(self, *, wait: bool = True, at_most: int = 0) -> bool:
         """Apply what the log has and the index has not, or `at_most` so many records. Raises Rebuilding.
 
+        Others have their turns between the steps, and each step takes 20 ms or so, however heavy the records are.
         Gives up, with False, when the disk is full or another process holds the index for over two seconds: the
         index then answers as of before, and `lag` says so. With `wait=False` it gives up at once.
         """
         with self._mutex:
-            db = self.connection()
+            self.connection()
             target = self._source.position().seq
             if at_most:
                 target = min(target, self._known.seq + 1)
-            deadline = time.monotonic() + (_WAIT_S if wait else 0)
-            while self._known.seq < target:
-                before = self._known
-                try:
-                    self._apply_some(db, at_most or _CHUNK)
-                    if self._known == before:
-                        return True  # the last lines of the log are damaged, so it gives less than it counts
-                except sqlite3.OperationalError as error:
-                    if not _is_passing(error):
-                        self._doubt(error)
-                    if time.monotonic() >= deadline or _is_full(error):
-                        return False
-                    time.sleep(0.001)
-                except sqlite3.DatabaseError as error:
+        deadline = time.monotonic() + (_WAIT_S if wait else 0)
+        while self._known.seq < target:
+            before = self._known
+            if not self._step(at_most or _CHUNK):
+                if time.monotonic() >= deadline or self._is_full:
+                    return False
+                time.sleep(0.001)
+            elif self._known == before:
+                return True  # the last lines of the log are damaged, so it gives less than it counts
+            elif self._known.seq < target:
+                self._turns.one_round()
+        return True
+
+    def _step(self, size: int) -> bool:
+        """Apply some records; gives False where the disk is full or another process holds the index."""
+        with self._mutex:
+            try:
+                self._apply_some(self.connection(), size)
+            except sqlite3.OperationalError as error:
+                if not _is_passing(error):
                     self._doubt(error)
+                self._is_full = _is_full(error)
+                return False
+            except sqlite3.DatabaseError as error:
+                self._doubt(error)
             return True
 
     def _apply_some(self, db: sqlite3.Connection, size: int) -> None:
@@ -174,7 +187,7 @@ class Index:
             return
         db.execute("BEGIN IMMEDIATE")
         try:
-            self._known = _apply_chunk(db, self._source, size)
+            self._known = _apply_chunk(db, self._source, size, STEP_US)
         except BaseException:
             db.rollback()
             raise
@@ -354,11 +367,14 @@ def build(path: Path, source: Source, progress: Progress) -> Position:
     return place
 
 
-def _apply_chunk(db: sqlite3.Connection, source: Source, size: int) -> Position:
-    reached, applier = _place(db), Applier(db)
+def _apply_chunk(db: sqlite3.Connection, source: Source, size: int, at_most_us: float = math.inf) -> Position:
+    reached, applier, spent_us = _place(db), Applier(db), 0.0
     for place, record in islice(source.read(reached), size):
         applier.apply(record)
         reached = place
+        spent_us += weight_us(record)
+        if spent_us >= at_most_us:
+            break
     applier.finish(reached)
     db.execute("COMMIT")
     return reached

@@ -2,10 +2,12 @@
 
 The rank of a message: urgent before normal before fyi; then the first of each sender before the second of any; then by name
 before broadcast; then the sooner deadline (`expires`) first, none last; then the older first. A machine and its sessions are
-one sender. So whoever posts a thousand urgent ones has one place in the first round, like everybody else.
+one sender, and so are all names of one credential that proves none: the shared user has one place in a round, and its names
+take turns in it. So whoever posts a thousand urgent ones has one place in the first round, like everybody else.
 
 For backlogs that no reader would work through this way: of each priority the oldest `_WINDOW` are put into rounds, with the
-first of each of `_SENDERS` others behind them; what is left follows in the order of seq.
+first of each of `_SENDERS` others behind them, machines before names that are not proved; what is left follows in the order
+of seq.
 """
 
 from __future__ import annotations
@@ -15,18 +17,20 @@ import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from bus.index import walks
 from bus.index.expiring import NEVER
+from bus.index.machines import names
 from bus.index.messages import unread
 from bus.index.settled import LAST
 from bus.index.walks import Either, Every, Rows, Walk
 from bus.records import EVERYBODY
 
 PRIORITIES = ("urgent", "normal", "fyi")
-_WINDOW, _SENDERS = 100, 500
+_WINDOW, _SENDERS, _SESSIONS = 100, 500, 50
 _TAIL = 10**6  # the round of what is in none
 _BEGINNING = 1_100  # characters of a body that is too long to be shown whole
 _OLDEST_CURSOR_MS = 3_600_000
@@ -45,6 +49,13 @@ class Rank(NamedTuple):
 
 
 FIRST = Rank(0, 0, 0, 0, 0)
+
+
+class Sender(NamedTuple):
+    """Who takes turns: a name without its session, and the credential that speaks under names it does not prove, or empty."""
+
+    shared: str
+    name: str
 
 
 class Cursor(NamedTuple):
@@ -126,37 +137,54 @@ class _Finder:
         of_priority = Either([Rows(self._db, sql, (name, PRIORITIES[priority]), "seq", down=False) for name in names])
         return Every([of_priority, everything])
 
-    def ranks(self, priority: int, seqs: Iterator[int]) -> Iterator[tuple[str, Rank]]:
+    def ranks(self, priority: int, seqs: Iterator[int]) -> Iterator[tuple[Sender, Rank]]:
         """The senders and ranks of messages of a priority."""
         for seq in seqs:
-            sender, expires_ms, is_to_name = self._db.execute(
-                "SELECT sender, expires_ms, EXISTS"
+            sender, auth, verified, expires_ms, is_to_name = self._db.execute(
+                "SELECT sender, json_extract(json, '$.auth'), json_extract(json, '$.verified'), expires_ms, EXISTS"
                 " (SELECT 1 FROM inbox WHERE recipient = ? AND lasting IN (0, 1) AND inbox.seq = messages.seq)"
                 " FROM messages WHERE seq = ?",
                 (self._reader, seq),
             ).fetchone()
-            yield sender.partition("/")[0], Rank(priority, 0, 1 - is_to_name, expires_ms or NEVER, seq)
+            name = sender.partition("/")[0]
+            who = Sender("" if verified else auth or "", name)
+            yield who, Rank(priority, 0, 1 - is_to_name, expires_ms or NEVER, seq)
 
     def is_dead(self, seq: int) -> bool:
         """Whether it has expired since."""
         row = self._db.execute("SELECT 1 FROM messages WHERE seq = ? AND expires_ms <= ?", (seq, self._now_ms)).fetchone()
         return row is not None
 
-    def first_of_others(self, priority: int, known: set[str], after: int) -> Iterator[tuple[str, Rank]]:
-        """The first message behind `after` of each sender that is not known."""
-        name, looked_at = "", 0
-        while looked_at < _SENDERS:
-            name = self._db.execute("SELECT min(sender) FROM messages WHERE sender > ?", (name,)).fetchone()[0]
-            if name is None:
-                return
-            base = name.partition("/")[0]
-            if base in known:
-                if "/" in name:
-                    name = base + "/\U0010ffff"  # behind all of its sessions
-                continue
-            looked_at += 1
-            seqs = walks.through(self.walk(priority, name), after, LAST, down=False)
-            yield from self.ranks(priority, islice(seqs, 1))
+    def first_of_others(self, priority: int, known: set[str], after: int) -> Iterator[tuple[Sender, Rank]]:
+        """The first message behind `after` of each sender that is not known: of machines, then of other names."""
+        others = islice((name for name in self._names() if name not in known), _SENDERS)
+        pairs = ((name, session) for name in others for session in islice(self._sessions(name), _SESSIONS))
+        for _, of_name in groupby(islice(pairs, 2 * _SENDERS), itemgetter(0)):
+            walked = (walks.through(self.walk(priority, session), after, LAST, down=False) for _, session in of_name)
+            if (seq := min(next(seqs, LAST) for seqs in walked)) < LAST:
+                yield from self.ranks(priority, iter([seq]))
+
+    def _names(self) -> Iterator[str]:
+        """Who has sent something, without sessions: machines before those that are not proved."""
+        machines = set(names(self._db))
+        yield from sorted(machines)
+        base = ""
+        while found := self._next_sender(base + "/\U0010ffff" if base else ""):  # behind all of its sessions
+            base = found.partition("/")[0]
+            if base not in machines:
+                yield base
+
+    def _sessions(self, name: str) -> Iterator[str]:
+        """A sender's name and those of its sessions that have sent something."""
+        yield name
+        found = self._next_sender(name + "/")
+        while found and found.startswith(name + "/"):
+            yield found
+            found = self._next_sender(found)
+
+    def _next_sender(self, name: str) -> str | None:
+        found: str | None = self._db.execute("SELECT min(sender) FROM messages WHERE sender > ?", (name,)).fetchone()[0]
+        return found
 
 
 def _ranks(db: sqlite3.Connection, reader: str, cursor: Cursor, now_ms: int) -> Iterator[Rank]:
@@ -174,7 +202,7 @@ def _of_priority(finder: _Finder, priority: int, after: Rank) -> Iterator[Rank]:
         yield from _in_rounds(window)
         return
     end = window[-1][1].seq
-    others = list(finder.first_of_others(priority, {sender for sender, _ in window}, end))
+    others = list(finder.first_of_others(priority, {sender.name for sender, _ in window}, end))
     if after < Rank(priority, _TAIL, 0, 0, 0):
         yield from _in_rounds(window + others)
     shown = {rank.seq for _, rank in others}
@@ -184,9 +212,17 @@ def _of_priority(finder: _Finder, priority: int, after: Rank) -> Iterator[Rank]:
             yield Rank(priority, _TAIL, 0, 0, rank.seq)
 
 
-def _in_rounds(found: list[tuple[str, Rank]]) -> list[Rank]:
+def _in_rounds(found: list[tuple[Sender, Rank]]) -> list[Rank]:
     """The ranks in order, each in the round that is its place among its sender's."""
-    by_sender: dict[str, list[Rank]] = defaultdict(list)
-    for sender, rank in found:
-        by_sender[sender].append(rank)
-    return sorted(rank._replace(round=number) for ranks in by_sender.values() for number, rank in enumerate(sorted(ranks)))
+    by_name: dict[Sender, list[Rank]] = defaultdict(list)
+    for who, rank in found:
+        by_name[who].append(rank)
+    by_credential: dict[str, list[Rank]] = defaultdict(list)
+    for who, ranks in by_name.items():
+        # Of a machine this is all there is; the names of one credential take turns first.
+        by_credential[f"{who.shared}/" if who.shared else who.name] += _numbered(sorted(ranks))
+    return sorted(rank for ranks in by_credential.values() for rank in _numbered(sorted(ranks)))
+
+
+def _numbered(ranks: list[Rank]) -> list[Rank]:
+    return [rank._replace(round=number) for number, rank in enumerate(ranks)]

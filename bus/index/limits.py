@@ -53,16 +53,26 @@ class LongQuestions:
         if not self._mutex.acquire(timeout=_WAIT_S):
             raise Busy("Too many long searches are under way.", hint="Try again shortly, or ask for less.")
         found: list[T] = []
+        failed: list[Exception] = []
+
+        def job() -> None:
+            try:
+                found.append(self._answer(question, within_s))
+            except Exception as error:  # gevent would print it for each question that is stopped
+                failed.append(error)
+
         try:
             # Whoever asks long questions without end has half of a processor at most.
             time.sleep(max(0.0, self._rested_at - time.monotonic()))
             began = time.monotonic()
             try:
-                self._turns.block(lambda: found.append(self._answer(question, within_s)))
+                self._turns.block(job)
             finally:
                 self._rested_at = 2 * time.monotonic() - began
         finally:
             self._mutex.release()
+        if failed:
+            raise failed[0]
         return found[0]
 
     def close(self) -> None:

@@ -76,6 +76,7 @@ CREATE TABLE acks_through (               -- everything up to seq
     ts TEXT NOT NULL,
     PRIMARY KEY (reader, seq)
 ) WITHOUT ROWID;
+CREATE INDEX acks_through_by_seq ON acks_through (seq, reader);
 
 CREATE TABLE agents (                     -- every name that has sent or acknowledged, and when it last did
     name TEXT PRIMARY KEY,

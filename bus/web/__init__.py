@@ -49,8 +49,8 @@ def make_app(
 
     for routes in (
         posting.blueprint(core, taken, rest),
-        reading.blueprint(core, taken),
-        inbox.blueprint(core, taken),
+        reading.blueprint(core, taken, rest),
+        inbox.blueprint(core, taken, rest),
         acking.blueprint(core, taken),
         streaming.blueprint(core, keepalive_s, taken),
         pages.blueprint(core, service),

@@ -16,6 +16,8 @@ from bus.packing import Packed, Stub
 from bus.records import unix_ms
 from bus.selection import recipients
 from bus.shown import body_lines, quoted, sender
+from bus.strictjson import Rest
+from bus.turns import Breather
 from bus.web import requests
 from bus.web.auth import may_call
 from bus.web.replies import json_reply, text_reply, wants_text
@@ -30,8 +32,8 @@ _JSON = 3  # characters of the JSON of a message that is still read whole, for e
 _FOOTER = 300  # characters of the lines at the end but for the list of seqs, which is counted with each message
 
 
-def blueprint(core: Core, taken: Taken) -> Blueprint:
-    """The route of the inbox."""
+def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
+    """The route of the inbox. `rest` lets others go on while it is made."""
     routes = Blueprint("inbox", __name__)
 
     @routes.get("/inbox")
@@ -44,12 +46,18 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
         room, measure = _budget(given)
 
         def choose(messages: list[dict[str, Any]], now_ms: int) -> Packed:
+            breather = Breather(rest)
+
+            def whole(message: dict[str, Any]) -> str | None:
+                breather.did(_size(message))
+                return None if "size" in message else _whole(message, now_ms)
+
             left = room - measure("x" * _FOOTER) - measure(_head(reader, 1_000))
             return packing.pack(
                 messages,
                 left,
                 measure,
-                lambda message: None if "size" in message else _whole(message, now_ms),
+                whole,
                 lambda message, length: _brief(message, length, now_ms),
             )
 

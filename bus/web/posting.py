@@ -13,12 +13,12 @@ from bus.core import Core, Posted
 from bus.errors import BadJson, BadRequest, BusError, NotYourName, TooLarge, UnsupportedMedia
 from bus.identity import EVERYONE, Caller, Taken, check_speaks_as
 from bus.strictjson import Rest, load_object
+from bus.turns import Breather
 from bus.web import requests
 from bus.web.auth import may_call
 from bus.web.replies import Reply, to_json
 
 MAY_POST = EVERYONE  # the shortcut asks the same
-_BYTES_A_TURN = 32 * 1024
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -36,13 +36,10 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
     def post_many() -> Response:
         query = drafts.from_texts(requests.params(drafts.FIELDS))
         key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-        batch, since = [], 0
+        batch, breather = [], Breather(rest)
         for number, line in enumerate(_lines(requests.read_body(requests.MAX_NDJSON)), 1):
             batch.append(_line(line, number, query, key, taken))
-            since += len(line)
-            if since > _BYTES_A_TURN:
-                rest()
-                since = 0
+            breather.did(len(line))
         results = core.post_many(g.caller, batch)
         text = "".join(to_json(_result(result, number)) + "\n" for number, result in enumerate(results, 1))
         return Reply(text, 201 if any(isinstance(result, Posted) for result in results) else 400, mimetype="application/x-ndjson")

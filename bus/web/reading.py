@@ -11,13 +11,14 @@ from bus.core import Core
 from bus.errors import MissingField
 from bus.identity import EVERYONE, Taken, speaks_as
 from bus.selection import MAX_LIMIT, Selection
+from bus.strictjson import Rest
 from bus.web import requests
 from bus.web.auth import may_call
 from bus.web.replies import json_reply, message_text, page_json, page_text, raw_json_reply, text_reply, wants_text
 
 
-def blueprint(core: Core, taken: Taken) -> Blueprint:
-    """The routes that read."""
+def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
+    """The routes that read. `rest` lets others go on while a page is made."""
     routes = Blueprint("reading", __name__)
 
     @routes.get("/messages")
@@ -30,7 +31,7 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
         known = core.indexed_to()
         page = core.messages(selection, requests.wait_s(given), is_peek(selection.unread_by, taken), g.check)
         if as_text:
-            return text_reply(page_text(page.messages, _more(page.seqs, selection) if page.has_more else None))
+            return text_reply(page_text(page.messages, _more(page.seqs, selection) if page.has_more else None, rest))
         return raw_json_reply(page_json(page.messages, page.has_more, _next(page.seqs, selection, known)))
 
     @routes.get("/messages/<ref>")

@@ -12,6 +12,8 @@ from flask import Response, request
 from bus.errors import BadField
 from bus.selection import recipients
 from bus.shown import body_lines, harmless, quoted, sender
+from bus.strictjson import Rest
+from bus.turns import Breather
 
 
 def to_json(value: Any) -> str:
@@ -86,9 +88,15 @@ def message_text(message: dict[str, Any], body: str | None = None) -> str:
     return " ".join(words) + "\n" + "".join(f"  {line}\n" for line in lines)
 
 
-def page_text(messages: Iterable[str], more: str | None) -> str:
-    """A page of messages as text; says so when there is none, and which parameter gives more (None: there are no more)."""
-    texts = [message_text(json.loads(message)) for message in messages]
+def page_text(messages: Iterable[str], more: str | None, rest: Rest) -> str:
+    """A page of messages as text; says so when there is none, and which parameter gives more (None: there are no more).
+
+    `rest` lets others go on: a page of what has to be made harmless takes a while.
+    """
+    texts, breather = [], Breather(rest)
+    for message in messages:
+        texts.append(message_text(json.loads(message)))
+        breather.did(len(message))
     if not texts:
         return "no messages\n"
     return "".join(texts) + (f"-- more: {more}\n" if more else "")

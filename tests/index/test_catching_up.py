@@ -15,6 +15,7 @@ from bus.errors import Rebuilding
 from bus.index import database
 from bus.index.database import Index
 from bus.log.jsonl import JsonlLog
+from bus.log.memory import MemoryLog
 from bus.turns import Turns
 from tests.conftest import Caller
 from tests.index.answers import answers, fill
@@ -140,3 +141,22 @@ def test_every_post_is_found_by_the_next_read(bus: Caller) -> None:
     for number in range(20):
         bus.say(f"m{number}")
         assert bus.bodies("unread_by=bob&limit=500")[-1] == f"m{number}"
+
+
+def test_heavy_records_are_applied_in_steps_with_turns_for_others_in_between(tmp_path: Path) -> None:
+    log, seen = MemoryLog(), []
+
+    class Watched(Turns):
+        def one_round(self) -> None:
+            with index.as_is() as db:  # others are answered meanwhile, as of the last step
+                seen.append(db.execute("SELECT seq FROM place").fetchone()[0])
+
+    index = Index(tmp_path / "index.db", log, Watched())
+    log.append([draft(" ".join(f"{number}w{word}" for word in range(8_000))) for number in range(8)])
+    log.append([draft("x", to=[f"n{name}" for name in range(64)]) for _ in range(200)])
+    log.append([{"kind": "ack", "reader": "bob", "seqs": list(range(1, 200))} for _ in range(8)])
+    assert index.catch_up()
+    assert len(seen) >= 12
+    assert seen == sorted(set(seen))
+    assert index.lag() == 0
+    index.close()

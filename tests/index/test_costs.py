@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bus import records
-from bus.index import calls, feed, inbox, messages, search
+from bus.index import calls, feed, inbox, messages, receipts, search
 from bus.index.database import Index
 from bus.log.memory import MemoryLog
 from bus.selection import MAX_PAGE_BYTES, Selection
@@ -217,3 +217,26 @@ def test_questions_of_long_ago_cost_nothing(tmp_path: Path) -> None:
         assert len(list(calls.approvals(db, None, records.utc(now - 86_400)))) == 5
     assert cost() < before + 30
     index.close()
+
+
+def test_receipts_cost_nothing_for_names_that_acknowledged_what_is_older(hub: Hub) -> None:
+    log, index = hub
+    before = steps(index, lambda db: receipts.ackers(db, 20, "", 100))
+    log.append([{"kind": "ack", "reader": f"eve/s{number}", "through": 5} for number in range(MANY)])
+    log.append([{"kind": "ack", "reader": name, "through": 20} for name in ("carol", "bob")])
+    with index.reading() as db:
+        assert receipts.ackers(db, 20, "", 100) == ["bob", "carol"]
+        assert receipts.ackers(db, 20, "bob", 100) == ["carol"]
+    assert steps(index, lambda db: receipts.ackers(db, 20, "", 100)) < before + 60
+
+
+def test_an_inbox_costs_no_more_with_many_names_and_sessions(hub: Hub) -> None:
+    """As many as take turns have a walk each; those behind them have none."""
+    log, index = hub
+    flood(log, priority="urgent")
+    as_many = [draft("m", to="bob", **{"from": f"n{number:04}/{session}"}) for number in range(600) for session in (1, 2)]
+    log.append(as_many)
+    before = steps(index, QUESTIONS["inbox"])
+    log.append([{**message, "from": f"{message['from']}{more}"} for message in as_many for more in "abcde"])
+    log.append([draft("m", to="bob", **{"from": f"n0001/s{number}"}) for number in range(MANY)])
+    assert steps(index, QUESTIONS["inbox"]) < 1.5 * before + 60

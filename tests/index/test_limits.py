@@ -93,6 +93,26 @@ def test_after_a_long_question_the_next_one_waits_as_long(tmp_path: Path, monkey
     index.close()
 
 
+def test_a_question_that_is_stopped_leaves_no_line_in_the_log_of_the_server(tmp_path: Path) -> None:
+    """A job that fails in a thread of gevent's is printed there, twenty lines for each."""
+    log, failed = MemoryLog(), []
+
+    class Printing(Turns):
+        def block(self, job: Callable[[], object]) -> None:
+            try:
+                job()
+            except Exception as error:
+                failed.append(error)
+                raise
+
+    index = Index(tmp_path / "index.db", log, Printing(), query_max_s=0.02)
+    log.append([draft("a")])
+    with pytest.raises(TooCostly):
+        index.ask(asks(ENDLESS))
+    assert failed == []
+    index.close()
+
+
 def test_catching_up_is_never_stopped(tmp_path: Path) -> None:
     log = MemoryLog()
     index = Index(tmp_path / "index.db", log, query_max_s=0.001)
