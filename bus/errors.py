@@ -250,7 +250,10 @@ class TargetBusy(Conflict):
     """Raised only where nothing was done: the idempotency key of the call stays free."""
 
     code = "target_busy"
-    hint = "Nothing was done: try again, with the same key. A snapshot freezes a container for a while; do not start it then."
+    hint = (
+        "Nothing was done: try again, with the same key. A snapshot freezes a container for a while. "
+        "If it stays frozen, an admin can thaw it: POST /api/container/start."
+    )
     retry_after_s = 5
 
 
@@ -409,6 +412,8 @@ class ExecUnavailable(Unavailable):
 
 
 class DriverUnavailable(Unavailable):
+    """Raised only where nothing was done: the idempotency key of the call stays free."""
+
     code = "driver_unavailable"
     hint = "An operator has to see to LXD or ssh on the hub's machine. Nothing was run."
     retry_after_s = 5

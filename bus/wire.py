@@ -66,7 +66,7 @@ class ExecService:
                     while line is None or "result" not in line:
                         yield (line := _checked(file.readline(MAX_LINE)))
             except OSError as error:
-                raise _cut_off(str(error)) from error
+                raise _cut_off(f"in the middle: {error}") from error
             finally:
                 self._open.discard(connection)
 
@@ -135,7 +135,7 @@ def hint_of(code: str) -> str:
 
 def _cut_off(why: str) -> TargetFailed:
     return TargetFailed(
-        f"The service that runs commands broke off: {why}.",
+        f"The service that runs commands broke off {why}.",
         hint="It may or may not have run; with an idempotency key, the same call again tells, and never runs twice.",
     )
 

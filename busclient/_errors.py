@@ -296,7 +296,8 @@ _HINTS = {
     "no_such_folder": "Give a folder that exists in the target; `bus put --create-dirs` makes those above a file.",
     "not_permitted": "An admin allows it with `bus permit SOURCE TARGET`; `bus permissions --check SOURCE TARGET ACTION` says "
     "which rule decides.",
-    "target_busy": "Nothing was done: try again. A snapshot freezes a container for a while; a start would spoil the snapshot.",
+    "target_busy": "Nothing was done: try again. A snapshot freezes a container for a while. If it stays frozen, an admin thaws "
+    "it with `bus container start NAME`.",
     "target_stopped": "An admin starts it with `bus container start NAME`.",
 }
 _SHARED_HINT = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from bus.bell import Bell
 from tests.conftest import ROOT, wait_until
+from tests.fleet import a_fleet
 
 LISTENS = """
 import sys, time
@@ -48,6 +50,20 @@ def test_a_listener_that_was_killed_is_forgotten(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     wait_until(lambda: bell.ring() or not list(bells.iterdir()))
+
+
+def test_the_service_that_runs_commands_rings_for_what_it_posts(tmp_path: Path) -> None:
+    """A waiting poll hears at once that a detached command has ended, and not at its next look."""
+    with a_fleet(tmp_path) as fleet:
+        fleet.permit()
+        os.mkfifo(fleet.folder / "box" / "go")
+        fleet.web1.exec("read x <go", detach=True)
+        with Bell(fleet.config.data_dir / "run").listening() as ear:
+            while ear.wait(0):
+                pass
+            (fleet.folder / "box" / "go").write_text("\n")
+            assert ear.wait(20)
+            assert fleet.records("message")
 
 
 def test_a_long_path_is_no_trouble(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bus.containers.names import snapshot_name
 from bus.containers.posix import PosixDriver
 from bus.containers.queues import Queues
 from bus.containers.snapshots import Snapshot
-from bus.errors import BusError, NoSuchSnapshot, SnapshotExists, TargetBusy, TargetFailed
+from bus.errors import BusError, DriverUnavailable, NoSuchSnapshot, SnapshotExists, TargetBusy, TargetFailed
 
 logger = logging.getLogger("bus.containers")
 
@@ -85,7 +85,7 @@ class ContainerDriver(PosixDriver):
             self._make_snapshot(target, saved)
             try:
                 self._go_back(target, name)
-            except TargetBusy as error:  # by now it is not true that nothing was done
+            except (TargetBusy, DriverUnavailable) as error:  # by now it is not true that nothing was done
                 raise TargetFailed(f"{error.message} Before that, {target} was kept as {saved}.") from error
             return Restored(name, saved, self._thin_out(target, keep, name))
 

@@ -12,7 +12,7 @@ from typing import NoReturn, Protocol
 from bus.containers import scripts
 from bus.containers.base import Ended, File, OnOutput, Run, Write
 from bus.containers.process import text
-from bus.errors import FileChanged, FileRefused, NoSuchFile, NoSuchFolder, NotAFile, PathMoved, TargetBusy, TargetFailed, TooLarge
+from bus.errors import BusError, FileChanged, FileRefused, NoSuchFile, NoSuchFolder, NotAFile, PathMoved, TargetFailed, TooLarge
 
 _NOT_ONE, _REFUSED, _TOO_LARGE, _NO_FOLDER, _CHANGED, _MOVED = 11, 12, 13, 14, 15, 16  # exit codes of the scripts
 _HEADER = 200
@@ -35,7 +35,7 @@ class Runs(Protocol):
 
 def resolve(driver: Runs, target: str, path: str, timeout_s: float) -> str:
     """What `Driver.resolve` says."""
-    ended = driver.exec(target, _run(scripts.REAL, path, timeout_s=timeout_s))
+    ended = _looked(driver, target, path, _run(scripts.REAL, path, timeout_s=timeout_s))
     told = ended.stdout.data.decode("utf-8", "replace").removesuffix("\n")
     if ended.exit_code != 0:
         _refuse(ended, target, path, told.partition("\n")[0], 0)
@@ -62,7 +62,7 @@ def read(
     """
     numbers = str(max_size), real or "", str(offset), str(limit)
     run = _run(scripts.READ, place or path, *numbers, timeout_s=timeout_s, cap=max_size + 1 + _HEADER)
-    ended = driver.exec(target, run)
+    ended = _looked(driver, target, path, run)
     first, _, content = ended.stdout.data.partition(b"\n")
     if ended.exit_code != 0:
         _refuse(ended, target, path, first.decode("utf-8", "replace"), max_size)
@@ -94,10 +94,7 @@ def write(driver: Runs, target: str, write: Write, timeout_s: float, place: str 
         ended = driver.exec(target, run)
     first = ended.stdout.data.partition(b"\n")[0]
     if ended.exit_code is None:
-        try:
-            driver.exec(target, _run(scripts.CLEAN, place or write.path, new, timeout_s=timeout_s))
-        except TargetBusy as error:  # it was frozen in the middle: what writes there goes on when it is thawed
-            raise TargetFailed(f"{write.path} may still be written: {error.message}") from error
+        raise _unwritten(driver, target, write.path, ended, _run(scripts.CLEAN, place or write.path, new, timeout_s=timeout_s))
     if ended.exit_code != 0:
         _refuse(ended, target, write.path, first.decode("utf-8", "replace"), 0)
     _, mode_now, uid, gid = _facts(target, first)
@@ -106,6 +103,42 @@ def write(driver: Runs, target: str, write: Write, timeout_s: float, place: str 
 
 def _run(script: str, *arguments: str, timeout_s: float, stdin: bytes = b"", cap: int = 1 << 16) -> Run:
     return Run(("/bin/sh", "-c", script, "sh", *arguments), secrets.token_hex(16), timeout_s, stdin=stdin, cap=cap)
+
+
+def _looked(driver: Runs, target: str, path: str, run: Run) -> Ended:
+    """What a script that changes nothing gave; raises why it did not come to its end."""
+    ended = driver.exec(target, run)
+    if ended.exit_code is not None:
+        return ended
+    if ended.lost:
+        hint = "Reading changes nothing: make the same call again."
+        raise TargetFailed(f"{path} in {target} could not be read: {ended.lost}", hint=hint)
+    if ended.is_unreached:  # then the target says best why: it is frozen, for one
+        driver.exec(target, _run("exit", timeout_s=run.timeout_s))
+    raise _too_slow(path, target, "read", ended)
+
+
+def _unwritten(driver: Runs, target: str, path: str, ended: Ended, clean: Run) -> BusError:
+    """What a write that was ended before its own end has done. Only where the new file could be removed is that certain.
+
+    A driver's own error would not do: some say that nothing was done. One that is frozen goes on writing when it is thawed.
+    """
+    why = ended.lost or f"it took more than {ended.duration_ms / 1000:.0f} s"
+    try:
+        is_removed = driver.exec(target, clean).stdout.data == b"removed\n"
+    except BusError as error:
+        return TargetFailed(f"Nobody knows whether {path} in {target} was, or still will be, written: {why}; {error.message}")
+    if not is_removed:
+        return TargetFailed(f"Nobody knows whether {path} in {target} was written: {why}")
+    if ended.lost:
+        hint = "Nothing was written. Write it again, under another idempotency key."
+        return TargetFailed(f"{path} in {target} was not written: {why}", hint=hint)
+    return _too_slow(path, target, "written", ended)
+
+
+def _too_slow(path: str, target: str, done: str, ended: Ended) -> FileRefused:
+    hint = "Its disk is slow, or it has too much to do. Nothing was written."
+    return FileRefused(f"{path} in {target} could not be {done} within {ended.duration_ms / 1000:.0f} s.", hint=hint)
 
 
 def _facts(target: str, line: bytes) -> tuple[int, int, int, int]:
@@ -119,10 +152,6 @@ def _facts(target: str, line: bytes) -> tuple[int, int, int, int]:
 def _refuse(ended: Ended, target: str, path: str, what: str, limit: int) -> NoReturn:
     """Raise what the script's exit code says; `what` is the first line of its stdout."""
     code, words = ended.exit_code, text(ended.stderr.data)
-    if ended.lost:
-        raise TargetFailed(f"Nobody knows whether {path} in {target} was read or written: {ended.lost}")
-    if code is None:
-        raise FileRefused(f"{path} in {target} could not be read or written within {ended.duration_ms / 1000:.0f} s.")
     if code == _NOT_ONE and what == "missing":
         raise NoSuchFile(f"There is no file {path} in {target}.")
     if code == _NOT_ONE and what == "refused":

@@ -117,9 +117,14 @@ class LxcDriver(ContainerDriver):
             return False
         how = ["--force"] if force else [f"--timeout={max(1, round(timeout_s))}"]
         told = self._told("stop", target, *how, timeout_s=timeout_s + 60)
-        if told.code != 0 and not force and self._state(target) != STOPPED:
-            told = self._told("stop", target, "--force")
-        return self._changed(target, told, "already stopped")
+        if told.code == 0 or force:
+            return self._changed(target, told, "already stopped")
+        try:
+            if self._state(target) != STOPPED:
+                told = self._told("stop", target, "--force")
+            return self._changed(target, told, "already stopped")
+        except DriverUnavailable as error:  # by now it is not true that nothing was done
+            raise TargetFailed(f"{target} was asked to stop, and may still do so: {error.message}") from error
 
     def _make_snapshot(self, target: str, name: str) -> None:
         told = self._told(*self._snapshot_verb("snapshot", "create"), target, name)
@@ -195,6 +200,8 @@ class LxcDriver(ContainerDriver):
             return False
         if told.code is None:
             raise TargetFailed(f"{self.name} has not ended in time; {target} may still change.")
+        if self._may_have_run(told.stderr):
+            raise self._failed(told.code, told.stderr)
         raise self._refusal(target, told.code, told.stderr)
 
     def _state(self, target: str) -> str:
@@ -247,7 +254,11 @@ class LxcDriver(ContainerDriver):
             return NoSuchProgram(f"{target} has no sh, by which programs are started.")
         if re.search(r"dial unix|unix\.socket|[Cc]onnection refused|permission denied|not accessible", words):
             return DriverUnavailable(f"{self.name}: {text(words.encode())}")
-        return TargetFailed(f"{self.name} ended with {code}: {text(words.encode()) or 'and said nothing'}")
+        return self._failed(code, words)
+
+    def _failed(self, code: int, words: str) -> TargetFailed:
+        said = f": {text(words.encode())}" if words else " and said nothing"
+        return TargetFailed(f"{self.name} ended with {code}{said}")
 
     def _not_now(self, target: str, words: str) -> BusError | None:
         """That the target is in a state in which nothing is started there, where that is what these words say."""

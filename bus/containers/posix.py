@@ -36,7 +36,8 @@ class Ending(NamedTuple):
         """For people."""
         if self.was_killed:
             return f"its client was ended by signal {self.code - 128}"
-        return f"its client ended with {self.code}: {text(words.encode()) or 'and said nothing'}"
+        said = f": {text(words.encode())}" if words else " and said nothing"
+        return f"its client ended with {self.code}{said}"
 
 
 class PosixDriver(ABC):

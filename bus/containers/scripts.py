@@ -347,8 +347,8 @@ if [ -r . ] && command -v flock >/dev/null; then { flock 9 && commit; } 9<.; els
 """
 )
 
-# After a writer was ended by force.
-CLEAN = _RESOLVED + 'rm -f "$t"\n'
+# After a writer was ended by force. What could be removed had not taken the place of the old file, and cannot any more.
+CLEAN = _RESOLVED + 'rm "$t" </dev/null && echo removed\n'
 
 # What the target knows of the user $1, a name or a number: name, number, group, home, all its groups with
 # commas, and the path of what gives it those, for LXD gives a user none but the first: setpriv, busybox's su

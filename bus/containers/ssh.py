@@ -7,6 +7,7 @@ Without a /proc (macOS) a run that is ended takes its process group with it, and
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import threading
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ _OPTIONS = (
     "RemoteCommand=none",
     "LogLevel=ERROR",
 )
+_BROKEN = r"^(client_loop|Connection to .* closed by|Timeout, server|Read from remote host|Write failed)"
 # What ssh itself needs of the hub's environment: keys, and the user it runs as.
 _KEPT = ("HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK")
 
@@ -107,6 +109,10 @@ class SshDriver(PosixDriver):
         if code == 255:
             return DriverUnavailable(f"ssh does not reach {target}: {text(words.encode())}")
         return TargetFailed(f"{target} has no usable shell ({code}): {text(words.encode())}")
+
+    def _may_have_run(self, words: str) -> bool:
+        # A connection that broke once it stood. What keeps one from being made is told in other words.
+        return re.search(_BROKEN, words, re.MULTILINE) is not None
 
     def _machine(self, target: str) -> Machine:
         try:

@@ -109,7 +109,7 @@ def outcome(answer: Answer) -> str:
 
 def told(id: str, to: str, target: str, outcome: str, exit_code: int | None = None) -> Answer:
     """The fields of the message by which the caller of a detached call hears how it ended."""
-    body = f"The command on {target} {outcome}. GET /api/exec/{id} has its output."
+    body = f"The command on {target} {outcome}. GET /api/exec/{id} tells more."
     data = {"id": id, "target": target, "exitCode": exit_code}
     return {"to": to, "body": body, "tags": ["exec"], "data": data, "client_id": f"exec {id}"}
 

@@ -35,7 +35,7 @@ _PRIVATE = frozenset(("digest", "client_id", "attempt", "approval", "detach"))
 
 # The errors of calls that had begun and have done nothing. Their idempotency keys are free: the same call again is a new one,
 # and its record has the number of the `attempt`, from 1 on.
-UNDONE = ("target_busy",)
+UNDONE = ("target_busy", "driver_unavailable")
 
 
 class Found(NamedTuple):

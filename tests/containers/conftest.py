@@ -151,6 +151,8 @@ def fake_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
             f"case $2 in */snapshots*) cat {tmp_path}/snapshots.json ;; */operations*) ;;\n"
             f'/1.0/*) echo \'{{"status":"Running"}}\' ;; esac\n'
             f"case $1 in list) cat {tmp_path}/list.json ;; exec) cat {tmp_path}/said >&2; exit 1 ;; esac\n"
+            f"[ -e {tmp_path}/leaves-after-$1 ] && touch {tmp_path}/away\n"
+            f"[ ! -e {tmp_path}/said-to-$1 ] || {{ cat {tmp_path}/said-to-$1 >&2; exit 1; }}\n"
         )
         (folder / name).chmod(0o755)
     entry = '{"name":"%s","status":"Running","type":"container","state":null,"snapshots":null}'

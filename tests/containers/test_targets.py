@@ -22,6 +22,7 @@ from bus.errors import (
     NoSuchProgram,
     NoSuchUser,
     SnapshotExists,
+    TargetFailed,
     UnknownTarget,
 )
 
@@ -249,6 +250,45 @@ def test_what_the_client_says_before_a_start_has_its_code(fake_client: Calls, tm
     with pytest.raises(BusError) as refused:
         LxcDriver().exec("one", Run(("true",), "m"))
     assert refused.value.code == error
+
+
+def test_an_lxd_that_dies_in_the_middle_of_an_operation_is_not_told_as_nothing_done(fake_client: Calls, tmp_path: Path) -> None:
+    driver = LxcDriver()
+    (tmp_path / "said-to-snapshot").write_text('Error: Get "http://unix.socket/1.0/operations/1/wait": EOF\n')
+    with pytest.raises(TargetFailed, match="EOF"):
+        driver.snapshot("one", "mine")
+    (tmp_path / "said-to-snapshot").unlink()
+    (tmp_path / "leaves-after-snapshot").touch()
+    with pytest.raises(TargetFailed, match=r"dial unix.* was kept as before-restore-"):
+        driver.restore("one", "s", keep=1)
+    (tmp_path / "away").unlink()
+    (tmp_path / "said-to-stop").write_text("Error: The instance does not stop in time\n")
+    (tmp_path / "leaves-after-stop").touch()
+    with pytest.raises(TargetFailed, match=r"may still do so: .*dial unix"):
+        driver.stop("one")
+    with pytest.raises(DriverUnavailable):
+        driver.stop("one")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Connection to near.lan closed by remote host.",
+        "client_loop: send disconnect: Broken pipe",
+        "Timeout, server near.lan not responding.",
+    ],
+)
+def test_a_connection_of_ssh_that_broke_once_it_stood_may_have_run_the_program(
+    fake_client: Calls, tmp_path: Path, said: str
+) -> None:
+    driver = SshDriver({"near": Machine("near.lan")})
+    ssh = tmp_path / "bin" / "ssh"
+    ssh.write_text(f"#!/bin/sh\necho '{said}' >&2; exit 255\n")
+    ended = driver.exec("near", Run(("true",), "m"))
+    assert (ended.exit_code, ended.is_unreached, said in ended.lost) == (None, True, True)
+    ssh.write_text("#!/bin/sh\necho 'ssh: connect to host near.lan port 22: Connection refused' >&2; exit 255\n")
+    with pytest.raises(DriverUnavailable):
+        driver.exec("near", Run(("true",), "m"))
 
 
 def test_a_changed_table_is_read_again(table: Path, fake_client: Calls) -> None:

@@ -358,6 +358,22 @@ def test_a_frozen_container_is_busy_and_uses_no_key_up(fleet: Fleet, path: str) 
     refusal(fleet.web1.exec("another", client_id="k"), 422, "key_reused")
 
 
+@pytest.mark.parametrize("path", CALLS)
+def test_a_driver_that_does_not_answer_uses_no_key_up(fleet: Fleet, path: str) -> None:
+    fleet.permit()
+    box = fleet.folder / "box"
+    box.rename(fleet.folder / "away")
+    box.touch()  # now the driver cannot have its folder
+    for _ in range(2):
+        reply = fleet.web1.post(f"/api/{path}", json={**CALLS[path], "client_id": "k"})
+        refusal(reply, 503, "driver_unavailable")
+        assert "replayed" not in reply.json
+    box.unlink()
+    (fleet.folder / "away").rename(box)
+    assert fleet.web1.post(f"/api/{path}", json={**CALLS[path], "client_id": "k"}).json["ok"] is True
+    assert (box / "ran").read_text() == "ran\n"
+
+
 def test_a_key_that_a_busy_target_left_free_stays_so_with_a_new_index(fleet: Fleet) -> None:
     fleet.permit()
     freeze(fleet)
