@@ -37,7 +37,8 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
     credentials = Credentials(config.credentials_file, config.shared_name, tenure_of=net.tenure_of)
     service = ExecService(config.exec_socket_file)
     rest = (turns or Turns()).one_round
-    quotas = Quotas(config.data_dir / "run" / "quotas", config.max_requests)
+    run = config.data_dir / "run"
+    quotas = Quotas(run / "quotas", config.max_requests), Quotas(run / "quotas-waiting", config.max_waiting_each, "waiting")
     app = make_app(
         core,
         net,
@@ -60,6 +61,7 @@ def create_net(core: Core, config: Config) -> Net:
     from bus.results import Results
 
     net = Net(core.log, core.index, core.waiting.ring)
+    net.append = core.append
     net.approve_own = config.approve_own
     net.beside = Results(config.data_dir / "questions", _QUESTIONS_KEPT_S)
     return net
@@ -111,6 +113,7 @@ def create_core(config: Config, turns: Turns | None = None) -> Core:
     """The hub without HTTP: what the app and the commands share."""
     from bus.bell import Bell
     from bus.core import Core
+    from bus.daily import DailyQuotas
     from bus.index.database import Index
     from bus.log.disk import Disk
     from bus.log.files import compress
@@ -140,4 +143,5 @@ def create_core(config: Config, turns: Turns | None = None) -> Core:
     presence = Presence(config.data_dir / "presence.db", config.polled_names_keep_s)
     run = config.data_dir / "run"
     waiting = WaitingRoom(log, SharedCounts(run / "waiting"), config.max_waiting, Bell(run))
-    return Core(log, index, presence, waiting)
+    daily = DailyQuotas(run / "daily", config.max_daily_bytes, config.max_daily_names)
+    return Core(log, index, presence, waiting, daily=daily)

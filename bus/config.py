@@ -62,6 +62,15 @@ class Config:
     max_waiting: int = _setting(
         "BUS_MAX_WAITING", 2_048, "requests", "long polls and streams at once, over all workers", 0, 10_000
     )
+    max_waiting_each: int = _setting(
+        "BUS_MAX_WAITING_EACH", 800, "requests", "of one credential among those long polls and streams", 1, 10_000
+    )
+    max_daily_bytes: int = _setting(
+        "BUS_MAX_DAILY_BYTES", 2_048 * MIB, "bytes", "of the log that one credential may cause in a UTC day", 64 * KIB, 1 << 50
+    )
+    max_daily_names: int = _setting(
+        "BUS_MAX_DAILY_NAMES", 10_000, "names", "that one credential may use in a UTC day, besides its own", 1, 100_000
+    )
     query_max_s: float = _setting(
         "BUS_QUERY_MAX_S", 1.0, "seconds", "how long a question to the index may take, then 503", 0.001, 30
     )

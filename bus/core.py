@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from bus import drafts, records
+from bus.daily import Append, DailyQuotas
 from bus.errors import BusError, KeyReused, NotFound, Rebuilding, Unauthorized, Unavailable, UnknownReply
 from bus.identity import Caller
 from bus.index import inbox, machines, receipts, search
@@ -101,8 +102,17 @@ class Core:
     """The hub without HTTP."""
 
     def __init__(
-        self, log: Log, index: Index, presence: Presence, waiting: WaitingRoom, clock: Callable[[], float] = time.time
+        self,
+        log: Log,
+        index: Index,
+        presence: Presence,
+        waiting: WaitingRoom,
+        clock: Callable[[], float] = time.time,
+        daily: DailyQuotas | None = None,
     ) -> None:
+        self.daily = daily
+        # What every append on behalf of a caller goes through, those of calls too.
+        self.append: Append = log.append if daily is None else daily.guarding(log.append)
         self.log, self.index, self.presence, self.waiting = log, index, presence, waiting
         self._clock = clock
         self._standings = Standings(index, presence, self._time)
@@ -112,7 +122,7 @@ class Core:
     def post(self, caller: Caller, clean: dict[str, Any]) -> Posted:
         """Save one message; on return it is on stable storage. Raises KeyReused, UnknownReply and what append raises."""
         draft = self._draft(caller, clean)
-        posted = self._posted(draft, self.log.append([draft])[0])
+        posted = self._posted(draft, self.append([draft])[0])
         self._standings.was_here(draft["from"])
         self.waiting.ring()
         self._keep_up(draft)
@@ -127,7 +137,7 @@ class Core:
             except BusError as error:
                 made.append(error)
         good = [draft for draft in made if not isinstance(draft, BusError)]
-        appended = iter(self.log.append(good) if good else ())
+        appended = iter(self.append(good) if good else ())
         results: list[Posted | BusError] = []
         for draft in made:
             try:
@@ -298,8 +308,8 @@ class Core:
 
     # -- acknowledging -----------------------------------------------------------------------------------
 
-    def ack(self, reader: str, refs: Sequence[str | int]) -> Acked:
-        """Note that a reader is done with messages; raises NotFound, and then none is noted."""
+    def ack(self, reader: str, refs: Sequence[str | int], auth: str = "") -> Acked:
+        """Note that a reader is done with messages; raises NotFound, and then none is noted. `auth`: whose credential."""
         with self.index.reading() as db:
             seqs: list[int] = []
             for ref in dict.fromkeys(refs):
@@ -310,17 +320,17 @@ class Core:
                     seqs.append(seq)
             new = [seq for seq in seqs if queries.is_unread(db, reader, seq)]
         if new:
-            self._append_ack({"reader": reader, "seqs": new})
+            self._append_ack({"reader": reader, "seqs": new}, auth)
         return Acked(new, [seq for seq in seqs if seq not in new])
 
-    def ack_through(self, reader: str, ref: str | int) -> Acked:
+    def ack_through(self, reader: str, ref: str | int, auth: str = "") -> Acked:
         """Note that a reader is done with every message up to this one; raises NotFound."""
         seq = json.loads(self.message(ref))["seq"]
         everything = Selection(unread_by=reader, before=seq + 1, limit=1, expired=True)
         now_ms = self._now_ms()
         is_new = bool(self.index.ask(lambda db: queries.page(db, everything, now_ms)).messages)
         if is_new:
-            self._append_ack({"reader": reader, "through": seq})
+            self._append_ack({"reader": reader, "through": seq}, auth)
         return Acked([seq] if is_new else [], [] if is_new else [seq])
 
     def receipts(self, ref: str | int, after: str = "", limit: int = MAX_LIMIT) -> Receipts:
@@ -343,22 +353,27 @@ class Core:
         }
         return Receipts(message["id"], seq, found, min(len(others[limit:]), _COUNTED_READERS), others[:limit][-1:])
 
-    def _append_ack(self, fields: dict[str, Any]) -> None:
-        self.log.append([{"kind": "ack", **fields}])
+    def _append_ack(self, fields: dict[str, Any], auth: str) -> None:
+        self.append([{"kind": "ack", **fields, **({"auth": auth} if auth else {})}])
         self._standings.was_here(fields["reader"])
         self._keep_up()
+
+    def use_name(self, caller: Caller, name: str) -> None:
+        """A caller reads under a name, which is noted; raises OverQuota for one name too many that is new today."""
+        if self.daily is not None:
+            self.daily.use_name(caller.name, name)
 
     # -- who may call ------------------------------------------------------------------------------------
 
     def note_credential(self, action: str, name: str, role: str, by: str) -> None:
         """Record a change to the credentials: add, rotate, revoke, invite or join. Never a secret."""
-        self.log.append([{"kind": "credential", "action": action, "name": name, "role": role, "by": by, "auth": by}])
+        self.append([{"kind": "credential", "action": action, "name": name, "role": role, "by": by, "auth": by}])
         self.waiting.ring()
         self._keep_up()
 
     def note_refused(self, fields: dict[str, Any]) -> None:
         """Record that a change to the credentials, or a sign-in, was refused."""
-        self.log.append([{"kind": "refused", **fields}])
+        self.append([{"kind": "refused", **fields}])
         self._keep_up()
 
     def machine_names(self) -> list[str]:

@@ -50,7 +50,7 @@ known and answered in one place (`bus.web.errors`).
     │   ├── FileRefused       422  the target's system does not let this file be read or written
     │   └── NotSupported      422  this kind of target has no such thing
     ├── TooMany               429  later
-    │   ├── OverQuota         429  what one credential may hold at once
+    │   ├── OverQuota         429  what one credential may hold, or cause in a day
     │   ├── TooManyRunning    429  calls at once for this target or caller
     │   ├── TooManyQuestions  429  questions of this caller wait for an admin
     │   └── TooManyAttempts   429  wrong invites or passwords from this address
@@ -345,8 +345,11 @@ class TooMany(BusError):
 
 class OverQuota(TooMany):
     code = "over_quota"
-    hint = "Let some of them end. BUS_MAX_REQUESTS caps each credential; GET /api/credentials shows admins how many it has."
-    retry_after_s = 5
+    hint = "Let some of them end. BUS_MAX_REQUESTS and BUS_MAX_WAITING_EACH cap each credential; bus credential list shows both."
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: int = 5, **details: Any) -> None:
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s, **details)
+        self.retry_after_s = retry_after_s
 
 
 class TooManyRunning(TooMany):

@@ -12,7 +12,7 @@ from bus import records
 from bus.errors import Busy, Unavailable
 from bus.index import calls as queries
 from bus.index.database import Index
-from bus.log.base import Appended, Log
+from bus.log.base import Appended, Draft, Log
 from bus.records import Record
 
 
@@ -21,6 +21,7 @@ class Journal:
 
     def __init__(self, log: Log, index: Index, ring: Callable[[], None], clock: Callable[[], float] = time.time) -> None:
         self._log, self._index, self._ring, self._clock = log, index, ring, clock
+        self.append: Callable[[Sequence[Draft]], list[Appended]] = log.append  # see Core.append
 
     def new_id(self) -> str:
         """A new id for a call or an approval."""
@@ -42,7 +43,7 @@ class Journal:
 
     def _append_all(self, block: Sequence[dict[str, Any]]) -> list[Appended]:
         """Append in one block: all of it is on record on return, or none."""
-        appended = self._log.append(block)
+        appended = self.append(block)
         # With waiting: the next check of a right must see what was just recorded.
         self._index.catch_up()
         self._ring()

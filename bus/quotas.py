@@ -9,6 +9,8 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,10 +27,10 @@ _SIZE = _COUNTS + _ROWS * _COLUMNS * 4
 
 
 class Quotas:
-    """Requests under way, by the name of the credential. `limit` holds for each."""
+    """Requests under way, or those that wait, by the name of the credential. `limit` holds for each."""
 
-    def __init__(self, path: Path, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, path: Path, limit: int, quota: str = "requests") -> None:
+        self.limit, self.quota = limit, quota
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, modes.FILE)
         try:
             modes.reserve(fd, _SIZE)
@@ -48,8 +50,9 @@ class Quotas:
             if row is None:
                 return None
             if sum(self._row_counts(row)) >= self.limit and self._used(row) >= self.limit:
+                what = "waiting" if self.quota == "waiting" else "under way"
                 raise OverQuota(
-                    f"{self.limit} requests of {name} are under way already.", quota="requests", limit=self.limit, name=name
+                    f"{self.limit} requests of {name} are {what} already.", quota=self.quota, limit=self.limit, name=name
                 )
             place = row * _COLUMNS + column
             self._counts[place] += 1
@@ -60,6 +63,15 @@ class Quotas:
         if place is not None:
             with self._mutex:
                 self._counts[place] -= 1
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """One more while the block runs; raises OverQuota."""
+        place = self.enter(name)
+        try:
+            yield
+        finally:
+            self.leave(place)
 
     def used(self, name: str) -> int:
         """How many requests of a credential are under way now, over all workers."""

@@ -100,6 +100,8 @@ class WaitingRoom:
         # What the server knows: calls a function when the client of this request goes away; how many may wait in this worker.
         self.watching: Callable[[Callable[[], None]], AbstractContextManager[None]] = lambda on_gone: nullcontext()
         self.most_here = cap
+        # Whose request this is: counts it among those of its credential that wait.
+        self.owned: Callable[[], AbstractContextManager[None]] = nullcontext
         self._here = 0
 
     @contextmanager
@@ -132,7 +134,7 @@ class WaitingRoom:
         """A place taken while the block runs."""
         if self._here >= self.most_here:
             raise TooManyWaiting(f"{self.most_here} requests are waiting in this worker already, which is all it holds.")
-        with self._counts.one_more(self._cap):
+        with self.owned(), self._counts.one_more(self._cap):
             self._here += 1
             try:
                 with self.watching(place.leave):

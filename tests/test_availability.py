@@ -132,3 +132,27 @@ def test_one_credential_cannot_take_all_places(hub_at: Callable[..., RunningHub]
             connection.close()
     wait_until(lambda: seen()[0] == 0)
     assert hub.get("/api/me").status_code == 200
+
+
+def test_one_credential_cannot_take_all_waiting_places(hub_at: Callable[..., RunningHub]) -> None:
+    """Counted over both workers; another one waits, and the first goes on with all that does not wait."""
+    hub = hub_at(BUS_MAX_WAITING_EACH="6", BUS_MAX_WAITING="12")
+    Credentials(hub.data_dir / "credentials").add("web1", "a secret")
+    held = [sent(hub, POLL if number % 2 else STREAM) for number in range(6)]
+    try:
+        wait_until(lambda: waiting(hub) == 6)
+        for _ in range(4):  # whichever worker it meets
+            for path in ("/messages?unread_by=dan&wait=30", "/stream?unread_by=dan"):
+                reply = hub.get(path)
+                found = reply.json()
+                assert (reply.status_code, found["error"], found["quota"], found["limit"]) == (429, "over_quota", "waiting", 6)
+                assert "Retry-After" in reply.headers
+        assert hub.say("goes on")["body"] == "goes on"
+        stream = requests.get(hub.url + "/stream", auth=("web1", "a secret"), stream=True, timeout=30)
+        assert stream.status_code == 200
+        stream.close()
+    finally:
+        for connection in held:
+            connection.close()
+    wait_until(lambda: waiting(hub) == 0)
+    assert hub.get("/messages?unread_by=dan&wait=0.1").status_code == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -671,3 +672,17 @@ def test_what_a_wrong_secret_costs_does_not_tell_whether_the_user_exists(
         compared.clear()
         assert refused(caller, credentials, user, "wrong").message == "The user name or password is wrong."
         assert len(compared) == 2
+
+
+def test_few_spellings_of_a_credential_are_kept(credentials: Credentials) -> None:
+    """Base64 may stand behind any number of spaces: each is a header of its own, and all are good."""
+    credentials.add("web1", "a secret")
+    scheme, _, encoded = basic("web1", "a secret").partition(" ")
+    tracemalloc.start()
+    try:
+        for number in range(12_000):
+            assert credentials.caller_of(scheme + " " * (1 + number) + encoded).name == "web1"
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 5_000_000

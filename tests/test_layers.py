@@ -33,8 +33,8 @@ PURE = (
 )
 ROOMS = ("containers", "credentials", "index", "log", "presence", "results", "seats", "waiting", "wire")
 JOINTS = ("", "__main__", "commands", "connections", "server", "setup")  # "" is bus/__init__.py, which joins the parts
-_USERS = ("execd", "imports", "web")
-LAYERS = (PURE, ("bell",), ROOMS, ("journal", "quotas", "standings"), ("approvals",), ("core", "net"), _USERS, JOINTS)
+_HELD, _USERS = ("daily", "journal", "quotas", "standings"), ("execd", "imports", "web")
+LAYERS = (PURE, ("bell",), ROOMS, _HELD, ("approvals",), ("core", "net"), _USERS, JOINTS)
 # Besides going down: what is pure may use what is pure, and a joint another joint.
 OPEN = (PURE, JOINTS)
 

@@ -14,6 +14,7 @@ from bus.credentials.lines import INVITE_PREFIX, NOBODY, Kept, Line, matches, us
 from bus.errors import InviteSpent, TooManyAttempts, Unauthorized
 from bus.identity import INVITE, MEMBER, SHARED, Caller, normalised
 
+_KEPT, _LONGEST_KEPT = 4_000, 512  # headers known to be good, and their characters: 2 MB in all
 _LEAST_COMPARED = 2  # with a user's one line, its two while a rotation lasts, and with none: the same work
 
 
@@ -70,9 +71,11 @@ class Credentials:
         caller = Caller(user, self.role_of(snapshot.users[user][0]), is_current=line.until is None, tenure=tenure)
         if tenure is None:
             return caller
-        if len(snapshot.verified) > 10_000:
-            snapshot.verified.clear()
-        snapshot.verified[header] = caller, line.until
+        # One credential has many headers: more spaces, another letter case. Those are proven anew each time.
+        if len(header) <= _LONGEST_KEPT:
+            if len(snapshot.verified) >= _KEPT:
+                snapshot.verified.clear()
+            snapshot.verified[header] = caller, line.until
         return caller
 
     def still_proves(self, header: str | None, caller: Caller) -> bool:

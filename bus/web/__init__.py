@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
-from flask import Flask
+from flask import Flask, g, has_request_context
 
 from bus.core import Core
 from bus.credentials import Credentials, Register
@@ -32,9 +33,14 @@ def make_app(
     keepalive_s: float,
     max_file: int,
     rest: Rest,
-    quotas: Quotas,
+    quotas: tuple[Quotas, Quotas],
 ) -> Flask:
-    """The WSGI application over its parts. `rest` lets others go on between the parts of a long piece of work."""
+    """The WSGI application over its parts. `rest` lets others go on between the parts of a long piece of work.
+
+    `quotas`: of requests under way, and of those that wait.
+    """
+    under_way, waiting = quotas
+    core.waiting.owned = lambda: waiting.held(g.caller.name) if has_request_context() else nullcontext()
     app = Flask("bus", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
@@ -54,7 +60,7 @@ def make_app(
         acking.blueprint(core, taken),
         streaming.blueprint(core, keepalive_s, taken),
         pages.blueprint(core, service),
-        credentials_routes.blueprint(Register(credentials, core.note_credential), refusals, quotas),
+        credentials_routes.blueprint(Register(credentials, core.note_credential), refusals, (*quotas, core.daily)),
         calls.blueprint(net, service, max_file, rest),
         permissions.blueprint(net, machines),
         approvals.blueprint(net, core.waiting),
@@ -65,7 +71,7 @@ def make_app(
         raise TypeError(f"routes that do not say who may call them: {', '.join(silent)}")
 
     shortcut = Shortcut(app.wsgi_app, core, credentials, taken, refusals, rest)
-    app.wsgi_app = Counted(shortcut, quotas)  # type: ignore[method-assign]
+    app.wsgi_app = Counted(shortcut, under_way)  # type: ignore[method-assign]
     return app
 
 

@@ -15,6 +15,7 @@ from flask import Blueprint, Response, g, request
 
 from bus import drafts, records
 from bus.credentials.register import INVITE_S, MAX_INVITE_S, MAX_OVERLAP_S, OVERLAP_S, Granted, Register
+from bus.daily import DailyQuotas
 from bus.errors import BadField, BusError, NotYourName
 from bus.identity import ADMIN, ADMINS, EVERYONE, INVITES, MACHINES, MEMBER
 from bus.quotas import Quotas
@@ -25,8 +26,10 @@ from bus.web.errors import error_reply
 from bus.web.refusals import Refusals
 from bus.web.replies import json_reply
 
+AllQuotas = tuple[Quotas, Quotas, DailyQuotas | None]  # requests under way, those that wait, what a day may cause
 
-def blueprint(register: Register, refusals: Refusals | None = None, quotas: Quotas | None = None) -> Blueprint:
+
+def blueprint(register: Register, refusals: Refusals | None = None, quotas: AllQuotas | None = None) -> Blueprint:
     """The routes about credentials."""
     routes = Blueprint("credentials", __name__)
 
@@ -51,8 +54,8 @@ def blueprint(register: Register, refusals: Refusals | None = None, quotas: Quot
         found: dict[str, Any] = dict(register.listing())
         if quotas is not None:
             for entry in found["credentials"]:
-                entry["requests"] = quotas.used(entry["name"])
-            found["quotas"] = {"requests": quotas.limit}
+                entry.update(_used(entry["name"], quotas))
+            found["quotas"] = _limits(quotas)
         return json_reply({"ok": True, **found})
 
     @routes.post("/api/credentials")
@@ -94,6 +97,19 @@ def blueprint(register: Register, refusals: Refusals | None = None, quotas: Quot
         return _granted(register.join(g.caller.name), 201)
 
     return routes
+
+
+def _used(name: str, quotas: AllQuotas) -> dict[str, int]:
+    """How much a credential has of each quota now."""
+    under_way, waiting, daily = quotas
+    size, names = (0, 0) if daily is None else daily.used(name)
+    return {"requests": under_way.used(name), "waiting": waiting.used(name), "bytes_today": size, "names_today": names}
+
+
+def _limits(quotas: AllQuotas) -> dict[str, int]:
+    under_way, waiting, daily = quotas
+    found = {"requests": under_way.limit, "waiting": waiting.limit}
+    return found if daily is None else {**found, "bytes_today": daily.max_bytes, "names_today": daily.max_names}
 
 
 def _named() -> Any:

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g
 from bus import drafts, packing
 from bus.core import Core, Inbox
 from bus.errors import BadField
-from bus.identity import EVERYONE, Taken, speaks_as
+from bus.identity import EVERYONE, Taken
 from bus.index.inbox import Cursor
 from bus.packing import Packed, Stub
 from bus.records import unix_ms
@@ -20,6 +20,7 @@ from bus.strictjson import Rest
 from bus.turns import Breather
 from bus.web import requests
 from bus.web.auth import may_call
+from bus.web.reading import is_peek
 from bus.web.replies import json_reply, text_reply, wants_text
 
 DEFAULT_BUDGET, MIN_BUDGET, MAX_BUDGET = 6_000, 800, 100_000
@@ -63,7 +64,7 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
 
         limit = min(MAX_SHOWN, room // measure("x" * _SMALLEST))
         longest = room * 3_000 // measure("x" * 3_000)
-        found = core.inbox(reader, cursor, limit, _JSON * longest, choose, not speaks_as(g.caller, reader, taken))
+        found = core.inbox(reader, cursor, limit, _JSON * longest, choose, is_peek(core, reader, taken))
         return text_reply(_as_text(reader, found)) if as_text else json_reply(_as_json(reader, found))
 
     return routes

@@ -9,14 +9,17 @@ from bus.identity import RESERVED
 
 Json = dict[str, Any]
 
-# The names that nobody may take, in any letter case.
-_RESERVED = "|".join("".join(f"[{char}{char.upper()}]" if char.isalpha() else char for char in name) for name in sorted(RESERVED))
+# The names that nobody may take, in any letter case and however they are punctuated.
+_RESERVED = "|".join(
+    "[._-]*".join(f"[{char}{char.upper()}]" for char in name if char.isalpha()) + "[._-]*" for name in sorted(RESERVED)
+)
 _MACHINE: Json = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "not": {"pattern": f"^({_RESERVED})$"}}
 _KNOWN: Json = {"type": "string", "minLength": 1, "description": "as GET /api/credentials has it"}
 _ROLE: Json = {"enum": ["shared", "member", "admin"]}
 _ADMIN: Json = {"type": "boolean", "default": False, "description": "an admin may grant, revoke and manage containers"}
 _REPLACE: Json = {"type": "boolean", "default": False, "description": "exchange the secret of a name; without `admin`"}
 _TIME: Json = {"type": "string", "format": "date-time"}
+_QUOTAS: Json = {name: {"type": "integer"} for name in ("requests", "waiting", "bytes_today", "names_today")}
 _ERROR: Json = {"$ref": "#/components/schemas/Error"}
 
 SCHEMAS: Json = {
@@ -45,9 +48,10 @@ SCHEMAS: Json = {
                 "items": {
                     "type": "object",
                     "required": ["name", "role"],
-                    "properties": {"name": {"type": "string"}, "role": _ROLE, "rotated_until": _TIME},
+                    "properties": {"name": {"type": "string"}, "role": _ROLE, "rotated_until": _TIME, **_QUOTAS},
                 },
             },
+            "quotas": {"type": "object", "properties": _QUOTAS},
             "invites": {
                 "type": "array",
                 "items": {

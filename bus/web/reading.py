@@ -29,7 +29,7 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
         selection = requests.selection(given, core.seq_of)
         # Asked before the page is made: what comes between the two must lie behind the cursor of an empty page.
         known = core.indexed_to()
-        page = core.messages(selection, requests.wait_s(given), is_peek(selection.unread_by, taken), g.check)
+        page = core.messages(selection, requests.wait_s(given), is_peek(core, selection.unread_by, taken), g.check)
         if as_text:
             return text_reply(page_text(page.messages, _more(page.seqs, selection) if page.has_more else None, rest))
         return raw_json_reply(page_json(page.messages, page.has_more, _next(page.seqs, selection, known)))
@@ -74,9 +74,15 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
     return routes
 
 
-def is_peek(reader: str | None, taken: Taken) -> bool:
-    """Whether this read is for a name that is not the caller's: then the sender must not be told that it was fetched."""
-    return reader is not None and not speaks_as(g.caller, reader, taken)
+def is_peek(core: Core, reader: str | None, taken: Taken) -> bool:
+    """Whether this read is for a name that is not the caller's: then the sender must not be told that it was fetched.
+
+    Raises OverQuota where the name is one too many of the caller's today.
+    """
+    if reader is None or not speaks_as(g.caller, reader, taken):
+        return reader is not None
+    core.use_name(g.caller, reader)
+    return False
 
 
 def _next(seqs: list[int], selection: Selection, known: int) -> int:

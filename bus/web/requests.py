@@ -145,7 +145,7 @@ def wait_s(given: dict[str, str]) -> float:
 def whole(given: dict[str, str], name: str, default: int, low: int, high: int) -> int:
     """A whole number within bounds."""
     text = given.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) <= 18 and low <= int(text) <= high):
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(high)) and low <= int(text) <= high):
         raise BadField(f"`{name}` is {text[:40]!r}.", hint=f"A whole number from {low} to {high}.", field=name)
     return int(text)
 

@@ -47,7 +47,7 @@ def blueprint(core: Core, keepalive_s: float, taken: Taken) -> Blueprint:
                 core.seq_of(began)  # whether it is an id at all, only the index knows
             given["since"] = last
         selection = requests.selection({**given, "limit": "500"}, core.seq_of)
-        pages = core.stream(selection, keepalive_s, is_peek(selection.unread_by, taken), g.check)
+        pages = core.stream(selection, keepalive_s, is_peek(core, selection.unread_by, taken), g.check)
         first = next(pages)  # raises here, before the answer begins, when the hub is full
 
         def chunks() -> Iterator[str]:

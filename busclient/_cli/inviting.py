@@ -65,6 +65,13 @@ def _list(found: list[dict[str, Any]], invites: list[dict[str, Any]]) -> None:
         return
     for fields in found:
         until = f", also the old secret until {fields['rotated_until']}" if fields.get("rotated_until") else ""
-        out.line(one_line(f"{fields.get('name')} ({fields.get('role')}){until}", 300))
+        out.line(one_line(f"{fields.get('name')} ({fields.get('role')}){until}{_used(fields)}", 300))
     for fields in invites:
         out.line(one_line(f"{fields.get('name')} ({fields.get('role')}) invited until {fields.get('expires')}", 300))
+
+
+def _used(fields: dict[str, Any]) -> str:
+    """What a credential holds now and has caused today; nothing where it is idle, or the hub does not say."""
+    shown = {"requests": "under way", "waiting": "waiting", "bytes_today": "bytes today", "names_today": "names today"}
+    found = [f"{fields[field]} {words}" for field, words in shown.items() if fields.get(field)]
+    return f": {', '.join(found)}" if found else ""
