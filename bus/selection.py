@@ -37,6 +37,11 @@ class Selection:
         """The one recipient whose messages and broadcasts are asked for."""
         return self.unread_by or self.to
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for every message that lives, but for its places."""
+        return not (self.mailbox or self.sender or self.tag or self.thread or self.expired)
+
     def since(self, seq: int) -> Selection:
         """The same filter for what comes after `seq`, oldest first."""
         return replace(self, after=seq, newest=False, descending=False)

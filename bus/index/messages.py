@@ -16,6 +16,7 @@ from bus.records import EVERYBODY
 from bus.selection import MAX_PAGE_BYTES, Selection
 
 _AT_ONCE = 64  # messages fetched together
+_FEW_DEAD = 8  # to be passed one by one before a walk is worth more
 
 
 class Page(NamedTuple):
@@ -34,10 +35,39 @@ class Page(NamedTuple):
 def page(db: sqlite3.Connection, selection: Selection, now_ms: int) -> Page:
     """The messages of a selection: at most its limit and MAX_PAGE_BYTES of JSON, but one at least."""
     down = selection.newest or selection.descending
-    seqs = seqs_of(selection, walk_of(db, selection, now_ms, down), down)
-    rows, has_more = cut(fetch(db, seqs, selection.limit + 1), selection.limit)
+    found = _plain(db, selection, now_ms, down) if selection.is_plain else None
+    if found is None:
+        seqs = seqs_of(selection, walk_of(db, selection, now_ms, down), down)
+        found = cut(fetch(db, seqs, selection.limit + 1), selection.limit)
+    rows, has_more = found
     rows.sort(reverse=selection.descending)
     return Page([text for _, text in rows], [seq for seq, _ in rows], has_more)
+
+
+def _plain(db: sqlite3.Connection, selection: Selection, now_ms: int, down: bool) -> tuple[list[tuple[int, str]], bool] | None:
+    """What `cut` gives for a selection without a filter, read straight from the table: half the cost of a walk.
+
+    None where many dead messages lie between: a walk steps over those.
+    """
+    found = db.execute(
+        "SELECT seq, CASE WHEN expires_ms IS NULL OR expires_ms > ? THEN json END FROM messages"
+        f" WHERE seq BETWEEN ? AND ? ORDER BY seq {'DESC' if down else 'ASC'}",
+        (now_ms, *bounds(selection)),
+    )
+    dead: list[int] = []
+    kept, has_more = cut(_until_many(dead, found), selection.limit)
+    return None if len(dead) > _FEW_DEAD else (kept, has_more)
+
+
+def _until_many(dead: list[int], found: Iterable[tuple[int, str | None]]) -> Iterator[tuple[int, str]]:
+    """The live ones, until there are too many among them without a text: those are put into `dead`."""
+    for seq, text in found:
+        if text is not None:
+            yield seq, text
+            continue
+        dead.append(seq)
+        if len(dead) > _FEW_DEAD:
+            return
 
 
 def by_seq(db: sqlite3.Connection, seq: int) -> str | None:
@@ -133,9 +163,15 @@ def unread(db: sqlite3.Connection, reader: str, now_ms: int | None, down: bool) 
 
 def seqs_of(selection: Selection, walk: Walk, down: bool) -> Iterator[int]:
     """The seqs of a walk between the places of a selection."""
+    low, high = bounds(selection)
+    return walks.through(walk, low - 1, high + 1, down)
+
+
+def bounds(selection: Selection) -> tuple[int, int]:
+    """The first and the last seq that a selection may hold by its places; none where the first is the greater."""
     after = selection.after if selection.after is not None else 0
     before = selection.before if selection.before is not None else LAST
-    return walks.through(walk, after, before, down)
+    return after + 1, before - 1
 
 
 def fetch(db: sqlite3.Connection, seqs: Iterator[int], wanted: int = _AT_ONCE) -> Iterator[tuple[int, str]]:
