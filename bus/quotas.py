@@ -62,7 +62,8 @@ class Quotas:
         """The request has ended."""
         if place is not None:
             with self._mutex:
-                self._counts[place] -= 1
+                # 0 if another hub in this very process has begun since, and has emptied the column.
+                self._counts[place] = max(0, self._counts[place] - 1)
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:

@@ -17,7 +17,7 @@ logger = logging.getLogger("busclient")
 Draft = dict[str, Any]
 Refusal = tuple[Entry, dict[str, Any]]
 NOTICE = "outbox-refused"
-_ADDRESS_IS_WRONG = ("no_such_route", "method_not_allowed")
+_NOT_THE_MESSAGE = ("no_such_route", "method_not_allowed", "too_slow")
 _MOST_NAMED = 10
 
 
@@ -49,11 +49,12 @@ def deliver(calls: Calls, drafts: Sequence[Draft]) -> list[dict[str, Any] | None
 def is_final(error: BusError) -> bool:
     """Whether the hub itself said of this very request that it will never take it.
 
-    A wrong password or address is no fault of the message. 429 asks to wait, but only where it says how long.
+    A wrong password or address is not the message's fault, and neither is a slow network (408). 429 asks to wait, but only
+    if it says for how long.
     """
     if error.code is None or error.status is None or not 400 <= error.status < 500:
         return False
-    if isinstance(error, Unauthorized) or error.code in _ADDRESS_IS_WRONG:
+    if isinstance(error, Unauthorized) or error.code in _NOT_THE_MESSAGE:
         return False
     return error.status != 429 or error.retry_after_s is None
 

@@ -136,6 +136,7 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "422 of the hub": (422, {}, b'{"ok":false,"error":"newer_than_me","message":"no"}'),
     "429 that asks for nothing": (429, {}, b'{"ok":false,"error":"too_many","message":"no"}'),
     "429 that asks to wait": (429, {"Retry-After": "600"}, b'{"ok":false,"error":"too_many","message":"wait"}'),
+    "408 of a slow line": (408, {}, b'{"ok":false,"error":"too_slow","message":"wait"}'),
     "413 of a proxy": (413, {"Content-Type": "text/html"}, b"<html>Request Entity Too Large</html>"),
     "403 of a proxy": (403, {"Content-Type": "text/html"}, b"<html>Forbidden</html>"),
     "404 at a wrong address": (404, {}, b'{"ok":false,"error":"no_such_route","message":"no"}'),
