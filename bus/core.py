@@ -7,7 +7,6 @@ Messages go out as JSON text, the way the index keeps them.
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ from bus import drafts, records
 from bus.daily import Append, DailyQuotas
 from bus.errors import BusError, KeyReused, NotFound, Rebuilding, Unauthorized, Unavailable, UnknownReply
 from bus.identity import Caller
-from bus.index import inbox, machines, receipts, search
+from bus.index import floors, inbox, machines, receipts, search
 from bus.index import messages as queries
 from bus.index.apply import public
 from bus.index.database import Index
@@ -308,8 +307,8 @@ class Core:
 
     # -- acknowledging -----------------------------------------------------------------------------------
 
-    def ack(self, reader: str, refs: Sequence[str | int], auth: str = "") -> Acked:
-        """Note that a reader is done with messages; raises NotFound, and then none is noted. `auth`: whose credential."""
+    def ack(self, caller: Caller | None, reader: str, refs: Sequence[str | int]) -> Acked:
+        """Note that a reader is done with messages; raises NotFound, and then none is noted."""
         with self.index.reading() as db:
             seqs: list[int] = []
             for ref in dict.fromkeys(refs):
@@ -320,17 +319,17 @@ class Core:
                     seqs.append(seq)
             new = [seq for seq in seqs if queries.is_unread(db, reader, seq)]
         if new:
-            self._append_ack({"reader": reader, "seqs": new}, auth)
+            self._append_ack(caller, {"reader": reader, "seqs": new})
         return Acked(new, [seq for seq in seqs if seq not in new])
 
-    def ack_through(self, reader: str, ref: str | int, auth: str = "") -> Acked:
+    def ack_through(self, caller: Caller, reader: str, ref: str | int) -> Acked:
         """Note that a reader is done with every message up to this one; raises NotFound."""
         seq = json.loads(self.message(ref))["seq"]
         everything = Selection(unread_by=reader, before=seq + 1, limit=1, expired=True)
         now_ms = self._now_ms()
         is_new = bool(self.index.ask(lambda db: queries.page(db, everything, now_ms)).messages)
         if is_new:
-            self._append_ack({"reader": reader, "through": seq}, auth)
+            self._append_ack(caller, {"reader": reader, "through": seq})
         return Acked([seq] if is_new else [], [] if is_new else [seq])
 
     def receipts(self, ref: str | int, after: str = "", limit: int = MAX_LIMIT) -> Receipts:
@@ -340,11 +339,9 @@ class Core:
         first = [] if to_all or after else recipients(message)
         self._standings.let_go()
         at_most = limit + _COUNTED_READERS + len(recipients(message)) + 1
-        names = set(self.presence.fetches(seq, after, at_most))
-        if to_all:
-            names |= set(self.presence.readers(self._now_ms(), after, at_most))
-        names |= set(self.index.ask(lambda db: (receipts.known if to_all else _of(seq))(db, after, at_most)))
-        others = sorted(names - {message["from"]} if to_all else names - set(recipients(message)))
+        names = (self._names_to_all if to_all else self._names_besides)(seq, after, at_most)
+        kept_out = {message["from"]} if to_all else set(recipients(message))
+        others = [name for name in names if name not in kept_out]
         shown = [*first, *others[:limit]]
         fetched = self.presence.fetched(seq, shown)
         acked = self.index.ask(lambda db: receipts.acked(db, seq, shown))
@@ -353,8 +350,36 @@ class Core:
         }
         return Receipts(message["id"], seq, found, min(len(others[limit:]), _COUNTED_READERS), others[:limit][-1:])
 
-    def _append_ack(self, fields: dict[str, Any], auth: str) -> None:
-        self.append([{"kind": "ack", **fields, **({"auth": auth} if auth else {})}])
+    def _names_besides(self, seq: int, after: str, at_most: int) -> list[str]:
+        """The names behind `after` that fetched or acknowledged a message, in their order."""
+        acked = self.index.ask(lambda db: receipts.ackers(db, seq, after, at_most))
+        return sorted({*self.presence.fetches(seq, after, at_most), *acked})[:at_most]
+
+    def _names_to_all(self, seq: int, after: str, at_most: int) -> list[str]:
+        """The names behind `after` that a broadcast is for, or that fetched or acknowledged it, in their order."""
+        found: list[str] = []
+        while len(found) < at_most:
+            names = self._known_names(seq, after, at_most)
+            came_later = self._came_later(seq, names)
+            found += [name for name in names if name not in came_later]
+            if len(names) < at_most:
+                break
+            after = names[-1]
+        return found
+
+    def _known_names(self, seq: int, after: str, at_most: int) -> list[str]:
+        acted = self.index.ask(lambda db: receipts.known(db, after, at_most))
+        asked = self.presence.readers(self._now_ms(), after, at_most)
+        return sorted({*acted, *asked, *self.presence.fetches(seq, after, at_most)})[:at_most]
+
+    def _came_later(self, seq: int, names: list[str]) -> set[str]:
+        """Those that a broadcast was not for, and that had nothing to do with it."""
+        later = list(self.index.ask(lambda db: floors.not_for(db, seq, names)))
+        return {*later} - {*self.index.ask(lambda db: receipts.acked(db, seq, later)), *self.presence.fetched(seq, later)}
+
+    def _append_ack(self, caller: Caller | None, fields: dict[str, Any]) -> None:
+        by = {} if caller is None else {"auth": caller.name}  # None: the operator, whose word stays
+        self.append([{"kind": "ack", **by, **fields}])
         self._standings.was_here(fields["reader"])
         self._keep_up()
 
@@ -365,9 +390,10 @@ class Core:
 
     # -- who may call ------------------------------------------------------------------------------------
 
-    def note_credential(self, action: str, name: str, role: str, by: str) -> None:
-        """Record a change to the credentials: add, rotate, revoke, invite or join. Never a secret."""
-        self.append([{"kind": "credential", "action": action, "name": name, "role": role, "by": by, "auth": by}])
+    def note_credential(self, action: str, name: str, role: str, by: str, expires: int | None = None) -> None:
+        """Record a change to the credentials: add, rotate, revoke, invite (until `expires`), join or replace. Never a secret."""
+        until = {} if expires is None else {"expires": records.utc(expires)}
+        self.append([{"kind": "credential", "action": action, "name": name, "role": role, "by": by, "auth": by, **until}])
         self.waiting.ring()
         self._keep_up()
 
@@ -410,7 +436,3 @@ class Core:
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
-
-
-def _of(seq: int) -> Callable[[sqlite3.Connection, str, int], list[str]]:
-    return lambda db, after, limit: receipts.ackers(db, seq, after, limit)

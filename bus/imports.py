@@ -147,7 +147,7 @@ class Import:
                 if seq is not None:
                     seqs_of.setdefault(reader, []).append(seq)
         for reader, seqs in seqs_of.items():
-            self.report.acked += len(self._core.ack(reader, seqs).new)
+            self.report.acked += len(self._core.ack(None, reader, seqs).new)
 
 
 def _is_same(message: dict[str, Any], draft: dict[str, Any]) -> bool:

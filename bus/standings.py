@@ -15,8 +15,8 @@ from typing import Any
 
 from bus import records
 from bus.errors import BusError
+from bus.index import floors, receipts
 from bus.index import messages as queries
-from bus.index import receipts
 from bus.index.database import Index
 from bus.presence import Presence
 from bus.records import EVERYBODY, Record
@@ -81,10 +81,20 @@ class Standings:
         if standing is None:
             standing = self._kept[name] = self._of_everybody() if name == EVERYBODY else self._of(name)
         if name == EVERYBODY:
-            return {"readers": min(len(standing.readers) - (message["from"] in standing.readers), _COUNTED_READERS)}
+            others = standing.readers - {message["from"]}
+            later = 0 if is_new else self._count_later(message["seq"], others)
+            return {"readers": min(len(others) - later, _COUNTED_READERS)}
         if is_new and standing.unread is not None and message["seq"] > standing.counted_to and name != message["from"]:
             standing.unread = min(standing.unread + 1, _COUNTED_UNREAD)
         return {"last_seen": standing.last_seen, "last_fetch": standing.last_fetch, "unread": standing.unread}
+
+    def _count_later(self, seq: int, names: frozenset[str]) -> int:
+        """How many of these names a broadcast that is repeated was never for."""
+        try:
+            with self._index.as_is() as db:
+                return len(floors.not_for(db, seq, names))
+        except (BusError, sqlite3.OperationalError):
+            return 0
 
     def _of_everybody(self) -> _Standing:
         self.let_go()

@@ -251,6 +251,26 @@ def test_name_that_looks_like_another(busy: Fleet, name: str) -> None:
     assert (len(busy.records("message")), len(busy.records("ack"))) == (before[0] + 2, before[1])
 
 
+@pytest.mark.parametrize("how", ["ids", "through"])
+def test_mail_that_was_acknowledged_before_the_machine_joined(fleet: Fleet, how: str) -> None:
+    made = fleet.admin.post("/api/invites", json={"name": "web9"}).json
+    mail = fleet.admin.say("for web9 alone", sender="admin", to=["web9", "web9/alpha"])["seq"]
+    for name in ("web9", "web9/alpha"):
+        given = fleet.shared.post("/ack", json={"reader": name, how: [mail] if how == "ids" else mail})
+        assert given.json["acked"] == [mail]
+    short, _, code = made["code"].partition(".")
+    joined = As(fleet.app, f"invite~{short}", code).post("/api/join").json
+    fleet.app.extensions["bus"].log.append([{"kind": "ack", "auth": fleet.shared.name, "reader": "web9", "seqs": [mail]}])
+    web9 = As(fleet.app, "web9", joined["secret"])
+    assert web9.bodies("unread_by=web9") == web9.bodies("unread_by=web9/alpha") == ["for web9 alone"]
+    fleet.app.extensions["bus"].index.rebuild()
+    assert web9.bodies("unread_by=web9") == web9.bodies("unread_by=web9/alpha") == ["for web9 alone"]
+    assert [(record["auth"], record["reader"]) for record in fleet.records("ack")][:2] == [
+        ("claude", "web9"),
+        ("claude", "web9/alpha"),
+    ]
+
+
 def test_retired_name(fleet: Fleet) -> None:
     assert fleet.admin.post("/api/credentials/revoke", json={"name": "web1"}).status_code == 200
     fleet.app.extensions["bus"].index.rebuild()

@@ -371,7 +371,7 @@ def test_a_change_that_cannot_be_noted_is_not_made(credentials: Credentials) -> 
 
 
 def test_every_change_is_noted_with_who_made_it(
-    credentials: Credentials, register: Register, notes: list[tuple[str, ...]]
+    credentials: Credentials, register: Register, notes: list[tuple[object, ...]], clock: Clock
 ) -> None:
     register.add("web1", ADMIN, "boss")
     register.rotate("web1", DAY, "web1")
@@ -382,7 +382,7 @@ def test_every_change_is_noted_with_who_made_it(
     assert notes == [
         ("add", "web1", ADMIN, "boss"),
         ("rotate", "web1", ADMIN, "web1"),
-        ("invite", "web2", MEMBER, "web1"),
+        ("invite", "web2", MEMBER, "web1", int(clock.now) + DAY),
         ("join", "web2", MEMBER, invited),
         ("revoke", "web2", MEMBER, "boss"),
     ]

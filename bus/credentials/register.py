@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from bus import records
 from bus.credentials import file
@@ -26,7 +26,12 @@ _SPENT_KEPT_S = 7 * 24 * 3600  # so long a spent invite is told apart from a wro
 _OLD_SECRETS = 3  # of a credential that is rotated again and again: a lost answer must not shut its owner out
 
 Lines = list[Line | Kept]
-Note = Callable[[str, str, str, str], None]  # action, name, role, by whom
+
+
+class Note(Protocol):
+    """Notes a change in the log; `expires` (Unix seconds) is an invite's."""
+
+    def __call__(self, action: str, name: str, role: str, by: str, expires: int | None = None, /) -> None: ...
 
 
 class Granted(NamedTuple):
@@ -108,7 +113,7 @@ class Register:
             else:
                 self._check_free(lines, name)
             short, secret, expires = secrets.token_hex(5), new_secret(), self._now() + lasts_s
-            self._note("invite", name, role, by)
+            self._note("invite", name, role, by, expires)
             line = Line(INVITE_PREFIX + short, hashed(secret), INVITE, expires, name, role == ADMIN, is_replacing=replace)
             self._write([*lines, line])
         return Invite(name, role, f"{short}.{secret}", expires)

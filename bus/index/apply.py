@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from bus import drafts, records
-from bus.index import calls, expiring, machines
+from bus.index import calls, expiring, joining, machines
 from bus.index.settled import NewestRanges, settle_many, settle_through
 from bus.records import EVERYBODY, Position, Record
 from bus.selection import recipients
@@ -41,7 +41,7 @@ class Applier:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _INSERTS}
-        self._agents: dict[str, str] = {}
+        self._agents: dict[str, tuple[str, int]] = {}
         self._ackers: dict[str, int] = {}
         self._machines: set[str] = set()
         self._newest = NewestRanges(db)
@@ -61,18 +61,18 @@ class Applier:
             self._damaged += 1
             self._rows["damage"].append((record["segment"], record["offset"], record["reason"]))
         else:
+            if kind == "credential":
+                self._flush()
+                self._flush_names()
+                joining.apply(self._db, record)
             calls.apply(self._db, record)
             if kind in ("asked", "grant", "answer"):
-                self._agents[str(record.get("from") or record["auth"])] = record["ts"]
+                self._acted(str(record.get("from") or record["auth"]), record)
 
     def finish(self, place: Position) -> None:
         """Write everything and note that the log is applied up to `place`."""
         self._flush()
-        self._db.executemany(
-            "INSERT INTO agents VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ts = max(ts, excluded.ts)", self._agents.items()
-        )
-        self._db.executemany("INSERT OR REPLACE INTO ackers VALUES (?, ?)", self._ackers.items())
-        machines.note(self._db, self._machines)
+        self._flush_names()
         self._db.execute(
             "UPDATE place SET seq = ?, token = ?, messages = messages + ?, damaged = damaged + ?",
             (place.seq, place.token, self._messages, self._damaged),
@@ -85,6 +85,21 @@ class Applier:
                 rows.clear()
         expiring.write(self._db, self._expiring)
         self._newest.write()
+
+    def _flush_names(self) -> None:
+        self._db.executemany(
+            "INSERT INTO agents VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET ts = max(ts, excluded.ts)",
+            ((name, ts, since) for name, (ts, since) in self._agents.items()),
+        )
+        self._db.executemany("INSERT OR REPLACE INTO ackers VALUES (?, ?)", self._ackers.items())
+        machines.note(self._db, self._machines)
+        self._agents.clear()
+        self._ackers.clear()
+        self._machines.clear()
+
+    def _acted(self, name: str, record: Record) -> None:
+        ts, since = self._agents.get(name, ("", record["seq"]))
+        self._agents[name] = (max(ts, record["ts"]), since)  # an imported one is older than it stands here
 
     def _message(self, record: Record) -> None:
         seq, sender, rows = record["seq"], record["from"], self._rows
@@ -117,16 +132,23 @@ class Applier:
         if key is not None:
             rows["unique_keys"].append((key, seq, record["digest"]))
         self._messages += 1
-        self._agents[sender] = max(record["ts"], self._agents.get(sender, ""))  # an imported one is older than it stands here
+        self._acted(sender, record)
         if EVERYBODY in names or sender in names:
             self._newest.settle(sender, lasting, seq)  # one's own messages are never unread to oneself
         self._newest.note(names, lasting, seq)
 
     def _ack(self, record: Record) -> None:
-        self._flush()
         reader, ts = record["reader"], record["ts"]
+        machine = reader.partition("/")[0]
+        is_by_another = record.get("auth", machine) != machine
+        if is_by_another and (machine in self._machines or machines.has(self._db, machine)):
+            return  # it was on its way while the machine got its credential
+        self._flush()
+        if is_by_another:
+            joining.note_ack(self._db, record)
         now_ms = records.unix_ms(ts)
-        self._agents[reader], self._ackers[reader] = ts, record["seq"]
+        self._acted(reader, record)
+        self._ackers[reader] = record["seq"]
         if "through" in record:
             through = record["through"]
             self._db.execute("INSERT OR IGNORE INTO acks_through VALUES (?, ?, ?)", (reader, through, ts))

@@ -32,7 +32,7 @@ from bus.turns import Turns
 
 logger = logging.getLogger("bus.index")
 
-SCHEMA = 8
+SCHEMA = 9
 _SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
 _CHUNK = 2_000  # records a transaction, at most
 _FAR_BEHIND = 20_000  # records: more than this is caught up in the background, and callers are told so

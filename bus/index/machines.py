@@ -26,6 +26,11 @@ def note(db: sqlite3.Connection, names: Iterable[str]) -> None:
     db.executemany("INSERT OR IGNORE INTO machines VALUES (?)", [(name,) for name in names])
 
 
+def has(db: sqlite3.Connection, name: str) -> bool:
+    """Whether a machine has or had this name."""
+    return db.execute("SELECT 1 FROM machines WHERE name = ?", (name,)).fetchone() is not None
+
+
 def names(db: sqlite3.Connection) -> list[str]:
     """The names that machines have or had."""
     return [name for (name,) in db.execute("SELECT name FROM machines")]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
 from bus.index import expiring, walks
+from bus.index.floors import floor
 from bus.index.settled import LAST, around, gaps, is_settled
-from bus.index.walks import Either, Every, Fixed, Live, Rows, Unsettled, Walk
+from bus.index.walks import Either, Every, Fixed, From, Live, Rows, Unsettled, Walk
 from bus.records import EVERYBODY
 from bus.selection import MAX_PAGE_BYTES, Selection
 
@@ -96,21 +97,22 @@ def count(db: sqlite3.Connection) -> tuple[int, int]:
 
 def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> int:
     """How many messages wait for a reader, counted up to `cap`."""
-    total = 0
+    total, start = 0, floor(db, reader)
     for lo, hi in gaps(db, reader, 1):
-        for name in {reader, EVERYBODY}:
+        for name, low in {reader: lo, EVERYBODY: max(lo, start)}.items():
             total += db.execute(
                 "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE recipient = ? AND lasting = 1 AND seq BETWEEN ? AND ? LIMIT ?)",
-                (name, lo, hi, cap),
+                (name, low, hi, cap),
             ).fetchone()[0]
         if total >= cap:
             return cap
-    return min(total + sum(_count_live(db, name, reader, now_ms, cap - total) for name in {reader, EVERYBODY}), cap)
+    starts = {reader: 1, EVERYBODY: max(start, 1)}
+    return min(total + sum(_count_live(db, name, first, reader, now_ms, cap - total) for name, first in starts.items()), cap)
 
 
-def _count_live(db: sqlite3.Connection, mailbox: str, reader: str, now_ms: int, cap: int) -> int:
-    """How many expiring messages of a mailbox live and are unread by a reader, some at a time, until they are `cap`."""
-    total, seq = 0, 1
+def _count_live(db: sqlite3.Connection, mailbox: str, seq: int, reader: str, now_ms: int, cap: int) -> int:
+    """How many expiring messages of a mailbox, from `seq` on, live and are unread by a reader; some at a time, at most `cap`."""
+    total = 0
     while total < cap and (some := expiring.next_live(db, mailbox, seq, now_ms)):
         covered_to, next_range = around(db, reader, 0, some[0])
         if covered_to:
@@ -156,8 +158,9 @@ def walk_of(db: sqlite3.Connection, selection: Selection, now_ms: int, down: boo
 
 def unread(db: sqlite3.Connection, reader: str, now_ms: int | None, down: bool) -> Walk:
     """What a reader has not acknowledged; expired ones too without a time."""
-    parts = [(1, walk) for walk in _all_of(db, reader, 1, down)]
-    parts += [(0, walk) for walk in (_all_of(db, reader, 0, down) if now_ms is None else _live(db, reader, now_ms, down))]
+    start = floor(db, reader)
+    expiring_ones = _all_of(db, reader, 0, down, start) if now_ms is None else _live(db, reader, now_ms, down, start)
+    parts = [(1, walk) for walk in _all_of(db, reader, 1, down, start)] + [(0, walk) for walk in expiring_ones]
     return Either([Unsettled(db, walk, reader, lasting, down) for lasting, walk in parts])
 
 
@@ -200,13 +203,20 @@ def _mailbox(db: sqlite3.Connection, name: str, now_ms: int | None, down: bool) 
     return Either([*_all_of(db, name, 1, down), *expiring_ones])
 
 
-def _all_of(db: sqlite3.Connection, name: str, lasting: int, down: bool) -> list[Walk]:
+def _all_of(db: sqlite3.Connection, name: str, lasting: int, down: bool, start: int = 0) -> list[Walk]:
+    """The walks over what is to a name, and over broadcasts from `start` on."""
     sql = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
-    return [Rows(db, sql, (who, lasting), "seq", down) for who in sorted({name, EVERYBODY})]
+    return _of_both(name, lambda who: Rows(db, sql, (who, lasting), "seq", down), down, start)
 
 
-def _live(db: sqlite3.Connection, name: str, now_ms: int, down: bool) -> list[Walk]:
-    return [Live(db, who, now_ms, down) for who in sorted({name, EVERYBODY})]
+def _live(db: sqlite3.Connection, name: str, now_ms: int, down: bool, start: int = 0) -> list[Walk]:
+    return _of_both(name, lambda who: Live(db, who, now_ms, down), down, start)
+
+
+def _of_both(name: str, walk: Callable[[str], Walk], down: bool, start: int) -> list[Walk]:
+    to_all = walk(EVERYBODY)
+    both = [From(to_all, start, down) if start else to_all]
+    return both if name == EVERYBODY else [*both, walk(name)]
 
 
 def _rows(db: sqlite3.Connection, where: str, value: str, down: bool) -> Walk:

@@ -78,9 +78,10 @@ CREATE TABLE acks_through (               -- everything up to seq
 ) WITHOUT ROWID;
 CREATE INDEX acks_through_by_seq ON acks_through (seq, reader);
 
-CREATE TABLE agents (                     -- every name that has sent or acknowledged, and when it last did
+CREATE TABLE agents (                     -- every name that has sent or acknowledged, when it last did, and the seq of the first time
     name TEXT PRIMARY KEY,
-    ts TEXT NOT NULL
+    ts TEXT NOT NULL,
+    since INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE ackers (                     -- the last acknowledgement of each reader
@@ -136,6 +137,33 @@ CREATE TABLE owners (                     -- who has a name now: nothing from be
 
 CREATE TABLE machines (                   -- every name that a machine has or had: never the shared user's again
     name TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
+CREATE TABLE invited (                    -- names with an open invite: see joining.py
+    name TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,                 -- of the record of the first of those that are open
+    until_ms INTEGER NOT NULL             -- when the last of them ends
+) WITHOUT ROWID;
+
+CREATE TABLE provisional (                -- what others acknowledge under a name that is invited: void when it joins
+    reader TEXT NOT NULL,
+    through INTEGER NOT NULL,             -- 1: a row of acks_through; 0: of acks
+    seq INTEGER NOT NULL,
+    made INTEGER NOT NULL,                -- seq of the acknowledgement's own record
+    PRIMARY KEY (reader, through, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE settled_before (             -- the rows of settled as they were before the first of those
+    reader TEXT NOT NULL,
+    lasting INTEGER NOT NULL,
+    lo INTEGER NOT NULL,
+    hi INTEGER NOT NULL,
+    PRIMARY KEY (reader, lasting, lo)
+) WITHOUT ROWID;
+
+CREATE TABLE floors (                     -- no broadcast before seq is for this name, or ("web1/") for any session of it
+    name TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE events (                     -- the feed, but for messages; a call stands where its last record stands

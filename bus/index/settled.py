@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bus.index.expiring import next_live
+from bus.index.floors import floor
 from bus.records import EVERYBODY
 
 LAST = 2**62
@@ -24,11 +25,15 @@ _SPARSE = 20  # seqs an acknowledged one stands for at most, to be worth looking
 
 
 class Mail(NamedTuple):
-    """A reader's messages of one kind: the lasting ones, or those that expire as they are at a time."""
+    """A reader's messages of one kind: the lasting ones, or those that expire as they are at a time.
+
+    `floor`: the seq from which on broadcasts are among them.
+    """
 
     reader: str
     lasting: int
     now_ms: int
+    floor: int
 
 
 def settle(db: sqlite3.Connection, mail: Mail, first: int, last: int = 0) -> None:
@@ -61,7 +66,7 @@ def settle_many(db: sqlite3.Connection, reader: str, seqs: list[int], now_ms: in
     }
     for lasting, of_kind in ((1, set(seqs) - expiring), (0, expiring)):
         if of_kind:
-            _settle_set(db, Mail(reader, lasting, now_ms), of_kind)
+            _settle_set(db, Mail(reader, lasting, now_ms, floor(db, reader)), of_kind)
 
 
 def _settle_set(db: sqlite3.Connection, mail: Mail, done: set[int]) -> None:
@@ -90,6 +95,7 @@ class NewestRanges:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._last: dict[tuple[str, int], int] = {}
+        self._floors: dict[str, int] = {}
         self._ranges: dict[tuple[str, int], tuple[int, int]] = {}
 
     def note(self, names: list[str], lasting: int, seq: int) -> None:
@@ -99,7 +105,8 @@ class NewestRanges:
 
     def settle(self, reader: str, lasting: int, seq: int) -> None:
         """The reader is done with `seq`, which is newer than all that was noted."""
-        before = max(self._last_of(reader, lasting), self._last_of(EVERYBODY, lasting))
+        last_to_all = self._last_of(EVERYBODY, lasting)
+        before = max(self._last_of(reader, lasting), last_to_all if last_to_all >= self._floor_of(reader) else 0)
         lo, hi = self._ranges.get((reader, lasting)) or self._stored(reader, lasting)
         if hi < before:
             self._put(reader, lasting, lo, hi)
@@ -111,6 +118,7 @@ class NewestRanges:
         for (reader, lasting), (lo, hi) in self._ranges.items():
             self._put(reader, lasting, lo, hi)
         self._ranges.clear()
+        self._floors.clear()
 
     def _put(self, reader: str, lasting: int, lo: int, hi: int) -> None:
         if hi >= lo:
@@ -122,6 +130,11 @@ class NewestRanges:
         ).fetchone()
         return (1, 0) if row is None else row
 
+    def _floor_of(self, reader: str) -> int:
+        if reader not in self._floors:
+            self._floors[reader] = floor(self._db, reader)
+        return self._floors[reader]
+
     def _last_of(self, name: str, lasting: int) -> int:
         if (name, lasting) not in self._last:
             row = self._db.execute("SELECT max(seq) FROM inbox WHERE recipient = ? AND lasting = ?", (name, lasting)).fetchone()
@@ -132,7 +145,7 @@ class NewestRanges:
 def settle_through(db: sqlite3.Connection, reader: str, through: int, now_ms: int) -> None:
     """Note that the reader is done with every message up to `through`."""
     for lasting in (0, 1):
-        mail = Mail(reader, lasting, now_ms)
+        mail = Mail(reader, lasting, now_ms, floor(db, reader))
         hi = (_neighbour(db, mail, through, down=False) or through + 1) - 1
         above = _range_at(db, mail, hi + 1)
         if above is not None:
@@ -143,13 +156,13 @@ def settle_through(db: sqlite3.Connection, reader: str, through: int, now_ms: in
 
 def is_settled(db: sqlite3.Connection, reader: str, lasting: int, seq: int) -> bool:
     """Whether the reader is done with the message `seq`, which is of that kind."""
-    found = _range_at(db, Mail(reader, lasting, 0), seq)
+    found = _range_at(db, Mail(reader, lasting, 0, 0), seq)
     return found is not None and found[1] >= seq
 
 
 def around(db: sqlite3.Connection, reader: str, lasting: int, seq: int) -> tuple[int, int]:
     """Up to where the range reaches that covers `seq` (0: none does), and where the next one begins."""
-    found = _range_at(db, Mail(reader, lasting, 0), seq)
+    found = _range_at(db, Mail(reader, lasting, 0, 0), seq)
     if found is not None and found[1] >= seq:
         return found[1], found[1] + 1
     above = db.execute("SELECT min(lo) FROM settled WHERE reader = ? AND lasting = ? AND lo > ?", (reader, lasting, seq))
@@ -181,13 +194,16 @@ def _addressed(db: sqlite3.Connection, mail: Mail, low: int, high: int) -> list[
         if mail.lasting
         else "SELECT place FROM expiring WHERE recipient = ? AND level = 0 AND place BETWEEN ? AND ? AND until_ms > ?"
     )
-    bounds = (low, high) if mail.lasting else (low, high, mail.now_ms)
-    return [row[0] for name in {mail.reader, EVERYBODY} for row in db.execute(sql, (name, *bounds))]
+    bounds = (high,) if mail.lasting else (high, mail.now_ms)
+    lows = {mail.reader: low, EVERYBODY: max(low, mail.floor)}
+    return [row[0] for name, first in lows.items() for row in db.execute(sql, (name, first, *bounds))]
 
 
 def _neighbour(db: sqlite3.Connection, mail: Mail, seq: int, *, down: bool) -> int | None:
     """The nearest message of the reader's on one side of `seq`; None where there is none."""
-    found = [near for name in {mail.reader, EVERYBODY} if (near := _nearest(db, mail, name, seq, down)) is not None]
+    to_name = _nearest(db, mail, mail.reader, seq, down)
+    to_all = _nearest(db, mail, EVERYBODY, seq if down else max(seq, mail.floor - 1), down)
+    found = [near for near, low in ((to_name, 0), (to_all, mail.floor)) if near is not None and near >= low]
     return (max(found) if down else min(found)) if found else None
 
 

@@ -80,6 +80,19 @@ class Live:
         return self._buffer[at] if self._buffer else None
 
 
+class From:
+    """What a walk has from a seq on, that one included."""
+
+    def __init__(self, walk: Walk, floor: int, down: bool) -> None:
+        self._walk, self._floor, self._down = walk, floor, down
+
+    def seek(self, key: int) -> int | None:
+        if not self._down:
+            return self._walk.seek(max(key, self._floor))
+        found = self._walk.seek(key)
+        return None if found is None or -found < self._floor else found
+
+
 class Fixed:
     """A few seqs that are known."""
 

@@ -29,7 +29,7 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
         fields = _fields(("reader",))
         reader = _reader(fields, taken)
         try:
-            return _reply(reader, core.ack(reader, [drafts.reference(ref, "id")], g.caller.name), id=ref)
+            return _reply(reader, core.ack(g.caller, reader, [drafts.reference(ref, "id")]), id=ref)
         except BadField as error:  # what cannot be an id is the id of no message: 404, as for any other unknown one
             raise NotFound(f"There is no message with this id. {error.message}", hint=error.hint) from None
 
@@ -41,8 +41,8 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
         if ("ids" in fields) == ("through" in fields):
             raise MissingField("Give either `ids` or `through`.", hint='"ids":[…], or "through": the last one.', field="ids")
         if "through" in fields:
-            return _reply(reader, core.ack_through(reader, drafts.reference(fields["through"], "through"), g.caller.name))
-        return _reply(reader, core.ack(reader, _refs(fields["ids"]), g.caller.name))
+            return _reply(reader, core.ack_through(g.caller, reader, drafts.reference(fields["through"], "through")))
+        return _reply(reader, core.ack(g.caller, reader, _refs(fields["ids"])))
 
     return routes
 

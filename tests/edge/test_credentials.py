@@ -16,7 +16,7 @@ from .harness import Answer, Edge, basic
 pytestmark = pytest.mark.slow
 
 
-def in_silence(*change: str) -> None:
+def in_silence(*change: str | int | None) -> None:
     """Changes of these tests are noted nowhere."""
 
 

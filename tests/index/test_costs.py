@@ -53,6 +53,10 @@ def flood(log: MemoryLog, **fields: object) -> list[int]:
     return [appended.record["seq"] for appended in made]
 
 
+def joined(log: MemoryLog, name: str) -> None:
+    log.append([{"kind": "credential", "action": "add", "name": name, "role": "member", "by": "x", "auth": "x"}])
+
+
 QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
     "poll": lambda db: messages.page(db, Selection(unread_by="bob"), NOW_MS),
     "unread count": lambda db: messages.unread_count(db, "bob", NOW_MS, 1_000),
@@ -263,3 +267,14 @@ def test_an_inbox_costs_no_more_with_many_names_and_sessions(hub: Hub) -> None:
     log.append([{**message, "from": f"{message['from']}{more}"} for message in as_many for more in "abcde"])
     log.append([draft("m", to="bob", **{"from": f"n0001/s{number}"}) for number in range(MANY)])
     assert steps(index, QUESTIONS["inbox"]) < 1.5 * before + 60
+
+
+def test_broadcasts_from_before_a_machine_joined_cost_it_nothing(hub: Hub) -> None:
+    log, index = hub
+    before = {name: steps(index, QUESTIONS[name]) for name in ABOUT_A_READER}
+    for more in ({}, {"expires": FUTURE}):
+        log.append([draft("m", **{"from": "eve", "to": ("any", "bob")[number % 2], **more}) for number in range(600)])
+    log.append([{"kind": "credential", "action": "add", "name": "bob", "role": "member", "by": "x", "auth": "x"}])
+    log.append([{"kind": "ack", "auth": "bob", "reader": "bob", "seqs": [seq]} for seq in range(22, 1_221, 2)])
+    for name in ABOUT_A_READER:
+        assert steps(index, QUESTIONS[name]) < 2 * before[name] + 60, name

@@ -17,16 +17,18 @@ from bus.index.database import Index
 from bus.log.memory import MemoryLog
 from bus.selection import Selection
 
-NAMES = ("a", "b", "c")
+NAMES = ("a", "b", "c", "a/s")
 NOW_MS = 1_900_000_000_000
 PAST, FUTURE = records.utc(NOW_MS / 1000 - 60), records.utc(NOW_MS / 1000 + 60)
 
 name = st.sampled_from(NAMES)
 recipients = st.one_of(st.just("any"), name, st.lists(name, min_size=2, max_size=3, unique=True))
 posts = st.tuples(st.just("post"), name, recipients, st.sampled_from([None, None, None, PAST, FUTURE]))
-acks = st.tuples(st.just("ack"), name, st.lists(st.integers(1, 40), min_size=1, max_size=4))
-acks_through = st.tuples(st.just("through"), name, st.integers(1, 40))
-histories = st.lists(st.one_of(posts, posts, posts, acks, acks_through, st.tuples(st.just("look"))), max_size=60)
+by_itself = st.booleans()  # whether the machine acknowledges, or the shared user under its name
+acks = st.tuples(st.just("ack"), name, st.lists(st.integers(1, 40), min_size=1, max_size=4), by_itself)
+acks_through = st.tuples(st.just("through"), name, st.integers(1, 40), by_itself)
+changes = st.tuples(st.just("change"), st.sampled_from(NAMES[:2]), st.sampled_from(["add", "invite", "join", "revoke", "invite"]))
+histories = st.lists(st.one_of(posts, posts, posts, acks, acks_through, changes, st.tuples(st.just("look"))), max_size=60)
 
 
 @dataclass
@@ -34,14 +36,37 @@ class Naive:
     """Every message and acknowledgement as they are, and unread as it is defined."""
 
     sent: dict[int, tuple[str, list[str], str | None]] = field(default_factory=dict)
-    acked: set[tuple[str, int]] = field(default_factory=set)
+    acked: dict[tuple[str, int], int] = field(default_factory=dict)  # by which record: 0, by one that stays
+    acted: dict[str, int] = field(default_factory=dict)
+    invited: dict[str, int] = field(default_factory=dict)
+    joined: dict[str, tuple[int, set[str]]] = field(default_factory=dict)  # the first time: since when, and who was there
+    machines: set[str] = field(default_factory=set)
 
     def unread(self, reader: str) -> list[int]:
         return [
             seq
             for seq, (sender, to, expires) in self.sent.items()
-            if sender != reader and (reader in to or "any" in to) and (reader, seq) not in self.acked and expires != PAST
+            if sender != reader
+            and (reader in to or ("any" in to and seq >= self.floor(reader)))
+            and (reader, seq) not in self.acked
+            and expires != PAST
         ]
+
+    def floor(self, reader: str) -> int:
+        since, old = self.joined.get(reader.partition("/")[0], (0, set()))
+        return 0 if reader in old else since
+
+    def change(self, name: str, action: str, seq: int) -> None:
+        if action == "invite":
+            self.invited.setdefault(name, seq)
+        elif action == "revoke":
+            self.invited.pop(name, None)
+            self.machines.add(name)
+        else:
+            since = self.invited.pop(name, seq)
+            self.acked = {key: made for key, made in self.acked.items() if key[0].partition("/")[0] != name or made < since}
+            self.joined.setdefault(name, (since, {who for who, first in self.acted.items() if first < since}))
+            self.machines.add(name)
 
 
 def play(history: list[Any], log: MemoryLog, index: Index) -> Naive:
@@ -50,11 +75,17 @@ def play(history: list[Any], log: MemoryLog, index: Index) -> Naive:
     for step in history:
         if step[0] == "look":
             index.catch_up()
+        elif step[0] == "change":
+            _, who, action = step
+            if action != "join" or who in naive.invited:
+                record = {"kind": "credential", "action": action, "name": who, "role": "member", "by": "x", "auth": "x"}
+                naive.change(who, action, log.append([record])[0].record["seq"])
         elif step[0] == "post":
             _, sender, to, expires = step
             fields = {"kind": "message", "auth": "x", "from": sender, "to": to, "body": "b"}
             (made,) = log.append([fields if expires is None else {**fields, "expires": expires}])
             naive.sent[made.record["seq"]] = (sender, to if isinstance(to, list) else [to], expires)
+            naive.acted.setdefault(sender, made.record["seq"])
         else:
             acknowledge(step, log, naive)
     return naive
@@ -62,15 +93,18 @@ def play(history: list[Any], log: MemoryLog, index: Index) -> Naive:
 
 def acknowledge(step: Any, log: MemoryLog, naive: Naive) -> None:
     """An acknowledgement of messages that are there, as the hub lets only such through."""
-    kind, reader, what = step
-    if kind == "ack":
-        seqs = [seq for seq in dict.fromkeys(what) if seq in naive.sent]
-        if seqs:
-            log.append([{"kind": "ack", "reader": reader, "seqs": seqs}])
-            naive.acked |= {(reader, seq) for seq in seqs}
-    elif what in naive.sent:
-        log.append([{"kind": "ack", "reader": reader, "through": what}])
-        naive.acked |= {(reader, seq) for seq in naive.sent if seq <= what}
+    kind, reader, what, is_own = step
+    machine = reader.partition("/")[0]
+    through, ids = kind == "through", [what] if kind == "through" else list(dict.fromkeys(what))
+    seqs = [seq for seq in ids if seq in naive.sent]
+    if not seqs:
+        return
+    fields = {"through": seqs[0]} if through else {"seqs": seqs}
+    made = log.append([{"kind": "ack", "reader": reader, "auth": machine if is_own else "x", **fields}])[0].record["seq"]
+    if is_own or machine not in naive.machines:
+        naive.acted.setdefault(reader, made)
+        for seq in [seq for seq in naive.sent if seq <= what] if through else seqs:
+            naive.acked.setdefault((reader, seq), 0 if is_own else made)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -151,4 +185,5 @@ def content(index: Index) -> dict[str, list[Any]]:
     """All rows of all tables that say something about messages."""
     with index.as_is() as db:
         tables = ["place", "ranked", "ackers", "messages", "inbox", "expiring", "settled", "acks", "acks_through", "agents"]
+        tables += ["floors", "invited", "provisional", "settled_before", "machines"]
         return {table: sorted(db.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in tables}
