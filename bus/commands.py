@@ -27,7 +27,7 @@ from bus.log import inspect
 from bus.log.disk import Disk
 from bus.log.files import compress as compress_file
 from bus.log.files import sealed
-from bus.records import utc
+from bus.records import KINDS, utc
 from bus.shown import harmless
 
 P = ParamSpec("P")
@@ -151,7 +151,7 @@ def stats(as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--kind", default="message", help="The kind of record; `all` for every one.", show_default=True)
+@click.option("--kind", default="message", type=click.Choice(["all", *KINDS]), help="The kind of record.", show_default=True)
 @command
 def export(kind: str) -> None:
     """Write the records of the log as JSON lines to standard output."""

@@ -29,6 +29,11 @@ import orjson
 
 Record = dict[str, Any]
 
+# Of the records that a log may hold; `damaged` stands for a line that cannot be read. A new kind is added here.
+KINDS = (
+    *("message", "ack", "credential", "refused", "grant", "asked", "done", "reaped"),
+    *("question", "answer", "used", "segment", "damaged"),
+)
 FIRST_SUM = "0" * 8 + "-" + "0" * 16
 _SUM_BYTES = len(f',"sum":"{FIRST_SUM}"}}')
 _FILLER = b'{"kind":"torn"'

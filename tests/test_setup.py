@@ -260,3 +260,11 @@ def test_what_root_does_leaves_everything_to_the_owner_of_the_folder(command: li
         )
         assert done.returncode == 0, done.stderr
         assert {path.stat().st_uid for path in folder.rglob("*")} == {nobody}
+
+
+def test_a_kind_of_record_that_does_not_exist_is_not_exported(bus: Caller, config: Config) -> None:
+    bus.say()
+    environ = {"BUS_DATA_DIR": str(config.data_dir)}
+    ran = CliRunner().invoke(main, ["export", "--kind", "bogus"], env=environ)
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert CliRunner().invoke(main, ["export", "--kind", "message"], env=environ).stdout.count("\n") == 1

@@ -9,51 +9,16 @@ import importlib
 import logging
 import os
 import sys
+from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from busclient._cli import exits
+from busclient._cli.catalogue import COMMANDS, GROUPS
 from busclient._cli.output import OutputLost, forget_output, out
 from busclient._harmless import harmless
 from busclient._version import __version__
-
-# Command: module that holds a click command of that name.
-COMMANDS = {
-    "post": "posting",
-    "reply": "posting",
-    "inbox": "reading",
-    "read": "reading",
-    "ack": "acking",
-    "log": "reading",
-    "search": "reading",
-    "watch": "waiting",
-    "wait": "waiting",
-    "drain": "draining",
-    "poll": "polling",
-    "handoff": "polling",
-    "status": "machine",
-    "doctor": "machine",
-    "outbox": "outbox",
-    "join": "joining",
-    "leave": "joining",
-    "up": "joining",
-    "down": "joining",
-    "exec": "executing",
-    "call": "executing",
-    "cat": "files",
-    "put": "files",
-    "permit": "permitting",
-    "revoke": "permitting",
-    "permissions": "permitting",
-    "approve": "approving",
-    "machines": "fleet",
-    "container": "fleet",
-    "activity": "fleet",
-    "invite": "inviting",
-    "credential": "inviting",
-    "completion": "completion",
-}
 
 
 class _Harmless(logging.Formatter):
@@ -80,11 +45,23 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = COMMANDS.get(cmd_name)
-        if module is None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
             return None
-        found: click.Command = getattr(importlib.import_module(f"busclient._cli.{module}"), cmd_name)
+        found: click.Command = getattr(importlib.import_module(f"busclient._cli.{entry.module}"), cmd_name)
+        found.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in entry.examples)
         return found
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        near = get_close_matches(args[0], COMMANDS, 1) if args[0] not in COMMANDS else []
+        if near and not args[0].startswith("-"):
+            raise click.UsageError(f"No such command '{args[0]}'. Did you mean `bus {near[0]}`?", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.what) for name, entry in group.items()])
 
 
 @click.group(

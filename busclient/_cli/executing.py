@@ -28,7 +28,13 @@ class _BeforeDashes(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         at = args.index("--") if "--" in args else len(args)
         ctx.obj = args[at + 1 :]
-        return super().parse_args(ctx, args[:at])
+        try:
+            return super().parse_args(ctx, args[:at])
+        except click.UsageError as error:
+            if at < len(args) or len(args) < 2:
+                raise
+            hint = "The command stands after --, for example: bus exec db1 -- uptime"
+            raise click.UsageError(f"{error.format_message()} {hint}", ctx) from None
 
 
 @click.command(cls=_BeforeDashes)

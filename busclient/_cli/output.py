@@ -28,7 +28,7 @@ class OutputLost(Exception):
 
 
 class Output:
-    """The two streams, and whether JSON was asked for. Colours only on a terminal and without NO_COLOR."""
+    """The two streams, and whether JSON was asked for. Colours only on a terminal, not with NO_COLOR or TERM=dumb."""
 
     as_json = False
     is_closed = False
@@ -39,7 +39,7 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """A line of our own words, or of harmless text."""
-        self._write(text, color=False if os.environ.get("NO_COLOR") else None)
+        self._write(text, color=False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None)
 
     def note(self, text: str) -> None:
         """A line about the work, on standard error, so that standard output holds only results."""

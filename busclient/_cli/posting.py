@@ -20,8 +20,8 @@ from busclient._message import Posted
 @click.argument("text", required=False)
 @click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The text, byte for byte.")
 @click.option("-t", "--tag", "tags", multiple=True, help="A tag; may be given again.")
-@click.option("--urgent", "priority", flag_value="urgent", help="First in every inbox.")
-@click.option("--fyi", "priority", flag_value="fyi", help="Last in every inbox.")
+@click.option("--urgent", is_flag=True, help="First in every inbox.")
+@click.option("--fyi", is_flag=True, help="Last in every inbox.")
 @click.option("--reply-to", type=kinds.MESSAGE, metavar="ID", help="The id or seq of the message this answers.")
 @click.option("--thread", help="The thread this belongs to.")
 @click.option("--data", metavar="JSON", help="A small JSON object besides the text.")
@@ -33,6 +33,7 @@ def post(to: str, text: str | None, file: Path | None, data: str | None, reply_t
 
     Without TEXT, or with -, the text is read from standard input (its last newline is left out).
     """
+    fields["priority"] = _priority(fields.pop("urgent"), fields.pop("fyi"))
     body = read_text(text, file)
     if data is not None:
         fields["data"] = _object(data)
@@ -46,12 +47,13 @@ def post(to: str, text: str | None, file: Path | None, data: str | None, reply_t
 @click.argument("text", required=False)
 @click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The text, byte for byte.")
 @click.option("-t", "--tag", "tags", multiple=True, help="A tag; may be given again.")
-@click.option("--urgent", "priority", flag_value="urgent", help="First in every inbox.")
-@click.option("--fyi", "priority", flag_value="fyi", help="Last in every inbox.")
+@click.option("--urgent", is_flag=True, help="First in every inbox.")
+@click.option("--fyi", is_flag=True, help="Last in every inbox.")
 @click.option("--ack", is_flag=True, help="Acknowledge the message as well.")
 @json_option
 def reply(id: str, text: str | None, file: Path | None, ack: bool, **fields: Any) -> int:
     """Answer the message ID (id or seq) to its sender, in its thread."""
+    fields["priority"] = _priority(fields.pop("urgent"), fields.pop("fyi"))
     body = read_text(text, file)
     with open_bus() as bus:
         original = bus.message(id)
@@ -59,6 +61,12 @@ def reply(id: str, text: str | None, file: Path | None, ack: bool, **fields: Any
         if ack:
             bus.ack(original)
         return _tell(posted)
+
+
+def _priority(urgent: bool, fyi: bool) -> str | None:
+    if urgent and fyi:
+        raise click.UsageError("A message is either --urgent or --fyi.")
+    return "urgent" if urgent else "fyi" if fyi else None
 
 
 def read_text(text: str | None, file: Path | None) -> str:

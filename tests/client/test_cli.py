@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from busclient import Bus, Outbox
-from busclient._cli import COMMANDS, exits, kinds
+from busclient._cli import COMMANDS, GROUPS, exits, kinds
+from busclient._cli import cli as cli_group
 from busclient._places import Places
 from tests.client.conftest import URL, Door, Ran, Served
 from tests.conftest import PASSWORD, USER, Caller
@@ -250,6 +253,32 @@ def test_every_command_has_help_and_takes_json(cli: Cli, name: str) -> None:
     ran = cli(name, "--help")
     assert ran.code == 0
     assert "--json" in ran.out
+    assert "Examples:" in ran.out
+    for example in COMMANDS[name].examples:
+        assert f"  {example}\n" in ran.out
+        found = re.search(rf"\bbus {name}\b(.*?)(\)|$)", example)
+        command = cli_group.get_command(click.Context(cli_group), name)
+        assert found is not None
+        assert command is not None
+        command.make_context(name, shlex.split(found[1]))
+
+
+def test_the_help_has_its_commands_in_groups_each_on_a_whole_line(cli: Cli) -> None:
+    lines = cli("--help").out.splitlines()
+    for title, group in GROUPS.items():
+        at = lines.index(f"{title}:")
+        for line, (name, entry) in zip(lines[at + 1 :], group.items(), strict=False):
+            assert line.split(maxsplit=1) == [name, entry.what]
+            assert len(line) <= 80
+
+
+def test_a_wrong_command_line_says_what_was_meant(cli: Cli) -> None:
+    assert "Did you mean `bus inbox`" in cli("inbx").err
+    for words in (["exec", "db1", "uptime"], ["exec", "db1", "ls", "-l"]):
+        assert "bus exec db1 -- uptime" in cli(*words).err
+    for words in (["post", "alice", "x"], ["reply", "1", "x"]):
+        ran = cli(*words, "--urgent", "--fyi")
+        assert (ran.code, "either --urgent or --fyi" in ran.err) == (exits.USAGE, True)
 
 
 def test_joining_writes_private_settings_and_proves_them(
