@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -177,3 +179,17 @@ def test_an_append_that_fails_counts_for_nothing(tmp_path: Path) -> None:
     with pytest.raises(Busy):
         daily.guarding(fail)([{"kind": "message", "auth": "claude", "from": "claude", "body": "x"}])
     assert daily.used("claude")[0] == 0
+
+
+def test_requests_that_meet_at_the_turn_of_the_day_are_all_counted(tmp_path: Path) -> None:
+    days = itertools.count()
+    quotas = DailyQuotas(tmp_path / "daily", 10**9, 10**6, clock=lambda: (next(days) // 7) * 86_400.0)
+
+    def ask(number: int) -> bool:
+        for name in range(12):
+            quotas.use_name(f"machine{number}", f"name{name}")
+            quotas.used(f"machine{number}")
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(ask, range(8)))  # an error of a thread comes out here
