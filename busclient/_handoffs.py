@@ -53,9 +53,10 @@ def head(clone: Path) -> str:
         fd = os.open(clone / "latest.md", os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return ""
+    if not stat.S_ISREG(os.fstat(fd).st_mode) or (clone / "latest.md").is_symlink():
+        os.close(fd)
+        return ""
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode) or (clone / "latest.md").is_symlink():
-            return ""
         text = file.read(_HEAD_CHARACTERS * 4).decode(errors="replace")
     return "\n".join(body_lines(text[:_HEAD_CHARACTERS])[:_HEAD_LINES]).rstrip("\n")
 
