@@ -38,6 +38,7 @@ outbox: it keeps the message there. `CODES` is the one list of the hub's codes; 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -302,6 +303,20 @@ _HINTS = {
     "it with `bus container start NAME`.",
     "target_stopped": "An admin starts it with `bus container start NAME`.",
 }
+# Only where the hub's hint names a route: what it says of a single case stays.
+_ROUTE = re.compile(r"\b(?:GET|POST|PUT|DELETE) /|(?<![\w/])/(?:api|docs|openapi|search)\b|\bcurl\b")
+_OTHER_VERSION = "The hub and this client are of different versions: bring both to the same one."
+_FOR_ROUTES = {
+    "hub_stopping": "The call goes on. `bus call ID` tells how it ends; so does the same call again, with the same key.",
+    "method_not_allowed": _OTHER_VERSION,
+    "no_such_approval": "`bus approve` lists those that you may see.",
+    "no_such_credential": "`bus credential list` shows the names that there are.",
+    "no_such_route": _OTHER_VERSION,
+    "no_such_snapshot": "`bus container snapshots NAME` lists the snapshots of a container.",
+    "not_allowed": "This needs a credential of another role: ask an admin.",
+    "not_supported": "`bus machines` says the driver of each target; only containers have states and snapshots.",
+    "unknown_target": "`bus machines` lists the targets that there are.",
+}
 _SHARED_HINT = (
     "The shared user may not. Ask an admin for `bus invite NAME`, then `bus join URL --invite CODE`; the first admin's "
     "credential is in data/admin.env of the hub."
@@ -316,17 +331,25 @@ def error_from(status: int, payload: Any, retry_after_s: float | None = None) ->
     kind = CODES.get(code or "") or _STATUSES.get(status) or (Refused if 400 <= status < 500 or is_ours else HubFailed)
     if code is None and kind not in (Unauthorized, Unavailable, NoRoom):
         kind = BadAnswer  # a proxy spoke, and knows nothing of what the hub would say
-    message, hint = fields.get("message"), _HINTS.get(code or "", fields.get("hint"))
-    if code == "not_allowed" and fields.get("role") == "shared":
-        hint = _SHARED_HINT
+    message, hint = fields.get("message"), _hint_for(code or "", fields)
     return kind(
         message if isinstance(message, str) else f"The answer was HTTP status {status}, and not in the hub's form.",
         code=code,
         status=status,
-        hint=hint if isinstance(hint, str) and kind not in _OWN_HINTS else None,
+        hint=None if kind in _OWN_HINTS else hint,
         retry_after_s=retry_after_s,
         details={name: value for name, value in fields.items() if name not in ("ok", "error", "message", "hint", "docs")},
     )
+
+
+def _hint_for(code: str, fields: Mapping[str, Any]) -> str | None:
+    """What to do, in commands. None, for the hint of the error's class, where the hub names only a route or says nothing."""
+    if code == "not_allowed" and fields.get("role") == "shared":
+        return _SHARED_HINT
+    hint = _HINTS.get(code, fields.get("hint"))
+    if isinstance(hint, str) and _ROUTE.search(hint):
+        return _FOR_ROUTES.get(code)
+    return hint if isinstance(hint, str) else None
 
 
 def _code_of(kind: type[BusError]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 import busclient
-from bus.errors import family
+from bus.errors import BadRequest, family
 from bus.web import replies
 from busclient import _cli, _errors, _harmless
 from busclient._cli import exits
@@ -61,6 +61,21 @@ def test_modules_are_private() -> None:
 
 def test_every_code_of_the_hub_has_an_error_and_no_other() -> None:
     assert set(busclient.CODES) == {kind.code for kind in family()}
+
+
+def test_no_hint_that_users_of_the_command_see_names_a_route() -> None:
+    """Each is replaced, or left out; so is one that the hub makes for a single case, or that a newer hub has."""
+    for kind in family():
+        shown = _errors.error_from(kind.status, kind("x").as_dict()).hint
+        assert not re.search(r"(GET|POST|PUT|DELETE) /|(^|\s)/\w|curl", shown), (kind.code, shown)
+        assert shown or kind.hint == BadRequest.hint, kind.code
+    lists = {"unknown_target": "bus machines", "no_such_snapshot": "bus container snapshots", "hub_stopping": "bus call"}
+    for code, command in lists.items():
+        assert f"`{command}" in _errors.error_from(404, {"error": code, "hint": "GET /api/x"}).hint
+    for route in ("GET /api/new lists them.", "For example /search?q=x", "See /docs.", "Send it with curl -d."):
+        assert _errors.error_from(400, {"error": "missing_field", "hint": route}).hint == ""
+    kept = "One of exec, file_read."
+    assert _errors.error_from(400, {"error": "bad_field", "hint": kept}).hint == kept
 
 
 def test_the_tree_in_the_docstring_is_the_real_one() -> None:
