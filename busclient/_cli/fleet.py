@@ -9,14 +9,15 @@ from typing import Any
 import click
 
 from busclient._cli import exits, kinds
-from busclient._cli.output import age, json_option, open_bus, out
-from busclient._fleetforms import Container, Event, Snapshot
+from busclient._cli.output import age, columns, json_option, open_bus, out
+from busclient._fleetforms import Container, Event, Machine, Snapshot
 from busclient._harmless import one_line, signed
 
 _LONGEST_BODY, _LONGEST_ABOUT = 120, 300
 _WITH_ONE = ("restore", "delete-snapshot")
 _ACTIONS = ("list", "start", "stop", "snapshot", "snapshots", *_WITH_ONE)
 _WHICH = {"snapshot": "snapshot ", "restore": "back to "}
+_HEAD = ("NAME", "KIND", "DRIVER", "STATE", "ONLINE", "SEEN")
 _TYPES = ("message", "exec", "file_read", "file_write", "permit", "container", "credential")
 
 
@@ -29,13 +30,17 @@ def machines() -> None:
     if out.as_json:
         out.json({"ok": True, "machines": [machine.raw for machine in found], "unavailable": unavailable})
         return
-    for machine in found:
-        seen = f"seen {age(machine.last_seen)}" if machine.last_seen else ""
-        state = {True: "online", False: "offline", None: ""}[machine.online]
-        known = machine.state if machine.state != "unknown" else None
-        words = [machine.name, machine.kind, machine.driver or "no target", known, state, seen]
-        out.line(one_line(" ".join(word for word in words if word), 300))
+    for line in columns(_HEAD, [_cells(machine) for machine in found]):
+        out.line(line)
     _tell_missing(unavailable)
+
+
+def _cells(machine: Machine) -> tuple[str, ...]:
+    """A machine as a row below `_HEAD`."""
+    state = "" if machine.state in (None, "unknown") else str(machine.state)
+    online = {True: "online", False: "offline", None: ""}[machine.online]
+    seen = age(machine.last_seen) if machine.last_seen else ""
+    return machine.name, machine.kind, machine.driver or "no target", state, online, seen
 
 
 @click.command()

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -150,6 +150,14 @@ def age(ts: str) -> str:
         if seconds < length * most:
             return f"{int(seconds // length)} {unit} ago"
     return f"{int(seconds // 86400)} d ago"
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table: lines of columns, each as wide as its widest cell. The head is left out where there is nothing below it."""
+    cells = [[one_line(cell, 140) or "-" for cell in row] for row in rows]
+    table = [list(head), *cells] if cells else []
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
 
 
 def open_bus(**kwargs: Any) -> Bus:

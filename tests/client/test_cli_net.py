@@ -546,11 +546,15 @@ def test_wrong_command_lines_are_refused(cli: Cli, net: StubNet, line: str) -> N
 
 
 def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: StubNet) -> None:
-    machine = {"name": "db1", "kind": "container", "driver": "lxc", "state": "running", "online": True, "last_seen": None}
+    machine = {"name": "db1\n2", "kind": "container", "driver": "lxc", "state": "running", "online": True, "last_seen": None}
     old = {"name": "old", "kind": "machine", "online": False, "state": "unknown"}
     net.on("GET /api/machines", {"ok": True, "machines": [machine, old], "unavailable": {"lxc": "away\x1b"}})
     ran = cli("machines")
-    assert ran.out == "db1 container lxc running online\nold machine no target offline\n"
+    assert ran.out.splitlines() == [
+        "NAME   KIND       DRIVER     STATE    ONLINE   SEEN",
+        "db1 2  container  lxc        running  online   -",
+        "old    machine    no target  -        offline  -",
+    ]
     assert ran.err == "bus: lxc cannot be asked: away\ufffd\n"
     events = page(1)
     events["events"][0] |= {"command": "a\n2 x \x1b[2K" + "y" * 900, "result": "ok", "exitCode": 3, "duration_ms": 84}
