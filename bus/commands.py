@@ -256,6 +256,12 @@ def credential_list(as_json: bool) -> None:
         click.echo(f"{one['name']}: invited as {one['role']} until {one['expires']}")
 
 
+_LOOPBACK_NOTE = (
+    "The address in that line is this machine's own: another machine reaches the hub by ssh, a tailnet or nginx. "
+    'README.md, "The second machine", has the lines.'
+)
+
+
 @main.command()
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="The credential that it makes is an admin's.")
@@ -267,9 +273,12 @@ def invite(name: str, admin: bool, replace: bool, as_json: bool) -> None:
     if admin and replace:
         raise click.UsageError("--replace keeps the role: leave --admin out.")
     made = _register().invite(name, ADMIN if admin else MEMBER, INVITE_S, OPERATOR, replace)
-    line = f"bus join {setup.public_url(Config.from_env())} --invite {made.code}"
+    url = setup.public_url(Config.from_env())
+    line = f"bus join {url} --invite {made.code}"
     facts = {"name": made.name, "role": made.role, "code": made.code, "expires": utc(made.expires), "line": line}
     click.echo(json.dumps(facts) if as_json else line)
+    if setup.is_loopback(url):
+        click.echo(_LOOPBACK_NOTE, err=True)
 
 
 @main.command()

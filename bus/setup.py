@@ -156,6 +156,11 @@ def public_url(config: Config) -> str:
     return os.environ.get("BUS_URL") or known.get("BUS_URL") or base_url(config)
 
 
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to the very machine on which it is used."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
 def become_owner(config: Config) -> None:
     """As root, go on as the user that the data folder belongs to: what root makes in it would shut out the hub."""
     owner = config.data_dir.stat()

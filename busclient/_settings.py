@@ -104,7 +104,12 @@ class Settings:
     @property
     def is_loopback(self) -> bool:
         """Whether the hub is on this machine."""
-        return self.ssh_host is None and urlsplit(self.url).hostname in _LOOPBACK
+        return self.ssh_host is None and is_loopback(self.url)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to the very machine on which it is used."""
+    return urlsplit(url).hostname in _LOOPBACK
 
 
 def _handoffs(setting: str | None, places: Places) -> tuple[Path | None, str | None]:

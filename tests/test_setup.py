@@ -221,7 +221,14 @@ def test_an_invite_is_a_line_to_paste(run: Callable[..., Result], config: Config
     made = json.loads(run("invite", "web1", "--admin", "--json").stdout)
     assert made["line"] == f"bus join {setup.base_url(config)} --invite {made['code']}"
     assert made["role"] == "admin"
+    for local in ("http://127.0.0.1:8787", "http://localhost", "http://[::1]:8787"):
+        monkeypatch.setenv("BUS_URL", local)
+        ran = run("invite", "web3")
+        assert ran.stdout.startswith(f"bus join {local} --invite ")
+        assert "this machine's own" in ran.stderr
+        assert "The second machine" in ran.stderr
     monkeypatch.setenv("BUS_URL", "https://bus.example.org")
+    assert run("invite", "web2").stderr == ""
     line = run("invite", "web2").stdout
     assert re.fullmatch(r"bus join https://bus\.example\.org --invite [\w.-]+\n", line)
     assert "web2: invited as member until" in run("credential", "list").stdout

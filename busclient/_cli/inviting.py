@@ -10,6 +10,7 @@ from busclient._cli import kinds
 from busclient._cli.output import json_option, open_bus, out
 from busclient._harmless import one_line
 from busclient._places import Places
+from busclient._settings import is_loopback
 
 
 @click.command()
@@ -25,6 +26,11 @@ def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) ->
     with open_bus() as bus:
         made = bus.admin.invite(name, admin=admin, replace=replace, expires_in_s=expires_in_s)
     out.result(made.raw, one_line(made.line, 1000))
+    if any(is_loopback(word) for word in made.line.split() if "://" in word):
+        out.note(
+            "the address in that line is this machine's own: another machine reaches the hub by ssh, a tailnet or nginx. "
+            'README.md, "The second machine", has the lines'
+        )
     if not out.as_json:
         out.note(f"paste that on {one_line(made.name, 140)} before {made.expires}; it works once")
 

@@ -700,7 +700,14 @@ def test_an_invite_is_a_line_to_paste(cli: Cli, net: StubNet) -> None:
     ran = cli("invite", "new", "--admin", "--expires", "90m")
     assert ran.out == f"bus join {URL} --invite 01I.s\n"
     assert "works once" in ran.err
+    assert "this machine's own" not in ran.err
     assert net.asked[0].fields == {"name": "new", "admin": True, "expires_in_s": 5400}
+    for local in ("http://127.0.0.1:8787", "http://localhost", "http://[::1]:8787"):
+        made["line"] = f"bus join {local} --invite 01I.s"
+        ran = cli("invite", "new")
+        assert ran.out == made["line"] + "\n"
+        assert "this machine's own" in ran.err
+        assert "The second machine" in ran.err
 
 
 def test_an_invite_becomes_the_machines_own_credential(cli: Cli, fresh: StubNet, places: Places) -> None:
