@@ -443,6 +443,11 @@ class Internal(BusError):
     hint = "This is a defect of the hub. Its log has the details under the reference given here."
 
 
+def no_target(name: str, is_member: bool) -> str:
+    """That a name is no target, for those who may know it; a member's is the common mistake."""
+    return f"{name} is a member, but no target: add it to targets.toml." if is_member else f"There is no target {name}."
+
+
 def family(root: type[BusError] = BusError) -> Iterator[type[BusError]]:
     """Every error class below `root`, for the tests and the OpenAPI page that list all codes."""
     for child in root.__subclasses__():

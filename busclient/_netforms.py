@@ -182,7 +182,10 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Permission:
-    """A rule of an admin's. `commands` are the allowed beginnings, each a tuple of words; empty: any command."""
+    """A rule of an admin's. `commands` are the allowed beginnings, each a tuple of words; empty: any command.
+
+    `unknown` says why a name leads nowhere, where one was just given that is neither a machine nor a target.
+    """
 
     source: str
     target: str
@@ -193,6 +196,7 @@ class Permission:
     expires: str | None = None
     commands: tuple[tuple[str, ...], ...] = ()
     needs_approval: bool = False
+    unknown: tuple[str, ...] = ()
     raw: Fields = _raw()
 
     @classmethod
@@ -210,6 +214,7 @@ class Permission:
                 expires=fields.get("expires"),
                 commands=tuple(tuple(words.split() if isinstance(words, str) else words) for words in commands),
                 needs_approval=fields.get("approval") == "required",
+                unknown=tuple(str(said) for said in (fields.get("unknown") or {}).values()),
                 raw=fields,
             )
 

@@ -62,7 +62,7 @@ def make_app(
         pages.blueprint(core, service),
         credentials_routes.blueprint(Register(credentials, core.note_credential), refusals, (*quotas, core.daily)),
         calls.blueprint(net, service, max_file, rest),
-        permissions.blueprint(net, machines),
+        permissions.blueprint(net, service, machines),
         approvals.blueprint(net, core.waiting),
         activity.blueprint(net, service, core.presence, machines),
     ):

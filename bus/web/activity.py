@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, g
 
 from bus import drafts
 from bus.calls import ACTIONS, CONTAINER
@@ -17,7 +17,7 @@ from bus.net import Net
 from bus.presence import Presence
 from bus.records import unix_ms, utc
 from bus.selection import MAX_LIMIT
-from bus.web import requests
+from bus.web import requests, targets
 from bus.web.auth import may_call
 from bus.web.replies import json_reply
 from bus.wire import ExecService
@@ -43,8 +43,8 @@ def blueprint(net: Net, service: ExecService, presence: Presence, names: Callabl
     @may_call(ADMINS)
     def containers() -> Response:
         requests.params(())
-        targets, unavailable = _targets(service)
-        found = [target for target in targets if target["kind"] == "container"]
+        listed, unavailable = targets.listed(service)
+        found = [target for target in listed if target["kind"] == "container"]
         for target in found:
             del target["kind"]
         return json_reply({"ok": True, "containers": found, "unavailable": unavailable})
@@ -54,10 +54,10 @@ def blueprint(net: Net, service: ExecService, presence: Presence, names: Callabl
     def machines() -> Response:
         requests.params(())
         try:
-            targets, unavailable = _targets(service)
+            listed, unavailable = targets.listed(service)
         except ExecUnavailable as error:
-            targets, unavailable = [], {"exec": error.message}
-        known = {target["name"]: target for target in targets}
+            listed, unavailable = [], {"exec": error.message}
+        known = {target["name"]: target for target in listed}
         acts = net.last_acts(names(), _MOST_MACHINES)
         has_more = len(acts) >= _MOST_MACHINES
         acts.pop("bus", None)  # the hub's own messages
@@ -67,11 +67,6 @@ def blueprint(net: Net, service: ExecService, presence: Presence, names: Callabl
         return json_reply({"ok": True, "machines": found, "has_more": has_more, "unavailable": unavailable})
 
     return routes
-
-
-def _targets(service: ExecService) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    answer = service.ask({"op": "targets", "authorization": request.environ.get("HTTP_AUTHORIZATION")})["result"]
-    return answer["targets"], answer["unavailable"]
 
 
 def _machine(target: dict[str, Any], act: str | None, presence: Presence) -> dict[str, Any]:

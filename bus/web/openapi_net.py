@@ -107,7 +107,14 @@ SCHEMAS: Json = {
     "Rule": {
         "type": "object",
         "required": ["source", "target", "allow", "by", "granted"],
-        "properties": {"source": _TEXT, "target": _TEXT, "allow": {"type": ["boolean", "null"]}, "by": _TEXT, "granted": _TEXT},
+        "properties": {
+            "source": _TEXT,
+            "target": _TEXT,
+            "allow": {"type": ["boolean", "null"]},
+            "by": _TEXT,
+            "granted": _TEXT,
+            "unknown": {"type": "object", "description": "of POST /api/permit: what is wrong with a name, by its field"},
+        },
     },
     "Permission": {
         "type": "object",

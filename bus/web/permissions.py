@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, g
 
 from bus import drafts, rights
 from bus.calls import ACTIONS, EXEC
-from bus.errors import BadField, MissingField, NotAllowed
+from bus.errors import BadField, BusError, MissingField, NotAllowed, no_target
 from bus.identity import ADMINS, MACHINES, check_speaks_as, normalised
 from bus.net import Net
-from bus.web import requests
+from bus.web import requests, targets
 from bus.web.auth import may_call
 from bus.web.replies import json_reply
+from bus.wire import ExecService
 
 
-def blueprint(net: Net, names: Callable[[], list[str]]) -> Blueprint:
+def blueprint(net: Net, service: ExecService, names: Callable[[], list[str]]) -> Blueprint:
     """The routes about permissions; `names` gives the machines that have a credential."""
     routes = Blueprint("permissions", __name__)
 
@@ -30,7 +31,9 @@ def blueprint(net: Net, names: Callable[[], list[str]]) -> Blueprint:
         check_speaks_as(g.caller, sender, "from", lambda: ())
         for field in ("source", "target"):
             _refuse_other_case(clean[field], field, names())
-        return json_reply({"ok": True, "permission": net.permit(g.caller, sender, clean)})
+        made = net.permit(g.caller, sender, clean)  # it holds before anybody is asked what there is
+        unknown = {} if clean["allow"] is None else _unknown(clean, names(), service)
+        return json_reply({"ok": True, "permission": {**made, **({"unknown": unknown} if unknown else {})}})
 
     @routes.get("/api/permissions")
     @may_call(MACHINES)
@@ -62,6 +65,23 @@ def _refuse_other_case(name: str, field: str, names: list[str]) -> None:
             raise BadField(
                 f"`{field}` is {name!r}, and the machine is {known!r}.", hint="Names are compared with case.", field=field
             )
+
+
+def _unknown(clean: Mapping[str, Any], names: list[str], service: ExecService) -> dict[str, str]:
+    """What is wrong with a name that is neither a machine nor a target, by its field. Where nobody can tell: nothing."""
+    found = {}
+    source, target = clean["source"], clean["target"]
+    if source not in (rights.ANYONE, *names):
+        found["source"] = f"No machine {source} has a credential."
+    if target == rights.ANYONE:
+        return found
+    try:
+        listed, unavailable = targets.listed(service)
+    except BusError:
+        return found
+    if not unavailable and target not in {one["name"] for one in listed}:
+        found["target"] = no_target(target, target in names)
+    return found
 
 
 def _action(given: dict[str, str]) -> str:

@@ -83,6 +83,8 @@ def permissions(source: str | None, target: str | None, check: tuple[str, str, s
 
 def _tell(rule: Permission) -> None:
     out.result({"permission": rule.raw}, _line(rule))
+    for said in rule.unknown:
+        out.note(one_line(f"noted all the same: {said}", 300))
 
 
 def _merged(rules: list[Permission]) -> list[Permission]:

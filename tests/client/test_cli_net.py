@@ -545,6 +545,15 @@ def test_wrong_command_lines_are_refused(cli: Cli, net: StubNet, line: str) -> N
     assert net.asked == []
 
 
+def test_a_permission_of_unknown_names_is_noted(cli: Cli, net: StubNet) -> None:
+    made = {**RULE, "actions": ["exec"], "unknown": {"target": "db1 is a member\x1b, but no target."}}
+    net.on("POST /api/permit", {"ok": True, "permission": made})
+    ran = cli("permit", "web1", "db1")
+    assert ran.out.startswith("allow web1 > db1 exec")
+    assert ran.err == "bus: noted all the same: db1 is a member\ufffd, but no target.\n"
+    assert json.loads(cli("permit", "web1", "db1", "--json").out)["permission"]["unknown"] == made["unknown"]
+
+
 def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: StubNet) -> None:
     machine = {"name": "db1\n2", "kind": "container", "driver": "lxc", "state": "running", "online": True, "last_seen": None}
     old = {"name": "old", "kind": "machine", "online": False, "state": "unknown"}

@@ -35,6 +35,24 @@ def test_a_permission_tells_who_granted_it_when(fleet: Fleet) -> None:
     assert all(rule["by"] == "admin" for rule in listed)
 
 
+def test_a_permission_for_names_that_nobody_has_says_so_and_holds(fleet: Fleet) -> None:
+    assert fleet.permit("nobody", "box")["unknown"] == {"source": "No machine nobody has a credential."}
+    assert fleet.permit("web1", "nowhere")["unknown"] == {"target": "There is no target nowhere."}
+    member = fleet.permit("nobody", "db1", allow=False)["unknown"]
+    assert list(member) == ["source", "target"], "a mistyped deny stops nobody"
+    assert member["target"] == "db1 is a member, but no target: add it to targets.toml."
+    for source, target in (("web1", "box"), ("*", "den"), ("web1", "*")):
+        assert "unknown" not in fleet.permit(source, target)
+    removed = {"source": "nobody", "target": "db1", "allow": None}
+    assert "unknown" not in fleet.admin.post("/api/permit", json=removed).json["permission"]
+    rules = fleet.admin.get("/api/permissions?source=nobody").json["permissions"]
+    assert {rule["target"] for rule in rules} == {"box"}
+    assert all("unknown" not in rule for rule in rules)
+    fleet.service.work.targets.list = lambda: ([], {"lxc": "away"})  # type: ignore[method-assign]
+    fleet.service._listed = (float("-inf"), {})
+    assert "unknown" not in fleet.permit("web1", "elsewhere"), "nobody can tell"
+
+
 def test_commands_are_for_exec_alone(fleet: Fleet) -> None:
     """Who may write any file may run any command."""
     fleet.permit(commands=["uptime"])
