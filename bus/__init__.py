@@ -76,7 +76,7 @@ def create_service(config: Config) -> Service:
     from bus.execd.server import Service
     from bus.execd.slots import Slots
     from bus.execd.work import Work
-    from bus.identity import ADMIN, MEMBER, Caller
+    from bus.identity import ADMIN, MACHINES, MEMBER, Caller
     from bus.results import Results
 
     core = create_core(config)
@@ -105,6 +105,7 @@ def create_service(config: Config) -> Service:
         restores_kept=config.restores_kept,
         post=post,
         admins=lambda: [name for name, role in credentials.users().items() if role == ADMIN],
+        members=lambda: [name for name, role in credentials.users().items() if role in MACHINES],
     )
     return Service(config.exec_socket_file, config.data_dir, work, credentials, config.file_max_bytes)
 

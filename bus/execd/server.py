@@ -181,7 +181,7 @@ class Service:
         if not caller.is_admin:
             raise NotAllowed("Containers are managed by admins.", role=caller.role, allowed=["admin"])
         target = calls.target(request, "name")
-        found = self.work.targets.driver_of(target).snapshots(target)
+        found = self.work.driver_of(target).snapshots(target)
         return {"result": [answers.of_snapshot(snapshot) for snapshot in found]}
 
     def _found(self, caller: Caller, request: Line) -> Found:

@@ -6,14 +6,14 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Protocol
 
 from bus.calls import CONTAINER, EXEC, FILE_READ, MAX_LIMIT, Call
 from bus.containers.base import Driver, Listed
-from bus.errors import ApprovalRequired, BusError, Internal, StillRunning, UnknownTarget
+from bus.errors import ApprovalRequired, BusError, Internal, StillRunning, UnknownTarget, no_target
 from bus.execd import answers, orders, questions
 from bus.execd.answers import Answer
 from bus.execd.leftovers import Leftovers
@@ -58,10 +58,11 @@ class Work:
         restores_kept: int,
         post: Post,
         admins: Callable[[], list[str]],
+        members: Callable[[], Collection[str]],
     ) -> None:
         self.net, self.targets, self.results = net, targets, results
         self._slots, self._max_output, self._max_file = slots, max_output, max_file
-        self._restores_kept, self._post, self._admins = restores_kept, post, admins
+        self._restores_kept, self._post, self._admins, self._members = restores_kept, post, admins, members
         self._running: dict[str, Running] = {}
         self._leftovers = Leftovers(self._end_left, self._left_ended)
         self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -102,7 +103,7 @@ class Work:
                 raise
         try:
             with self._slots.one_more(call.target, caller.name):
-                facts = questions.facts(call, self.targets.driver_of(call.target), self._max_file)
+                facts = questions.facts(call, self.driver_of(call.target), self._max_file)
             question = self.net.ask(caller, call, self.net.new_id(), facts)
         except BusError as error:
             self.net.failed(caller, call, error)
@@ -138,7 +139,7 @@ class Work:
         """The driver, and a slot taken; raises what is in the way, which is on record then and uses no key up."""
         caller, call = ticket.caller, ticket.call
         try:
-            driver = self.targets.driver_of(call.target)
+            driver = self.driver_of(call.target)
             with ExitStack() as taken:
                 taken.enter_context(self._slots.one_more(call.target, caller.name))
                 if call.stream or call.detach or ticket.approval is not None:
@@ -149,6 +150,16 @@ class Work:
             self.net.failed(caller, call, error)
             raise
         return driver
+
+    def driver_of(self, target: str) -> Driver:
+        """The driver of a target; raises UnknownTarget, DriverUnavailable. For callers who have a right there, or are admins:
+        a member that is no target is told apart from a name that nobody has."""
+        try:
+            return self.targets.driver_of(target)
+        except UnknownTarget:
+            if target not in self._members():
+                raise
+            raise UnknownTarget(no_target(target, is_member=True)) from None
 
     def _start(self, id: str, ticket: Ticket, driver: Driver, emit: Emit, running: Running, slot: ExitStack) -> Answer:
         """Run it here and now; or, taking the slot along, in a thread, where the caller does not wait to the end."""

@@ -106,6 +106,22 @@ def test_what_cannot_run_is_told_apart_and_on_record(allowed: Fleet, fields: dic
     assert (event["result"], event["error"]) == ("error", code)
 
 
+def test_a_member_that_is_no_target_is_told_apart_only_to_one_with_a_right_there(fleet: Fleet) -> None:
+    assert "member" not in refusal(fleet.web1.exec("true", target="db1"), 403, "not_permitted")["message"]
+    for more in ({}, {"approval": "required"}):
+        fleet.permit(target="db1", **more)
+        for form in ({}, {"stream": True}, {"detach": True}):
+            body = refusal(fleet.web1.exec("true", target="db1", **(form if not more else {})), 404, "unknown_target")
+            assert body["message"] == "db1 is a member, but no target: add it to targets.toml."
+    for reply in (
+        fleet.admin.post("/api/container/start", json={"name": "db1"}),
+        fleet.admin.get("/api/container/snapshots?name=db1"),
+    ):
+        assert "db1 is a member" in refusal(reply, 404, "unknown_target")["message"]
+    fleet.permit(target="nowhere")
+    assert "member" not in refusal(fleet.web1.exec("true", target="nowhere"), 404, "unknown_target")["message"]
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
