@@ -352,6 +352,10 @@ class Bus:
         twin.outbox = None
         return twin
 
+    def tell_when_slow(self, tell: Callable[[str], None]) -> None:
+        """Call `tell`, once and from another thread, when the hub is late with an answer that it should give at once."""
+        self._calls.on_slow = tell
+
     def close(self) -> None:
         """Close the connection."""
         self._calls.close()

@@ -7,8 +7,10 @@ not be are sent with `ONCE`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ T = TypeVar("T")
 _RETRIED = (429, 502, 503, 504)
 _FOR_PEOPLE = ("driver_unavailable", "exec_unavailable", "too_many_questions")  # no patience mends these
 _SERVICE_BACK_S = 1.0  # but the service may be restarting: once more
+_SLOW_S = 3.0  # after which a person who waits wants to know why
 _MAX_ANSWER = 256 * 1024 * 1024  # 500 messages of 64 KiB and their data, escaped
 
 
@@ -54,6 +57,7 @@ class Calls:
         self.settings, self.patience = settings, patience
         self._transport, self._sleep = transport, sleep
         self._session: requests.Session | None = None
+        self.on_slow: Callable[[str], None] | None = None  # is told once that the hub lets a caller wait; from another thread
 
     def json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         """The JSON object that answers a call; raises BusError, also for a 202 that says what is still missing.
@@ -156,6 +160,7 @@ class Calls:
         try:
             with (
                 deadline(left),
+                self._slow_told(wait_s),
                 self.session().request(timeout=timeout, stream=True, allow_redirects=False, **request) as reply,
             ):
                 _read(reply)
@@ -164,6 +169,25 @@ class Calls:
         if not 200 <= reply.status_code < 300 and reply.status_code not in also:
             raise _error_of(reply)
         return reply
+
+    @contextlib.contextmanager
+    def _slow_told(self, wait_s: float) -> Iterator[None]:
+        """Tell `on_slow` when an answer is late, unless the hub was asked to hold it back."""
+        if self.on_slow is None or wait_s:
+            yield
+            return
+        timer = threading.Timer(_SLOW_S, self._tell_slow)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _tell_slow(self) -> None:
+        tell, self.on_slow = self.on_slow, None
+        if tell is not None:
+            tell(f"{self.settings.url} has not answered for {_SLOW_S:g} s; still waiting (Ctrl-C stops)")
 
     def _pause(self, error: BusError, attempt: int, patience: Patience) -> float | None:
         """Seconds before the next attempt; None when there shall be none."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import busclient._calls
 from busclient import BadAnswer, Bus, Patience, Settings, Unauthorized, Unavailable, Unreachable
 from tests.client.conftest import QUICK, URL, Door
 from tests.conftest import PASSWORD, USER, Caller
@@ -140,6 +141,30 @@ def test_a_silent_hub_is_given_up(stub: Callable[..., str]) -> None:
     ):
         bus.messages()
     silence.set()
+
+
+@pytest.mark.parametrize(("wait_s", "count"), [(0.0, 1), (1.0, 0)])
+def test_who_waits_for_a_silent_hub_is_told_once_unless_the_wait_is_meant_to_last(
+    stub: Callable[..., str], monkeypatch: pytest.MonkeyPatch, wait_s: float, count: int
+) -> None:
+    monkeypatch.setattr(busclient._calls, "_SLOW_S", 0.05)
+    said: list[str] = []
+    is_said = threading.Event()
+
+    def tell(text: str) -> None:
+        said.append(text)
+        is_said.set()
+
+    def answer(connection: socket.socket) -> None:
+        is_said.wait(5 if count else 0.5)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+    url = stub(answer)
+    with at(url, Patience(attempts=1)) as bus:
+        bus.tell_when_slow(tell)
+        for _ in range(2):
+            assert bus._calls.json("GET", "/x", wait_s=wait_s) == {}
+    assert said == [f"{url} has not answered for 0.05 s; still waiting (Ctrl-C stops)"] * count
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x15\x03\x01\x00\x02\x02", b"HTTP/1.1 twohundred\r\n\r\n"])

@@ -554,6 +554,18 @@ def test_a_permission_of_unknown_names_is_noted(cli: Cli, net: StubNet) -> None:
     assert json.loads(cli("permit", "web1", "db1", "--json").out)["permission"]["unknown"] == made["unknown"]
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_only_a_person_at_a_terminal_hears_that_the_hub_is_slow(
+    cli: Cli, net: StubNet, monkeypatch: pytest.MonkeyPatch, is_terminal: bool
+) -> None:
+    monkeypatch.setattr(Bus, "tell_when_slow", lambda bus, tell: tell("it is slow\x1b"))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    net.on("GET /api/machines", {"ok": True, "machines": [], "unavailable": {}})
+    ran = cli("machines", "--json")
+    assert json.loads(ran.out)["ok"]
+    assert ran.err == ("bus: it is slow\ufffd\n" if is_terminal else "")
+
+
 def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: StubNet) -> None:
     machine = {"name": "db1\n2", "kind": "container", "driver": "lxc", "state": "running", "online": True, "last_seen": None}
     old = {"name": "old", "kind": "machine", "online": False, "state": "unknown"}
