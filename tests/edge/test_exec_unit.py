@@ -149,9 +149,10 @@ def test_lxc_works_under_the_rules_of_the_unit(service: tuple[ExecService, subpr
 def test_ssh_works_under_the_rules_of_the_unit(service: tuple[ExecService, subprocess.Popen[bytes]], tmp_path: Path) -> None:
     """As far as a machine that refuses: it was called over the network."""
     tool("ssh")
-    core = create_core(Config(data_dir=tmp_path / "data", fsync="never"))
+    config = Config(data_dir=tmp_path / "data", fsync="never")
+    core = create_core(config)
     permission = check_grant({"source": "root-of-tests", "target": "away", "allow": True})
-    create_net(core).permit(Caller("root-of-tests", ADMIN), "root-of-tests", permission)
+    create_net(core, config).permit(Caller("root-of-tests", ADMIN), "root-of-tests", permission)
     core.index.close()
     core.log.close()
     with pytest.raises(DriverUnavailable, match="Connection refused"):
