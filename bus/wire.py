@@ -46,20 +46,25 @@ class ExecService:
             with suppress(OSError):  # it has just been answered
                 connection.send(LEAVE)
 
-    def ask(self, request: Line) -> Line:
-        """The one answer to a request; raises what the service answers, ExecUnavailable, TargetFailed."""
-        with closing(self.lines(request)) as lines:
+    def ask(self, request: Line, within_s: float | None = None) -> Line:
+        """The one answer to a request; raises what the service answers, ExecUnavailable, TargetFailed.
+
+        With `within_s` (less than ALIVE_EVERY_S) a service that is slower is given up: for what can be done without.
+        """
+        with closing(self.lines(request, within_s or _SILENCE_S)) as lines:
             for line in lines:
                 if line is not None:
                     return line
+                if within_s is not None:
+                    break
         raise _cut_off("before it had answered")
 
-    def lines(self, request: Line) -> Generator[Line | None, None, None]:
+    def lines(self, request: Line, silence_s: float = _SILENCE_S) -> Generator[Line | None, None, None]:
         """The answers to a request, None for a sign of life. Closing the iterator hangs up."""
         with closing(self._connected()) as connection:
             try:
                 connection.sendall(encoded(request))
-                connection.settimeout(_SILENCE_S)
+                connection.settimeout(silence_s)
                 self._open.add(connection)
                 with connection.makefile("rb") as file:
                     line: Line | None = None

@@ -17,6 +17,8 @@ from bus.web.auth import may_call
 from bus.web.replies import json_reply
 from bus.wire import ExecService
 
+_LOOKED_FOR_S = 2.0  # a service that hangs must not keep an admin who denies from hearing that it holds
+
 
 def blueprint(net: Net, service: ExecService, names: Callable[[], list[str]]) -> Blueprint:
     """The routes about permissions; `names` gives the machines that have a credential."""
@@ -76,7 +78,7 @@ def _unknown(clean: Mapping[str, Any], names: list[str], service: ExecService) -
     if target == rights.ANYONE:
         return found
     try:
-        listed, unavailable = targets.listed(service)
+        listed, unavailable = targets.listed(service, _LOOKED_FOR_S)
     except BusError:
         return found
     if not unavailable and target not in {one["name"] for one in listed}:

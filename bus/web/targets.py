@@ -11,7 +11,8 @@ from bus.wire import ExecService
 Targets = tuple[list[dict[str, Any]], dict[str, str]]
 
 
-def listed(service: ExecService) -> Targets:
-    """All targets, and which driver does not answer, with the reason; raises ExecUnavailable."""
-    answer = service.ask({"op": "targets", "authorization": request.environ.get("HTTP_AUTHORIZATION")})["result"]
+def listed(service: ExecService, within_s: float | None = None) -> Targets:
+    """All targets, and which driver does not answer, with the reason; raises ExecUnavailable. `within_s` as in `ask`."""
+    asked = {"op": "targets", "authorization": request.environ.get("HTTP_AUTHORIZATION")}
+    answer = service.ask(asked, within_s)["result"]
     return answer["targets"], answer["unavailable"]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bus.sockets import address_of
+from bus.web import permissions
+from bus.wire import ExecService
 from tests.fleet import As, Fleet
 from tests.web.conftest import refusal
 
@@ -51,6 +57,26 @@ def test_a_permission_for_names_that_nobody_has_says_so_and_holds(fleet: Fleet) 
     fleet.service.work.targets.list = lambda: ([], {"lxc": "away"})  # type: ignore[method-assign]
     fleet.service._listed = (float("-inf"), {})
     assert "unknown" not in fleet.permit("web1", "elsewhere"), "nobody can tell"
+
+
+def test_a_service_that_hangs_keeps_no_permission_from_being_answered(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(permissions, "_LOOKED_FOR_S", 0.1)
+    with socket.socket(socket.AF_UNIX) as hung:
+        with address_of(fleet.folder / "hung") as address:
+            hung.bind(address)
+        hung.listen()
+        monkeypatch.setattr(ExecService, "_connected", _to(fleet.folder / "hung"))
+        assert "unknown" not in fleet.permit("web1", "nowhere", allow=False)
+
+
+def _to(path: Path) -> Callable[[ExecService], socket.socket]:
+    def connected(_: ExecService) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        with address_of(path) as address:
+            connection.connect(address)
+        return connection
+
+    return connected
 
 
 def test_commands_are_for_exec_alone(fleet: Fleet) -> None:
