@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import resource
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -74,6 +75,36 @@ def test_half_sent_requests_make_room(hub: RunningHub) -> None:
     finally:
         for connection in held:
             connection.close()
+
+
+HALVES = {
+    "JSON": ("application/json", b'{"from":"eve","body":"half"}'),
+    "JSON by curl": ("application/x-www-form-urlencoded", b'{"from":"eve","body":"half"}'),
+    "form": ("application/x-www-form-urlencoded", b"from=eve&body=half"),
+    "NDJSON": ("application/x-ndjson", b'{"from":"eve","body":"half"}\n'),
+    "no chunks": ("text/plain", b"zz\r\nhalf"),
+    "the half of a chunk": ("text/plain", b"9\r\nhalf"),
+    "a chunk too long": ("text/plain", b"4\r\nhalfhalf\r\n0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("end", ["shut down", "reset"])
+@pytest.mark.parametrize("kind", HALVES)
+def test_half_a_body_is_no_message_and_no_crash(hub: RunningHub, kind: str, end: str) -> None:
+    """What came of it would be a whole message, and is refused: the rest may have said the opposite."""
+    media, body = HALVES[kind]
+    length, path = ("Transfer-Encoding: chunked", "/post?from=eve") if "chunk" in kind else ("Content-Length: 500", "/post")
+    head = f"POST {path} HTTP/1.1\r\nHost: hub\r\nAuthorization: {BASIC}\r\nContent-Type: {media}\r\n{length}\r\n\r\n"
+    before = hub.get("/health").json()["last_seq"]
+    with sent(hub, head.encode() + body) as connection:
+        if end == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            connection.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+            assert answer.startswith(b"HTTP/1.1 400") and b'"bad_request"' in answer
+    assert hub.say("a whole one")["seq"] == before + 1
+    assert "Traceback" not in hub.output.read_text()
 
 
 def test_no_open_files_is_a_passing_error(hub: RunningHub) -> None:

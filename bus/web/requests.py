@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from flask import request
 
-from bus import drafts
-from bus.errors import BadField, TooLarge, TooSlow, UnsupportedMedia
+from bus import drafts, passing
+from bus.errors import BadField, BadRequest, TooLarge, TooSlow, UnsupportedMedia
 from bus.selection import DEFAULT_LIMIT, MAX_LIMIT, Selection
 from bus.strictjson import Rest, check_text, load_object
 
@@ -39,7 +39,10 @@ def content_type() -> str:
 
 
 def read_body(limit: int = MAX_REQUEST) -> bytes:
-    """The bytes of the body; raises TooLarge with both sizes, and never holds more than `limit` in memory."""
+    """The bytes of the body; never holds more than `limit` in memory.
+
+    Raises TooLarge with both sizes, TooSlow, and BadRequest for a body that did not come whole: half of one is not a message.
+    """
     return body_of(request.environ, limit)
 
 
@@ -51,6 +54,12 @@ def body_of(environ: Mapping[str, Any], limit: int = MAX_REQUEST) -> bytes:
         data: bytes = environ["wsgi.input"].read(limit + 1 if size is None else size)
     except TimeoutError:
         raise TooSlow("The body of the request did not come in time.") from None
+    except Exception as error:  # the server's own classes, for a connection that was reset and for chunks that are none
+        if passing.is_passing(error):
+            raise
+        raise BadRequest(f"The body of the request cannot be read: {type(error).__name__}.") from None
+    if size is not None and len(data) < size:
+        raise BadRequest(f"The connection ended in the body: {len(data)} of {size} bytes came.")
     if len(data) > limit:
         raise TooLarge(f"The request is more than {limit} bytes.", limit=limit)
     return data
