@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response, g, request
 
 from bus import drafts
 from bus.core import Core
@@ -75,11 +75,12 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
 
 
 def is_peek(core: Core, reader: str | None, taken: Taken) -> bool:
-    """Whether this read is for a name that is not the caller's: then the sender must not be told that it was fetched.
+    """Whether this read is for a name that is not the caller's, or gives no message (HEAD): then the sender must not be told
+    that it was fetched.
 
     Raises OverQuota where the name is one too many of the caller's today.
     """
-    if reader is None or not speaks_as(g.caller, reader, taken):
+    if reader is None or request.method == "HEAD" or not speaks_as(g.caller, reader, taken):
         return reader is not None
     core.use_name(g.caller, reader)
     return False

@@ -258,6 +258,8 @@ def test_a_look_at_anothers_mail_is_no_fetch_by_it(fleet: Caller, path: str) -> 
         assert "for you" in ask(fleet, who, "GET", path).get_data(as_text=True)
         assert fetched() is None
         assert fleet.app.extensions["bus"].presence.last_seen("web1") is None
+    assert ask(fleet, "web1", "HEAD", path).status_code == 200  # which gives it nothing
+    assert fetched() is None
     assert "for you" in ask(fleet, "web1", "GET", path).get_data(as_text=True)
     assert fetched() is not None
 
