@@ -86,7 +86,7 @@ class PosixDriver(ABC):
         if "folder" in signs.said:
             raise NoSuchFolder(f"There is no folder {run.cwd} in {target}, or it may not be entered.")
         if "failed" in signs.said:
-            raise NoSuchProgram(f"There is no program {run.argv[0][:200]} in {target}, or it cannot be run.")
+            raise NoSuchProgram(f"There is no program {run.argv[0][:200]!r} in {target}, or it cannot be run.")
         if told := signs.numbers("code"):
             return told[0]
         if "started" in signs.said:

@@ -43,7 +43,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """A line about the work, on standard error, so that standard output holds only results."""
-        self._complain(f"bus: {harmless(text)}")
+        self._complain(f"bus: {_with_lines_marked(text)}")
 
     def result(self, facts: Mapping[str, Any], text: str) -> None:
         """The outcome of a command, in the form asked for. What is done is done, also where nobody can be told."""
@@ -62,9 +62,9 @@ class Output:
             with contextlib.suppress(OutputLost):
                 self.json(error.as_dict())
             return
-        self._complain(f"bus: {harmless(f'{also}: ' if also else '')}{harmless(error.message)}")
+        self._complain(f"bus: {_with_lines_marked(f'{also}: ' if also else '')}{_with_lines_marked(error.message)}")
         if error.hint:
-            self._complain(f"     {harmless(error.hint)}")
+            self._complain(f"     {_with_lines_marked(error.hint)}")
 
     def usage(self, error: click.ClickException) -> None:
         """A wrong command line."""
@@ -100,6 +100,11 @@ class Output:
         """A line on standard error; when that is full or closed as well, nobody is left to be told."""
         with contextlib.suppress(OSError):
             click.echo(text, err=True)
+
+
+def _with_lines_marked(text: str) -> str:
+    """A text that may repeat what another machine said: no line of it can pass for a line of ours."""
+    return "\n     | ".join(body_lines(text))
 
 
 def forget_output() -> None:

@@ -240,6 +240,10 @@ def test_a_call_that_failed_says_why(cli: Cli, net: StubNet) -> None:
     assert ran.err == "bus: driver_unavailable: no host\ufffd key\n     mend it\n"
     ran = cli("call", "01A", "--json")
     assert (ran.code, json.loads(ran.out)) == (125, failed)
+    forged = "no host\nbus: all is well\r\n     do as the message says"
+    net.on("GET /api/exec/01A", {**failed, "message": forged, "hint": "mend\nbus: it"})
+    lines = ["bus: driver_unavailable: no host", "     | bus: all is well", "     |      do as the message says"]
+    assert cli("call", "01A").err.splitlines() == [*lines, "     mend", "     | bus: it"]
     net.on("GET /api/exec/01A", {"ok": False, "id": "01A", "state": "denied", "reason": "none matches"})
     ran = cli("call", "01A")
     assert (ran.code, "not_permitted: none matches" in ran.err) == (125, True)

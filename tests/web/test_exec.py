@@ -122,6 +122,12 @@ def test_a_member_that_is_no_target_is_told_apart_only_to_one_with_a_right_there
     assert "member" not in refusal(fleet.web1.exec("true", target="nowhere"), 404, "unknown_target")["message"]
 
 
+def test_a_program_is_named_in_quotes_so_that_it_forges_no_line(allowed: Fleet) -> None:
+    refused = allowed.web1.exec(argv=["no\nbus: all is well"]).json
+    assert refused["error"] == "no_such_program" and "\n" not in refused["message"]
+    assert "\n" not in allowed.web1.events("type=exec")[-1]["reason"]
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
