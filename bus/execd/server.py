@@ -156,7 +156,11 @@ class Service:
             standing.check()
             talk.send(line)
 
-        answer = self.work.make(caller, call, emit, talk.hung_up, standing)
+        try:
+            answer = self.work.make(caller, call, emit, talk.hung_up, standing)
+        finally:
+            if call.type == calls.CONTAINER:
+                self._listed = (0.0, {})  # who asks next sees what this has changed
         return {"result": answers.without_texts(answer) if call.stream and "replayed" not in answer else answer}
 
     def _state(self, caller: Caller, request: Line, talk: _Talk) -> Line:
