@@ -6,8 +6,6 @@ count at the same instant may lose one of the two amounts, which is why no lock 
 
 from __future__ import annotations
 
-import mmap
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -43,12 +41,7 @@ class DailyQuotas:
 
     def __init__(self, path: Path, max_bytes: int, max_names: int, clock: Callable[[], float] = time.time) -> None:
         self.max_bytes, self.max_names, self._clock = max_bytes, max_names, clock
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, modes.FILE)
-        try:
-            modes.reserve(fd, _WORDS * 8)
-            self._words = memoryview(mmap.mmap(fd, _WORDS * 8)).cast("Q")
-        finally:
-            os.close(fd)
+        self._words = modes.mapped(path, _WORDS * 8).cast("Q")
         self._lock = FileLock(path.with_suffix(".lock"), mode=modes.FILE, thread_local=False)
         self._mutex = threading.Lock()  # the file's lock holds off other processes, not other threads of this one
         self._day = -1

@@ -6,6 +6,7 @@ what either makes belongs to the group. Any other folder is its owner's alone.
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -71,3 +72,13 @@ def reserve(fd: int, size: int) -> None:
         os.posix_fallocate(fd, 0, size)
     except OSError:  # no room now, or a file system that cannot: the size alone
         os.truncate(fd, size)
+
+
+def mapped(path: Path, size: int) -> memoryview:
+    """The bytes of a file that processes share, made with its size where there is none."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE)
+    try:
+        reserve(fd, size)
+        return memoryview(mmap.mmap(fd, size))
+    finally:
+        os.close(fd)

@@ -6,7 +6,6 @@ processes that are gone count for nothing, so a killed worker leaves nothing beh
 
 from __future__ import annotations
 
-import mmap
 import os
 import threading
 from collections.abc import Iterator
@@ -31,12 +30,7 @@ class Quotas:
 
     def __init__(self, path: Path, limit: int, quota: str = "requests") -> None:
         self.limit, self.quota = limit, quota
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, modes.FILE)
-        try:
-            modes.reserve(fd, _SIZE)
-            whole = memoryview(mmap.mmap(fd, _SIZE))
-        finally:
-            os.close(fd)
+        whole = modes.mapped(path, _SIZE)
         self._words, self._counts = whole[:_COUNTS].cast("Q"), whole[_COUNTS:].cast("I")
         self._lock = FileLock(path.with_suffix(".lock"), mode=modes.FILE, thread_local=False)
         self._mutex = threading.Lock()

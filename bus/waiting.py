@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import mmap
 import os
 import threading
 import time
@@ -217,12 +216,7 @@ class SharedCounts:
     """
 
     def __init__(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, modes.FILE)
-        try:
-            modes.reserve(fd, _SLOTS * 16)
-            self._words = memoryview(mmap.mmap(fd, _SLOTS * 16)).cast("Q")
-        finally:
-            os.close(fd)
+        self._words = modes.mapped(path, _SLOTS * 16).cast("Q")
         self._lock = FileLock(path.with_suffix(".lock"), mode=modes.FILE, thread_local=False)
         self._mutex = threading.Lock()
         self._mine = -1
