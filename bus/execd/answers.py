@@ -109,7 +109,7 @@ def outcome(answer: Answer) -> str:
 
 def told(id: str, to: str, target: str, outcome: str, exit_code: int | None = None) -> Answer:
     """The fields of the message by which the caller of a detached call hears how it ended."""
-    body = f"The command on {target} {outcome}. GET /api/exec/{id} tells more."
+    body = f"The command on {target} {outcome}. To see what it gave: bus call {id}, or GET /api/exec/{id}"
     data = {"id": id, "target": target, "exitCode": exit_code}
     return {"to": to, "body": body, "tags": ["exec"], "data": data, "client_id": f"exec {id}"}
 
@@ -138,7 +138,8 @@ def asking(question: Answer, admins: list[str]) -> Answer:
     Not what it would do: every caller of the hub can read every message.
     """
     id, what = question["approval"], {"action": question["type"], "target": question["target"]}
-    body = f"{question['from']} asks for a yes: {what['action']} on {what['target']}. To see it and answer: bus approve {id}"
+    whose = f"{question['from']} asks for a yes: {what['action']} on {what['target']}."
+    body = f"{whose} To see it and answer: bus approve {id}, or GET and POST /api/approvals/{id}"
     data = {"id": id, **what}
     return {"to": admins[:64], "body": body, "tags": ["approval"], "priority": "urgent", "data": data, "client_id": f"asks {id}"}
 

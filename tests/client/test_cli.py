@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import shlex
 import subprocess
@@ -345,3 +347,19 @@ def test_a_time_is_written_alike_everywhere(bus: Caller, cli: Cli) -> None:
     for arguments in (["post", "bob", "x", "--expires", "soon"], ["wait", "--timeout", "1x"], ["activity", "--hours", "0"]):
         ran = cli(*arguments)
         assert (ran.code, "15m" in ran.err or "1m" in ran.err) == (exits.USAGE, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_coloured"),
+    [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)],
+    ids=["xterm", "dumb", "NO_COLOR"],
+)
+def test_a_terminal_gets_colours_unless_it_has_none(home: Path, settings: dict[str, str], is_coloured: bool) -> None:
+    environ = {name: value for name, value in os.environ.items() if name not in ("TERM", "NO_COLOR")}
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        subprocess.run([sys.executable, "-m", "busclient", "doctor"], stdout=theirs, env=environ | settings, timeout=60)
+        os.close(theirs)
+        said = terminal.read(65536)
+    assert b"settings" in said
+    assert (b"\x1b[" in said) == is_coloured

@@ -306,6 +306,14 @@ def test_shellcheck_finds_no_fault() -> None:
     assert told.returncode == 0, told.stdout
 
 
+def test_a_checkout_with_the_line_ends_of_windows_has_scripts_without(checkout: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    git("clone", "-q", "--config", "core.autocrlf=true", str(checkout), str(clone), cwd=tmp_path)
+    files = [clone / name for name in git("ls-files", cwd=clone).splitlines()]
+    assert clone / "scripts" / "run" in files
+    assert [path for path in files if b"\r\n" in path.read_bytes()] == []
+
+
 def make_pair(folder: Path, name: str = DOMAIN) -> None:
     """A self-signed pair under certbot's names."""
     folder.mkdir(exist_ok=True)

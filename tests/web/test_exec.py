@@ -339,6 +339,8 @@ def test_a_detached_call_is_answered_at_once_and_told_when_it_ends(allowed: Flee
     message = wait_until(lambda: allowed.web1.get("/messages?unread_by=web1/alpha").json["messages"])[0]
     assert (message["from"], message["verified"], message["tags"]) == ("bus", True, ["exec"])
     assert message["data"] == {"id": id, "target": "box", "exitCode": 5}
+    # For those who have the command, and those who have curl.
+    assert message["body"].endswith(f"ended with exit code 5. To see what it gave: bus call {id}, or GET /api/exec/{id}")
     state = allowed.web1.get(f"/api/exec/{id}").json
     assert (state["state"], state["exitCode"], state["stdout"], state["command"]) == (
         "done",
