@@ -11,88 +11,89 @@
 `docs/client.md` is the manual. Names that begin with an underscore, modules among them, may change at any time.
 """
 
-import typing as _typing
-
-from busclient._bus import Bus
-from busclient._calls import Patience
-from busclient._errors import (
-    CODES,
-    ApprovalDenied,
-    ApprovalRequired,
-    BadAnswer,
-    BusError,
-    Conflict,
-    FileChanged,
-    Forbidden,
-    HubFailed,
-    Impossible,
-    InviteSpent,
-    KeyReused,
-    LocalTrouble,
-    NoRoom,
-    NotFound,
-    NotPermitted,
-    NotTrusted,
-    NotYourName,
-    OutboxFailed,
-    OutcomeUnknown,
-    Refused,
-    SettingsError,
-    StillRunning,
-    TargetBusy,
-    TargetStopped,
-    TooLarge,
-    TooMany,
-    TooManyWaiting,
-    Unauthorized,
-    Unavailable,
-    UnknownTarget,
-    Unreachable,
-)
-from busclient._harmless import harmless
-from busclient._inbox import Inbox, Stub
-from busclient._message import Acked, Drained, Message, Posted
-from busclient._outbox import Outbox
-from busclient._settings import Settings
 from busclient._version import __version__
 
-if _typing.TYPE_CHECKING:
-    from busclient._admin import Admin
-    from busclient._fleetforms import Changed, Container, Containers, Credential, Event, Invite, Machine, Machines
-    from busclient._net import How, Net
-    from busclient._netforms import Approval, Call, Chunk, FileFacts, Permission, RemoteFile, Result, Verdict
-    from busclient._running import Running
+TYPE_CHECKING = False  # what type checkers take for true; `typing` itself takes longer to load than all that is loaded here
+if TYPE_CHECKING:
+    from busclient._bus import Bus
+    from busclient._errors import (
+        CODES,
+        ApprovalDenied,
+        ApprovalRequired,
+        BadAnswer,
+        BusError,
+        Conflict,
+        FileChanged,
+        Forbidden,
+        HubFailed,
+        Impossible,
+        InviteSpent,
+        KeyReused,
+        LocalTrouble,
+        NoRoom,
+        NotFound,
+        NotPermitted,
+        NotTrusted,
+        NotYourName,
+        OutboxFailed,
+        OutcomeUnknown,
+        Refused,
+        SettingsError,
+        StillRunning,
+        TargetBusy,
+        TargetStopped,
+        TooLarge,
+        TooMany,
+        TooManyWaiting,
+        Unauthorized,
+        Unavailable,
+        UnknownTarget,
+        Unreachable,
+    )
+    from busclient._harmless import harmless
+    from busclient._http.calls import Patience
+    from busclient._messages.inbox import Inbox, Stub
+    from busclient._messages.message import Acked, Drained, Message, Posted
+    from busclient._net.admin import Admin
+    from busclient._net.fleet_forms import (
+        Changed,
+        Container,
+        Containers,
+        Credential,
+        Event,
+        Events,
+        Invite,
+        Machine,
+        Machines,
+        Snapshot,
+    )
+    from busclient._net.forms import Approval, Call, Chunk, FileFacts, Permission, RemoteFile, Result, Verdict
+    from busclient._net.net import How, Net
+    from busclient._net.running import Running
+    from busclient._outbox.outbox import Outbox
+    from busclient._settings import Settings
 
-# Made ready at their first use: 15 ms that `bus inbox` need not spend.
+# Each name is loaded at its first use: `bus --version` and the hooks start without most of them.
 _LATER = {
-    "_admin": ("Admin",),
-    "_fleetforms": (
-        "Changed",
-        "Container",
-        "Containers",
-        "Credential",
-        "Event",
-        "Events",
-        "Invite",
-        "Machine",
-        "Machines",
-        "Snapshot",
+    "_bus": "Bus",
+    "_errors": (
+        "CODES ApprovalDenied ApprovalRequired BadAnswer BusError Conflict FileChanged "
+        "Forbidden HubFailed Impossible InviteSpent KeyReused LocalTrouble NoRoom NotFound "
+        "NotPermitted NotTrusted NotYourName OutboxFailed OutcomeUnknown Refused "
+        "SettingsError StillRunning TargetBusy TargetStopped TooLarge TooMany TooManyWaiting "
+        "Unauthorized Unavailable UnknownTarget Unreachable"
     ),
-    "_net": (
-        "How",
-        "Net",
-    ),
-    "_netforms": (
-        "Approval",
-        "Call",
-        "Chunk",
-        "FileFacts",
-        "Permission",
-        "RemoteFile",
-        "Result",
-        "Verdict",
-    ),
-    "_running": ("Running",),
+    "_harmless": "harmless",
+    "_http.calls": "Patience",
+    "_messages.inbox": "Inbox Stub",
+    "_messages.message": "Acked Drained Message Posted",
+    "_net.admin": "Admin",
+    "_net.fleet_forms": ("Changed Container Containers Credential Event Events Invite Machine Machines Snapshot"),
+    "_net.forms": "Approval Call Chunk FileFacts Permission RemoteFile Result Verdict",
+    "_net.net": "How Net",
+    "_net.running": "Running",
+    "_outbox.outbox": "Outbox",
+    "_settings": "Settings",
 }
 
 __all__ = [
@@ -168,7 +169,13 @@ __all__ = [
 def __getattr__(name: str) -> object:
     from importlib import import_module  # noqa: PLC0415
 
-    module = next((module for module, names in _LATER.items() if name in names), None)
+    module = next((module for module, names in _LATER.items() if name in names.split()), None)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+    found: object = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,26 +10,28 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from busclient import _delivery, _sending
-from busclient._calls import Calls, Patience
-from busclient._errors import BadAnswer, BusError, HubFailed, LocalTrouble, Refused, TooManyWaiting, Unavailable, Unreachable
-from busclient._inbox import Inbox
-from busclient._message import REF, Acked, Drained, Message, Posted
-from busclient._outbox import Entry, Outbox
+from busclient._errors import BadAnswer, BusError, HubFailed, LocalTrouble, TooManyWaiting, Unavailable, Unreachable
+from busclient._http.calls import Calls, Patience, new_key
+from busclient._http.trouble import is_refused
+from busclient._messages import reading, sending
+from busclient._messages.inbox import Inbox
+from busclient._messages.message import Acked, Drained, Message, Posted
+from busclient._messages.reading import Ref
+from busclient._messages.stream import follow
+from busclient._outbox import delivery
+from busclient._outbox.outbox import Entry, Outbox
 from busclient._places import Places
 from busclient._settings import Settings
-from busclient._trouble import is_refused
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
-    from busclient._admin import Admin
-    from busclient._net import Net
+    from busclient._net.admin import Admin
+    from busclient._net.net import Net
 
 logger = logging.getLogger("busclient")
 
 T = TypeVar("T")
-Ref = Message | str | int
 _PAGE = 200
 _DELIVERY_S = 5.0  # how long a post waits for another process that is emptying the outbox
 _LONGEST_WAIT_S = 50.0  # of the 60 that the hub allows
@@ -61,12 +63,12 @@ class Bus:
     @classmethod
     def from_env(cls, *, patience: Patience | None = None) -> Bus:
         """The Bus of this user on this machine, with the outbox; raises SettingsError. See `Settings.find`."""
-        from busclient import _autostart  # noqa: PLC0415
+        from busclient import _hub_control  # noqa: PLC0415
 
         places = Places.of_user()
-        bus = cls(_autostart.find_settings(places), outbox=Outbox(places.state), patience=patience)
-        if _autostart.is_wanted(bus.settings, places):
-            bus._start_hub = lambda: _autostart.start_once(bus.settings, places)
+        bus = cls(_hub_control.find_settings(places), outbox=Outbox(places.state), patience=patience)
+        if _hub_control.is_wanted(bus.settings, places):
+            bus._start_hub = lambda: _hub_control.start_once(bus.settings, places)
         return bus
 
     def __repr__(self) -> str:
@@ -107,15 +109,15 @@ class Bus:
             "client_id": key,
         }
         if in_reply_to is not None:
-            more["in_reply_to"] = _ref(in_reply_to)
-        fields = _sending.draft(self.name, body, to, more)
+            more["in_reply_to"] = reading.ref(in_reply_to)
+        fields = sending.draft(self.name, body, to, more)
         if self.outbox is None:
-            return self._calling(lambda: _sending.post(self._calls, fields))
+            return self._calling(lambda: sending.post(self._calls, fields))
         try:
             self._deliver_first()
             if any(entry.is_for(*self.settings.place) for entry in self.outbox.entries()):
                 return self._queue(fields, "what was posted before it still waits")
-            return self._calling(lambda: _sending.post(self._calls, fields))
+            return self._calling(lambda: sending.post(self._calls, fields))
         except (Unreachable, Unavailable) as error:
             return self._queue(fields, error.message)
 
@@ -133,8 +135,8 @@ class Bus:
 
         A draft holds the hub's fields (`to`, `body`, `tags`, …); `from` and `client_id` are filled in.
         """
-        block = [_sending.checked({"from": self.name, "client_id": _sending.new_key(), **fields}) for fields in drafts]
-        return self._calling(lambda: _sending.post_block(self._calls, block))
+        block = [sending.checked({"from": self.name, "client_id": new_key(), **fields}) for fields in drafts]
+        return self._calling(lambda: sending.post_block(self._calls, block))
 
     def reply(self, message: Ref, body: str, **fields: Any) -> Posted:
         """Answer a message to its sender, in its thread. Other fields as in `post`."""
@@ -153,7 +155,7 @@ class Bus:
 
     def _queue(self, fields: dict[str, Any], why: str) -> Posted:
         assert self.outbox is not None
-        _sending.check_size(fields, why)
+        sending.check_size(fields, why)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         url, user, via = self.settings.place
         self.outbox.add(url, user, now, fields, via)
@@ -163,13 +165,13 @@ class Bus:
         return Posted(fields["client_id"], None, why=why.rstrip("."))
 
     def _send_block(self, drafts: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
-        return self._reaching(lambda: _delivery.deliver(self._calls, drafts))
+        return self._reaching(lambda: delivery.deliver(self._calls, drafts))
 
     def _tell_refused(self, refused: list[tuple[Entry, dict[str, Any]]]) -> None:
         assert self.outbox is not None
-        for notice in _delivery.notices(_delivery.teller(self.name), refused, str(self.outbox.refused_path)):
+        for notice in delivery.notices(delivery.teller(self.name), refused, str(self.outbox.refused_path)):
             try:
-                _sending.post(self._calls, notice)
+                sending.post(self._calls, notice)
             except BusError as error:
                 logger.warning("%s could not be told: %s", notice["to"], error.message)
 
@@ -204,15 +206,15 @@ class Bus:
 
     def message(self, ref: Ref) -> Message:
         """One message by id or seq; raises NotFound."""
-        return Message.from_json(self._get(f"/messages/{_ref(ref)}"))
+        return Message.from_json(self._get(f"/messages/{reading.ref(ref)}"))
 
     def search(self, words: str, *, limit: int = 50, **filters: Any) -> list[Message]:
         """Messages that hold all the words, newest first, each with a `snippet`."""
         found: list[Message] = []
         place: dict[str, int] = {}
         while True:
-            page = self._get("/search", {**_params(filters), **place, "q": words, "limit": limit - len(found)})
-            found += _messages(page)
+            page = self._get("/search", {**reading.params(filters), **place, "q": words, "limit": limit - len(found)})
+            found += reading.messages_in(page)
             if not page.get("has_more") or not page.get("messages") or len(found) >= limit:
                 return found
             place = {"before": found[-1].seq}
@@ -249,14 +251,12 @@ class Bus:
         `messages`, and `tags=[…]` for messages with any of these tags. Raises only when the first connection fails, or
         when the hub refuses.
         """
-        from busclient._stream import follow  # noqa: PLC0415
-
-        return follow(self, self._calls, _STREAM_IDLE_S, self._sleep, filters)
+        return follow(self._calls, lambda: int(self.health()["last_seq"]), _STREAM_IDLE_S, self._sleep, filters)
 
     def inbox(self, *, budget: int | None = None, budget_tokens: int | None = None, cursor: str | None = None) -> Inbox:
         """What I should read first, chosen by the hub to fit a budget of characters or tokens; the rest as stubs and counts."""
         given = {"reader": self.name, "budget": budget, "budget_tokens": budget_tokens, "cursor": cursor}
-        return Inbox.from_json(self._get("/inbox", _params(given)))
+        return Inbox.from_json(self._get("/inbox", reading.params(given)))
 
     def inbox_text(self, *, budget: int = 6000, patience: Patience | None = None) -> str:
         """The same as text for an agent's context; empty when nothing is unread."""
@@ -271,7 +271,7 @@ class Bus:
         found: dict[str, dict[str, str | None]] = {}
         place: dict[str, Any] = {}
         while True:
-            page = self._get(f"/messages/{_ref(ref)}/receipts", place)
+            page = self._get(f"/messages/{reading.ref(ref)}/receipts", place)
             if not isinstance(page.get("receipts"), dict):
                 raise BadAnswer("The answer holds no receipts.")
             found |= page["receipts"]
@@ -294,18 +294,18 @@ class Bus:
 
     def ack(self, *messages: Ref) -> Acked:
         """Say that I am done with messages; again does no harm. Raises NotFound, and then none is acknowledged."""
-        refs = [_ref(message) for message in messages]
+        refs = [reading.ref(message) for message in messages]
         if len(refs) == 1:
-            return _acked(self._call_json("POST", f"/ack/{refs[0]}", {"reader": self.name}))
+            return reading.acked_in(self._call_json("POST", f"/ack/{refs[0]}", {"reader": self.name}))
         found = Acked([], [])
         for at in range(0, len(refs), 1000):
-            part = _acked(self._call_json("POST", "/ack", {"reader": self.name, "ids": refs[at : at + 1000]}))
+            part = reading.acked_in(self._call_json("POST", "/ack", {"reader": self.name, "ids": refs[at : at + 1000]}))
             found = Acked(found.new + part.new, found.already + part.already)
         return found
 
     def ack_through(self, message: Ref) -> Acked:
         """Say that I am done with every message up to this one."""
-        return _acked(self._call_json("POST", "/ack", {"reader": self.name, "through": _ref(message)}))
+        return reading.acked_in(self._call_json("POST", "/ack", {"reader": self.name, "through": reading.ref(message)}))
 
     def drain(self, handle: Callable[[Message], object], *, limit: int | None = None, **filters: Any) -> Drained:
         """Hand each unread message to `handle`, then ack it. At least once: after a crash the last one comes again.
@@ -333,14 +333,14 @@ class Bus:
     @property
     def net(self) -> Net:
         """Commands and files in other machines, and what happened: `bus.net.exec("db1", "uptime")`."""
-        from busclient._net import Net  # noqa: PLC0415
+        from busclient._net.net import Net  # noqa: PLC0415
 
         return Net(self.settings, self._calls, self._calling, self._sleep)
 
     @property
     def admin(self) -> Admin:
         """What admins decide: permissions, approvals, containers, credentials. And a new secret for oneself."""
-        from busclient._admin import Admin  # noqa: PLC0415
+        from busclient._net.admin import Admin  # noqa: PLC0415
 
         return Admin(self.settings, self._calls, self._calling, self._sleep)
 
@@ -367,8 +367,8 @@ class Bus:
         self.close()
 
     def _page(self, filters: Mapping[str, Any], wait_s: float = 0) -> tuple[list[Message], bool]:
-        page = self._get("/messages", _params(filters), wait_s=wait_s)
-        return _messages(page), bool(page.get("has_more"))
+        page = self._get("/messages", reading.params(filters), wait_s=wait_s)
+        return reading.messages_in(page), bool(page.get("has_more"))
 
     def _get(self, path: str, params: Mapping[str, Any] | None = None, *, wait_s: float = 0) -> dict[str, Any]:
         return self._calling(lambda: self._calls.json("GET", path, params=params, wait_s=wait_s))
@@ -397,40 +397,3 @@ class Bus:
             self.flush()
         except BusError as error:
             logger.warning("the outbox was not delivered: %s", error.message)
-
-
-def _ref(message: Ref) -> str | int:
-    """The id or seq of a message, which may stand in a path; raises Refused for what can be neither."""
-    ref = message.id if isinstance(message, Message) else message
-    if not REF.fullmatch(str(ref)):
-        raise Refused(f"{str(ref)[:80]!r} is no id of a message.", hint="Give its id (26 letters and digits) or its seq.")
-    return ref
-
-
-def _params(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Filters as query parameters; those that are None are left out."""
-    names = {"sender": "from"}
-    return {
-        names.get(name, name): int(value) if isinstance(value, bool) else _place(name, value)
-        for name, value in filters.items()
-        if value is not None
-    }
-
-
-def _place(name: str, value: Any) -> Any:
-    """The value of a filter; a message, or its id, where the filter takes one."""
-    return _ref(value) if name in ("since", "before", "after") else value
-
-
-def _messages(page: Mapping[str, Any]) -> list[Message]:
-    found = page.get("messages")
-    if not isinstance(found, list):
-        raise BadAnswer("The answer holds no messages.")
-    return [Message.from_json(fields) for fields in found]
-
-
-def _acked(reply: Mapping[str, Any]) -> Acked:
-    try:
-        return Acked(list(reply["acked"]), list(reply["already"]))
-    except (KeyError, TypeError):
-        raise BadAnswer("The answer is not that of an acknowledgement.") from None

@@ -14,18 +14,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from busclient._bus import Bus
-from busclient._calls import Patience
 from busclient._errors import BusError, NotFound, SettingsError
-from busclient._joining import round_trip
-from busclient._outbox import Outbox
+from busclient._http.calls import Patience
+from busclient._outbox.outbox import Outbox
 from busclient._places import Places
 from busclient._settings import Settings
 
 _CLOCK_S = 5.0  # a larger difference makes ages and expiry look wrong
 _PATIENCE = Patience(connect_s=5, read_s=8, total_s=10, attempts=1)
+
+
+class RoundTrip(NamedTuple):
+    """How long it took to post a message to oneself, to read it and to ack it."""
+
+    post_ms: float
+    read_ms: float
+    ack_ms: float
 
 
 @dataclass(frozen=True)
@@ -199,6 +207,20 @@ def _clock(bus: Bus) -> str:
 def _round_trip(bus: Bus) -> str:
     times = round_trip(bus)
     return f"post {times.post_ms:.0f} ms, read {times.read_ms:.0f} ms, ack {times.ack_ms:.0f} ms"
+
+
+def round_trip(bus: Bus) -> RoundTrip:
+    """Post a message to oneself, read it, ack it; raises BusError. It expires in a minute, whatever happens."""
+    direct = bus.without_outbox()
+    started = time.perf_counter()
+    posted = direct.post("bus round trip", to=direct.name, tags=["bus-doctor"], priority="fyi", expires_in_s=60)
+    sent = time.perf_counter()
+    assert posted.message is not None
+    found = direct.message(posted.message)
+    read = time.perf_counter()
+    direct.ack(found)
+    acked = time.perf_counter()
+    return RoundTrip((sent - started) * 1000, (read - sent) * 1000, (acked - read) * 1000)
 
 
 def _local_steps(places: Places, settings: Settings | None) -> Iterator[Step]:

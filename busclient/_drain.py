@@ -28,7 +28,7 @@ from typing import Any
 from busclient._bus import Bus
 from busclient._errors import BusError, LocalTrouble
 from busclient._files import as_file_name, write_private
-from busclient._message import Message
+from busclient._messages.message import Message
 
 logger = logging.getLogger("busclient")
 

@@ -6,57 +6,17 @@ A secret is said once, in an answer. So that this machine can keep it is seen to
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from busclient._bus import Bus
-from busclient._calls import ONCE
 from busclient._errors import LocalTrouble, NotFound, OutcomeUnknown, SettingsError, Unauthorized, Unreachable
 from busclient._files import check_room, followed, write_private
-from busclient._fleetforms import Credential
+from busclient._http.calls import ONCE
+from busclient._http.trouble import is_unsent
+from busclient._net.fleet_forms import Credential
 from busclient._places import Places
-from busclient._settings import Settings, read_env_text
-from busclient._trouble import is_unsent
-
-
-class RoundTrip(NamedTuple):
-    """How long it took to post a message to oneself, to read it and to ack it."""
-
-    post_ms: float
-    read_ms: float
-    ack_ms: float
-
-
-def write_env(path: Path, values: Mapping[str, str], *, force: bool = False, note: str = "") -> None:
-    """Write the settings file, for this user alone. Never over an existing one without `force`; raises SettingsError."""
-    check_free(path, force=force)
-    empty = [name for name, value in values.items() if not value]
-    if empty:
-        raise SettingsError(f"{' and '.join(empty)} would be empty in {path}: nothing was written.")
-    text = (f"# {note}\n" if note else "") + "".join(f"{name}={quoted(value)}\n" for name, value in values.items())
-    try:
-        write_private(followed(path), text)
-    except OSError as error:
-        raise LocalTrouble(f"{path} cannot be written: {error.strerror or error}.") from error
-
-
-def as_values(settings: Settings) -> dict[str, str]:
-    """What the settings file says of these settings."""
-    values = {
-        "BUS_URL": settings.url,
-        "BUS_USER": settings.user,
-        "BUS_PASS": settings.password,
-        "BUS_NAME": settings.name,
-    }
-    return values if settings.ssh_host is None else {**values, "BUS_SSH_HOST": settings.ssh_host}
-
-
-def check_free(path: Path, *, force: bool = False) -> None:
-    """Raise SettingsError when there is a settings file already, and it is not to be replaced."""
-    if path.exists() and not force:
-        raise SettingsError(f"{path} is there already.", hint="Give --force to replace it, or `bus leave` first.")
+from busclient._settings import Settings, as_values, check_free, quoted, read_env_text, write_env
 
 
 def redeem(url: str, code: str, places: Places, *, ssh_host: str | None = None, force: bool = False) -> Settings:
@@ -130,30 +90,3 @@ def _kept(made: Credential, write: Callable[[], None]) -> None:
     except (OSError, LocalTrouble) as error:
         hint = f"It is NOT written down, and not said again: BUS_USER={quoted(made.name)} BUS_PASS={quoted(made.secret)}"
         raise LocalTrouble(f"The new credential could not be kept: {error}", hint=hint) from error
-
-
-def quoted(value: str) -> str:
-    """A value as python-dotenv, scripts/session-start-poll and a shell that sources the file read it back.
-
-    In single quotes, where none of them changes anything. What cannot stand there goes into double quotes; a shell then
-    expands `$` and backquotes, the other two do not.
-    """
-    if set(value) & set("\n\r\0"):
-        raise SettingsError("A setting must be on one line.")
-    if "'" in value or "\\\\" in value or value.endswith("\\"):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"'{value}'"
-
-
-def round_trip(bus: Bus) -> RoundTrip:
-    """Post a message to oneself, read it, ack it; raises BusError. It expires in a minute, whatever happens."""
-    direct = bus.without_outbox()
-    started = time.perf_counter()
-    posted = direct.post("bus round trip", to=direct.name, tags=["bus-doctor"], priority="fyi", expires_in_s=60)
-    sent = time.perf_counter()
-    assert posted.message is not None
-    found = direct.message(posted.message)
-    read = time.perf_counter()
-    direct.ack(found)
-    acked = time.perf_counter()
-    return RoundTrip((sent - started) * 1000, (read - sent) * 1000, (acked - read) * 1000)

@@ -12,9 +12,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from busclient._files import as_file_name
+
+_GITHUB = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|[A-Za-z0-9._@-]{2,}:[^\\].*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -47,3 +53,26 @@ class Places:
         """The state folder, made (0700) where it is not there; raises OSError."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.state
+
+
+def place_of(setting: str, kept_in: Path) -> tuple[Path, str | None]:
+    """The folder that a BUS_HANDOFFS stands for, and the repository to clone where the folder is not there.
+
+    A folder is named by its path; `owner/name` (a repository at GitHub) and URLs have a folder of their own in `kept_in`.
+    A folder that is there goes before a repository of the same name.
+    """
+    folder = Path(setting).expanduser()
+    is_source = is_at_github(setting) or _URL.fullmatch(setting) is not None
+    if not is_source or folder.is_dir():
+        return folder, None
+    return kept_in / as_file_name(without_secret(setting)), setting
+
+
+def without_secret(source: str) -> str:
+    """A URL without a user name and password in it."""
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/@]*@", r"\1", source)
+
+
+def is_at_github(source: str) -> bool:
+    """Whether this is `owner/name`, a repository at GitHub."""
+    return _GITHUB.fullmatch(source) is not None

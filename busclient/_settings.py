@@ -33,8 +33,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from busclient._errors import SettingsError
-from busclient._places import Places
+from busclient._errors import LocalTrouble, SettingsError
+from busclient._files import followed, write_private
+from busclient._places import Places, place_of
 
 VARIABLES = ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME", "BUS_SSH_HOST", "BUS_HANDOFFS", "BUS_AUTOSTART")
 SHARED_USER = "claude"
@@ -115,8 +116,6 @@ def is_loopback(url: str) -> bool:
 def _handoffs(setting: str | None, places: Places) -> tuple[Path | None, str | None]:
     if setting is None:
         return None, None
-    from busclient._cloning import place_of  # noqa: PLC0415
-
     return place_of(setting, places.handoffs)
 
 
@@ -210,3 +209,46 @@ def _checked_url(url: str) -> str:
     if not usable or parts.query or parts.fragment:
         raise SettingsError(f"BUS_URL is {url!r}: it must be like https://bus.example.org or http://127.0.0.1:8787.")
     return url.rstrip("/")
+
+
+def write_env(path: Path, values: Mapping[str, str], *, force: bool = False, note: str = "") -> None:
+    """Write the settings file, for this user alone. Never over an existing one without `force`; raises SettingsError."""
+    check_free(path, force=force)
+    empty = [name for name, value in values.items() if not value]
+    if empty:
+        raise SettingsError(f"{' and '.join(empty)} would be empty in {path}: nothing was written.")
+    text = (f"# {note}\n" if note else "") + "".join(f"{name}={quoted(value)}\n" for name, value in values.items())
+    try:
+        write_private(followed(path), text)
+    except OSError as error:
+        raise LocalTrouble(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def as_values(settings: Settings) -> dict[str, str]:
+    """What the settings file says of these settings."""
+    values = {
+        "BUS_URL": settings.url,
+        "BUS_USER": settings.user,
+        "BUS_PASS": settings.password,
+        "BUS_NAME": settings.name,
+    }
+    return values if settings.ssh_host is None else {**values, "BUS_SSH_HOST": settings.ssh_host}
+
+
+def check_free(path: Path, *, force: bool = False) -> None:
+    """Raise SettingsError when there is a settings file already, and it is not to be replaced."""
+    if path.exists() and not force:
+        raise SettingsError(f"{path} is there already.", hint="Give --force to replace it, or `bus leave` first.")
+
+
+def quoted(value: str) -> str:
+    """A value as python-dotenv, scripts/session-start-poll and a shell that sources the file read it back.
+
+    In single quotes, where none of them changes anything. What cannot stand there goes into double quotes; a shell then
+    expands `$` and backquotes, the other two do not.
+    """
+    if set(value) & set("\n\r\0"):
+        raise SettingsError("A setting must be on one line.")
+    if "'" in value or "\\\\" in value or value.endswith("\\"):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"'{value}'"

@@ -6,7 +6,7 @@ import click
 
 from busclient._cli import kinds
 from busclient._cli.output import json_option, open_bus, out
-from busclient._message import Acked
+from busclient._messages.message import Acked
 
 
 @click.command()

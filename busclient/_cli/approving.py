@@ -14,7 +14,7 @@ from busclient import Bus
 from busclient._cli import exits, kinds
 from busclient._cli.output import age, json_option, open_bus, out
 from busclient._harmless import harmless, one_line
-from busclient._netforms import Approval
+from busclient._net.forms import Approval
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@%+,-]+")
 # What the hub spells, in a difference: other letters than ASCII's are also shown as they read. A doubled backslash is none.

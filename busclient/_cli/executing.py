@@ -15,8 +15,8 @@ from busclient._cli.screen import Screen
 from busclient._harmless import one_line
 
 if TYPE_CHECKING:
-    from busclient._netforms import Call, Result
-    from busclient._running import Running
+    from busclient._net.forms import Call, Result
+    from busclient._net.running import Running
 
 _MOST_STDIN = 12_000_000  # as base64 in a request of 16 MiB
 _MOST_JSON = 8 * 1024 * 1024  # bytes of each stream that --json keeps
@@ -147,7 +147,7 @@ def _tell(result: Result, sizes: dict[str, int]) -> None:
 
 
 def _tell_json(result: Result, kept: dict[str, bytearray]) -> None:
-    from busclient._netforms import encoded  # noqa: PLC0415
+    from busclient._net.forms import encoded  # noqa: PLC0415
 
     facts: dict[str, Any] = dict(result.raw)
     for name, data in kept.items():
@@ -158,8 +158,8 @@ def _tell_json(result: Result, kept: dict[str, bytearray]) -> None:
 
 def _end(id: str) -> None:
     """End a command that we leave; a second interrupt ends the wait for that."""
-    from busclient._calls import Patience  # noqa: PLC0415
     from busclient._errors import BusError  # noqa: PLC0415
+    from busclient._http.calls import Patience  # noqa: PLC0415
 
     try:
         with open_bus(patience=Patience(connect_s=3, read_s=10, total_s=12, attempts=2)) as bus:

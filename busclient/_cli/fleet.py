@@ -10,8 +10,8 @@ import click
 
 from busclient._cli import exits, kinds
 from busclient._cli.output import age, columns, json_option, open_bus, out
-from busclient._fleetforms import Container, Event, Machine, Snapshot
 from busclient._harmless import one_line, signed
+from busclient._net.fleet_forms import Container, Event, Machine, Snapshot
 
 _LONGEST_BODY, _LONGEST_ABOUT = 120, 300
 _WITH_ONE = ("restore", "delete-snapshot")

@@ -10,7 +10,7 @@ import click
 from busclient._cli.output import json_option, out
 from busclient._files import followed
 from busclient._places import Places
-from busclient._settings import SHARED_USER, Settings, default_name
+from busclient._settings import SHARED_USER, Settings, as_values, check_free, default_name, write_env
 
 
 @click.command()
@@ -28,18 +28,20 @@ def join(url: str, name: str | None, user: str | None, password: str | None, cod
 
     With --invite CODE the hub makes this machine's own credential, under the name that the invite is for.
     """
-    from busclient import _joining  # noqa: PLC0415
     from busclient._bus import Bus  # noqa: PLC0415
+    from busclient._doctor import round_trip  # noqa: PLC0415
 
     places = Places.of_user()
     if code is not None:
         if name or user or password:
             raise click.UsageError("--invite brings name, user and password: leave --name, --user and --pass out.")
-        settings = _joining.redeem(url, code, places, ssh_host=_ssh_host(), force=force)
+        from busclient._joining import redeem  # noqa: PLC0415
+
+        settings = redeem(url, code, places, ssh_host=_ssh_host(), force=force)
     else:
         settings = _asked(places, url, name, user, password, force)
     with Bus(settings) as bus:
-        times = _joining.round_trip(bus)
+        times = round_trip(bus)
     shadows = [name for name in ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME") if os.environ.get(name)]
     out.result(
         {"url": settings.url, "name": settings.name, "file": str(places.env_file), "round_trip_ms": times._asdict()},
@@ -52,17 +54,16 @@ def join(url: str, name: str | None, user: str | None, password: str | None, cod
 
 def _asked(places: Places, url: str, name: str | None, user: str | None, password: str | None, force: bool) -> Settings:
     """The settings with a password that somebody knows, checked and written."""
-    from busclient import _joining  # noqa: PLC0415
     from busclient._bus import Bus  # noqa: PLC0415
 
-    _joining.check_free(places.env_file, force=force)
+    check_free(places.env_file, force=force)
     user = user or os.environ.get("BUS_USER") or SHARED_USER
     password = password or os.environ.get("BUS_PASS") or _password(user)
     name = name or os.environ.get("BUS_NAME") or default_name(user)
     settings = Settings(url=url, user=user, password=password, name=name, ssh_host=_ssh_host())
     with Bus(settings) as bus:
         bus.messages(limit=1)
-    _joining.write_env(places.env_file, _joining.as_values(settings), force=force)
+    write_env(places.env_file, as_values(settings), force=force)
     return settings
 
 
@@ -104,9 +105,9 @@ def leave() -> None:
 @json_option
 def up(url: str) -> None:
     """See that a hub runs on this machine, in the background, and that the settings lead to it."""
-    from busclient import _autostart  # noqa: PLC0415
+    from busclient import _hub_control  # noqa: PLC0415
 
-    settings, is_new = _autostart.up(Places.of_user(), url)
+    settings, is_new = _hub_control.up(Places.of_user(), url)
     out.result(
         {"url": settings.url, "started": is_new},
         f"started a hub at {settings.url}; `bus down` ends it" if is_new else f"a hub is running at {settings.url}",
@@ -117,7 +118,7 @@ def up(url: str) -> None:
 @json_option
 def down() -> None:
     """End the hub that `bus up` started. It is not started again by itself until the next `bus up`."""
-    from busclient import _autostart  # noqa: PLC0415
+    from busclient import _hub_control  # noqa: PLC0415
 
-    was_running = _autostart.down(Places.of_user())
+    was_running = _hub_control.down(Places.of_user())
     out.result({"stopped": was_running}, "the hub has ended" if was_running else "no hub of `bus up` is running")

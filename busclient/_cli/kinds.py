@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from busclient._message import REF
+from busclient._messages.message import REF
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

@@ -9,7 +9,7 @@ import click
 from busclient._cli import exits
 from busclient._cli.output import json_option, open_bus, out
 from busclient._harmless import one_line
-from busclient._outbox import Outbox
+from busclient._outbox.outbox import Outbox
 from busclient._places import Places
 
 

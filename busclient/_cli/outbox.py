@@ -8,7 +8,7 @@ import click
 
 from busclient._cli.output import json_option, open_bus, out
 from busclient._harmless import one_line
-from busclient._outbox import Entry, Outbox
+from busclient._outbox.outbox import Entry, Outbox
 from busclient._places import Places
 
 _SHOWN_KEY, _LEAST_KEY = 8, 4  # characters

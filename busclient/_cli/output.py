@@ -17,7 +17,7 @@ from busclient._harmless import body_lines, harmless, one_line, quoted, signed
 if TYPE_CHECKING:
     from busclient._bus import Bus
     from busclient._errors import BusError
-    from busclient._message import Message
+    from busclient._messages.message import Message
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COLOURS = {"urgent": "red", "fyi": "bright_black"}

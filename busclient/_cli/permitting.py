@@ -11,7 +11,7 @@ import click
 from busclient._cli import exits, kinds
 from busclient._cli.output import F, json_option, open_bus, out
 from busclient._harmless import one_line
-from busclient._netforms import Permission
+from busclient._net.forms import Permission
 
 _ACTIONS = ("exec", "file_read", "file_write")
 _action: Callable[[F], F] = click.option(

@@ -12,7 +12,7 @@ import click
 from busclient._cli import exits, kinds
 from busclient._cli.output import age, json_option, open_bus, out
 from busclient._harmless import one_line
-from busclient._message import Posted
+from busclient._messages.message import Posted
 
 
 @click.command()

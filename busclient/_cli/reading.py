@@ -10,7 +10,7 @@ import click
 from busclient._cli import kinds
 from busclient._cli.output import F, json_option, open_bus, out
 from busclient._harmless import one_line
-from busclient._message import Message
+from busclient._messages.message import Message
 
 _SHORT = 400  # characters of a body in a list
 

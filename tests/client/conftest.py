@@ -18,11 +18,11 @@ import pytest
 import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-import busclient._calls
 import busclient._cli
+import busclient._http.calls
 from busclient import Bus, Outbox, Patience, Settings
+from busclient._http.transport import WsgiTransport
 from busclient._places import Places
-from busclient._transport import WsgiTransport
 from tests.conftest import PASSWORD, ROOT, USER, Caller, RunningHub
 
 URL = "http://hub.test"
@@ -119,7 +119,7 @@ def cli(
     """The `bus` command in this process, as bob, with the hub behind `door`: `cli("post", "alice", stdin="hi")`."""
     for name, value in {"BUS_URL": URL, "BUS_USER": USER, "BUS_PASS": PASSWORD, "BUS_NAME": "bob"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(busclient._calls, "_transport_for", lambda settings: door)
+    monkeypatch.setattr(busclient._http.calls, "_transport_for", lambda settings: door)
     monkeypatch.setattr(Bus.__init__, "__kwdefaults__", {**(Bus.__init__.__kwdefaults__ or {}), "sleep": pauses.append})
 
     def run(*arguments: str, stdin: str | bytes = b"") -> Ran:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from busclient import LocalTrouble, _autostart
+from busclient import LocalTrouble, _hub_control
 from busclient._cli import exits
-from busclient._joining import write_env
 from busclient._places import Places
+from busclient._settings import write_env
 from tests.client.conftest import command
 from tests.conftest import PASSWORD, ROOT, USER, RunningHub, free_port, wait_until
 
@@ -98,7 +98,7 @@ def test_ten_sessions_at_once_start_one_hub(machine: dict[str, str], home: Path,
 def test_with_autostart_and_no_settings_at_all_a_hub_is_made(
     machine: dict[str, str], home: Path, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if _autostart._listens("http://127.0.0.1:8787"):
+    if _hub_control._listens("http://127.0.0.1:8787"):
         write_env(places.env_file, {"BUS_URL": f"http://127.0.0.1:{free_port()}", "BUS_PASS": "p" * 40, "BUS_AUTOSTART": "1"})
         assert command(machine, "status").returncode == 0
     else:
@@ -110,7 +110,7 @@ def test_a_machine_without_the_hubs_packages_is_told(home: Path, places: Places,
     find: Any = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "flask" else find(name))
     with pytest.raises(LocalTrouble, match="flask") as caught:
-        _autostart.up(places)
+        _hub_control.up(places)
     assert "[hub]" in caught.value.hint
 
 
@@ -138,7 +138,7 @@ def stranger() -> Iterator[tuple[str, int]]:
         [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(ROOT / "busclient")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    wait_until(lambda: _autostart._listens(f"http://127.0.0.1:{port}"))
+    wait_until(lambda: _hub_control._listens(f"http://127.0.0.1:{port}"))
     yield f"http://127.0.0.1:{port}", process.pid
     assert process.poll() is None
     process.kill()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import busclient._calls
+import busclient._http.calls
 from busclient import BadAnswer, Bus, Patience, Settings, Unauthorized, Unavailable, Unreachable
 from tests.client.conftest import QUICK, URL, Door
 from tests.conftest import PASSWORD, USER, Caller
@@ -147,7 +147,7 @@ def test_a_silent_hub_is_given_up(stub: Callable[..., str]) -> None:
 def test_who_waits_for_a_silent_hub_is_told_once_unless_the_wait_is_meant_to_last(
     stub: Callable[..., str], monkeypatch: pytest.MonkeyPatch, wait_s: float, count: int
 ) -> None:
-    monkeypatch.setattr(busclient._calls, "_SLOW_S", 0.05)
+    monkeypatch.setattr(busclient._http.calls, "_SLOW_S", 0.05)
     said: list[str] = []
     is_said = threading.Event()
 
@@ -185,7 +185,7 @@ def test_an_unknown_host_is_told() -> None:
 
 
 def test_an_endless_answer_is_not_held_in_memory(stub: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("busclient._calls._MAX_ANSWER", 100_000)
+    monkeypatch.setattr("busclient._http.calls._MAX_ANSWER", 100_000)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n"
 
     def flood(connection: socket.socket) -> None:

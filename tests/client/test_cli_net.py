@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-import busclient._calls
 import busclient._cli
+import busclient._http.calls
 from busclient import Bus
 from busclient._cli import exits
 from busclient._cli.screen import Screen
@@ -43,7 +43,7 @@ def cli(
     """The `bus` command as web1; what it writes is told with other bytes as surrogates."""
     for name, value in {"BUS_URL": URL, "BUS_USER": "web1", "BUS_PASS": "pw"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(busclient._calls, "_transport_for", lambda settings: door)
+    monkeypatch.setattr(busclient._http.calls, "_transport_for", lambda settings: door)
     monkeypatch.setattr(Bus.__init__, "__kwdefaults__", {**(Bus.__init__.__kwdefaults__ or {}), "sleep": pauses.append})
 
     def run(*arguments: str, stdin: bytes = b"") -> Ran:
@@ -774,7 +774,7 @@ def test_a_secret_that_could_not_be_kept_after_all_is_shown(cli: Cli, fresh: Stu
         raise OSError(28, "No space left on device")
 
     fresh.on("POST /api/join", JOINED)
-    monkeypatch.setattr("busclient._joining.write_private", full)
+    monkeypatch.setattr("busclient._settings.write_private", full)
     ran = cli("join", URL, "--invite", "01I.s")
     assert ran.code == exits.LOCAL
     assert "BUS_USER='new' BUS_PASS='s3cret'" in ran.err

@@ -13,8 +13,8 @@ import pytest
 from busclient import Bus, Outbox
 from busclient._cli import exits
 from busclient._doctor import Step, examine
-from busclient._joining import write_env
 from busclient._places import Places
+from busclient._settings import write_env
 from tests.client.conftest import Ran, Served
 from tests.conftest import PASSWORD, ROOT, USER
 

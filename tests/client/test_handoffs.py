@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from busclient import LocalTrouble, Settings, _cloning, _handoffs
+from busclient import LocalTrouble, Settings
 from busclient._cli import exits
 from busclient._files import as_file_name
+from busclient._handoffs import handoffs
+from busclient._places import place_of
 from tests.client.conftest import Ran, Served
 from tests.client.test_session_start import BOTH, run
 from tests.conftest import Caller, wait_until
@@ -51,7 +53,7 @@ def files(remote: Path) -> list[str]:
 
 
 def test_a_handoff_is_dated_committed_and_pushed(remote: Path, clone: Callable[[str], Path]) -> None:
-    done = _handoffs.write(clone("a"), "All green.\n", "alice", now=NOW)
+    done = handoffs.write(clone("a"), "All green.\n", "alice", now=NOW)
     assert done.not_pushed is None
     assert git(remote, "show", "main:latest.md") == "# Handoff 2026-11-20 20:14 UTC by alice\n\nAll green.\n"
     assert git(remote, "show", f"main:{done.path}") == git(remote, "show", "main:latest.md")
@@ -60,12 +62,12 @@ def test_a_handoff_is_dated_committed_and_pushed(remote: Path, clone: Callable[[
 
 def test_two_machines_that_write_at_once_lose_nothing(remote: Path, clone: Callable[[str], Path]) -> None:
     a, b = clone("a"), clone("b")
-    first = _handoffs.write(a, "from a", "alice", now=NOW)
-    second = _handoffs.write(b, "from b", "bob", now=NOW)
+    first = handoffs.write(a, "from a", "alice", now=NOW)
+    second = handoffs.write(b, "from b", "bob", now=NOW)
     assert (first.not_pushed, second.not_pushed) == (None, None)
     assert {first.path, second.path} <= set(files(remote))
     assert "from b" in git(remote, "show", "main:latest.md")
-    third = _handoffs.write(a, "from a again", "alice", now=NOW.replace(hour=21))
+    third = handoffs.write(a, "from a again", "alice", now=NOW.replace(hour=21))
     assert third.not_pushed is None
     assert "from a again" in git(remote, "show", "main:latest.md")
     assert len([name for name in files(remote) if name.startswith("handoffs/")]) == 3
@@ -76,29 +78,29 @@ def test_an_offline_remote_keeps_the_handoff_for_the_next_push(
 ) -> None:
     a = clone("a")
     remote.rename(tmp_path / "away.git")
-    first = _handoffs.write(a, "offline", "alice", now=NOW)
+    first = handoffs.write(a, "offline", "alice", now=NOW)
     assert first.not_pushed is not None
     assert "git" in first.not_pushed
     assert git(a, "status", "--porcelain") == ""
     (tmp_path / "away.git").rename(remote)
-    second = _handoffs.write(a, "online", "alice", now=NOW.replace(hour=21))
+    second = handoffs.write(a, "online", "alice", now=NOW.replace(hour=21))
     assert second.not_pushed is None
     assert {first.path, second.path} <= set(files(remote))
 
 
 def test_other_work_in_the_clone_is_left_alone(remote: Path, clone: Callable[[str], Path]) -> None:
     a, b = clone("a"), clone("b")
-    _handoffs.write(b, "first", "bob", now=NOW)
+    handoffs.write(b, "first", "bob", now=NOW)
     (a / "README").write_text("half done\n")
     (a / "new").write_text("untracked\n")
-    assert _handoffs.write(a, "mine", "alice", now=NOW).not_pushed is None
+    assert handoffs.write(a, "mine", "alice", now=NOW).not_pushed is None
     assert (a / "README").read_text() == "half done\n"
     assert "new" not in files(remote)
 
 
 def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LocalTrouble, match="no git clone"):
-        _handoffs.write(tmp_path, "x", "alice")
+        handoffs.write(tmp_path, "x", "alice")
 
 
 @BOTH
@@ -106,7 +108,7 @@ def test_the_poll_pulls_and_shows_the_head_harmless(
     served: Served, home: Path, clone: Callable[[str], Path], poll: list[str]
 ) -> None:
     a, b = clone("a"), clone("b")
-    _handoffs.write(a, "Next: deploy.\x1b[2J\u202e\U000e0041\u200b é\n" + "line\n" * 100, "alice", now=NOW)
+    handoffs.write(a, "Next: deploy.\x1b[2J\u202e\U000e0041\u200b é\n" + "line\n" * 100, "alice", now=NOW)
     served.caller.say("and mail")
     said = run(poll, served.environ(home, BUS_HANDOFFS=str(b)))
     assert "and mail" in said
@@ -125,7 +127,7 @@ def test_a_remote_that_hangs_does_not_hold_the_session(
     served: Served, home: Path, clone: Callable[[str], Path], tmp_path: Path, poll: list[str]
 ) -> None:
     a = clone("a")
-    _handoffs.write(a, "what is here", "alice", now=NOW)
+    handoffs.write(a, "what is here", "alice", now=NOW)
     hang = tmp_path / "hang"
     hang.write_text("#!/bin/sh\nexec sleep 30\n")
     hang.chmod(0o755)
@@ -185,7 +187,7 @@ def test_in_a_hook_of_another_repository_a_handoff_goes_into_the_clone(
 ) -> None:
     a = clone("a")
     own, _ = request.getfixturevalue("in_a_hook")
-    done = _handoffs.write(a, "from a hook", "alice", now=NOW)
+    done = handoffs.write(a, "from a hook", "alice", now=NOW)
     assert done.not_pushed is None
     assert done.path in unhooked(remote, "ls-tree", "-r", "--name-only", "main").split()
     assert unhooked(own, "log", "--format=%s") == "own\n"
@@ -202,7 +204,7 @@ def test_in_a_hook_of_another_repository_the_poll_pulls_the_clone(
     request: pytest.FixtureRequest,
 ) -> None:
     a, b = clone("a"), clone("b")
-    _handoffs.write(a, "from a", "alice", now=NOW)
+    handoffs.write(a, "from a", "alice", now=NOW)
     own, variables = request.getfixturevalue("in_a_hook")
     unhooked(own, "fetch", "--quiet", str(remote), "main:theirs")
     unhooked(own, "remote", "add", "origin", str(remote))
@@ -217,7 +219,7 @@ def test_hooks_for_all_repositories_are_not_run(home: Path, remote: Path, clone:
         (hooks / name).write_text(f"#!/bin/sh\necho {name} >> {tmp_path}/ran\n")
         (hooks / name).chmod(0o755)
     git(a, "config", "--global", "core.hooksPath", str(hooks))
-    assert _handoffs.write(a, "x", "alice", now=NOW).not_pushed is None
+    assert handoffs.write(a, "x", "alice", now=NOW).not_pushed is None
     assert not (tmp_path / "ran").exists()
 
 
@@ -226,13 +228,13 @@ def test_a_folder_inside_another_repository_is_no_clone(
     served: Served, home: Path, remote: Path, clone: Callable[[str], Path], poll: list[str]
 ) -> None:
     a, b = clone("a"), clone("b")
-    _handoffs.write(a, "from a", "alice", now=NOW)
+    handoffs.write(a, "from a", "alice", now=NOW)
     (b / "notes").mkdir()
     (b / "notes" / ".git").mkdir()  # and a broken one does not make it one
     run(poll, served.environ(home, BUS_HANDOFFS=str(b / "notes")))
     assert git(b, "log", "--format=%s") == "seed\n"
     with pytest.raises(LocalTrouble, match="git"):
-        _handoffs.write(b / "notes", "x", "alice", now=NOW)
+        handoffs.write(b / "notes", "x", "alice", now=NOW)
     assert git(b, "status", "--porcelain", "--untracked-files=no") == ""
 
 
@@ -258,9 +260,9 @@ def test_links_that_somebody_pushed_are_not_written_through(remote: Path, clone:
     git(b, "add", ".")
     git(b, "-c", "user.name=b", "-c", "user.email=b@b", "commit", "--quiet", "-m", "links")
     git(b, "push", "--quiet", "origin", "HEAD:main")
-    assert _handoffs.pull(a, 10)
-    assert _handoffs.head(a) == ""
-    done = _handoffs.write(a, "from a", "alice", now=NOW)
+    assert handoffs.pull(a, 10)
+    assert handoffs.head(a) == ""
+    done = handoffs.write(a, "from a", "alice", now=NOW)
     assert done.not_pushed is None
     assert (outside / "secret").read_text() == "mine\n"
     assert [path.name for path in outside.iterdir()] == ["secret"]
@@ -272,7 +274,7 @@ def test_links_that_somebody_pushed_are_not_written_through(remote: Path, clone:
 def test_a_repository_that_is_not_cloned_yet_is_cloned(
     served: Served, home: Path, remote: Path, clone: Callable[[str], Path], poll: list[str]
 ) -> None:
-    _handoffs.write(clone("a"), "from a", "alice", now=NOW)
+    handoffs.write(clone("a"), "from a", "alice", now=NOW)
     url = f"file://u:secret@{remote}"
     environ = served.environ(home, BUS_HANDOFFS=url)
     said = run(poll, environ)
@@ -325,7 +327,7 @@ def test_github_repositories_are_cloned_with_gh(
     ],
 )
 def test_what_bus_handoffs_may_be(setting: str, source: str | None, tmp_path: Path) -> None:
-    assert _cloning.place_of(setting, tmp_path)[1] == source
+    assert place_of(setting, tmp_path)[1] == source
 
 
 def test_file_names_tell_texts_apart() -> None:

@@ -117,7 +117,7 @@ def test_a_first_call_that_still_runs_is_waited_for(web1: Bus, net: StubNet, pau
 
 
 def test_a_first_call_that_runs_for_ever_is_given_up(web1: Bus, net: StubNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("busclient._net._GRACE_S", -1.0)
+    monkeypatch.setattr("busclient._net.net._GRACE_S", -1.0)
     net.on(EXEC, error(409, "still_running", id="01A"))
     with pytest.raises(StillRunning) as caught:
         web1.net.exec("db1", "sleep 3", timeout_s=1)

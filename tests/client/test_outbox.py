@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bus import drafts
-from busclient import Bus, BusError, Outbox, OutboxFailed, Refused, TooLarge, Unreachable, _sending
+from busclient import Bus, BusError, Outbox, OutboxFailed, Refused, TooLarge, Unreachable
+from busclient._messages import sending
 from tests.client.conftest import URL, Door
 from tests.conftest import ROOT, USER, Caller
 
@@ -183,7 +184,7 @@ def test_an_outbox_that_cannot_be_changed_does_not_stop_a_post(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("busclient._outbox.write_private", full)
+    monkeypatch.setattr("busclient._outbox.outbox.write_private", full)
     alice.post("new", to="bob")
     assert bus.bodies("to=bob")[0] == "waits"
     monkeypatch.undo()
@@ -201,7 +202,7 @@ def test_what_no_hub_takes_is_refused_before_it_waits(alice: Bus, door: Door, ou
 
 
 def test_the_limits_are_the_hubs() -> None:
-    assert (_sending.MAX_BODY, _sending.MAX_DATA) == (drafts.MAX_BODY, drafts.MAX_DATA)
+    assert (sending.MAX_BODY, sending.MAX_DATA) == (drafts.MAX_BODY, drafts.MAX_DATA)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}])
@@ -266,7 +267,7 @@ def test_a_failed_write_leaves_whole_lines_and_says_that_nothing_is_kept(
         os.write(fd, data[:5])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("busclient._outbox.os.write", half)
+    monkeypatch.setattr("busclient._outbox.outbox.os.write", half)
     with pytest.raises(OutboxFailed, match="No space left") as caught:
         alice.post("2", to="bob")
     assert "NOT sent and NOT kept" in caught.value.hint

@@ -38,12 +38,20 @@ def test_public_names_are_sorted_and_all_there() -> None:
     assert list(busclient.__all__) == sorted(
         busclient.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
     )
-    public = {
-        name for name in vars(busclient) if not name.startswith("_") and not isinstance(getattr(busclient, name), type(ast))
+    assert {name for names in busclient._LATER.values() for name in names.split()} | {"__version__"} == set(busclient.__all__)
+    assert {name for name in dir(busclient) if not name.startswith("__")} | {"__version__"} == set(busclient.__all__)
+    for name in busclient.__all__:
+        assert getattr(busclient, name) is not None, name
+
+
+def test_type_checkers_see_each_public_name_where_it_is_loaded_from() -> None:
+    (for_typing,) = [node for node in ast.parse((PACKAGE / "__init__.py").read_text()).body if isinstance(node, ast.If)]
+    seen = {
+        str(node.module).removeprefix("busclient."): {alias.name for alias in node.names}
+        for node in for_typing.body
+        if isinstance(node, ast.ImportFrom)
     }
-    public |= {name for names in busclient._LATER.values() for name in names}
-    assert all(getattr(busclient, name) for name in busclient.__all__)
-    assert public | {"__version__"} == set(busclient.__all__)
+    assert seen == {module: set(names.split()) for module, names in busclient._LATER.items()}
 
 
 def test_the_client_imports_nothing_of_the_hub_and_only_its_own_dependencies() -> None:
@@ -124,7 +132,7 @@ def test_every_command_and_option_is_in_the_manual() -> None:
 
 
 def test_what_only_other_machines_need_is_loaded_when_it_is_used() -> None:
-    script = "import sys, busclient; sys.exit('busclient._netforms' in sys.modules or busclient.Net.__name__ != 'Net')"
+    script = "import sys, busclient; sys.exit('busclient._net.forms' in sys.modules or busclient.Net.__name__ != 'Net')"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 

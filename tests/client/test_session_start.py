@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from bus import envfile
 from bus.config import Config
 from bus.credentials import Credentials
-from busclient._joining import quoted
-from busclient._settings import read_env_file
+from busclient._settings import quoted, read_env_file
 from tests.client.conftest import Served, environ_for
 from tests.conftest import PASSWORD, ROOT
 

@@ -13,9 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from busclient import Settings, SettingsError, _joining, _settings
-from busclient._joining import quoted
 from busclient._places import Places
-from busclient._settings import read_env_file
+from busclient._settings import quoted, read_env_file
 from tests.conftest import ROOT
 
 
@@ -178,8 +177,8 @@ def test_a_link_of_dotfiles_is_followed_and_stays(places: Places, tmp_path: Path
     kept.parent.mkdir()
     places.env_file.parent.mkdir()
     places.env_file.symlink_to(kept)
-    _joining.write_env(places.env_file, {"BUS_PASS": "one"})
-    _joining.write_env(places.env_file, {"BUS_PASS": "two"}, force=True)
+    _settings.write_env(places.env_file, {"BUS_PASS": "one"})
+    _settings.write_env(places.env_file, {"BUS_PASS": "two"}, force=True)
     _joining._replace_password(places.env_file, "three")
     assert places.env_file.is_symlink()
     assert read_env_file(kept) == {"BUS_PASS": "three"}
@@ -206,5 +205,5 @@ def test_a_new_password_takes_the_place_of_the_old_in_any_form(places: Places, t
 
 def test_an_empty_secret_is_never_written(places: Places) -> None:
     with pytest.raises(SettingsError, match="BUS_PASS would be empty"):
-        _joining.write_env(places.env_file, {"BUS_URL": "http://x", "BUS_PASS": ""})
+        _settings.write_env(places.env_file, {"BUS_URL": "http://x", "BUS_PASS": ""})
     assert not places.env_file.exists()

@@ -17,7 +17,7 @@ from typing import Any
 import click
 import pytest
 
-import busclient._calls
+import busclient._http.calls
 from busclient import Admin, How, Net
 from busclient._cli import cli as cli_group
 from tests.client.conftest import Door, Served, command
@@ -29,7 +29,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_library_snippets_run(bus: Caller, cli: Cli, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
-    assert busclient._calls is not None and cli is not None  # the environment of the command is that of Bus.from_env
+    assert busclient._http.calls is not None and cli is not None  # the environment of the command is that of Bus.from_env
     bus.say("hello bob", to="bob")
     scope: dict[str, Any] = {}
     snippets = re.findall(r"```python\n(.*?)```", MANUAL, re.DOTALL)

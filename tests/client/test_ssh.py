@@ -19,8 +19,8 @@ from bus.containers.ssh import SshDriver
 from bus.containers.table import Machine
 from busclient import Bus, Settings, SettingsError, Unreachable
 from busclient._cli import exits
-from busclient._ssh import SshTransport
-from busclient._ssh import command as ssh_command
+from busclient._http.ssh import SshTransport
+from busclient._http.ssh import command as ssh_command
 from tests.client.conftest import QUICK, Served, command
 from tests.client.test_session_start import SCRIPT, run
 from tests.conftest import PASSWORD, USER, RunningHub, free_port, wait_until
@@ -122,7 +122,7 @@ def over_ssh_to(hub: RunningHub, **kwargs: Any) -> Bus:
 def test_without_a_shared_connection_a_process_keeps_its_own_as_on_windows(
     hub: RunningHub, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("busclient._ssh._LONGEST_PATH", 0)
+    monkeypatch.setattr("busclient._http.ssh._LONGEST_PATH", 0)
     for number in (1, 2):
         with over_ssh_to(hub) as bus:
             assert bus.health()["ok"]

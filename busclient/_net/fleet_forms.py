@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from busclient._netforms import Fields, _raw, shaped
+from busclient._net.forms import Fields, _raw, shaped
 
 
 @dataclass(frozen=True)

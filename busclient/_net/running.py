@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from busclient._errors import BadAnswer, NotFound, OutcomeUnknown, Unavailable, Unreachable, error_from
-from busclient._netforms import Call, Chunk, Result, decoded, shaped
+from busclient._net.forms import Call, Chunk, Result, decoded, shaped
 
 Lines = Iterator[Mapping[str, Any]]
 

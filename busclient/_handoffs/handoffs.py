@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from busclient import _cloning
 from busclient._errors import LocalTrouble
 from busclient._files import replace_text
-from busclient._git import git
+from busclient._handoffs import cloning
+from busclient._handoffs.git import git
 from busclient._harmless import body_lines
 
 _HEAD_LINES, _HEAD_CHARACTERS = 40, 2_400
@@ -35,7 +35,7 @@ class Handoff:
 
 def pull(clone: Path, within_s: float) -> bool:
     """Fetch what others wrote, for at most so long; gives whether that went well."""
-    if not _cloning.is_clone(clone):
+    if not cloning.is_clone(clone):
         return False
     try:
         git(clone, "pull", "--quiet", "--ff-only", timeout_s=within_s)
@@ -64,7 +64,7 @@ def head(clone: Path) -> str:
 def write(clone: Path, text: str, name: str, *, now: datetime | None = None, timeout_s: float = 30) -> Handoff:
     """Write a handoff, commit it and push it. Raises LocalTrouble when it could not be committed; then nothing is lost
     either: the text is in the clone, or in the caller's hands."""
-    if not _cloning.is_clone(clone):
+    if not cloning.is_clone(clone):
         raise LocalTrouble(f"{clone} is no git clone.", hint="Set BUS_HANDOFFS to one: git clone URL DIR.")
     now = now or datetime.now(UTC)
     noted = f"# Handoff {now:%Y-%m-%d %H:%M} UTC by {name}\n\n{text.rstrip()}\n"

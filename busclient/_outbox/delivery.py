@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from busclient import _sending
-from busclient._calls import Calls
 from busclient._errors import BusError, HubFailed, Unauthorized
-from busclient._message import Posted
-from busclient._outbox import Entry
+from busclient._http.calls import Calls
+from busclient._messages import sending
+from busclient._messages.message import Posted
+from busclient._outbox.outbox import Entry
 
 logger = logging.getLogger("busclient")
 
@@ -28,7 +28,7 @@ def deliver(calls: Calls, drafts: Sequence[Draft]) -> list[dict[str, Any] | None
     sent, until it is known which of them it does not take. Raises BusError when nothing could be sent.
     """
     try:
-        results = _sending.post_block(calls, drafts)
+        results = sending.post_block(calls, drafts)
     except BusError as error:
         if len(drafts) > 1 and (is_final(error) or isinstance(error, HubFailed)):
             return _by_halves(calls, drafts)
@@ -80,7 +80,7 @@ def _notice(sender: str, author: str, refused: list[Refusal], kept_in: str) -> D
         lines.append(f"- and {len(refused) - _MOST_NAMED} more")
     text = f"NOT sent: the hub refused what you posted while it was away. It is kept in {kept_in} (bus outbox --refused).\n"
     key = f"{NOTICE} {refused[0][0].key}"
-    return _sending.draft(sender, text + "\n".join(lines), author, {"tags": [NOTICE], "client_id": key})
+    return sending.draft(sender, text + "\n".join(lines), author, {"tags": [NOTICE], "client_id": key})
 
 
 def _reason(entry: Entry, why: dict[str, Any]) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from busclient._errors import Conflict, OutcomeUnknown, TargetBusy
-from busclient._fleetforms import Changed, Container, Containers, Credential, Invite, Snapshot
-from busclient._netforms import Approval, Call, Permission, shaped
-from busclient._part import Part, given, in_path, listed, unavailable
-from busclient._sending import new_key
+from busclient._http.calls import new_key
+from busclient._net.fleet_forms import Changed, Container, Containers, Credential, Invite, Snapshot
+from busclient._net.forms import Approval, Call, Permission, shaped
+from busclient._net.part import Part, given, in_path, listed, unavailable
 
 _HOLD_S = 15.0  # the hub answers a container's change after ten, done or not
 

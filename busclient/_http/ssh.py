@@ -24,8 +24,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from busclient._errors import LocalTrouble, SettingsError
+from busclient._http.transport import Watched
 from busclient._places import Places
-from busclient._transport import Watched
 
 KEPT_S = 600
 _LONGEST_PATH = 80  # a unix socket's path is at most 104 bytes on some systems, and ssh adds 17 to it for a while

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from busclient._errors import BadAnswer, BusError, Refused, TooLarge, error_from
-from busclient._message import Message, Posted
-
-if TYPE_CHECKING:
-    from busclient._calls import Calls
+from busclient._http.calls import Calls, new_key
+from busclient._messages.message import Message, Posted
 
 Draft = dict[str, Any]
 MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024  # bytes; the hub's, which a test compares
@@ -50,11 +47,6 @@ def check_size(fields: Draft, why: str) -> None:
 
 def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
-
-
-def new_key() -> str:
-    """An idempotency key that nobody else makes: 128 random bits."""
-    return secrets.token_hex(16)
 
 
 def post(calls: Calls, fields: Draft) -> Posted:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
-from busclient._calls import ONCE, Calls, Patience
 from busclient._errors import (
     ApprovalDenied,
     ApprovalRequired,
@@ -18,9 +17,10 @@ from busclient._errors import (
     Unavailable,
     Unreachable,
 )
-from busclient._netforms import Approval, shaped
+from busclient._http.calls import ONCE, Calls, Patience
+from busclient._http.trouble import is_unsent
+from busclient._net.forms import Approval, shaped
 from busclient._settings import Settings
-from busclient._trouble import is_unsent
 
 T = TypeVar("T")
 _LONGEST_HOLD_S = 50.0  # of the 60 that the hub allows

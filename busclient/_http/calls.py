@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import threading
 import time
@@ -17,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from busclient._errors import BadAnswer, BusError, NotTrusted, Unavailable, Unreachable, error_from
+from busclient._http.trouble import unreachable
 from busclient._settings import Settings
-from busclient._trouble import unreachable
 from busclient._version import __version__
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class Patience:
 
 
 ONCE = Patience(attempts=1)
+
+
+def new_key() -> str:
+    """An idempotency key that nobody else makes: 128 random bits."""
+    return os.urandom(16).hex()
 
 
 class Calls:
@@ -153,7 +159,7 @@ class Calls:
     ) -> requests.Response:
         import requests  # noqa: PLC0415
 
-        from busclient._transport import deadline  # noqa: PLC0415
+        from busclient._http.transport import deadline  # noqa: PLC0415
 
         left = max(ends - time.monotonic(), 0.01)
         timeout = (min(patience.connect_s, left), min(patience.read_s + wait_s, left))
@@ -207,10 +213,10 @@ class Calls:
 
 def _transport_for(settings: Settings) -> BaseAdapter:
     if settings.ssh_host is not None:
-        from busclient._ssh import SshTransport  # noqa: PLC0415
+        from busclient._http.ssh import SshTransport  # noqa: PLC0415
 
         return SshTransport(settings.ssh_host)
-    from busclient._transport import DirectTransport  # noqa: PLC0415
+    from busclient._http.transport import DirectTransport  # noqa: PLC0415
 
     return DirectTransport()
 

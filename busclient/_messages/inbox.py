@@ -8,7 +8,7 @@ from typing import Any
 
 from busclient._errors import BadAnswer
 from busclient._harmless import one_line, signed
-from busclient._message import Message
+from busclient._messages.message import Message
 
 
 @dataclass(frozen=True, repr=False)

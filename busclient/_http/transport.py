@@ -4,7 +4,7 @@ A `Bus` talks to its hub through a `requests.Session` with one adapter mounted f
 
 - `DirectTransport`: HTTP and HTTPS on sockets, with a limit on a whole call (`deadline`), because a time-out on each
   read never ends a call to a hub that sends a byte a second;
-- `busclient._ssh.SshTransport`: the same through `ssh -W`;
+- `busclient._http.ssh.SshTransport`: the same through `ssh -W`;
 - `WsgiTransport`: straight into a WSGI application, for tests without a socket.
 """
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from busclient._errors import Conflict, TooLarge, Unavailable, Unreachable
-from busclient._fleetforms import Event, Events, Machine, Machines
-from busclient._netforms import (
+from busclient._http.calls import new_key
+from busclient._net.fleet_forms import Event, Events, Machine, Machines
+from busclient._net.forms import (
     Approval,
     Call,
     FileFacts,
@@ -21,10 +22,9 @@ from busclient._netforms import (
     file_facts,
     shaped,
 )
-from busclient._part import Part, in_path, listed, unavailable
-from busclient._part import given as _given
-from busclient._running import Running, finished, lines_of
-from busclient._sending import new_key
+from busclient._net.part import Part, in_path, listed, unavailable
+from busclient._net.part import given as _given
+from busclient._net.running import Running, finished, lines_of
 
 Command = str | Sequence[str]
 

@@ -10,14 +10,11 @@ import json
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from busclient._errors import BadAnswer, HubFailed, Unavailable, Unreachable
-from busclient._message import Message
-
-if TYPE_CHECKING:
-    from busclient._bus import Bus
-    from busclient._calls import Calls
+from busclient._http.calls import Calls
+from busclient._messages.message import Message
 
 logger = logging.getLogger("busclient")
 
@@ -25,14 +22,14 @@ _LONGEST_PAUSE_S = 10.0
 
 
 def follow(
-    bus: Bus, calls: Calls, idle_s: float, sleep: Callable[[float], None], filters: Mapping[str, Any]
+    calls: Calls, last_seq: Callable[[], int], idle_s: float, sleep: Callable[[float], None], filters: Mapping[str, Any]
 ) -> Iterator[Message]:
     """The messages of `Bus.stream`."""
     query = {"from" if name == "sender" else name: value for name, value in filters.items() if value is not None}
     tags = _tags(query)
     # With the place known before the first connection, a break before the first message loses nothing either.
     if query.get("since") is None and query.get("unread_by") is None:
-        query["since"] = int(bus.health()["last_seq"])
+        query["since"] = last_seq()
     breaks, is_first = 0, True
     while True:
         try:

@@ -1,6 +1,6 @@
 """The clone of handoffs that BUS_HANDOFFS names by its repository: where it is kept, and how it comes there.
 
-`python -m busclient._cloning SOURCE FOLDER` makes it in a process of its own, for a session start that cannot wait.
+`python -m busclient._handoffs.cloning SOURCE FOLDER` makes it in a process of its own, for a session start that cannot wait.
 scripts/session-start-poll uses the same folder for the same source.
 """
 
@@ -8,38 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from busclient import _git
 from busclient._errors import LocalTrouble
-from busclient._files import as_file_name
+from busclient._handoffs import git
+from busclient._places import is_at_github, without_secret
 
 WITHIN_S = 120.0
-_GITHUB = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|[A-Za-z0-9._@-]{2,}:[^\\].*", re.DOTALL)
-
-
-def place_of(setting: str, kept_in: Path) -> tuple[Path, str | None]:
-    """The folder that a BUS_HANDOFFS stands for, and the repository to clone where the folder is not there.
-
-    A folder is named by its path; `owner/name` (a repository at GitHub) and URLs have a folder of their own in `kept_in`.
-    A folder that is there goes before a repository of the same name.
-    """
-    folder = Path(setting).expanduser()
-    is_source = _GITHUB.fullmatch(setting) is not None or _URL.fullmatch(setting) is not None
-    if not is_source or folder.is_dir():
-        return folder, None
-    return kept_in / as_file_name(without_secret(setting)), setting
-
-
-def without_secret(source: str) -> str:
-    """A URL without a user name and password in it."""
-    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/@]*@", r"\1", source)
 
 
 def is_clone(folder: Path) -> bool:
@@ -56,7 +35,7 @@ def clone(source: str, folder: Path, within_s: float = WITHIN_S) -> None:
         raise LocalTrouble(f"{folder.parent} cannot be written: {error.strerror or error}.") from error
     made = scratch / "clone"
     try:
-        _git.run([*_command(source), str(made)], _git.environment(made), within_s)
+        git.run([*_command(source), str(made)], git.environment(made), within_s)
         with contextlib.suppress(OSError):  # another session was faster: its clone is as good
             made.rename(folder)
     except LocalTrouble as error:
@@ -70,14 +49,14 @@ def begin(source: str, folder: Path) -> None:
     """Clone in a process of its own, which goes on when this one ends."""
     with contextlib.suppress(OSError):
         subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "busclient._cloning", source, str(folder)],
+            [sys.executable, "-m", "busclient._handoffs.cloning", source, str(folder)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=os.name != "nt",
         )  # fmt: skip
 
 
 def _command(source: str) -> list[str]:
-    if _GITHUB.fullmatch(source) is None:
+    if not is_at_github(source):
         return ["git", "clone", "--quiet", "--", source]
     if shutil.which("gh") is None:
         raise LocalTrouble(f"{source} is a repository at GitHub, and there is no `gh` here: set BUS_HANDOFFS to its URL.")

@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from busclient._calls import Patience
 from busclient._errors import BadAnswer, BusError, LocalTrouble, SettingsError, Unauthorized
 from busclient._files import write_private
+from busclient._http.calls import Calls, Patience, new_key
 from busclient._places import Places
-from busclient._settings import LOCAL_URL, SHARED_USER, Settings, read_env_file
+from busclient._settings import LOCAL_URL, SHARED_USER, Settings, check_free, read_env_file, write_env
 
 _START_S = 20.0
 _STOP_S = 45.0  # the hub lets requests end for 30 s
@@ -100,8 +100,6 @@ def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:
 
 def _made(settings: Settings, places: Places) -> Settings:
     """Start a hub for settings that are written down once it has taken their credential."""
-    from busclient._joining import check_free, write_env  # noqa: PLC0415
-
     check_free(places.env_file)
     if _listens(settings.url):
         raise _taken(settings)
@@ -134,10 +132,13 @@ def _taken(settings: Settings) -> BusError:
 
 def _prove(settings: Settings) -> None:
     """Make a call with the credential; raises BusError, Unauthorized where a hub does not know it."""
-    from busclient._bus import Bus  # noqa: PLC0415
-
-    with Bus(settings, patience=_QUICK) as bus:
-        bus.messages(limit=1)
+    calls = Calls(settings, None, _QUICK, time.sleep)
+    try:
+        reply = calls.json("GET", "/messages", params={"limit": 1})
+    finally:
+        calls.close()
+    if not isinstance(reply.get("messages"), list):
+        raise BadAnswer("The answer holds no messages.")
 
 
 def down(places: Places) -> bool:
@@ -241,8 +242,6 @@ def _check_url(url: str) -> None:
 
 
 def _new_settings(url: str) -> Settings:
-    from busclient._sending import new_key  # noqa: PLC0415
-
     return Settings(url=url, user=SHARED_USER, password=new_key() + new_key())
 
 

@@ -1,0 +1,50 @@
+"""What is asked of the hub's messages, and what it answers: filters as parameters, pages as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from busclient._errors import BadAnswer, Refused
+from busclient._messages.message import REF, Acked, Message
+
+Ref = Message | str | int
+
+
+def ref(message: Ref) -> str | int:
+    """The id or seq of a message, which may stand in a path; raises Refused for what can be neither."""
+    found = message.id if isinstance(message, Message) else message
+    if not REF.fullmatch(str(found)):
+        raise Refused(f"{str(found)[:80]!r} is no id of a message.", hint="Give its id (26 letters and digits) or its seq.")
+    return found
+
+
+def params(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Filters as query parameters; those that are None are left out."""
+    names = {"sender": "from"}
+    return {
+        names.get(name, name): int(value) if isinstance(value, bool) else _place(name, value)
+        for name, value in filters.items()
+        if value is not None
+    }
+
+
+def _place(name: str, value: Any) -> Any:
+    """The value of a filter; a message, or its id, where the filter takes one."""
+    return ref(value) if name in ("since", "before", "after") else value
+
+
+def messages_in(page: Mapping[str, Any]) -> list[Message]:
+    """The messages of a page; raises BadAnswer."""
+    found = page.get("messages")
+    if not isinstance(found, list):
+        raise BadAnswer("The answer holds no messages.")
+    return [Message.from_json(fields) for fields in found]
+
+
+def acked_in(reply: Mapping[str, Any]) -> Acked:
+    """What an answer says was acknowledged; raises BadAnswer."""
+    try:
+        return Acked(list(reply["acked"]), list(reply["already"]))
+    except (KeyError, TypeError):
+        raise BadAnswer("The answer is not that of an acknowledgement.") from None
