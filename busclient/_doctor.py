@@ -18,13 +18,18 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from busclient._bus import Bus
-from busclient._errors import BusError, NotFound, SettingsError
+from busclient._errors import BusError, NotFound, SettingsError, Unauthorized, Unreachable
 from busclient._http.calls import Patience
 from busclient._outbox.outbox import Outbox
 from busclient._places import Places
 from busclient._settings import Settings
 
 _CLOCK_S = 5.0  # a larger difference makes ages and expiry look wrong
+# In place of those that send the reader here.
+_HINTS = {
+    Unreachable.hint: "Is BUS_URL right, and the hub up?",
+    Unauthorized.hint: "Check BUS_USER and BUS_PASS: the first line says where they were found.",
+}
 _PATIENCE = Patience(connect_s=5, read_s=8, total_s=10, attempts=1)
 
 
@@ -92,9 +97,9 @@ def _timed(name: str, look: Callable[[], str]) -> Step:
     try:
         text, ok, hint = look(), True, ""
     except BusError as error:
-        text, ok, hint = error.message, False, error.hint
+        text, ok, hint = error.message, False, _HINTS.get(error.hint, error.hint)
     except OSError as error:
-        text, ok, hint = str(error.strerror or error), False, "Is BUS_URL right, and the hub up?"
+        text, ok, hint = str(error.strerror or error), False, _HINTS[Unreachable.hint]
     return Step(name, ok, text, hint, (time.perf_counter() - started) * 1000)
 
 

@@ -6,17 +6,47 @@ A secret is said once, in an answer. So that this machine can keep it is seen to
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from busclient._bus import Bus
-from busclient._errors import LocalTrouble, NotFound, OutcomeUnknown, SettingsError, Unauthorized, Unreachable
+from busclient._errors import (
+    BadAnswer,
+    BusError,
+    Forbidden,
+    LocalTrouble,
+    NotFound,
+    OutcomeUnknown,
+    SettingsError,
+    Unauthorized,
+    Unreachable,
+)
 from busclient._files import check_room, followed, write_private
 from busclient._http.calls import ONCE
 from busclient._http.trouble import is_unsent
 from busclient._net.fleet_forms import Credential
 from busclient._places import Places
 from busclient._settings import Settings, as_values, check_free, quoted, read_env_text, write_env
+
+# For whoever has no settings yet: in place of those that speak of settings, and of the doctor, who looks at them.
+_HINTS = {
+    SettingsError.hint: "Nothing was written.",
+    Unreachable.hint: "Is the hub up, and is the address right? Nothing was written.",
+    BadAnswer.hint: "What is at this address is not the hub, or a proxy between is in trouble. Nothing was written.",
+    Unauthorized.hint: "Check the password, and the user: `claude`, unless --user names another. Nothing was written.",
+}
+_NO_PLACE_TO_JOIN = "Is the address right? It is the hub's alone, without a path, like https://bus.example.org."
+
+
+@contextmanager
+def hints_of_join() -> Iterator[None]:
+    """Let errors say what to do to somebody who joins."""
+    try:
+        yield
+    except BusError as error:
+        error.hint = _HINTS.get(error.hint, error.hint)
+        raise
 
 
 def redeem(url: str, code: str, places: Places, *, ssh_host: str | None = None, force: bool = False) -> Settings:
@@ -29,7 +59,10 @@ def redeem(url: str, code: str, places: Places, *, ssh_host: str | None = None, 
         raise SettingsError("The code of an invite is one word, ID.SECRET.", hint="Paste the whole line of `bus invite`.")
     check_free(places.env_file, force=force)
     _check_room(places.env_file)
-    with Bus(Settings(url=url, user=f"invite~{invite}", password=secret, name="invited", ssh_host=ssh_host)) as door:
+    with (
+        hints_of_join(),
+        Bus(Settings(url=url, user=f"invite~{invite}", password=secret, name="invited", ssh_host=ssh_host)) as door,
+    ):
         made = _spent(door)
     settings = Settings(url=url, user=made.name, password=made.secret, name=made.name, ssh_host=ssh_host)
     _kept(made, lambda: write_env(places.env_file, as_values(settings), force=force))
@@ -38,12 +71,16 @@ def redeem(url: str, code: str, places: Places, *, ssh_host: str | None = None, 
 
 def _spent(door: Bus) -> Credential:
     try:
-        return Credential.from_json(door._calls.json("POST", "/api/join", json={}, patience=ONCE))
+        with hints_of_join():
+            return Credential.from_json(door._calls.json("POST", "/api/join", json={}, patience=ONCE))
     except Unauthorized as error:
         hint = "Paste the whole line of `bus invite`; the code is one word."
         raise Unauthorized("The hub does not know this invite.", status=error.status, code=error.code, hint=hint) from error
     except NotFound as error:
         raise NotFound("This hub has no invites; it is older than this client.", status=error.status, code=error.code) from error
+    except Forbidden as error:
+        error.hint = _NO_PLACE_TO_JOIN
+        raise
     except Unreachable as error:
         if is_unsent(error):
             error.hint = f"{error.hint} The invite is not spent: the same line works later."

@@ -55,14 +55,16 @@ def join(url: str, name: str | None, user: str | None, password: str | None, cod
 def _asked(places: Places, url: str, name: str | None, user: str | None, password: str | None, force: bool) -> Settings:
     """The settings with a password that somebody knows, checked and written."""
     from busclient._bus import Bus  # noqa: PLC0415
+    from busclient._joining import hints_of_join  # noqa: PLC0415
 
     check_free(places.env_file, force=force)
     user = user or os.environ.get("BUS_USER") or SHARED_USER
     password = password or os.environ.get("BUS_PASS") or _password(user)
     name = name or os.environ.get("BUS_NAME") or default_name(user)
-    settings = Settings(url=url, user=user, password=password, name=name, ssh_host=_ssh_host())
-    with Bus(settings) as bus:
-        bus.messages(limit=1)
+    with hints_of_join():
+        settings = Settings(url=url, user=user, password=password, name=name, ssh_host=_ssh_host())
+        with Bus(settings) as bus:
+            bus.messages(limit=1)
     write_env(places.env_file, as_values(settings), force=force)
     return settings
 

@@ -105,6 +105,9 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
+_YOU = "you; one's own messages are never unread"
+
+
 def _tell(posted: Posted) -> int:
     message = posted.message
     if message is None:
@@ -114,7 +117,10 @@ def _tell(posted: Posted) -> int:
         )
         return exits.QUEUED
     words = [f"posted {message.seq} ({message.id})" + (", as before" if posted.replayed else "")]
-    words += [f"  {one_line(name, 140)}: {_standing(facts)}" for name, facts in posted.delivery.items()]
+    words += [
+        f"  {one_line(name, 140)}: {_YOU if name == message.sender else _standing(facts)}"
+        for name, facts in posted.delivery.items()
+    ]
     out.result({"queued": False, "key": posted.key, **message.raw}, "\n".join(words))
     return exits.OK
 
@@ -124,7 +130,7 @@ def _standing(facts: Any) -> str:
     if not isinstance(facts, dict):
         return "unknown"
     if "readers" in facts:
-        return f"{facts['readers']} readers"
+        return f"{facts['readers']} reader{'' if facts['readers'] == 1 else 's'}"
     seen = facts.get("last_seen")
     unread = facts.get("unread")
     return (f"last seen {age(seen)}" if seen else "never seen") + ("" if unread is None else f", {unread} unread")

@@ -25,15 +25,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from busclient._errors import LocalTrouble, SettingsError
 from busclient._http.transport import Watched
+from busclient._http.trouble import SshFailed
 from busclient._places import Places
 
 KEPT_S = 600
 _LONGEST_PATH = 80  # a unix socket's path is at most 104 bytes on some systems, and ssh adds 17 to it for a while
 _CHUNK = 65536
-
-
-class SshFailed(OSError):
-    """What ssh said before it ended."""
 
 
 def command(host: str, target: str, folder: Path | None) -> list[str]:
@@ -94,9 +91,9 @@ class SshTransport(HTTPAdapter):
 
     def _explain(self, error: requests.ConnectionError) -> NoReturn:
         """Raise the error again with what ssh said, when it said something."""
-        words = " ".join(tunnel.last_words() for tunnel in self._tunnels[-1:]).strip()
-        if words:
-            raise requests.ConnectionError(SshFailed(f"ssh to {self.host} failed: {words}")) from None
+        lines = [line for tunnel in self._tunnels[-1:] for line in tunnel.last_lines()]
+        if lines:
+            raise requests.ConnectionError(SshFailed(self.host, lines)) from None
         raise error
 
 
@@ -120,15 +117,15 @@ class _Tunnel:
         self.process = subprocess.Popen(  # noqa: S603  a vector that `command` has checked
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        self._words: deque[str] = deque(maxlen=3)
+        self._lines: deque[str] = deque(maxlen=3)
         for job in (self._send, self._receive, self._listen):
             threading.Thread(target=job, daemon=True).start()
 
-    def last_words(self) -> str:
+    def last_lines(self) -> list[str]:
         """What ssh said, when it has ended or ends within half a second; else nothing."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(0.5)
-        return " ".join(self._words) if self.process.poll() is not None else ""
+        return list(self._lines) if self.process.poll() is not None else []
 
     def _send(self) -> None:
         assert self.process.stdin is not None
@@ -154,7 +151,7 @@ class _Tunnel:
         for line in self.process.stderr:
             text = line.decode(errors="replace").strip()
             if text and not text.startswith("Warning: Permanently added"):
-                self._words.append(text)
+                self._lines.append(text)
         self.process.stderr.close()
 
     def _end(self) -> None:

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from busclient._errors import BadAnswer, NotTrusted, Unreachable
 from busclient._settings import Settings
 
 _BROKEN_OFF = (http.client.RemoteDisconnected, http.client.IncompleteRead, ConnectionResetError, BrokenPipeError)
+
+# What OpenSSH says when it has opened no way to the hub: each is a whole line of its own, never one of a banner.
+_NO_WAY_THERE = re.compile(r"channel \d+: open failed: |(?:\S+: )?stdio forwarding (?:request )?failed", re.IGNORECASE)
+_NOT_LOGGED_IN = re.compile(
+    r"Host key verification failed\.|\S+: Permission denied \(|ssh: (?:Could not resolve hostname|connect to host) "
+)
+_NO_TLS = ("HTTP_REQUEST", "WRONG_VERSION_NUMBER")
+
+
+class SshFailed(OSError):
+    """What ssh said before it ended. `is_unsent` when that was before anything could go through it."""
+
+    def __init__(self, host: str, lines: Sequence[str]) -> None:
+        super().__init__(f"ssh to {host} failed: {' '.join(lines).rstrip('.')}")
+        self.host = host
+        self.has_no_way = any(_NO_WAY_THERE.match(line) for line in lines)
+        self.is_unsent = self.has_no_way or any(_NOT_LOGGED_IN.match(line) for line in lines)
+
+    def hint(self, url: str) -> str:
+        """What to do now."""
+        if self.has_no_way:
+            return f"ssh reaches {self.host}. Does the hub run there, at {url}, and does its sshd allow forwarding?"
+        return f"`ssh {self.host}` must work without a question: try it by hand once."
 
 
 def unreachable(settings: Settings, error: Exception) -> Unreachable:
@@ -24,7 +48,8 @@ def unreachable(settings: Settings, error: Exception) -> Unreachable:
     is_other_protocol = any(isinstance(cause, http.client.HTTPException) for cause in causes)
     if is_other_protocol and not any(isinstance(cause, (OSError, *_BROKEN_OFF)) for cause in causes):
         return BadAnswer(f"What answers at {where} does not speak HTTP.")
-    return Unreachable(f"The hub at {where} does not answer: {_reason(causes) or str(error)[:200]}.")
+    hint = next((cause.hint(settings.url) for cause in causes if isinstance(cause, SshFailed)), None)
+    return Unreachable(f"The hub at {where} does not answer: {_reason(causes) or str(error)[:200]}.", hint=hint)
 
 
 def is_refused(error: BaseException) -> bool:
@@ -44,7 +69,7 @@ def is_unsent(error: BaseException) -> bool:
         NewConnectionError,
         ProxyError,
     )
-    return any(isinstance(cause, before) for cause in _chain(error))
+    return any(isinstance(cause, before) or getattr(cause, "is_unsent", False) for cause in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -65,6 +90,8 @@ def _reason(causes: list[BaseException]) -> str:
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             return "its host name cannot be resolved"
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+            return "what is there speaks no TLS; is it http, not https?"
         if isinstance(cause, ssl.SSLError):
             return f"TLS failed ({getattr(cause, 'verify_message', '') or cause.reason or cause})"
         if isinstance(cause, TimeoutError) or type(cause).__name__.endswith("TimeoutError"):

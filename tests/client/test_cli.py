@@ -58,6 +58,9 @@ def test_a_post_has_its_options(bus: Caller, cli: Cli, tmp_path: Path) -> None:
     assert (posted["in_reply_to"], posted["thread"], posted["data"]) == (first["id"], first["id"], {"n": 1})
     assert "expires" in posted
     assert "never seen" in cli("post", "nobody", "x").out
+    bus.get("/messages?unread_by=alice")
+    assert cli("post", "any", "x").out.endswith("  any: 1 reader\n")
+    assert "  bob: you; one's own messages are never unread" in cli("post", "alice,bob", "x").out
 
 
 @pytest.mark.parametrize(
@@ -305,6 +308,22 @@ def test_joining_writes_private_settings_and_proves_them(
     assert not places.env_file.exists()
     assert cli("status").code == exits.SETTINGS
     assert cli("leave").code == 0
+
+
+def test_a_join_that_fails_speaks_of_what_was_typed(cli: Cli, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are no settings yet that BUS_URL could be in, or that `bus doctor` could look at."""
+    for name in ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME"):
+        monkeypatch.delenv(name)
+    wrong = cli("join", URL, "--pass", "wrong").err
+    door.troubles.extend(AWAY)
+    away = cli("join", URL, "--pass", PASSWORD).err
+    door.troubles.append(b"<html>hotel</html>")
+    other = cli("join", URL, "--pass", PASSWORD).err
+    bare = [cli("join", "127.0.0.1:8787", *how).err for how in (["--pass", PASSWORD], ["--invite", "01I.s"])]
+    assert ("Check the password" in wrong, "is the address right" in away, "is not the hub" in other) == (True, True, True)
+    for said in (wrong, away, other, *bare):
+        assert "Nothing was written" in said
+        assert not re.search("bus doctor|bus join|BUS_(USER|PASS)|is BUS_URL right", said), said
 
 
 def test_the_outbox_outlives_leaving(cli: Cli, door: Door, places: Places) -> None:

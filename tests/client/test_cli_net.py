@@ -794,6 +794,12 @@ def test_an_invite_that_is_refused_says_what_to_do(
     assert len(fresh.asked) == 1
 
 
+def test_an_address_with_a_path_is_no_place_to_join(cli: Cli, fresh: StubNet) -> None:
+    fresh.on("POST /docs/api/join", error(403, "not_allowed"))
+    ran = cli("join", f"{URL}/docs", "--invite", "01I.s")
+    assert (ran.code, "without a path" in ran.err) == (exits.CREDENTIAL, True)
+
+
 def test_an_invite_whose_answer_is_lost_is_not_sent_again(cli: Cli, fresh: StubNet, door: Door) -> None:
     fresh.on("POST /api/join", JOINED)
     door.troubles.append("lost")

@@ -21,6 +21,9 @@ from busclient import Bus, Settings, SettingsError, Unreachable
 from busclient._cli import exits
 from busclient._http.ssh import SshTransport
 from busclient._http.ssh import command as ssh_command
+from busclient._http.trouble import SshFailed
+from busclient._joining import redeem
+from busclient._places import Places
 from tests.client.conftest import QUICK, Served, command
 from tests.client.test_session_start import SCRIPT, run
 from tests.conftest import PASSWORD, USER, RunningHub, free_port, wait_until
@@ -134,6 +137,37 @@ def test_what_ssh_says_is_told(served: Served, sshd: Sshd) -> None:
     for host, words in (("strange", "Host key verification failed"), ("no-such-host.invalid", "resolve|Name")):
         with pytest.raises(Unreachable, match=words), over_ssh(served, host, patience=QUICK) as bus:
             bus.health()
+
+
+def test_an_invite_that_ssh_could_not_carry_is_not_called_spent(sshd: Sshd, places: Places) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    for host, hint in (
+        ("strange", "`ssh strange` must work without a question"),
+        ("no-such-host.invalid", "`ssh no-such-host.invalid` must work"),
+        ("hubhost", f"ssh reaches hubhost. Does the hub run there, at {away}"),
+    ):
+        with pytest.raises(Unreachable) as caught:
+            redeem(away, "01I.s", places, ssh_host=host)
+        assert caught.value.hint.startswith(hint), caught.value
+        assert "The invite is not spent" in caught.value.hint
+        assert ".." not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("line", "is_unsent"),
+    [
+        ("Host key verification failed.", True),
+        ("agent@hub1: Permission denied (publickey).", True),
+        ("ssh: connect to host hub1 port 22: Connection refused", True),
+        ("channel 0: open failed: connect failed: Connection refused", True),
+        ("mux_client_request_stdio_fwd: stdio forwarding request failed: Session open refused by peer", True),
+        ("Permission denied to strangers (says the banner)", False),
+        ("Connection to hub1 closed by remote host.", False),
+        ("client_loop: send disconnect: Broken pipe", False),
+    ],
+)
+def test_only_what_never_left_is_called_unsent(line: str, is_unsent: bool) -> None:
+    assert SshFailed("hub1", [line]).is_unsent == is_unsent
 
 
 def test_a_hub_that_is_away_behind_ssh_is_told(served: Served, sshd: Sshd) -> None:

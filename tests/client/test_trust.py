@@ -15,7 +15,7 @@ from busclient import Bus, LocalTrouble, NotTrusted, Settings, Unreachable
 from busclient._cli import exits
 from busclient._joining import redeem
 from busclient._places import Places
-from tests.client.conftest import QUICK, command, environ_for
+from tests.client.conftest import QUICK, Served, command, environ_for
 from tests.conftest import PASSWORD, USER, free_port
 
 
@@ -55,6 +55,12 @@ def test_nor_one_whose_hub_was_not_reached(url: str, places: Places) -> None:
     with pytest.raises(Unreachable) as caught:
         redeem(url, "01I.s", places)
     assert "The invite is not spent" in caught.value.hint
+
+
+def test_a_hub_without_tls_is_told_from_a_bad_certificate(served: Served) -> None:
+    url = served.url.replace("http:", "https:")
+    with pytest.raises(Unreachable, match="is it http, not https"), Bus(Settings(url=url, password="x"), patience=QUICK) as bus:
+        bus.health()
 
 
 def test_it_is_not_tried_again(untrusted: tuple[str, list[str]]) -> None:
