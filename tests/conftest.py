@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,6 +22,10 @@ import requests
 from bus import create_app
 from bus.config import Config
 from bus.credentials import Credentials
+from tests import builders
+
+builders.share()
+pytest_plugins = ["tests.shares"]
 
 ROOT = Path(__file__).parents[1]
 USER, PASSWORD = "claude", "correct horse"
@@ -120,9 +125,15 @@ def opened(app: Any) -> Iterator[Caller]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of loopback that nobody listens on, out of those that the system gives no client.
+
+    It is taken a moment later: until then no connection of another test may get it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class RunningHub:

@@ -87,6 +87,8 @@ def a_fleet(folder: Path, **more: Any) -> Iterator[Fleet]:
     for name, role in (("admin", "admin"), ("web1", "member"), ("db1", "member")):
         credentials.add(name, SECRET, role)
     service = create_service(config)
+    serve = service._server.serve_forever
+    service._server.serve_forever = lambda poll_interval: serve(poll_interval / 10)  # type: ignore[method-assign]
     thread = threading.Thread(target=service.serve, daemon=True)
     thread.start()
     try:

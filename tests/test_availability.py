@@ -19,7 +19,7 @@ from tests.conftest import BASIC, PASSWORD, USER, RunningHub, wait_until
 
 PLACES = 8
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("availability")]
 
 
 @pytest.fixture(scope="module")

@@ -115,8 +115,17 @@ def lxc(lxd: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]
 
 
 def places(*names: str) -> Any:
-    """A fixture with one test for each of these drivers; real ones are slow."""
-    return [pytest.param(name, marks=[] if name == "local" else [pytest.mark.slow]) for name in names]
+    """A fixture with one test for each of these drivers; real ones are slow, and there is one LXD for all tests."""
+    marks = {"ssh": [pytest.mark.slow], "lxc": [pytest.mark.slow, pytest.mark.xdist_group("lxd")]}
+    return [pytest.param(name, marks=marks.get(name, [])) for name in names]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that ask for the LXD by name with those that have it as one of several targets."""
+    for item in items:
+        if "lxd" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("lxd"))
 
 
 @pytest.fixture(params=places("local", "ssh", "lxc"))

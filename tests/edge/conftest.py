@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import free_port
+
 from .harness import (
     ROOT,
     TOKEN,
@@ -24,7 +26,6 @@ from .harness import (
     answers,
     credential_line,
     derive,
-    free_ports,
     running,
     told_by,
     tool,
@@ -50,7 +51,7 @@ def make_edge(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> It
 
         def make(hub_socket: Path, http: str = "") -> Edge:
             folder = tmp_path_factory.mktemp("edge")
-            https, http_port = free_ports(2)
+            https, http_port = free_port(), free_port()
             for name in ("privkey.pem", "fullchain.pem"):
                 shutil.copy(certificate / name, folder)
             (folder / "credentials").write_text(credential_line(USER, TOKEN))

@@ -23,8 +23,9 @@ from bus.errors import DriverUnavailable
 from bus.identity import ADMIN, Caller
 from bus.rights import check_grant
 from bus.wire import ExecService
+from tests.conftest import free_port
 
-from .harness import ROOT, TOKEN, basic, credential_line, free_ports, running, told_by, tool, wait_for
+from .harness import ROOT, TOKEN, basic, credential_line, running, told_by, tool, wait_for
 from .test_systemd import PLAIN, SANDBOX
 
 pytestmark = pytest.mark.slow
@@ -119,7 +120,7 @@ def serving(path: Path) -> Iterator[None]:
 def service(tmp_path: Path) -> Iterator[tuple[ExecService, subprocess.Popen[bytes]]]:
     """The service as the unit starts it, in the sandbox, with its folders in a scratch folder."""
     tool("systemd-analyze")
-    (port,) = free_ports(1)
+    port = free_port()
     (tmp_path / "credentials").write_text(credential_line("root-of-tests", TOKEN).replace("\n", ":admin\n"))
     (tmp_path / "targets.toml").write_text(f'[away]\ndriver = "ssh"\nhost = "127.0.0.1"\nport = {port}\n')
     (tmp_path / "lxd").mkdir()

@@ -11,7 +11,7 @@ import pytest
 
 from .harness import CONF, Edge, answers, basic, running, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("headers")]
 
 ECHO = """
 import json

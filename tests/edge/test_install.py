@@ -20,7 +20,7 @@ import pytest
 
 from .harness import ROOT, told_by, tool
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("install")]
 
 DOMAIN = "bus.test"
 

@@ -14,7 +14,7 @@ import pytest
 
 from .harness import CONF, ROOT, USER, Answer, Edge, basic, credential_line, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nginx")]
 
 KIB, MIB = 1024, 1024 * 1024
 BURST = 300  # of limit_req in the shipped file

@@ -18,7 +18,7 @@ import pytest
 from .harness import ROOT
 from .machine import DOMAIN, Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
 
 SCRIPT = str(ROOT / "scripts" / "server-for-tests")
 
