@@ -1,7 +1,7 @@
 """How several workers (pytest-xdist) share the tests between them.
 
 A whole run takes a worker for each core; a run of named files takes none, because it is over before they have started.
-`-n 0` is a run in one process, `-n 4` one with four workers.
+`-n 0` or `-p no:xdist` is a run in one process, `-n 4` one with four workers.
 
 Tests that share something costly, or that nothing may run beside, have the mark `xdist_group("its name")`: one worker runs
 them all, and makes what they share once. Others are given out by the dozen, from one file each time, so that what a file
@@ -43,6 +43,18 @@ class ByTheDozen(LoadGroupScheduling):  # type: ignore[misc]
                 self._seen[file] += 1
             self._scopes[nodeid] = scope
         return self._scopes[nodeid]
+
+
+@pytest.hookimpl(tryfirst=True)  # before the plugin reads what is asked for
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Ask for workers where the command line says nothing of them."""
+    option = config.option
+    if hasattr(config, "workerinput") or not hasattr(option, "numprocesses"):
+        return
+    if option.numprocesses is None:
+        option.numprocesses = "auto"
+    if option.numprocesses != 0 and option.dist == "no":
+        option.dist, option.loadscopereorder = "loadgroup", False
 
 
 @pytest.hookimpl(optionalhook=True)
