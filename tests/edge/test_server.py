@@ -168,10 +168,10 @@ def test_a_restart_of_the_hub_does_not_wait_for_a_command_that_runs(server: Serv
         assert caller.stdout is not None and caller.stdout.readline() == "begun\n"
         server.sh("systemctl restart claude-bus")
         server.is_well()
-        # Were it waited for, it would have ended.
-        server.sh("pgrep -f 'sleep 200'")
+        # If the restart waited for the command, it would have ended. -x: the caller's own command line has the words too.
+        server.sh("pgrep -xf 'sleep 200'")
         server.sh("systemctl restart claude-bus-exec")
-        assert server.run("pgrep -f 'sleep 200'").returncode == 1
+        assert server.run("pgrep -xf 'sleep 200'").returncode == 1
         caller.kill()
     server.is_well()
 
