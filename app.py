@@ -1,6 +1,6 @@
 """The WSGI door: `python -m bus serve` has gunicorn load it."""
 
 from bus import create_app
-from bus.server import turns
+from bus.server.gunicorn_config import turns
 
 app = create_app(turns=turns())

@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-_QUESTIONS_KEPT_S = 2 * 86_400  # a question is closed after a day and a quarter of an hour at the latest
+_QUESTIONS_KEPT_S = (
+    2 * 86_400
+)  # a question is closed after a day and a quarter of an hour at the latest
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from bus.config import Config
-    from bus.core import Core
-    from bus.execd.server import Service
-    from bus.net import Net
-    from bus.turns import Turns
+    from bus.hub.core import Core
+    from bus.hub.net import Net
+    from bus.runner.socket_server import Service
+    from bus.system.scheduler import Turns
 
 
 def create_app(config: Config | None = None, turns: Turns | None = None) -> Flask:
@@ -26,10 +28,10 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
     """
     from bus.config import Config
     from bus.credentials import Credentials
-    from bus.quotas import Quotas
-    from bus.turns import Turns
+    from bus.live.quotas import Quotas
+    from bus.runner.client import ExecService
+    from bus.system.scheduler import Turns
     from bus.web import make_app
-    from bus.wire import ExecService
 
     config = config or Config.from_env()
     core = create_core(config, turns)
@@ -38,7 +40,10 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
     service = ExecService(config.exec_socket_file)
     rest = (turns or Turns()).one_round
     run = config.data_dir / "run"
-    quotas = Quotas(run / "quotas", config.max_requests), Quotas(run / "quotas-waiting", config.max_waiting_each, "waiting")
+    quotas = (
+        Quotas(run / "quotas", config.max_requests),
+        Quotas(run / "quotas-waiting", config.max_waiting_each, "waiting"),
+    )
     app = make_app(
         core,
         net,
@@ -57,8 +62,8 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
 
 def create_net(core: Core, config: Config) -> Net:
     """Rights, calls and approvals over the same log and index."""
-    from bus.net import Net
-    from bus.results import Results
+    from bus.hub.net import Net
+    from bus.log.outputs import Results
 
     net = Net(core.log, core.index, core.waiting.ring)
     net.append = core.append
@@ -69,15 +74,15 @@ def create_net(core: Core, config: Config) -> Net:
 
 def create_service(config: Config) -> Service:
     """The service that runs commands, over the same data folder; raises BadSetting, and OSError when there is one already."""
-    from bus import drafts
     from bus.config import BadSetting
-    from bus.containers.targets import Targets
     from bus.credentials import Credentials
-    from bus.execd.server import Service
-    from bus.execd.slots import Slots
-    from bus.execd.work import Work
-    from bus.identity import ADMIN, MACHINES, MEMBER, Caller
-    from bus.results import Results
+    from bus.log.outputs import Results
+    from bus.model import messages
+    from bus.model.caller import ADMIN, MACHINES, MEMBER, Caller
+    from bus.runner.drivers.targets import Targets
+    from bus.runner.limits import Slots
+    from bus.runner.service import Work
+    from bus.runner.socket_server import Service
 
     core = create_core(config)
     net = create_net(core, config)
@@ -93,7 +98,7 @@ def create_service(config: Config) -> Service:
         raise BadSetting(str(error)) from None
 
     def post(fields: dict[str, Any]) -> None:
-        core.post(Caller("bus", MEMBER), drafts.message({"from": "bus", **fields}))
+        core.post(Caller("bus", MEMBER), messages.message({"from": "bus", **fields}))
 
     work = Work(
         net,
@@ -107,21 +112,23 @@ def create_service(config: Config) -> Service:
         admins=lambda: [name for name, role in credentials.users().items() if role == ADMIN],
         members=lambda: [name for name, role in credentials.users().items() if role in MACHINES],
     )
-    return Service(config.exec_socket_file, config.data_dir, work, credentials, config.file_max_bytes)
+    return Service(
+        config.exec_socket_file, config.data_dir, work, credentials, config.file_max_bytes
+    )
 
 
 def create_core(config: Config, turns: Turns | None = None) -> Core:
     """The hub without HTTP: what the app and the commands share."""
-    from bus.bell import Bell
-    from bus.core import Core
-    from bus.daily import DailyQuotas
+    from bus.hub.core import Core
+    from bus.hub.daily_quotas import DailyQuotas
     from bus.index.database import Index
-    from bus.log.disk import Disk
-    from bus.log.files import compress
-    from bus.log.jsonl import JsonlLog
-    from bus.presence import Presence
-    from bus.turns import Turns
-    from bus.waiting import SharedCounts, WaitingRoom
+    from bus.live.bell import Bell
+    from bus.live.presence import Presence
+    from bus.live.waiting import SharedCounts, WaitingRoom
+    from bus.log.jsonl.disk import Disk
+    from bus.log.jsonl.engine import JsonlLog
+    from bus.log.jsonl.files import compress
+    from bus.system.scheduler import Turns
 
     turns = turns or Turns()
 

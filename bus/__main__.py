@@ -1,5 +1,5 @@
 """`python -m bus`: run the hub, and look after its data folder."""
 
-from bus.commands import main
+from bus.server.commands import main
 
 main()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from bus.records import NAME
+from bus.model.records import NAME
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -20,8 +20,18 @@ class BadSetting(ValueError):
     """A BUS_* variable with a value that cannot be used; the text names it and what is allowed."""
 
 
-def _setting(name: str, default: Any, unit: str, help: str, low: float | None = None, high: float | None = None) -> Any:
-    return field(default=default, metadata={"name": name, "unit": unit, "help": help, "low": low, "high": high})
+def _setting(
+    name: str,
+    default: Any,
+    unit: str,
+    help: str,
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    return field(
+        default=default,
+        metadata={"name": name, "unit": unit, "help": help, "low": low, "high": high},
+    )
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,10 @@ class Config:
 
     data_dir: Path = _setting("BUS_DATA_DIR", Path("data"), "folder", "log, index, credentials")
     credentials: Path | None = _setting(
-        "BUS_CREDENTIALS", None, "file", "who may call; `credentials` in the data folder unless set. nginx reads it too"
+        "BUS_CREDENTIALS",
+        None,
+        "file",
+        "who may call; `credentials` in the data folder unless set. nginx reads it too",
     )
     shared_user: str = _setting(
         "BUS_SHARED_USER",
@@ -38,46 +51,122 @@ class Config:
         "user name",
         "the old fleet's shared user, who may post and acknowledge under any free name; -: there is none",
     )
-    listen: str = _setting("BUS_LISTEN", "127.0.0.1:8787", "address", "host:port, or unix:/path for nginx in front")
+    listen: str = _setting(
+        "BUS_LISTEN", "127.0.0.1:8787", "address", "host:port, or unix:/path for nginx in front"
+    )
     workers: int = _setting(
-        "BUS_WORKERS", 2, "processes", "two were best on two cores, and one goes on when one is killed", 1, 64
+        "BUS_WORKERS",
+        2,
+        "processes",
+        "two were best on two cores, and one goes on when one is killed",
+        1,
+        64,
     )
     threads: int = _setting(
-        "BUS_THREADS", 4, "threads", "of a worker, for work that would stall it: rebuilding, compressing", 1, 64
+        "BUS_THREADS",
+        4,
+        "threads",
+        "of a worker, for work that would stall it: rebuilding, compressing",
+        1,
+        64,
     )
-    fsync: str = _setting("BUS_FSYNC", "always", "always|never", "never is for throw-away runs: a power cut loses messages")
+    fsync: str = _setting(
+        "BUS_FSYNC",
+        "always",
+        "always|never",
+        "never is for throw-away runs: a power cut loses messages",
+    )
     lock_timeout_s: float = _setting(
-        "BUS_LOCK_TIMEOUT_S", 5.0, "seconds", "how long a post waits for a stopped process before 503", 0.05, 60
+        "BUS_LOCK_TIMEOUT_S",
+        5.0,
+        "seconds",
+        "how long a post waits for a stopped process before 503",
+        0.05,
+        60,
     )
     segment_max_bytes: int = _setting(
-        "BUS_SEGMENT_MAX_BYTES", 64 * MIB, "bytes", "the active file is sealed at this size", 4 * KIB, 4096 * MIB
+        "BUS_SEGMENT_MAX_BYTES",
+        64 * MIB,
+        "bytes",
+        "the active file is sealed at this size",
+        4 * KIB,
+        4096 * MIB,
     )
     segment_max_age_s: int = _setting(
-        "BUS_SEGMENT_MAX_AGE_S", 0, "seconds", "the active file is sealed at this age; 0: never by age", 0, 10**9
+        "BUS_SEGMENT_MAX_AGE_S",
+        0,
+        "seconds",
+        "the active file is sealed at this age; 0: never by age",
+        0,
+        10**9,
     )
-    segment_compress: bool = _setting("BUS_SEGMENT_COMPRESS", False, "0|1", "sealed files become .jsonl.gz")
+    segment_compress: bool = _setting(
+        "BUS_SEGMENT_COMPRESS", False, "0|1", "sealed files become .jsonl.gz"
+    )
     max_requests: int = _setting(
-        "BUS_MAX_REQUESTS", 1_000, "requests", "of one credential under way at once, those that wait among them", 1, 100_000
+        "BUS_MAX_REQUESTS",
+        1_000,
+        "requests",
+        "of one credential under way at once, those that wait among them",
+        1,
+        100_000,
     )
     max_waiting: int = _setting(
-        "BUS_MAX_WAITING", 2_048, "requests", "long polls and streams at once, over all workers", 0, 10_000
+        "BUS_MAX_WAITING",
+        2_048,
+        "requests",
+        "long polls and streams at once, over all workers",
+        0,
+        10_000,
     )
     max_waiting_each: int = _setting(
-        "BUS_MAX_WAITING_EACH", 800, "requests", "of one credential among those long polls and streams", 1, 10_000
+        "BUS_MAX_WAITING_EACH",
+        800,
+        "requests",
+        "of one credential among those long polls and streams",
+        1,
+        10_000,
     )
     max_daily_bytes: int = _setting(
-        "BUS_MAX_DAILY_BYTES", 2_048 * MIB, "bytes", "of the log that one credential may cause in a UTC day", 64 * KIB, 1 << 50
+        "BUS_MAX_DAILY_BYTES",
+        2_048 * MIB,
+        "bytes",
+        "of the log that one credential may cause in a UTC day",
+        64 * KIB,
+        1 << 50,
     )
     max_daily_names: int = _setting(
-        "BUS_MAX_DAILY_NAMES", 10_000, "names", "that one credential may use in a UTC day, besides its own", 1, 100_000
+        "BUS_MAX_DAILY_NAMES",
+        10_000,
+        "names",
+        "that one credential may use in a UTC day, besides its own",
+        1,
+        100_000,
     )
     query_max_s: float = _setting(
-        "BUS_QUERY_MAX_S", 1.0, "seconds", "how long a question to the index may take, then 503", 0.001, 30
+        "BUS_QUERY_MAX_S",
+        1.0,
+        "seconds",
+        "how long a question to the index may take, then 503",
+        0.001,
+        30,
     )
     polled_names_keep_s: int = _setting(
-        "BUS_POLLED_NAMES_KEEP_S", 30 * 86_400, "seconds", "how long a name that does no more than poll is listed", 60, 10**9
+        "BUS_POLLED_NAMES_KEEP_S",
+        30 * 86_400,
+        "seconds",
+        "how long a name that does no more than poll is listed",
+        60,
+        10**9,
     )
-    keepalive_s: float = _setting("BUS_KEEPALIVE_S", 15.0, "seconds", "a quiet stream says this often that it lives", 0.05, 300)
+    keepalive_s: float = _setting(
+        "BUS_KEEPALIVE_S",
+        15.0,
+        "seconds",
+        "a quiet stream says this often that it lives",
+        0.05,
+        300,
+    )
 
     exec_socket: Path | None = _setting(
         "BUS_EXEC_SOCKET",
@@ -86,28 +175,77 @@ class Config:
         "where the service that runs commands listens; `run/exec.sock` in the data folder unless set",
     )
     targets: Path | None = _setting(
-        "BUS_TARGETS", None, "file", "the table of machines that are targets; `targets.toml` in the data folder unless set"
+        "BUS_TARGETS",
+        None,
+        "file",
+        "the table of machines that are targets; `targets.toml` in the data folder unless set",
     )
-    lxc: str = _setting("BUS_LXC", "lxc", "lxc|incus|none", "the program that reaches containers; none: there are none")
-    lxc_project: str = _setting("BUS_LXC_PROJECT", "default", "name", "the project of LXD or Incus whose containers are targets")
-    lxc_only: str = _setting("BUS_LXC_ONLY", "", "names", "with commas: only these containers are targets")
+    lxc: str = _setting(
+        "BUS_LXC",
+        "lxc",
+        "lxc|incus|none",
+        "the program that reaches containers; none: there are none",
+    )
+    lxc_project: str = _setting(
+        "BUS_LXC_PROJECT",
+        "default",
+        "name",
+        "the project of LXD or Incus whose containers are targets",
+    )
+    lxc_only: str = _setting(
+        "BUS_LXC_ONLY", "", "names", "with commas: only these containers are targets"
+    )
     restores_kept: int = _setting(
-        "BUS_RESTORES_KEPT", 5, "snapshots", "of those that restores make by themselves, kept of each container", 1, 1_000
+        "BUS_RESTORES_KEPT",
+        5,
+        "snapshots",
+        "of those that restores make by themselves, kept of each container",
+        1,
+        1_000,
     )
-    exec_per_target: int = _setting("BUS_EXEC_PER_TARGET", 16, "calls", "at once in one target, then 429", 1, 1_000)
-    exec_per_caller: int = _setting("BUS_EXEC_PER_CALLER", 16, "calls", "at once of one caller, then 429", 1, 1_000)
+    exec_per_target: int = _setting(
+        "BUS_EXEC_PER_TARGET", 16, "calls", "at once in one target, then 429", 1, 1_000
+    )
+    exec_per_caller: int = _setting(
+        "BUS_EXEC_PER_CALLER", 16, "calls", "at once of one caller, then 429", 1, 1_000
+    )
     exec_max_output: int = _setting(
-        "BUS_EXEC_MAX_OUTPUT", MIB, "bytes", "kept of each of a command's two outputs", 1 * KIB, 16 * MIB
+        "BUS_EXEC_MAX_OUTPUT",
+        MIB,
+        "bytes",
+        "kept of each of a command's two outputs",
+        1 * KIB,
+        16 * MIB,
     )
-    exec_keep_s: int = _setting("BUS_EXEC_KEEP_S", 7 * 86_400, "seconds", "how long the output of calls is kept", 86_400, 10**9)
+    exec_keep_s: int = _setting(
+        "BUS_EXEC_KEEP_S",
+        7 * 86_400,
+        "seconds",
+        "how long the output of calls is kept",
+        86_400,
+        10**9,
+    )
     exec_keep_bytes: int = _setting(
-        "BUS_EXEC_KEEP_BYTES", 1024 * MIB, "bytes", "and how much of it in all: then the oldest goes", 16 * MIB, 1024 * 1024 * MIB
+        "BUS_EXEC_KEEP_BYTES",
+        1024 * MIB,
+        "bytes",
+        "and how much of it in all: then the oldest goes",
+        16 * MIB,
+        1024 * 1024 * MIB,
     )
     approve_own: bool = _setting(
-        "BUS_APPROVE_OWN", False, "0|1", "1: an admin may say yes to its own calls; 0: another admin has to"
+        "BUS_APPROVE_OWN",
+        False,
+        "0|1",
+        "1: an admin may say yes to its own calls; 0: another admin has to",
     )
     file_max_bytes: int = _setting(
-        "BUS_FILE_MAX_BYTES", 8 * MIB, "bytes", "the largest file that is read or written", 1 * KIB, 8 * MIB
+        "BUS_FILE_MAX_BYTES",
+        8 * MIB,
+        "bytes",
+        "the largest file that is read or written",
+        1 * KIB,
+        8 * MIB,
     )
 
     @classmethod
@@ -125,16 +263,28 @@ class Config:
         """Give self back when every value is usable; raises BadSetting."""
         if self.fsync not in ("always", "never"):
             raise BadSetting(f"BUS_FSYNC is {self.fsync!r}: it must be always or never")
-        if self.shared_user != "-" and (NAME.fullmatch(self.shared_user) is None or "/" in self.shared_user):
-            raise BadSetting(f"BUS_SHARED_USER is {self.shared_user!r}: it must be a user name, or - for none")
+        if self.shared_user != "-" and (
+            NAME.fullmatch(self.shared_user) is None or "/" in self.shared_user
+        ):
+            raise BadSetting(
+                f"BUS_SHARED_USER is {self.shared_user!r}: it must be a user name, or - for none"
+            )
         if not _is_address(self.listen):
-            raise BadSetting(f"BUS_LISTEN is {self.listen!r}: it must be host:port, such as 127.0.0.1:8787, or unix:/path")
+            raise BadSetting(
+                f"BUS_LISTEN is {self.listen!r}: it must be host:port, such as 127.0.0.1:8787, or unix:/path"
+            )
         if self.lxc not in ("lxc", "incus", "none"):
             raise BadSetting(f"BUS_LXC is {self.lxc!r}: it must be lxc, incus or none")
         for setting in fields(self):
-            low, high, value = setting.metadata["low"], setting.metadata["high"], getattr(self, setting.name)
+            low, high, value = (
+                setting.metadata["low"],
+                setting.metadata["high"],
+                getattr(self, setting.name),
+            )
             if low is not None and not low <= value <= high:
-                raise BadSetting(f"{setting.metadata['name']} is {value}: it must be from {low:g} to {high:g}")
+                raise BadSetting(
+                    f"{setting.metadata['name']} is {value}: it must be from {low:g} to {high:g}"
+                )
         return self
 
     @property
@@ -157,7 +307,9 @@ class Config:
 
 def _is_address(listen: str) -> bool:
     host, _, port = listen.rpartition(":")
-    return listen.startswith("unix:/") or (host != "" and port.isascii() and port.isdigit() and 0 < int(port) < 65_536)
+    return listen.startswith("unix:/") or (
+        host != "" and port.isascii() and port.isdigit() and 0 < int(port) < 65_536
+    )
 
 
 def _parse(name: str, text: str, default: Any) -> Any:

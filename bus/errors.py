@@ -1,7 +1,7 @@
 """The hub's errors: one family, one list of codes.
 
 An error carries its facts as fields of `details` and makes its own text. It is raised where the fact is
-known and answered in one place (`bus.web.errors`).
+known and answered in one place (`bus.web.http.errors`).
 
     BusError
     ├── BadRequest            400  the request is not well formed
@@ -115,7 +115,9 @@ class BadRequest(BusError):
 
 class BadJson(BadRequest):
     code = "bad_json"
-    hint = "Send one strict JSON object in UTF-8: no duplicate keys, no NaN, at most 16 levels deep."
+    hint = (
+        "Send one strict JSON object in UTF-8: no duplicate keys, no NaN, at most 16 levels deep."
+    )
 
 
 class UnknownField(BadRequest):
@@ -294,7 +296,9 @@ class UnsupportedMedia(BusError):
 
 class KeyReused(BusError):
     code, status = "key_reused", 422
-    hint = "Use a new idempotency key for new content; repeat a key only to repeat the same request."
+    hint = (
+        "Use a new idempotency key for new content; repeat a key only to repeat the same request."
+    )
 
 
 class UnknownReply(BusError):
@@ -347,7 +351,9 @@ class OverQuota(TooMany):
     code = "over_quota"
     hint = "Let some of them end. BUS_MAX_REQUESTS and BUS_MAX_WAITING_EACH cap each credential; bus credential list shows both."
 
-    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: int = 5, **details: Any) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, retry_after_s: int = 5, **details: Any
+    ) -> None:
         super().__init__(message, hint=hint, retry_after_s=retry_after_s, **details)
         self.retry_after_s = retry_after_s
 
@@ -445,7 +451,11 @@ class Internal(BusError):
 
 def no_target(name: str, is_member: bool) -> str:
     """That a name is no target, for those who may know it; a member's is the common mistake."""
-    return f"{name} is a member, but no target: add it to targets.toml." if is_member else f"There is no target {name}."
+    return (
+        f"{name} is a member, but no target: add it to targets.toml."
+        if is_member
+        else f"There is no target {name}."
+    )
 
 
 def family(root: type[BusError] = BusError) -> Iterator[type[BusError]]:

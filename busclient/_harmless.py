@@ -1,4 +1,4 @@
-"""Other people's text, made harmless for a terminal and for a reader. The same as the hub's `bus.shown`; tests compare them."""
+"""Other people's text, made harmless for a terminal and a reader. The hub's twin is `bus.model.harmless`; tests compare them."""
 
 from __future__ import annotations
 

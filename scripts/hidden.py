@@ -1,4 +1,4 @@
-"""Makes the tables of hidden characters: bus/hidden.py, busclient/_hidden.py, and a block of scripts/session-start-poll.
+"""Makes the tables of hidden characters: bus/model/hidden.py, busclient/_hidden.py, and a block of scripts/session-start-poll.
 
 HIDDEN is what no text form shows as it is: what acts on a terminal, and what a reader cannot see.
 
@@ -30,7 +30,8 @@ _PICTURE = regex.compile(r"\p{Extended_Pictographic}")
 _BLANKS = (" FILLER", " BLANK", " NULL NOTEHEAD")
 _GAP = 0x200  # symbols between pictographs may as well have a variation selector
 
-_MODULE = '''"""Made by scripts/hidden-characters from the data of Unicode, with the rules of scripts/hidden.py. Not to be edited.
+_MODULE = '''"""Made by scripts/hidden-characters from the data of Unicode, with the rules of
+scripts/hidden.py. Do not edit it.
 
 Both are what stands between the brackets of a character class of `re`.
 """
@@ -38,7 +39,9 @@ Both are what stands between the brackets of a character class of `re`.
 HIDDEN = (
 {hidden}
 )
-PICTURES = "{pictures}"
+PICTURES = (
+{pictures}
+)
 '''
 _BEGIN, _END = "# What follows is made by scripts/hidden-characters.\n", "# Here ends what is made.\n"
 
@@ -71,7 +74,7 @@ def pictures() -> list[Range]:
 
 def written() -> dict[Path, str]:
     """The files as they are to be."""
-    classes = {"hidden": _lines(map(_escaped, hidden())), "pictures": "".join(map(_escaped, pictures()))}
+    classes = {"hidden": _lines(map(_escaped, hidden())), "pictures": _lines(map(_escaped, pictures()))}
     module = _MODULE.format(**classes)
     script = ROOT / "scripts" / "session-start-poll"
     before, _, rest = script.read_text().partition(_BEGIN)
@@ -80,7 +83,7 @@ def written() -> dict[Path, str]:
     controls = _as_bytes((a, min(b, 0x7F)) for a, b in hidden() if a < 0x80)
     block = f"controls='{controls}'\nhidden='{_as_bytes((max(a, 0x80), b) for a, b in hidden() if b > 0x7F)}'\n"
     block += f"pictures='{_as_bytes(pictures())}'\n"
-    files = {ROOT / "bus" / "hidden.py": module, ROOT / "busclient" / "_hidden.py": module}
+    files = {ROOT / "bus" / "model" / "hidden.py": module, ROOT / "busclient" / "_hidden.py": module}
     return {**files, script: f"{before}{_BEGIN}{block}{_END}{after}"}
 
 
@@ -89,7 +92,7 @@ def _escaped(bounds: Range) -> str:
     return first if first == last else f"{first}-{last}"
 
 
-def _lines(texts: Iterable[str], width: int = 90) -> str:
+def _lines(texts: Iterable[str], width: int = 80) -> str:
     lines = [""]
     for text in texts:
         if len(lines[-1]) + len(text) > width:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bus import create_app, create_service
 from bus.config import Config
-from bus.execd.server import Service
+from bus.runner.socket_server import Service
 from tests.conftest import PASSWORD, USER, Caller, basic, opened, wait_until
 
 SECRET = "a secret of this fleet"

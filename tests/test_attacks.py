@@ -378,7 +378,7 @@ def test_reissued_name(fleet: Fleet) -> None:
 def test_credential_that_only_the_service_finds_revoked(fleet: Fleet) -> None:
     """The service proves the credential itself: a worker that still believes in one runs nothing with it."""
     from bus.errors import Unauthorized
-    from bus.wire import ExecService
+    from bus.runner.client import ExecService
 
     request = {"op": "call", "type": "exec", "fields": {"target": "box", "command": "touch pwned"}}
     service = ExecService(fleet.config.exec_socket_file)
@@ -390,7 +390,7 @@ def test_credential_that_only_the_service_finds_revoked(fleet: Fleet) -> None:
 
 def test_right_that_only_the_service_finds_missing(fleet: Fleet) -> None:
     from bus.errors import NotAllowed, NotPermitted, NotYourName
-    from bus.wire import ExecService
+    from bus.runner.client import ExecService
 
     service = ExecService(fleet.config.exec_socket_file)
     call = {"op": "call", "type": "exec", "fields": {"target": "box", "command": "touch pwned"}}

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bus.bell import Bell
+from bus.live.bell import Bell
 from tests.conftest import ROOT, wait_until
 from tests.fleet import a_fleet
 
 LISTENS = """
 import sys, time
 from pathlib import Path
-from bus.bell import Bell
+from bus.live.bell import Bell
 with Bell(Path(sys.argv[1])).listening():
     time.sleep(60)
 """

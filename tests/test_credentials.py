@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
-from bus import setup
 from bus.config import Config
 from bus.credentials import Credentials, Register, file, new_secret
 from bus.errors import (
@@ -30,7 +29,8 @@ from bus.errors import (
     TooManyAttempts,
     Unauthorized,
 )
-from bus.identity import ADMIN, INVITE, MEMBER, SHARED, Caller
+from bus.model.caller import ADMIN, INVITE, MEMBER, SHARED, Caller
+from bus.server import first_start
 from tests.conftest import basic
 
 DAY = 24 * 3600
@@ -547,7 +547,7 @@ def test_an_old_secret_is_not_taken_for_the_new_one_in_between(
 
 def started(config: Config) -> threading.Thread:
     """A first start in another thread, which is running."""
-    thread = threading.Thread(target=setup.prepare, args=(config, {}))
+    thread = threading.Thread(target=first_start.prepare, args=(config, {}))
     thread.start()
     return thread
 
@@ -578,7 +578,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 def test_a_first_start_in_the_middle_of_another_leaves_the_secrets_that_count(
     config: Config, monkeypatch: pytest.MonkeyPatch, waits: threading.Event, point: str
 ) -> None:
-    write_env, others, is_first = setup._write_env, [], threading.Lock()
+    write_env, others, is_first = first_start._write_env, [], threading.Lock()
 
     def write(path: Path, *given: Any) -> Path:
         written = write_env(path, *given)
@@ -588,8 +588,8 @@ def test_a_first_start_in_the_middle_of_another_leaves_the_secrets_that_count(
                 others[0].join(0.001)
         return written
 
-    monkeypatch.setattr(setup, "_write_env", write)
-    setup.prepare(config, {})
+    monkeypatch.setattr(first_start, "_write_env", write)
+    first_start.prepare(config, {})
     others[0].join()
     check_files(config)
 
@@ -597,7 +597,7 @@ def test_a_first_start_in_the_middle_of_another_leaves_the_secrets_that_count(
 def test_two_first_starts_that_both_find_nothing_leave_the_secrets_that_count(
     config: Config, monkeypatch: pytest.MonkeyPatch, waits: threading.Event
 ) -> None:
-    stopped, write_env = threading.Event(), setup._write_env
+    stopped, write_env = threading.Event(), first_start._write_env
 
     def secret() -> str:
         if threading.current_thread() is not threading.main_thread():
@@ -611,11 +611,11 @@ def test_two_first_starts_that_both_find_nothing_leave_the_secrets_that_count(
             other.join()
         return write_env(path, *given)
 
-    monkeypatch.setattr(setup, "new_secret", secret)
-    monkeypatch.setattr(setup, "_write_env", write)
+    monkeypatch.setattr(first_start, "new_secret", secret)
+    monkeypatch.setattr(first_start, "_write_env", write)
     other = started(config)
     assert stopped.wait(20)
-    setup.prepare(config, {})
+    first_start.prepare(config, {})
     other.join()
     check_files(config)
 

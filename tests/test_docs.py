@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from bus.commands import main
 from bus.config import Config
 from bus.errors import BusError, family
+from bus.server.commands import main
 from tests.conftest import PASSWORD, ROOT, USER, Caller, RunningHub, wait_until
 
 NET = (ROOT / "docs" / "net.md").read_text()

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 from filelock import FileLock
 
-from bus import oldlines
-from bus.commands import main
 from bus.config import Config
 from bus.errors import BusError
+from bus.server import old_log
+from bus.server.commands import main
 from tests.conftest import Caller, RunningHub
 
 OLD = {"id": "m-1", "ts": "2025-03-01T12:00:00Z", "from": "ann", "to": "bob", "body": "hello", "tags": ["a"]}
@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_told_by_its_line_and_all_else_is_taken_in(bus: C
     for fields, _ in bad:
         old.add(**fields)
     with old.path.open("ab") as file:
-        file.write(b"not JSON\n\xff\n[1]\n" + b"x" * (3 * oldlines.MAX_LINE) + b"\n")
+        file.write(b"not JSON\n\xff\n[1]\n" + b"x" * (3 * old_log.MAX_LINE) + b"\n")
     old.add(id="b", in_reply_to="nothing", priority="high", acks=["ann", "no name"], subject="x", body="the last")
     ran = old.imported()
     assert ran.exit_code == 1
@@ -169,7 +169,7 @@ NO_MESSAGE = (
 @pytest.mark.parametrize("data", NO_MESSAGE)
 def test_a_line_that_is_no_message_raises_an_error_of_the_family(data: bytes) -> None:
     with pytest.raises(BusError):
-        oldlines.read(data)
+        old_log.read(data)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bus.presence import Presence
+from bus.live.presence import Presence
 from tests.conftest import Caller, wait_until
 
 NAMES = 1_200

@@ -19,16 +19,16 @@ import pytest
 from bus import create_app
 from bus.config import Config
 from bus.credentials import Credentials
-from bus.daily import DailyQuotas
 from bus.errors import Busy, OverQuota
+from bus.hub.daily_quotas import DailyQuotas
+from bus.live.quotas import Quotas
 from bus.log.base import Appended
-from bus.quotas import Quotas
 from tests.conftest import PASSWORD, ROOT, USER, Caller, basic, opened
 
 HOLD = """
 import sys
 from pathlib import Path
-from bus.quotas import Quotas
+from bus.live.quotas import Quotas
 Quotas(Path(sys.argv[1]), 2).enter("web1")
 print("held", flush=True)
 sys.stdin.read()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.results import Results
+from bus.log.outputs import Results
 
 KEY, OTHER = "0" * 26, "1" * 26
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bus.rights import Rule, decide, plain_words
+from bus.model.permissions import Rule, decide, plain_words
 
 
 def rule(source: str, target: str, allow: bool = True, **more: Any) -> Rule:

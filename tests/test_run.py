@@ -16,7 +16,7 @@ import pytest
 import requests
 from dotenv import dotenv_values
 
-from bus.sockets import address_of
+from bus.system.sockets import address_of
 from tests.conftest import ROOT, free_port, wait_until
 
 pytestmark = pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus.seats import Seat, Seats
+from bus.server.seats import Seat, Seats
 
 
 def two() -> tuple[Seat, Seat]:

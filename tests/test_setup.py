@@ -18,27 +18,28 @@ import pytest
 from click.testing import CliRunner, Result
 from dotenv import dotenv_values
 
-from bus import create_app, envfile, setup
-from bus.commands import main
+from bus import create_app
 from bus.config import BadSetting, Config
 from bus.credentials import Credentials, file
 from bus.errors import StorageFailed
-from bus.identity import ADMIN, MEMBER, SHARED
+from bus.model.caller import ADMIN, MEMBER, SHARED
+from bus.server import env_file, first_start
+from bus.server.commands import main
 from tests.conftest import PASSWORD, ROOT, USER, Caller, opened
 
 
 def test_the_password_that_is_set_is_the_one_that_counts(config: Config) -> None:
-    setup.prepare(config, {"BUS_USER": "ann", "BUS_PASS": "first"})
-    setup.prepare(config, {"BUS_USER": "ann", "BUS_PASS": "second"})
+    first_start.prepare(config, {"BUS_USER": "ann", "BUS_PASS": "first"})
+    first_start.prepare(config, {"BUS_USER": "ann", "BUS_PASS": "second"})
     credentials = Credentials(config.credentials_file)
     assert credentials.knows("ann", "second")
     assert not credentials.knows("ann", "first")
 
 
 def test_the_env_file_follows_the_address(tmp_path: Path) -> None:
-    setup.prepare(Config(data_dir=tmp_path, listen="127.0.0.1:1111"), {})
+    first_start.prepare(Config(data_dir=tmp_path, listen="127.0.0.1:1111"), {})
     before = dotenv_values(tmp_path / "claude-bus.env")
-    setup.prepare(Config(data_dir=tmp_path, listen="127.0.0.1:2222"), {})
+    first_start.prepare(Config(data_dir=tmp_path, listen="127.0.0.1:2222"), {})
     assert dotenv_values(tmp_path / "claude-bus.env") == {**before, "BUS_URL": "http://127.0.0.1:2222"}
 
 
@@ -47,32 +48,32 @@ def test_a_second_hub_on_another_port_leaves_the_address_of_the_first_that_runs(
         first.bind(("127.0.0.1", 0))
         first.listen()
         listen = f"127.0.0.1:{first.getsockname()[1]}"
-        setup.prepare(Config(data_dir=tmp_path, listen=listen), {})
+        first_start.prepare(Config(data_dir=tmp_path, listen=listen), {})
         before = (tmp_path / "claude-bus.env").read_bytes()
-        said = setup.prepare(Config(data_dir=tmp_path, listen="127.0.0.1:2222"), {})
+        said = first_start.prepare(Config(data_dir=tmp_path, listen="127.0.0.1:2222"), {})
         assert (tmp_path / "claude-bus.env").read_bytes() == before
         assert "stays as it is" in said[0]
-    setup.prepare(Config(data_dir=tmp_path, listen="127.0.0.1:2222"), {})
+    first_start.prepare(Config(data_dir=tmp_path, listen="127.0.0.1:2222"), {})
     assert "127.0.0.1:2222" in (tmp_path / "claude-bus.env").read_text()
 
 
 @pytest.mark.parametrize("secret", ["it's", "a${HOME}b", "a\\b", "ends\\", 'a"b', "a # b", "é"])
 def test_a_secret_that_is_given_is_read_back_as_it_is(tmp_path: Path, secret: str) -> None:
     for listen in ("127.0.0.1:1111", "127.0.0.1:2222"):
-        setup.prepare(Config(data_dir=tmp_path, listen=listen), {"BUS_PASS": secret} if listen.endswith("1") else {})
-        assert envfile.read(tmp_path / "claude-bus.env")["BUS_PASS"] == secret
+        first_start.prepare(Config(data_dir=tmp_path, listen=listen), {"BUS_PASS": secret} if listen.endswith("1") else {})
+        assert env_file.read(tmp_path / "claude-bus.env")["BUS_PASS"] == secret
 
 
 def test_a_secret_of_two_lines_is_refused_and_an_empty_one_never_written(tmp_path: Path) -> None:
     for secret in ("a\nb", "\udce9"):
         with pytest.raises(BadSetting, match="BUS_PASS"):
-            setup.prepare(Config(data_dir=tmp_path), {"BUS_PASS": secret})
+            first_start.prepare(Config(data_dir=tmp_path), {"BUS_PASS": secret})
     (tmp_path / "claude-bus.env").write_text("BUS_URL=http://127.0.0.1:1\nBUS_PASS=\n")
     before = (tmp_path / "claude-bus.env").read_text()
-    setup.prepare(Config(data_dir=tmp_path), {})
+    first_start.prepare(Config(data_dir=tmp_path), {})
     assert (tmp_path / "claude-bus.env").read_text() != before  # the first credential was missing, and is made
     (tmp_path / "claude-bus.env").write_text(before)
-    setup.prepare(Config(data_dir=tmp_path), {})
+    first_start.prepare(Config(data_dir=tmp_path), {})
     assert (tmp_path / "claude-bus.env").read_text() == before
 
 
@@ -81,7 +82,7 @@ def test_a_taken_address_is_told_before_anything_is_said_of_it(tmp_path: Path) -
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(OSError, match="cannot be listened at"):
-            setup.refuse_taken_address(Config(data_dir=tmp_path, listen=f"127.0.0.1:{taken.getsockname()[1]}"))
+            first_start.refuse_taken_address(Config(data_dir=tmp_path, listen=f"127.0.0.1:{taken.getsockname()[1]}"))
 
 
 @pytest.mark.parametrize("listen", ["8787", "127.0.0.1:99999", "127.0.0.1:", ":8787x", "localhost:0", "unix:bus.sock"])
@@ -121,21 +122,21 @@ def test_a_log_put_back_while_no_hub_ran_is_served_whole(bus: Caller, config: Co
         (config.data_dir / name).unlink(missing_ok=True)
     create_app(config).extensions["bus"].log.close()
     path.write_bytes(late)
-    setup.restore(config)
+    first_start.restore(config)
     assert Caller(create_app(config)).bodies("to=bob") == ["one", "two"]
 
 
 def test_the_first_start_makes_an_admin_whose_secret_only_its_owner_can_read(config: Config) -> None:
-    said = setup.prepare(config, {})
+    said = first_start.prepare(config, {})
     env = config.data_dir / "admin.env"
     assert any(str(env) in line for line in said)
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     known = dotenv_values(env)
-    assert known["BUS_URL"] == setup.base_url(config)
+    assert known["BUS_URL"] == first_start.base_url(config)
     credentials = Credentials(config.credentials_file)
     assert credentials.users() == {"claude": SHARED, "admin": ADMIN}
     assert credentials.knows("admin", known["BUS_PASS"] or "")
-    assert setup.prepare(config, {}) == []
+    assert first_start.prepare(config, {}) == []
     assert dotenv_values(env) == known
 
 
@@ -143,7 +144,7 @@ def test_an_old_hub_gets_its_admin_at_the_next_start(config: Config) -> None:
     """A credential file as it was before there were roles."""
     credentials = Credentials(config.credentials_file)
     credentials.add("claude", "old secret")
-    setup.prepare(config, {})
+    first_start.prepare(config, {})
     assert credentials.users()["admin"] == ADMIN
     assert credentials.knows("claude", "old secret")
 
@@ -151,31 +152,31 @@ def test_an_old_hub_gets_its_admin_at_the_next_start(config: Config) -> None:
 def test_an_old_user_called_admin_does_not_become_one(config: Config) -> None:
     credentials = Credentials(config.credentials_file)
     credentials.add("admin", "old secret")
-    assert "credential add NAME --admin" in setup.prepare(config, {})[-1]
+    assert "credential add NAME --admin" in first_start.prepare(config, {})[-1]
     assert credentials.users() == {"admin": MEMBER}
 
 
 def test_a_deleted_admin_file_is_not_made_again(config: Config) -> None:
-    setup.prepare(config, {})
+    first_start.prepare(config, {})
     (config.data_dir / "admin.env").unlink()
-    assert setup.prepare(config, {}) == []
+    assert first_start.prepare(config, {}) == []
     assert not (config.data_dir / "admin.env").exists()
 
 
 def test_a_crash_before_the_admin_was_made_leaves_a_file_that_is_replaced(config: Config) -> None:
     config.data_dir.mkdir()
     (config.data_dir / "admin.env").write_text("BUS_PASS=lost\n")
-    setup.prepare(config, {})
+    first_start.prepare(config, {})
     assert Credentials(config.credentials_file).knows("admin", dotenv_values(config.data_dir / "admin.env")["BUS_PASS"] or "")
 
 
 def test_behind_a_proxy_a_start_leaves_its_address_alone(tmp_path: Path) -> None:
     config = Config(data_dir=tmp_path, listen=f"unix:{tmp_path}/hub.sock")
-    setup.prepare(config, {})
+    first_start.prepare(config, {})
     for name in ("claude-bus.env", "admin.env"):
         text = (tmp_path / name).read_text()
         (tmp_path / name).write_text(text.replace("http://localhost", "https://bus.example.org"))
-    assert setup.prepare(config, {}) == []
+    assert first_start.prepare(config, {}) == []
     assert dotenv_values(tmp_path / "admin.env")["BUS_URL"] == "https://bus.example.org"
 
 
@@ -191,7 +192,7 @@ def test_a_shared_user_that_cannot_be_is_refused(name: str) -> None:
 @pytest.fixture
 def run(config: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """A command of `python -m bus` on a hub that has been started before."""
-    setup.prepare(config, {})
+    first_start.prepare(config, {})
     create_app(config).extensions["bus"].log.close()
     monkeypatch.setenv("BUS_DATA_DIR", str(config.data_dir))
     monkeypatch.delenv("BUS_URL", raising=False)
@@ -219,7 +220,7 @@ def test_a_credential_is_added_rotated_and_revoked_here(run: Callable[..., Resul
 
 def test_an_invite_is_a_line_to_paste(run: Callable[..., Result], config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     made = json.loads(run("invite", "web1", "--admin", "--json").stdout)
-    assert made["line"] == f"bus join {setup.base_url(config)} --invite {made['code']}"
+    assert made["line"] == f"bus join {first_start.base_url(config)} --invite {made['code']}"
     assert made["role"] == "admin"
     for local in ("http://127.0.0.1:8787", "http://localhost", "http://[::1]:8787"):
         monkeypatch.setenv("BUS_URL", local)
@@ -252,7 +253,7 @@ def test_what_root_does_leaves_everything_to_the_owner_of_the_folder(command: li
         folder = Path(name)
         environ = {**os.environ, "BUS_DATA_DIR": name, "BUS_SEGMENT_MAX_BYTES": "4096", "BUS_LXC": "none"}
         config = Config.from_env(environ)
-        setup.prepare(config, {"BUS_USER": USER, "BUS_PASS": PASSWORD})
+        first_start.prepare(config, {"BUS_USER": USER, "BUS_PASS": PASSWORD})
         with contextmanager(opened)(create_app(config)) as hub:
             for _ in range(8):
                 hub.say("x" * 2000)

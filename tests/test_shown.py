@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus import shown
+from bus.model import harmless
 from busclient import _harmless
 from tests.conftest import ROOT
 
@@ -67,7 +67,7 @@ def by_script(text: str) -> str:
 
 @pytest.mark.parametrize(("text", "seen"), TABLE.values(), ids=TABLE)
 def test_all_three_show_the_same(text: str, seen: str) -> None:
-    for lines in (shown.body_lines, _harmless.body_lines):
+    for lines in (harmless.body_lines, _harmless.body_lines):
         # A last CR is one of a line without LF: the script, which sees lines, takes it for a line's end.
         assert "\n".join(lines(text.removesuffix("\r"))) == seen
     assert by_script(text) == seen
@@ -79,7 +79,7 @@ ALPHABET = st.sampled_from("a1#\u00ad\ufe0f\u200d\u20e3\u2764\U0001f525\u2062\u3
 @settings(max_examples=40, deadline=None)
 @given(text=st.text(ALPHABET, max_size=30))
 def test_whatever_the_order_all_three_show_the_same(text: str) -> None:
-    assert shown.harmless(text) == _harmless.harmless(text) == by_script(text)
+    assert harmless.harmless(text) == _harmless.harmless(text) == by_script(text)
 
 
 def test_the_tables_are_those_that_unicode_gives() -> None:
@@ -90,7 +90,7 @@ def test_the_tables_are_those_that_unicode_gives() -> None:
 
 def test_what_is_left_is_a_character_that_can_be_seen_or_is_space() -> None:
     """By Python's own data, which is older: no control or format character but visible ones, nothing named as blank."""
-    left = [char for char in map(chr, range(sys.maxunicode + 1)) if shown.harmless(char) == char]
+    left = [char for char in map(chr, range(sys.maxunicode + 1)) if harmless.harmless(char) == char]
     odd = [char for char in left if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in "\n\t"]
     assert all(re.search("SIGN|MARK|END OF AYAH|DISPUTED", unicodedata.name(char)) for char in odd), ascii(odd)
     assert not [char for char in left if "VARIATION SELECTOR" in unicodedata.name(char, "")]
@@ -109,7 +109,7 @@ def test_what_is_left_is_a_character_that_can_be_seen_or_is_space() -> None:
     ],
 )
 def test_a_field_that_is_not_plain_stands_in_quotes(text: str, seen: str) -> None:
-    assert shown.quoted(text) == _harmless.quoted(text) == seen
+    assert harmless.quoted(text) == _harmless.quoted(text) == seen
 
 
 @pytest.mark.parametrize("stamp", [{"verified": True}, {"verified": False}, {}, {"verified": "true"}, {"verified": 1}])
@@ -118,4 +118,4 @@ def test_hub_and_client_mark_the_same_senders(stamp: dict[str, object]) -> None:
 
     message = {"seq": 1, "id": "0" * 26, "ts": "2026-11-20T20:14:27.123Z", "from": "admin.", "to": "bob", "body": "x", **stamp}
     wanted = "admin." if stamp.get("verified") is True else "admin. (unverified)"
-    assert shown.sender(message) == Message.from_json(message).signed == wanted
+    assert harmless.sender(message) == Message.from_json(message).signed == wanted

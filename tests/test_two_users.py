@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from bus import modes
+from bus.system import modes
 from tests.conftest import ROOT
 
 HUB, SERVICE, STRANGER = 41711, 41712, 41713  # user ids that this machine need not know

@@ -10,10 +10,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bus import wire
 from bus.errors import BusError, ExecUnavailable, FileChanged, Internal, TargetFailed
-from bus.sockets import address_of
-from bus.wire import ExecService, error_line, raised
+from bus.runner import client
+from bus.runner.client import ExecService
+from bus.runner.protocol import error_line, raised
+from bus.system.sockets import address_of
 
 Says = Callable[[bytes], ExecService]
 
@@ -52,7 +53,7 @@ def test_whether_it_is_there_is_asked_once_a_second(tmp_path: Path, monkeypatch:
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(str(path))
         door.listen()
-        monkeypatch.setattr(wire, "_NEWS_FOR_S", 60.0)
+        monkeypatch.setattr(client, "_NEWS_FOR_S", 60.0)
         assert [service.is_there() for _ in range(20)] == [True] * 20
         door.settimeout(0)
         door.accept()[0].close()

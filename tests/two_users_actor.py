@@ -12,14 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bus import create_app, create_core, create_service, modes  # noqa: F401  (before the rights to read the code are gone)
+from bus import create_app, create_core, create_service  # noqa: F401  (before the rights to read the code are gone)
 from bus.config import Config
-from bus.core import Core
-from bus.identity import MEMBER, Caller
-from bus.log import inspect
-from bus.log.disk import Disk
-from bus.log.files import compress, sealed
-from bus.results import Results
+from bus.hub.core import Core
+from bus.log.jsonl import inspection
+from bus.log.jsonl.disk import Disk
+from bus.log.jsonl.files import compress, sealed
+from bus.log.outputs import Results
+from bus.model.caller import MEMBER, Caller
+from bus.system import modes
 
 ID = "0" * 25
 
@@ -51,7 +52,7 @@ def verbs(core: Core, folder: Path) -> dict[str, Callable[..., Any]]:
         "prune": lambda: Results(folder / "calls", -1e9).prune(),
         "readers": lambda: core.presence.readers(0),
         "settle": lambda: modes.settle(folder),
-        "verify": lambda: inspect.verify(folder).as_dict(),
+        "verify": lambda: inspection.verify(folder).as_dict(),
     }
 
 

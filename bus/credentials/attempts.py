@@ -30,7 +30,11 @@ class Attempts:
         """A wrong attempt."""
         with self._changing:
             if len(self._buckets) >= _REMEMBERED:
-                self._buckets = {key: bucket for key, bucket in self._buckets.items() if self._level(key, now) > 0}
+                self._buckets = {
+                    key: bucket
+                    for key, bucket in self._buckets.items()
+                    if self._level(key, now) > 0
+                }
             if len(self._buckets) >= _REMEMBERED:
                 key = ""  # so many guess at once that they have to share
             self._buckets[key] = (self._level(key, now) + 1, now)

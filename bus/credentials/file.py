@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bus.credentials.lines import Kept, Line, hashed, of_user, parsed
 from bus.errors import Busy
-from bus.identity import ADMIN
+from bus.model.caller import ADMIN
 
 _PATIENCE_S = 5.0
 
@@ -95,7 +95,9 @@ def put(path: Path, user: str, secret: str, role: str = "") -> None:
         put_locked(path, lines, user, secret, role)
 
 
-def put_locked(path: Path, lines: Sequence[Line | Kept], user: str, secret: str, role: str = "") -> None:
+def put_locked(
+    path: Path, lines: Sequence[Line | Kept], user: str, secret: str, role: str = ""
+) -> None:
     """The same for who holds the lock; `lines` are those that `locked` gave."""
     mine = of_user(lines, user)
     line = Line(user, hashed(secret), role or (mine[0].role if mine else ""))

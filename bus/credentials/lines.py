@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from bus.errors import InviteSpent
-from bus.identity import ADMIN, INVITE, MEMBER
+from bus.model.caller import ADMIN, INVITE, MEMBER
 
 logger = logging.getLogger("bus.credentials")
 
@@ -43,7 +43,9 @@ def new_secret() -> str:
 def hashed(secret: str) -> str:
     """`{SSHA}` and base64 of SHA-1(secret + salt) + salt, as nginx's auth_basic knows it."""
     salt = secrets.token_bytes(8)
-    return "{SSHA}" + base64.b64encode(hashlib.sha1(secret.encode() + salt).digest() + salt).decode()
+    return (
+        "{SSHA}" + base64.b64encode(hashlib.sha1(secret.encode() + salt).digest() + salt).decode()
+    )
 
 
 def matches(secret: str, known: bytes) -> bool:
@@ -88,7 +90,11 @@ class Line:
         """The line as it stands in the file."""
         more = [f"for={self.target}"] if self.target else []
         more += [] if self.until is None else [f"until={self.until}"]
-        words = {"admin": self.is_for_admin, "replace": self.is_replacing, "state=used": self.is_used}
+        words = {
+            "admin": self.is_for_admin,
+            "replace": self.is_replacing,
+            "state=used": self.is_used,
+        }
         more += [word for word, is_said in words.items() if is_said]
         tail = " ".join([self.role, *more])
         return f"{self.user}:{self.hash}" + (f":{tail}" if tail else "")
@@ -136,17 +142,34 @@ def _parsed(text: str) -> Line | Kept:
 
 
 def _line(user: str, hash: str, tail: str) -> Line:
-    if not user or not hash.startswith("{SSHA}") or len(base64.b64decode(hash[6:], validate=True)) <= _SHA1_BYTES:
+    if (
+        not user
+        or not hash.startswith("{SSHA}")
+        or len(base64.b64decode(hash[6:], validate=True)) <= _SHA1_BYTES
+    ):
         raise ValueError("no {SSHA} hash")
     if not user.isprintable():  # a byte that is no UTF-8 is not either
         raise ValueError("no name")
     role, *words = tail.rstrip().split(" ")
     given = dict(word.partition("=")[::2] for word in words)
-    if role not in _ROLES or not set(given) <= set(_KEYS) or (role == INVITE) != user.startswith(INVITE_PREFIX):
+    if (
+        role not in _ROLES
+        or not set(given) <= set(_KEYS)
+        or (role == INVITE) != user.startswith(INVITE_PREFIX)
+    ):
         raise ValueError("an unknown role or word")
     until = int(given["until"]) if "until" in given else None
     if role == INVITE and (until is None or not given.get("for")):
         raise ValueError("an invite without name or end")
     if given.get("state", "used") != "used":
         raise ValueError("an unknown state")
-    return Line(user, hash, role, until, given.get("for", ""), "admin" in given, "state" in given, "replace" in given)
+    return Line(
+        user,
+        hash,
+        role,
+        until,
+        given.get("for", ""),
+        "admin" in given,
+        "state" in given,
+        "replace" in given,
+    )

@@ -12,10 +12,12 @@ from bus.credentials import file
 from bus.credentials.attempts import Attempts
 from bus.credentials.lines import INVITE_PREFIX, NOBODY, Kept, Line, matches, usable
 from bus.errors import InviteSpent, TooManyAttempts, Unauthorized
-from bus.identity import INVITE, MEMBER, SHARED, Caller, normalised
+from bus.model.caller import INVITE, MEMBER, SHARED, Caller, normalised
 
 _KEPT, _LONGEST_KEPT = 4_000, 512  # headers known to be good, and their characters: 2 MB in all
-_LEAST_COMPARED = 2  # with a user's one line, its two while a rotation lasts, and with none: the same work
+_LEAST_COMPARED = (
+    2  # with a user's one line, its two while a rotation lasts, and with none: the same work
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,12 @@ class Credentials:
         line = self._verify(snapshot, user, secret)
         # After the file was read: a revocation is on record before the file loses the line, so this is not an older tenure.
         tenure = self._tenure_of(user)
-        caller = Caller(user, self.role_of(snapshot.users[user][0]), is_current=line.until is None, tenure=tenure)
+        caller = Caller(
+            user,
+            self.role_of(snapshot.users[user][0]),
+            is_current=line.until is None,
+            tenure=tenure,
+        )
         if tenure is None:
             return caller
         # One credential has many headers: more spaces, another letter case. Those are proven anew each time.
@@ -84,7 +91,10 @@ class Credentials:
             now = self.caller_of(header)
         except (Unauthorized, InviteSpent, TooManyAttempts):
             return False
-        return (now.name, now.role) == (caller.name, caller.role) and now.tenure in (caller.tenure, None)
+        return (now.name, now.role) == (caller.name, caller.role) and now.tenure in (
+            caller.tenure,
+            None,
+        )
 
     def still_has_name(self, caller: Caller) -> bool:
         """Whether a caller's name is still its own, in the same role, whatever its secret is now."""
@@ -107,7 +117,11 @@ class Credentials:
 
     def users(self) -> dict[str, str]:
         """The names in the file with their roles; no invites."""
-        return {user: self.role_of(lines[0]) for user, lines in self._current().users.items() if not lines[0].is_invite}
+        return {
+            user: self.role_of(lines[0])
+            for user, lines in self._current().users.items()
+            if not lines[0].is_invite
+        }
 
     def taken(self) -> frozenset[str]:
         """The names that belong to somebody, normalised: those of all credentials but the shared user's.
@@ -157,7 +171,9 @@ class Credentials:
             users.setdefault(line.user, []).append(line)
         digests = {user: [line.digest for line in mine] for user, mine in users.items()}
         names = [user for user, mine in users.items() if not mine[0].is_invite]
-        taken = frozenset(normalised(name) for name in names if self.role_of(users[name][0]) != SHARED)
+        taken = frozenset(
+            normalised(name) for name in names if self.role_of(users[name][0]) != SHARED
+        )
         return _Snapshot(version, users, digests, taken)
 
 

@@ -12,18 +12,27 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
-from bus import records
 from bus.credentials import file
 from bus.credentials.lines import INVITE_PREFIX, Kept, Line, hashed, new_secret, of_user, usable
 from bus.credentials.reading import Credentials
-from bus.errors import BadField, Conflict, CredentialExists, NoSuchCredential, NotAllowed, Unauthorized
-from bus.identity import ADMIN, INVITE, MACHINES, MEMBER, bare, is_reserved, normalised
-from bus.records import NAME
+from bus.errors import (
+    BadField,
+    Conflict,
+    CredentialExists,
+    NoSuchCredential,
+    NotAllowed,
+    Unauthorized,
+)
+from bus.model import records
+from bus.model.caller import ADMIN, INVITE, MACHINES, MEMBER, bare, is_reserved, normalised
+from bus.model.records import NAME
 
 OVERLAP_S, MAX_OVERLAP_S = 24 * 3600, 30 * 24 * 3600
 INVITE_S, MAX_INVITE_S = 24 * 3600, 7 * 24 * 3600
 _SPENT_KEPT_S = 7 * 24 * 3600  # so long a spent invite is told apart from a wrong one
-_OLD_SECRETS = 3  # of a credential that is rotated again and again: a lost answer must not shut its owner out
+_OLD_SECRETS = (
+    3  # of a credential that is rotated again and again: a lost answer must not shut its owner out
+)
 
 Lines = list[Line | Kept]
 
@@ -31,7 +40,9 @@ Lines = list[Line | Kept]
 class Note(Protocol):
     """Notes a change in the log; `expires` (Unix seconds) is an invite's."""
 
-    def __call__(self, action: str, name: str, role: str, by: str, expires: int | None = None, /) -> None: ...
+    def __call__(
+        self, action: str, name: str, role: str, by: str, expires: int | None = None, /
+    ) -> None: ...
 
 
 class Granted(NamedTuple):
@@ -80,13 +91,19 @@ class Register:
         with self._changing() as lines:
             mine = self._lines_of(lines, name)
             now = self._now()
-            old = [line.ending(now + overlap_s) for line in mine if overlap_s and not line.is_past(now)][:_OLD_SECRETS]
+            old = [
+                line.ending(now + overlap_s) for line in mine if overlap_s and not line.is_past(now)
+            ][:_OLD_SECRETS]
             secret = new_secret()
             role = self._credentials.role_of(mine[0])
             self._note("rotate", name, role, by)
             # Who was invited to take this name over would end the secret that has just been made.
-            others = [line for line in lines if not (_is_open_for(line, name) and line.is_replacing)]
-            self._write(file.replaced(others, name, [Line(name, hashed(secret), mine[0].role), *old]))
+            others = [
+                line for line in lines if not (_is_open_for(line, name) and line.is_replacing)
+            ]
+            self._write(
+                file.replaced(others, name, [Line(name, hashed(secret), mine[0].role), *old])
+            )
         return Granted(name, role, secret)
 
     def revoke(self, name: str, by: str) -> None:
@@ -95,7 +112,9 @@ class Register:
             mine = [line for line in of_user(lines, name) if not line.is_used]
             gone = mine + [line for line in usable(lines) if _is_open_for(line, name)]
             if not gone:
-                raise NoSuchCredential(f"There is no credential and no invite for {name!r}.", name=name)
+                raise NoSuchCredential(
+                    f"There is no credential and no invite for {name!r}.", name=name
+                )
             left: Lines = [line for line in lines if line not in gone]
             if file.has_admin(lines) and not file.has_admin(left):
                 raise Conflict(f"{name} is the last admin.", hint="Make another admin first.")
@@ -114,7 +133,15 @@ class Register:
                 self._check_free(lines, name)
             short, secret, expires = secrets.token_hex(5), new_secret(), self._now() + lasts_s
             self._note("invite", name, role, by, expires)
-            line = Line(INVITE_PREFIX + short, hashed(secret), INVITE, expires, name, role == ADMIN, is_replacing=replace)
+            line = Line(
+                INVITE_PREFIX + short,
+                hashed(secret),
+                INVITE,
+                expires,
+                name,
+                role == ADMIN,
+                is_replacing=replace,
+            )
             self._write([*lines, line])
         return Invite(name, role, f"{short}.{secret}", expires)
 
@@ -123,23 +150,31 @@ class Register:
         with self._changing() as lines:
             found = of_user(lines, invite_user)
             if not found or not found[0].is_invite:
-                raise Unauthorized("The user name or password is wrong.")  # it was taken back a moment ago
+                raise Unauthorized(
+                    "The user name or password is wrong."
+                )  # it was taken back a moment ago
             invite = found[0]
             invite.refuse_spent(self._now())
             if not invite.is_replacing:
                 self._check_free(lines, invite.target)
             # Further invites for this name have nobody left to be for.
-            others = [line for line in lines if line is invite or not _is_open_for(line, invite.target)]
+            others = [
+                line for line in lines if line is invite or not _is_open_for(line, invite.target)
+            ]
             used = file.replaced(others, invite_user, [replace(invite, is_used=True)])
             if invite.is_replacing:
                 return self._exchange(used, invite.target, invite_user)
-            return self._grant("join", used, invite.target, ADMIN if invite.is_for_admin else MEMBER, invite_user)
+            return self._grant(
+                "join", used, invite.target, ADMIN if invite.is_for_admin else MEMBER, invite_user
+            )
 
     def listing(self) -> dict[str, list[dict[str, Any]]]:
         """The credentials by name, and the invites that are open; no hashes and no codes."""
         now, lines = self._now(), list(usable(file.read(self._path)))
         named = {line.user: line for line in reversed(lines) if not line.is_invite}
-        invites = [line for line in lines if line.is_invite and not line.is_used and not line.is_past(now)]
+        invites = [
+            line for line in lines if line.is_invite and not line.is_used and not line.is_past(now)
+        ]
         return {
             "credentials": [self._entry(line, lines, now) for _, line in sorted(named.items())],
             "invites": [
@@ -154,7 +189,11 @@ class Register:
         }
 
     def _entry(self, line: Line, lines: list[Line], now: int) -> dict[str, Any]:
-        ends = [other.until for other in of_user(lines, line.user)[1:] if other.until is not None and not other.is_past(now)]
+        ends = [
+            other.until
+            for other in of_user(lines, line.user)[1:]
+            if other.until is not None and not other.is_past(now)
+        ]
         more = {"rotated_until": records.utc(max(ends))} if ends else {}
         return {"name": line.user, "role": self._credentials.role_of(line), **more}
 
@@ -176,7 +215,11 @@ class Register:
         """The role of a name whose secret an invite may exchange; raises NoSuchCredential, BadField."""
         role = self._credentials.role_of(self._lines_of(lines, name)[0])
         if role not in MACHINES:
-            raise BadField(f"`name` is {name!r}, which is no machine's.", hint="Rotate it instead.", field="name")
+            raise BadField(
+                f"`name` is {name!r}, which is no machine's.",
+                hint="Rotate it instead.",
+                field="name",
+            )
         return role
 
     @contextmanager
@@ -196,7 +239,11 @@ class Register:
     def _write(self, lines: Lines) -> None:
         """Write the lines, without those whose time is long over."""
         now = self._now()
-        kept = [line for line in lines if isinstance(line, Kept) or not line.is_past(now - line.is_invite * _SPENT_KEPT_S)]
+        kept = [
+            line
+            for line in lines
+            if isinstance(line, Kept) or not line.is_past(now - line.is_invite * _SPENT_KEPT_S)
+        ]
         file.write(self._path, kept)
 
     def _lines_of(self, lines: Lines, name: str) -> list[Line]:
@@ -207,9 +254,17 @@ class Register:
 
     def _check_free(self, lines: Lines, name: str) -> None:
         if NAME.fullmatch(name) is None or "/" in name:
-            raise BadField(f"`name` is {name[:64]!r}.", hint="A name without a session: letters, digits, . _ -", field="name")
+            raise BadField(
+                f"`name` is {name[:64]!r}.",
+                hint="A name without a session: letters, digits, . _ -",
+                field="name",
+            )
         if is_reserved(name) or bare(name) == bare(self._credentials.shared_user):
-            raise BadField(f"`name` is {name!r}, which no machine may have.", hint="Give the machine's own name.", field="name")
+            raise BadField(
+                f"`name` is {name!r}, which no machine may have.",
+                hint="Give the machine's own name.",
+                field="name",
+            )
         for line in usable(lines):
             if not line.is_invite and bare(line.user) == bare(name):
                 raise CredentialExists(f"There is a credential {line.user!r}.", name=line.user)

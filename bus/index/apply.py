@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
-from bus import drafts, records
 from bus.index import calls, expiring, joining, machines
 from bus.index.settled import NewestRanges, settle_many, settle_through
-from bus.records import EVERYBODY, Position, Record
-from bus.selection import recipients
+from bus.model import checks, records
+from bus.model.filter import recipients
+from bus.model.records import EVERYBODY, Position, Record
 
 _HIDDEN = ("kind", "sum", "digest", "tenure")
 
@@ -99,7 +99,10 @@ class Applier:
 
     def _acted(self, name: str, record: Record) -> None:
         ts, since = self._agents.get(name, ("", record["seq"]))
-        self._agents[name] = (max(ts, record["ts"]), since)  # an imported one is older than it stands here
+        self._agents[name] = (
+            max(ts, record["ts"]),
+            since,
+        )  # an imported one is older than it stands here
 
     def _message(self, record: Record) -> None:
         seq, sender, rows = record["seq"], record["from"], self._rows
@@ -117,7 +120,9 @@ class Applier:
             )
         )
         names, lasting = recipients(record), int(expires_ms is None)
-        expiring.note(self._expiring, expiring.ALL, seq, expiring.NEVER if expires_ms is None else expires_ms)
+        expiring.note(
+            self._expiring, expiring.ALL, seq, expiring.NEVER if expires_ms is None else expires_ms
+        )
         for name in names:
             rows["inbox"].append((name, lasting, seq))
             if expires_ms is not None:
@@ -127,14 +132,16 @@ class Applier:
             rows["tags"].append((tag, seq))
         rows["words"].append((seq, record["body"]))
         if "old_id" in record:
-            rows["old_ids"].append((drafts.old_key(record["old_id"]), seq))
+            rows["old_ids"].append((checks.old_key(record["old_id"]), seq))
         key = records.unique_key(record)
         if key is not None:
             rows["unique_keys"].append((key, seq, record["digest"]))
         self._messages += 1
         self._acted(sender, record)
         if EVERYBODY in names or sender in names:
-            self._newest.settle(sender, lasting, seq)  # one's own messages are never unread to oneself
+            self._newest.settle(
+                sender, lasting, seq
+            )  # one's own messages are never unread to oneself
         self._newest.note(names, lasting, seq)
 
     def _ack(self, record: Record) -> None:
@@ -151,8 +158,12 @@ class Applier:
         self._ackers[reader] = record["seq"]
         if "through" in record:
             through = record["through"]
-            self._db.execute("INSERT OR IGNORE INTO acks_through VALUES (?, ?, ?)", (reader, through, ts))
+            self._db.execute(
+                "INSERT OR IGNORE INTO acks_through VALUES (?, ?, ?)", (reader, through, ts)
+            )
             settle_through(self._db, reader, through, now_ms)
         if seqs := record.get("seqs"):
-            self._db.executemany("INSERT OR IGNORE INTO acks VALUES (?, ?, ?)", [(seq, reader, ts) for seq in seqs])
+            self._db.executemany(
+                "INSERT OR IGNORE INTO acks VALUES (?, ?, ?)", [(seq, reader, ts) for seq in seqs]
+            )
             settle_many(self._db, reader, seqs, now_ms)

@@ -21,12 +21,12 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from bus import records
-from bus.identity import INVITE
 from bus.index.feed import first_since
 from bus.index.settled import LAST
-from bus.records import Record
-from bus.rights import Rule
+from bus.model import records
+from bus.model.caller import INVITE
+from bus.model.permissions import Rule
+from bus.model.records import Record
 
 _NO_FACTS = ("kind", "seq", "id", "ts", "sum", "auth", "tenure")
 _LONGEST_SHOWN = 1_000
@@ -77,7 +77,11 @@ def apply(db: sqlite3.Connection, record: Record) -> None:
             "INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?, ?, NULL, NULL)",
             (record["approval"], record["seq"], record["auth"], record["digest"], _json(record)),
         )
-        shown: Record = {name: record[name] for name in ("type", "from", "target", "command", "argv", "path") if name in record}
+        shown: Record = {
+            name: record[name]
+            for name in ("type", "from", "target", "command", "argv", "path")
+            if name in record
+        }
         _event(db, record, {"id": record["approval"], **shown, "result": "asked"})
     elif kind == "answer":
         _answered(db, record)
@@ -85,11 +89,22 @@ def apply(db: sqlite3.Connection, record: Record) -> None:
         db.execute("UPDATE approvals SET used = ? WHERE id = ?", (record["ts"], record["approval"]))
         _keyed(db, record)
     elif kind == "refused":
-        facts: dict[str, Any] = {name: record[name] for name in ("target", "command", "error", "left_out") if name in record}
-        _event(db, record, {"from": record["from"], "type": "credential", **facts, "result": "denied"})
+        facts: dict[str, Any] = {
+            name: record[name]
+            for name in ("target", "command", "error", "left_out")
+            if name in record
+        }
+        _event(
+            db, record, {"from": record["from"], "type": "credential", **facts, "result": "denied"}
+        )
     elif kind == "credential":
         _owned(db, record)
-        event = {"from": record["by"], "type": "credential", "target": record["name"], "command": record["action"]}
+        event = {
+            "from": record["by"],
+            "type": "credential",
+            "target": record["name"],
+            "command": record["action"],
+        }
         _event(db, record, {**event, "role": record["role"], "result": "ok"})
 
 
@@ -99,7 +114,12 @@ def _answered(db: sqlite3.Connection, record: Record) -> None:
         return
     db.execute("UPDATE approvals SET answer = ? WHERE id = ?", (_json(record), record["approval"]))
     said = "approve" if record["allow"] else "refuse"
-    event = {"from": record["auth"], "type": "permit", "target": found[0]["target"], "source": found[0]["from"]}
+    event = {
+        "from": record["auth"],
+        "type": "permit",
+        "target": found[0]["target"],
+        "source": found[0]["from"],
+    }
     _event(db, record, {**event, "command": f"{said} {record['approval']}", "result": "ok"})
 
 
@@ -120,7 +140,10 @@ def _owned(db: sqlite3.Connection, record: Record) -> None:
         if held:
             db.execute("DELETE FROM rules WHERE source = ?", (name,))
             _ended(db, record)
-        db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, 1)", (name, seq, seq if held else tenure))
+        db.execute(
+            "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, 1)",
+            (name, seq, seq if held else tenure),
+        )
 
 
 def _ended(db: sqlite3.Connection, record: Record) -> None:
@@ -140,7 +163,8 @@ def _ended(db: sqlite3.Connection, record: Record) -> None:
 
 def _asked(db: sqlite3.Connection, record: Record) -> None:
     db.execute(
-        "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, NULL)", (record["call"], record["seq"], record["from"], _json(record))
+        "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, NULL)",
+        (record["call"], record["seq"], record["from"], _json(record)),
     )
     _event(db, record, {**_event_of(record), "result": "running"})
     _keyed(db, record)
@@ -152,7 +176,9 @@ def _done(db: sqlite3.Connection, record: Record) -> None:
         return
     db.execute("UPDATE calls SET done = ? WHERE id = ?", (_json(record), record["call"]))
     db.execute("DELETE FROM events WHERE seq = ?", (found.asked["seq"],))
-    facts = {name: value for name, value in record.items() if name not in (*_NO_FACTS, "call", "state")}
+    facts = {
+        name: value for name, value in record.items() if name not in (*_NO_FACTS, "call", "state")
+    }
     event = {**_event_of(found.asked), **facts, "time": found.asked["ts"]}
     # One that ends after its caller was revoked is nobody's: it must not be taken for the next holder's.
     _event(db, {**record, "auth": "" if is_over(db, found.asked) else found.asked["auth"]}, event)
@@ -162,13 +188,19 @@ def _reaped(db: sqlite3.Connection, record: Record) -> None:
     found = call(db, record["call"])
     if found is None or found.done is None:
         return
-    done = {name: value for name, value in found.done.items() if name not in ("unreached", "leaked")}
+    done = {
+        name: value for name, value in found.done.items() if name not in ("unreached", "leaked")
+    }
     left = {} if record["leaked"] == 0 else {"leaked": record["leaked"]}
     db.execute("UPDATE calls SET done = ? WHERE id = ?", (_json({**done, **left}), record["call"]))
 
 
 def _event_of(asked: Record) -> dict[str, Any]:
-    shown = {name: value for name, value in asked.items() if name not in (*_NO_FACTS, "call") and name not in _PRIVATE}
+    shown = {
+        name: value
+        for name, value in asked.items()
+        if name not in (*_NO_FACTS, "call") and name not in _PRIVATE
+    }
     return {"id": asked["call"], **shown}
 
 
@@ -180,11 +212,26 @@ def _grant(db: sqlite3.Connection, record: Record) -> None:
             db.execute("DELETE FROM rules WHERE source = ? AND target = ? AND action = ?", rule)
         if record["allow"] is None:
             continue  # a removal: what is less specific decides again
-        db.execute("INSERT OR REPLACE INTO rules VALUES (?, ?, ?, ?, ?, ?)", (*rule, lasting, record["seq"], _json(record)))
+        db.execute(
+            "INSERT OR REPLACE INTO rules VALUES (?, ?, ?, ?, ?, ?)",
+            (*rule, lasting, record["seq"], _json(record)),
+        )
     shown: Record = {
-        name: record[name] for name in ("source", "allow", "actions", "commands", "approval", "expires") if name in record
+        name: record[name]
+        for name in ("source", "allow", "actions", "commands", "approval", "expires")
+        if name in record
     }
-    _event(db, record, {"from": record["from"], "type": "permit", "target": record["target"], **shown, "result": "ok"})
+    _event(
+        db,
+        record,
+        {
+            "from": record["from"],
+            "type": "permit",
+            "target": record["target"],
+            **shown,
+            "result": "ok",
+        },
+    )
 
 
 def _event(db: sqlite3.Connection, record: Record, event: dict[str, Any]) -> None:
@@ -231,27 +278,43 @@ def _json(record: Record) -> str:
 def call(db: sqlite3.Connection, id: str) -> Found | None:
     """One call."""
     row = db.execute("SELECT asked, done FROM calls WHERE id = ?", (id,)).fetchone()
-    return None if row is None else Found(json.loads(row[0]), None if row[1] is None else json.loads(row[1]))
+    return (
+        None
+        if row is None
+        else Found(json.loads(row[0]), None if row[1] is None else json.loads(row[1]))
+    )
 
 
 def unfinished(db: sqlite3.Connection) -> list[Record]:
     """What was asked and has not ended, oldest first."""
-    return [json.loads(row[0]) for row in db.execute("SELECT asked FROM calls WHERE done IS NULL ORDER BY seq")]
+    return [
+        json.loads(row[0])
+        for row in db.execute("SELECT asked FROM calls WHERE done IS NULL ORDER BY seq")
+    ]
 
 
 def unreached(db: sqlite3.Connection) -> list[Record]:
     """What was asked and left something in a target that could not be reached to end it. Reads all calls, once at a start."""
-    found = db.execute("SELECT asked, done FROM calls WHERE done LIKE '%\"unreached\":%' ORDER BY seq")
+    found = db.execute(
+        "SELECT asked, done FROM calls WHERE done LIKE '%\"unreached\":%' ORDER BY seq"
+    )
     return [json.loads(asked) for asked, done in found if "unreached" in json.loads(done)]
 
 
-def rules(db: sqlite3.Connection, now: str, source: str | None = None, target: str | None = None) -> list[Rule]:
+def rules(
+    db: sqlite3.Connection, now: str, source: str | None = None, target: str | None = None
+) -> list[Rule]:
     """The rules that hold at `now` (a time as in records), of these two or a `*` in their place, where given."""
     found: dict[tuple[str, str, str], Rule] = {}
-    ends = [(column, value) for column, value in (("source", source), ("target", target)) if value is not None]
+    ends = [
+        (column, value)
+        for column, value in (("source", source), ("target", target))
+        if value is not None
+    ]
     where = " AND ".join(f"{column} IN (?, '*')" for column, _ in ends) or "1"
     for action, text in db.execute(
-        f"SELECT action, json FROM rules WHERE {where} ORDER BY source, target, action, lasting", [value for _, value in ends]
+        f"SELECT action, json FROM rules WHERE {where} ORDER BY source, target, action, lasting",
+        [value for _, value in ends],
     ):
         rule = _rule(json.loads(text), action)
         if rule.expires is None or rule.expires > now:
@@ -314,7 +377,8 @@ def pending_count(db: sqlite3.Connection, auth: str, now: str, since: str) -> in
 def last_approval(db: sqlite3.Connection, auth: str, digest: str) -> Asked | None:
     """The newest question of a caller about one request."""
     row = db.execute(
-        "SELECT question, answer, used FROM approvals WHERE auth = ? AND digest = ? ORDER BY seq DESC LIMIT 1", (auth, digest)
+        "SELECT question, answer, used FROM approvals WHERE auth = ? AND digest = ? ORDER BY seq DESC LIMIT 1",
+        (auth, digest),
     ).fetchone()
     return None if row is None else _approval(row)
 
@@ -323,7 +387,10 @@ def approvals(db: sqlite3.Connection, auth: str | None, since: str) -> Iterator[
     """The questions that were asked since a time, of one caller or all, newest first."""
     whose = "" if auth is None else "auth = ? AND "
     values = (() if auth is None else (auth,)) + (_first_question(db, since),)
-    for row in db.execute(f"SELECT question, answer, used FROM approvals WHERE {whose}seq >= ? ORDER BY seq DESC", values):
+    for row in db.execute(
+        f"SELECT question, answer, used FROM approvals WHERE {whose}seq >= ? ORDER BY seq DESC",
+        values,
+    ):
         yield _approval(row)
 
 
@@ -347,6 +414,9 @@ def last_acts(db: sqlite3.Connection, limit: int) -> dict[str, str]:
 
 def last_act(db: sqlite3.Connection, name: str) -> str | None:
     """When a machine, with its sessions, last sent, acknowledged or called something."""
-    row = db.execute("SELECT max(ts) FROM agents WHERE name = ? OR (name > ? AND name < ?)", (name, name + "/", name + "0"))
+    row = db.execute(
+        "SELECT max(ts) FROM agents WHERE name = ? OR (name > ? AND name < ?)",
+        (name, name + "/", name + "0"),
+    )
     found: str | None = row.fetchone()[0]
     return found

@@ -22,20 +22,22 @@ from typing import Any, Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
-from bus import modes, passing
 from bus.errors import Rebuilding, TooCostly, Unavailable
 from bus.index.apply import Applier
 from bus.index.limits import LongQuestions, bounded
 from bus.index.weights import STEP_US, weight_us
-from bus.records import START, Position, Record
-from bus.turns import Turns
+from bus.model.records import START, Position, Record
+from bus.system import modes, transient
+from bus.system.scheduler import Turns
 
 logger = logging.getLogger("bus.index")
 
 SCHEMA = 9
 _SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
 _CHUNK = 2_000  # records a transaction, at most
-_FAR_BEHIND = 20_000  # records: more than this is caught up in the background, and callers are told so
+_FAR_BEHIND = (
+    20_000  # records: more than this is caught up in the background, and callers are told so
+)
 _PATIENCE_S = 1.0  # at a start, for another worker that is opening the same file
 _WAIT_S = 2.0  # for another process that is catching up
 _AT_ONCE_S = 0.004  # a question that takes longer is asked anew beside the requests
@@ -58,7 +60,9 @@ class Index:
     No question takes longer than `query_max_s`; catching up may.
     """
 
-    def __init__(self, path: Path, source: Source, turns: Turns | None = None, query_max_s: float = 30) -> None:
+    def __init__(
+        self, path: Path, source: Source, turns: Turns | None = None, query_max_s: float = 30
+    ) -> None:
         self.path = path
         self._source = source
         self._turns = turns or Turns()
@@ -71,7 +75,9 @@ class Index:
         self._is_full = False
         self._rebuilding = ""
         # Not thread-local: a rebuild may begin in one thread and end in another.
-        self._exclusive = FileLock(path.with_suffix(".lock"), timeout=0, mode=modes.FILE, thread_local=False)
+        self._exclusive = FileLock(
+            path.with_suffix(".lock"), timeout=0, mode=modes.FILE, thread_local=False
+        )
         with suppress(Unavailable):
             self._open(_PATIENCE_S)
 
@@ -134,7 +140,11 @@ class Index:
             ).fetchone()
         if row is None:
             return None
-        return {**json.loads(row[0]), "kind": "message", "digest": row[1]} if row[2] is None else json.loads(row[2])
+        return (
+            {**json.loads(row[0]), "kind": "message", "digest": row[1]}
+            if row[2] is None
+            else json.loads(row[2])
+        )
 
     def known_to(self) -> int:
         """The seq up to which every record is known here; 0 while there is no usable index."""
@@ -162,7 +172,9 @@ class Index:
                     return False
                 time.sleep(0.001)
             elif self._known == before:
-                return True  # the last lines of the log are damaged, so it gives less than it counts
+                return (
+                    True  # the last lines of the log are damaged, so it gives less than it counts
+                )
             elif self._known.seq < target:
                 self._turns.one_round()
         return True
@@ -210,8 +222,10 @@ class Index:
         except Timeout:
             raise Rebuilding("Another process is making the index anew.") from None
         except OSError as error:
-            if passing.is_passing(error):
-                raise Unavailable(f"The index cannot be opened now: {passing.why(error)}.") from error
+            if transient.is_passing(error):
+                raise Unavailable(
+                    f"The index cannot be opened now: {transient.why(error)}."
+                ) from error
             raise
         release = True
         try:
@@ -221,7 +235,9 @@ class Index:
             self._drop()
             behind = self._source.position().seq
             if self.path.exists():
-                logger.warning("the index is in doubt (%s): making it anew from %d records", doubt, behind)
+                logger.warning(
+                    "the index is in doubt (%s): making it anew from %d records", doubt, behind
+                )
             if behind <= _FAR_BEHIND:
                 self._rebuild()
             else:
@@ -239,7 +255,9 @@ class Index:
         if not self.path.exists():
             return "there is none"
         if not os.access(self.path, os.W_OK):
-            return "another user made it for itself alone"  # SQLite would open it, and never catch up
+            return (
+                "another user made it for itself alone"  # SQLite would open it, and never catch up
+            )
         try:
             db = self._connect()
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -247,7 +265,7 @@ class Index:
                 return f"its schema is {version}, not {SCHEMA}"
             place = _place(db)
         except sqlite3.DatabaseError as error:
-            if passing.is_passing(error) and self.path.is_file():
+            if transient.is_passing(error) and self.path.is_file():
                 self._drop()
                 raise Unavailable(f"The index cannot be opened now: {error}.") from error
             return str(error)
@@ -259,7 +277,9 @@ class Index:
     def _connect(self) -> sqlite3.Connection:
         modes.make_file(self.path)
         # timeout=0: waiting is done here, so that it can be bounded and does not stop other requests.
-        self._db = db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._db = db = sqlite3.connect(
+            self.path, timeout=0, isolation_level=None, check_same_thread=False
+        )
         self._inode = _inode(self.path)
         db.execute("PRAGMA journal_mode = WAL")
         # NORMAL: after a power cut the file is whole, perhaps a little behind; the log catches it up.
@@ -315,7 +335,9 @@ class Index:
         try:
             started = time.monotonic()
             count = self._rebuild()
-            logger.warning("the index was made anew: %d records in %.1f s", count, time.monotonic() - started)
+            logger.warning(
+                "the index was made anew: %d records in %.1f s", count, time.monotonic() - started
+            )
         except BaseException:
             logger.exception("making the index anew failed")
             raise
@@ -367,7 +389,9 @@ def build(path: Path, source: Source, progress: Progress) -> Position:
     return place
 
 
-def _apply_chunk(db: sqlite3.Connection, source: Source, size: int, at_most_us: float = math.inf) -> Position:
+def _apply_chunk(
+    db: sqlite3.Connection, source: Source, size: int, at_most_us: float = math.inf
+) -> Position:
     reached, applier, spent_us = _place(db), Applier(db), 0.0
     for place, record in islice(source.read(reached), size):
         applier.apply(record)
@@ -408,8 +432,12 @@ def _sync(path: Path) -> None:
 
 def _is_passing(error: sqlite3.OperationalError) -> bool:
     is_held = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    return is_held or _is_full(error) or passing.is_passing(error)
+    return is_held or _is_full(error) or transient.is_passing(error)
 
 
 def _is_full(error: sqlite3.OperationalError) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+    return error.sqlite_errorcode & 0xFF in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+    )

@@ -50,7 +50,8 @@ def live(db: sqlite3.Connection, mailbox: str, now_ms: int, down: bool) -> Leave
     order = "DESC" if down else "ASC"
     if mailbox == ALL:
         sql = (
-            f"SELECT seq FROM messages WHERE seq BETWEEN ? AND ? AND (expires_ms IS NULL OR expires_ms > ?) ORDER BY seq {order}"
+            "SELECT seq FROM messages WHERE seq BETWEEN ? AND ?"
+            f" AND (expires_ms IS NULL OR expires_ms > ?) ORDER BY seq {order}"
         )
         return lambda low, high: [seq for (seq,) in db.execute(sql, (low, high, now_ms))]
     sql = (
@@ -60,7 +61,9 @@ def live(db: sqlite3.Connection, mailbox: str, now_ms: int, down: bool) -> Leave
     return lambda low, high: [seq for (seq,) in db.execute(sql, (mailbox, low, high, now_ms))]
 
 
-def next_live(db: sqlite3.Connection, mailbox: str, seq: int, now_ms: int, down: bool = False) -> list[int]:
+def next_live(
+    db: sqlite3.Connection, mailbox: str, seq: int, now_ms: int, down: bool = False
+) -> list[int]:
     """The first live message of a mailbox at `seq` or behind it (before it with `down`), and some that follow it at once."""
     leaves = live(db, mailbox, now_ms, down)
     if _found(db, mailbox, _TOP, 0, NEVER, now_ms, down) is None:
@@ -85,7 +88,9 @@ def next_live(db: sqlite3.Connection, mailbox: str, seq: int, now_ms: int, down:
     return []
 
 
-def _found(db: sqlite3.Connection, mailbox: str, level: int, low: int, high: int, now_ms: int, down: bool) -> int | None:
+def _found(
+    db: sqlite3.Connection, mailbox: str, level: int, low: int, high: int, now_ms: int, down: bool
+) -> int | None:
     """The first stretch between two places, ends included, in which something lives."""
     row: tuple[int] | None = db.execute(
         "SELECT place FROM expiring WHERE recipient = ? AND level = ? AND place BETWEEN ? AND ? AND until_ms > ?"

@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from bus import records
 from bus.index import walks
 from bus.index.messages import cut
 from bus.index.settled import LAST
 from bus.index.walks import Either, Every, Rows, Walk
-from bus.records import Record
+from bus.model import records
+from bus.model.records import Record
 
 _TIME = 10  # characters of an id
 _SESSIONS = 100  # names below one name that are walked one by one
@@ -56,7 +56,9 @@ def _others(db: sqlite3.Connection, wanted: Filter, down: bool) -> Walk:
     parts: list[Walk] = []
     for column, value in (("type", wanted.type), ("target", wanted.target)):
         if value is not None:
-            parts.append(Rows(db, f"SELECT seq FROM events WHERE {column} = ?", (value,), "seq", down))
+            parts.append(
+                Rows(db, f"SELECT seq FROM events WHERE {column} = ?", (value,), "seq", down)
+            )
     if wanted.sender is not None:
         by_auth = Rows(db, "SELECT seq FROM events WHERE auth = ?", (wanted.sender,), "seq", down)
         parts.append(Either([by_auth, _from(db, "events", wanted.sender, down)]))
@@ -69,7 +71,9 @@ def _messages(db: sqlite3.Connection, wanted: Filter, down: bool) -> Walk:
         parts.append(_from(db, "messages", wanted.sender, down))
     if wanted.target is not None:
         sql = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
-        parts.append(Either([Rows(db, sql, (wanted.target, lasting), "seq", down) for lasting in (0, 1)]))
+        parts.append(
+            Either([Rows(db, sql, (wanted.target, lasting), "seq", down) for lasting in (0, 1)])
+        )
     return Every(parts) if parts else Rows(db, "SELECT seq FROM messages WHERE 1", (), "seq", down)
 
 
@@ -77,12 +81,21 @@ def _from(db: sqlite3.Connection, table: str, name: str, down: bool) -> Walk:
     """What is from a name or its sessions. With too many sessions for a walk each, all is looked through."""
     names, last = [name], name + "/"
     while len(names) <= _SESSIONS:
-        row = db.execute(f"SELECT min(sender) FROM {table} WHERE sender > ? AND sender < ?", (last, name + "0")).fetchone()
+        row = db.execute(
+            f"SELECT min(sender) FROM {table} WHERE sender > ? AND sender < ?", (last, name + "0")
+        ).fetchone()
         if row[0] is None:
-            return Either([Rows(db, f"SELECT seq FROM {table} WHERE sender = ?", (who,), "seq", down) for who in names])
+            return Either(
+                [
+                    Rows(db, f"SELECT seq FROM {table} WHERE sender = ?", (who,), "seq", down)
+                    for who in names
+                ]
+            )
         names.append(last := row[0])
     where = "(sender = ? OR (sender > ? AND sender < ?))"
-    return Rows(db, f"SELECT seq FROM {table} WHERE {where}", (name, name + "/", name + "0"), "seq", down)
+    return Rows(
+        db, f"SELECT seq FROM {table} WHERE {where}", (name, name + "/", name + "0"), "seq", down
+    )
 
 
 def first_since(db: sqlite3.Connection, table: str, since_ms: int) -> int | None:
@@ -90,15 +103,23 @@ def first_since(db: sqlite3.Connection, table: str, since_ms: int) -> int | None
     if since_ms <= 0:
         return 1
     first_id = next(records.new_ids(since_ms / 1000))[:_TIME]
-    row = db.execute(f"SELECT id FROM {table} WHERE id >= ? ORDER BY id LIMIT 1", (first_id,)).fetchone()
+    row = db.execute(
+        f"SELECT id FROM {table} WHERE id >= ? ORDER BY id LIMIT 1", (first_id,)
+    ).fetchone()
     if row is None:
         return None
-    found = db.execute(f"SELECT min(seq) FROM {table} WHERE id >= ? AND id < ?", (row[0][:_TIME], row[0][:_TIME] + "~"))
+    found = db.execute(
+        f"SELECT min(seq) FROM {table} WHERE id >= ? AND id < ?",
+        (row[0][:_TIME], row[0][:_TIME] + "~"),
+    )
     return int(found.fetchone()[0])
 
 
 def _first_since(db: sqlite3.Connection, since_ms: int) -> int:
-    event = db.execute("SELECT min(seq) FROM events WHERE ms = (SELECT min(ms) FROM events WHERE ms >= ?)", (since_ms,))
+    event = db.execute(
+        "SELECT min(seq) FROM events WHERE ms = (SELECT min(ms) FROM events WHERE ms >= ?)",
+        (since_ms,),
+    )
     seqs = (first_since(db, "messages", since_ms), event.fetchone()[0])
     return min((seq for seq in seqs if seq is not None), default=LAST - 1)
 
@@ -114,5 +135,17 @@ def _event(db: sqlite3.Connection, seq: int) -> tuple[str, tuple[str, dict[str, 
 
 
 def _message_event(message: Record) -> dict[str, Any]:
-    event = {"seq": message["seq"], "id": message["id"], "time": message["ts"], "from": message["from"], "type": "message"}
-    return {**event, "target": message["to"], "body": message["body"], "verified": message.get("verified", False), "result": "ok"}
+    event = {
+        "seq": message["seq"],
+        "id": message["id"],
+        "time": message["ts"],
+        "from": message["from"],
+        "type": "message",
+    }
+    return {
+        **event,
+        "target": message["to"],
+        "body": message["body"],
+        "verified": message.get("verified", False),
+        "result": "ok",
+    }

@@ -24,5 +24,8 @@ def floor(db: sqlite3.Connection, name: str) -> int:
 
 def not_for(db: sqlite3.Connection, seq: int, names: Iterable[str]) -> set[str]:
     """Those of these names that a broadcast with this seq was never for."""
-    rows = db.execute(f"SELECT value FROM json_each(?) WHERE {_FLOOR.format('value')} > ?", (json.dumps(list(names)), seq))
+    rows = db.execute(
+        f"SELECT value FROM json_each(?) WHERE {_FLOOR.format('value')} > ?",
+        (json.dumps(list(names)), seq),
+    )
     return {name for (name,) in rows}

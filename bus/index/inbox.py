@@ -27,7 +27,7 @@ from bus.index.machines import names
 from bus.index.messages import unread
 from bus.index.settled import LAST
 from bus.index.walks import Either, Every, Rows, Walk
-from bus.records import EVERYBODY
+from bus.model.records import EVERYBODY
 
 PRIORITIES = ("urgent", "normal", "fyi")
 _WINDOW, _SENDERS, _SESSIONS = 100, 500, 50
@@ -35,7 +35,9 @@ _TAIL = 10**6  # the round of what is in none
 _BEGINNING = 1_100  # characters of a body that is too long to be shown whole
 _OLDEST_CURSOR_MS = 3_600_000
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_CURSOR = re.compile(r"([0-2])\.([0-9a-z]{1,4})\.([01])" + r"\.([0-9a-z]{1,13})" * 4 + r"\.([0-9a-z]{1,6})")
+_CURSOR = re.compile(
+    r"([0-2])\.([0-9a-z]{1,4})\.([01])" + r"\.([0-9a-z]{1,13})" * 4 + r"\.([0-9a-z]{1,6})"
+)
 
 
 class Rank(NamedTuple):
@@ -98,14 +100,25 @@ def _short(number: int) -> str:
     return digits
 
 
-def first(db: sqlite3.Connection, reader: str, now_ms: int, cursor: Cursor | None, limit: int, longest: int) -> Seen:
+def first(
+    db: sqlite3.Connection,
+    reader: str,
+    now_ms: int,
+    cursor: Cursor | None,
+    limit: int,
+    longest: int,
+) -> Seen:
     """The first `limit` unread messages of a reader behind a cursor.
 
     One with a JSON of more than `longest` characters has the beginning of its body only, and the length of it in `size`.
     """
     row = db.execute("SELECT seq FROM ackers WHERE reader = ?", (reader,)).fetchone()
     acked = 0 if row is None else row[0]
-    if cursor is None or cursor.acked != acked or not now_ms - _OLDEST_CURSOR_MS <= cursor.as_of_ms <= now_ms:
+    if (
+        cursor is None
+        or cursor.acked != acked
+        or not now_ms - _OLDEST_CURSOR_MS <= cursor.as_of_ms <= now_ms
+    ):
         cursor = Cursor(FIRST, acked, now_ms, 0)
     found, room = [], 4 * longest + 1024 * 1024
     for rank in islice(_ranks(db, reader, cursor, now_ms), limit):
@@ -130,11 +143,15 @@ class _Finder:
         """The unread ones of a priority, perhaps of one sender."""
         everything: Walk = unread(self._db, self._reader, self._as_of_ms, down=False)
         if sender is not None:
-            rows = Rows(self._db, "SELECT seq FROM messages WHERE sender = ?", (sender,), "seq", down=False)
+            rows = Rows(
+                self._db, "SELECT seq FROM messages WHERE sender = ?", (sender,), "seq", down=False
+            )
             everything = Every([rows, everything])
         sql = "SELECT seq FROM ranked WHERE recipient = ? AND priority = ?"
         names = (self._reader, EVERYBODY)
-        of_priority = Either([Rows(self._db, sql, (name, PRIORITIES[priority]), "seq", down=False) for name in names])
+        of_priority = Either(
+            [Rows(self._db, sql, (name, PRIORITIES[priority]), "seq", down=False) for name in names]
+        )
         return Every([of_priority, everything])
 
     def ranks(self, priority: int, seqs: Iterator[int]) -> Iterator[tuple[Sender, Rank]]:
@@ -152,15 +169,26 @@ class _Finder:
 
     def is_dead(self, seq: int) -> bool:
         """Whether it has expired since."""
-        row = self._db.execute("SELECT 1 FROM messages WHERE seq = ? AND expires_ms <= ?", (seq, self._now_ms)).fetchone()
+        row = self._db.execute(
+            "SELECT 1 FROM messages WHERE seq = ? AND expires_ms <= ?", (seq, self._now_ms)
+        ).fetchone()
         return row is not None
 
-    def first_of_others(self, priority: int, known: set[str], after: int) -> Iterator[tuple[Sender, Rank]]:
+    def first_of_others(
+        self, priority: int, known: set[str], after: int
+    ) -> Iterator[tuple[Sender, Rank]]:
         """The first message behind `after` of each sender that is not known: of machines, then of other names."""
         others = islice((name for name in self._names() if name not in known), _SENDERS)
-        pairs = ((name, session) for name in others for session in islice(self._sessions(name), _SESSIONS))
+        pairs = (
+            (name, session)
+            for name in others
+            for session in islice(self._sessions(name), _SESSIONS)
+        )
         for _, of_name in groupby(islice(pairs, 2 * _SENDERS), itemgetter(0)):
-            walked = (walks.through(self.walk(priority, session), after, LAST, down=False) for _, session in of_name)
+            walked = (
+                walks.through(self.walk(priority, session), after, LAST, down=False)
+                for _, session in of_name
+            )
             if (seq := min(next(seqs, LAST) for seqs in walked)) < LAST:
                 yield from self.ranks(priority, iter([seq]))
 
@@ -169,7 +197,9 @@ class _Finder:
         machines = set(names(self._db))
         yield from sorted(machines)
         base = ""
-        while found := self._next_sender(base + "/\U0010ffff" if base else ""):  # behind all of its sessions
+        while found := self._next_sender(
+            base + "/\U0010ffff" if base else ""
+        ):  # behind all of its sessions
             base = found.partition("/")[0]
             if base not in machines:
                 yield base
@@ -183,7 +213,9 @@ class _Finder:
             found = self._next_sender(found)
 
     def _next_sender(self, name: str) -> str | None:
-        found: str | None = self._db.execute("SELECT min(sender) FROM messages WHERE sender > ?", (name,)).fetchone()[0]
+        found: str | None = self._db.execute(
+            "SELECT min(sender) FROM messages WHERE sender > ?", (name,)
+        ).fetchone()[0]
         return found
 
 
@@ -206,7 +238,9 @@ def _of_priority(finder: _Finder, priority: int, after: Rank) -> Iterator[Rank]:
     if after < Rank(priority, _TAIL, 0, 0, 0):
         yield from _in_rounds(window + others)
     shown = {rank.seq for _, rank in others}
-    behind = walks.through(finder.walk(priority), max(end, after.seq if after.round == _TAIL else 0), LAST, down=False)
+    behind = walks.through(
+        finder.walk(priority), max(end, after.seq if after.round == _TAIL else 0), LAST, down=False
+    )
     for _, rank in finder.ranks(priority, behind):
         if rank.seq not in shown:
             yield Rank(priority, _TAIL, 0, 0, rank.seq)

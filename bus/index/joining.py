@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from bus import records
-from bus.identity import MACHINES, normalised
 from bus.index.settled import settle_many
-from bus.records import EVERYBODY, Record
+from bus.model import records
+from bus.model.caller import MACHINES, normalised
+from bus.model.records import EVERYBODY, Record
 
 _LONGEST_INVITE_MS = 7 * 24 * 3_600_000  # for records from before they said when an invite ends
 _OF_NAME = "(reader = ?1 OR (reader > ?1 || '/' AND reader < ?1 || '0'))"
@@ -46,7 +46,10 @@ def note_ack(db: sqlite3.Connection, record: Record) -> None:
     open_until = db.execute("SELECT until_ms FROM invited WHERE name = ?", (name,)).fetchone()
     if open_until is None or open_until[0] <= records.unix_ms(record["ts"]):
         return
-    if db.execute("SELECT 1 FROM provisional WHERE reader = ? LIMIT 1", (reader,)).fetchone() is None:
+    if (
+        db.execute("SELECT 1 FROM provisional WHERE reader = ? LIMIT 1", (reader,)).fetchone()
+        is None
+    ):
         db.execute("INSERT INTO settled_before SELECT * FROM settled WHERE reader = ?", (reader,))
     for table, through, seqs in (
         ("acks", 0, record.get("seqs", [])),
@@ -62,7 +65,9 @@ def note_ack(db: sqlite3.Connection, record: Record) -> None:
 def _invited(db: sqlite3.Connection, record: Record) -> None:
     """The first invite for a name begins its time; another one that is made while it is open only prolongs it."""
     name, now_ms = record["name"], records.unix_ms(record["ts"])
-    until_ms = records.unix_ms(record["expires"]) if "expires" in record else now_ms + _LONGEST_INVITE_MS
+    until_ms = (
+        records.unix_ms(record["expires"]) if "expires" in record else now_ms + _LONGEST_INVITE_MS
+    )
     row = db.execute("SELECT until_ms FROM invited WHERE name = ?", (name,)).fetchone()
     if row is not None and row[0] > now_ms:
         db.execute("UPDATE invited SET until_ms = ? WHERE name = ?", (max(row[0], until_ms), name))
@@ -73,7 +78,9 @@ def _invited(db: sqlite3.Connection, record: Record) -> None:
 
 def _begin(db: sqlite3.Connection, record: Record) -> int:
     """The seq of the invite with which the time of a name began; 0 where none was open."""
-    row = db.execute("SELECT seq, until_ms FROM invited WHERE name = ?", (record["name"],)).fetchone()
+    row = db.execute(
+        "SELECT seq, until_ms FROM invited WHERE name = ?", (record["name"],)
+    ).fetchone()
     if row is None or (record["action"] != "join" and row[1] <= records.unix_ms(record["ts"])):
         return 0
     return int(row[0])
@@ -90,14 +97,21 @@ def _set_floors(db: sqlite3.Connection, name: str, begin: int) -> None:
     if db.execute("SELECT 1 FROM floors WHERE name = ? || '/'", (name,)).fetchone():
         return  # it had a credential before: its mail stays as it was
     of_name = _OF_NAME.replace("reader", "name")
-    db.execute(f"INSERT INTO floors SELECT name, 0 FROM agents WHERE {of_name} AND since < ?2", (name, begin))
-    db.executemany("INSERT OR IGNORE INTO floors VALUES (?, ?)", [(name, begin), (name + "/", begin)])
+    db.execute(
+        f"INSERT INTO floors SELECT name, 0 FROM agents WHERE {of_name} AND since < ?2",
+        (name, begin),
+    )
+    db.executemany(
+        "INSERT OR IGNORE INTO floors VALUES (?, ?)", [(name, begin), (name + "/", begin)]
+    )
 
 
 def _void(db: sqlite3.Connection, record: Record) -> None:
     """Take back what others acknowledged since the invite: the ranges are again what they were, and what was sent since."""
     name = record["name"]
-    found = db.execute(f"SELECT reader, min(made) FROM provisional WHERE {_OF_NAME} GROUP BY reader", (name,)).fetchall()
+    found = db.execute(
+        f"SELECT reader, min(made) FROM provisional WHERE {_OF_NAME} GROUP BY reader", (name,)
+    ).fetchall()
     for reader, since in found:
         for table, through in (("acks", 0), ("acks_through", 1)):
             db.execute(
@@ -108,7 +122,9 @@ def _void(db: sqlite3.Connection, record: Record) -> None:
         db.execute("DELETE FROM settled WHERE reader = ?", (reader,))
         db.execute("INSERT INTO settled SELECT * FROM settled_before WHERE reader = ?", (reader,))
         settle_many(db, reader, _own_since(db, reader, since), records.unix_ms(record["ts"]))
-        db.execute("UPDATE ackers SET seq = ? WHERE reader = ?", (record["seq"], reader))  # cursors begin anew
+        db.execute(
+            "UPDATE ackers SET seq = ? WHERE reader = ?", (record["seq"], reader)
+        )  # cursors begin anew
 
 
 def _own_since(db: sqlite3.Connection, name: str, seq: int) -> list[int]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bus.errors import Busy, TooCostly
-from bus.turns import Turns
+from bus.system.scheduler import Turns
 
 T = TypeVar("T")
 _STEPS = 1_000  # of SQLite's machine between two looks at the clock
@@ -51,7 +51,9 @@ class LongQuestions:
     def answer(self, question: Callable[[sqlite3.Connection], T], within_s: float) -> T:
         """The answer, from a thread where there are such; raises TooCostly, and Busy when others are before it for too long."""
         if not self._mutex.acquire(timeout=_WAIT_S):
-            raise Busy("Too many long searches are under way.", hint="Try again shortly, or ask for less.")
+            raise Busy(
+                "Too many long searches are under way.", hint="Try again shortly, or ask for less."
+            )
         found: list[T] = []
         failed: list[Exception] = []
 
@@ -98,6 +100,8 @@ class LongQuestions:
             if self._db is not None:
                 self._db.close()
             place = f"{self._path.absolute().as_uri()}?mode=ro"
-            self._db = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                place, uri=True, isolation_level=None, check_same_thread=False
+            )
             self._inode = inode
         return self._db

@@ -8,15 +8,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from bus.identity import MACHINES
-from bus.records import Record
+from bus.model.caller import MACHINES
+from bus.model.records import Record
 
 
 def name_in(record: Record) -> str | None:
     """The name of which this record shows that a machine has or had it."""
     if record["kind"] == "message":
         return record["auth"] if record.get("verified") is True else None
-    if record["kind"] == "credential" and record["action"] != "invite" and record["role"] in MACHINES:
+    if (
+        record["kind"] == "credential"
+        and record["action"] != "invite"
+        and record["role"] in MACHINES
+    ):
         return str(record["name"])
     return None
 

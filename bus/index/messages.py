@@ -13,8 +13,8 @@ from bus.index import expiring, walks
 from bus.index.floors import floor
 from bus.index.settled import LAST, around, gaps, is_settled
 from bus.index.walks import Either, Every, Fixed, From, Live, Rows, Unsettled, Walk
-from bus.records import EVERYBODY
-from bus.selection import MAX_PAGE_BYTES, Selection
+from bus.model.filter import MAX_PAGE_BYTES, Selection
+from bus.model.records import EVERYBODY
 
 _AT_ONCE = 64  # messages fetched together
 _FEW_DEAD = 8  # to be passed one by one before a walk is worth more
@@ -45,7 +45,9 @@ def page(db: sqlite3.Connection, selection: Selection, now_ms: int) -> Page:
     return Page([text for _, text in rows], [seq for seq, _ in rows], has_more)
 
 
-def _plain(db: sqlite3.Connection, selection: Selection, now_ms: int, down: bool) -> tuple[list[tuple[int, str]], bool] | None:
+def _plain(
+    db: sqlite3.Connection, selection: Selection, now_ms: int, down: bool
+) -> tuple[list[tuple[int, str]], bool] | None:
     """What `cut` gives for a selection without a filter, read straight from the table: half the cost of a walk.
 
     None where many dead messages lie between: a walk steps over those.
@@ -60,7 +62,9 @@ def _plain(db: sqlite3.Connection, selection: Selection, now_ms: int, down: bool
     return None if len(dead) > _FEW_DEAD else (kept, has_more)
 
 
-def _until_many(dead: list[int], found: Iterable[tuple[int, str | None]]) -> Iterator[tuple[int, str]]:
+def _until_many(
+    dead: list[int], found: Iterable[tuple[int, str | None]]
+) -> Iterator[tuple[int, str]]:
     """The live ones, until there are too many among them without a text: those are put into `dead`."""
     for seq, text in found:
         if text is not None:
@@ -107,10 +111,19 @@ def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> 
         if total >= cap:
             return cap
     starts = {reader: 1, EVERYBODY: max(start, 1)}
-    return min(total + sum(_count_live(db, name, first, reader, now_ms, cap - total) for name, first in starts.items()), cap)
+    return min(
+        total
+        + sum(
+            _count_live(db, name, first, reader, now_ms, cap - total)
+            for name, first in starts.items()
+        ),
+        cap,
+    )
 
 
-def _count_live(db: sqlite3.Connection, mailbox: str, seq: int, reader: str, now_ms: int, cap: int) -> int:
+def _count_live(
+    db: sqlite3.Connection, mailbox: str, seq: int, reader: str, now_ms: int, cap: int
+) -> int:
     """How many expiring messages of a mailbox, from `seq` on, live and are unread by a reader; some at a time, at most `cap`."""
     total = 0
     while total < cap and (some := expiring.next_live(db, mailbox, seq, now_ms)):
@@ -131,10 +144,19 @@ def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:
     if lasts is not None and not is_settled(db, reader, lasts[0], seq):
         return True
     # Settled by "through", or one's own, or dead: only a recorded acknowledgement counts.
-    return _one(db, "SELECT 1 FROM acks_through WHERE reader = ? AND seq >= ? LIMIT 1", reader, seq) is None
+    return (
+        _one(db, "SELECT 1 FROM acks_through WHERE reader = ? AND seq >= ? LIMIT 1", reader, seq)
+        is None
+    )
 
 
-def walk_of(db: sqlite3.Connection, selection: Selection, now_ms: int, down: bool, found: Iterable[Walk] = ()) -> Walk:
+def walk_of(
+    db: sqlite3.Connection,
+    selection: Selection,
+    now_ms: int,
+    down: bool,
+    found: Iterable[Walk] = (),
+) -> Walk:
     """The seqs of a selection, whatever its place and limit; `found` are more walks that must agree, asked last."""
     parts: list[Walk] = []
     if selection.thread is not None:
@@ -159,8 +181,14 @@ def walk_of(db: sqlite3.Connection, selection: Selection, now_ms: int, down: boo
 def unread(db: sqlite3.Connection, reader: str, now_ms: int | None, down: bool) -> Walk:
     """What a reader has not acknowledged; expired ones too without a time."""
     start = floor(db, reader)
-    expiring_ones = _all_of(db, reader, 0, down, start) if now_ms is None else _live(db, reader, now_ms, down, start)
-    parts = [(1, walk) for walk in _all_of(db, reader, 1, down, start)] + [(0, walk) for walk in expiring_ones]
+    expiring_ones = (
+        _all_of(db, reader, 0, down, start)
+        if now_ms is None
+        else _live(db, reader, now_ms, down, start)
+    )
+    parts = [(1, walk) for walk in _all_of(db, reader, 1, down, start)] + [
+        (0, walk) for walk in expiring_ones
+    ]
     return Either([Unsettled(db, walk, reader, lasting, down) for lasting, walk in parts])
 
 
@@ -177,11 +205,14 @@ def bounds(selection: Selection) -> tuple[int, int]:
     return after + 1, before - 1
 
 
-def fetch(db: sqlite3.Connection, seqs: Iterator[int], wanted: int = _AT_ONCE) -> Iterator[tuple[int, str]]:
+def fetch(
+    db: sqlite3.Connection, seqs: Iterator[int], wanted: int = _AT_ONCE
+) -> Iterator[tuple[int, str]]:
     """The messages of these seqs, in their order, a few at a time; no more at once than are wanted."""
     while some := list(islice(seqs, min(wanted, _AT_ONCE))):
         yield from db.execute(
-            "SELECT seq, messages.json FROM json_each(?) CROSS JOIN messages ON seq = value", (json.dumps(some),)
+            "SELECT seq, messages.json FROM json_each(?) CROSS JOIN messages ON seq = value",
+            (json.dumps(some),),
         )
 
 
@@ -203,7 +234,9 @@ def _mailbox(db: sqlite3.Connection, name: str, now_ms: int | None, down: bool) 
     return Either([*_all_of(db, name, 1, down), *expiring_ones])
 
 
-def _all_of(db: sqlite3.Connection, name: str, lasting: int, down: bool, start: int = 0) -> list[Walk]:
+def _all_of(
+    db: sqlite3.Connection, name: str, lasting: int, down: bool, start: int = 0
+) -> list[Walk]:
     """The walks over what is to a name, and over broadcasts from `start` on."""
     sql = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
     return _of_both(name, lambda who: Rows(db, sql, (who, lasting), "seq", down), down, start)
@@ -225,7 +258,12 @@ def _rows(db: sqlite3.Connection, where: str, value: str, down: bool) -> Walk:
 
 def _thread(db: sqlite3.Connection, thread: str, down: bool) -> Walk:
     first = seq_of_id(db, thread)
-    return Either([_rows(db, "messages WHERE thread = ?", thread, down), Fixed([] if first is None else [first], down)])
+    return Either(
+        [
+            _rows(db, "messages WHERE thread = ?", thread, down),
+            Fixed([] if first is None else [first], down),
+        ]
+    )
 
 
 def _one(db: sqlite3.Connection, sql: str, *values: Any) -> Any:

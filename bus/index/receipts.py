@@ -13,7 +13,9 @@ def acked(db: sqlite3.Connection, seq: int, readers: list[str]) -> dict[str, str
         times = [
             row[0]
             for row in (
-                db.execute("SELECT ts FROM acks WHERE seq = ? AND reader = ?", (seq, reader)).fetchone(),
+                db.execute(
+                    "SELECT ts FROM acks WHERE seq = ? AND reader = ?", (seq, reader)
+                ).fetchone(),
                 _through(db, reader, seq),
             )
             if row is not None
@@ -25,7 +27,10 @@ def acked(db: sqlite3.Connection, seq: int, readers: list[str]) -> dict[str, str
 
 def ackers(db: sqlite3.Connection, seq: int, after: str, limit: int) -> list[str]:
     """The names behind `after` that acknowledged this message, alone or with all before it."""
-    alone = db.execute("SELECT reader FROM acks WHERE seq = ? AND reader > ? ORDER BY reader LIMIT ?", (seq, after, limit))
+    alone = db.execute(
+        "SELECT reader FROM acks WHERE seq = ? AND reader > ? ORDER BY reader LIMIT ?",
+        (seq, after, limit),
+    )
     # Along the index of places: whoever acknowledges what is older, under any number of names, costs nothing here.
     with_others = db.execute(
         "SELECT DISTINCT reader FROM acks_through INDEXED BY acks_through_by_seq WHERE seq >= ? AND +reader > ?"
@@ -37,13 +42,21 @@ def ackers(db: sqlite3.Connection, seq: int, after: str, limit: int) -> list[str
 
 def known(db: sqlite3.Connection, after: str, limit: int) -> list[str]:
     """The names behind `after` that have sent or acknowledged something."""
-    return [name for (name,) in db.execute("SELECT name FROM agents WHERE name > ? ORDER BY name LIMIT ?", (after, limit))]
+    return [
+        name
+        for (name,) in db.execute(
+            "SELECT name FROM agents WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
+        )
+    ]
 
 
 def known_of(db: sqlite3.Connection, names: list[str]) -> set[str]:
     """Those of these names that have sent or acknowledged something."""
     return {
-        name for (name,) in db.execute("SELECT name FROM json_each(?) CROSS JOIN agents ON name = value", (json.dumps(names),))
+        name
+        for (name,) in db.execute(
+            "SELECT name FROM json_each(?) CROSS JOIN agents ON name = value", (json.dumps(names),)
+        )
     }
 
 
@@ -61,6 +74,7 @@ def known_to(db: sqlite3.Connection) -> int:
 
 def _through(db: sqlite3.Connection, reader: str, seq: int) -> tuple[str] | None:
     row: tuple[str] | None = db.execute(
-        "SELECT ts FROM acks_through WHERE reader = ? AND seq >= ? ORDER BY seq LIMIT 1", (reader, seq)
+        "SELECT ts FROM acks_through WHERE reader = ? AND seq >= ? ORDER BY seq LIMIT 1",
+        (reader, seq),
     ).fetchone()
     return row

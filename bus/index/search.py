@@ -10,14 +10,16 @@ import unicodedata
 from bus.errors import BadField
 from bus.index.messages import cut, fetch, seqs_of, walk_of
 from bus.index.walks import Words
-from bus.selection import Selection
+from bus.model.filter import Selection
 
 MAX_WORDS, MAX_CHARACTERS = 32, 1_000
 _LONGEST_SNIPPET = 400  # characters
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
 
 
-def search(db: sqlite3.Connection, query: str, selection: Selection, now_ms: int) -> tuple[list[tuple[str, str]], bool]:
+def search(
+    db: sqlite3.Connection, query: str, selection: Selection, now_ms: int
+) -> tuple[list[tuple[str, str]], bool]:
     """Messages that `query` (of `to_fts`) finds, newest first: (JSON, snippet); and whether there are more.
 
     As many as fit into a page. In a snippet what matched stands in [brackets].
@@ -75,4 +77,6 @@ def to_fts(words: str) -> str:
 def _count_words(text: str) -> int:
     """The words that FTS5's unicode61 makes of a text: runs of letters, numbers and private characters."""
     kinds = ((char, unicodedata.category(char)) for char in text)
-    return len("".join(char if kind[0] in "LN" or kind == "Co" else " " for char, kind in kinds).split())
+    return len(
+        "".join(char if kind[0] in "LN" or kind == "Co" else " " for char, kind in kinds).split()
+    )

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from bus.index.expiring import next_live
 from bus.index.floors import floor
-from bus.records import EVERYBODY
+from bus.model.records import EVERYBODY
 
 LAST = 2**62
 _SPARSE = 20  # seqs an acknowledged one stands for at most, to be worth looking at all between
@@ -51,7 +51,10 @@ def settle(db: sqlite3.Connection, mail: Mail, first: int, last: int = 0) -> Non
     above = _range_at(db, mail, hi + 1)
     if above is not None:
         hi = max(hi, above[1])
-    db.execute("DELETE FROM settled WHERE reader = ? AND lasting = ? AND lo BETWEEN ? AND ?", (*mail[:2], lo, hi))
+    db.execute(
+        "DELETE FROM settled WHERE reader = ? AND lasting = ? AND lo BETWEEN ? AND ?",
+        (*mail[:2], lo, hi),
+    )
     db.execute("INSERT INTO settled VALUES (?, ?, ?, ?)", (*mail[:2], lo, hi))
 
 
@@ -61,7 +64,8 @@ def settle_many(db: sqlite3.Connection, reader: str, seqs: list[int], now_ms: in
     expiring = {
         seq
         for (seq,) in db.execute(
-            "SELECT value FROM json_each(?) CROSS JOIN messages ON seq = value WHERE expires_ms IS NOT NULL", (places,)
+            "SELECT value FROM json_each(?) CROSS JOIN messages ON seq = value WHERE expires_ms IS NOT NULL",
+            (places,),
         )
     }
     for lasting, of_kind in ((1, set(seqs) - expiring), (0, expiring)):
@@ -106,7 +110,10 @@ class NewestRanges:
     def settle(self, reader: str, lasting: int, seq: int) -> None:
         """The reader is done with `seq`, which is newer than all that was noted."""
         last_to_all = self._last_of(EVERYBODY, lasting)
-        before = max(self._last_of(reader, lasting), last_to_all if last_to_all >= self._floor_of(reader) else 0)
+        before = max(
+            self._last_of(reader, lasting),
+            last_to_all if last_to_all >= self._floor_of(reader) else 0,
+        )
         lo, hi = self._ranges.get((reader, lasting)) or self._stored(reader, lasting)
         if hi < before:
             self._put(reader, lasting, lo, hi)
@@ -122,11 +129,14 @@ class NewestRanges:
 
     def _put(self, reader: str, lasting: int, lo: int, hi: int) -> None:
         if hi >= lo:
-            self._db.execute("INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?)", (reader, lasting, lo, hi))
+            self._db.execute(
+                "INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?)", (reader, lasting, lo, hi)
+            )
 
     def _stored(self, reader: str, lasting: int) -> tuple[int, int]:
         row = self._db.execute(
-            "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? ORDER BY lo DESC LIMIT 1", (reader, lasting)
+            "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? ORDER BY lo DESC LIMIT 1",
+            (reader, lasting),
         ).fetchone()
         return (1, 0) if row is None else row
 
@@ -137,7 +147,9 @@ class NewestRanges:
 
     def _last_of(self, name: str, lasting: int) -> int:
         if (name, lasting) not in self._last:
-            row = self._db.execute("SELECT max(seq) FROM inbox WHERE recipient = ? AND lasting = ?", (name, lasting)).fetchone()
+            row = self._db.execute(
+                "SELECT max(seq) FROM inbox WHERE recipient = ? AND lasting = ?", (name, lasting)
+            ).fetchone()
             self._last[name, lasting] = row[0] or 0
         return self._last[name, lasting]
 
@@ -150,7 +162,10 @@ def settle_through(db: sqlite3.Connection, reader: str, through: int, now_ms: in
         above = _range_at(db, mail, hi + 1)
         if above is not None:
             hi = max(hi, above[1])
-        db.execute("DELETE FROM settled WHERE reader = ? AND lasting = ? AND lo <= ?", (reader, lasting, hi))
+        db.execute(
+            "DELETE FROM settled WHERE reader = ? AND lasting = ? AND lo <= ?",
+            (reader, lasting, hi),
+        )
         db.execute("INSERT INTO settled VALUES (?, ?, 1, ?)", (reader, lasting, hi))
 
 
@@ -165,14 +180,19 @@ def around(db: sqlite3.Connection, reader: str, lasting: int, seq: int) -> tuple
     found = _range_at(db, Mail(reader, lasting, 0, 0), seq)
     if found is not None and found[1] >= seq:
         return found[1], found[1] + 1
-    above = db.execute("SELECT min(lo) FROM settled WHERE reader = ? AND lasting = ? AND lo > ?", (reader, lasting, seq))
+    above = db.execute(
+        "SELECT min(lo) FROM settled WHERE reader = ? AND lasting = ? AND lo > ?",
+        (reader, lasting, seq),
+    )
     return 0, above.fetchone()[0] or LAST
 
 
 def gaps(db: sqlite3.Connection, reader: str, lasting: int) -> Iterator[tuple[int, int]]:
     """The stretches of seq, ends included, that no range covers."""
     low = 1
-    for lo, hi in db.execute("SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? ORDER BY lo", (reader, lasting)):
+    for lo, hi in db.execute(
+        "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? ORDER BY lo", (reader, lasting)
+    ):
         if low < lo:
             yield low, lo - 1
         low = max(low, hi + 1)
@@ -182,7 +202,8 @@ def gaps(db: sqlite3.Connection, reader: str, lasting: int) -> Iterator[tuple[in
 def _range_at(db: sqlite3.Connection, mail: Mail, seq: int) -> tuple[int, int] | None:
     """The last range that begins at `seq` or before it."""
     row: tuple[int, int] | None = db.execute(
-        "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? AND lo <= ? ORDER BY lo DESC LIMIT 1", (*mail[:2], seq)
+        "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? AND lo <= ? ORDER BY lo DESC LIMIT 1",
+        (*mail[:2], seq),
     ).fetchone()
     return row
 
@@ -196,22 +217,31 @@ def _addressed(db: sqlite3.Connection, mail: Mail, low: int, high: int) -> list[
     )
     bounds = (high,) if mail.lasting else (high, mail.now_ms)
     lows = {mail.reader: low, EVERYBODY: max(low, mail.floor)}
-    return [row[0] for name, first in lows.items() for row in db.execute(sql, (name, first, *bounds))]
+    return [
+        row[0] for name, first in lows.items() for row in db.execute(sql, (name, first, *bounds))
+    ]
 
 
 def _neighbour(db: sqlite3.Connection, mail: Mail, seq: int, *, down: bool) -> int | None:
     """The nearest message of the reader's on one side of `seq`; None where there is none."""
     to_name = _nearest(db, mail, mail.reader, seq, down)
     to_all = _nearest(db, mail, EVERYBODY, seq if down else max(seq, mail.floor - 1), down)
-    found = [near for near, low in ((to_name, 0), (to_all, mail.floor)) if near is not None and near >= low]
+    found = [
+        near
+        for near, low in ((to_name, 0), (to_all, mail.floor))
+        if near is not None and near >= low
+    ]
     return (max(found) if down else min(found)) if found else None
 
 
 def _nearest(db: sqlite3.Connection, mail: Mail, name: str, seq: int, down: bool) -> int | None:
     if not mail.lasting:
-        return next(iter(next_live(db, name, seq - 1 if down else seq + 1, mail.now_ms, down)), None)
+        return next(
+            iter(next_live(db, name, seq - 1 if down else seq + 1, mail.now_ms, down)), None
+        )
     pick, side = ("max(seq)", "<") if down else ("min(seq)", ">")
     row: tuple[int | None] = db.execute(
-        f"SELECT {pick} FROM inbox WHERE recipient = ? AND lasting = 1 AND seq {side} ?", (name, seq)
+        f"SELECT {pick} FROM inbox WHERE recipient = ? AND lasting = 1 AND seq {side} ?",
+        (name, seq),
     ).fetchone()
     return row[0]

@@ -39,7 +39,9 @@ def through(walk: Walk, after: int, before: int, down: bool) -> Iterator[int]:
 class Rows:
     """The seqs that a statement gives: the first from a place on, `column` being the seq."""
 
-    def __init__(self, db: sqlite3.Connection, sql: str, values: Sequence[Any], column: str, down: bool) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, sql: str, values: Sequence[Any], column: str, down: bool
+    ) -> None:
         sign, order = ("<=", "DESC") if down else (">=", "ASC")
         self._sql = f"{sql} AND {column} {sign} ? ORDER BY {column} {order} LIMIT ?"
         self._db, self._values, self._down = db, values, down
@@ -75,7 +77,10 @@ class Live:
             if self._is_last:
                 return None
             sign = -1 if self._down else 1
-            self._buffer = [sign * seq for seq in next_live(self._db, self._mailbox, sign * key, self._now_ms, self._down)]
+            self._buffer = [
+                sign * seq
+                for seq in next_live(self._db, self._mailbox, sign * key, self._now_ms, self._down)
+            ]
             self._is_last, at = not self._buffer, 0
         return self._buffer[at] if self._buffer else None
 
@@ -144,7 +149,9 @@ class Every:
 class Unsettled:
     """What a reader is not done with, of a walk over its messages of one kind (lasting or not)."""
 
-    def __init__(self, db: sqlite3.Connection, walk: Walk, reader: str, lasting: int, down: bool) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, walk: Walk, reader: str, lasting: int, down: bool
+    ) -> None:
         self._db, self._walk, self._who, self._down = db, walk, (reader, lasting), down
         self._gap = (0, -1)
 
@@ -159,9 +166,13 @@ class Unsettled:
             ).fetchone()
             if below is None or below[1] < seq:
                 above = self._db.execute(
-                    "SELECT min(lo) FROM settled WHERE reader = ? AND lasting = ? AND lo > ?", (*self._who, seq)
+                    "SELECT min(lo) FROM settled WHERE reader = ? AND lasting = ? AND lo > ?",
+                    (*self._who, seq),
                 ).fetchone()[0]
-                self._gap = (1 if below is None else below[1] + 1, 2**62 if above is None else above - 1)
+                self._gap = (
+                    1 if below is None else below[1] + 1,
+                    2**62 if above is None else above - 1,
+                )
                 return found
             key = 1 - below[0] if self._down else below[1] + 1
         return None
@@ -188,7 +199,9 @@ class Words:
                 return self._buffer[at]
             if self._cursor is None or (chunk >= _PATIENT and not self._is_prefix):
                 self._cursor = self._begin(key)
-            self._buffer = [-seq if self._down else seq for (seq,) in self._cursor.fetchmany(_FEW * 8)]
+            self._buffer = [
+                -seq if self._down else seq for (seq,) in self._cursor.fetchmany(_FEW * 8)
+            ]
             if not self._buffer:
                 return None
         raise AssertionError("a walk ends")

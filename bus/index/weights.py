@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bus.selection import recipients
+from bus.model.filter import recipients
 
 STEP_US = 20_000  # what is applied before others have a turn
 # Measured on a laptop: a short message, a row of another table, a byte of words that no message had before, an acknowledgement.

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from bus.records import START, Position, Record
+from bus.model.records import START, Position, Record
 
 # A field of this name in a draft keeps it from being stored twice; see `records.unique_key`.
 Draft = dict[str, Any]

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from bus import records
 from bus.log.base import Appended, Draft, NothingKnown, UniqueIndex
-from bus.records import START, Position, Record
+from bus.model import records
+from bus.model.records import START, Position, Record
 
 
 class MemoryLog:
@@ -33,7 +33,9 @@ class MemoryLog:
         return Position(len(self._records), "memory")
 
     def holds(self, position: Position) -> bool:
-        return position.seq <= len(self._records) and (position == START or position.token == "memory")
+        return position.seq <= len(self._records) and (
+            position == START or position.token == "memory"
+        )
 
     def has_room(self) -> bool:
         """Always."""
@@ -53,7 +55,12 @@ class MemoryLog:
         if key is not None and key in self._by_key:
             return Appended(self._by_key[key], True)
         now = self._clock()
-        record = {"seq": len(self._records) + 1, "id": next(records.new_ids(now)), "ts": records.utc(now), **draft}
+        record = {
+            "seq": len(self._records) + 1,
+            "id": next(records.new_ids(now)),
+            "ts": records.utc(now),
+            **draft,
+        }
         self._records.append(record)
         if key is not None:
             self._by_key[key] = record

@@ -8,20 +8,32 @@ from typing import Any
 
 from flask import Flask, g, has_request_context
 
-from bus.core import Core
 from bus.credentials import Credentials, Register
-from bus.identity import MACHINES, Caller
-from bus.net import Net
-from bus.quotas import Quotas
-from bus.strictjson import Rest
-from bus.web import acking, activity, approvals, auth, calls, errors, inbox, pages, permissions, posting, reading, streaming
-from bus.web import credentials as credentials_routes
-from bus.web.refusals import Refusals
-from bus.web.replies import Reply
+from bus.hub.core import Core
+from bus.hub.net import Net
+from bus.live.quotas import Quotas
+from bus.model.caller import MACHINES, Caller
+from bus.model.strict_json import Rest
+from bus.runner.client import ExecService
+from bus.web.api import (
+    acks,
+    activity,
+    approvals,
+    calls,
+    inbox,
+    messages,
+    pages,
+    permissions,
+    posting,
+    stream,
+)
+from bus.web.api import credentials as credentials_routes
+from bus.web.http import auth, errors
+from bus.web.http.refusals import Refusals
+from bus.web.http.replies import Reply
+from bus.web.http.taken import TakenNames
+from bus.web.http.underway import Counted
 from bus.web.shortcut import Shortcut
-from bus.web.taken import TakenNames
-from bus.web.underway import Counted
-from bus.wire import ExecService
 
 
 def make_app(
@@ -40,7 +52,9 @@ def make_app(
     `quotas`: of requests under way, and of those that wait.
     """
     under_way, waiting = quotas
-    core.waiting.owned = lambda: waiting.held(g.caller.name) if has_request_context() else nullcontext()
+    core.waiting.owned = lambda: (
+        waiting.held(g.caller.name) if has_request_context() else nullcontext()
+    )
     app = Flask("bus", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
@@ -55,12 +69,14 @@ def make_app(
 
     for routes in (
         posting.blueprint(core, taken, rest),
-        reading.blueprint(core, taken, rest),
+        messages.blueprint(core, taken, rest),
         inbox.blueprint(core, taken, rest),
-        acking.blueprint(core, taken),
-        streaming.blueprint(core, keepalive_s, taken),
+        acks.blueprint(core, taken),
+        stream.blueprint(core, keepalive_s, taken),
         pages.blueprint(core, service),
-        credentials_routes.blueprint(Register(credentials, core.note_credential), refusals, (*quotas, core.daily)),
+        credentials_routes.blueprint(
+            Register(credentials, core.note_credential), refusals, (*quotas, core.daily)
+        ),
         calls.blueprint(net, service, max_file, rest),
         permissions.blueprint(net, service, machines),
         approvals.blueprint(net, core.waiting),
@@ -77,6 +93,8 @@ def make_app(
 
 def _on_denied(net: Net) -> auth.Denied:
     def record(caller: Caller, call_type: str, environ: Mapping[str, Any]) -> None:
-        net.refused_at_door(caller, call_type, f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'][:200]}")
+        net.refused_at_door(
+            caller, call_type, f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'][:200]}"
+        )
 
     return record

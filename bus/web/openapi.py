@@ -5,17 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from bus import __version__
-from bus.drafts import MAX_BATCH, MAX_BODY, MAX_EXPIRY_S, MAX_RECIPIENTS, MAX_SEQ, MAX_TAGS, PRIORITIES
 from bus.errors import family
-from bus.records import NAME
-from bus.selection import DEFAULT_LIMIT, MAX_LIMIT
+from bus.model.checks import MAX_SEQ
+from bus.model.filter import DEFAULT_LIMIT, MAX_LIMIT
+from bus.model.messages import (
+    MAX_BATCH,
+    MAX_BODY,
+    MAX_EXPIRY_S,
+    MAX_RECIPIENTS,
+    MAX_TAGS,
+    PRIORITIES,
+)
+from bus.model.records import NAME
 from bus.web import openapi_credentials, openapi_net
 
 Json = dict[str, Any]
 
 _EVERYBODY = "^([aA][nN][yY]|[aA][lL][lL])(/.*)?$"
 _NAME: Json = {"type": "string", "pattern": f"^{NAME.pattern}$", "not": {"pattern": _EVERYBODY}}
-_READER: Json = {**_NAME, "description": "who acknowledges; left out: the caller. Required of the shared user"}
+_READER: Json = {
+    **_NAME,
+    "description": "who acknowledges; left out: the caller. Required of the shared user",
+}
 _TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, _NAME]}
 # Formats of our own, where no pattern says the same in every dialect: printable Unicode without space around it,
 # the tag among them without a comma; words to search; names or tags with commas between them; a JSON object as text.
@@ -24,15 +35,35 @@ _THREAD: Json = {"type": "string", "minLength": 1, "maxLength": 128, "format": "
 # Besides, the `old_id` of an imported message is taken: of what form it is, only the hub that has it knows.
 _REF_TEXT: Json = {"type": "string", "pattern": "^([0-9]{1,18}|[0-9A-Za-z]{26})$"}
 _REF: Json = {"oneOf": [{"type": "integer", "minimum": 0, "maximum": MAX_SEQ - 1}, _REF_TEXT]}
-_KEY: Json = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$", "description": "the idempotency key"}
+_KEY: Json = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": "^[ -~]+$",
+    "description": "the idempotency key",
+}
 _CURSOR = r"^[0-2]\.[0-9a-z]{1,4}\.[01]\.[0-9a-z]{1,13}(\.[0-9a-z]{1,11}){3}\.[0-9a-z]{1,6}$"
 _TS: Json = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
 _TIME: Json = {"oneOf": [_TS, {"type": "null"}]}
 
 _DRAFT_PROPERTIES: Json = {
-    "from": {**_NAME, "description": "left out: the credential's own name. Required of the shared user of an old fleet"},
-    "to": {"oneOf": [_TO_NAME, {"type": "array", "items": _NAME, "minItems": 1, "maxItems": MAX_RECIPIENTS}], "default": "any"},
-    "body": {"type": "string", "minLength": 1, "maxLength": MAX_BODY, "description": "at most 65,536 bytes of UTF-8, no NUL"},
+    "from": {
+        **_NAME,
+        "description": "left out: the credential's own name. Required of the shared user of an old fleet",
+    },
+    "to": {
+        "oneOf": [
+            _TO_NAME,
+            {"type": "array", "items": _NAME, "minItems": 1, "maxItems": MAX_RECIPIENTS},
+        ],
+        "default": "any",
+    },
+    "body": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_BODY,
+        "description": "at most 65,536 bytes of UTF-8, no NUL",
+    },
     "tags": {"type": "array", "items": _TAG, "maxItems": MAX_TAGS},
     "in_reply_to": _REF,
     "thread": _THREAD,
@@ -44,7 +75,12 @@ _DRAFT_PROPERTIES: Json = {
 
 _FORM_PROPERTIES: Json = {
     **_DRAFT_PROPERTIES,
-    "to": {"type": "string", "format": "bus-names", "default": "any", "description": "one name, or several with commas"},
+    "to": {
+        "type": "string",
+        "format": "bus-names",
+        "default": "any",
+        "description": "one name, or several with commas",
+    },
     "tags": {"type": "string", "format": "bus-tags", "description": "with commas"},
     "in_reply_to": _REF_TEXT,
     "data": {"type": "string", "format": "bus-json", "description": "a JSON object"},
@@ -69,7 +105,10 @@ _SCHEMAS: Json = {
         "properties": {
             "seq": {"type": "integer", "minimum": 1},
             "id": {"type": "string", "pattern": "^[0-9A-Z]{26}$"},
-            "old_id": {"type": "string", "description": "its id before it was imported: good as an id, `old:17` if a number"},
+            "old_id": {
+                "type": "string",
+                "description": "its id before it was imported: good as an id, `old:17` if a number",
+            },
             "ts": _TS,
             "from": {"type": "string"},
             "to": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
@@ -88,7 +127,10 @@ _SCHEMAS: Json = {
             },
             "snippet": {"type": "string"},
             "replayed": {"type": "boolean"},
-            "delivery": {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Standing"}},
+            "delivery": {
+                "type": "object",
+                "additionalProperties": {"$ref": "#/components/schemas/Standing"},
+            },
         },
     },
     "Standing": {
@@ -97,7 +139,9 @@ _SCHEMAS: Json = {
         "properties": {
             "last_seen": _TIME,
             "last_fetch": _TIME,
-            "unread": {"oneOf": [{"type": "integer", "minimum": 0, "maximum": 1000}, {"type": "null"}]},
+            "unread": {
+                "oneOf": [{"type": "integer", "minimum": 0, "maximum": 1000}, {"type": "null"}]
+            },
             "readers": {"type": "integer"},
         },
     },
@@ -113,7 +157,16 @@ _SCHEMAS: Json = {
     },
     "Inbox": {
         "type": "object",
-        "required": ["reader", "unread", "unread_is_exact", "messages", "stubs", "more", "has_more", "cursor"],
+        "required": [
+            "reader",
+            "unread",
+            "unread_is_exact",
+            "messages",
+            "stubs",
+            "more",
+            "has_more",
+            "cursor",
+        ],
         "properties": {
             "reader": {"type": "string"},
             "unread": {"type": "integer", "minimum": 0, "maximum": 1000},
@@ -123,16 +176,34 @@ _SCHEMAS: Json = {
                 "type": "array",
                 "items": {
                     "type": "object",
-                    "required": ["seq", "id", "ts", "from", "verified", "to", "priority", "tags", "preview", "size"],
+                    "required": [
+                        "seq",
+                        "id",
+                        "ts",
+                        "from",
+                        "verified",
+                        "to",
+                        "priority",
+                        "tags",
+                        "preview",
+                        "size",
+                    ],
                     "properties": {
                         "verified": {"type": "boolean"},
                         "seq": {"type": "integer"},
-                        "preview": {"type": "string", "description": "the beginning of the body, on one line, made harmless"},
+                        "preview": {
+                            "type": "string",
+                            "description": "the beginning of the body, on one line, made harmless",
+                        },
                         "size": {"type": "integer", "description": "characters of the whole body"},
                     },
                 },
             },
-            "more": {"type": "integer", "minimum": 0, "description": "unread messages that no answer so far has shown"},
+            "more": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "unread messages that no answer so far has shown",
+            },
             "has_more": {"type": "boolean"},
             "cursor": {"oneOf": [{"type": "string"}, {"type": "null"}]},
         },
@@ -170,7 +241,11 @@ _SCHEMAS: Json = {
     "Health": {
         "type": "object",
         "required": ["ok", "count", "now"],
-        "properties": {"ok": {"type": "boolean"}, "count": {"type": ["integer", "null"]}, "now": _TS},
+        "properties": {
+            "ok": {"type": "boolean"},
+            "count": {"type": ["integer", "null"]},
+            "now": _TS,
+        },
     },
     "Error": {
         "type": "object",
@@ -199,7 +274,13 @@ def document() -> Json:
         "paths": {
             "/": {"get": _get("What this is", _any_object(), text=True, params=[_format()])},
             "/health": {
-                "get": _get("How the hub is", _ref("Health"), text=True, params=[_format()], extra={"503": _ref("Health")})
+                "get": _get(
+                    "How the hub is",
+                    _ref("Health"),
+                    text=True,
+                    params=[_format()],
+                    extra={"503": _ref("Health")},
+                )
             },
             "/robots.txt": {"get": _page("Keeps crawlers out", "text/plain")},
             "/openapi.json": {"get": _get("This document", _any_object())},
@@ -214,12 +295,20 @@ def document() -> Json:
                         *_filters(),
                         _param("unread_by", _NAME, "what this reader has not acknowledged"),
                         _param("order", {"enum": ["asc", "desc"]}, "asc: oldest first"),
-                        _param("wait", {"type": "number", "minimum": 0, "maximum": 60}, "seconds to wait for a message"),
+                        _param(
+                            "wait",
+                            {"type": "number", "minimum": 0, "maximum": 60},
+                            "seconds to wait for a message",
+                        ),
                         _format(),
                     ],
                 )
             },
-            "/messages/{ref}": {"get": _get("One message", _ref("Message"), text=True, params=[_path_ref(), _format()])},
+            "/messages/{ref}": {
+                "get": _get(
+                    "One message", _ref("Message"), text=True, params=[_path_ref(), _format()]
+                )
+            },
             "/messages/{ref}/receipts": {
                 "get": _get(
                     "Who has it: queued, fetched, acked",
@@ -227,8 +316,21 @@ def document() -> Json:
                     text=True,
                     params=[
                         _path_ref(),
-                        _param("after", _NAME, "only the names behind this one: `next` of the answer before"),
-                        _param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": MAX_LIMIT}, "names"),
+                        _param(
+                            "after",
+                            _NAME,
+                            "only the names behind this one: `next` of the answer before",
+                        ),
+                        _param(
+                            "limit",
+                            {
+                                "type": "integer",
+                                "minimum": 1,
+                                "maximum": MAX_LIMIT,
+                                "default": MAX_LIMIT,
+                            },
+                            "names",
+                        ),
                         _format(),
                     ],
                 )
@@ -239,10 +341,19 @@ def document() -> Json:
                     _ref("Inbox"),
                     text=True,
                     params=[
-                        _param("reader", _NAME, "whose inbox; left out: the caller's. Required of the shared user"),
+                        _param(
+                            "reader",
+                            _NAME,
+                            "whose inbox; left out: the caller's. Required of the shared user",
+                        ),
                         _param(
                             "budget",
-                            {"type": "integer", "minimum": 800, "maximum": 100_000, "default": 6000},
+                            {
+                                "type": "integer",
+                                "minimum": 800,
+                                "maximum": 100_000,
+                                "default": 6000,
+                            },
                             "characters of text",
                         ),
                         _param(
@@ -250,7 +361,11 @@ def document() -> Json:
                             {"type": "integer", "minimum": 500, "maximum": 50_000},
                             "the same in tokens of 3 bytes; with both, both hold",
                         ),
-                        _param("cursor", {"type": "string", "pattern": _CURSOR}, "of the answer before, for what comes after it"),
+                        _param(
+                            "cursor",
+                            {"type": "string", "pattern": _CURSOR},
+                            "of the answer before, for what comes after it",
+                        ),
                         _format(),
                     ],
                 )
@@ -262,7 +377,16 @@ def document() -> Json:
                     text=True,
                     params=[
                         {
-                            **_param("q", {"type": "string", "minLength": 1, "maxLength": 1000, "format": "bus-words"}, "words"),
+                            **_param(
+                                "q",
+                                {
+                                    "type": "string",
+                                    "minLength": 1,
+                                    "maxLength": 1000,
+                                    "format": "bus-words",
+                                },
+                                "words",
+                            ),
                             "required": True,
                         },
                         *_filters(),
@@ -272,7 +396,9 @@ def document() -> Json:
                 )
             },
             "/stream": {"get": _stream_operation()},
-            "/ack/{ref}": {"post": _ack_operation("One message", {"reader": _READER}, [], [_path_ref()])},
+            "/ack/{ref}": {
+                "post": _ack_operation("One message", {"reader": _READER}, [], [_path_ref()])
+            },
             "/ack": {
                 "post": _ack_operation(
                     "Several messages, or all up to one",
@@ -324,7 +450,12 @@ def _post_operation() -> Json:
 
 
 def _ack_operation(summary: str, properties: Json, required: list[str], params: list[Json]) -> Json:
-    schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
     if "ids" in properties:
         schema["oneOf"] = [{"required": ["ids"]}, {"required": ["through"]}]
     return {
@@ -332,23 +463,38 @@ def _ack_operation(summary: str, properties: Json, required: list[str], params: 
         "parameters": params,
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {
-            "200": {"description": "acknowledged, now or before", "content": {"application/json": {"schema": _ref("Acked")}}},
+            "200": {
+                "description": "acknowledged, now or before",
+                "content": {"application/json": {"schema": _ref("Acked")}},
+            },
             **_errors(400, 403, 404, 413, 415, 507),
         },
     }
 
 
 def _stream_operation() -> Json:
-    event = {"type": "object", "required": ["id", "event", "data"], "description": "each event; `data` is a Message"}
+    event = {
+        "type": "object",
+        "required": ["id", "event", "data"],
+        "description": "each event; `data` is a Message",
+    }
     text: Json = {"schema": {"type": "string"}}
-    media = {"text/event-stream": {"schema": event}, "application/x-ndjson": text, "text/plain": text}
+    media = {
+        "text/event-stream": {"schema": event},
+        "application/x-ndjson": text,
+        "text/plain": text,
+    }
     return {
         "summary": "Messages as they come",
         "parameters": [
             *[param for param in _filters() if param["name"] not in ("limit", "before")],
             _param("unread_by", _NAME, "start with what this reader has not acknowledged"),
             _param("format", {"enum": ["sse", "ndjson", "text"]}, "instead of Accept"),
-            {"name": "Last-Event-ID", "in": "header", "schema": {"anyOf": [_REF_TEXT, {"const": ""}]}},
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "schema": {"anyOf": [_REF_TEXT, {"const": ""}]},
+            },
         ],
         "responses": {
             "200": {"description": "a stream without end", "content": media},
@@ -357,7 +503,14 @@ def _stream_operation() -> Json:
     }
 
 
-def _get(summary: str, schema: Json, *, text: bool = False, params: list[Json] | None = None, extra: Json | None = None) -> Json:
+def _get(
+    summary: str,
+    schema: Json,
+    *,
+    text: bool = False,
+    params: list[Json] | None = None,
+    extra: Json | None = None,
+) -> Json:
     content: Json = {"application/json": {"schema": schema}}
     if text:
         content["text/plain"] = {"schema": {"type": "string"}}
@@ -373,14 +526,18 @@ def _get(summary: str, schema: Json, *, text: bool = False, params: list[Json] |
 def _page(summary: str, media: str) -> Json:
     return {
         "summary": summary,
-        "responses": {"200": {"description": "OK", "content": {media: {"schema": {"type": "string"}}}}, **_errors(404)},
+        "responses": {
+            "200": {"description": "OK", "content": {media: {"schema": {"type": "string"}}}},
+            **_errors(404),
+        },
     }
 
 
 def _errors(*statuses: int) -> Json:
     content = {"application/json": {"schema": _ref("Error")}}
     return {
-        str(status): {"description": "see `error` and `hint`", "content": content} for status in (*statuses, 401, 405, 500, 503)
+        str(status): {"description": "see `error` and `hint`", "content": content}
+        for status in (*statuses, 401, 405, 500, 503)
     }
 
 
@@ -392,7 +549,11 @@ def _filters() -> list[Json]:
         _param("thread", _THREAD, "of this thread"),
         _param("since", _REF_TEXT, "after this id or seq"),
         _param("before", _REF_TEXT, "before this id or seq"),
-        _param("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}, "at most so many"),
+        _param(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+            "at most so many",
+        ),
         _param("expired", {"enum": [0, 1]}, "1: expired ones too"),
     ]
 
@@ -406,7 +567,13 @@ def _format() -> Json:
 
 
 def _path_ref() -> Json:
-    return {"name": "ref", "in": "path", "required": True, "schema": _REF_TEXT, "description": "id or seq of a message"}
+    return {
+        "name": "ref",
+        "in": "path",
+        "required": True,
+        "schema": _REF_TEXT,
+        "description": "id or seq of a message",
+    }
 
 
 def _ref(name: str) -> Json:

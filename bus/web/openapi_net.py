@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from bus.approvals import MAX_ANSWERED, MAX_APPROVAL_S
-from bus.calls import ACTIONS, MAX_ARGV, MAX_COMMAND, MAX_ENV, MAX_PATH, MAX_TIMEOUT_S
-from bus.drafts import MAX_EXPIRY_S, MAX_SEQ
-from bus.rights import MAX_COMMANDS
-from bus.selection import MAX_LIMIT
+from bus.hub.approvals import MAX_ANSWERED, MAX_APPROVAL_S
+from bus.model.calls import ACTIONS, MAX_ARGV, MAX_COMMAND, MAX_ENV, MAX_PATH, MAX_TIMEOUT_S
+from bus.model.checks import MAX_SEQ
+from bus.model.filter import MAX_LIMIT
+from bus.model.messages import MAX_EXPIRY_S
+from bus.model.permissions import MAX_COMMANDS
 
 Json = dict[str, Any]
 
 _PART = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _NOBODY: Json = {"not": {"pattern": "^([aA][nN][yY]|[aA][lL][lL])(/.*)?$"}}
 _NAME: Json = {"type": "string", "pattern": f"^{_PART}(/{_PART})?$", **_NOBODY}
-_FROM: Json = {**_NAME, "description": "the caller, which it is when left out, or one of its sessions"}
+_FROM: Json = {
+    **_NAME,
+    "description": "the caller, which it is when left out, or one of its sessions",
+}
 _TARGET: Json = {"type": "string", "pattern": f"^{_PART}$", **_NOBODY}
 _END: Json = {"oneOf": [{"const": "*"}, _TARGET]}
-_KEY: Json = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$", "description": "the idempotency key"}
+_KEY: Json = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": "^[ -~]+$",
+    "description": "the idempotency key",
+}
 _PATH: Json = {
     "type": "string",
     "maxLength": MAX_PATH,
@@ -31,7 +41,11 @@ _FLAG: Json = {"type": "boolean", "default": False}
 _ID: Json = {"type": "integer", "minimum": 0, "maximum": 2**32 - 2}
 _TEXT: Json = {"type": "string"}
 # A format of our own: what is right both as text and as base64, whatever the encoding beside it says.
-_BYTES: Json = {"type": "string", "format": "bus-bytes", "description": "text, or base64 where the encoding says so"}
+_BYTES: Json = {
+    "type": "string",
+    "format": "bus-bytes",
+    "description": "text, or base64 where the encoding says so",
+}
 _WORD: Json = {"type": "string", "pattern": "^[!-~]+( [!-~]+)*$", "maxLength": 4096}
 _COUNT: Json = {"type": "integer", "minimum": 0}
 _SECONDS: Json = {"type": "number", "minimum": 1, "maximum": MAX_EXPIRY_S}
@@ -101,7 +115,10 @@ SCHEMAS: Json = {
         "properties": {
             **_OK,
             "name": _TEXT,
-            "snapshots": {"type": "array", "items": {"type": "object", "required": ["name", "made", "by_restore"]}},
+            "snapshots": {
+                "type": "array",
+                "items": {"type": "object", "required": ["name", "made", "by_restore"]},
+            },
         },
     },
     "Rule": {
@@ -113,7 +130,10 @@ SCHEMAS: Json = {
             "allow": {"type": ["boolean", "null"]},
             "by": _TEXT,
             "granted": _TEXT,
-            "unknown": {"type": "object", "description": "of POST /api/permit: what is wrong with a name, by its field"},
+            "unknown": {
+                "type": "object",
+                "description": "of POST /api/permit: what is wrong with a name, by its field",
+            },
         },
     },
     "Permission": {
@@ -124,17 +144,28 @@ SCHEMAS: Json = {
     "Permissions": {
         "type": "object",
         "required": ["ok", "permissions"],
-        "properties": {**_OK, "permissions": {"type": "array", "items": {"$ref": "#/components/schemas/Rule"}}},
+        "properties": {
+            **_OK,
+            "permissions": {"type": "array", "items": {"$ref": "#/components/schemas/Rule"}},
+        },
     },
     "Decision": {
         "type": "object",
         "required": ["ok", "allowed", "reason", "rule"],
-        "properties": {**_OK, "allowed": {"type": "boolean"}, "reason": _TEXT, "rule": {"type": ["object", "null"]}},
+        "properties": {
+            **_OK,
+            "allowed": {"type": "boolean"},
+            "reason": _TEXT,
+            "rule": {"type": ["object", "null"]},
+        },
     },
     "Approval": {
         "type": "object",
         "required": ["id", "state", "action", "from", "target", "asked", "expires", "hash"],
-        "properties": {"id": _TEXT, "state": {"enum": ["pending", "allowed", "denied", "used", "expired"]}},
+        "properties": {
+            "id": _TEXT,
+            "state": {"enum": ["pending", "allowed", "denied", "used", "expired"]},
+        },
     },
     "OneApproval": {
         "type": "object",
@@ -144,7 +175,10 @@ SCHEMAS: Json = {
     "Approvals": {
         "type": "object",
         "required": ["ok", "approvals"],
-        "properties": {**_OK, "approvals": {"type": "array", "items": {"$ref": "#/components/schemas/Approval"}}},
+        "properties": {
+            **_OK,
+            "approvals": {"type": "array", "items": {"$ref": "#/components/schemas/Approval"}},
+        },
     },
     "Activity": {
         "type": "object",
@@ -153,7 +187,10 @@ SCHEMAS: Json = {
             **_OK,
             "events": {
                 "type": "array",
-                "items": {"type": "object", "required": ["seq", "id", "time", "from", "type", "target", "result"]},
+                "items": {
+                    "type": "object",
+                    "required": ["seq", "id", "time", "from", "type", "target", "result"],
+                },
             },
             "has_more": {"type": "boolean"},
             "next": _COUNT,
@@ -167,7 +204,10 @@ SCHEMAS: Json = {
             "has_more": {"type": "boolean"},
             "machines": {
                 "type": "array",
-                "items": {"type": "object", "required": ["name", "kind", "driver", "state", "online", "last_seen"]},
+                "items": {
+                    "type": "object",
+                    "required": ["name", "kind", "driver", "state", "online", "last_seen"],
+                },
             },
             "unavailable": {"type": "object"},
         },
@@ -179,7 +219,10 @@ SCHEMAS: Json = {
             **_OK,
             "containers": {
                 "type": "array",
-                "items": {"type": "object", "required": ["name", "driver", "state", "addresses", "snapshots"]},
+                "items": {
+                    "type": "object",
+                    "required": ["name", "driver", "state", "addresses", "snapshots"],
+                },
             },
             "unavailable": {"type": "object"},
         },
@@ -189,7 +232,12 @@ SCHEMAS: Json = {
 _EXEC: Json = {
     "from": _FROM,
     "target": _TARGET,
-    "command": {"type": "string", "minLength": 1, "maxLength": MAX_COMMAND, "description": "for `bash -c`; this or `argv`"},
+    "command": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_COMMAND,
+        "description": "for `bash -c`; this or `argv`",
+    },
     "argv": {
         "type": "array",
         "prefixItems": [{"type": "string", "pattern": "^[A-Za-z0-9/_.]+$", "maxLength": MAX_PATH}],
@@ -200,7 +248,10 @@ _EXEC: Json = {
     },
     "timeout_s": {"type": "number", "minimum": 0.1, "maximum": MAX_TIMEOUT_S, "default": 30},
     "cwd": _PATH,
-    "user": {"type": "string", "pattern": "^([A-Za-z_][A-Za-z0-9_.-]{0,31}|[0-9]{1,10}(:[0-9]{1,10})?)$"},
+    "user": {
+        "type": "string",
+        "pattern": "^([A-Za-z_][A-Za-z0-9_.-]{0,31}|[0-9]{1,10}(:[0-9]{1,10})?)$",
+    },
     "env": {
         "type": "object",
         "maxProperties": MAX_ENV,
@@ -230,12 +281,25 @@ _WRITE: Json = {
 _ACT: Json = {"from": _FROM, "name": _TARGET, "client_id": _KEY}
 _ACTS: Json = {
     "start": (_ACT, ["name"]),
-    "stop": ({**_ACT, "force": _FLAG, "timeout_s": {"type": "number", "minimum": 1, "maximum": 600, "default": 30}}, ["name"]),
+    "stop": (
+        {
+            **_ACT,
+            "force": _FLAG,
+            "timeout_s": {"type": "number", "minimum": 1, "maximum": 600, "default": 30},
+        },
+        ["name"],
+    ),
     "snapshot": ({**_ACT, "snapshot": _SNAPSHOT}, ["name"]),
-    "restore": ({**_ACT, "snapshot": _SNAPSHOT, "snapshot_first": {"type": "boolean", "default": True}}, ["name", "snapshot"]),
+    "restore": (
+        {**_ACT, "snapshot": _SNAPSHOT, "snapshot_first": {"type": "boolean", "default": True}},
+        ["name", "snapshot"],
+    ),
     "delete-snapshot": ({**_ACT, "snapshot": _SNAPSHOT}, ["name", "snapshot"]),
 }
-_ANSWER: Json = {"allow": {"type": "boolean"}, "expires_in_s": {**_SECONDS, "maximum": MAX_APPROVAL_S, "default": 900}}
+_ANSWER: Json = {
+    "allow": {"type": "boolean"},
+    "expires_in_s": {**_SECONDS, "maximum": MAX_APPROVAL_S, "default": 900},
+}
 _ULID: Json = {"type": "string", "pattern": "^[0-9A-Za-z]{26}$"}
 _IDS: Json = {"type": "array", "minItems": 1, "maxItems": MAX_ANSWERED, "items": _ULID}
 _PERMIT: Json = {
@@ -265,45 +329,80 @@ def paths() -> Json:
             "get": state,
             "delete": _get("End a call that runs", "Ran", (404, 502), [_id()]),
         },
-        "/api/file/read": {"post": _post("Read a file of a target", "File", _READ, ["target", "path"], runs)},
-        "/api/file/write": {"post": _post("Write a file of a target", "File", _WRITE, ["target", "path", "content"], runs)},
+        "/api/file/read": {
+            "post": _post("Read a file of a target", "File", _READ, ["target", "path"], runs)
+        },
+        "/api/file/write": {
+            "post": _post(
+                "Write a file of a target", "File", _WRITE, ["target", "path", "content"], runs
+            )
+        },
         "/api/container/{id}": {"get": state},
         "/api/container/snapshots": {
-            "get": _get("The snapshots of a container, for admins", "Snapshots", (404, 409, 422, 502), [_name()])
+            "get": _get(
+                "The snapshots of a container, for admins",
+                "Snapshots",
+                (404, 409, 422, 502),
+                [_name()],
+            )
         },
         "/api/containers": {"get": _get("The containers, for admins", "Containers", (502,), [])},
         "/api/machines": {"get": _get("Every name that is known", "Machines", (502,), [])},
         "/api/permit": {"post": _permit()},
         "/api/permissions": {
-            "get": _get("The permissions", "Permissions", (), [_query("source", _TEXT), _query("target", _TEXT)])
+            "get": _get(
+                "The permissions",
+                "Permissions",
+                (),
+                [_query("source", _TEXT), _query("target", _TEXT)],
+            )
         },
-        "/api/permissions/check": {"get": _get("Which permission decides", "Decision", (), _check())},
+        "/api/permissions/check": {
+            "get": _get("Which permission decides", "Decision", (), _check())
+        },
         "/api/approvals": {
             "get": _get(
                 "Questions to admins",
                 "Approvals",
                 (),
-                [_query("state", SCHEMAS["Approval"]["properties"]["state"]), _query("from", _NAME)],
+                [
+                    _query("state", SCHEMAS["Approval"]["properties"]["state"]),
+                    _query("from", _NAME),
+                ],
             ),
-            "post": _post("An admin's answer to several", "Approvals", {"ids": _IDS, **_ANSWER}, ["ids", "allow"], (404, 507)),
+            "post": _post(
+                "An admin's answer to several",
+                "Approvals",
+                {"ids": _IDS, **_ANSWER},
+                ["ids", "allow"],
+                (404, 507),
+            ),
         },
         "/api/approvals/{id}": {
             "get": _get(
-                "One question", "OneApproval", (404,), [_id(), _query("wait", {"type": "number", "minimum": 0, "maximum": 60})]
+                "One question",
+                "OneApproval",
+                (404,),
+                [_id(), _query("wait", {"type": "number", "minimum": 0, "maximum": 60})],
             ),
             "post": _answer(),
         },
         "/api/activity": {"get": _get("What happened, newest last", "Activity", (), _feed())},
     }
     for act, (fields, required) in _ACTS.items():
-        found[f"/api/container/{act}"] = {"post": _post(f"{act} a container, by an admin", "Acted", fields, required, runs)}
+        found[f"/api/container/{act}"] = {
+            "post": _post(f"{act} a container, by an admin", "Acted", fields, required, runs)
+        }
     return found
 
 
 def _exec(errors: tuple[int, ...]) -> Json:
     """One of `command` and `argv`, and not both of `stream` and `detach`."""
     forms = [
-        _form({name: schema for name, schema in _EXEC.items() if name not in (other, how)}, ["target", wanted])
+        _form(
+            {name: schema for name, schema in _EXEC.items() if name not in (other, how)},
+            ["target", wanted],
+        )
         for wanted, other in (("command", "argv"), ("argv", "command"))
         for how in ("stream", "detach")
     ]
@@ -320,14 +419,22 @@ def _permit() -> Json:
         _form({name: schema for name, schema in allow.items() if name != "commands"}, required),
         _form(
             {
-                **{name: schema for name, schema in _PERMIT.items() if name not in ("commands", "approval")},
+                **{
+                    name: schema
+                    for name, schema in _PERMIT.items()
+                    if name not in ("commands", "approval")
+                },
                 "allow": {"enum": [False]},
             },
             required,
         ),
         _form(
             {
-                **{name: schema for name, schema in _PERMIT.items() if name not in ("commands", "approval", "expires_in_s")},
+                **{
+                    name: schema
+                    for name, schema in _PERMIT.items()
+                    if name not in ("commands", "approval", "expires_in_s")
+                },
                 "allow": {"enum": [None]},
             },
             required,
@@ -337,7 +444,12 @@ def _permit() -> Json:
 
 
 def _form(fields: Json, required: list[str]) -> Json:
-    return {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": required,
+        "additionalProperties": False,
+    }
 
 
 def _one_of(operation: Json, forms: list[Json]) -> Json:
@@ -347,7 +459,12 @@ def _one_of(operation: Json, forms: list[Json]) -> Json:
 
 def _check() -> list[Json]:
     action = {**_query("action", {"enum": list(ACTIONS)}), "required": True}
-    return [_query("source", _TARGET), {**_query("target", _TARGET), "required": True}, action, _query("command", _TEXT)]
+    return [
+        _query("source", _TARGET),
+        {**_query("target", _TARGET), "required": True},
+        action,
+        _query("command", _TEXT),
+    ]
 
 
 def _feed() -> list[Json]:
@@ -364,10 +481,15 @@ def _feed() -> list[Json]:
 
 
 def _answer() -> Json:
-    return {**_post("An admin's answer", "OneApproval", _ANSWER, ["allow"], (404, 409, 507)), "parameters": [_id()]}
+    return {
+        **_post("An admin's answer", "OneApproval", _ANSWER, ["allow"], (404, 409, 507)),
+        "parameters": [_id()],
+    }
 
 
-def _post(summary: str, schema: str, fields: Json, required: list[str], errors: tuple[int, ...]) -> Json:
+def _post(
+    summary: str, schema: str, fields: Json, required: list[str], errors: tuple[int, ...]
+) -> Json:
     body = _form(fields, required)
     return {
         "summary": summary,
@@ -381,10 +503,16 @@ def _get(summary: str, schema: str, errors: tuple[int, ...], parameters: list[Js
 
 
 def _responses(schema: str, errors: tuple[int, ...]) -> Json:
-    answer = {"description": "OK", "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
+    answer = {
+        "description": "OK",
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+    }
     if schema == "Ran":
         answer["content"]["application/x-ndjson"] = {"schema": {}}  # type: ignore[index]
-    refused = {"description": "see `error` and `hint`", "content": {"application/json": {"schema": _ERROR}}}
+    refused = {
+        "description": "see `error` and `hint`",
+        "content": {"application/json": {"schema": _ERROR}},
+    }
     later = {
         "description": "it runs on, or an admin is asked: see `state`",
         "content": {"application/json": {"schema": {"type": "object"}}},

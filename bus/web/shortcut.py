@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bus.core import Core
 from bus.credentials import Credentials
 from bus.errors import BusError
-from bus.identity import Taken
-from bus.strictjson import Rest, load_object
-from bus.web import auth, errors, posting, requests
-from bus.web.refusals import Refusals
-from bus.web.replies import Reply
+from bus.hub.core import Core
+from bus.model.caller import Taken
+from bus.model.strict_json import Rest, load_object
+from bus.web.api import posting
+from bus.web.http import auth, errors, parameters
+from bus.web.http.refusals import Refusals
+from bus.web.http.replies import Reply
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -26,7 +27,13 @@ class Shortcut:
     """A WSGI application in front of another one."""
 
     def __init__(
-        self, otherwise: WSGIApplication, core: Core, credentials: Credentials, taken: Taken, refusals: Refusals, rest: Rest
+        self,
+        otherwise: WSGIApplication,
+        core: Core,
+        credentials: Credentials,
+        taken: Taken,
+        refusals: Refusals,
+        rest: Rest,
     ) -> None:
         self._otherwise, self._core, self._credentials = otherwise, core, credentials
         self._taken, self._refusals, self._rest = taken, refusals, rest
@@ -37,7 +44,7 @@ class Shortcut:
         try:
             caller = auth.caller(environ, self._credentials, self._refusals)
             auth.check_role(caller, posting.MAY_POST, environ)
-            fields = load_object(requests.body_of(environ), rest=self._rest)
+            fields = load_object(parameters.body_of(environ), rest=self._rest)
             answer = posting.save(self._core, caller, fields, environ, self._taken)
         except BusError as error:
             return errors.error_reply(error)(environ, start_response)

@@ -111,7 +111,16 @@ def empty_view() -> Iterator[Server]:
     """The same gunicorn, with nothing behind it but an empty Flask view."""
     with scratch() as folder:
         (folder / "empty.py").write_text(EMPTY)
-        command = [sys.executable, "-m", "gunicorn", "-c", "python:bus.server", "--chdir", str(folder), "empty:app"]
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-c",
+            "python:bus.server.gunicorn_config",
+            "--chdir",
+            str(folder),
+            "empty:app",
+        ]
         server = Server(command, folder / "data", {"PYTHONPATH": str(ROOT)})
         try:
             server.wait(load.post())

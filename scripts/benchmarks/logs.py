@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bus.index.database import build
-from bus.log.files import sealed
-from bus.log.jsonl import JsonlLog
-from bus.records import Record
+from bus.log.jsonl.engine import JsonlLog
+from bus.log.jsonl.files import sealed
+from bus.model.records import Record
 
 _WORDS = [f"{first}{second}{third}" for first in "bdfgklmnprst" for second in "aeiou" for third in ("n", "rt", "st", "l", "m")]
 BLOCK = 5_000

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from benchmarks import availability as attacks
 from benchmarks import calls, client, fairness, hubs, load, logs, queries
 from bus.index.database import build
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 
 SLICES = 5
 UNREAD = "/messages?unread_by={}&limit=50"

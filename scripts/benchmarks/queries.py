@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import hubs, load
-from bus import records
 from bus.index.database import build
-from bus.log.jsonl import JsonlLog
-from bus.presence import Presence
+from bus.live.presence import Presence
+from bus.log.jsonl.engine import JsonlLog
+from bus.model import records
 
 Row = tuple[str, str, str, bool]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bus import drafts
+from bus.model import messages
 from busclient import Bus, BusError, Outbox, OutboxFailed, Refused, TooLarge, Unreachable
 from busclient._messages import sending
 from tests.client.conftest import URL, Door
@@ -202,7 +202,7 @@ def test_what_no_hub_takes_is_refused_before_it_waits(alice: Bus, door: Door, ou
 
 
 def test_the_limits_are_the_hubs() -> None:
-    assert (sending.MAX_BODY, sending.MAX_DATA) == (drafts.MAX_BODY, drafts.MAX_DATA)
+    assert (sending.MAX_BODY, sending.MAX_DATA) == (messages.MAX_BODY, messages.MAX_DATA)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}])

@@ -13,7 +13,7 @@ import click
 
 import busclient
 from bus.errors import BadRequest, family
-from bus.web import replies
+from bus.web.http import replies
 from busclient import _cli, _errors, _harmless
 from busclient._cli import exits
 from tests.conftest import ROOT

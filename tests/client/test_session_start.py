@@ -18,9 +18,9 @@ from dotenv import dotenv_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bus import envfile
 from bus.config import Config
 from bus.credentials import Credentials
+from bus.server import env_file
 from busclient._settings import quoted, read_env_file
 from tests.client.conftest import Served, environ_for
 from tests.conftest import PASSWORD, ROOT
@@ -198,11 +198,11 @@ def test_fifty_hard_values_are_read_alike_by_all_who_read_them(tmp_path: Path) -
     for number, value in enumerate(HARD_VALUES):
         files.append(tmp_path / f"{number}.env")
         files[-1].write_bytes(f"# note\nBUS_USER='x'\nBUS_PASS={quoted(value)}\n".encode())
-        assert envfile.text({"BUS_PASS": value}) == f"BUS_PASS={quoted(value)}\n"  # the hub writes the same
+        assert env_file.text({"BUS_PASS": value}) == f"BUS_PASS={quoted(value)}\n"  # the hub writes the same
     wanted = [value.encode() for value in HARD_VALUES]
     assert [read_env_file(file)["BUS_PASS"].encode() for file in files] == wanted
     assert [str(dotenv_values(file, interpolate=False)["BUS_PASS"]).encode() for file in files] == wanted
-    assert [envfile.read(file)["BUS_PASS"].encode() for file in files] == wanted
+    assert [env_file.read(file)["BUS_PASS"].encode() for file in files] == wanted
     for shell in ("sh", "bash"):
         assert read_by_script(*files, shell=shell) == wanted
         plain = [n for n, value in enumerate(HARD_VALUES) if quoted(value)[0] == "'" or not EXPANDED.search(value)]

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from bus.containers.base import Run, Write
-from bus.containers.ssh import SshDriver
-from bus.containers.table import Machine
+from bus.runner.drivers.base import Run, Write
+from bus.runner.drivers.ssh import SshDriver
+from bus.runner.drivers.table import Machine
 from busclient import Bus, Settings, SettingsError, Unreachable
 from busclient._cli import exits
 from busclient._http.ssh import SshTransport

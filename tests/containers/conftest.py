@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from bus.containers.base import Driver, Ended, Run
-from bus.containers.local import LocalDriver
-from bus.containers.lxc import LxcDriver
-from bus.containers.ssh import SshDriver
-from bus.containers.table import Machine
+from bus.runner.drivers.base import Driver, Ended, Run
+from bus.runner.drivers.local import LocalDriver
+from bus.runner.drivers.lxc import LxcDriver
+from bus.runner.drivers.ssh import SshDriver
+from bus.runner.drivers.table import Machine
 from tests.client.test_ssh import Sshd
 from tests.conftest import ROOT
 
@@ -168,7 +168,7 @@ def fake_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
     (tmp_path / "list.json").write_text("[" + ",".join(entry % name for name in ("one", "two")) + "]")
     (tmp_path / "snapshots.json").write_text('[{"name":"s","created_at":"2026-11-26T01:05:35.725430365Z"}]')
     (tmp_path / "said").write_text("Error: Instance not found\n")
-    monkeypatch.setattr("bus.containers.lxc.PATH", f"{folder}:/usr/bin:/bin")
-    monkeypatch.setattr("bus.containers.ssh.PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setattr("bus.runner.drivers.lxc.PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setattr("bus.runner.drivers.ssh.PATH", f"{folder}:/usr/bin:/bin")
     told = lambda: [call.read_bytes().decode().split("\0")[:-1] for call in sorted(calls.iterdir())]  # noqa: E731
     return lambda: [call for call in told() if call[1] != "query"]

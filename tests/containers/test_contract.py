@@ -20,15 +20,6 @@ from typing import Any
 
 import pytest
 
-from bus.containers import files, scripts
-from bus.containers.base import Ended, Output, Run, Write
-from bus.containers.container import ContainerDriver
-from bus.containers.local import LocalDriver
-from bus.containers.lxc import LxcDriver
-from bus.containers.posix import PosixDriver
-from bus.containers.process import Command, said
-from bus.containers.ssh import SshDriver
-from bus.containers.table import Machine
 from bus.errors import (
     BadField,
     BusError,
@@ -50,6 +41,15 @@ from bus.errors import (
     TooLarge,
     UnknownTarget,
 )
+from bus.runner.drivers import files, scripts
+from bus.runner.drivers.base import Ended, Output, Run, Write
+from bus.runner.drivers.container import ContainerDriver
+from bus.runner.drivers.local import LocalDriver
+from bus.runner.drivers.lxc import LxcDriver
+from bus.runner.drivers.posix import PosixDriver
+from bus.runner.drivers.process import Command, said
+from bus.runner.drivers.ssh import SshDriver
+from bus.runner.drivers.table import Machine
 from tests.client.test_ssh import Sshd
 from tests.conftest import free_port, wait_until
 from tests.containers.conftest import Place, alive
@@ -230,7 +230,7 @@ def test_what_was_not_asked_to_end_goes_on(place: Place) -> None:
 def test_what_a_lost_run_left_behind_can_be_ended(place: Place) -> None:
     seconds, marker = f"1{random.randrange(10**8):08}", secrets.token_hex(13)
     place.driver.exec(place.target, Run(("sh", "-c", f"setsid sleep {seconds} >/dev/null 2>&1 &"), marker))
-    assert alive(f"sleep {seconds}")
+    wait_until(lambda: alive(f"sleep {seconds}"))
     assert place.driver.end(place.target, "0" * 26) == 0
     assert alive(f"sleep {seconds}")
     assert place.driver.end(place.target, marker) == 0
@@ -785,7 +785,7 @@ def a_lost_write(place: Place, first: Callable[[Path], object]) -> Iterator[None
 
 def test_a_lost_write_says_whether_it_was_done(with_flock: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new file that is no longer beside the old one may have taken its place."""
-    monkeypatch.setattr("bus.containers.posix._QUIET_S", 0.1)
+    monkeypatch.setattr("bus.runner.drivers.posix._QUIET_S", 0.1)
     place = with_flock
     place.sh("echo old >file")
     write = Write(f"{place.folder}/file", b"new")
@@ -800,7 +800,7 @@ def test_a_lost_write_says_whether_it_was_done(with_flock: Place, monkeypatch: p
 
 def test_a_write_that_cannot_be_cleaned_up_after_is_never_told_as_not_done(local: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A target that is frozen in the middle goes on writing when it thaws; `target_busy` would say that nothing was done."""
-    monkeypatch.setattr("bus.containers.posix._QUIET_S", 0.1)
+    monkeypatch.setattr("bus.runner.drivers.posix._QUIET_S", 0.1)
     with (
         a_lost_write(local, lambda part: freeze(local)),
         pytest.raises(TargetFailed, match=r"or still will be, written: .*frozen"),

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bus.containers.signs import Signs
+from bus.runner.drivers.signs import Signs
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 40, 41, 1000])

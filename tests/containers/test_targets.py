@@ -10,11 +10,6 @@ from typing import Any
 
 import pytest
 
-from bus.containers.base import Run, Write
-from bus.containers.lxc import LxcDriver
-from bus.containers.ssh import SshDriver
-from bus.containers.table import Machine
-from bus.containers.targets import BadTable, Targets
 from bus.errors import (
     BadField,
     BusError,
@@ -25,6 +20,11 @@ from bus.errors import (
     TargetFailed,
     UnknownTarget,
 )
+from bus.runner.drivers.base import Run, Write
+from bus.runner.drivers.lxc import LxcDriver
+from bus.runner.drivers.ssh import SshDriver
+from bus.runner.drivers.table import Machine
+from bus.runner.drivers.targets import BadTable, Targets
 
 Calls = Callable[[], list[list[str]]]
 
@@ -191,7 +191,7 @@ def test_a_client_that_is_away_hides_only_its_own(table: Path, fake_client: Call
 
 
 def test_a_client_that_is_not_installed_is_told(table: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("bus.containers.lxc.PATH", str(tmp_path))
+    monkeypatch.setattr("bus.runner.drivers.lxc.PATH", str(tmp_path))
     with pytest.raises(DriverUnavailable, match="lxc"):
         load(table).driver_of("one")
     assert list(load(table).list().unavailable) == ["lxc"]
@@ -213,14 +213,14 @@ def test_an_unknown_name_is_asked_for_anew_after_a_second(
     with pytest.raises(UnknownTarget):
         targets.driver_of("three")
     (tmp_path / "list.json").write_text('[{"name":"three","status":"Stopped","type":"container"}]')
-    monkeypatch.setattr("bus.containers.lxc._ONCE_IN_S", 0)
+    monkeypatch.setattr("bus.runner.drivers.lxc._ONCE_IN_S", 0)
     assert targets.driver_of("three").name == "lxc"
 
 
 def test_a_container_that_has_gone_is_forgotten(
     table: Path, fake_client: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bus.containers.lxc._ONCE_IN_S", 0)
+    monkeypatch.setattr("bus.runner.drivers.lxc._ONCE_IN_S", 0)
     targets = load(table)
     driver = targets.driver_of("one")
     (tmp_path / "list.json").write_text("[]")
@@ -393,7 +393,7 @@ def test_a_client_that_loses_what_it_should_pass_on(
     client = tmp_path / "lxc"
     client.write_text('#!/bin/sh\nwhile [ $1 != -- ]; do shift; done; shift; exec "$@" 2>/dev/null\n')
     client.chmod(0o755)
-    monkeypatch.setattr("bus.containers.lxc.PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("bus.runner.drivers.lxc.PATH", f"{tmp_path}:/usr/bin:/bin")
     run = Run(("sh", "-c", f"echo out; echo err >&2; exit {code}"), "m")
     ended = LxcDriver().exec("one", run)
     assert (ended.exit_code, ended.stdout.data, ended.lost == "") == (expected, b"out\n", expected is not None)

@@ -20,9 +20,9 @@ import pytest
 from bus import create_core, create_net
 from bus.config import Config
 from bus.errors import DriverUnavailable
-from bus.identity import ADMIN, Caller
-from bus.rights import check_grant
-from bus.wire import ExecService
+from bus.model.caller import ADMIN, Caller
+from bus.model.permissions import check_grant
+from bus.runner.client import ExecService
 from tests.conftest import free_port
 
 from .harness import ROOT, TOKEN, basic, credential_line, running, told_by, tool, wait_for

@@ -24,8 +24,8 @@ import requests
 from bus import create_service
 from bus.config import Config
 from bus.credentials import Credentials
-from bus.sockets import address_of
-from bus.wire import encoded
+from bus.runner.protocol import encoded
+from bus.system.sockets import address_of
 from tests.client.test_ssh import Sshd
 from tests.conftest import ROOT, RunningHub, basic, wait_until
 from tests.fleet import SECRET, Fleet, a_fleet, is_gone, settings

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from bus.log import files
+from bus.log.jsonl import files
 from tests.conftest import RunningHub
 from tests.faults.load import Post
 from tests.faults.tools import tool

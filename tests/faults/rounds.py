@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bus import records
-from bus.log import files
+from bus.log.jsonl import files
+from bus.model import records
 from tests.conftest import RunningHub, wait_until
 from tests.faults.check import Tally
 from tests.faults.load import Load

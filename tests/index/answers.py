@@ -7,8 +7,8 @@ from typing import Any
 
 from bus.index import messages, receipts, search
 from bus.index.database import Index
-from bus.log.jsonl import JsonlLog
-from bus.selection import Selection
+from bus.log.jsonl.engine import JsonlLog
+from bus.model.filter import Selection
 from tests.log.folder import draft
 
 READERS = ("alice", "bob", "carol")

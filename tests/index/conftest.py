@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus.index.database import Index
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 from tests.index.answers import opened
 
 OpenBoth = Callable[[], tuple[JsonlLog, Index]]

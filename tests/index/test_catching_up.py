@@ -14,9 +14,9 @@ import pytest
 from bus.errors import Rebuilding
 from bus.index import database
 from bus.index.database import Index
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 from bus.log.memory import MemoryLog
-from bus.turns import Turns
+from bus.system.scheduler import Turns
 from tests.conftest import Caller
 from tests.index.answers import answers, fill
 from tests.log.folder import ROOT, draft

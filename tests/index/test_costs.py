@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bus import records
 from bus.index import calls, feed, inbox, messages, receipts, search
 from bus.index.database import Index
 from bus.log.memory import MemoryLog
-from bus.selection import MAX_PAGE_BYTES, Selection
+from bus.model import records
+from bus.model.filter import MAX_PAGE_BYTES, Selection
 from tests.log.folder import draft
 
 NOW_MS = 1_900_000_000_000

@@ -15,7 +15,7 @@ from bus.config import Config
 from bus.errors import Rebuilding
 from bus.index import database
 from bus.index.database import Index
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 from tests.conftest import Caller
 from tests.index.answers import answers, fill, opened
 from tests.log.folder import draft, flip, lines_of, reboot

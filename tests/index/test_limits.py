@@ -13,7 +13,7 @@ from bus.errors import TooCostly
 from bus.index import limits
 from bus.index.database import Index
 from bus.log.memory import MemoryLog
-from bus.turns import Turns
+from bus.system.scheduler import Turns
 from tests.log.folder import draft
 
 ENDLESS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"

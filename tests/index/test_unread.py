@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bus import records
 from bus.index import expiring, messages
 from bus.index.database import Index
 from bus.log.memory import MemoryLog
-from bus.selection import Selection
+from bus.model import records
+from bus.model.filter import Selection
 
 NAMES = ("a", "b", "c", "a/s")
 NOW_MS = 1_900_000_000_000

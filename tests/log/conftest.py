@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 from tests.log.faulty import FaultyDisk
 
 OpenLog = Callable[..., JsonlLog]

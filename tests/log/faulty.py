@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from bus.log.disk import Disk
+from bus.log.jsonl.disk import Disk
 
 
 class Killed(BaseException):

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bus.log import files, inspect
 from bus.log.base import Log
+from bus.log.jsonl import files, inspection
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def messages_on_disk(folder: Path) -> list[str]:
 
 def is_clean(folder: Path) -> bool:
     """Whether `verify` has nothing to say, and every line is strict JSON."""
-    report = inspect.verify(folder)
+    report = inspection.verify(folder)
     assert report.is_clean(), report.as_text()
     return bool(records_on_disk(folder) or report.records == 0)
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from bus.errors import BusError, Busy, NoRoom, StorageFailed, Unconfirmed
-from bus.log import healing
-from bus.log.disk import Disk
-from bus.log.jsonl import JsonlLog
-from bus.log.locks import SharedState
+from bus.log.jsonl import healing
+from bus.log.jsonl.disk import Disk
+from bus.log.jsonl.engine import JsonlLog
+from bus.log.jsonl.locks import SharedState
 from tests.conftest import wait_until
 from tests.log.faulty import FaultyDisk
 from tests.log.folder import bodies, draft, is_clean, messages_on_disk, python, reboot, seqs
@@ -30,7 +30,7 @@ APPEND = """
 import json, sys
 from pathlib import Path
 from bus.errors import BusError
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 log = JsonlLog(Path(sys.argv[1]), lock_timeout_s=0.3)
 try:
     print(log.append([json.loads(sys.argv[2])])[0].record["seq"])
@@ -435,7 +435,7 @@ def test_waiting_posts_end_in_bounded_time_however_many_they_are(folder: Path, o
 FORKS = """
 import os, sys
 from pathlib import Path
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 sys.path.insert(0, ".")
 from tests.log.folder import draft
 log = JsonlLog(Path(sys.argv[1]), fsync=False)
@@ -463,7 +463,7 @@ def test_children_of_a_process_that_has_opened_the_log_exclude_each_other(folder
 KILLED_PARENT = """
 import fcntl, os, signal, sys
 from pathlib import Path
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 log = JsonlLog(Path(sys.argv[1]), fsync=False)
 ready, tell = os.pipe()
 child = os.fork()

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bus.log.base import Appended, Log
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 from bus.log.memory import MemoryLog
-from bus.records import START, Position
+from bus.model.records import START, Position
 from tests.log.folder import bodies, draft, seqs
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bus.log import inspect
-from bus.log.jsonl import JsonlLog
-from bus.records import START
+from bus.log.jsonl import inspection
+from bus.log.jsonl.engine import JsonlLog
+from bus.model.records import START
 from tests.log.folder import bodies, draft, flip, lines_of, reboot
 
 OpenLog = Callable[..., JsonlLog]
@@ -43,7 +43,7 @@ def test_one_changed_byte_costs_its_own_record_and_no_other(active: Path, open_l
     good = active.read_bytes()
     for offset in span_of_line(active, number)[::3]:
         flip(active, offset, bits)
-        report = inspect.verify(active.parent)
+        report = inspection.verify(active.parent)
         assert [(problem["file"], problem["line"]) for problem in report.problems] == [("bus.jsonl", number)]
         assert report.problems[0]["problem"].startswith("damaged: ")
         assert report.records == COUNT - 1
@@ -84,7 +84,7 @@ def test_the_seq_of_a_damaged_last_record_is_not_given_again(active: Path, open_
 @pytest.mark.parametrize("number", [1, 3, 6])
 def test_a_lost_newline_costs_the_two_records_it_parted(active: Path, open_log: OpenLog, number: int) -> None:
     flip(active, span_of_line(active, number).stop)
-    report = inspect.verify(active.parent)
+    report = inspection.verify(active.parent)
     assert report.problems[0]["line"] == number
     log = open_log()
     assert bodies(log) == [f"m{other}" for other in range(1, COUNT + 1) if other not in (number, number + 1)]
@@ -98,7 +98,7 @@ def test_a_newline_out_of_nothing_costs_the_record_it_splits(active: Path, open_
         file.write(b"\n")
     log = open_log()
     assert bodies(log) == [f"m{other}" for other in range(1, COUNT + 1) if other != number]
-    assert not inspect.verify(active.parent).is_clean()
+    assert not inspection.verify(active.parent).is_clean()
 
 
 @pytest.mark.parametrize("number", [1, 3, 6])
@@ -106,7 +106,7 @@ def test_a_deleted_line_is_found(active: Path, number: int) -> None:
     lines = lines_of(active)
     del lines[number - 1]
     put_lines(active, lines)
-    (problem,) = inspect.verify(active.parent).problems
+    (problem,) = inspection.verify(active.parent).problems
     assert (problem["file"], problem["line"]) == ("bus.jsonl", number)
     assert "does not follow" in problem["problem"]
 
@@ -116,7 +116,7 @@ def test_swapped_lines_are_found(active: Path, open_log: OpenLog, number: int) -
     lines = lines_of(active)
     lines[number - 1], lines[number] = lines[number], lines[number - 1]
     put_lines(active, lines)
-    problems = inspect.verify(active.parent).problems
+    problems = inspection.verify(active.parent).problems
     assert problems[0]["line"] == number and "does not follow" in problems[0]["problem"]
     seqs = [record["seq"] for _, record in open_log().read(START) if record["kind"] == "message"]
     assert seqs == sorted(set(seqs)), "what is read is in order"
@@ -125,21 +125,21 @@ def test_swapped_lines_are_found(active: Path, open_log: OpenLog, number: int) -
 def test_a_line_that_comes_twice_is_found_and_read_once(active: Path, open_log: OpenLog) -> None:
     lines = lines_of(active)
     put_lines(active, [*lines[:4], lines[2], *lines[4:]])
-    assert inspect.verify(active.parent).problems[0]["line"] == 5
+    assert inspection.verify(active.parent).problems[0]["line"] == 5
     reboot(active.parent)
     assert bodies(open_log()) == [f"m{number}" for number in range(1, COUNT + 1)]
 
 
 def test_a_replaced_line_with_a_right_checksum_is_found_by_the_chain(active: Path) -> None:
-    from bus import records
+    from bus.model import records
 
     lines = lines_of(active)
     forged = records.decode(lines[2][:-1])
     del forged["sum"]
     lines[2], _ = records.encode({**forged, "body": "forged"}, records.FIRST_SUM)
     put_lines(active, lines)
-    assert inspect.verify(active.parent).problems[0]["line"] == 3
-    assert "does not follow" in inspect.verify(active.parent).problems[0]["problem"]
+    assert inspection.verify(active.parent).problems[0]["line"] == 3
+    assert "does not follow" in inspection.verify(active.parent).problems[0]["problem"]
 
 
 def test_a_sealed_file_is_checked_by_its_name(folder: Path, open_log: OpenLog) -> None:
@@ -148,7 +148,7 @@ def test_a_sealed_file_is_checked_by_its_name(folder: Path, open_log: OpenLog) -
         log.append([draft(f"m{number}")])
     sealed = sorted(folder.glob("bus-*.jsonl"))[1]
     flip(sealed, 300)
-    (problem,) = inspect.verify(folder).problems
+    (problem,) = inspection.verify(folder).problems
     assert problem["file"] == sealed.name
-    assert sealed.name in inspect.verify(folder).as_text()
+    assert sealed.name in inspection.verify(folder).as_text()
     assert len(bodies(log)) == 11

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bus.errors import BusError, NoRoom, StorageFailed, Unconfirmed
-from bus.log import files, inspect
-from bus.log.disk import Disk
-from bus.log.jsonl import JsonlLog
-from bus.records import START, Position
+from bus.log.jsonl import files, inspection
+from bus.log.jsonl.disk import Disk
+from bus.log.jsonl.engine import JsonlLog
+from bus.model.records import START, Position
 from tests.log.faulty import FaultyDisk, Killed
 from tests.log.folder import draft, reboot, records_on_disk
 
@@ -158,7 +158,7 @@ class LogMachine(RuleBasedStateMachine):
     @invariant()
     def what_is_read_verifies(self) -> None:
         if self.logs:
-            assert inspect.verify(self.folder / "data").is_clean()
+            assert inspection.verify(self.folder / "data").is_clean()
 
     # ----------------------------------------------------------------------------------------------------
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bus.log import files, inspect
-from bus.log.disk import Disk
-from bus.log.jsonl import JsonlLog
-from bus.records import START, Position
+from bus.log.jsonl import files, inspection
+from bus.log.jsonl.disk import Disk
+from bus.log.jsonl.engine import JsonlLog
+from bus.model.records import START, Position
 from tests.log.faulty import FaultyDisk, Killed
 from tests.log.folder import bodies, draft, is_clean, lines_of, messages_on_disk, reboot
 
@@ -140,7 +140,7 @@ def test_a_sealing_cut_short_at_any_step_loses_nothing(
     texts = fill(sibling, 4)
     cut(folder)
     assert bodies(reader) == texts
-    assert inspect.verify(folder).is_clean()
+    assert inspection.verify(folder).is_clean()
     if reboots:
         reboot(folder)
         sibling = open_log(segment_max_bytes=SMALL)
@@ -265,7 +265,7 @@ def test_what_is_done_with_a_sealed_file_is_told(folder: Path, open_log: OpenLog
 def test_a_backup_is_whole_whatever_is_sealed_meanwhile(folder: Path, open_log: OpenLog, tmp_path: Path) -> None:
     log = open_log(segment_max_bytes=SMALL)
     texts = fill(log, 12)
-    inspect.backup(folder, folder / "credentials", tmp_path / "copy")
+    inspection.backup(folder, folder / "credentials", tmp_path / "copy")
     log.append([draft("after the backup")])
     assert messages_on_disk(tmp_path / "copy") == texts
     assert is_clean(tmp_path / "copy")

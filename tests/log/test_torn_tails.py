@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 from tests.log.faulty import FaultyDisk, Killed
 from tests.log.folder import bodies, draft, is_clean, lines_of, messages_on_disk, reboot, seqs
 

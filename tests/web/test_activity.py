@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bus.errors import NotAllowed
-from bus.wire import ExecService
+from bus.runner.client import ExecService
 from tests.conftest import basic
 from tests.fleet import As, Fleet, a_fleet, wait_until
 from tests.web.conftest import refusal
@@ -111,7 +111,7 @@ def test_filters(fleet: Fleet, query: str, count: int) -> None:
 def test_how_far_back_is_asked_of_messages_and_calls_alike(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet.web1.exec("true")
     fleet.web1.say("hi", sender="web1")
-    monkeypatch.setattr("bus.web.activity.time", SimpleNamespace(time=lambda: time.time() + 2 * 3600))
+    monkeypatch.setattr("bus.web.api.activity.time", SimpleNamespace(time=lambda: time.time() + 2 * 3600))
     assert fleet.admin.events("hours=1") == []
     assert len(fleet.admin.events("hours=3")) == 2
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bus.errors import BadJson
-from bus.strictjson import load_object
+from bus.model.strict_json import load_object
 from tests.conftest import Caller
 from tests.web.conftest import new_hub, refusal
 

@@ -12,7 +12,7 @@ import pytest
 from bus import create_app
 from bus.config import Config
 from bus.credentials import Credentials
-from bus.selection import MAX_PAGE_BYTES
+from bus.model.filter import MAX_PAGE_BYTES
 from tests.conftest import PASSWORD, USER, Caller, opened
 from tests.web.conftest import new_hub, refusal
 

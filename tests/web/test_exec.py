@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bus.errors import NoSuchCall
-from bus.wire import ExecService
+from bus.runner.client import ExecService
 from tests.conftest import basic
 from tests.fleet import SECRET, Fleet, a_fleet, as_base64, is_gone, wait_until
 from tests.web.conftest import refusal
@@ -309,7 +309,7 @@ def test_hanging_up_on_a_stream_ends_the_command(allowed: Fleet) -> None:
 
 
 def test_a_quiet_stream_has_signs_of_life(allowed: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus.execd.server.ALIVE_EVERY_S", 0.02)
+    monkeypatch.setattr("bus.runner.socket_server.ALIVE_EVERY_S", 0.02)
     headers = {"Authorization": basic("web1", SECRET)}
     body = {"target": "box", "command": "until [ -e go ]; do sleep 0.01; done", "stream": True, "timeout_s": 10}
     lines = allowed.web1.client.post("/api/exec", headers=headers, json=body).iter_encoded()

@@ -15,10 +15,10 @@ from werkzeug.routing import Rule
 from bus import create_app, create_core
 from bus.config import Config
 from bus.credentials import Credentials, Register
-from bus.identity import ADMIN, ADMINS, EVERYONE, MEMBER
-from bus.identity import Caller as Who
-from bus.web import auth
-from bus.web import credentials as credentials_routes
+from bus.model.caller import ADMIN, ADMINS, EVERYONE, MEMBER
+from bus.model.caller import Caller as Who
+from bus.web.api import credentials as credentials_routes
+from bus.web.http import auth
 from tests.conftest import BASIC, Caller, basic, opened
 from tests.web.conftest import last_seq, refusal
 
@@ -321,7 +321,7 @@ def test_a_route_that_declares_nothing_is_found_and_lets_nobody_in(fleet: Caller
 
 
 def test_a_hub_with_such_a_route_does_not_start(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus.web.pages.may_call", lambda roles: lambda view: view)
+    monkeypatch.setattr("bus.web.api.pages.may_call", lambda roles: lambda view: view)
     with pytest.raises(TypeError, match="/health"):
         create_app(config)
 
@@ -356,7 +356,7 @@ def test_what_is_refused_is_told_to_those_who_watch(fleet: Caller, config: Confi
 
     from flask import Flask
 
-    from bus.web import errors
+    from bus.web.http import errors
 
     app = Flask("watched")
     auth.init_app(app, fleet.app.extensions["credentials"], lambda who, kind, environ: heard.append((who.name, kind)))

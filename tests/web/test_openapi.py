@@ -17,7 +17,7 @@ from schemathesis.config import SchemathesisConfig
 
 from bus.credentials import Credentials, Register
 from bus.errors import family
-from bus.identity import ADMIN, MEMBER
+from bus.model.caller import ADMIN, MEMBER
 from bus.web import openapi
 from tests.conftest import BASIC, PASSWORD, Caller, basic
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus import __version__
-from bus.log.jsonl import JsonlLog
+from bus.log.jsonl.engine import JsonlLog
 from tests.conftest import ROOT, Caller
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bus.sockets import address_of
-from bus.web import permissions
-from bus.wire import ExecService
+from bus.runner.client import ExecService
+from bus.system.sockets import address_of
+from bus.web.api import permissions
 from tests.fleet import As, Fleet
 from tests.web.conftest import refusal
 

@@ -10,8 +10,8 @@ import pytest
 
 from bus.credentials import Credentials
 from bus.errors import NoRoom, Unauthorized
-from bus.identity import MEMBER, Caller
-from bus.web.refusals import PER_MINUTE, Refusals
+from bus.model.caller import MEMBER, Caller
+from bus.web.http.refusals import PER_MINUTE, Refusals
 from tests.conftest import basic
 from tests.fleet import As, Fleet, a_fleet
 

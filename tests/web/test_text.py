@@ -9,7 +9,7 @@ import pytest
 
 from bus.config import Config
 from bus.credentials import Credentials
-from bus.identity import MEMBER
+from bus.model.caller import MEMBER
 from tests.conftest import Caller, basic
 
 HOSTILE = {

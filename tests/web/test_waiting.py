@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from bus import waiting
-from bus.bell import Bell
+from bus.live import waiting
+from bus.live.bell import Bell
 from tests.conftest import Caller, wait_until
 
 

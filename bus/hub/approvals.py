@@ -1,0 +1,309 @@
+"""Questions to admins: may this very call be made? Asked, answered, shown.
+
+A question is a record, its answer another, and that its one call was made a third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from bus.errors import (
+    ApprovalClosed,
+    ApprovalRequired,
+    BusError,
+    NoRoom,
+    NoSuchApproval,
+    NotAllowed,
+    QuestionLost,
+    TooManyQuestions,
+)
+from bus.hub.journal import Journal
+from bus.index import calls as queries
+from bus.index.calls import Asked
+from bus.log.outputs import Results
+from bus.model import records
+from bus.model.caller import Caller
+from bus.model.calls import Call
+from bus.model.records import Record
+
+APPROVAL_S = 900.0
+MAX_APPROVAL_S = 86_400.0
+MAX_PENDING = 16
+MAX_ANSWERED = 64  # questions at once
+_APPROVALS_SHOWN = 500
+# Of a question, for admins: who may write a file must not read it by asking to.
+_FOR_ADMINS = ("diff", "base_sha256", "base_mode", "base_uid", "base_gid", "real_path")
+_HIDDEN = (
+    "kind",
+    "seq",
+    "sum",
+    "approval",
+    "type",
+    "ts",
+    "digest",
+    "auth",
+    "id",
+    "expires",
+    "tenure",
+    "beside",
+)
+# Of a question, what may be secret: it is kept beside the log, which is for ever, until the question is closed.
+_BESIDE = ("stdin", "env", "diff")
+_OPEN = ("pending", "allowed")
+_ASKED_WITHIN_S = 60.0  # of a question's being kept, or it was not asked
+
+
+class Approvals(Journal):
+    """Asks, answers and shows. `approve_own`: an admin may say yes to a call of its own. `beside`: what is not for the log."""
+
+    approve_own = False
+    beside: Results | None = None
+
+    def ask(self, caller: Caller, call: Call, id: str, facts: Mapping[str, Any]) -> Record:
+        """Record the question whether an admin says yes to this call; gives it. Raises TooManyQuestions."""
+        with self._current() as db:
+            if queries.pending_count(db, caller.name, self._now(), self._day_ago()) >= MAX_PENDING:
+                raise TooManyQuestions(
+                    f"{MAX_PENDING} questions of {caller.name} wait for an answer already.",
+                    scope="questions",
+                    limit=MAX_PENDING,
+                )
+        shown = {
+            name: value
+            for name, value in facts.items()
+            if self.beside is None or name not in _BESIDE
+        }
+        draft = {**self._asked(caller, call), "kind": "question", "approval": id, **shown}
+        draft["expires"] = records.utc(self._clock() + APPROVAL_S)
+        del draft["call"]
+        if self.beside is not None and len(shown) < len(facts):
+            try:
+                draft["beside"] = self.beside.put(
+                    id, {name: facts[name] for name in _BESIDE if name in facts}
+                )
+            except OSError as error:
+                raise NoRoom(
+                    f"What an admin has to look at could not be kept: {error.strerror}. Nobody was asked."
+                ) from error
+        try:
+            return self._append(draft)
+        except BusError:
+            self.forget(id)
+            raise
+
+    def forget(self, id: str) -> None:
+        """Remove what was kept beside the log for a question that is closed. Where that fails, `forget_closed` tries again."""
+        if self.beside is not None:
+            with suppress(OSError):
+                self.beside.drop(id)
+
+    def forget_closed(self) -> None:
+        """Remove what is kept for questions that were used, refused or have expired, or that nobody was asked after all."""
+        for id in [] if self.beside is None else self.beside.kept(older_s=_ASKED_WITHIN_S):
+            with self._index.reading() as db:
+                found = queries.approval(db, id)
+            if found is None or self._state(found) not in _OPEN:
+                self.forget(id)
+        if self.beside is not None:
+            self.beside.prune()  # and what a kill left half written
+
+    def _kept(self, question: Record) -> dict[str, Any] | None:
+        """What was kept beside the log for a question; None where it is gone, or is not what was asked."""
+        if "beside" not in question:
+            return {}
+        with suppress(OSError):
+            return (
+                None
+                if self.beside is None
+                else self.beside.get(question["approval"], question["beside"])
+            )
+        return None
+
+    def approvals(
+        self, caller: Caller, state: str | None, sender: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The questions of the last day, newest last: all for an admin, a caller's own for others; of one `sender` if given."""
+        since = self._day_ago()
+        wanted = sender if caller.is_admin else caller.name
+        with self._index.reading() as db:
+            after = 0 if caller.is_admin else queries.owned_since(db, caller.name)
+            found = (
+                row for row in queries.approvals(db, wanted, since) if row.question["seq"] > after
+            )
+            shown = (
+                self._shown(caller, row) for row in found if sender in (None, row.question["auth"])
+            )
+            newest = islice(
+                (item for item in shown if state is None or item["state"] == state),
+                _APPROVALS_SHOWN,
+            )
+            return list(newest)[::-1]
+
+    def _day_ago(self) -> str:
+        return records.utc(self._clock() - MAX_APPROVAL_S)
+
+    def approval(self, caller: Caller, id: str) -> dict[str, Any]:
+        """One question, for the one who asked it and admins; raises NoSuchApproval."""
+        return self._shown(caller, self._approval(caller, id))
+
+    def answer(self, caller: Caller, id: str, allow: bool, expires_in_s: float) -> dict[str, Any]:
+        """Record an admin's answer; raises NoSuchApproval, ApprovalClosed, NotAllowed. Gives the question as it is then."""
+        found = self._approval(caller, id)
+        self._refuse_own(caller, found, allow)
+        state = self._state(found)
+        if state != "pending":
+            raise ApprovalClosed(
+                f"The question {found.question['approval']} is {state} already.", state=state
+            )
+        self._refuse_unseen(found, allow)
+        mine = self._append(self._answer(caller, found, allow, expires_in_s))
+        if not allow:
+            self.forget(found.question["approval"])
+        found = self._approval(caller, id)
+        if found.answer is None:
+            raise ApprovalClosed(
+                f"The credential of {found.question['auth']} was revoked just before.",
+                state="expired",
+            )
+        if found.answer["seq"] != mine["seq"]:
+            raise ApprovalClosed(
+                f"The question {found.question['approval']} was answered by {found.answer['auth']} just before.",
+                state="answered",
+            )
+        return self._shown(caller, found)
+
+    def answer_all(
+        self, caller: Caller, ids: Sequence[str], allow: bool, expires_in_s: float
+    ) -> list[dict[str, Any]]:
+        """Record one answer to each of these questions that still waits, in one block; gives them all as they are then.
+
+        `by` of each says whose answer holds. Raises NoSuchApproval and NotAllowed, and then none is answered.
+        """
+        asked = [self._approval(caller, id) for id in dict.fromkeys(id.upper() for id in ids)]
+        for found in asked:
+            self._refuse_own(caller, found, allow)
+        waiting = [found for found in asked if self._state(found) == "pending"]
+        for found in waiting:
+            self._refuse_unseen(found, allow)
+        if waiting:
+            self._append_all(
+                [self._answer(caller, found, allow, expires_in_s) for found in waiting]
+            )
+        for found in waiting if not allow else []:
+            self.forget(found.question["approval"])
+        return [self.approval(caller, found.question["approval"]) for found in asked]
+
+    def _answer(
+        self, caller: Caller, found: Asked, allow: bool, expires_in_s: float
+    ) -> dict[str, Any]:
+        expires = records.utc(self._clock() + expires_in_s)
+        id = found.question["approval"]
+        return {
+            "kind": "answer",
+            "approval": id,
+            "allow": allow,
+            "expires": expires,
+            "auth": caller.name,
+        }
+
+    def _refuse_own(self, caller: Caller, found: Asked, allow: bool) -> None:
+        """Raise NotAllowed for a yes to a call of one's own, under whatever session it was asked."""
+        if allow and not self.approve_own and found.question["auth"] == caller.name:
+            raise NotAllowed(
+                f"{caller.name} asked this itself, so another admin has to say yes.",
+                hint="Ask another admin. BUS_APPROVE_OWN=1 lets admins say yes to their own calls.",
+                role=caller.role,
+                allowed=["another admin"],
+            )
+
+    def _refuse_unseen(self, found: Asked, allow: bool) -> None:
+        """Raise QuestionLost for a yes to what cannot be looked at."""
+        if allow and self._kept(found.question) is None:
+            id = found.question["approval"]
+            raise QuestionLost(
+                f"What the question {id} would allow was kept beside the log, and is gone.", id=id
+            )
+
+    def _approval(self, caller: Caller, id: str) -> Asked:
+        with self._index.reading() as db:
+            found = queries.approval(db, id.upper())
+            since = queries.owned_since(db, caller.name)
+        mine = (
+            found is not None
+            and found.question["auth"] == caller.name
+            and found.question["seq"] > since
+        )
+        if found is None or not (caller.is_admin or mine):
+            raise NoSuchApproval(f"There is no question {id[:40]!r}.")
+        return found
+
+    def _last_approval(self, caller: Caller, call: Call) -> tuple[Asked, str] | None:
+        """The newest question of a caller about this very request, and its state; "lost" when it cannot be answered with yes."""
+        with self._current() as db:
+            found = queries.last_approval(db, caller.name, call.digest)
+        if found is None:
+            return None
+        state = self._state(found)
+        is_lost = (
+            state == "pending" and self._kept(found.question) is None
+        )  # nobody can say yes to it
+        return found, "lost" if is_lost else state
+
+    def _state(self, found: Asked) -> str:
+        question, answer, used = found
+        now = self._now()
+        if used is not None:
+            return "used"
+        if answer is None:
+            return "pending" if question["expires"] > now else "expired"
+        if not answer["allow"]:
+            return "denied" if question["expires"] > now else "expired"
+        return "allowed" if answer["expires"] > now else "expired"
+
+    def _shown(self, caller: Caller, found: Asked) -> dict[str, Any]:
+        question, answer, _ = found
+        hidden = _HIDDEN if caller.is_admin else (*_HIDDEN, *_FOR_ADMINS)
+        state = self._state(found)
+        kept = self._kept(question) if state in _OPEN else {}
+        all_of_it = {**question, **({"lost": True} if kept is None else kept)}
+        shown = {name: value for name, value in all_of_it.items() if name not in hidden}
+        shown = {"id": question["approval"], "state": state, "action": question["type"], **shown}
+        shown |= {
+            "asked": question["ts"],
+            "expires": question["expires"],
+            "hash": question["digest"],
+        }
+        if answer is not None:
+            shown |= {
+                "answered": answer["ts"],
+                "by": answer["auth"],
+                "expires": answer["expires"] if answer["allow"] else shown["expires"],
+            }
+        return shown
+
+    def approval_required(self, question: Record) -> ApprovalRequired:
+        """The answer to a call that waits for a yes."""
+        id = question["approval"]
+        return ApprovalRequired(
+            f"An admin has to say yes to this call ({id}).",
+            id=id,
+            state="pending",
+            expires=question["expires"],
+        )
+
+    def _asked(self, caller: Caller, call: Call, id: str = "") -> dict[str, Any]:
+        """What a record says of a call: which one, whose, and what people see of it."""
+        sender = (
+            call.sender if call.sender is not None and caller.is_me(call.sender) else caller.name
+        )
+        draft = {
+            "kind": "asked",
+            "call": id or self.new_id(),
+            "type": call.type,
+            "from": sender,
+            "auth": caller.name,
+        }
+        return {**draft, "target": call.target, "digest": call.digest, **call.shown}

@@ -1,0 +1,507 @@
+"""Making a call: right, record, driver, record, answer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Protocol
+
+from bus.errors import ApprovalRequired, BusError, Internal, StillRunning, UnknownTarget, no_target
+from bus.hub.net import Begun, Net, Ticket
+from bus.index.calls import UNDONE, Found
+from bus.log.outputs import Results
+from bus.model.caller import Caller
+from bus.model.calls import CONTAINER, EXEC, FILE_READ, MAX_LIMIT, Call
+from bus.model.records import Record
+from bus.runner import answers, operations, preview
+from bus.runner.answers import Answer
+from bus.runner.drivers.base import Driver, Listed
+from bus.runner.leftovers import Leftovers
+from bus.runner.limits import Slots
+from bus.runner.protocol import hint_of, raised
+from bus.runner.running import HangUp, Later, Running, Standing
+
+logger = logging.getLogger("bus.runner")
+
+Emit = Callable[[Answer], None]
+Post = Callable[[Answer], None]
+SLOW_ACT_S = 10.0
+_PRUNE_EVERY_S = 3600.0
+_FORGET_EVERY_S = 30.0
+_ENDED_AT_ONCE = 8
+
+
+class Targets(Protocol):
+    """Where each name leads: `bus.runner.drivers.targets`."""
+
+    def driver_of(self, name: str) -> Driver: ...
+    def list(self) -> tuple[list[Listed], dict[str, str]]: ...
+
+
+class Work:
+    """Everything that the service does with a checked call. Used by a thread for each connection."""
+
+    def __init__(
+        self,
+        net: Net,
+        targets: Targets,
+        results: Results,
+        slots: Slots,
+        *,
+        max_output: int,
+        max_file: int,
+        restores_kept: int,
+        post: Post,
+        admins: Callable[[], list[str]],
+        members: Callable[[], Collection[str]],
+    ) -> None:
+        self.net, self.targets, self.results = net, targets, results
+        self._slots, self._max_output, self._max_file = slots, max_output, max_file
+        self._restores_kept, self._post, self._admins, self._members = (
+            restores_kept,
+            post,
+            admins,
+            members,
+        )
+        self._running: dict[str, Running] = {}
+        self._leftovers = Leftovers(self._end_left, self._left_ended)
+        self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._unrecorded: list[tuple[str, str, Answer]] = []
+        self._prune_at = self._forget_at = 0.0
+        self._swept = 0
+        self._mutex = threading.Lock()
+
+    # -- one call ----------------------------------------------------------------------------------------
+
+    def make(
+        self, caller: Caller, call: Call, emit: Emit, hung_up: HangUp, standing: Standing
+    ) -> Answer:
+        """Make a call, or give what the first one under its key gave; raises BusError. `emit` is for streams.
+
+        It is ended when its credential is: a detached one with its caller's name, any other one with the secret.
+        """
+        with ExitStack() as held:
+            try:
+                ticket = self.net.authorise(caller, call)
+                needs_yes = isinstance(ticket, Ticket) and ticket.approval is not None
+            except ApprovalRequired as required:
+                if required.details["id"]:
+                    raise
+                needs_yes = True
+            if needs_yes:
+                # One of a caller's at a time, and looked at again: another one may have asked, or used the yes, meanwhile.
+                held.enter_context(self._asking[caller.name])
+                ticket = self._again(caller, call)
+            standing.check()
+            is_let = standing.has_name if call.detach else standing.is_proven
+            return (
+                self.replay(ticket)
+                if isinstance(ticket, Found)
+                else self._begin(ticket, emit, hung_up, held, is_let)
+            )
+
+    def _again(self, caller: Caller, call: Call) -> Ticket | Found:
+        """The right to make the call; where nobody has been asked for a yes yet, asks, and raises what that gives."""
+        try:
+            return self.net.authorise(caller, call)
+        except ApprovalRequired as required:
+            if required.details["id"]:
+                raise
+        try:
+            with self._slots.one_more(call.target, caller.name):
+                facts = preview.facts(call, self.driver_of(call.target), self._max_file)
+            question = self.net.ask(caller, call, self.net.new_id(), facts)
+        except BusError as error:
+            self.net.failed(caller, call, error)
+            raise
+        self._say(answers.asking(question, self._admins()))
+        raise self.net.approval_required(question)
+
+    def _begin(
+        self,
+        ticket: Ticket,
+        emit: Emit,
+        hung_up: HangUp,
+        held: ExitStack,
+        is_let: Callable[[], bool],
+    ) -> Answer:
+        """Take a slot, record that it runs, and run it; `held` is let go once it is on record."""
+        call = ticket.call
+        slot = ExitStack()
+        driver = self._reached(ticket, slot)
+        with slot:
+            id, running = self.net.new_id(), Running(call.type, is_let)
+            if call.stream:
+                hung_up.ends(running.cancel)
+            # Before the record: who finds that must find that it runs, or would take it for lost.
+            with self._mutex:
+                self._running[id] = running
+            begun: Begun | None = None
+            try:
+                begun = self.net.begin(ticket, id)
+            finally:
+                if begun is None or begun.replay is not None:
+                    self._forget(id)
+            held.close()
+            if begun.replay is not None:
+                return self.replay(begun.replay)
+            hung_up.call = id
+            return self._start(id, ticket, driver, emit, running, slot)
+
+    def _reached(self, ticket: Ticket, slot: ExitStack) -> Driver:
+        """The driver, and a slot taken; raises what is in the way, which is on record then and uses no key up."""
+        caller, call = ticket.caller, ticket.call
+        try:
+            driver = self.driver_of(call.target)
+            with ExitStack() as taken:
+                taken.enter_context(self._slots.one_more(call.target, caller.name))
+                if call.stream or call.detach or ticket.approval is not None:
+                    # Once it has begun its caller hears too late that it cannot run, and the yes is used up.
+                    driver.ready(call.target)
+                slot.enter_context(taken.pop_all())
+        except BusError as error:
+            self.net.failed(caller, call, error)
+            raise
+        return driver
+
+    def driver_of(self, target: str) -> Driver:
+        """The driver of a target; raises UnknownTarget, DriverUnavailable. For callers who have a right there, or are admins:
+        a member that is no target is told apart from a name that nobody has."""
+        try:
+            return self.targets.driver_of(target)
+        except UnknownTarget:
+            if target not in self._members():
+                raise
+            raise UnknownTarget(no_target(target, is_member=True)) from None
+
+    def _start(
+        self, id: str, ticket: Ticket, driver: Driver, emit: Emit, running: Running, slot: ExitStack
+    ) -> Answer:
+        """Run it here and now; or, taking the slot along, in a thread, where the caller does not wait to the end."""
+        call = ticket.call
+        if call.stream:
+            emit({"id": id, "state": "running"})
+        if not call.detach and call.type != CONTAINER:
+            return self._run(id, ticket, driver, running, emit)
+        done = Later(lambda: self._run(id, ticket, driver, running, emit), slot.pop_all())
+        threading.Thread(target=done.run, name=f"call {id}", daemon=True).start()
+        return done.within(
+            0 if call.detach else SLOW_ACT_S, {"ok": True, "id": id, "state": "running"}
+        )
+
+    def _run(self, id: str, ticket: Ticket, driver: Driver, running: Running, emit: Emit) -> Answer:
+        started = time.monotonic()
+        try:
+            answer, facts = self._drive(id, ticket, driver, running, emit)
+            if answers.result_of(answer) == "error":  # it was ended before its own end
+                facts["state"] = "done"
+                if not running.is_let():
+                    facts["reason"] = "its credential was revoked, or its secret was over"
+        except BusError as error:
+            answer, facts = self._failure(id, error, started)
+        except Exception as error:
+            logger.exception("call %s", id)
+            answer, facts = self._failure(
+                id, Internal(f"The service failed at call {id}: {type(error).__name__}."), started
+            )
+        try:
+            is_mine = self._has_name(ticket.caller)
+            is_stored = (
+                is_mine and ticket.call.type != FILE_READ and facts.get("error") not in UNDONE
+            )
+            self._keep(id, answers.result_of(answer), answer, facts, is_stored=is_stored)
+        finally:
+            self._forget(id)
+        if ticket.call.detach and is_mine:
+            self._tell(ticket, id, answer)
+        return _given(answer)
+
+    def _drive(
+        self, id: str, ticket: Ticket, driver: Driver, running: Running, emit: Emit
+    ) -> tuple[Answer, Answer]:
+        """Hand it to the driver; gives the answer, and the facts for the log."""
+        call = ticket.call
+        started = time.monotonic()
+        if call.type == EXEC:
+            return self._exec(id, call, driver, running, emit)
+        if call.type == CONTAINER:
+            done = operations.act(driver, call, self._restores_kept)
+            return {
+                "ok": True,
+                "id": id,
+                "name": call.target,
+                "state": "done",
+                **done,
+            }, done | _took(started)
+        if call.type == FILE_READ:
+            limit = call.request.get("limit", MAX_LIMIT)
+            file = driver.read(
+                call.target,
+                call.request["path"],
+                call.request["offset"],
+                limit,
+                self._max_file,
+                ticket.real_path,
+            )
+            return answers.of_file(id, file, call.request["offset"]), answers.facts_of_file(
+                file
+            ) | _took(started)
+        file = driver.write(
+            call.target, operations.write(call, ticket.base_sha256, ticket.real_path)
+        )
+        return answers.of_file(id, file, None), answers.facts_of_file(file) | _took(started)
+
+    def _exec(
+        self, id: str, call: Call, driver: Driver, running: Running, emit: Emit
+    ) -> tuple[Answer, Answer]:
+        chunks = answers.Chunks()
+
+        def on_output(stream: str, data: bytes) -> None:
+            running.note(stream, data, self._max_output)
+            line = chunks.line(stream, data) if call.stream else None
+            if line is not None:
+                emit(line)
+
+        ended = driver.exec(
+            call.target, operations.run(call, id, self._max_output), on_output, running.cancel
+        )
+        if ended.is_unreached:
+            self._leftovers.add(id, call.target)
+        for line in chunks.rest() if call.stream else ():
+            emit(line)
+        return answers.of_exec(id, ended), answers.facts_of_exec(ended)
+
+    def _failure(self, id: str, error: BusError, started: float) -> tuple[Answer, Answer]:
+        error.details["id"] = id
+        answer = {"error": error.as_dict(), "status": error.status}
+        return answer, {"error": error.code, "reason": error.message, **_took(started)}
+
+    def _has_name(self, caller: Caller) -> bool:
+        """Whether this caller was not revoked since; where the index cannot tell, its results are swept later."""
+        return self.net.tenure_of(caller.name) in (caller.tenure, None)
+
+    def _forget(self, id: str) -> None:
+        with self._mutex:
+            self._running.pop(id, None)
+
+    def _keep(
+        self, id: str, result: str, answer: Answer, facts: Answer, *, is_stored: bool
+    ) -> None:
+        """Keep the answer, then record the end. What cannot be recorded now is tried again by `tend`: it did run.
+
+        What was read from a file is not stored: a repeated read reads again. Nor is what leaves the key unused.
+        """
+        try:
+            if is_stored:
+                self.results.put(id, answer)
+        except Exception as error:
+            logger.error("the output of call %s could not be kept: %s", id, error)
+        try:
+            self.net.end(id, result, facts)
+        except Exception as error:
+            logger.error("the end of call %s could not be recorded: %s", id, error)
+            with self._mutex:
+                self._unrecorded.append((id, result, facts))
+
+    def _tell(self, ticket: Ticket, id: str, answer: Answer) -> None:
+        self._say(
+            answers.told(
+                id,
+                ticket.call.sender or ticket.caller.name,
+                ticket.call.target,
+                answers.outcome(answer),
+                answer.get("exitCode"),
+            )
+        )
+
+    def _say(self, fields: Answer) -> None:
+        """Post a message of the bus's own. It is news: what it tells is in the log already."""
+        try:
+            self._post(fields)
+        except BusError as error:
+            logger.error("a message could not be posted: %s", error)
+
+    # -- calls that were made before ---------------------------------------------------------------------
+
+    def replay(self, found: Found) -> Answer:
+        """What the first call under a key gave; raises StillRunning, or the error that it ended with."""
+        id = found.asked["call"]
+        if found.done is None:
+            if id in self._running:
+                raise StillRunning(f"The first call under this key, {id}, has not ended.", id=id)
+            found = self.net.found(id) or found  # it may have ended since it was looked up
+        try:
+            return {**_given(self.state_of(found)), "replayed": True}
+        except BusError as error:
+            error.details["replayed"] = True
+            raise
+
+    def state_of(self, found: Found) -> Answer:
+        """How a call is, with everything that its answer had; `error` and `status` where it ended with one."""
+        asked, done = found
+        id = asked["call"]
+        running = self._running.get(id)
+        if done is None and running is not None:
+            return {"ok": True, "id": id, "state": "running", **running.so_far()}
+        answer = None if self.net.is_over(asked) else self.results.get(id)
+        if answer is not None:
+            return answer if "error" in answer else {"state": "done", **answer}
+        facts = {
+            name: value
+            for name, value in (done or {}).items()
+            if name not in ("kind", "seq", "id", "ts", "call", "result")
+        }
+        state = "unknown" if done is None else done["state"]
+        if state in ("error", "denied") and done is not None:
+            # Its file is gone; the code and the words are in the log.
+            error = {
+                "error": done["error"],
+                "message": done["reason"],
+                "hint": hint_of(done["error"]),
+                "id": id,
+            }
+            return {"error": error, "status": 0}
+        return {
+            "ok": state == "done",
+            "id": id,
+            "stdout": None,
+            "stderr": None,
+            **facts,
+            "state": state,
+        }
+
+    def stop(self, id: str) -> bool:
+        """End a call that runs, with its tree of processes; False when it does not run."""
+        running = self._running.get(id)
+        if running is None or running.type != EXEC:
+            return False
+        running.cancel.set()
+        return True
+
+    def stop_all(self) -> None:
+        """End everything that runs."""
+        with self._mutex:
+            for running in self._running.values():
+                running.cancel.set()
+
+    def end_revoked(self) -> None:
+        """End the commands whose credential is no longer good. What has no way to be ended in the middle runs to its end."""
+        with self._mutex:
+            commands = [running for running in self._running.values() if running.type == EXEC]
+        for running in commands:
+            if not running.cancel.is_set() and not running.is_let():
+                running.cancel.set()
+
+    def is_idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self._running
+
+    # -- upkeep ------------------------------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Record `unknown` for calls that the service did not live to see the end of; gives how many."""
+        for asked in self.net.unreached():
+            self._leftovers.add(asked["call"], asked["target"])
+        lost = [record for record in self.net.unfinished() if record["call"] not in self._running]
+        with ThreadPoolExecutor(
+            _ENDED_AT_ONCE
+        ) as pool:  # a target that does not answer takes seconds
+            found_out = list(pool.map(self._found_out, lost))
+        for record, (result, facts) in zip(lost, found_out, strict=True):
+            self.net.end(record["call"], result, facts)
+            if record.get("detach") and not self.net.is_over(record):
+                self._say(
+                    answers.told(
+                        record["call"], record["from"], record["target"], answers.OUTCOMES[result]
+                    )
+                )
+        return len(lost)
+
+    def _found_out(self, record: Record) -> tuple[str, Answer]:
+        """How a lost call ended: as its answer says, where that was kept before the service died, else nobody knows."""
+        answer = self.results.get(record["call"])
+        if answer is None:
+            return "unknown", {"reason": "the service ended while it ran", **self._ended(record)}
+        if "error" in answer:
+            return "error", {
+                "error": answer["error"]["error"],
+                "reason": answer["error"]["message"],
+            }
+        result = answers.result_of(answer)
+        return result, answers.facts_of_answer(answer) | (
+            {"state": "done"} if result == "error" else {}
+        )
+
+    def _ended(self, record: Record) -> Answer:
+        """End what a lost command left behind, as far as its target can be reached."""
+        if record["type"] != EXEC:
+            return {}
+        try:
+            leaked = self._end_left(record["target"], record["call"])
+        except UnknownTarget:
+            leaked = None
+        except BusError as error:
+            logger.warning(
+                "what call %s left behind could not be ended: %s", record["call"], error.message
+            )
+            self._leftovers.add(record["call"], record["target"])
+            return {"leaked": None, "unreached": True}
+        return {} if leaked == 0 else {"leaked": leaked}
+
+    def _end_left(self, target: str, id: str) -> int | None:
+        """End what is left of a call in a target; raises while that cannot be reached."""
+        return self.targets.driver_of(target).end(target, id)
+
+    def _left_ended(self, id: str, leaked: int | None) -> None:
+        """Record that what a call left behind was ended after all."""
+        self.net.reaped(id, leaked)
+        answer = self.results.get(id)
+        if answer is not None:
+            self.results.put(id, {**answer, "leaked": leaked})
+
+    def tend(self) -> None:
+        """Record and end what could not be before, and remove old results, and those of callers that were revoked."""
+        self._leftovers.tend()
+        self._sweep()
+        with self._mutex:
+            waiting, self._unrecorded = self._unrecorded, []
+        for at, (id, result, facts) in enumerate(waiting):
+            try:
+                self.net.end(id, result, facts)
+            except BusError:
+                with self._mutex:
+                    self._unrecorded += waiting[at:]
+                return
+        if time.monotonic() > self._prune_at or self.results.is_growing():
+            self._prune_at = time.monotonic() + _PRUNE_EVERY_S
+            self.results.prune()
+        if time.monotonic() > self._forget_at:
+            self._forget_at = time.monotonic() + _FORGET_EVERY_S
+            self.net.forget_closed()
+
+    def _sweep(self) -> None:
+        """Remove the results of callers that were revoked since the last look; at the first, of all that ever were."""
+        newest = self.net.last_tenure()
+        if newest == self._swept:
+            return
+        for id in self.results.kept():
+            found = self.net.found(id)
+            if found is not None and self.net.is_over(found.asked):
+                self.results.drop(id)
+        self._swept = newest
+
+
+def _given(answer: Answer) -> Answer:
+    """An answer; raises the error that is kept in its place."""
+    if "error" in answer and "status" in answer:
+        raise raised(answer["error"])
+    return answer
+
+
+def _took(started: float) -> Answer:
+    return {"duration_ms": round((time.monotonic() - started) * 1000)}

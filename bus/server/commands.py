@@ -1,0 +1,387 @@
+"""The commands of `python -m bus`. Each works beside a running hub, and says what it did."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, ParamSpec
+
+import click
+
+from bus import __version__, create_core, create_service
+from bus.config import BadSetting, Config
+from bus.credentials import Credentials, Granted, Register
+from bus.credentials.register import INVITE_S, MAX_OVERLAP_S, OVERLAP_S
+from bus.errors import BusError
+from bus.log.jsonl import inspection
+from bus.log.jsonl.disk import Disk
+from bus.log.jsonl.files import compress as compress_file
+from bus.log.jsonl.files import sealed
+from bus.model.caller import ADMIN, MEMBER
+from bus.model.harmless import harmless
+from bus.model.records import KINDS, utc
+from bus.runner.supervisor import Supervisor
+from bus.server import first_start
+from bus.server.importing import Import, Report, summary
+from bus.system import modes
+
+P = ParamSpec("P")
+
+OPERATOR = "operator"  # who the log says changed a credential, when it was done here
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Run the hub of claude-bus and look after its data folder (BUS_DATA_DIR)."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    os.umask(modes.UMASK)
+
+
+def command(function: Callable[P, None]) -> Callable[P, None]:
+    """A command of `main` that ends with one line and exit code 2 instead of a traceback."""
+
+    @wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except BrokenPipeError:
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+            )  # nobody reads on: that is no failure
+        except (BadSetting, BusError, OSError) as error:
+            click.echo(f"bus: {error}", err=True)
+            sys.exit(2)
+
+    return told
+
+
+@main.command()
+@click.option("--free", is_flag=True, help="Fail when the address is taken.")
+@command
+def init(free: bool) -> None:
+    """Make the data folder and a first credential, unless they are there."""
+    config = Config.from_env()
+    if free:
+        first_start.refuse_taken_address(config)
+    for line in first_start.prepare(config):
+        click.echo(line)
+
+
+@main.command()
+@command
+def serve() -> None:
+    """Run the hub under gunicorn. Ends a stop after a failed sync, once the log is verified."""
+    config = Config.from_env()
+    first_start.prepare(config)
+    if first_start.restore(config):
+        click.echo(
+            "the log was verified after a failed write or sync; posts are taken again", err=True
+        )
+    root = Path(__file__).parents[2]
+    # Made absolute before the folder changes.
+    os.environ["BUS_DATA_DIR"] = str(config.data_dir.absolute())
+    os.environ["BUS_CREDENTIALS"] = str(config.credentials_file.absolute())
+    os.environ["BUS_EXEC_SOCKET"] = str(config.exec_socket_file.absolute())
+    os.chdir(root)
+    os.execv(
+        sys.executable,
+        [sys.executable, "-m", "gunicorn", "-c", "python:bus.server.gunicorn_config", "app:app"],
+    )
+
+
+@main.command("exec-service")
+@click.option(
+    "--beside",
+    type=int,
+    metavar="PID",
+    help="End with this process, which must have started this one.",
+)
+@command
+def exec_service(beside: int | None) -> None:
+    """Run the service that runs commands and reads files in targets. Ends what it runs when it is stopped.
+
+    With --beside it is also started again when it dies.
+    """
+    if beside is None:
+        _run_service(None)
+    else:
+        Supervisor(command(_run_service), beside).keep()
+
+
+def _run_service(parent: int | None) -> None:
+    """Run the service until it is stopped, or until the process `parent` is gone."""
+    config = Config.from_env()
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    modes.settle(config.data_dir)
+    service = create_service(config)
+    for how in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(how, lambda *_: service.stop_soon())
+    click.echo(f"commands are run for callers of {config.exec_socket_file}", err=True)
+    service.serve(parent)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@command
+def verify(as_json: bool) -> None:
+    """Check every line of the log; name the first damaged one. Exit code 1 when there is damage."""
+    report = inspection.verify(_existing(Config.from_env()).data_dir)
+    if as_json:
+        click.echo(json.dumps(report.as_dict()))
+    else:
+        click.echo(report.as_text())
+    sys.exit(0 if report.is_clean() else 1)
+
+
+@main.command()
+@command
+def reindex() -> None:
+    """Make the index anew from the log, with progress on standard error."""
+    core = create_core(_owned(Config.from_env()))
+
+    def show(done: int, total: int) -> None:
+        click.echo(f"\r{done} of {total} records", nl=False, err=True)
+
+    count = core.index.rebuild(show)
+    click.echo("", err=True)
+    click.echo(f"applied {count} records")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@command
+def stats(as_json: bool) -> None:
+    """Say how much there is: records, messages, files, bytes."""
+    facts = inspection.stats(_existing(Config.from_env()).data_dir)
+    click.echo(
+        json.dumps(facts)
+        if as_json
+        else "\n".join(f"{name}: {value}" for name, value in facts.items())
+    )
+
+
+@main.command()
+@click.option(
+    "--kind",
+    default="message",
+    type=click.Choice(["all", *KINDS]),
+    help="The kind of record.",
+    show_default=True,
+)
+@command
+def export(kind: str) -> None:
+    """Write the records of the log as JSON lines to standard output."""
+    core = create_core(_owned(Config.from_env()))
+    for _, record in core.log.read():
+        if kind in ("all", record["kind"]):
+            click.echo(json.dumps(record, ensure_ascii=False))
+
+
+@main.command("import")
+@click.argument("file", type=click.File("rb"), metavar="OLD.jsonl")
+@command
+def import_(file: IO[bytes]) -> None:
+    """Take in the log of a simpler bus: JSON lines with id, ts, from, to, body, tags and acks; `-` is standard input.
+
+    What cannot be read is told line by line. Run it again as often as you like: nothing is doubled.
+    """
+    config = Config.from_env()
+    if (
+        not config.credentials_file.exists()
+    ):  # `init` has made them; the log may still be to be begun
+        _existing(config)
+    first_start.become_owner(config)
+    lines = Import(create_core(config), config.data_dir / "run", _told, _progress())
+    try:
+        report = lines.run(file)
+    finally:
+        for line in summary(lines.report):
+            click.echo(line)
+    sys.exit(1 if report.refused else 0)
+
+
+def _told(text: str) -> None:
+    click.echo(harmless(text), err=True)
+
+
+def _progress() -> Callable[[Report], None]:
+    """Shows a terminal how far an import has come."""
+    is_seen = sys.stderr.isatty()
+    return lambda report: (
+        click.echo(f"\r{report.lines} lines", nl=False, err=True) if is_seen else None
+    )
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@command
+def backup(folder: Path) -> None:
+    """Copy the log and the credentials to a new FOLDER, consistently, while the hub runs."""
+    config = _existing(Config.from_env())
+    facts = inspection.backup(config.data_dir, config.credentials_file, folder)
+    click.echo(
+        f"copied {facts['records']} records in {facts['files']} files ({facts['bytes']} bytes) to {folder}"
+    )
+
+
+@main.group()
+def credential() -> None:
+    """Say who may call: one credential for each machine."""
+
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+
+
+@credential.command("add")
+@click.argument("name")
+@click.option(
+    "--admin", is_flag=True, help="It may grant, revoke, manage containers and see everything."
+)
+@AS_JSON
+@command
+def credential_add(name: str, admin: bool, as_json: bool) -> None:
+    """Make the credential of a machine; its secret is shown once."""
+    _show_granted(_register().add(name, ADMIN if admin else MEMBER, OPERATOR), as_json)
+
+
+@credential.command("rotate")
+@click.argument("name")
+@click.option(
+    "--overlap",
+    default=OVERLAP_S,
+    type=click.IntRange(0, MAX_OVERLAP_S),
+    show_default=True,
+    help="Seconds.",
+)
+@AS_JSON
+@command
+def credential_rotate(name: str, overlap: int, as_json: bool) -> None:
+    """Make a new secret; the old one works on until the overlap is over."""
+    _show_granted(_register().rotate(name, overlap, OPERATOR), as_json)
+
+
+@credential.command("revoke")
+@click.argument("name")
+@AS_JSON
+@command
+def credential_revoke(name: str, as_json: bool) -> None:
+    """Shut a machine out at once, and take its open invites back."""
+    _register().revoke(name, OPERATOR)
+    click.echo(json.dumps({"name": name}) if as_json else f"revoked {name}")
+
+
+@credential.command("list")
+@AS_JSON
+@command
+def credential_list(as_json: bool) -> None:
+    """Show who may call, and which invites are open."""
+    found = _register().listing()
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for one in found["credentials"]:
+        until = (
+            f", the secret before is good until {one['rotated_until']}"
+            if "rotated_until" in one
+            else ""
+        )
+        click.echo(f"{one['name']}: {one['role']}{until}")
+    for one in found["invites"]:
+        click.echo(f"{one['name']}: invited as {one['role']} until {one['expires']}")
+
+
+_LOOPBACK_NOTE = (
+    "The address in that line is this machine's own: another machine reaches the hub by ssh, a tailnet or nginx. "
+    'README.md, "The second machine", has the lines.'
+)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="The credential that it makes is an admin's.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="For a machine that was installed again: a new secret, and all else stays.",
+)
+@AS_JSON
+@command
+def invite(name: str, admin: bool, replace: bool, as_json: bool) -> None:
+    """Print a line by which a machine makes its own credential, once, within a day."""
+    if admin and replace:
+        raise click.UsageError("--replace keeps the role: leave --admin out.")
+    made = _register().invite(name, ADMIN if admin else MEMBER, INVITE_S, OPERATOR, replace)
+    url = first_start.public_url(Config.from_env())
+    line = f"bus join {url} --invite {made.code}"
+    facts = {
+        "name": made.name,
+        "role": made.role,
+        "code": made.code,
+        "expires": utc(made.expires),
+        "line": line,
+    }
+    click.echo(json.dumps(facts) if as_json else line)
+    if first_start.is_loopback(url):
+        click.echo(_LOOPBACK_NOTE, err=True)
+
+
+@main.command()
+@command
+def compress() -> None:
+    """Compress the sealed files of the log that are not compressed yet."""
+    folder = _owned(Config.from_env()).data_dir
+    for path in sealed(folder).values():
+        packed = compress_file(path, Disk()) if path.suffix != ".gz" else None
+        if packed is not None:
+            click.echo(f"{path.name} is now {packed.name}, {packed.stat().st_size} bytes")
+
+
+@main.command()
+@command
+def settings() -> None:
+    """List every setting with its default, its unit and what it is for."""
+    for setting in Config.__dataclass_fields__.values():
+        meta: Any = setting.metadata
+        default = int(setting.default) if isinstance(setting.default, bool) else setting.default
+        click.echo(
+            f"{meta['name']}={'' if default is None else default}  ({meta['unit']}) {meta['help']}"
+        )
+
+
+def _owned(config: Config) -> Config:
+    """The settings, for a command that writes in the data folder: root goes on as the folder's owner."""
+    _existing(config)
+    # Once root has become the owner, a Python in root's home is out of reach.
+    for module in ("bus.hub.core", "bus.index.database", "bus.live.presence"):
+        import_module(module)
+    first_start.become_owner(config)
+    return config
+
+
+def _register() -> Register:
+    """The credentials of this hub, whose changes are noted in its log."""
+    config = _owned(Config.from_env())
+    core = create_core(config)
+    return Register(Credentials(config.credentials_file, config.shared_name), core.note_credential)
+
+
+def _show_granted(granted: Granted, as_json: bool) -> None:
+    facts = {"name": granted.name, "secret": granted.secret, "role": granted.role}
+    click.echo(
+        json.dumps(facts) if as_json else f"BUS_USER={granted.name} BUS_PASS={granted.secret}"
+    )
+
+
+def _existing(config: Config) -> Config:
+    """The settings, if there is a log; a mistyped folder must not become a new, empty one."""
+    if not (config.data_dir / "bus.jsonl").exists():
+        raise BadSetting(f"there is no log in {config.data_dir}: is BUS_DATA_DIR right?")
+    return config

@@ -1,0 +1,205 @@
+"""Commands, files and containers: POST /api/exec, /api/file/*, /api/container/*, and how a call is.
+
+The worker checks shape and right, then hands the request to the service that runs commands, which does both again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from bus.errors import ApprovalRequired, BusError, ExecUnavailable, NotPermitted
+from bus.hub.net import Net
+from bus.index.calls import Found
+from bus.model import calls
+from bus.model.caller import ADMINS, MACHINES
+from bus.model.calls import CONTAINER, EXEC, FILE_READ, FILE_WRITE, Call
+from bus.model.strict_json import Rest
+from bus.runner.client import ExecService
+from bus.runner.protocol import Line, encoded, error_line
+from bus.web.http import parameters
+from bus.web.http.auth import may_call
+from bus.web.http.errors import error_reply
+from bus.web.http.replies import Reply, json_reply
+
+
+def blueprint(net: Net, service: ExecService, max_file: int, rest: Rest) -> Blueprint:
+    """The routes that make calls. `rest` lets others go on while a large one is read."""
+    routes = Blueprint("calls", __name__)
+
+    def limit(type: str) -> int:
+        """How long a body may be: a file, or the input of a command, is read only for one who may do such a thing somewhere.
+
+        Which target it is about stands in the body, so a short one is read, and the refusal recorded with what it says.
+        """
+        if type not in (EXEC, FILE_WRITE):
+            return parameters.MAX_REQUEST
+        if parameters.is_over(parameters.MAX_REQUEST) and not net.may_anywhere(g.caller, type):
+            net.refused_at_door(
+                g.caller,
+                type,
+                f"{request.method} {request.path}, {request.content_length or 'many'} bytes",
+            )
+            raise NotPermitted(
+                f"{g.caller.name} may not {type} on any target.", action=type, rule=None
+            )
+        return parameters.MAX_CALL
+
+    def made(type: str, act: str = "") -> Response:
+        fields = parameters.call_fields(limit(type), rest)
+        call = calls.check(type, fields, max_file, act)
+        first: object = None
+        with suppress(
+            ApprovalRequired
+        ):  # the service asks: it can show the admin the file as it is now
+            first = net.authorise(g.caller, call)
+        asked = _ask("call", type=type, act=act, fields=fields)
+        with _begun_before(isinstance(first, Found)):
+            return (
+                _streamed(service, asked)
+                if call.stream
+                else _reply(call, service.ask(asked)["result"])
+            )
+
+    @routes.post("/api/exec")
+    @may_call(MACHINES, call_type=EXEC)
+    def exec() -> Response:
+        return made(EXEC)
+
+    @routes.post("/api/file/read")
+    @may_call(MACHINES, call_type=FILE_READ)
+    def read() -> Response:
+        return made(FILE_READ)
+
+    @routes.post("/api/file/write")
+    @may_call(MACHINES, call_type=FILE_WRITE)
+    def write() -> Response:
+        return made(FILE_WRITE)
+
+    @routes.post("/api/container/start")
+    @may_call(ADMINS, call_type=CONTAINER)
+    def start() -> Response:
+        return made(CONTAINER, "start")
+
+    @routes.post("/api/container/stop")
+    @may_call(ADMINS, call_type=CONTAINER)
+    def stop() -> Response:
+        return made(CONTAINER, "stop")
+
+    @routes.post("/api/container/snapshot")
+    @may_call(ADMINS, call_type=CONTAINER)
+    def snapshot() -> Response:
+        return made(CONTAINER, "snapshot")
+
+    @routes.post("/api/container/restore")
+    @may_call(ADMINS, call_type=CONTAINER)
+    def restore() -> Response:
+        return made(CONTAINER, "restore")
+
+    @routes.post("/api/container/delete-snapshot")
+    @may_call(ADMINS, call_type=CONTAINER)
+    def delete_snapshot() -> Response:
+        return made(CONTAINER, "delete-snapshot")
+
+    @routes.get("/api/container/snapshots")
+    @may_call(ADMINS)
+    def snapshots() -> Response:
+        given = parameters.params(("name",))
+        target = calls.target(given, "name")
+        found = service.ask(_ask("snapshots", name=target))["result"]
+        return json_reply({"ok": True, "name": target, "snapshots": found})
+
+    @routes.get("/api/exec/<id>")
+    @routes.get("/api/container/<string(length=26):id>")  # `start` and its siblings are for POST
+    @may_call(MACHINES)
+    def state(id: str) -> Response:
+        parameters.params(())
+        found = net.call(g.caller, id)
+        asked: Line = {
+            name: found.asked[name]
+            for name in ("type", "from", "target", "command", "argv", "path")
+            if name in found.asked
+        }
+        with _begun_before(True):
+            answer = service.ask(_ask("state", id=id))["result"]
+        return json_reply(
+            {
+                "ok": True,
+                "id": found.asked["call"],
+                **asked,
+                "asked": found.asked["ts"],
+                **_state_shown(answer),
+            }
+        )
+
+    @routes.delete("/api/exec/<id>")
+    @may_call(MACHINES)
+    def end(id: str) -> Response:
+        parameters.params(())
+        found = net.call(g.caller, id)
+        return json_reply(service.ask(_ask("stop", id=found.asked["call"]))["result"])
+
+    return routes
+
+
+@contextmanager
+def _begun_before(was: bool) -> Iterator[None]:
+    """Where the call was begun before, an absent service does not mean that nothing was run."""
+    try:
+        yield
+    except ExecUnavailable as error:
+        if was:
+            error.hint = (
+                "This call was begun before. How it ended is known when the service runs again:"
+                " ask then, with the same key."
+            )
+        raise
+
+
+def _ask(op: str, **more: Any) -> Line:
+    """A request to the service, with the credential that came with this one."""
+    return {"op": op, "authorization": request.environ.get("HTTP_AUTHORIZATION"), **more}
+
+
+def _reply(call: Call, answer: Line) -> Response:
+    return json_reply(answer, 202 if answer.get("state") == "running" else 200)
+
+
+def _state_shown(answer: Line) -> Line:
+    """How a call is; one that ended with an error says so, and is no error of this request."""
+    if "status" not in answer:
+        return answer
+    error = answer["error"]
+    return {
+        "state": "error",
+        "error": error["error"],
+        "message": error["message"],
+        "hint": error["hint"],
+        "ok": False,
+    }
+
+
+def _streamed(service: ExecService, asked: Line) -> Response:
+    """The lines of a running command as they come. What fails before the first is an answer of its own."""
+    lines = service.lines(asked)
+    try:
+        first = next(lines, None)
+    except BusError as error:
+        return error_reply(error)
+
+    def chunks() -> Iterator[bytes]:
+        with closing(lines):
+            yield encoded(first)
+            try:
+                for line in lines:
+                    yield encoded(line)
+            except BusError as error:
+                yield encoded(error_line(error))
+
+    reply = Reply(chunks(), mimetype="application/x-ndjson")
+    reply.headers["X-Accel-Buffering"] = "no"
+    reply.call_on_close(lines.close)
+    return reply

@@ -1,0 +1,137 @@
+"""The routes that read: messages, one message, its receipts, search."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Blueprint, Response, g, request
+
+from bus.errors import MissingField
+from bus.hub.core import Core
+from bus.model import checks
+from bus.model.caller import EVERYONE, Taken, speaks_as
+from bus.model.filter import MAX_LIMIT, Selection
+from bus.model.strict_json import Rest
+from bus.web.http import parameters
+from bus.web.http.auth import may_call
+from bus.web.http.replies import (
+    json_reply,
+    message_text,
+    page_json,
+    page_text,
+    raw_json_reply,
+    text_reply,
+    wants_text,
+)
+
+
+def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
+    """The routes that read. `rest` lets others go on while a page is made."""
+    routes = Blueprint("reading", __name__)
+
+    @routes.get("/messages")
+    @may_call(EVERYONE)
+    def messages() -> Response:
+        given = parameters.params((*parameters.FILTERS, "wait", "order", "format"))
+        as_text = wants_text(given.get("format"))
+        selection = parameters.selection(given, core.seq_of)
+        # Asked before the page is made: what comes between the two must lie behind the cursor of an empty page.
+        known = core.indexed_to()
+        page = core.messages(
+            selection, parameters.wait_s(given), is_peek(core, selection.unread_by, taken), g.check
+        )
+        if as_text:
+            return text_reply(
+                page_text(
+                    page.messages, _more(page.seqs, selection) if page.has_more else None, rest
+                )
+            )
+        return raw_json_reply(
+            page_json(page.messages, page.has_more, _next(page.seqs, selection, known))
+        )
+
+    @routes.get("/messages/<ref>")
+    @may_call(EVERYONE)
+    def message(ref: str) -> Response:
+        given = parameters.params(("format",))
+        text = core.message(checks.reference(ref, "id"))
+        if wants_text(given.get("format")):
+            return text_reply(message_text(json.loads(text)))
+        return raw_json_reply(text)
+
+    @routes.get("/messages/<ref>/receipts")
+    @may_call(EVERYONE)
+    def receipts(ref: str) -> Response:
+        given = parameters.params(("after", "limit", "format"))
+        after = checks.agent(given["after"], "after") if "after" in given else ""
+        found = core.receipts(
+            checks.reference(ref, "id"),
+            after,
+            parameters.whole(given, "limit", MAX_LIMIT, 1, MAX_LIMIT),
+        )
+        next = found.last[0] if found.more else None
+        if wants_text(given.get("format")):
+            more = f"-- {found.more} more: after={next}\n" if next else ""
+            return text_reply(_receipts_text(found.receipts) + more)
+        facts = {"id": found.id, "seq": found.seq, "receipts": found.receipts}
+        return json_reply({**facts, "has_more": found.more > 0, "more": found.more, "next": next})
+
+    @routes.get("/search")
+    @may_call(EVERYONE)
+    def search() -> Response:
+        given = parameters.params(("q", *parameters.FILTERS, "format"))
+        if not given.get("q", "").strip():
+            raise MissingField(
+                "`q` is missing.", hint='For example /search?q="smoke tests" green', field="q"
+            )
+        selection = parameters.selection(given, core.seq_of)
+        found, has_more = core.search(given["q"], selection)
+        if wants_text(given.get("format")):
+            shown = (
+                "".join(message_text(json.loads(text), snippet) for text, snippet in found)
+                or "no messages\n"
+            )
+            return text_reply(
+                shown + (f"-- more: before={json.loads(found[-1][0])['seq']}\n" if has_more else "")
+            )
+        texts = [f'{text[:-1]},"snippet":{json.dumps(snippet)}}}' for text, snippet in found]
+        seqs = [json.loads(text)["seq"] for text, _ in found]
+        return raw_json_reply(page_json(texts, has_more, min(seqs, default=0)))
+
+    return routes
+
+
+def is_peek(core: Core, reader: str | None, taken: Taken) -> bool:
+    """Whether this read is for a name that is not the caller's, or gives no message (HEAD): then the sender must not be told
+    that it was fetched.
+
+    Raises OverQuota where the name is one too many of the caller's today.
+    """
+    if reader is None or request.method == "HEAD" or not speaks_as(g.caller, reader, taken):
+        return reader is not None
+    core.use_name(g.caller, reader)
+    return False
+
+
+def _next(seqs: list[int], selection: Selection, known: int) -> int:
+    """The cursor to go on with: for `since` when the oldest come first, for `before` when the newest do."""
+    if selection.descending:
+        start = known if selection.before is None else selection.before
+        return min(seqs, default=start)
+    start = known if selection.after is None else selection.after
+    return max(seqs, default=start)
+
+
+def _more(seqs: list[int], selection: Selection) -> str:
+    """The parameter that gives the messages that the limit cut off."""
+    if selection.newest or selection.descending:
+        return f"before={min(seqs)}"
+    return f"since={max(seqs)}"
+
+
+def _receipts_text(receipts: dict[str, dict[str, str | None]]) -> str:
+    lines = [
+        f"{name}: queued {times['queued']}, fetched {times['fetched'] or '-'}, acked {times['acked'] or '-'}\n"
+        for name, times in receipts.items()
+    ]
+    return "".join(lines) or "nobody\n"

@@ -1,0 +1,82 @@
+"""GET /stream: messages as they come, as Server-Sent Events, NDJSON or text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+from flask import Blueprint, Response, g, request
+
+from bus.errors import BadField
+from bus.hub.core import Core
+from bus.model import checks
+from bus.model.caller import EVERYONE, Taken
+from bus.web.api.messages import is_peek
+from bus.web.http import parameters
+from bus.web.http.auth import may_call
+from bus.web.http.replies import Reply, message_text
+
+
+def _event(message: str) -> str:
+    seq = json.loads(message)["seq"]
+    return f"id: {seq}\nevent: message\ndata: {message}\n\n"
+
+
+# By format: the media type, what a message looks like, and what says that the stream lives.
+_FORMATS: dict[str, tuple[str, Callable[[str], str], str]] = {
+    "sse": ("text/event-stream", _event, ": alive\n\n"),
+    "ndjson": ("application/x-ndjson", lambda message: message + "\n", "\n"),
+    "text": ("text/plain", lambda message: message_text(json.loads(message)), "\n"),
+}
+
+
+def blueprint(core: Core, keepalive_s: float, taken: Taken) -> Blueprint:
+    """The route that streams."""
+    routes = Blueprint("streaming", __name__)
+
+    @routes.get("/stream")
+    @may_call(EVERYONE)
+    def stream() -> Response:
+        given = parameters.params(
+            (*(name for name in parameters.FILTERS if name not in ("limit", "before")), "format")
+        )
+        mimetype, render, alive = _FORMATS[_format(given.get("format"))]
+        # A browser's EventSource repeats the URL it began with, so where it has got to counts for more than `since`.
+        last = request.headers.get("Last-Event-ID")
+        if last:
+            began = checks.reference(given.get("since", last), "since")
+            if isinstance(began, checks.OldId):
+                core.seq_of(began)  # whether it is an id at all, only the index knows
+            given["since"] = last
+        selection = parameters.selection({**given, "limit": "500"}, core.seq_of)
+        pages = core.stream(
+            selection, keepalive_s, is_peek(core, selection.unread_by, taken), g.check
+        )
+        first = next(pages)  # raises here, before the answer begins, when the hub is full
+
+        def chunks() -> Iterator[str]:
+            yield alive if first is None else ""
+            for page in pages:
+                yield (
+                    alive if page is None else "".join(render(message) for message in page.messages)
+                )
+
+        reply = Reply(chunks(), mimetype=mimetype)
+        reply.headers["X-Accel-Buffering"] = "no"  # nginx: hand every chunk on at once
+        reply.call_on_close(pages.close)
+        return reply
+
+    return routes
+
+
+def _format(format: str | None) -> str:
+    if format is None:
+        best = request.accept_mimetypes.best_match(
+            [mimetype for mimetype, _, _ in _FORMATS.values()], "text/event-stream"
+        )
+        return next(name for name, (mimetype, _, _) in _FORMATS.items() if mimetype == best)
+    if format not in _FORMATS:
+        raise BadField(
+            f"`format` is {format[:40]!r}.", hint=f"One of {', '.join(_FORMATS)}.", field="format"
+        )
+    return format
