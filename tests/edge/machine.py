@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +68,11 @@ class Server:
 
     def install(self, *arguments: str) -> str:
         """Run the installer, packages coming from the folder that was brought along; under the umask of careful people."""
-        words = " ".join(arguments)
-        script = "cd /root/src; umask 077; PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/wheels scripts/install-server"
-        return self.sh(f"{script} --domain {DOMAIN} {words} 2>&1")
+        return self.in_checkout(f"umask 077; scripts/install-server --domain {DOMAIN} {' '.join(arguments)} 2>&1")
+
+    def in_checkout(self, script: str) -> str:
+        """Run a script in the checkout, where pip takes the packages that were brought along."""
+        return self.sh(f"cd /root/src; export PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/wheels\n{script}")
 
     def ask(self, path: str, user: str = "claude", body: dict[str, Any] | None = None) -> tuple[int, Any]:
         """A call through nginx, as who has an env file in /root: status and JSON."""
@@ -96,6 +100,13 @@ class Server:
         """Wait until the hub answers through nginx, and the service that runs commands is there."""
         call = '. /root/claude.env; curl -skf -u "$BUS_USER:$BUS_PASS" "$BUS_URL/health"'
         self.until(f"""{call} | grep -q '"exec":"ready"'""")
+
+
+def commands_below(heading: str) -> list[str]:
+    """The blocks of commands below a heading of docs/deploy.md, in order, with this server's name in them."""
+    text = (ROOT / "docs" / "deploy.md").read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    blocks = re.findall(r"(?:^ {4}.*\n)+", text, re.MULTILINE)
+    return [textwrap.dedent(block).replace("bus.example.org", DOMAIN) for block in blocks]
 
 
 def without_leftovers(found: tarfile.TarInfo) -> tarfile.TarInfo | None:

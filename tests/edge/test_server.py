@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from .harness import ROOT
-from .machine import DOMAIN, Server
+from .machine import DOMAIN, Server, commands_below
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
 
@@ -186,3 +186,36 @@ def test_nothing_is_lost_when_it_is_killed_or_the_machine_restarts(server: Serve
     server.until(f"grep -q {DOMAIN} /etc/hosts || echo 127.0.0.1 {DOMAIN} >> /etc/hosts")
     server.is_well()
     assert [server.ask(f"/messages/{id}")[0] for id in ids] == [200, 200]
+
+
+# What names the product, or has no owner any more. /root has the operator's checkout, /var/log/journal is told to stay.
+LEFT = """
+find / /run /tmp /dev/shm -xdev \\( -path /root -o -path /proc -o -path /sys -o -path /var/log/journal \\) -prune -o \
+    \\( -iname '*claude*bus*' -o -nouser -o -nogroup \\) -print
+grep -rl claude.bus /etc --exclude='*-' || true
+getent passwd group | grep claude || true
+systemctl list-units --all --no-legend --plain | grep claude.bus || true
+ls -l /proc/[0-9]*/cwd 2>/dev/null | grep claude-bus || true
+"""
+
+
+def test_a_removal_leaves_nothing_and_a_backup_comes_back_on_the_rebuilt_server(server: Server) -> None:
+    """By the lines of docs/deploy.md."""
+    kept = post(server, "before the backup")
+    secret = server.hub("credential add web1")
+    server.sh(f"umask 077; (grep BUS_URL /root/claude.env; printf '%s\\n' {secret}) > /root/web1.env")
+    backup, restore = commands_below("Backup")
+    server.sh(backup)
+    server.sh("mv /var/lib/claude-bus/backup-* /root/backup")
+    lost = post(server, "after the backup")
+    for block in commands_below("Remove"):
+        server.sh(block)
+    assert server.sh(LEFT) == ""
+    server.in_checkout(restore)
+    server.is_well()
+    assert server.ask(f"/messages/{kept}", user="web1")[1]["body"] == "before the backup"
+    assert server.ask(f"/messages/{lost}")[0] == 404
+    assert [server.ask("/api/me", user=user)[1]["role"] for user in ("claude", "admin", "web1")] == ["shared", "admin", "member"]
+    assert server.ask(f"/messages/{post(server, 'goes on')}")[0] == 200
+    assert "the log is good" in server.hub("verify")
+    server.sh("rm -r /var/lib/claude-bus.fresh /root/backup")
