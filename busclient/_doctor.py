@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from busclient._bus import Bus
 from busclient._errors import BusError, NotFound, SettingsError, Unauthorized, Unreachable
 from busclient._http.calls import Patience
+from busclient._http.trouble import in_words
 from busclient._outbox.outbox import Outbox
 from busclient._places import Places
 from busclient._settings import Settings
@@ -99,7 +100,7 @@ def _timed(name: str, look: Callable[[], str]) -> Step:
     except BusError as error:
         text, ok, hint = error.message, False, _HINTS.get(error.hint, error.hint)
     except OSError as error:
-        text, ok, hint = str(error.strerror or error), False, _HINTS[Unreachable.hint]
+        text, ok, hint = in_words([error]) or str(error.strerror or error), False, _HINTS[Unreachable.hint]
     return Step(name, ok, text, hint, (time.perf_counter() - started) * 1000)
 
 

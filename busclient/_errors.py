@@ -319,7 +319,7 @@ _FOR_ROUTES = {
 }
 _SHARED_HINT = (
     "The shared user may not. Ask an admin for `bus invite NAME`, then `bus join URL --invite CODE`; the first admin's "
-    "credential is in data/admin.env of the hub."
+    "credential is in data/admin.env of the hub, of one that `bus up` started in ~/.local/share/claude-bus/hub/admin.env."
 )
 
 

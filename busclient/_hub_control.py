@@ -102,7 +102,7 @@ def _made(settings: Settings, places: Places) -> Settings:
     """Start a hub for settings that are written down once it has taken their credential."""
     check_free(places.env_file)
     if _listens(settings.url):
-        raise _taken(settings)
+        raise _left_behind(settings) if _runs_at(settings.url, places) else _taken(settings)
     _start_locked(settings, places)
     values = {"BUS_URL": settings.url, "BUS_USER": settings.user, "BUS_PASS": settings.password}
     try:
@@ -111,6 +111,24 @@ def _made(settings: Settings, places: Places) -> Settings:
         _down_locked(places)
         raise
     return Settings.find(places=places)
+
+
+def is_running(places: Places) -> bool:
+    """Whether the hub that `bus up` started runs."""
+    known = _known(places)
+    pid = known.get("pid")
+    return isinstance(pid, int) and _is_hub(pid, known.get("born"), places)
+
+
+def _runs_at(url: str, places: Places) -> bool:
+    return _known(places).get("url") == url and is_running(places)
+
+
+def _left_behind(settings: Settings) -> SettingsError:
+    return SettingsError(
+        f"The hub that `bus up` started runs at {settings.url}, but the settings that led to it are gone.",
+        hint="`bus down`, then `bus up`: that writes new ones. Messages stay.",
+    )
 
 
 def _taken(settings: Settings) -> BusError:

@@ -22,6 +22,7 @@ Each setting is taken from the first of these that has it:
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import socket
@@ -37,8 +38,11 @@ from busclient._errors import LocalTrouble, SettingsError
 from busclient._files import followed, write_private
 from busclient._places import Places, place_of
 
+logger = logging.getLogger("busclient")
+
 VARIABLES = ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME", "BUS_SSH_HOST", "BUS_HANDOFFS", "BUS_AUTOSTART")
 SHARED_USER = "claude"
+_MEND = "Mend the file, or take it away."
 LOCAL_URL = "http://127.0.0.1:8787"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -129,30 +133,46 @@ def default_name(user: str) -> str:
 
 def read_env_file(path: Path) -> dict[str, str]:
     """The BUS_* values of an env file, empty ones left out; {} when there is none. Raises SettingsError."""
+    return _parsed(_text_of(path))[0]
+
+
+def _text_of(path: Path) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return {}
+        return ""
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}.", hint=_MEND) from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise SettingsError(f"{path} is UTF-16.", hint="Save it as UTF-8 (PowerShell: Out-File -Encoding utf8).")
-    return read_env_text(data.decode("utf-8", "surrogateescape"))  # a foreign byte spoils its own value, no other
+    return data.decode("utf-8", "surrogateescape")  # a foreign byte spoils its own value, no other
 
 
 def read_env_text(text: str) -> dict[str, str]:
     """The same of the text of such a file."""
-    from dotenv import dotenv_values  # noqa: PLC0415  takes 20 ms, and often there is no file
+    return _parsed(text)[0]
 
-    values = dotenv_values(stream=StringIO(text.removeprefix("\ufeff")), interpolate=False)
-    return {name: value for name, value in values.items() if name in VARIABLES and value}
+
+def _parsed(text: str) -> tuple[dict[str, str], list[int]]:
+    """Return the values, and the numbers of the lines that hold none though they are no comment."""
+    if not text:
+        return {}, []
+    from dotenv.parser import parse_stream  # noqa: PLC0415  takes 20 ms, and often there is no file
+
+    found = list(parse_stream(StringIO(text.removeprefix("\ufeff"))))
+    values = {entry.key: entry.value for entry in found if entry.key in VARIABLES}
+    unread = [entry.original.line for entry in found if entry.error]
+    return {name: value for name, value in values.items() if name and value}, unread
 
 
 def _gather(environ: Mapping[str, str], places: Places) -> tuple[dict[str, str], dict[str, str]]:
     """Every setting that is set somewhere, and where."""
     found = {name: environ[name] for name in VARIABLES if environ.get(name)}
     sources = dict.fromkeys(found, "environment")
-    for name, value in read_env_file(places.env_file).items():
+    values, unread = _parsed(_text_of(places.env_file))
+    for number in unread:
+        logger.warning("line %d of %s is not NAME=value and counts for nothing", number, places.env_file)
+    for name, value in values.items():
         if name not in found:
             found[name], sources[name] = value, str(places.env_file)
     has_url = "BUS_URL" in found
@@ -168,9 +188,9 @@ def _read_net_config(path: Path) -> dict[str, str]:
     try:
         config: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from None
+        raise SettingsError(f"{path} cannot be read: {error}", hint=_MEND) from None
     if not isinstance(config, dict):
-        raise SettingsError(f"{path} is no JSON object.")
+        raise SettingsError(f"{path} is no JSON object.", hint=_MEND)
     texts = {name: value for name, value in config.items() if isinstance(value, str) and value}
     found = {"BUS_NAME": texts["machine"]} if "machine" in texts else {}
     host = texts.get("sshHost")

@@ -81,7 +81,9 @@ def test_a_taken_address_is_told_before_anything_is_said_of_it(tmp_path: Path) -
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(OSError, match="cannot be listened at"):
+        with pytest.raises(
+            OSError, match=r"cannot be listened at .*: if a hub runs there already, use it; else set another BUS_LISTEN"
+        ):
             first_start.refuse_taken_address(Config(data_dir=tmp_path, listen=f"127.0.0.1:{taken.getsockname()[1]}"))
 
 

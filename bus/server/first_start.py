@@ -7,6 +7,7 @@ import socket
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from errno import EADDRINUSE
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -133,9 +134,11 @@ def refuse_taken_address(config: Config) -> None:
         try:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
-            raise OSError(
-                f"{config.listen} cannot be listened at ({error.strerror}): set another BUS_LISTEN"
-            ) from None
+            use_it = (
+                "if a hub runs there already, use it; else " if error.errno == EADDRINUSE else ""
+            )
+            why = f"{config.listen} cannot be listened at ({error.strerror})"
+            raise OSError(f"{why}: {use_it}set another BUS_LISTEN") from None
 
 
 def is_closed_to_others(config: Config) -> bool:

@@ -88,6 +88,8 @@ def _password(user: str) -> str:
 @json_option
 def leave() -> None:
     """Undo `bus join`: remove the settings file. Messages that wait in the outbox stay there."""
+    from busclient import _hub_control  # noqa: PLC0415
+
     places = Places.of_user()
     kept = followed(places.env_file)
     try:
@@ -96,6 +98,8 @@ def leave() -> None:
         out.result({"removed": False}, f"there is no {places.env_file}")
         return
     out.result({"removed": True}, f"removed {places.env_file}")
+    if _hub_control.is_running(places):
+        out.note("the hub that `bus up` started goes on; `bus down` ends it")
     if kept != places.env_file and kept.exists():
         out.note(f"it was a link: {kept} stays, with the password in it")
 

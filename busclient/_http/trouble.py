@@ -49,7 +49,7 @@ def unreachable(settings: Settings, error: Exception) -> Unreachable:
     if is_other_protocol and not any(isinstance(cause, (OSError, *_BROKEN_OFF)) for cause in causes):
         return BadAnswer(f"What answers at {where} does not speak HTTP.")
     hint = next((cause.hint(settings.url) for cause in causes if isinstance(cause, SshFailed)), None)
-    return Unreachable(f"The hub at {where} does not answer: {_reason(causes) or str(error)[:200]}.", hint=hint)
+    return Unreachable(f"The hub at {where} does not answer: {in_words(causes) or str(error)[:200]}.", hint=hint)
 
 
 def is_refused(error: BaseException) -> bool:
@@ -85,8 +85,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             todo += [] if one.__suppress_context__ else [one.__context__]
 
 
-def _reason(causes: list[BaseException]) -> str:
-    """The most telling of the causes, in words; empty when there is none."""
+def in_words(causes: Sequence[BaseException]) -> str:
+    """Return the most telling of the causes, in words; empty when there is none."""
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             return "its host name cannot be resolved"

@@ -64,6 +64,19 @@ def test_up_starts_a_hub_that_answers_and_down_ends_it(machine: dict[str, str], 
     assert "later" in command(machine, "log").stdout
 
 
+def test_leaving_a_hub_that_goes_on_is_told_and_so_is_the_way_back(machine: dict[str, str]) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    command(machine, "up", "--url", url)
+    command(machine, "post", "any", "before")
+    assert "goes on; `bus down` ends it" in command(machine, "leave").stderr
+    again = command(machine, "up", "--url", url)
+    assert (again.returncode, "`bus down`, then `bus up`" in again.stderr) == (exits.SETTINGS, True), again
+    command(machine, "down")
+    assert command(machine, "leave").stderr == ""
+    assert command(machine, "up", "--url", url).returncode == 0
+    assert "before" in command(machine, "log").stdout
+
+
 def test_a_hub_that_up_has_made_comes_back_at_the_first_call(machine: dict[str, str], home: Path, places: Places) -> None:
     command(machine, "up", "--url", f"http://127.0.0.1:{free_port()}")
     (pid,) = hubs(home)

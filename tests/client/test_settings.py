@@ -207,3 +207,20 @@ def test_an_empty_secret_is_never_written(places: Places) -> None:
     with pytest.raises(SettingsError, match="BUS_PASS would be empty"):
         _settings.write_env(places.env_file, {"BUS_URL": "http://x", "BUS_PASS": ""})
     assert not places.env_file.exists()
+
+
+def test_a_line_of_the_settings_that_says_nothing_is_named_once(places: Places, caplog: pytest.LogCaptureFixture) -> None:
+    places.env_file.parent.mkdir()
+    places.env_file.write_text("# mine\nBUS_URL http://hub\nBUS_PASS='x'\n")
+    with pytest.raises(SettingsError, match="BUS_URL is set nowhere"):
+        Settings.find({}, places)
+    assert caplog.messages == [f"line 2 of {places.env_file} is not NAME=value and counts for nothing"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_file_that_is_spoilt_is_to_be_mended(places: Places, text: str) -> None:
+    places.net_config.parent.mkdir()
+    places.net_config.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        Settings.find({}, places)
+    assert "Mend the file" in caught.value.hint

@@ -63,6 +63,12 @@ def test_a_hub_without_tls_is_told_from_a_bad_certificate(served: Served) -> Non
         bus.health()
 
 
+def test_the_doctor_tells_it_in_the_same_words(served: Served, home: Path) -> None:
+    said = command(environ_for(served.url.replace("http:", "https:"), home), "doctor").stdout
+    assert "is it http, not https" in said
+    assert "_ssl.c" not in said
+
+
 def test_it_is_not_tried_again(untrusted: tuple[str, list[str]]) -> None:
     pauses: list[float] = []
     with Bus(Settings(url=untrusted[0], user=USER, password=PASSWORD, name="bob"), sleep=pauses.append) as bus:
