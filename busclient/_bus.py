@@ -42,8 +42,9 @@ _STREAM_IDLE_S = 40.0  # the hub gives a sign of life every 15
 class Bus:
     """Speaks for `settings.name`. Every call raises BusError; see `busclient._errors` for the tree.
 
-    `transport` is the seam for tests and SSH, `outbox` None means that `post` raises when the hub is away. Use it in one
-    thread at a time; as a context manager it closes its connection.
+    `transport` is an adapter of requests, for tests and for ways of one's own; `light` does without requests, which takes
+    60 ms to load, where the hub can be reached so. `outbox` None means that `post` raises when the hub is away. Use it in
+    one thread at a time; as a context manager it closes its connection.
     """
 
     def __init__(
@@ -54,19 +55,20 @@ class Bus:
         outbox: Outbox | None = None,
         patience: Patience | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        light: bool = False,
     ) -> None:
         self.settings, self.outbox = settings, outbox
-        self._calls = Calls(settings, transport, patience or Patience(), sleep)
+        self._calls = Calls(settings, transport, patience or Patience(), sleep, light=light)
         self._sleep = sleep
         self._start_hub: Callable[[], bool] | None = None
 
     @classmethod
-    def from_env(cls, *, patience: Patience | None = None) -> Bus:
+    def from_env(cls, *, patience: Patience | None = None, light: bool = False) -> Bus:
         """The Bus of this user on this machine, with the outbox; raises SettingsError. See `Settings.find`."""
         from busclient import _hub_control  # noqa: PLC0415
 
         places = Places.of_user()
-        bus = cls(_hub_control.find_settings(places), outbox=Outbox(places.state), patience=patience)
+        bus = cls(_hub_control.find_settings(places), outbox=Outbox(places.state), patience=patience, light=light)
         if _hub_control.is_wanted(bus.settings, places):
             bus._start_hub = lambda: _hub_control.start_once(bus.settings, places)
         return bus
@@ -262,7 +264,7 @@ class Bus:
         """The same as text for an agent's context; empty when nothing is unread."""
         params = {"reader": self.name, "budget": budget, "format": "text"}
         reply = self._calling(lambda: self._calls.send("GET", "/inbox", params=params, patience=patience))
-        if not reply.headers.get("Content-Type", "").startswith("text/plain"):
+        if not reply.header("Content-Type").startswith("text/plain"):
             raise BadAnswer(f"{self.settings.url} answered something that is not an inbox.")
         return reply.content.decode("utf-8", "replace")
 
@@ -282,13 +284,7 @@ class Bus:
     def health(self) -> dict[str, Any]:
         """How the hub is: `{"ok":true,"count":…,"now":…,"last_seq":…,…}`; also answered while it takes no posts."""
         reply = self._calling(lambda: self._calls.send("GET", "/health", also=(503,)))
-        try:
-            facts = reply.json()
-        except ValueError:
-            facts = None
-        if not isinstance(facts, dict) or "ok" not in facts or "error" in facts:
-            raise BadAnswer(f"{self.settings.url} answered something that is not a hub's health.")
-        return facts
+        return reading.health_in(reply.content, self.settings.url)
 
     # -- done with a message -----------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import socket
-import ssl
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from busclient._bus import Bus
 from busclient._errors import BusError, NotFound, SettingsError, Unauthorized, Unreachable
 from busclient._http.calls import Patience
+from busclient._http.proxies import proxy_of, trust
 from busclient._http.trouble import in_words
 from busclient._outbox.outbox import Outbox
 from busclient._places import Places
@@ -87,7 +87,7 @@ def _way(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
     """The steps to the hub's door; through ssh there are none that can be looked at from here."""
     if settings.ssh_host:
         return []
-    proxy = _proxy(settings)
+    proxy = proxy_of(settings)
     if proxy is not None:
         return [("proxy", lambda: _connect_to_proxy(proxy))]
     return [("dns", lambda: _dns(settings)), ("connect", lambda: _connect(settings))]
@@ -125,16 +125,6 @@ def _dns(settings: Settings) -> str:
     return f"{address.hostname} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}"
 
 
-def _proxy(settings: Settings) -> str | None:
-    """The proxy that calls to the hub go through, as the environment says; None where they go straight."""
-    from requests.utils import get_environ_proxies, select_proxy  # noqa: PLC0415
-
-    if settings.is_loopback:
-        return None
-    found: str | None = select_proxy(settings.url, get_environ_proxies(settings.url))
-    return found if found is None or "://" in found else f"http://{found}"
-
-
 def _connect_to_proxy(proxy: str) -> str:
     """What is behind it only the proxy can reach: names are resolved there, too."""
     address = urlsplit(proxy)
@@ -149,19 +139,9 @@ def _connect(settings: Settings) -> str:
     with socket.create_connection((address.hostname, port), timeout=5) as sock:
         if address.scheme != "https":
             return f"port {port} is open"
-        with _trust(settings).wrap_socket(sock, server_hostname=address.hostname) as tls:
+        with trust(settings).wrap_socket(sock, server_hostname=address.hostname) as tls:
             ends = str((tls.getpeercert() or {}).get("notAfter", "?"))
             return f"port {port} is open; {tls.version()}; the certificate is good until {ends}"
-
-
-def _trust(settings: Settings) -> ssl.SSLContext:
-    """Who is trusted to sign certificates: those whom a call trusts (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, certifi)."""
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # noqa: PLC0415
-
-    given = None if settings.is_loopback else os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    bundle = given or str(DEFAULT_CA_BUNDLE_PATH)
-    is_folder = Path(bundle).is_dir()
-    return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
 
 
 def _hub(bus: Bus) -> str:

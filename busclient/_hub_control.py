@@ -150,7 +150,7 @@ def _taken(settings: Settings) -> BusError:
 
 def _prove(settings: Settings) -> None:
     """Make a call with the credential; raises BusError, Unauthorized where a hub does not know it."""
-    calls = Calls(settings, None, _QUICK, time.sleep)
+    calls = Calls(settings, None, _QUICK, time.sleep, light=True)
     try:
         reply = calls.json("GET", "/messages", params={"limit": 1})
     finally:

@@ -169,7 +169,7 @@ def open_bus(**kwargs: Any) -> Bus:
     """The Bus of this user; raises SettingsError."""
     from busclient._bus import Bus  # noqa: PLC0415  what `bus --help` need not load
 
-    bus = Bus.from_env(**kwargs)
+    bus = Bus.from_env(light=True, **kwargs)
     if sys.stderr.isatty():  # a person waits; a log or a program does not ask why
         bus.tell_when_slow(out.note)
     return bus

@@ -7,6 +7,7 @@ not be are sent with `ONCE`.
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import json
 import os
@@ -16,14 +17,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode
 
-from busclient._errors import BadAnswer, BusError, NotTrusted, Unavailable, Unreachable, error_from
+from busclient._errors import BadAnswer, BusError, NotTrusted, Refused, Unavailable, Unreachable, error_from
+from busclient._http.deadline import deadline
+from busclient._http.transport import Answer, Broken, Request, Transport
 from busclient._http.trouble import unreachable
 from busclient._settings import Settings
 from busclient._version import __version__
 
 if TYPE_CHECKING:
-    import requests
     from requests.adapters import BaseAdapter
 
 T = TypeVar("T")
@@ -54,15 +57,33 @@ def new_key() -> str:
     return os.urandom(16).hex()
 
 
+@dataclass(frozen=True)
+class Reply:
+    """An answer that was read whole."""
+
+    status: int
+    content: bytes
+    header: Callable[[str], str]  # empty where there is no such header
+
+
 class Calls:
-    """A connection to one hub, kept and used again. Not for several threads at once."""
+    """A connection to one hub, kept and used again. Not for several threads at once.
+
+    `transport` is an adapter of requests, in place of sockets; `light` spares requests where the hub can do without.
+    """
 
     def __init__(
-        self, settings: Settings, transport: BaseAdapter | None, patience: Patience, sleep: Callable[[float], None]
+        self,
+        settings: Settings,
+        transport: BaseAdapter | Transport | None,
+        patience: Patience,
+        sleep: Callable[[float], None],
+        *,
+        light: bool = False,
     ) -> None:
         self.settings, self.patience = settings, patience
-        self._transport, self._sleep = transport, sleep
-        self._session: requests.Session | None = None
+        self._given, self._light, self._sleep = transport, light, sleep
+        self._transport: Transport | None = None
         self.on_slow: Callable[[str], None] | None = None  # is told once that the hub lets a caller wait; from another thread
 
     def json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
@@ -73,9 +94,9 @@ class Calls:
         reply = self.send(method, path, **request)
         value = _parsed(reply.content)
         if not isinstance(value, dict):
-            raise BadAnswer(f"{self.settings.url} answered something that is not the hub's JSON.", status=reply.status_code)
-        if reply.status_code == 202 and value.get("ok") is False:
-            raise error_from(reply.status_code, value)
+            raise BadAnswer(f"{self.settings.url} answered something that is not the hub's JSON.", status=reply.status)
+        if reply.status == 202 and value.get("ok") is False:
+            raise error_from(reply.status, value)
         return value
 
     def send(
@@ -86,16 +107,40 @@ class Calls:
         wait_s: float = 0,
         patience: Patience | None = None,
         also: Sequence[int] = (),
-        **request: Any,
-    ) -> requests.Response:
+        **given: Any,
+    ) -> Reply:
         """The answer to a call, read whole; raises BusError.
 
         `wait_s` is how long the hub was asked to hold the answer back, `also` are statuses that are no error; the rest
-        goes to `Session.request`.
+        goes to `request`.
         """
         patience = patience or self.patience
-        request |= {"method": method, "url": self.settings.url + path}
+        request = self.request(method, path, **given)
         return self.retrying(lambda ends: self._attempt(ends, wait_s, patience, also, request), patience, wait_s)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Request:
+        """A request with our credential. `params` that are None are left out, `json` and `data` are the body. Raises Refused."""
+        query = urlencode({name: value for name, value in (params or {}).items() if value is not None}, doseq=True)
+        body = _body(json) if json is not None else data
+        if body is None and method != "GET":
+            body = b""
+        own = {
+            "User-Agent": f"claude-bus/{__version__}",
+            "Accept": "application/json",
+            "Authorization": _basic(self.settings),
+            **({} if json is None else {"Content-Type": "application/json"}),
+        }
+        url = self.settings.url + path + (f"?{query}" if query else "")
+        return Request(method, url, {**own, **(headers or {})}, body)
 
     def retrying(self, make: Callable[[float], T], patience: Patience | None = None, wait_s: float = 0) -> T:
         """What `make` gives, called again after passing trouble; `make` is told when all has to be over (monotonic)."""
@@ -111,70 +156,47 @@ class Calls:
             self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def stream(self, path: str, *, idle_s: float, method: str = "GET", **request: Any) -> Iterator[bytes]:
-        """The chunks of an endless answer, as they come; raises BusError when it breaks or is silent for `idle_s`."""
-        import requests  # noqa: PLC0415
+    def stream(self, path: str, *, idle_s: float, method: str = "GET", **given: Any) -> Iterator[bytes]:
+        """The chunks of an endless answer, as they come; raises BusError when it breaks or is silent for `idle_s`.
 
-        request |= {"method": method, "url": self.settings.url + path, "timeout": (self.patience.connect_s, idle_s)}
+        The rest goes to `request`.
+        """
+        request = self.request(method, path, **given)
         try:
-            with self.session().request(stream=True, allow_redirects=False, **request) as reply:
-                if reply.status_code != 200:
-                    raise _error_of(reply)
-                # Chunked: each chunk as it comes. A proxy that does not chunk gives no sign where to stop, so byte by byte.
-                yield from reply.iter_content(None if getattr(reply.raw, "chunked", False) else 1)
-        except requests.RequestException as error:
+            with self.transport().send(request, self.patience.connect_s, idle_s) as answer:
+                if answer.status != 200:
+                    raise _error_of(answer, _read(answer))
+                yield from answer.chunks(live=True)
+        except Broken as error:
             raise unreachable(self.settings, error) from error
 
-    def session(self) -> requests.Session:
-        """The session, opened at the first call."""
-        if self._session is None:
-            self._session = self._open()
-        return self._session
+    def transport(self) -> Transport:
+        """The way to the hub, opened at the first call."""
+        if self._transport is None:
+            given = self._given
+            if given is None:
+                self._transport = transport_for(self.settings, light=self._light)
+            else:
+                self._transport = given if isinstance(given, Transport) else _by_adapter(self.settings, given)
+        return self._transport
 
     def close(self) -> None:
         """Close the connection."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
 
-    def _open(self) -> requests.Session:
-        import requests  # noqa: PLC0415  0.1 s that `bus --help` need not spend
-
-        transport = self._transport
-        if transport is None:
-            transport = _transport_for(self.settings)
-        session = requests.Session()
-        session.mount("http://", transport)
-        session.mount("https://", transport)
-        user, password = (text.encode("utf-8", "surrogateescape") for text in (self.settings.user, self.settings.password))
-        session.auth = (user, password)  # type: ignore[assignment]  # as UTF-8
-        session.headers["User-Agent"] = f"claude-bus/{__version__}"
-        session.headers["Accept"] = "application/json"
-        # A proxy has no business between this machine and itself, and ~/.netrc none with our credential.
-        session.trust_env = not self.settings.is_loopback and self.settings.ssh_host is None
-        return session
-
-    def _attempt(
-        self, ends: float, wait_s: float, patience: Patience, also: Sequence[int], request: Mapping[str, Any]
-    ) -> requests.Response:
-        import requests  # noqa: PLC0415
-
-        from busclient._http.transport import deadline  # noqa: PLC0415
-
+    def _attempt(self, ends: float, wait_s: float, patience: Patience, also: Sequence[int], request: Request) -> Reply:
         left = max(ends - time.monotonic(), 0.01)
-        timeout = (min(patience.connect_s, left), min(patience.read_s + wait_s, left))
+        connect_s, read_s = min(patience.connect_s, left), min(patience.read_s + wait_s, left)
         try:
-            with (
-                deadline(left),
-                self._slow_told(wait_s),
-                self.session().request(timeout=timeout, stream=True, allow_redirects=False, **request) as reply,
-            ):
-                _read(reply)
-        except requests.RequestException as error:
+            with deadline(left), self._slow_told(wait_s), self.transport().send(request, connect_s, read_s) as answer:
+                content = _read(answer)
+        except Broken as error:
             raise unreachable(self.settings, error) from error
-        if not 200 <= reply.status_code < 300 and reply.status_code not in also:
-            raise _error_of(reply)
-        return reply
+        if not 200 <= answer.status < 300 and answer.status not in also:
+            raise _error_of(answer, content)
+        return Reply(answer.status, content, answer.header)
 
     @contextlib.contextmanager
     def _slow_told(self, wait_s: float) -> Iterator[None]:
@@ -211,26 +233,44 @@ class Calls:
         return pause if pause <= patience.longest_pause_s else None
 
 
-def _transport_for(settings: Settings) -> BaseAdapter:
-    if settings.ssh_host is not None:
-        from busclient._http.ssh import SshTransport  # noqa: PLC0415
+def transport_for(settings: Settings, *, light: bool) -> Transport:
+    """The way to the hub of these settings; by requests, unless it is to be `light` and can be."""
+    if light:
+        from busclient._http.light_transport import LightTransport, suits  # noqa: PLC0415
 
-        return SshTransport(settings.ssh_host)
-    from busclient._http.transport import DirectTransport  # noqa: PLC0415
+        if suits(settings):
+            return LightTransport(settings)
+    return _by_adapter(settings, None)
 
-    return DirectTransport()
+
+def _by_adapter(settings: Settings, adapter: BaseAdapter | None) -> Transport:
+    from busclient._http.requests_transport import RequestsTransport  # noqa: PLC0415  60 ms that `bus inbox` need not spend
+
+    return RequestsTransport(settings, adapter)
 
 
-def _read(reply: requests.Response) -> None:
-    """Read an answer whole, but never more than a hub would send."""
+def _basic(settings: Settings) -> str:
+    """The credential as a header, in UTF-8."""
+    credential = f"{settings.user}:{settings.password}".encode("utf-8", "surrogateescape")
+    return "Basic " + binascii.b2a_base64(credential, newline=False).decode("ascii")
+
+
+def _body(value: Any) -> bytes:
+    try:
+        return json.dumps(value, allow_nan=False).encode()
+    except ValueError as error:
+        raise Refused(f"The request cannot be written as JSON: {error}.", hint="Numbers must be finite.") from None
+
+
+def _read(answer: Answer) -> bytes:
+    """An answer's whole body, but never more than a hub would send."""
     chunks, size = [], 0
-    for chunk in reply.iter_content(1 << 20):
+    for chunk in answer.chunks(live=False):
         chunks.append(chunk)
         size += len(chunk)
         if size > _MAX_ANSWER:
             raise BadAnswer(f"The answer is longer than {_MAX_ANSWER} bytes.")
-    reply._content = b"".join(chunks)
-    reply._content_consumed = True  # type: ignore[attr-defined]
+    return b"".join(chunks)
 
 
 def _parsed(data: bytes) -> Any:
@@ -240,11 +280,11 @@ def _parsed(data: bytes) -> Any:
         return None
 
 
-def _error_of(reply: requests.Response) -> BusError:
-    if 300 <= reply.status_code < 400:
-        place = reply.headers.get("Location", "elsewhere")
+def _error_of(answer: Answer, content: bytes) -> BusError:
+    if 300 <= answer.status < 400:
+        place = answer.header("Location") or "elsewhere"
         return BadAnswer(
-            f"The hub's address leads on to {place[:200]!r}.", status=reply.status_code, hint="Set BUS_URL to the final address."
+            f"The hub's address leads on to {place[:200]!r}.", status=answer.status, hint="Set BUS_URL to the final address."
         )
-    text = reply.headers.get("Retry-After", "")
-    return error_from(reply.status_code, _parsed(reply.content), float(text) if text.isdigit() and len(text) < 9 else None)
+    text = answer.header("Retry-After")
+    return error_from(answer.status, _parsed(content), float(text) if text.isdigit() and len(text) < 9 else None)

@@ -16,15 +16,8 @@ import subprocess
 import threading
 from collections import deque
 from pathlib import Path
-from typing import Any, NoReturn
-
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from busclient._errors import LocalTrouble, SettingsError
-from busclient._http.transport import Watched
 from busclient._http.trouble import SshFailed
 from busclient._places import Places
 
@@ -48,8 +41,8 @@ def command(host: str, target: str, folder: Path | None) -> list[str]:
     return [ssh, "-T", *(part for option in options for part in ("-o", option)), "-W", target, host]
 
 
-class SshTransport(HTTPAdapter):
-    """A transport for `Bus` that reaches the hub through one host's ssh."""
+class Tunnels:
+    """Connections to the hub as seen from one host. `folder` keeps the shared one: this user's state folder unless given."""
 
     def __init__(self, host: str, folder: Path | None = None) -> None:
         self.host = host
@@ -58,55 +51,18 @@ class SshTransport(HTTPAdapter):
                 folder = Places.of_user().make_state()
         self._folder = folder
         self._tunnels: list[_Tunnel] = []
-        super().__init__()
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
-        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
-            scheme: self._pool_class(pool, connection)
-            for scheme, pool, connection in (
-                ("http", HTTPConnectionPool, HTTPConnection),
-                ("https", HTTPSConnectionPool, HTTPSConnection),
-            )
-        }
-
-    def _pool_class(self, pool: type[HTTPConnectionPool], connection: type[HTTPConnection]) -> Any:
-        """A pool of connections that are opened by this transport."""
-        over_ssh = type(f"Ssh{connection.__name__}", (_OverSsh, connection), {"transport": self})
-        return type(f"Ssh{pool.__name__}", (pool,), {"ConnectionCls": over_ssh})
-
-    def open(self, target: str) -> socket.socket:
-        """A socket that leads to `target` as seen from the host."""
+    def open(self, host: str, port: int) -> socket.socket:
+        """A socket that leads to a host and port as seen from there."""
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         tunnel = _Tunnel(command(self.host, target, self._folder))
         self._tunnels = [*(old for old in self._tunnels if old.process.poll() is None), tunnel]
         return tunnel.outside
 
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        try:
-            return super().send(request, **kwargs)
-        except requests.Timeout:
-            raise
-        except requests.ConnectionError as error:
-            self._explain(error)
-
-    def _explain(self, error: requests.ConnectionError) -> NoReturn:
-        """Raise the error again with what ssh said, when it said something."""
+    def trouble(self) -> SshFailed | None:
+        """What the ssh of the last connection said, when it said something and has ended."""
         lines = [line for tunnel in self._tunnels[-1:] for line in tunnel.last_lines()]
-        if lines:
-            raise requests.ConnectionError(SshFailed(self.host, lines)) from None
-        raise error
-
-
-class _OverSsh(Watched):
-    transport: SshTransport
-    host: str
-    port: int
-
-    def _new_conn(self) -> socket.socket:
-        name = f"[{self.host}]" if ":" in self.host else self.host
-        sock = self.transport.open(f"{name}:{self.port}")
-        sock.settimeout(self.timeout)  # type: ignore[attr-defined]
-        return sock
+        return SshFailed(self.host, lines) if lines else None
 
 
 class _Tunnel:
@@ -118,13 +74,15 @@ class _Tunnel:
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self._lines: deque[str] = deque(maxlen=3)
-        for job in (self._send, self._receive, self._listen):
-            threading.Thread(target=job, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        for thread in (*(threading.Thread(target=job, daemon=True) for job in (self._send, self._receive)), self._listener):
+            thread.start()
 
     def last_lines(self) -> list[str]:
         """What ssh said, when it has ended or ends within half a second; else nothing."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(0.5)
+            self._listener.join(0.5)  # its last words may still be on the way
         return list(self._lines) if self.process.poll() is not None else []
 
     def _send(self) -> None:

@@ -39,9 +39,9 @@ class SshFailed(OSError):
 
 
 def unreachable(settings: Settings, error: Exception) -> Unreachable:
-    """The error of ours for one of requests'."""
+    """The error of ours for a transport's Broken, or whatever it was caused by."""
     where = f"{settings.url} (through ssh {settings.ssh_host})" if settings.ssh_host else settings.url
-    causes = [cause for cause in _chain(error) if not type(cause).__module__.startswith("requests")]
+    causes = [cause for cause in chain(error) if not type(cause).__module__.startswith("requests")]
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return NotTrusted(f"The certificate of the hub at {where} is not trusted: {cause.verify_message or cause}.")
@@ -54,25 +54,15 @@ def unreachable(settings: Settings, error: Exception) -> Unreachable:
 
 def is_refused(error: BaseException) -> bool:
     """Whether nothing listens at the hub's address, so that a hub may be started there."""
-    return any(isinstance(cause, ConnectionRefusedError) for cause in _chain(error))
+    return any(isinstance(cause, ConnectionRefusedError) for cause in chain(error))
 
 
 def is_unsent(error: BaseException) -> bool:
     """Whether a call failed before anything of it was sent: no address, no connection, no trust. False where that is open."""
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError  # noqa: PLC0415
-
-    before = (
-        socket.gaierror,
-        ConnectionRefusedError,
-        ssl.SSLCertVerificationError,
-        ConnectTimeoutError,
-        NewConnectionError,
-        ProxyError,
-    )
-    return any(isinstance(cause, before) or getattr(cause, "is_unsent", False) for cause in _chain(error))
+    return any(getattr(cause, "is_unsent", False) for cause in chain(error))
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """An error with all its causes, the outermost first; each once."""
     seen: list[BaseException] = []
     todo: list[Any] = [error]

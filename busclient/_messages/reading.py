@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,3 +49,14 @@ def acked_in(reply: Mapping[str, Any]) -> Acked:
         return Acked(list(reply["acked"]), list(reply["already"]))
     except (KeyError, TypeError):
         raise BadAnswer("The answer is not that of an acknowledgement.") from None
+
+
+def health_in(content: bytes, url: str) -> dict[str, Any]:
+    """The health that the hub at `url` tells; raises BadAnswer."""
+    try:
+        facts = json.loads(content)
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or "ok" not in facts or "error" in facts:
+        raise BadAnswer(f"{url} answered something that is not a hub's health.")
+    return facts

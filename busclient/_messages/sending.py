@@ -59,8 +59,8 @@ def post_block(calls: Calls, drafts: Sequence[Draft]) -> list[Posted | BusError]
     """Post up to 1,000 messages in one request; one outcome for each, in order. Raises BusError when none was looked at."""
     body = "".join(json.dumps(fields) + "\n" for fields in drafts).encode()
     reply = calls.send("POST", "/post", data=body, headers={"Content-Type": "application/x-ndjson"}, also=(400,))
-    if not reply.headers.get("Content-Type", "").startswith("application/x-ndjson"):
-        raise error_from(reply.status_code, _json(reply.content))
+    if not reply.header("Content-Type").startswith("application/x-ndjson"):
+        raise error_from(reply.status, _json(reply.content))
     results = [_json(line) for line in reply.content.split(b"\n") if line.strip()]
     if len(results) != len(drafts):
         raise BadAnswer(f"The hub answered {len(results)} results for {len(drafts)} messages.")

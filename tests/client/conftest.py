@@ -2,66 +2,44 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import os
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 import busclient._cli
 import busclient._http.calls
 from busclient import Bus, Outbox, Patience, Settings
-from busclient._http.transport import WsgiTransport
 from busclient._places import Places
+from tests.client.doors import URL, Door, LightDoor, transport_by
 from tests.conftest import PASSWORD, ROOT, USER, Caller, RunningHub
 
-URL = "http://hub.test"
 
-
-class Door(WsgiTransport):
-    """A way to the hub on which each call takes the next trouble that was ordered.
-
-    `away`: the connection is refused. `lost`: the hub does its work and the answer is lost. A number: a proxy answers
-    with that status. Bytes: something answers 200 and these. (status, headers, bytes): just that. None: no trouble.
-    """
-
-    def __init__(self, app: Any) -> None:
-        super().__init__(app)
-        self.troubles: deque[Any] = deque()
-        self.calls: list[str] = []
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        trouble = self.troubles.popleft() if self.troubles else None
-        self.calls.append(f"{request.method} {request.path_url}")
-        if trouble == "away":
-            raise requests.ConnectionError(ConnectionRefusedError(111, "Connection refused"))
-        reply = super().send(request, *args, **kwargs)
-        if trouble == "lost":
-            assert reply.content
-            raise requests.ConnectionError(http.client.RemoteDisconnected("no answer"))
-        if trouble is not None:
-            status, body = (200, trouble) if isinstance(trouble, bytes) else (trouble, b"<html>Bad Gateway</html>")
-            headers = {"Content-Type": "text/html"}
-            if isinstance(trouble, tuple):
-                status, headers, body = trouble
-            reply.status_code, reply.headers = status, requests.structures.CaseInsensitiveDict(headers)
-            reply.raw = io.BytesIO(body)
-        return reply
+@pytest.fixture(params=["requests", "light"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which transport every Bus of a test has: the test runs over each."""
+    defaults = {**(Bus.__init__.__kwdefaults__ or {}), "light": request.param == "light"}
+    monkeypatch.setattr(Bus.__init__, "__kwdefaults__", defaults)
+    return str(request.param)
 
 
 @pytest.fixture
-def door(bus: Caller) -> Door:
-    return Door(bus.app)
+def door_to(way: str) -> Callable[[Any], Door | LightDoor]:
+    """Makes ways to an application on which trouble can be ordered."""
+    return LightDoor if way == "light" else Door
+
+
+@pytest.fixture
+def door(bus: Caller, door_to: Callable[[Any], Door | LightDoor]) -> Door | LightDoor:
+    return door_to(bus.app)
 
 
 @pytest.fixture
@@ -71,7 +49,7 @@ def pauses() -> list[float]:
 
 
 @pytest.fixture
-def client(door: Door, pauses: list[float]) -> Callable[..., Bus]:
+def client(door: Door | LightDoor, pauses: list[float]) -> Callable[..., Bus]:
     """Clients of one hub: `client("bob")`; with `outbox=…` one that can wait for the hub."""
 
     def make(name: str = "alice", **kwargs: Any) -> Bus:
@@ -114,12 +92,12 @@ class Ran:
 
 @pytest.fixture
 def cli(
-    home: Path, door: Door, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pauses: list[float]
+    home: Path, door: Door | LightDoor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pauses: list[float]
 ) -> Callable[..., Ran]:
     """The `bus` command in this process, as bob, with the hub behind `door`: `cli("post", "alice", stdin="hi")`."""
     for name, value in {"BUS_URL": URL, "BUS_USER": USER, "BUS_PASS": PASSWORD, "BUS_NAME": "bob"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(busclient._http.calls, "_transport_for", lambda settings: door)
+    monkeypatch.setattr(busclient._http.calls, "transport_for", lambda settings, *, light: transport_by(door, settings))
     monkeypatch.setattr(Bus.__init__, "__kwdefaults__", {**(Bus.__init__.__kwdefaults__ or {}), "sleep": pauses.append})
 
     def run(*arguments: str, stdin: str | bytes = b"") -> Ran:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from busclient import Bus, KeyReused, Message, NotFound, Refused, TooLarge, Unreachable
-from tests.client.conftest import Door
+from tests.client.doors import Door
 from tests.conftest import Caller
 
 Make = Callable[..., Bus]

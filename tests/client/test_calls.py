@@ -12,10 +12,12 @@ import pytest
 
 import busclient._http.calls
 from busclient import BadAnswer, Bus, Patience, Settings, Unauthorized, Unavailable, Unreachable
-from tests.client.conftest import QUICK, URL, Door
+from tests.client.conftest import QUICK
+from tests.client.doors import URL, Door
 from tests.conftest import PASSWORD, USER, Caller
 
 Make = Callable[..., Bus]
+pytestmark = pytest.mark.usefixtures("way")
 
 
 @pytest.mark.parametrize("trouble", ["away", "lost", 429, 502, 503, 504])

@@ -19,7 +19,8 @@ from busclient import Bus, Outbox
 from busclient._cli import COMMANDS, GROUPS, exits, kinds
 from busclient._cli import cli as cli_group
 from busclient._places import Places
-from tests.client.conftest import URL, Door, Ran, Served
+from tests.client.conftest import Ran, Served
+from tests.client.doors import URL, Door
 from tests.conftest import PASSWORD, USER, Caller
 
 Cli = Callable[..., Ran]

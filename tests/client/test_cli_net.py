@@ -19,7 +19,8 @@ from busclient import Bus
 from busclient._cli import exits
 from busclient._cli.screen import Screen
 from busclient._places import Places
-from tests.client.conftest import URL, Door, Ran
+from tests.client.conftest import Ran
+from tests.client.doors import URL, Door, transport_by
 from tests.client.stubnet import StubNet, ended, error, streamed
 from tests.client.test_net import ASKED, EXEC, FACTS, RULE, approval, page
 
@@ -32,8 +33,8 @@ def net() -> StubNet:
 
 
 @pytest.fixture
-def door(net: StubNet) -> Door:
-    return Door(net)
+def door(net: StubNet, door_to: Callable[[Any], Door]) -> Door:
+    return door_to(net)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def cli(
     """The `bus` command as web1; what it writes is told with other bytes as surrogates."""
     for name, value in {"BUS_URL": URL, "BUS_USER": "web1", "BUS_PASS": "pw"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(busclient._http.calls, "_transport_for", lambda settings: door)
+    monkeypatch.setattr(busclient._http.calls, "transport_for", lambda settings, *, light: transport_by(door, settings))
     monkeypatch.setattr(Bus.__init__, "__kwdefaults__", {**(Bus.__init__.__kwdefaults__ or {}), "sleep": pauses.append})
 
     def run(*arguments: str, stdin: bytes = b"") -> Ran:

@@ -16,7 +16,8 @@ from busclient import Bus, Settings
 from busclient._cli import exits
 from busclient._drain import Drainer
 from busclient._places import Places
-from tests.client.conftest import Door, Ran, Served
+from tests.client.conftest import Ran, Served
+from tests.client.doors import Door
 from tests.conftest import Caller, wait_until
 
 Cli = Callable[..., Ran]

@@ -23,10 +23,11 @@ LAYERS = (PURE, ON_DISK, ("_settings",), ("_http",), ("_messages",), PARTS, ("_b
 OPEN = (PURE, ON_DISK, JOINTS)
 
 ONLY_IN = {
+    "certifi": ("_http",),
     "click": ("_cli",),
     "dotenv": ("_settings",),
     "filelock": ("_drain", "_hub_control", "_outbox"),
-    "requests": ("_http", "_doctor"),
+    "requests": ("_http",),
     "urllib3": ("_http",),
 }
 FOR_TYPING = {("_bus", "requests")}  # Bus says what it takes as its transport

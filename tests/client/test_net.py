@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
 
 import busclient
 from busclient import (
@@ -32,7 +32,7 @@ from busclient import (
     UnknownTarget,
     Unreachable,
 )
-from tests.client.conftest import URL, Door
+from tests.client.doors import URL, Door
 from tests.client.stubnet import StubNet, ended, error, streamed
 
 EXEC = "POST /api/exec"
@@ -45,8 +45,8 @@ def net() -> StubNet:
 
 
 @pytest.fixture
-def door(net: StubNet) -> Door:
-    return Door(net)
+def door(net: StubNet, door_to: Callable[[Any], Door]) -> Door:
+    return door_to(net)
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_a_stream_that_does_not_begin_is_asked_for_again_under_its_key(web1: Bus
 
 
 def test_a_stream_that_breaks_is_completed_from_what_the_hub_keeps(web1: Bus, net: StubNet) -> None:
-    net.on(EXEC, [{"id": "01A", "state": "running"}, {"stdout": "ab"}, {"stderr": "x"}, requests.ConnectionError("cut")])
+    net.on(EXEC, [{"id": "01A", "state": "running"}, {"stdout": "ab"}, {"stderr": "x"}, ConnectionResetError("cut")])
     running = {"ok": True, "id": "01A", "state": "running"}
     net.on("GET /api/exec/01A", running, {**ended(exitCode=5, stdout="abcd", stderr="x"), "state": "done"})
     with web1.net.exec_stream("db1", "x") as stream:
@@ -296,7 +296,7 @@ def test_a_target_that_failed_is_told_so_when_the_hub_is_gone_too(web1: Bus, net
 
 
 def test_a_broken_stream_of_a_call_that_failed_gives_its_error(web1: Bus, net: StubNet) -> None:
-    net.on(EXEC, [{"id": "01A", "state": "running"}, requests.ConnectionError("cut")])
+    net.on(EXEC, [{"id": "01A", "state": "running"}, ConnectionResetError("cut")])
     facts = {
         "ok": False,
         "id": "01A",

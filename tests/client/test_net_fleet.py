@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ from busclient import (
     UnknownTarget,
 )
 from busclient._cli import exits
-from tests.client.conftest import URL, Door, command
+from tests.client.conftest import command
+from tests.client.doors import URL, Door
 from tests.conftest import ROOT, RunningHub, wait_until
 from tests.fleet import SECRET, Fleet, a_fleet
 
@@ -48,11 +50,11 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def speaks(fleet: Fleet) -> As:
+def speaks(fleet: Fleet, door_to: Callable[[Any], Door]) -> As:
     """Clients with credentials of their own: `speaks("web1")`."""
 
     def make(user: str, name: str = "") -> Bus:
-        return Bus(Settings(url=URL, user=user, password=SECRET, name=name or user), transport=Door(fleet.app), sleep=short)
+        return Bus(Settings(url=URL, user=user, password=SECRET, name=name or user), transport=door_to(fleet.app), sleep=short)
 
     def short(pause_s: float) -> None:
         """Pauses as they are, only shorter."""
@@ -118,8 +120,8 @@ def test_a_key_runs_a_command_once(web1: Bus, fleet: Fleet) -> None:
     assert (fleet.folder / "box" / "ran").read_text() == "x\n"
 
 
-def test_an_answer_that_is_lost_runs_nothing_twice(fleet: Fleet, web1: Bus) -> None:
-    door = Door(fleet.app)
+def test_an_answer_that_is_lost_runs_nothing_twice(fleet: Fleet, web1: Bus, door_to: Callable[[Any], Door]) -> None:
+    door = door_to(fleet.app)
     door.troubles.append("lost")
     with Bus(Settings(url=URL, user="web1", password=SECRET), transport=door) as lossy:
         assert lossy.net.exec("box", "echo x >> ran").replayed

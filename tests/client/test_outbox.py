@@ -13,7 +13,7 @@ import pytest
 from bus.model import messages
 from busclient import Bus, BusError, Outbox, OutboxFailed, Refused, TooLarge, Unreachable
 from busclient._messages import sending
-from tests.client.conftest import URL, Door
+from tests.client.doors import URL, Door
 from tests.conftest import ROOT, USER, Caller
 
 Make = Callable[..., Bus]

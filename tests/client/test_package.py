@@ -55,7 +55,7 @@ def test_type_checkers_see_each_public_name_where_it_is_loaded_from() -> None:
 
 
 def test_the_client_imports_nothing_of_the_hub_and_only_its_own_dependencies() -> None:
-    third_party = {"requests", "urllib3", "dotenv", "filelock", "click"}
+    third_party = {"requests", "urllib3", "certifi", "dotenv", "filelock", "click"}
     for path in MODULES:
         foreign = imports_of(path) - set(sys.stdlib_module_names) - third_party - {"busclient"}
         assert not foreign, path

@@ -20,7 +20,8 @@ import pytest
 import busclient._http.calls
 from busclient import Admin, How, Net
 from busclient._cli import cli as cli_group
-from tests.client.conftest import Door, Served, command
+from tests.client.conftest import Served, command
+from tests.client.doors import Door
 from tests.client.test_cli import Cli
 from tests.conftest import ROOT, Caller
 

@@ -19,7 +19,7 @@ from bus.runner.drivers.ssh import SshDriver
 from bus.runner.drivers.table import Machine
 from busclient import Bus, Settings, SettingsError, Unreachable
 from busclient._cli import exits
-from busclient._http.ssh import SshTransport
+from busclient._http.ssh import Tunnels
 from busclient._http.ssh import command as ssh_command
 from busclient._http.trouble import SshFailed
 from busclient._joining import redeem
@@ -95,7 +95,7 @@ def over_ssh(served: Served, host: str = "hubhost", **kwargs: Any) -> Bus:
     return Bus(Settings(url=served.url, user=USER, password=PASSWORD, name="bob", ssh_host=host), **kwargs)
 
 
-def test_everything_works_over_one_connection(served: Served, sshd: Sshd) -> None:
+def test_everything_works_over_one_connection(served: Served, sshd: Sshd, way: str) -> None:
     served.caller.say("through the tunnel")
     for _ in range(3):
         with over_ssh(served) as bus:
@@ -105,7 +105,7 @@ def test_everything_works_over_one_connection(served: Served, sshd: Sshd) -> Non
     assert sshd.logins() == 1
 
 
-def test_a_large_message_comes_through_whole(served: Served, sshd: Sshd) -> None:
+def test_a_large_message_comes_through_whole(served: Served, sshd: Sshd, way: str) -> None:
     with over_ssh(served) as bus:
         posted = bus.post("é" * 32768, to="alice").message
         assert posted is not None and posted.body == "é" * 32768
@@ -133,7 +133,7 @@ def test_without_a_shared_connection_a_process_keeps_its_own_as_on_windows(
         assert sshd.logins() == number
 
 
-def test_what_ssh_says_is_told(served: Served, sshd: Sshd) -> None:
+def test_what_ssh_says_is_told(served: Served, sshd: Sshd, way: str) -> None:
     for host, words in (("strange", "Host key verification failed"), ("no-such-host.invalid", "resolve|Name")):
         with pytest.raises(Unreachable, match=words), over_ssh(served, host, patience=QUICK) as bus:
             bus.health()
@@ -170,7 +170,7 @@ def test_only_what_never_left_is_called_unsent(line: str, is_unsent: bool) -> No
     assert SshFailed("hub1", [line]).is_unsent == is_unsent
 
 
-def test_a_hub_that_is_away_behind_ssh_is_told(served: Served, sshd: Sshd) -> None:
+def test_a_hub_that_is_away_behind_ssh_is_told(served: Served, sshd: Sshd, way: str) -> None:
     settings = Settings(url=f"http://127.0.0.1:{free_port()}", user=USER, password=PASSWORD, name="bob", ssh_host="hubhost")
     with pytest.raises(Unreachable), Bus(settings, patience=QUICK) as bus:
         bus.health()
@@ -206,17 +206,16 @@ def test_the_session_start_script_uses_it(served: Served, sshd: Sshd, home: Path
     assert run(SCRIPT, {**environ(served, home), "BUS_SSH_HOST": "strange"}).count("\n") == 1
 
 
-def test_calls_share_one_connection_of_http_too(hub: RunningHub, sshd: Sshd) -> None:
-    transport = SshTransport("hubhost")
+def test_calls_share_one_connection_of_http_too(hub: RunningHub, sshd: Sshd, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    inner = transport.open
+    inner = Tunnels.open
 
-    def noted(target: str) -> Any:
-        opened.append(target)
-        return inner(target)
+    def noted(self: Tunnels, host: str, port: int) -> Any:
+        opened.append(f"{host}:{port}")
+        return inner(self, host, port)
 
-    transport.open = noted  # type: ignore[method-assign]
-    with over_ssh_to(hub, transport=transport) as bus:
+    monkeypatch.setattr(Tunnels, "open", noted)
+    with over_ssh_to(hub) as bus:
         for _ in range(5):
             bus.messages(limit=1)
     assert opened == [hub.url.removeprefix("http://")]

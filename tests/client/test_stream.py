@@ -8,51 +8,51 @@ from itertools import islice
 from typing import Any
 
 import pytest
-import requests
 
 from busclient import Bus, Unreachable
-from tests.client.conftest import Door, Served
+from tests.client.conftest import Served
+from tests.client.doors import Door
 from tests.conftest import Caller, wait_until
 
 Make = Callable[..., Bus]
 
 
-class Breaking(Door):
-    """A way to the hub whose streams break after so many bytes, each after its own number; the last number goes on."""
+class Breaking:
+    """An application whose streams break after so many bytes, each after its own number; the last number goes on."""
 
     def __init__(self, app: Any, *after: int) -> None:
-        super().__init__(app)
-        self.after = list(after)
+        self.app, self.after = app, list(after)
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        reply = super().send(request, *args, **kwargs)
-        if request.path_url.startswith("/stream"):
-            reply.raw = _Cut(reply.raw, self.after.pop(0) if len(self.after) > 1 else self.after[0])
-        return reply
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        chunks = self.app(environ, start_response)
+        if environ["PATH_INFO"] != "/stream":
+            return chunks
+        return _Cut(chunks, self.after.pop(0) if len(self.after) > 1 else self.after[0])
 
 
 class _Cut:
-    chunked = False
+    """The first bytes of an answer, one by one, and then a break."""
 
-    def __init__(self, raw: Any, after: int) -> None:
-        self.raw, self.left = raw, after
+    def __init__(self, chunks: Any, after: int) -> None:
+        self.chunks, self.after = chunks, after
 
-    def stream(self, amount: int, decode_content: bool | None = None) -> Iterator[bytes]:
-        for byte in self.raw.stream(amount, decode_content=decode_content):
-            if self.left == 0:
-                self.raw.close()
-                raise requests.packages.urllib3.exceptions.ProtocolError("cut")  # type: ignore[attr-defined]
-            self.left -= 1
-            yield byte
+    def __iter__(self) -> Iterator[bytes]:
+        yield b""  # the head of the answer comes whole
+        for chunk in self.chunks:
+            for byte in chunk:
+                if self.after == 0:
+                    raise ConnectionResetError("cut")
+                self.after -= 1
+                yield bytes([byte])
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.raw, name)
+    def close(self) -> None:
+        self.chunks.close()
 
 
 @pytest.fixture
-def follow(bus: Caller, client: Make, pauses: list[float]) -> Callable[..., Bus]:
+def follow(bus: Caller, client: Make, door_to: Callable[[Any], Door], pauses: list[float]) -> Callable[..., Bus]:
     def make(*after: int, sleep: Callable[[float], None] = pauses.append) -> Bus:
-        return Bus(client("bob").settings, transport=Breaking(bus.app, *after), sleep=sleep)
+        return Bus(client("bob").settings, transport=door_to(Breaking(bus.app, *after)), sleep=sleep)
 
     return make
 
@@ -87,7 +87,7 @@ def test_a_first_connection_that_fails_is_said(follow: Callable[..., Bus]) -> No
         next(follow(0).stream(since=1))
 
 
-def test_messages_come_as_they_are_posted(served: Served) -> None:
+def test_messages_come_as_they_are_posted(served: Served, way: str) -> None:
     got: list[str] = []
     with Bus(served.settings) as bob:
         stream = bob.stream(tags=["build"])

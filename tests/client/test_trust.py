@@ -18,6 +18,8 @@ from busclient._places import Places
 from tests.client.conftest import QUICK, Served, command, environ_for
 from tests.conftest import PASSWORD, USER, free_port
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture
 def untrusted(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
