@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from bus.errors import ApprovalClosed, ApprovalDenied, ApprovalRequired, Busy, KeyReused
-from bus.hub.approvals import APPROVAL_S
 from bus.hub.net import Begun, Net, Ticket
 from bus.index.feed import Filter
-from bus.model import calls, permissions
+from bus.model import calls
+from bus.model.approvals import APPROVAL_S
 from bus.model.caller import ADMIN, MEMBER
 from bus.model.caller import Caller as Who
 from bus.model.calls import Call
+from bus.model.grants import Grant
 from tests.conftest import Caller
 
 BOSS, SECOND, WEB1 = Who("boss", ADMIN), Who("second", ADMIN), Who("web1", MEMBER)
@@ -43,7 +44,7 @@ def net(bus: Caller, clock: Clock) -> Net:
     """web1 may do on box what an admin says yes to."""
     core = bus.app.extensions["bus"]
     made = Net(core.log, core.index, core.waiting.ring, clock)
-    made.permit(BOSS, "boss", permissions.check_grant({"source": "web1", "target": "box", "allow": True, "approval": "required"}))
+    made.permit(BOSS, Grant.read({"source": "web1", "target": "box", "allow": True, "approval": "required"}))
     return made
 
 
@@ -117,7 +118,7 @@ def test_questions_are_listed_for_a_day(net: Net, clock: Clock) -> None:
 
 
 def test_of_two_calls_with_one_key_at_once_the_second_gets_the_first_if_it_is_the_same(net: Net) -> None:
-    net.permit(BOSS, "boss", permissions.check_grant({"source": "web1", "target": "box", "allow": True}))
+    net.permit(BOSS, Grant.read({"source": "web1", "target": "box", "allow": True}))
     tickets = [net.authorise(WEB1, call(command, client_id="k")) for command in ("true", "true", "id")]
     first, again = (begin(net, ticket) for ticket in tickets[:2] if isinstance(ticket, Ticket))
     assert (first.replay, again.id) == (None, first.id)

@@ -25,14 +25,12 @@ from bus.index import calls as queries
 from bus.index.calls import Asked
 from bus.log.outputs import Results
 from bus.model import records
+from bus.model.approvals import APPROVAL_S, MAX_APPROVAL_S
 from bus.model.caller import Caller
 from bus.model.calls import Call
 from bus.model.records import Record
 
-APPROVAL_S = 900.0
-MAX_APPROVAL_S = 86_400.0
 MAX_PENDING = 16
-MAX_ANSWERED = 64  # questions at once
 _APPROVALS_SHOWN = 500
 # Of a question, for admins: who may write a file must not read it by asking to.
 _FOR_ADMINS = ("diff", "base_sha256", "base_mode", "base_uid", "base_gid", "real_path")

@@ -29,6 +29,7 @@ from bus.index.calls import Found
 from bus.model import permissions, records
 from bus.model.caller import Caller
 from bus.model.calls import CONTAINER, Call
+from bus.model.grants import ANYONE, Grant
 from bus.model.permissions import Decision
 from bus.model.records import Record
 
@@ -60,31 +61,32 @@ class Net(Approvals):
 
     # -- permissions -------------------------------------------------------------------------------------
 
-    def permit(self, caller: Caller, sender: str, clean: Mapping[str, Any]) -> dict[str, Any]:
-        """Record a permission, checked by `permissions.check_grant`; it holds on return. Gives it as callers see it.
+    def permit(self, caller: Caller, grant: Grant) -> dict[str, Any]:
+        """Record a permission; it holds on return. Returns it as callers see it.
 
         Of a removal `removed` has the actions for which there was a rule.
         """
-        before = [] if clean["allow"] is not None else self._said(clean)
-        draft: dict[str, Any] = {"kind": "grant", "auth": caller.name, "from": sender, **clean}
-        if "expires_in_s" in draft:
-            draft["expires"] = records.utc(self._clock() + draft.pop("expires_in_s"))
+        before = [] if grant.allow is not None else self._said(grant)
+        sender = grant.sender or caller.name
+        draft = {"kind": "grant", "auth": caller.name, "from": sender, **grant.rule()}
+        if grant.expires_in_s is not None:
+            draft["expires"] = records.utc(self._clock() + grant.expires_in_s)
         record = self._append(draft)
         shown = {
             name: record[name]
             for name in record
             if name not in ("kind", "seq", "sum", "ts", "auth", "from")
         }
-        removed = {"removed": before} if clean["allow"] is None else {}
+        removed = {"removed": before} if grant.allow is None else {}
         return {**shown, **removed, "by": caller.name, "granted": record["ts"]}
 
-    def _said(self, clean: Mapping[str, Any]) -> list[str]:
+    def _said(self, grant: Grant) -> list[str]:
         """The actions for which there is a rule of just this source and target."""
         with self._current() as db:
-            rules = queries.rules(db, self._now(), clean["source"], clean["target"])
-        ends = clean["source"], clean["target"]
+            rules = queries.rules(db, self._now(), grant.source, grant.target)
+        ends = grant.source, grant.target
         said = {rule.action for rule in rules if (rule.source, rule.target) == ends}
-        return [action for action in clean["actions"] if action in said]
+        return [action for action in grant.covered if action in said]
 
     def permissions(
         self, caller: Caller, source: str | None, target: str | None
@@ -92,7 +94,7 @@ class Net(Approvals):
         """The rules that hold now: all for an admin, for others those that concern them."""
         with self._index.reading() as db:
             found = queries.rules(db, self._now())
-        mine = (caller.name, permissions.ANYONE)
+        mine = (caller.name, ANYONE)
         return [
             rule.as_dict()
             for rule in found

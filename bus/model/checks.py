@@ -13,6 +13,7 @@ from bus.errors import BadField, MissingField, UnknownField
 from bus.model.records import EVERYBODY, NAME
 
 MAX_SEQ = 10**18
+MAX_EXPIRY_S = 366 * 24 * 3600
 # An id that a message had in a bus that it was imported from.
 OLD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=~-]{0,127}")
 _NAME_RULE = "1 to 64 letters, digits, dots, underscores or hyphens, the first a letter or digit; /session may follow"
@@ -156,6 +157,21 @@ def number(text: str, field: str) -> float:
     if isnan(value) or not text.isascii() or "_" in text:
         raise BadField(f"`{field}` is {shown(text)}, not a number.", field=field)
     return int(value) if value == value // 1 and abs(value) < 2**53 else value
+
+
+def expiry(value: Any, field: str) -> float:
+    """Seconds until a message or a permission ends."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 1 <= value <= MAX_EXPIRY_S
+    ):
+        raise BadField(
+            f"`{field}` is {shown(value)}.",
+            hint=f"A number of seconds from 1 to {MAX_EXPIRY_S}.",
+            field=field,
+        )
+    return value
 
 
 def shown(value: Any) -> str:

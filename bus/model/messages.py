@@ -26,6 +26,7 @@ from bus.model.checks import (
     EVERYBODY_TOO,
     agent,
     check_fields,
+    expiry,
     key,
     label,
     name,
@@ -51,7 +52,6 @@ FIELDS = (
 PRIORITIES = ("fyi", "normal", "urgent")
 MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024
 MAX_TAGS, MAX_RECIPIENTS, MAX_BATCH = 16, 64, 1_000
-MAX_EXPIRY_S = 366 * 24 * 3600
 
 
 def message(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def message(given: Mapping[str, Any]) -> dict[str, Any]:
     if "data" in given:
         clean["data"] = data(given["data"])
     if "expires_in_s" in given:
-        clean["expires_in_s"] = expiry(given["expires_in_s"])
+        clean["expires_in_s"] = expiry(given["expires_in_s"], "expires_in_s")
     if "client_id" in given:
         clean["client_id"] = key(given["client_id"], "client_id")
     return clean
@@ -197,19 +197,5 @@ def data(value: Any) -> dict[str, Any]:
     if size > MAX_DATA:
         raise TooLarge(
             f"`data` is {size} bytes; at most {MAX_DATA} are allowed.", size=size, limit=MAX_DATA
-        )
-    return value
-
-
-def expiry(value: Any) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not 1 <= value <= MAX_EXPIRY_S
-    ):
-        raise BadField(
-            f"`expires_in_s` is {shown(value)}.",
-            hint=f"A number of seconds from 1 to {MAX_EXPIRY_S}.",
-            field="expires_in_s",
         )
     return value

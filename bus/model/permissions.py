@@ -9,16 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from bus.errors import BadField, MissingField
-from bus.model import checks, messages
+from bus.errors import BadField
+from bus.model import checks
 from bus.model.calls import ACTIONS, EXEC
-
-ANYONE = "*"
-FIELDS = ("from", "source", "target", "allow", "actions", "expires_in_s", "commands", "approval")
-MAX_COMMANDS = 64
-REQUIRED = "required"
+from bus.model.grants import ANYONE, REQUIRED
+from bus.model.kinds import MACHINE_SCHEMA, TEXT, choice
+from bus.model.shape import Kind, Shape
 
 # What a shell passes on as it is. Not `~`, `*`, `?`, `[`, `{`, `#`, `!`, `$`, quotes, operators or line ends.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@%+, -]+")
@@ -77,61 +75,33 @@ class Decision:
     approval: bool = False
 
 
-def check_grant(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The checked fields of a permission; raises BadField, MissingField, UnknownField.
+_END = Kind(checks.agent, MACHINE_SCHEMA)
 
-    `allow` is true, false, or None for a removal: nothing was ever said of this source, target and action.
-    """
-    checks.check_fields(given, FIELDS)
-    for field in ("source", "target", "allow"):
-        if field not in given:
-            raise MissingField(
-                f"`{field}` is missing.",
-                hint='{"source":"web1","target":"db1","allow":true}',
-                field=field,
-            )
-    if given["allow"] is not None and not isinstance(given["allow"], bool):
-        raise BadField(
-            "`allow` is none of true, false and null.",
-            hint="null removes what was said before.",
-            field="allow",
-        )
-    clean: dict[str, Any] = {
-        "source": _end(given["source"], "source"),
-        "target": _end(given["target"], "target"),
-        "allow": given["allow"],
-        "actions": _actions(given.get("actions", [EXEC] if "commands" in given else list(ACTIONS))),
-    }
-    if "commands" in given:
-        clean["commands"] = _commands(given["commands"])
-        if clean["actions"] != [EXEC]:
-            # Who may write any file may run any command: it would be no limit at all.
-            raise BadField(
-                "`commands` is for exec alone.",
-                hint='Leave `actions` out, or give ["exec"].',
-                field="actions",
-            )
-    if "approval" in given:
-        if given["approval"] != REQUIRED:
-            raise BadField(
-                "`approval` is not `required`.",
-                hint='"approval":"required", or leave it out.',
-                field="approval",
-            )
-        clean["approval"] = REQUIRED
-    if not clean["allow"] and ("commands" in clean or "approval" in clean):
-        raise BadField(
-            "Only an allow has `commands` or `approval`.",
-            hint="A deny or a removal is for all of it.",
-            field="allow",
-        )
-    if clean["allow"] is None and "expires_in_s" in given:
-        raise BadField(
-            "A removal does not expire.", hint="Leave `expires_in_s` out.", field="expires_in_s"
-        )
-    if "expires_in_s" in given:
-        clean["expires_in_s"] = messages.expiry(given["expires_in_s"])
-    return clean
+
+@dataclass(frozen=True, kw_only=True)
+class PermissionQuery(Shape):
+    """GET /api/permissions: of which source, to which target; None is all of them."""
+
+    source: Annotated[str | None, TEXT] = None
+    target: Annotated[str | None, TEXT] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckQuery(Shape):
+    """GET /api/permissions/check: whether a call would be allowed. `source` None is the caller."""
+
+    source: Annotated[str | None, _END] = None
+    target: Annotated[str, _END]
+    action: Annotated[str, choice(ACTIONS)]
+    command: Annotated[str | None, TEXT] = None
+
+    def __post_init__(self) -> None:
+        if self.command is not None and self.action != EXEC:
+            raise BadField("`command` is for the action exec.", field="command")
+
+    def request(self) -> dict[str, Any] | None:
+        """What would be run; None where it is not said."""
+        return None if self.command is None else {"argv": ["bash", "-c", self.command]}
 
 
 def decide(
@@ -186,50 +156,3 @@ def plain_words(argv: Sequence[str]) -> list[str] | None:
         return None
     words = argv[2].split(" ")
     return [word for word in words if word]
-
-
-def _end(value: Any, field: str) -> str:
-    if value == ANYONE:
-        return ANYONE
-    name = checks.agent(value, field)
-    if "/" in name:
-        raise BadField(
-            f"`{field}` is {name!r}: rights hang on machines, not on sessions.", field=field
-        )
-    return name
-
-
-def _actions(value: Any) -> list[str]:
-    if (
-        not isinstance(value, list)
-        or not value
-        or any(item not in ACTIONS or not isinstance(item, str) for item in value)
-    ):
-        raise BadField(
-            "`actions` is no list of actions.", hint=f"Of {', '.join(ACTIONS)}.", field="actions"
-        )
-    return [action for action in ACTIONS if action in value]
-
-
-def _commands(value: Any) -> list[list[str]]:
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_COMMANDS:
-        raise BadField(
-            "`commands` is no list, or empty, or too long.",
-            hint='["git status", "uptime"]',
-            field="commands",
-        )
-    found = []
-    for item in value:
-        words = item.split() if isinstance(item, str) else item
-        if (
-            not isinstance(words, list)
-            or not words
-            or not all(isinstance(word, str) and 0 < len(word) <= 4096 for word in words)
-        ):
-            raise BadField(
-                "`commands` holds something that is no command.",
-                hint="A text, or a list of words.",
-                field="commands",
-            )
-        found.append(words)
-    return found

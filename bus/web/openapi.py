@@ -6,12 +6,11 @@ from typing import Any
 
 from bus import __version__
 from bus.errors import family
-from bus.model.checks import MAX_SEQ
+from bus.model.checks import MAX_EXPIRY_S, MAX_SEQ
 from bus.model.filter import DEFAULT_LIMIT, MAX_LIMIT
 from bus.model.messages import (
     MAX_BATCH,
     MAX_BODY,
-    MAX_EXPIRY_S,
     MAX_RECIPIENTS,
     MAX_TAGS,
     PRIORITIES,

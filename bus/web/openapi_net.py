@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from bus.hub.approvals import MAX_ANSWERED, MAX_APPROVAL_S
-from bus.model.calls import ACTIONS, MAX_ARGV, MAX_COMMAND, MAX_ENV, MAX_PATH, MAX_TIMEOUT_S
-from bus.model.checks import MAX_SEQ
-from bus.model.filter import MAX_LIMIT
-from bus.model.messages import MAX_EXPIRY_S
-from bus.model.permissions import MAX_COMMANDS
+from bus.model.activity import ActivityQuery
+from bus.model.approvals import Answer, Answers, ApprovalQuery, ApprovalsQuery
+from bus.model.calls import MAX_ARGV, MAX_COMMAND, MAX_ENV, MAX_PATH, MAX_TIMEOUT_S
+from bus.model.checks import MAX_EXPIRY_S
+from bus.model.grants import Grant
+from bus.model.kinds import ULID_SCHEMA
+from bus.model.permissions import CheckQuery, PermissionQuery
 
 Json = dict[str, Any]
 
@@ -296,27 +297,6 @@ _ACTS: Json = {
     ),
     "delete-snapshot": ({**_ACT, "snapshot": _SNAPSHOT}, ["name", "snapshot"]),
 }
-_ANSWER: Json = {
-    "allow": {"type": "boolean"},
-    "expires_in_s": {**_SECONDS, "maximum": MAX_APPROVAL_S, "default": 900},
-}
-_ULID: Json = {"type": "string", "pattern": "^[0-9A-Za-z]{26}$"}
-_IDS: Json = {"type": "array", "minItems": 1, "maxItems": MAX_ANSWERED, "items": _ULID}
-_PERMIT: Json = {
-    "from": _FROM,
-    "source": _END,
-    "target": _END,
-    "allow": {"type": ["boolean", "null"], "description": "null removes what was said before"},
-    "actions": {"type": "array", "items": {"enum": list(ACTIONS)}, "minItems": 1},
-    "expires_in_s": _SECONDS,
-    "commands": {
-        "type": "array",
-        "minItems": 1,
-        "maxItems": MAX_COMMANDS,
-        "items": {"oneOf": [_WORD, {"type": "array", "items": _WORD, "minItems": 1}]},
-    },
-    "approval": {"const": "required"},
-}
 
 
 def paths() -> Json:
@@ -330,11 +310,14 @@ def paths() -> Json:
             "delete": _get("End a call that runs", "Ran", (404, 502), [_id()]),
         },
         "/api/file/read": {
-            "post": _post("Read a file of a target", "File", _READ, ["target", "path"], runs)
+            "post": _post("Read a file of a target", "File", _form(_READ, ["target", "path"]), runs)
         },
         "/api/file/write": {
             "post": _post(
-                "Write a file of a target", "File", _WRITE, ["target", "path", "content"], runs
+                "Write a file of a target",
+                "File",
+                _form(_WRITE, ["target", "path", "content"]),
+                runs,
             )
         },
         "/api/container/{id}": {"get": state},
@@ -348,50 +331,37 @@ def paths() -> Json:
         },
         "/api/containers": {"get": _get("The containers, for admins", "Containers", (502,), [])},
         "/api/machines": {"get": _get("Every name that is known", "Machines", (502,), [])},
-        "/api/permit": {"post": _permit()},
+        "/api/permit": {
+            "post": _post("Allow or deny, by an admin", "Permission", Grant.schema(), (507,))
+        },
         "/api/permissions": {
-            "get": _get(
-                "The permissions",
-                "Permissions",
-                (),
-                [_query("source", _TEXT), _query("target", _TEXT)],
-            )
+            "get": _get("The permissions", "Permissions", (), PermissionQuery.parameters())
         },
         "/api/permissions/check": {
-            "get": _get("Which permission decides", "Decision", (), _check())
+            "get": _get("Which permission decides", "Decision", (), CheckQuery.parameters())
         },
         "/api/approvals": {
-            "get": _get(
-                "Questions to admins",
-                "Approvals",
-                (),
-                [
-                    _query("state", SCHEMAS["Approval"]["properties"]["state"]),
-                    _query("from", _NAME),
-                ],
-            ),
+            "get": _get("Questions to admins", "Approvals", (), ApprovalsQuery.parameters()),
             "post": _post(
-                "An admin's answer to several",
-                "Approvals",
-                {"ids": _IDS, **_ANSWER},
-                ["ids", "allow"],
-                (404, 507),
+                "An admin's answer to several", "Approvals", Answers.schema(), (404, 507)
             ),
         },
         "/api/approvals/{id}": {
             "get": _get(
-                "One question",
-                "OneApproval",
-                (404,),
-                [_id(), _query("wait", {"type": "number", "minimum": 0, "maximum": 60})],
+                "One question", "OneApproval", (404,), [_id(), *ApprovalQuery.parameters()]
             ),
-            "post": _answer(),
+            "post": {
+                **_post("An admin's answer", "OneApproval", Answer.schema(), (404, 409, 507)),
+                "parameters": [_id()],
+            },
         },
-        "/api/activity": {"get": _get("What happened, newest last", "Activity", (), _feed())},
+        "/api/activity": {
+            "get": _get("What happened, newest last", "Activity", (), ActivityQuery.parameters())
+        },
     }
     for act, (fields, required) in _ACTS.items():
         found[f"/api/container/{act}"] = {
-            "post": _post(f"{act} a container, by an admin", "Acted", fields, required, runs)
+            "post": _post(f"{act} a container, by an admin", "Acted", _form(fields, required), runs)
         }
     return found
 
@@ -406,41 +376,7 @@ def _exec(errors: tuple[int, ...]) -> Json:
         for wanted, other in (("command", "argv"), ("argv", "command"))
         for how in ("stream", "detach")
     ]
-    return _one_of(_post("Run a command in a target", "Ran", {}, [], errors), forms)
-
-
-def _permit() -> Json:
-    """`commands` are for exec alone, and only an allow has them or `approval`."""
-    allow = {**_PERMIT, "allow": {"enum": [True]}}
-    exec_only = {"type": "array", "items": {"enum": ["exec"]}, "minItems": 1, "maxItems": 1}
-    required = ["source", "target", "allow"]
-    forms = [
-        _form({**allow, "actions": exec_only}, [*required, "commands"]),
-        _form({name: schema for name, schema in allow.items() if name != "commands"}, required),
-        _form(
-            {
-                **{
-                    name: schema
-                    for name, schema in _PERMIT.items()
-                    if name not in ("commands", "approval")
-                },
-                "allow": {"enum": [False]},
-            },
-            required,
-        ),
-        _form(
-            {
-                **{
-                    name: schema
-                    for name, schema in _PERMIT.items()
-                    if name not in ("commands", "approval", "expires_in_s")
-                },
-                "allow": {"enum": [None]},
-            },
-            required,
-        ),
-    ]
-    return _one_of(_post("Allow or deny, by an admin", "Permission", {}, [], (507,)), forms)
+    return _post("Run a command in a target", "Ran", {"anyOf": forms}, errors)
 
 
 def _form(fields: Json, required: list[str]) -> Json:
@@ -452,45 +388,7 @@ def _form(fields: Json, required: list[str]) -> Json:
     }
 
 
-def _one_of(operation: Json, forms: list[Json]) -> Json:
-    operation["requestBody"]["content"]["application/json"]["schema"] = {"anyOf": forms}
-    return operation
-
-
-def _check() -> list[Json]:
-    action = {**_query("action", {"enum": list(ACTIONS)}), "required": True}
-    return [
-        _query("source", _TARGET),
-        {**_query("target", _TARGET), "required": True},
-        action,
-        _query("command", _TEXT),
-    ]
-
-
-def _feed() -> list[Json]:
-    types = ["message", *ACTIONS, "permit", "container", "credential"]
-    return [
-        _query("hours", {"type": "number", "minimum": 0.01, "maximum": 8784, "default": 24}),
-        _query("from", _NAME),
-        _query("type", {"enum": types}),
-        _query("target", _NAME),
-        _query("since", {"type": "integer", "minimum": 0, "maximum": MAX_SEQ - 1}),
-        _query("before", {"type": "integer", "minimum": 1, "maximum": MAX_SEQ}),
-        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100}),
-    ]
-
-
-def _answer() -> Json:
-    return {
-        **_post("An admin's answer", "OneApproval", _ANSWER, ["allow"], (404, 409, 507)),
-        "parameters": [_id()],
-    }
-
-
-def _post(
-    summary: str, schema: str, fields: Json, required: list[str], errors: tuple[int, ...]
-) -> Json:
-    body = _form(fields, required)
+def _post(summary: str, schema: str, body: Json, errors: tuple[int, ...]) -> Json:
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
@@ -530,4 +428,4 @@ def _query(name: str, schema: Json) -> Json:
 
 
 def _id() -> Json:
-    return {"name": "id", "in": "path", "required": True, "schema": _ULID}
+    return {"name": "id", "in": "path", "required": True, "schema": ULID_SCHEMA}

@@ -21,7 +21,7 @@ from bus import create_core, create_net
 from bus.config import Config
 from bus.errors import DriverUnavailable
 from bus.model.caller import ADMIN, Caller
-from bus.model.permissions import check_grant
+from bus.model.grants import Grant
 from bus.runner.client import ExecService
 from tests.conftest import free_port
 
@@ -152,8 +152,8 @@ def test_ssh_works_under_the_rules_of_the_unit(service: tuple[ExecService, subpr
     tool("ssh")
     config = Config(data_dir=tmp_path / "data", fsync="never")
     core = create_core(config)
-    permission = check_grant({"source": "root-of-tests", "target": "away", "allow": True})
-    create_net(core, config).permit(Caller("root-of-tests", ADMIN), "root-of-tests", permission)
+    permission = Grant.read({"source": "root-of-tests", "target": "away", "allow": True})
+    create_net(core, config).permit(Caller("root-of-tests", ADMIN), permission)
     core.index.close()
     core.log.close()
     with pytest.raises(DriverUnavailable, match="Connection refused"):

@@ -5,22 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from flask import Blueprint, Response, g
 
-from bus.errors import BadField, MissingField, NotAllowed
-from bus.hub.approvals import APPROVAL_S, MAX_ANSWERED, MAX_APPROVAL_S
+from bus.errors import NotAllowed
 from bus.hub.net import Net
 from bus.live.waiting import WaitingRoom
-from bus.model import checks, messages
+from bus.model.approvals import Answer, Answers, ApprovalQuery, ApprovalsQuery
 from bus.model.caller import ADMINS, MACHINES
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import json_reply
 
 _LOOK_EVERY_S = 0.25
-STATES = ("pending", "allowed", "denied", "used", "expired")
 
 
 def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
@@ -30,30 +27,22 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
     @routes.get("/api/approvals")
     @may_call(MACHINES)
     def approvals() -> Response:
-        given = parameters.params(("state", "from"))
-        state = given.get("state")
-        if state is not None and state not in STATES:
-            raise BadField(
-                f"`state` is {state[:40]!r}.", hint=f"One of {', '.join(STATES)}.", field="state"
-            )
-        asker = checks.agent(given["from"], "from") if "from" in given else None
-        return json_reply({"ok": True, "approvals": net.approvals(g.caller, state, asker)})
+        asked = parameters.query(ApprovalsQuery)
+        found = net.approvals(g.caller, asked.state, asked.sender)
+        return json_reply({"ok": True, "approvals": found})
 
     @routes.post("/api/approvals")
     @may_call(ADMINS, call_type="permit")
     def answer_all() -> Response:
-        fields = parameters.call_fields()
-        checks.check_fields(fields, ("ids", "allow", "expires_in_s"))
-        ids, (allow, expires_in_s) = _ids(fields.get("ids")), _answer(fields)
-        with _own_is_on_record(f"approve {' '.join(ids)}"):
-            return json_reply(
-                {"ok": True, "approvals": net.answer_all(g.caller, ids, allow, expires_in_s)}
-            )
+        said = Answers.read(parameters.call_fields())
+        with _own_is_on_record(f"approve {' '.join(said.ids)}"):
+            found = net.answer_all(g.caller, said.ids, said.allow, said.expires_in_s)
+            return json_reply({"ok": True, "approvals": found})
 
     @routes.get("/api/approvals/<id>")
     @may_call(MACHINES)
     def approval(id: str) -> Response:
-        wait_s = parameters.wait_s(parameters.params(("wait",)))
+        wait_s = parameters.query(ApprovalQuery).wait
         found = net.approval(g.caller, id)
         if wait_s and found["state"] == "pending":
             deadline = time.monotonic() + wait_s
@@ -71,13 +60,10 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
     @routes.post("/api/approvals/<id>")
     @may_call(ADMINS, call_type="permit")
     def answer(id: str) -> Response:
-        fields = parameters.call_fields()
-        checks.check_fields(fields, ("allow", "expires_in_s"))
-        allow, expires_in_s = _answer(fields)
+        said = Answer.read(parameters.call_fields())
         with _own_is_on_record(f"approve {id[:26]}"):
-            return json_reply(
-                {"ok": True, "approval": net.answer(g.caller, id, allow, expires_in_s)}
-            )
+            found = net.answer(g.caller, id, said.allow, said.expires_in_s)
+            return json_reply({"ok": True, "approval": found})
 
     @contextmanager
     def _own_is_on_record(what: str) -> Iterator[None]:
@@ -88,37 +74,3 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
             raise
 
     return routes
-
-
-def _answer(fields: dict[str, Any]) -> tuple[bool, float]:
-    """Yes or no, and for how many seconds a yes is good."""
-    if not isinstance(fields.get("allow"), bool):
-        raise MissingField(
-            "`allow` is missing, or neither true nor false.", hint='{"allow":true}', field="allow"
-        )
-    expires_in_s = messages.expiry(fields.get("expires_in_s", APPROVAL_S))
-    if expires_in_s > MAX_APPROVAL_S:
-        raise BadField(
-            f"`expires_in_s` is {expires_in_s:g}.",
-            hint="At most a day: 86400.",
-            field="expires_in_s",
-        )
-    return fields["allow"], expires_in_s
-
-
-def _ids(value: Any) -> list[str]:
-    if value is None:
-        raise MissingField(
-            "`ids` is missing.",
-            hint="The ids of the questions that you have looked at.",
-            field="ids",
-        )
-    if (
-        not isinstance(value, list)
-        or not 1 <= len(value) <= MAX_ANSWERED
-        or not all(isinstance(id, str) for id in value)
-    ):
-        raise BadField(
-            "`ids` is no list of ids.", hint=f"1 to {MAX_ANSWERED} ids of questions.", field="ids"
-        )
-    return value

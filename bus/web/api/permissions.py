@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from flask import Blueprint, Response, g
 
-from bus.errors import BadField, BusError, MissingField, NotAllowed, no_target
+from bus.errors import BadField, BusError, NotAllowed, no_target
 from bus.hub.net import Net
-from bus.model import checks, permissions
 from bus.model.caller import ADMINS, MACHINES, check_speaks_as, normalised
-from bus.model.calls import ACTIONS, EXEC
+from bus.model.grants import ANYONE, REQUIRED, Grant
+from bus.model.permissions import CheckQuery, PermissionQuery
 from bus.runner.client import ExecService
 from bus.web.api import targets
 from bus.web.http import parameters
@@ -30,14 +29,12 @@ def blueprint(net: Net, service: ExecService, names: Callable[[], list[str]]) ->
     @routes.post("/api/permit")
     @may_call(ADMINS, call_type="permit")
     def permit() -> Response:
-        fields = parameters.call_fields()
-        clean = permissions.check_grant(fields)
-        sender = checks.agent(fields.get("from", g.caller.name), "from")
-        check_speaks_as(g.caller, sender, "from", lambda: ())
-        for field in ("source", "target"):
-            _refuse_other_case(clean[field], field, names())
-        made = net.permit(g.caller, sender, clean)  # it holds before anybody is asked what there is
-        unknown = {} if clean["allow"] is None else _unknown(clean, names(), service)
+        grant = Grant.read(parameters.call_fields())
+        check_speaks_as(g.caller, grant.sender or g.caller.name, "from", lambda: ())
+        _refuse_other_case(grant.source, "source", names())
+        _refuse_other_case(grant.target, "target", names())
+        made = net.permit(g.caller, grant)  # it holds before anybody is asked what there is
+        unknown = {} if grant.allow is None else _unknown(grant, names(), service)
         return json_reply(
             {"ok": True, "permission": {**made, **({"unknown": unknown} if unknown else {})}}
         )
@@ -45,31 +42,26 @@ def blueprint(net: Net, service: ExecService, names: Callable[[], list[str]]) ->
     @routes.get("/api/permissions")
     @may_call(MACHINES)
     def listed() -> Response:
-        given = parameters.params(("source", "target"))
-        return json_reply(
-            {
-                "ok": True,
-                "permissions": net.permissions(g.caller, given.get("source"), given.get("target")),
-            }
-        )
+        asked = parameters.query(PermissionQuery)
+        found = net.permissions(g.caller, asked.source, asked.target)
+        return json_reply({"ok": True, "permissions": found})
 
     @routes.get("/api/permissions/check")
     @may_call(MACHINES)
     def check() -> Response:
-        given = parameters.params(("source", "target", "action", "command"))
-        source = checks.agent(given.get("source", g.caller.name), "source")
-        target = checks.agent(given.get("target"), "target")
-        if not g.caller.is_admin and g.caller.name not in (source, target):
+        asked = parameters.query(CheckQuery)
+        source = asked.source or g.caller.name
+        if not g.caller.is_admin and g.caller.name not in (source, asked.target):
             raise NotAllowed("Only admins ask about others.", role=g.caller.role, allowed=["admin"])
-        decision = net.decide(source, target, _action(given), _request(given))
+        decision = net.decide(source, asked.target, asked.action, asked.request())
         facts = {
             "source": source,
-            "target": target,
-            "action": given["action"],
+            "target": asked.target,
+            "action": asked.action,
             "reason": decision.reason,
         }
         rule = None if decision.rule is None else decision.rule.as_dict()
-        approval = {"approval": permissions.REQUIRED} if decision.approval else {}
+        approval = {"approval": REQUIRED} if decision.approval else {}
         return json_reply(
             {"ok": True, "allowed": decision.allowed, **facts, **approval, "rule": rule}
         )
@@ -88,13 +80,13 @@ def _refuse_other_case(name: str, field: str, names: list[str]) -> None:
             )
 
 
-def _unknown(clean: Mapping[str, Any], names: list[str], service: ExecService) -> dict[str, str]:
+def _unknown(grant: Grant, names: list[str], service: ExecService) -> dict[str, str]:
     """What is wrong with a name that is neither a machine nor a target, by its field. Where nobody can tell: nothing."""
     found = {}
-    source, target = clean["source"], clean["target"]
-    if source not in (permissions.ANYONE, *names):
+    source, target = grant.source, grant.target
+    if source not in (ANYONE, *names):
         found["source"] = f"No machine {source} has a credential."
-    if target == permissions.ANYONE:
+    if target == ANYONE:
         return found
     try:
         listed, unavailable = targets.listed(service, _LOOKED_FOR_S)
@@ -103,24 +95,3 @@ def _unknown(clean: Mapping[str, Any], names: list[str], service: ExecService) -
     if not unavailable and target not in {one["name"] for one in listed}:
         found["target"] = no_target(target, target in names)
     return found
-
-
-def _action(given: dict[str, str]) -> str:
-    action = given.get("action")
-    if action is None:
-        raise MissingField(
-            "`action` is missing.", hint=f"One of {', '.join(ACTIONS)}.", field="action"
-        )
-    if action not in ACTIONS:
-        raise BadField(
-            f"`action` is {action[:40]!r}.", hint=f"One of {', '.join(ACTIONS)}.", field="action"
-        )
-    return action
-
-
-def _request(given: dict[str, str]) -> dict[str, Any] | None:
-    if "command" not in given:
-        return None
-    if given["action"] != EXEC:
-        raise BadField("`command` is for the action exec.", field="command")
-    return {"argv": ["bash", "-c", given["command"]]}

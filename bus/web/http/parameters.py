@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from flask import request
@@ -11,12 +11,15 @@ from flask import request
 from bus.errors import BadField, BadRequest, TooLarge, TooSlow, UnsupportedMedia
 from bus.model import checks, messages
 from bus.model.filter import DEFAULT_LIMIT, MAX_LIMIT, Selection
+from bus.model.shape import Shape
 from bus.model.strict_json import Rest, check_text, load_object
 from bus.system import transient
 
 MAX_REQUEST, MAX_NDJSON, MAX_CALL = 1024 * 1024, 8 * 1024 * 1024, 16 * 1024 * 1024
 MAX_WAIT_S = 60
 FILTERS = ("to", "from", "tag", "thread", "unread_by", "since", "before", "limit", "expired")
+
+S = TypeVar("S", bound=Shape)
 
 
 def params(allowed: Iterable[str]) -> dict[str, str]:
@@ -26,6 +29,11 @@ def params(allowed: Iterable[str]) -> dict[str, str]:
         return {}
     _check_utf8(unquote_to_bytes(query.encode("latin-1")), "The query")
     return _once(request.args.items(multi=True), tuple(allowed), "parameter")
+
+
+def query(shape: type[S]) -> S:
+    """The query parameters, as a struct; raises UnknownField, BadField or MissingField."""
+    return shape.read(params(shape.names()))
 
 
 def is_over(limit: int) -> bool:

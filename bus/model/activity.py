@@ -1,0 +1,39 @@
+"""Which events somebody asks for: GET /api/activity. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from bus.model import checks
+from bus.model.calls import ACTIONS, CONTAINER
+from bus.model.checks import MAX_SEQ
+from bus.model.filter import MAX_LIMIT
+from bus.model.kinds import AGENT, NAME_SCHEMA, choice, number, whole
+from bus.model.shape import Kind, Shape
+
+TYPES = ("message", *ACTIONS, "permit", CONTAINER, "credential")
+_DAY_H = 24
+_MIN_HOURS, _MAX_HOURS = 0.01, 8784
+_BETWEEN = number(_MIN_HOURS, _MAX_HOURS, f"{_MIN_HOURS} to {_MAX_HOURS}.")
+_HOURS = Kind(_BETWEEN.check, {**_BETWEEN.schema, "default": _DAY_H})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityQuery(Shape):
+    """Events of the last `hours`; None is no condition. `since` and `before` are seqs, both exclusive."""
+
+    hours: Annotated[float | None, _HOURS] = None
+    sender: Annotated[str | None, AGENT] = None
+    type: Annotated[str | None, choice(TYPES)] = None
+    target: Annotated[str | None, Kind(checks.name, NAME_SCHEMA)] = None
+    since: Annotated[int | None, whole(0, MAX_SEQ - 1)] = None
+    before: Annotated[int | None, whole(1, MAX_SEQ)] = None
+    limit: Annotated[int, whole(1, MAX_LIMIT)] = 100
+
+    def since_ms(self, now_s: float) -> int:
+        """The time (Unix, milliseconds) from which events are asked for: a day ago, if nothing else is said."""
+        if self.hours is None and self.since is not None:
+            return 0  # who follows by `since` was perhaps away for longer than a day
+        hours = _DAY_H if self.hours is None else self.hours
+        return int((now_s - hours * 3600) * 1000)
