@@ -27,8 +27,6 @@ from bus.model import records
 from bus.model.caller import ADMIN, INVITE, MACHINES, MEMBER, bare, is_reserved, normalised
 from bus.model.records import NAME
 
-OVERLAP_S, MAX_OVERLAP_S = 24 * 3600, 30 * 24 * 3600
-INVITE_S, MAX_INVITE_S = 24 * 3600, 7 * 24 * 3600
 _SPENT_KEPT_S = 7 * 24 * 3600  # so long a spent invite is told apart from a wrong one
 _OLD_SECRETS = (
     3  # of a credential that is rotated again and again: a lost answer must not shut its owner out

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass
-from typing import Any, NamedTuple, Self, get_type_hints
+from typing import Any, NamedTuple, Self, TypeVar, get_type_hints
 
 from bus.errors import BadField, MissingField
 from bus.model.checks import check_fields
@@ -98,6 +98,9 @@ class Shape:
     def parameters(cls) -> list[Json]:
         """What OpenAPI says of these fields as parameters of a query."""
         return [field.parameter(name) for name, field in fields(cls).items()]
+
+
+S = TypeVar("S", bound=Shape)
 
 
 def object_schema(shape: type[Shape], leave_out: tuple[str, ...] = (), **other: Json) -> Json:

@@ -18,13 +18,13 @@ import click
 from bus import __version__, create_core, create_service
 from bus.config import BadSetting, Config
 from bus.credentials import Credentials, Granted, Register
-from bus.credentials.register import INVITE_S, MAX_OVERLAP_S, OVERLAP_S
 from bus.errors import BusError
 from bus.log.jsonl import inspection
 from bus.log.jsonl.disk import Disk
 from bus.log.jsonl.files import compress as compress_file
 from bus.log.jsonl.files import sealed
 from bus.model.caller import ADMIN, MEMBER
+from bus.model.credentials import INVITE_S, MAX_OVERLAP_S, OVERLAP_S
 from bus.model.harmless import harmless
 from bus.model.records import KINDS, utc
 from bus.runner.supervisor import Supervisor

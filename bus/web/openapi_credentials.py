@@ -4,33 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from bus.credentials.register import INVITE_S, MAX_INVITE_S, MAX_OVERLAP_S, OVERLAP_S
-from bus.model.caller import RESERVED
+from bus.model.credentials import Join, NewCredential, NewInvite, Revocation, Rotation
+from bus.model.shape import Shape
 
 Json = dict[str, Any]
 
-# The names that nobody may take, in any letter case and however they are punctuated.
-_RESERVED = "|".join(
-    "[._-]*".join(f"[{char}{char.upper()}]" for char in name if char.isalpha()) + "[._-]*"
-    for name in sorted(RESERVED)
-)
-_MACHINE: Json = {
-    "type": "string",
-    "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-    "not": {"pattern": f"^({_RESERVED})$"},
-}
-_KNOWN: Json = {"type": "string", "minLength": 1, "description": "as GET /api/credentials has it"}
 _ROLE: Json = {"enum": ["shared", "member", "admin"]}
-_ADMIN: Json = {
-    "type": "boolean",
-    "default": False,
-    "description": "an admin may grant, revoke and manage containers",
-}
-_REPLACE: Json = {
-    "type": "boolean",
-    "default": False,
-    "description": "exchange the secret of a name; without `admin`",
-}
 _TIME: Json = {"type": "string", "format": "date-time"}
 _QUOTAS: Json = {
     name: {"type": "integer"} for name in ("requests", "waiting", "bytes_today", "names_today")
@@ -109,9 +88,6 @@ SCHEMAS: Json = {
 
 def paths() -> Json:
     """The operations by path and method."""
-    add = {"name": _MACHINE, "admin": _ADMIN}
-    lasts = {"type": "number", "minimum": 60, "maximum": MAX_INVITE_S, "default": INVITE_S}
-    overlap = {"type": "number", "minimum": 0, "maximum": MAX_OVERLAP_S, "default": OVERLAP_S}
     return {
         "/api/me": {"get": _operation("Who the hub takes you for", 200, "Me", ())},
         "/api/credentials": {
@@ -121,8 +97,7 @@ def paths() -> Json:
                 201,
                 "Granted",
                 (409, 507),
-                add,
-                ("name",),
+                NewCredential,
             ),
         },
         "/api/credentials/rotate": {
@@ -131,10 +106,7 @@ def paths() -> Json:
                 200,
                 "Granted",
                 (404, 507),
-                {
-                    "name": _KNOWN,
-                    "overlap_s": {**overlap, "description": "so long the old one goes on"},
-                },
+                Rotation,
             )
         },
         "/api/credentials/revoke": {
@@ -143,8 +115,7 @@ def paths() -> Json:
                 200,
                 "Revoked",
                 (404, 409, 507),
-                {"name": _KNOWN},
-                ("name",),
+                Revocation,
             )
         },
         "/api/invites": {
@@ -153,8 +124,7 @@ def paths() -> Json:
                 201,
                 "Invite",
                 (404, 409, 507),
-                {**add, "expires_in_s": lasts, "replace": _REPLACE},
-                ("name",),
+                NewInvite,
             )
         },
         "/api/join": {
@@ -163,7 +133,7 @@ def paths() -> Json:
                 201,
                 "Granted",
                 (409, 410, 507),
-                {},
+                Join,
             )
         },
     }
@@ -174,10 +144,9 @@ def _operation(
     status: int,
     schema: str,
     errors: tuple[int, ...],
-    fields: Json | None = None,
-    required: tuple[str, ...] = (),
+    shape: type[Shape] | None = None,
 ) -> Json:
-    statuses = (*errors, *(() if fields is None else (400, 403, 413, 415)), 401, 405, 429, 500, 503)
+    statuses = (*errors, *(() if shape is None else (400, 403, 413, 415)), 401, 405, 429, 500, 503)
     answer = {
         "description": "OK",
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
@@ -190,15 +159,10 @@ def _operation(
         "summary": summary,
         "responses": {str(status): answer, **{str(code): refused for code in statuses}},
     }
-    if fields is not None:
-        body = {
-            "type": "object",
-            "properties": fields,
-            "required": list(required),
-            "additionalProperties": False,
-        }
+    if shape is not None:
+        body = shape.schema()
         operation["requestBody"] = {
-            "required": bool(required),
+            "required": bool(body["required"]),
             "content": {"application/json": {"schema": body}},
         }
     return operation

@@ -13,19 +13,14 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from bus.credentials.register import (
-    INVITE_S,
-    MAX_INVITE_S,
-    MAX_OVERLAP_S,
-    OVERLAP_S,
-    Granted,
-    Register,
-)
-from bus.errors import BadField, BusError, NotYourName
+from bus.credentials.register import Granted, Register
+from bus.errors import BusError, NotYourName
 from bus.hub.daily_quotas import DailyQuotas
 from bus.live.quotas import Quotas
-from bus.model import checks, records
-from bus.model.caller import ADMIN, ADMINS, EVERYONE, INVITES, MACHINES, MEMBER
+from bus.model import records
+from bus.model.caller import ADMIN, ADMINS, EVERYONE, INVITES, MACHINES
+from bus.model.credentials import Join, NewCredential, NewInvite, Revocation, Rotation
+from bus.model.shape import S
 from bus.model.strict_json import load_object
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
@@ -79,38 +74,34 @@ def blueprint(
     @routes.post("/api/credentials")
     @may_call(ADMINS)
     def add() -> Response:
-        fields = _fields("name", "admin")
-        return _granted(asked().add(_name(fields), _role(fields), g.caller.name), 201)
+        new = _read(NewCredential)
+        return _granted(asked().add(new.name, new.role, g.caller.name), 201)
 
     @routes.post("/api/credentials/rotate")
     @may_call(MACHINES)
     def rotate() -> Response:
-        fields = _fields("name", "overlap_s")
-        name = _name({"name": g.caller.name, **fields})
+        wanted = _read(Rotation)
+        name = wanted.name or g.caller.name
         if g.caller.role != ADMIN and name != g.caller.name:
             raise NotYourName(
                 f"Only an admin rotates the credential of {name!r}.",
                 field="name",
                 yours=g.caller.name,
             )
-        overlap_s = _seconds(fields, "overlap_s", OVERLAP_S, 0, MAX_OVERLAP_S)
-        return _granted(asked().rotate(name, overlap_s, g.caller.name), 200)
+        return _granted(asked().rotate(name, wanted.overlap_s, g.caller.name), 200)
 
     @routes.post("/api/credentials/revoke")
     @may_call(ADMINS)
     def revoke() -> Response:
-        name = _name(_fields("name"))
+        name = _read(Revocation).name
         asked().revoke(name, g.caller.name)
         return json_reply({"ok": True, "name": name})
 
     @routes.post("/api/invites")
     @may_call(ADMINS)
     def invite() -> Response:
-        fields = _fields("name", "admin", "expires_in_s", "replace")
-        lasts_s = _seconds(fields, "expires_in_s", INVITE_S, 60, MAX_INVITE_S)
-        made = asked().invite(
-            _name(fields), _role(fields), lasts_s, g.caller.name, _replaces(fields)
-        )
+        new = _read(NewInvite)
+        made = asked().invite(new.name, new.role, new.expires_in_s, g.caller.name, new.replace)
         facts = {
             "name": made.name,
             "role": made.role,
@@ -124,7 +115,7 @@ def blueprint(
     @routes.post("/api/join")
     @may_call(INVITES)
     def join() -> Response:
-        _fields()
+        _read(Join)
         return _granted(register.join(g.caller.name), 201)
 
     return routes
@@ -157,58 +148,13 @@ def _named() -> Any:
     return g.get("asked_name")
 
 
-def _fields(*allowed: str) -> dict[str, Any]:
+def _read(shape: type[S]) -> S:
     """The fields of a JSON object; no body is an empty one."""
     parameters.params(())
     data = parameters.read_body()
     fields = load_object(data) if data.strip() else {}
-    checks.check_fields(fields, allowed)
     g.asked_name = fields.get("name")
-    return fields
-
-
-def _name(fields: dict[str, Any]) -> str:
-    name = fields.get("name")
-    if not isinstance(name, str) or name == "":
-        return checks.name(name, "name")  # says what is wrong with it
-    return name
-
-
-def _role(fields: dict[str, Any]) -> str:
-    if not isinstance(fields.get("admin", False), bool):
-        raise BadField(
-            "`admin` is neither true nor false.",
-            hint="true makes an admin; left out, a member.",
-            field="admin",
-        )
-    return ADMIN if fields.get("admin") else MEMBER
-
-
-def _replaces(fields: dict[str, Any]) -> bool:
-    if not isinstance(fields.get("replace", False), bool):
-        raise BadField(
-            "`replace` is neither true nor false.",
-            hint="true exchanges the secret of a name.",
-            field="replace",
-        )
-    if fields.get("replace") and fields.get("admin"):
-        raise BadField(
-            "`replace` and `admin` do not go together.",
-            hint="A name that is kept keeps its role.",
-            field="admin",
-        )
-    return bool(fields.get("replace"))
-
-
-def _seconds(fields: dict[str, Any], name: str, default: int, low: int, high: int) -> int:
-    value = fields.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise BadField(
-            f"`{name}` is out of range.",
-            hint=f"A number of seconds from {low} to {high}.",
-            field=name,
-        )
-    return int(value)
+    return shape.read(fields)
 
 
 def _base_url() -> str:

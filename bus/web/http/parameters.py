@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from flask import request
@@ -11,15 +11,13 @@ from flask import request
 from bus.errors import BadField, BadRequest, TooLarge, TooSlow, UnsupportedMedia
 from bus.model import checks, messages
 from bus.model.filter import DEFAULT_LIMIT, MAX_LIMIT, Selection
-from bus.model.shape import Shape
+from bus.model.shape import S
 from bus.model.strict_json import Rest, check_text, load_object
 from bus.system import transient
 
 MAX_REQUEST, MAX_NDJSON, MAX_CALL = 1024 * 1024, 8 * 1024 * 1024, 16 * 1024 * 1024
 MAX_WAIT_S = 60
 FILTERS = ("to", "from", "tag", "thread", "unread_by", "since", "before", "limit", "expired")
-
-S = TypeVar("S", bound=Shape)
 
 
 def params(allowed: Iterable[str]) -> dict[str, str]:
