@@ -160,12 +160,10 @@ class Grant(Shape):
         """What OpenAPI says: the forms that an allow, with `commands` or without, a deny and a removal have."""
         allowed, denied, removed = ({"enum": [allow]} for allow in (True, False, None))
         exec_only = {**_ACTIONS.schema, "items": {"enum": [EXEC]}, "maxItems": 1}
-        with_commands = object_schema(cls, allow=allowed, actions=exec_only)
-        with_commands["required"].append("commands")
         only_allowed = ("commands", "approval")
         return {
             "anyOf": [
-                with_commands,
+                object_schema(cls, (), ("commands",), allow=allowed, actions=exec_only),
                 object_schema(cls, ("commands",), allow=allowed),
                 object_schema(cls, only_allowed, allow=denied),
                 object_schema(cls, (*only_allowed, "expires_in_s"), allow=removed),

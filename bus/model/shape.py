@@ -103,13 +103,15 @@ class Shape:
 S = TypeVar("S", bound=Shape)
 
 
-def object_schema(shape: type[Shape], leave_out: tuple[str, ...] = (), **other: Json) -> Json:
-    """The schema of an object of a shape's fields, some left out, some with `other` schemas."""
+def object_schema(
+    shape: type[Shape], leave_out: Iterable[str] = (), require: Iterable[str] = (), **other: Json
+) -> Json:
+    """The schema of an object of a shape's fields: some left out, some required here, some with `other` schemas."""
     told = {name: field for name, field in fields(shape).items() if name not in leave_out}
     return {
         "type": "object",
         "properties": {name: other.get(name, field.property()) for name, field in told.items()},
-        "required": [name for name, field in told.items() if field.is_required],
+        "required": [*(name for name, field in told.items() if field.is_required), *require],
         "additionalProperties": False,
     }
 

@@ -15,8 +15,9 @@ from bus.errors import ApprovalRequired, BusError, Internal, StillRunning, Unkno
 from bus.hub.net import Begun, Net, Ticket
 from bus.index.calls import UNDONE, Found
 from bus.log.outputs import Results
+from bus.model.call_kinds import MAX_LIMIT
 from bus.model.caller import Caller
-from bus.model.calls import CONTAINER, EXEC, FILE_READ, MAX_LIMIT, Call
+from bus.model.calls import CONTAINER, EXEC, FILE_READ, Call
 from bus.model.records import Record
 from bus.runner import answers, operations, preview
 from bus.runner.answers import Answer

@@ -6,50 +6,16 @@ from typing import Any
 
 from bus.model.activity import ActivityQuery
 from bus.model.approvals import Answer, Answers, ApprovalQuery, ApprovalsQuery
-from bus.model.calls import MAX_ARGV, MAX_COMMAND, MAX_ENV, MAX_PATH, MAX_TIMEOUT_S
-from bus.model.checks import MAX_EXPIRY_S
+from bus.model.calls import ACTS, Exec, FileRead, FileWrite, SnapshotsQuery
 from bus.model.grants import Grant
 from bus.model.kinds import ULID_SCHEMA
 from bus.model.permissions import CheckQuery, PermissionQuery
 
 Json = dict[str, Any]
 
-_PART = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-_NOBODY: Json = {"not": {"pattern": "^([aA][nN][yY]|[aA][lL][lL])(/.*)?$"}}
-_NAME: Json = {"type": "string", "pattern": f"^{_PART}(/{_PART})?$", **_NOBODY}
-_FROM: Json = {
-    **_NAME,
-    "description": "the caller, which it is when left out, or one of its sessions",
-}
-_TARGET: Json = {"type": "string", "pattern": f"^{_PART}$", **_NOBODY}
-_END: Json = {"oneOf": [{"const": "*"}, _TARGET]}
-_KEY: Json = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 255,
-    "pattern": "^[ -~]+$",
-    "description": "the idempotency key",
-}
-_PATH: Json = {
-    "type": "string",
-    "maxLength": MAX_PATH,
-    "pattern": r"^(/([A-Za-z0-9_][A-Za-z0-9_.-]*)?)+$",
-    "description": "absolute; no `..`, no part that begins with a hyphen, no control character (the pattern is narrower)",
-}
-_ENCODING: Json = {"enum": ["utf-8", "base64"], "default": "utf-8"}
-_SNAPSHOT: Json = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"}
-_FLAG: Json = {"type": "boolean", "default": False}
-_ID: Json = {"type": "integer", "minimum": 0, "maximum": 2**32 - 2}
+_ENCODING: Json = {"enum": ["utf-8", "base64"]}
 _TEXT: Json = {"type": "string"}
-# A format of our own: what is right both as text and as base64, whatever the encoding beside it says.
-_BYTES: Json = {
-    "type": "string",
-    "format": "bus-bytes",
-    "description": "text, or base64 where the encoding says so",
-}
-_WORD: Json = {"type": "string", "pattern": "^[!-~]+( [!-~]+)*$", "maxLength": 4096}
 _COUNT: Json = {"type": "integer", "minimum": 0}
-_SECONDS: Json = {"type": "number", "minimum": 1, "maximum": MAX_EXPIRY_S}
 _ERROR: Json = {"$ref": "#/components/schemas/Error"}
 _OK: Json = {"ok": {"type": "boolean"}}
 _STATE: Json = {"enum": ["running", "done", "denied", "error", "unknown"]}
@@ -230,93 +196,25 @@ SCHEMAS: Json = {
     },
 }
 
-_EXEC: Json = {
-    "from": _FROM,
-    "target": _TARGET,
-    "command": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": MAX_COMMAND,
-        "description": "for `bash -c`; this or `argv`",
-    },
-    "argv": {
-        "type": "array",
-        "prefixItems": [{"type": "string", "pattern": "^[A-Za-z0-9/_.]+$", "maxLength": MAX_PATH}],
-        "items": _TEXT,
-        "minItems": 1,
-        "maxItems": MAX_ARGV,
-        "description": "a program without a shell",
-    },
-    "timeout_s": {"type": "number", "minimum": 0.1, "maximum": MAX_TIMEOUT_S, "default": 30},
-    "cwd": _PATH,
-    "user": {
-        "type": "string",
-        "pattern": "^([A-Za-z_][A-Za-z0-9_.-]{0,31}|[0-9]{1,10}(:[0-9]{1,10})?)$",
-    },
-    "env": {
-        "type": "object",
-        "maxProperties": MAX_ENV,
-        "patternProperties": {"^[A-Za-z_][A-Za-z0-9_]{0,127}$": _TEXT},
-        "additionalProperties": False,
-    },
-    "stdin": _BYTES,
-    "stdin_encoding": _ENCODING,
-    "stream": _FLAG,
-    "detach": _FLAG,
-    "client_id": _KEY,
-}
-_READ: Json = {"from": _FROM, "target": _TARGET, "path": _PATH, "offset": _COUNT, "limit": _COUNT}
-_WRITE: Json = {
-    "from": _FROM,
-    "target": _TARGET,
-    "path": _PATH,
-    "content": _BYTES,
-    "encoding": _ENCODING,
-    "mode": {"type": "string", "pattern": "^0?[0-7]{3,4}$"},
-    "uid": _ID,
-    "gid": _ID,
-    "create_dirs": _FLAG,
-    "if_sha256": {"type": "string", "pattern": "^([0-9a-f]{64})?$"},
-    "client_id": _KEY,
-}
-_ACT: Json = {"from": _FROM, "name": _TARGET, "client_id": _KEY}
-_ACTS: Json = {
-    "start": (_ACT, ["name"]),
-    "stop": (
-        {
-            **_ACT,
-            "force": _FLAG,
-            "timeout_s": {"type": "number", "minimum": 1, "maximum": 600, "default": 30},
-        },
-        ["name"],
-    ),
-    "snapshot": ({**_ACT, "snapshot": _SNAPSHOT}, ["name"]),
-    "restore": (
-        {**_ACT, "snapshot": _SNAPSHOT, "snapshot_first": {"type": "boolean", "default": True}},
-        ["name", "snapshot"],
-    ),
-    "delete-snapshot": ({**_ACT, "snapshot": _SNAPSHOT}, ["name", "snapshot"]),
-}
-
 
 def paths() -> Json:
     """The operations by path and method."""
     runs = (202, 404, 409, 422, 429, 502, 507)
     state = _get("How a call is", "Ran", (404, 502), [_id()])
     found: Json = {
-        "/api/exec": {"post": _exec(runs)},
+        "/api/exec": {"post": _post("Run a command in a target", "Ran", Exec.schema(), runs)},
         "/api/exec/{id}": {
             "get": state,
             "delete": _get("End a call that runs", "Ran", (404, 502), [_id()]),
         },
         "/api/file/read": {
-            "post": _post("Read a file of a target", "File", _form(_READ, ["target", "path"]), runs)
+            "post": _post("Read a file of a target", "File", FileRead.schema(), runs)
         },
         "/api/file/write": {
             "post": _post(
                 "Write a file of a target",
                 "File",
-                _form(_WRITE, ["target", "path", "content"]),
+                FileWrite.schema(),
                 runs,
             )
         },
@@ -326,7 +224,7 @@ def paths() -> Json:
                 "The snapshots of a container, for admins",
                 "Snapshots",
                 (404, 409, 422, 502),
-                [_name()],
+                SnapshotsQuery.parameters(),
             )
         },
         "/api/containers": {"get": _get("The containers, for admins", "Containers", (502,), [])},
@@ -359,33 +257,11 @@ def paths() -> Json:
             "get": _get("What happened, newest last", "Activity", (), ActivityQuery.parameters())
         },
     }
-    for act, (fields, required) in _ACTS.items():
+    for act, shape in ACTS.items():
         found[f"/api/container/{act}"] = {
-            "post": _post(f"{act} a container, by an admin", "Acted", _form(fields, required), runs)
+            "post": _post(f"{act} a container, by an admin", "Acted", shape.schema(), runs)
         }
     return found
-
-
-def _exec(errors: tuple[int, ...]) -> Json:
-    """One of `command` and `argv`, and not both of `stream` and `detach`."""
-    forms = [
-        _form(
-            {name: schema for name, schema in _EXEC.items() if name not in (other, how)},
-            ["target", wanted],
-        )
-        for wanted, other in (("command", "argv"), ("argv", "command"))
-        for how in ("stream", "detach")
-    ]
-    return _post("Run a command in a target", "Ran", {"anyOf": forms}, errors)
-
-
-def _form(fields: Json, required: list[str]) -> Json:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": required,
-        "additionalProperties": False,
-    }
 
 
 def _post(summary: str, schema: str, body: Json, errors: tuple[int, ...]) -> Json:
@@ -417,14 +293,6 @@ def _responses(schema: str, errors: tuple[int, ...]) -> Json:
     }
     statuses = (400, 401, 403, 405, 500, 503, *errors)
     return {"200": answer, **{str(code): later if code == 202 else refused for code in statuses}}
-
-
-def _name() -> Json:
-    return {**_query("name", _TARGET), "required": True}
-
-
-def _query(name: str, schema: Json) -> Json:
-    return {"name": name, "in": "query", "schema": schema}
 
 
 def _id() -> Json:

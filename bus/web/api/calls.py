@@ -16,7 +16,7 @@ from bus.hub.net import Net
 from bus.index.calls import Found
 from bus.model import calls
 from bus.model.caller import ADMINS, MACHINES
-from bus.model.calls import CONTAINER, EXEC, FILE_READ, FILE_WRITE, Call
+from bus.model.calls import CONTAINER, EXEC, FILE_READ, FILE_WRITE, Call, SnapshotsQuery
 from bus.model.strict_json import Rest
 from bus.runner.client import ExecService
 from bus.runner.protocol import Line, encoded, error_line
@@ -107,8 +107,7 @@ def blueprint(net: Net, service: ExecService, max_file: int, rest: Rest) -> Blue
     @routes.get("/api/container/snapshots")
     @may_call(ADMINS)
     def snapshots() -> Response:
-        given = parameters.params(("name",))
-        target = calls.target(given, "name")
+        target = parameters.query(SnapshotsQuery).name
         found = service.ask(_ask("snapshots", name=target))["result"]
         return json_reply({"ok": True, "name": target, "snapshots": found})
 
