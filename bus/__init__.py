@@ -77,8 +77,8 @@ def create_service(config: Config) -> Service:
     from bus.config import BadSetting
     from bus.credentials import Credentials
     from bus.log.outputs import Results
-    from bus.model import messages
     from bus.model.caller import ADMIN, MACHINES, MEMBER, Caller
+    from bus.model.messages import Draft
     from bus.runner.drivers.targets import Targets
     from bus.runner.limits import Slots
     from bus.runner.service import Work
@@ -98,7 +98,7 @@ def create_service(config: Config) -> Service:
         raise BadSetting(str(error)) from None
 
     def post(fields: dict[str, Any]) -> None:
-        core.post(Caller("bus", MEMBER), messages.message({"from": "bus", **fields}))
+        core.post(Caller("bus", MEMBER), Draft.read({"from": "bus", **fields}))
 
     work = Work(
         net,

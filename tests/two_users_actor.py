@@ -20,13 +20,14 @@ from bus.log.jsonl.disk import Disk
 from bus.log.jsonl.files import compress, sealed
 from bus.log.outputs import Results
 from bus.model.caller import MEMBER, Caller
+from bus.model.messages import Draft
 from bus.system import modes
 
 ID = "0" * 25
 
 
 def post(core: Core, sender: str, body: str) -> None:
-    made = core.post(Caller("claude", MEMBER), {"from": sender, "to": "bob", "body": body})
+    made = core.post(Caller("claude", MEMBER), Draft.read({"from": sender, "to": "bob", "body": body}))
     core.presence.note_poll(sender, [made.message["seq"]], 0)
 
 

@@ -33,10 +33,11 @@ from bus.index.weights import weight_us
 from bus.live.presence import Presence
 from bus.live.waiting import WaitingRoom, remaining
 from bus.log.base import Appended, Log
-from bus.model import checks, messages, records
+from bus.model import checks, records
 from bus.model.caller import Caller
 from bus.model.filter import MAX_LIMIT, Selection, recipients
 from bus.model.inbox_budget import Packed
+from bus.model.messages import Draft, digest
 from bus.model.records import EVERYBODY
 
 _COUNTED_READERS = 1_000
@@ -133,9 +134,9 @@ class Core:
 
     # -- posting -----------------------------------------------------------------------------------------
 
-    def post(self, caller: Caller, clean: dict[str, Any]) -> Posted:
+    def post(self, caller: Caller, message: Draft) -> Posted:
         """Save one message; on return it is on stable storage. Raises KeyReused, UnknownReply and what append raises."""
-        draft = self._draft(caller, clean)
+        draft = self._draft(caller, message)
         posted = self._posted(draft, self.append([draft])[0])
         self._standings.was_here(draft["from"])
         self.waiting.ring()
@@ -143,13 +144,13 @@ class Core:
         return posted
 
     def post_many(
-        self, caller: Caller, batch: Sequence[dict[str, Any] | BusError]
+        self, caller: Caller, batch: Sequence[Draft | BusError]
     ) -> list[Posted | BusError]:
         """Save the good ones of a batch with one sync; one result for each, in order, an error in the place of a bad one."""
         made: list[dict[str, Any] | BusError] = []
-        for clean in batch:
+        for given in batch:
             try:
-                made.append(clean if isinstance(clean, BusError) else self._draft(caller, clean))
+                made.append(given if isinstance(given, BusError) else self._draft(caller, given))
             except BusError as error:
                 made.append(error)
         good = [draft for draft in made if not isinstance(draft, BusError)]
@@ -172,16 +173,17 @@ class Core:
         """How each recipient of a message is doing, so that a sender learns at once that nobody listens."""
         return self._standings.of_recipients(message, is_new)
 
-    def _draft(self, caller: Caller, clean: dict[str, Any]) -> dict[str, Any]:
+    def _draft(self, caller: Caller, message: Draft) -> dict[str, Any]:
         """The record to be of a message: its parent looked up, its expiry a time, its content fingerprinted."""
-        draft = {"kind": "message", "auth": caller.name, "verified": caller.is_verified, **clean}
-        if "client_id" in clean:
-            draft |= {"digest": messages.digest(clean), **caller.stamp()}
-        if "in_reply_to" in clean:
-            parent = self._parent(clean["in_reply_to"])
+        said = message.as_dict()
+        draft = {"kind": "message", "auth": caller.name, "verified": caller.is_verified, **said}
+        if message.client_id is not None:
+            draft |= {"digest": digest(said), **caller.stamp()}
+        if message.in_reply_to is not None:
+            parent = self._parent(message.in_reply_to)
             draft["in_reply_to"] = parent["id"]
             draft.setdefault("thread", parent.get("thread") or parent["id"])
-        if "expires_in_s" in clean:
+        if message.expires_in_s is not None:
             draft["expires"] = records.utc(self._clock() + draft.pop("expires_in_s"))
         return draft
 

@@ -46,7 +46,9 @@ def name(value: Any, field: str) -> str:
             hint=f"A name is {_NAME_RULE}.",
             field=field,
         )
-    if value not in EVERYBODY_TOO and value.partition("/")[0].lower() in EVERYBODY_TOO:
+    if value[0] not in "aA" or value in EVERYBODY_TOO:
+        return value
+    if value.partition("/")[0].lower() in EVERYBODY_TOO:
         raise BadField(
             f"`{field}` is {shown(value)}, which looks like everybody and is not.",
             hint="Write `any`.",
@@ -74,7 +76,7 @@ def label(value: Any, field: str, longest: int, forbidden: str = "") -> str:
         or not 1 <= len(value) <= longest
         or value != value.strip()
         or not value.isprintable()
-        or any(char in value for char in forbidden)
+        or (forbidden != "" and forbidden in value)
     ):
         rule = f"1 to {longest} printable characters, no space around them" + (
             ", no comma" if forbidden else ""

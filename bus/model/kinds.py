@@ -42,6 +42,16 @@ def _text(value: Any, field: str) -> str:
 AGENT = Kind(checks.agent, NAME_SCHEMA)
 TARGET = Kind(_machine, MACHINE_SCHEMA)
 TEXT = Kind(_text, {"type": "string"})
+# Formats of our own, where no pattern says the same in every dialect: printable Unicode without space
+# around it, and in a tag without a comma.
+TAG = Kind(
+    lambda value, field: checks.label(value, field, 64, forbidden=","),
+    {"type": "string", "minLength": 1, "maxLength": 64, "format": "bus-tag"},
+)
+THREAD = Kind(
+    lambda value, field: checks.label(value, field, 128),
+    {"type": "string", "minLength": 1, "maxLength": 128, "format": "bus-label"},
+)
 REFERENCE = Kind(checks.reference, {"oneOf": [_SEQ_SCHEMA, REFERENCE_TEXT_SCHEMA]})
 REFERENCE_TEXT = Kind(checks.reference, REFERENCE_TEXT_SCHEMA)
 KEY = Kind(

@@ -18,117 +18,188 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any, Self
 
 from bus.errors import BadField, BadJson, MissingField, TooLarge
-from bus.model.checks import (
-    EVERYBODY_TOO,
-    agent,
-    check_fields,
+from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
+from bus.model.kinds import (
+    AGENT,
+    KEY,
+    NAME_SCHEMA,
+    REFERENCE,
+    REFERENCE_TEXT,
+    TAG,
+    THREAD,
     expiry,
-    key,
-    label,
-    name,
-    number,
-    reference,
-    shown,
 )
 from bus.model.records import EVERYBODY
+from bus.model.shape import Json, Kind, Shape, object_schema, refuse_null
 from bus.model.strict_json import check_text, load_object
 
-FIELDS = (
-    "from",
-    "to",
-    "body",
-    "tags",
-    "in_reply_to",
-    "thread",
-    "priority",
-    "data",
-    "expires_in_s",
-    "client_id",
-)
 PRIORITIES = ("fyi", "normal", "urgent")
 MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024
 MAX_TAGS, MAX_RECIPIENTS, MAX_BATCH = 16, 64, 1_000
 
-
-def message(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The checked fields of one message, defaults filled in; raises a BadRequest or TooLarge."""
-    check_fields(given, FIELDS)
-    for field in ("from", "to", "body"):
-        if field in given and given[field] is None:
-            raise BadField(
-                f"`{field}` is null.", hint="Give a value, or leave the field out.", field=field
-            )
-    clean: dict[str, Any] = {
-        "from": agent(given.get("from"), "from"),
-        "to": addressees(given.get("to", EVERYBODY)),
-        "body": body(given.get("body")),
-        "tags": tags(given.get("tags", [])),
-        "priority": priority(given.get("priority", "normal")),
-    }
-    if "in_reply_to" in given:
-        clean["in_reply_to"] = reference(given["in_reply_to"], "in_reply_to")
-    if "thread" in given:
-        clean["thread"] = label(given["thread"], "thread", 128)
-    if "data" in given:
-        clean["data"] = data(given["data"])
-    if "expires_in_s" in given:
-        clean["expires_in_s"] = expiry(given["expires_in_s"], "expires_in_s")
-    if "client_id" in given:
-        clean["client_id"] = key(given["client_id"], "client_id")
-    return clean
+_canonical = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` makes an encoder for each call
 
 
-def digest(clean: Mapping[str, Any]) -> str:
-    """What tells a repeated message from another one under the same idempotency key."""
-    content = {field: value for field, value in clean.items() if field != "client_id"}
-    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def addressees(value: Any) -> str | list[str]:
+def addressees(value: Any, field: str) -> str | list[str]:
     """The recipients: `any`, one name, or several different ones."""
     if not isinstance(value, list):
-        who = name(value, "to")
+        who = name(value, field)
         return EVERYBODY if who in EVERYBODY_TOO else who
     if not 1 <= len(value) <= MAX_RECIPIENTS:
         raise BadField(
             f"`to` lists {len(value)} names.",
             hint=f"1 to {MAX_RECIPIENTS} are allowed.",
-            field="to",
+            field=field,
         )
-    names = list(dict.fromkeys(name(item, "to") for item in value))
+    names = list(dict.fromkeys(name(item, field) for item in value))
     if len(names) == 1:
-        return addressees(names[0])
+        return addressees(names[0], field)
     if any(who in EVERYBODY_TOO for who in names):
         raise BadField(
             "`to` lists everybody and names besides.",
             hint="Give `any` alone, or names.",
-            field="to",
+            field=field,
         )
     return names
 
 
-def body(value: Any) -> str:
+def _body(value: Any, field: str) -> str:
     """The text of a message; raises TooLarge with both sizes."""
     if value is None:
-        raise MissingField("`body` is missing.", hint="Give the text of the message.", field="body")
+        raise MissingField("`body` is missing.", hint="Give the text of the message.", field=field)
     if not isinstance(value, str):
         raise BadField(
             f"`body` is {shown(value)}, not text.",
             hint="Structured content goes into `data`.",
-            field="body",
+            field=field,
         )
     if value == "":
-        raise BadField("`body` is empty.", hint="Give at least one character.", field="body")
+        raise BadField("`body` is empty.", hint="Give at least one character.", field=field)
     size = len(value) if value.isascii() else len(value.encode())
     if size > MAX_BODY:
         raise TooLarge(
             f"`body` is {size} bytes; at most {MAX_BODY} are allowed.", size=size, limit=MAX_BODY
         )
     return value
+
+
+def _tags(value: Any, field: str) -> list[str]:
+    """The tags, each once."""
+    if not isinstance(value, list):
+        raise BadField(
+            f"`tags` is {shown(value)}, not a list.",
+            hint='For example "tags":["build","ok"].',
+            field=field,
+        )
+    if len(value) > MAX_TAGS:
+        raise BadField(f"There are {len(value)} tags; at most {MAX_TAGS} are allowed.", field=field)
+    return list(dict.fromkeys(label(item, field, 64, forbidden=",") for item in value))
+
+
+def _priority(value: Any, field: str) -> str:
+    """One of PRIORITIES."""
+    if value not in PRIORITIES or not isinstance(value, str):
+        raise BadField(
+            f"`priority` is {shown(value)}.",
+            hint=f"One of {', '.join(PRIORITIES)}.",
+            field=field,
+        )
+    return value
+
+
+def _data(value: Any, field: str) -> dict[str, Any]:
+    """The structured part of a message; raises TooLarge with both sizes."""
+    if not isinstance(value, dict):
+        raise BadField(f"`data` is {shown(value)}, not an object.", field=field)
+    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > MAX_DATA:
+        raise TooLarge(
+            f"`data` is {size} bytes; at most {MAX_DATA} are allowed.", size=size, limit=MAX_DATA
+        )
+    return value
+
+
+_TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, NAME_SCHEMA]}
+_TO_NAMES: Json = {
+    "type": "array",
+    "items": NAME_SCHEMA,
+    "minItems": 1,
+    "maxItems": MAX_RECIPIENTS,
+}
+_TO = Kind(addressees, {"oneOf": [_TO_NAME, _TO_NAMES]})
+TO_ONE = Kind(addressees, _TO_NAME)  # of a query
+_BODY = Kind(_body, {"type": "string", "minLength": 1, "maxLength": MAX_BODY})
+_TAGS = Kind(_tags, {"type": "array", "items": TAG.schema, "maxItems": MAX_TAGS})
+PRIORITY = Kind(_priority, {"enum": list(PRIORITIES)})
+DATA = Kind(_data, {"type": "object", "description": f"at most {MAX_DATA // 1024} KiB of JSON"})
+_FROM = "left out: the credential's own name. Required of the shared user of an old fleet"
+_SIZE = "at most 65,536 bytes of UTF-8, no NUL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft(Shape):
+    """POST /post: a message that is not posted yet, with its defaults filled in."""
+
+    sender: Annotated[str, AGENT, _FROM]
+    to: Annotated[str | list[str], _TO] = EVERYBODY
+    body: Annotated[str, _BODY, _SIZE]
+    tags: Annotated[list[str], _TAGS] = field(default_factory=list)
+    in_reply_to: Annotated[str | int | None, REFERENCE] = None
+    thread: Annotated[str | None, THREAD] = None
+    priority: Annotated[str, PRIORITY] = "normal"
+    data: Annotated[dict[str, Any] | None, DATA] = None
+    expires_in_s: Annotated[float | None, expiry()] = None
+    client_id: Annotated[str | None, KEY] = None
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Self:
+        if None in given.values():
+            check_fields(given, cls.names())
+            refuse_null(given, ("from", "to", "body"))
+        return super().read(given)
+
+    @classmethod
+    def schema(cls) -> Json:
+        """What OpenAPI says of it as JSON: `from` may be left out by all whose credential has a name of its own."""
+        return {**object_schema(cls), "required": ["body"]}
+
+    @classmethod
+    def form_schema(cls) -> Json:
+        """What OpenAPI says of it as a form or a query, where everything is text."""
+        several = "one name, or several with commas"
+        names = {"type": "string", "format": "bus-names", "default": "any", "description": several}
+        texts: dict[str, Json] = {
+            "to": names,
+            "tags": {"type": "string", "format": "bus-tags", "description": "with commas"},
+            "in_reply_to": REFERENCE_TEXT.schema,
+            "data": {"type": "string", "format": "bus-json", "description": "a JSON object"},
+        }
+        return {**object_schema(cls, **texts), "required": ["body"]}
+
+
+def digest(said: Mapping[str, Any]) -> str:
+    """What tells a repeated message from another one under the same idempotency key; `said` are a draft's fields."""
+    content = {name: value for name, value in said.items() if name != "client_id"}
+    return sha256(_canonical(content).encode()).hexdigest()[:32]
+
+
+def from_texts(given: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a message that came as texts, in a query or a form: lists split, numbers and JSON read."""
+    fields: dict[str, Any] = dict(given)
+    if "tags" in fields:
+        fields["tags"] = [tag.strip() for tag in given["tags"].split(",") if tag.strip()]
+    if "," in fields.get("to", ""):
+        fields["to"] = [who.strip() for who in given["to"].split(",")]
+    if "expires_in_s" in fields:
+        fields["expires_in_s"] = number(given["expires_in_s"], "expires_in_s")
+    if "data" in fields:
+        fields["data"] = load_object(given["data"].encode(), "`data`")
+    return fields
 
 
 def text_body(data: bytes) -> str:
@@ -147,55 +218,3 @@ def text_body(data: bytes) -> str:
         ) from None
     check_text(text, "The text")
     return text
-
-
-def tags(value: Any) -> list[str]:
-    """The tags, each once."""
-    if not isinstance(value, list):
-        raise BadField(
-            f"`tags` is {shown(value)}, not a list.",
-            hint='For example "tags":["build","ok"].',
-            field="tags",
-        )
-    if len(value) > MAX_TAGS:
-        raise BadField(
-            f"There are {len(value)} tags; at most {MAX_TAGS} are allowed.", field="tags"
-        )
-    return list(dict.fromkeys(label(item, "tags", 64, forbidden=",") for item in value))
-
-
-def from_texts(given: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a message that came as texts, in a query or a form: lists split, numbers and JSON read."""
-    fields: dict[str, Any] = dict(given)
-    if "tags" in fields:
-        fields["tags"] = [tag.strip() for tag in given["tags"].split(",") if tag.strip()]
-    if "," in fields.get("to", ""):
-        fields["to"] = [who.strip() for who in given["to"].split(",")]
-    if "expires_in_s" in fields:
-        fields["expires_in_s"] = number(given["expires_in_s"], "expires_in_s")
-    if "data" in fields:
-        fields["data"] = load_object(given["data"].encode(), "`data`")
-    return fields
-
-
-def priority(value: Any) -> str:
-    """One of PRIORITIES."""
-    if value not in PRIORITIES or not isinstance(value, str):
-        raise BadField(
-            f"`priority` is {shown(value)}.",
-            hint=f"One of {', '.join(PRIORITIES)}.",
-            field="priority",
-        )
-    return value
-
-
-def data(value: Any) -> dict[str, Any]:
-    """The structured part of a message; raises TooLarge with both sizes."""
-    if not isinstance(value, dict):
-        raise BadField(f"`data` is {shown(value)}, not an object.", field="data")
-    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
-    if size > MAX_DATA:
-        raise TooLarge(
-            f"`data` is {size} bytes; at most {MAX_DATA} are allowed.", size=size, limit=MAX_DATA
-        )
-    return value

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from bus.errors import BadField, BusError, MissingField
-from bus.model import checks, messages
+from bus.model import checks
+from bus.model.kinds import THREAD
+from bus.model.messages import DATA, PRIORITY, Draft
 from bus.model.records import utc
 from bus.model.strict_json import load_object
 
@@ -53,7 +55,7 @@ def read(data: bytes) -> OldLine:
     given = load_object(data, "The line")
     if given.get("kind", "message") != "message":
         raise BadField(f"It is a record of kind {given['kind']!r}, not a message.", field="kind")
-    draft = messages.message(
+    draft = Draft.read(
         {
             "from": given.get("from"),
             "body": given.get("body"),
@@ -61,7 +63,7 @@ def read(data: bytes) -> OldLine:
             "tags": _tags(given),
         }
     )
-    line = OldLine({**draft, "ts": _ts(given.get("ts"))}, _id(given.get("id")))
+    line = OldLine({**draft.as_dict(), "ts": _ts(given.get("ts"))}, _id(given.get("id")))
     _add_extras(line, given)
     _add_readers(line, given.get("acks"))
     line.unknown = sorted(set(given) - _FIELDS - _OWN)
@@ -110,15 +112,11 @@ def _tags(given: Mapping[str, Any]) -> Any:
 
 def _add_extras(line: OldLine, given: Mapping[str, Any]) -> None:
     """Add what a line may have besides; what is not good is left out, and noted."""
-    asis: dict[str, Callable[[Any], Any]] = {
-        "thread": lambda value: checks.label(value, "thread", 128),
-        "priority": messages.priority,
-        "data": messages.data,
-    }
-    for name, check in asis.items():
+    asis = {"thread": THREAD, "priority": PRIORITY, "data": DATA}
+    for name, kind in asis.items():
         if given.get(name) is not None:
             try:
-                line.draft[name] = check(given[name])
+                line.draft[name] = kind.check(given[name], name)
             except BusError as error:
                 line.notes.append(f"{error.message} It was left out.")
     if given.get("in_reply_to") is not None:

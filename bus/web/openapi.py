@@ -6,98 +6,24 @@ from typing import Any
 
 from bus import __version__
 from bus.errors import family
-from bus.model.checks import MAX_EXPIRY_S, MAX_SEQ
 from bus.model.filter import DEFAULT_LIMIT, MAX_LIMIT
-from bus.model.messages import (
-    MAX_BATCH,
-    MAX_BODY,
-    MAX_RECIPIENTS,
-    MAX_TAGS,
-    PRIORITIES,
-)
-from bus.model.records import NAME
+from bus.model.kinds import KEY, NAME_SCHEMA, REFERENCE, REFERENCE_TEXT, TAG, THREAD
+from bus.model.messages import MAX_BATCH, PRIORITIES, TO_ONE, Draft
 from bus.web import openapi_credentials, openapi_net
 
 Json = dict[str, Any]
 
-_EVERYBODY = "^([aA][nN][yY]|[aA][lL][lL])(/.*)?$"
-_NAME: Json = {"type": "string", "pattern": f"^{NAME.pattern}$", "not": {"pattern": _EVERYBODY}}
 _READER: Json = {
-    **_NAME,
+    **NAME_SCHEMA,
     "description": "who acknowledges; left out: the caller. Required of the shared user",
-}
-_TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, _NAME]}
-# Formats of our own, where no pattern says the same in every dialect: printable Unicode without space around it,
-# the tag among them without a comma; words to search; names or tags with commas between them; a JSON object as text.
-_TAG: Json = {"type": "string", "minLength": 1, "maxLength": 64, "format": "bus-tag"}
-_THREAD: Json = {"type": "string", "minLength": 1, "maxLength": 128, "format": "bus-label"}
-# Besides, the `old_id` of an imported message is taken: of what form it is, only the hub that has it knows.
-_REF_TEXT: Json = {"type": "string", "pattern": "^([0-9]{1,18}|[0-9A-Za-z]{26})$"}
-_REF: Json = {"oneOf": [{"type": "integer", "minimum": 0, "maximum": MAX_SEQ - 1}, _REF_TEXT]}
-_KEY: Json = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 255,
-    "pattern": "^[ -~]+$",
-    "description": "the idempotency key",
 }
 _CURSOR = r"^[0-2]\.[0-9a-z]{1,4}\.[01]\.[0-9a-z]{1,13}(\.[0-9a-z]{1,11}){3}\.[0-9a-z]{1,6}$"
 _TS: Json = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
 _TIME: Json = {"oneOf": [_TS, {"type": "null"}]}
 
-_DRAFT_PROPERTIES: Json = {
-    "from": {
-        **_NAME,
-        "description": "left out: the credential's own name. Required of the shared user of an old fleet",
-    },
-    "to": {
-        "oneOf": [
-            _TO_NAME,
-            {"type": "array", "items": _NAME, "minItems": 1, "maxItems": MAX_RECIPIENTS},
-        ],
-        "default": "any",
-    },
-    "body": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": MAX_BODY,
-        "description": "at most 65,536 bytes of UTF-8, no NUL",
-    },
-    "tags": {"type": "array", "items": _TAG, "maxItems": MAX_TAGS},
-    "in_reply_to": _REF,
-    "thread": _THREAD,
-    "priority": {"enum": list(PRIORITIES), "default": "normal"},
-    "data": {"type": "object", "description": "at most 8 KiB of JSON"},
-    "expires_in_s": {"type": "number", "minimum": 1, "maximum": MAX_EXPIRY_S},
-    "client_id": _KEY,
-}
-
-_FORM_PROPERTIES: Json = {
-    **_DRAFT_PROPERTIES,
-    "to": {
-        "type": "string",
-        "format": "bus-names",
-        "default": "any",
-        "description": "one name, or several with commas",
-    },
-    "tags": {"type": "string", "format": "bus-tags", "description": "with commas"},
-    "in_reply_to": _REF_TEXT,
-    "data": {"type": "string", "format": "bus-json", "description": "a JSON object"},
-}
-
 _SCHEMAS: Json = {
-    "Draft": {
-        "type": "object",
-        "required": ["body"],
-        "properties": _DRAFT_PROPERTIES,
-        "additionalProperties": False,
-    },
-    "Form": {
-        "type": "object",
-        "required": ["body"],
-        "properties": _FORM_PROPERTIES,
-        "additionalProperties": False,
-    },
+    "Draft": Draft.schema(),
+    "Form": Draft.form_schema(),
     "Message": {
         "type": "object",
         "required": ["seq", "id", "ts", "from", "to", "body", "tags", "priority"],
@@ -292,7 +218,7 @@ def document() -> Json:
                     text=True,
                     params=[
                         *_filters(),
-                        _param("unread_by", _NAME, "what this reader has not acknowledged"),
+                        _param("unread_by", NAME_SCHEMA, "what this reader has not acknowledged"),
                         _param("order", {"enum": ["asc", "desc"]}, "asc: oldest first"),
                         _param(
                             "wait",
@@ -317,7 +243,7 @@ def document() -> Json:
                         _path_ref(),
                         _param(
                             "after",
-                            _NAME,
+                            NAME_SCHEMA,
                             "only the names behind this one: `next` of the answer before",
                         ),
                         _param(
@@ -342,7 +268,7 @@ def document() -> Json:
                     params=[
                         _param(
                             "reader",
-                            _NAME,
+                            NAME_SCHEMA,
                             "whose inbox; left out: the caller's. Required of the shared user",
                         ),
                         _param(
@@ -389,7 +315,7 @@ def document() -> Json:
                             "required": True,
                         },
                         *_filters(),
-                        _param("unread_by", _NAME, "what this reader has not acknowledged"),
+                        _param("unread_by", NAME_SCHEMA, "what this reader has not acknowledged"),
                         _format(),
                     ],
                 )
@@ -403,8 +329,13 @@ def document() -> Json:
                     "Several messages, or all up to one",
                     {
                         "reader": _READER,
-                        "ids": {"type": "array", "items": _REF, "minItems": 1, "maxItems": 1000},
-                        "through": _REF,
+                        "ids": {
+                            "type": "array",
+                            "items": REFERENCE.schema,
+                            "minItems": 1,
+                            "maxItems": 1000,
+                        },
+                        "through": REFERENCE.schema,
                     },
                     [],
                     [],
@@ -424,7 +355,7 @@ def _post_operation() -> Json:
     text: Json = {"schema": {"type": "string"}}
     message = {"application/json": {"schema": _ref("Message")}}
     lines = {"application/x-ndjson": text}
-    key = {"name": "Idempotency-Key", "in": "header", "schema": _KEY}
+    key = {"name": "Idempotency-Key", "in": "header", "schema": KEY.schema}
     errors = _errors(400, 403, 413, 415, 422, 507)
     errors["400"]["content"] = {**errors["400"]["content"], **lines}
     return {
@@ -487,12 +418,12 @@ def _stream_operation() -> Json:
         "summary": "Messages as they come",
         "parameters": [
             *[param for param in _filters() if param["name"] not in ("limit", "before")],
-            _param("unread_by", _NAME, "start with what this reader has not acknowledged"),
+            _param("unread_by", NAME_SCHEMA, "start with what this reader has not acknowledged"),
             _param("format", {"enum": ["sse", "ndjson", "text"]}, "instead of Accept"),
             {
                 "name": "Last-Event-ID",
                 "in": "header",
-                "schema": {"anyOf": [_REF_TEXT, {"const": ""}]},
+                "schema": {"anyOf": [REFERENCE_TEXT.schema, {"const": ""}]},
             },
         ],
         "responses": {
@@ -542,12 +473,12 @@ def _errors(*statuses: int) -> Json:
 
 def _filters() -> list[Json]:
     return [
-        _param("to", _TO_NAME, "this recipient, and broadcasts"),
-        _param("from", _NAME, "this sender"),
-        _param("tag", _TAG, "with this tag"),
-        _param("thread", _THREAD, "of this thread"),
-        _param("since", _REF_TEXT, "after this id or seq"),
-        _param("before", _REF_TEXT, "before this id or seq"),
+        _param("to", TO_ONE.schema, "this recipient, and broadcasts"),
+        _param("from", NAME_SCHEMA, "this sender"),
+        _param("tag", TAG.schema, "with this tag"),
+        _param("thread", THREAD.schema, "of this thread"),
+        _param("since", REFERENCE_TEXT.schema, "after this id or seq"),
+        _param("before", REFERENCE_TEXT.schema, "before this id or seq"),
         _param(
             "limit",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
@@ -570,7 +501,7 @@ def _path_ref() -> Json:
         "name": "ref",
         "in": "path",
         "required": True,
-        "schema": _REF_TEXT,
+        "schema": REFERENCE_TEXT.schema,
         "description": "id or seq of a message",
     }
 

@@ -440,14 +440,14 @@ def test_an_admins_old_secret_changes_nothing(fleet: Caller) -> None:
 
 def test_who_is_revoked_during_its_request_does_not_get_the_name_back(fleet: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     register = Register(fleet.app.extensions["credentials"], lambda *change: None)
-    seconds, new = credentials_routes._seconds, []
+    read, new = credentials_routes._read, []
 
-    def slow(*given: Any) -> int:
+    def slow(shape: Any) -> Any:
         register.revoke("web1", "boss")
         new.append(register.add("web1", MEMBER, "boss").secret)
-        return seconds(*given)
+        return read(shape)
 
-    monkeypatch.setattr(credentials_routes, "_seconds", slow)
+    monkeypatch.setattr(credentials_routes, "_read", slow)
     refusal(ask(fleet, "web1", "POST", "/api/credentials/rotate", json={"overlap_s": 0}), 401, "unauthorized")
     assert ask(fleet, basic("web1", new[0]), "GET", "/health").status_code == 200
 

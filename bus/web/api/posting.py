@@ -12,6 +12,7 @@ from bus.errors import BadJson, BadRequest, BusError, NotYourName, TooLarge, Uns
 from bus.hub.core import Core, Posted
 from bus.model import checks, messages
 from bus.model.caller import EVERYONE, Caller, Taken, check_speaks_as
+from bus.model.messages import Draft
 from bus.model.strict_json import Rest, load_object
 from bus.system.scheduler import Breather
 from bus.web.http import parameters
@@ -38,7 +39,7 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
         )
 
     def post_many() -> Response:
-        query = messages.from_texts(parameters.params(messages.FIELDS))
+        query = messages.from_texts(parameters.params(Draft.names()))
         key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
         batch, breather = [], Breather(rest)
         for number, line in enumerate(_lines(parameters.read_body(parameters.MAX_NDJSON)), 1):
@@ -85,18 +86,18 @@ def save(
     return orjson.dumps(message) + b"\n"
 
 
-def _checked(caller: Caller, fields: dict[str, Any], taken: Taken) -> dict[str, Any]:
+def _checked(caller: Caller, fields: dict[str, Any], taken: Taken) -> Draft:
     """The checked message of somebody who may speak as the one it is from: the caller, unless it says so."""
     if caller.own_name is not None:
         fields.setdefault("from", caller.own_name)
-    clean = messages.message(fields)
-    check_speaks_as(caller, clean["from"], "from", taken)
-    return clean
+    message = Draft.read(fields)
+    check_speaks_as(caller, message.sender, "from", taken)
+    return message
 
 
 def _fields() -> dict[str, Any]:
     """The fields of a message, from the query, a form, JSON, or a body that is the text itself."""
-    query = parameters.params(messages.FIELDS)
+    query = parameters.params(Draft.names())
     kind = parameters.content_type()
     if kind == "application/json":
         return _joined(query, parameters.json_body())
@@ -128,7 +129,7 @@ def _joined(query: dict[str, str], fields: dict[str, Any]) -> dict[str, Any]:
 
 def _line(
     line: bytes, number: int, query: dict[str, Any], key: str | None, taken: Taken
-) -> dict[str, Any] | BusError:
+) -> Draft | BusError:
     """The checked message on one line, or what is wrong with it. A key for the request is one for each of its lines."""
     try:
         fields = {**query, **load_object(line, f"Line {number}")}

@@ -169,7 +169,7 @@ def selection(given: dict[str, str], place: Any) -> Selection:
     since, before, unread_by = given.get("since"), given.get("before"), given.get("unread_by")
     to = given.get("to")
     return Selection(
-        to=None if to is None else str(messages.addressees(to)),
+        to=None if to is None else str(messages.addressees(to, "to")),
         sender=_optional(given.get("from"), lambda value: checks.agent(value, "from")),
         tag=_optional(
             given.get("tag"), lambda value: checks.label(value, "tag", 64, forbidden=",")
