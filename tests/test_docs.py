@@ -109,6 +109,14 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert not anchor or anchor in anchors(file.read_text()), f"{path.name} links to #{anchor}"
 
 
+def test_the_map_of_the_code_names_only_what_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = "bus|busclient|tests|docs|nginx|systemd|scripts"
+    named = re.findall(rf"`((?:{rooms})/[\w./-]*)", text)
+    assert len(named) > 50
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def anchors(text: str) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
