@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bus.model.records import NAME
 
@@ -256,8 +256,13 @@ class Config:
         for setting in fields(cls):
             text = environ.get(setting.metadata["name"], "")
             if text != "":
-                given[setting.name] = _parse(setting.metadata["name"], text, setting.default)
+                given[setting.name] = _parse(setting, text)
         return cls(**given).validate()
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files and folders that are set, by the variable that sets each."""
+        found = {setting.metadata["name"]: getattr(self, setting.name) for setting in fields(self)}
+        return {name: value for name, value in found.items() if isinstance(value, Path)}
 
     def validate(self) -> Config:
         """Give self back when every value is usable; raises BadSetting."""
@@ -312,8 +317,9 @@ def _is_address(listen: str) -> bool:
     )
 
 
-def _parse(name: str, text: str, default: Any) -> Any:
-    if name in ("BUS_DATA_DIR", "BUS_CREDENTIALS", "BUS_EXEC_SOCKET", "BUS_TARGETS"):
+def _parse(setting: Field[Any], text: str) -> Any:
+    name, default = setting.metadata["name"], cast(Any, setting.default)
+    if "Path" in str(setting.type):
         return Path(text)
     try:
         if isinstance(default, bool):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from bus.credentials.lines import Kept, Line, hashed, of_user, parsed
 from bus.errors import Busy
 from bus.model.caller import ADMIN
+from bus.system import durable
 
 _PATIENCE_S = 5.0
 
@@ -65,28 +65,24 @@ def locked(path: Path) -> Iterator[list[Line | Kept]]:
 
 def write(path: Path, lines: Sequence[Line | Kept]) -> None:
     """Replace the file; owner, group and mode stay. On return it is on stable storage."""
-    fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=".credentials-")
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write("".join(line.as_text() + "\n" for line in lines))
-            file.flush()
-            if path.exists():
-                old = path.stat()
-                # Two changes may fall into one tick of the clock, and the second take the inode that the first set free:
-                # without a later time of its own it would be taken for the version before both.
-                at = max(time.time_ns(), old.st_mtime_ns + 1)
-                os.utime(fd, ns=(at, at))
-                os.fchmod(fd, old.st_mode & 0o777)
-            else:
-                old = path.parent.stat()
-            if os.geteuid() == 0:
-                os.fchown(fd, old.st_uid, old.st_gid)
-            os.fsync(fd)
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    text = "".join(line.as_text() + "\n" for line in lines)
+    data = text.encode(errors="surrogateescape")
+    durable.atomic_write(path, data, settle=lambda fd: _be_like(path, fd))
+
+
+def _be_like(path: Path, fd: int) -> None:
+    """Give a new file the mode and owner of the one at `path`, or its folder's owner if none is."""
+    if path.exists():
+        old = path.stat()
+        # Two changes may fall into one tick of the clock, and the second may take the inode that
+        # the first set free. Only a later time tells that version from the one before both.
+        at = max(time.time_ns(), old.st_mtime_ns + 1)
+        os.utime(fd, ns=(at, at))
+        os.fchmod(fd, old.st_mode & 0o777)
+    else:
+        old = path.parent.stat()
+    if os.geteuid() == 0:
+        os.fchown(fd, old.st_uid, old.st_gid)
 
 
 def put(path: Path, user: str, secret: str, role: str = "") -> None:
@@ -132,11 +128,3 @@ def _is_ours(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

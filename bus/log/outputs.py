@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from bus.system import modes
+from bus.system import durable, modes
 
 
 class Results:
@@ -30,23 +30,8 @@ class Results:
         """Keep a result, durably; gives its SHA-256. Raises OSError."""
         data = orjson.dumps(value)
         self._folder.mkdir(mode=modes.FOLDER, exist_ok=True)
-        scratch = self._path(key).with_suffix(f".{os.getpid()}")
-        fd = os.open(
-            scratch,
-            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,
-            modes.FILE,
-        )
-        try:
-            with os.fdopen(fd, "wb") as file:
-                self._new_bytes += file.write(data)
-                file.flush()
-                os.fsync(fd)
-            os.replace(scratch, self._path(key))
-            self._sync_folder()
-        except BaseException:
-            with suppress(OSError):
-                scratch.unlink(missing_ok=True)
-            raise
+        durable.atomic_write(self._path(key), data, modes.FILE)
+        self._new_bytes += len(data)
         return sha256(data).hexdigest()
 
     def get(self, key: str, sum: str | None = None) -> dict[str, Any] | None:
@@ -92,13 +77,6 @@ class Results:
                 with suppress(FileNotFoundError):
                     stat = entry.stat(follow_symlinks=False)
                     yield entry.path, stat.st_mtime, stat.st_size
-
-    def _sync_folder(self) -> None:
-        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
     def _path(self, key: str) -> Path:
         if not (key.isascii() and key.isalnum() and len(key) == 26):

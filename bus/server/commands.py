@@ -86,10 +86,8 @@ def serve() -> None:
             "the log was verified after a failed write or sync; posts are taken again", err=True
         )
     root = Path(__file__).parents[2]
-    # Made absolute before the folder changes.
-    os.environ["BUS_DATA_DIR"] = str(config.data_dir.absolute())
-    os.environ["BUS_CREDENTIALS"] = str(config.credentials_file.absolute())
-    os.environ["BUS_EXEC_SOCKET"] = str(config.exec_socket_file.absolute())
+    for name, path in config.paths().items():
+        os.environ[name] = str(path.absolute())  # before the folder changes
     os.chdir(root)
     os.execv(
         sys.executable,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from errno import EADDRINUSE
@@ -18,7 +17,7 @@ from bus.errors import BusError
 from bus.log.jsonl.engine import JsonlLog
 from bus.model.caller import ADMIN
 from bus.server import env_file
-from bus.system import modes
+from bus.system import durable, modes
 
 FIRST_USER = "claude"
 FIRST_ADMIN = "admin"
@@ -212,11 +211,5 @@ def _env_file(config: Config) -> Path:
 def _write_env(path: Path, config: Config, user: str, secret: str) -> Path:
     """Write a file to be sourced, whole or not at all, mode 0600."""
     text = env_file.text({"BUS_URL": base_url(config), "BUS_USER": user, "BUS_PASS": secret})
-    fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # 0600 from the start
-    with os.fdopen(fd, "wb") as file:
-        file.write(text.encode())
-        keep_owner(fd, path.parent)
-        file.flush()
-        os.fsync(fd)
-    os.replace(scratch, path)
+    durable.atomic_write(path, text.encode(), settle=lambda fd: keep_owner(fd, path.parent))
     return path

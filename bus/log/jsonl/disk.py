@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from bus.system import durable
+
 FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: its fsync does not reach the platter
 
 
@@ -31,9 +33,5 @@ class Disk:
             os.fdatasync(fd)
 
     def sync_folder(self, folder: Path) -> None:
-        """Make renames and new names in a folder durable."""
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        """Return when renames and new names in a folder are on stable storage."""
+        durable.sync_folder(folder)
