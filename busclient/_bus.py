@@ -14,7 +14,6 @@ from busclient._errors import BadAnswer, BusError, HubFailed, LocalTrouble, TooM
 from busclient._http.calls import Calls, Patience, new_key
 from busclient._http.trouble import is_refused
 from busclient._messages import reading, sending
-from busclient._messages.inbox import Inbox
 from busclient._messages.message import Acked, Drained, Message, Posted
 from busclient._messages.reading import Ref
 from busclient._messages.stream import follow
@@ -26,6 +25,7 @@ from busclient._settings import Settings
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
+    from busclient._messages.inbox import Inbox
     from busclient._net.admin import Admin
     from busclient._net.net import Net
 
@@ -258,6 +258,8 @@ class Bus:
     def inbox(self, *, budget: int | None = None, budget_tokens: int | None = None, cursor: str | None = None) -> Inbox:
         """What I should read first, chosen by the hub to fit a budget of characters or tokens; the rest as stubs and counts."""
         given = {"reader": self.name, "budget": budget, "budget_tokens": budget_tokens, "cursor": cursor}
+        from busclient._messages.inbox import Inbox  # noqa: PLC0415
+
         return Inbox.from_json(self._get("/inbox", reading.params(given)))
 
     def inbox_text(self, *, budget: int = 6000, patience: Patience | None = None) -> str:

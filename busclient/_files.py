@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 
 def write_private(path: Path, text: str, *, durable: bool = True) -> None:
     """Replace a file (0600, its folder 0700 when made here) whole or not at all; raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mkstemp makes it 0600
+    fd, scratch = _scratch_beside(path)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(text.encode("utf-8", "surrogateescape"))
@@ -27,6 +26,13 @@ def write_private(path: Path, text: str, *, durable: bool = True) -> None:
         sync_folder(path.parent)
 
 
+def _scratch_beside(path: Path) -> tuple[int, str]:
+    """A new file (0600) in the same folder, open, and its name."""
+    from tempfile import mkstemp  # noqa: PLC0415  5 ms, and most commands write no file
+
+    return mkstemp(dir=path.parent, prefix=f".{path.name}-")
+
+
 def followed(path: Path) -> Path:
     """Where a file is kept to which a link leads, as those of dotfiles do; the path itself where it is no link."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -34,7 +40,7 @@ def followed(path: Path) -> Path:
 
 def replace_text(path: Path, text: str) -> None:
     """Replace a file that others may read, whole or not at all. A link in its place goes: it is not followed."""
-    fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    fd, scratch = _scratch_beside(path)
     try:
         with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
             file.write(text)

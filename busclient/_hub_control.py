@@ -14,17 +14,15 @@ come in the same second start one hub.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from busclient._errors import BadAnswer, BusError, LocalTrouble, SettingsError, Unauthorized
@@ -32,6 +30,9 @@ from busclient._files import write_private
 from busclient._http.calls import Calls, Patience, new_key
 from busclient._places import Places
 from busclient._settings import LOCAL_URL, SHARED_USER, Settings, check_free, read_env_file, write_env
+
+if TYPE_CHECKING:
+    import subprocess
 
 _START_S = 20.0
 _STOP_S = 45.0  # the hub lets requests end for 30 s
@@ -210,6 +211,8 @@ def _start_locked(settings: Settings, places: Places) -> bool:
 
 def _spawn(settings: Settings, places: Places) -> subprocess.Popen[bytes]:
     """The hub in the background: its own session, its output in `hub.log`, nothing of ours kept open."""
+    import subprocess  # noqa: PLC0415  what a call to a hub that runs need not load
+
     address = urlsplit(settings.url)
     host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname
     environ = {name: value for name, value in os.environ.items() if not name.startswith("BUS_") or name in _HUB_SETTINGS}
@@ -232,7 +235,9 @@ _HUB_SETTINGS = ("BUS_WORKERS", "BUS_THREADS", "BUS_FSYNC", "BUS_SEGMENT_MAX_BYT
 
 
 def _hub_root() -> Path:
-    spec = importlib.util.find_spec("bus")
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    spec = find_spec("bus")
     assert spec is not None and spec.origin is not None
     return Path(spec.origin).parents[1]
 
@@ -241,7 +246,9 @@ def _check_packages() -> None:
     """Raises LocalTrouble when the hub cannot run with this Python."""
     if os.name == "nt":
         raise LocalTrouble("The hub does not run on Windows.", hint="Run it in WSL or on another machine, and `bus join` it.")
-    lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    lacking = [name for name in _NEEDED if find_spec(name) is None]
     if lacking:
         raise LocalTrouble(
             f"The hub's packages are not installed here ({', '.join(lacking)}).",
@@ -316,6 +323,8 @@ def born_of(pid: int) -> str | None:
     except OSError:
         if Path("/proc/self/stat").exists():
             return None
+    import subprocess  # noqa: PLC0415
+
     ps = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, check=False, text=True)  # noqa: S603, S607
     return ps.stdout.strip() or None
 

@@ -29,7 +29,6 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,7 +45,7 @@ _MEND = "Mend the file, or take it away."
 LOCAL_URL = "http://127.0.0.1:8787"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_PRIVATE = [IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 _SIGNS_OF_A_CONTAINER = ("run/systemd/container", "dev/lxd", "dev/incus", ".dockerenv", "run/.containerenv")
 
 
@@ -213,8 +212,10 @@ def _url_of_host(root: Path = Path("/")) -> str:
         return LOCAL_URL
     for route in routes:
         if len(route) > 2 and route[1] == "00000000" and route[2] != "00000000":
+            from ipaddress import IPv4Address, IPv4Network  # noqa: PLC0415  3 ms, in a container alone
+
             gateway = IPv4Address(bytes.fromhex(route[2])[::-1])
-            return f"http://{gateway}:8787" if any(gateway in network for network in _PRIVATE) else LOCAL_URL
+            return f"http://{gateway}:8787" if any(gateway in IPv4Network(network) for network in _PRIVATE) else LOCAL_URL
     return LOCAL_URL
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from busclient._errors import Conflict, TooLarge, Unavailable, Unreachable
 from busclient._http.calls import new_key
-from busclient._net.fleet_forms import Event, Events, Machine, Machines
 from busclient._net.forms import (
     Approval,
     Call,
@@ -25,6 +24,9 @@ from busclient._net.forms import (
 from busclient._net.part import Part, in_path, listed, unavailable
 from busclient._net.part import given as _given
 from busclient._net.running import Running, finished, lines_of
+
+if TYPE_CHECKING:
+    from busclient._net.fleet_forms import Event, Events, Machines
 
 Command = str | Sequence[str]
 
@@ -173,6 +175,8 @@ class Net(Part):
 
     def machines(self) -> Machines:
         """Every name that the hub knows, containers and machines."""
+        from busclient._net.fleet_forms import Machine, Machines  # noqa: PLC0415  8 ms that `bus exec` need not spend
+
         found = self._get("/api/machines")
         return Machines([Machine.from_json(fields) for fields in listed(found, "machines")], unavailable(found))
 
@@ -217,6 +221,8 @@ class Net(Part):
 
     def activity_page(self, **filters: Any) -> Events:
         """What `activity` gives with these filters, and whether there is more."""
+        from busclient._net.fleet_forms import Events  # noqa: PLC0415
+
         found, _, has_more = self._events(_feed_query(filters))
         return Events(found, has_more)
 
@@ -248,6 +254,8 @@ class Net(Part):
                 events, has_more = [], False
 
     def _events(self, query: Mapping[str, Any]) -> tuple[list[Event], int, bool]:
+        from busclient._net.fleet_forms import Event  # noqa: PLC0415
+
         found = self._get("/api/activity", _given(query))
         events = [Event.from_json(fields) for fields in listed(found, "events")]
         with shaped("a page of events"):

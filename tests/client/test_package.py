@@ -139,3 +139,28 @@ def test_what_only_other_machines_need_is_loaded_when_it_is_used() -> None:
 def test_help_loads_no_network_code() -> None:
     script = "import sys, busclient._cli; busclient._cli.run(['--help']); sys.exit('requests' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def test_the_version_is_told_without_loading_anything() -> None:
+    script = "import sys; sys.argv = ['bus', '--version']; import busclient.__main__ as m; m.main()"
+    script += "; print({'click'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == f"bus, version {busclient.__version__}\nset()\n"
+    spoken = subprocess.run(
+        [sys.executable, "-m", "busclient", "--json", "--version"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert spoken.returncode == exits.USAGE  # only the whole line is answered so
+    with open("/dev/full", "w") as full:
+        lost = subprocess.run([sys.executable, "-m", "busclient", "--version"], cwd=ROOT, stdout=full, check=False)
+    assert lost.returncode == exits.LOCAL
+
+
+def test_a_command_loads_no_requests_and_no_form_that_it_does_not_need() -> None:
+    unwanted = "{'requests', 'urllib3', 'filelock', 'dotenv', 'busclient._net.fleet_forms'} & set(sys.modules)"
+    for line in ("['inbox']", "['exec', 'db1', '--', 'true']"):
+        script = f"import sys, busclient._cli as c; code = c.run({line}); print(code, {unwanted})"
+        environ = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "BUS_URL": "http://127.0.0.1:1", "BUS_PASS": "x"}
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True, env=environ, timeout=60
+        )
+        assert done.stdout.split()[1:] == ["set()"], done
