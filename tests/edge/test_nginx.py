@@ -237,7 +237,7 @@ def test_a_stream_hands_out_each_message_while_it_stays_open(edge: Edge) -> None
 def test_it_is_never_the_hub_that_closes_an_idle_connection_first() -> None:
     upstream = CONF.read_text().split("upstream claude_bus_hub {")[1].split("}")[0]
     nginx_s = int(re.search(r"keepalive_timeout (\d+)s;", upstream)[1])
-    hub_s = int(re.search(r"^keepalive = (\d+)", (ROOT / "bus" / "server.py").read_text(), re.MULTILINE)[1])
+    hub_s = int(re.search(r"^keepalive = (\d+)", (ROOT / "bus" / "server" / "gunicorn_config.py").read_text(), re.MULTILINE)[1])
     assert hub_s > nginx_s
 
 
