@@ -67,7 +67,16 @@ if TYPE_CHECKING:
         Machines,
         Snapshot,
     )
-    from busclient._net.forms import Approval, Call, Chunk, FileFacts, Permission, RemoteFile, Result, Verdict
+    from busclient._net.forms import (
+        Approval,
+        Call,
+        Chunk,
+        FileFacts,
+        Permission,
+        RemoteFile,
+        Result,
+        Verdict,
+    )
     from busclient._net.net import How, Net
     from busclient._net.running import Running
     from busclient._outbox.outbox import Outbox
@@ -88,7 +97,9 @@ _LATER = {
     "_messages.inbox": "Inbox Stub",
     "_messages.message": "Acked Drained Message Posted",
     "_net.admin": "Admin",
-    "_net.fleet_forms": ("Changed Container Containers Credential Event Events Invite Machine Machines Snapshot"),
+    "_net.fleet_forms": (
+        "Changed Container Containers Credential Event Events Invite Machine Machines Snapshot"
+    ),
     "_net.forms": "Approval Call Chunk FileFacts Permission RemoteFile Result Verdict",
     "_net.net": "How Net",
     "_net.running": "Running",

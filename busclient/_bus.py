@@ -10,7 +10,15 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from busclient._errors import BadAnswer, BusError, HubFailed, LocalTrouble, TooManyWaiting, Unavailable, Unreachable
+from busclient._errors import (
+    BadAnswer,
+    BusError,
+    HubFailed,
+    LocalTrouble,
+    TooManyWaiting,
+    Unavailable,
+    Unreachable,
+)
 from busclient._http.calls import Calls, Patience, new_key
 from busclient._http.trouble import is_refused
 from busclient._messages import reading, sending
@@ -68,7 +76,12 @@ class Bus:
         from busclient import _hub_control  # noqa: PLC0415
 
         places = Places.of_user()
-        bus = cls(_hub_control.find_settings(places), outbox=Outbox(places.state), patience=patience, light=light)
+        bus = cls(
+            _hub_control.find_settings(places),
+            outbox=Outbox(places.state),
+            patience=patience,
+            light=light,
+        )
         if _hub_control.is_wanted(bus.settings, places):
             bus._start_hub = lambda: _hub_control.start_once(bus.settings, places)
         return bus
@@ -137,7 +150,10 @@ class Bus:
 
         A draft holds the hub's fields (`to`, `body`, `tags`, …); `from` and `client_id` are filled in.
         """
-        block = [sending.checked({"from": self.name, "client_id": new_key(), **fields}) for fields in drafts]
+        block = [
+            sending.checked({"from": self.name, "client_id": new_key(), **fields})
+            for fields in drafts
+        ]
         return self._calling(lambda: sending.post_block(self._calls, block))
 
     def reply(self, message: Ref, body: str, **fields: Any) -> Posted:
@@ -153,7 +169,15 @@ class Bus:
         if self.outbox is None or self.outbox.is_empty():
             return 0
         url, user, via = self.settings.place
-        return self.outbox.deliver(url, user, self._send_block, via, wait_s=wait_s, any_hub=any_hub, tell=self._tell_refused)
+        return self.outbox.deliver(
+            url,
+            user,
+            self._send_block,
+            via,
+            wait_s=wait_s,
+            any_hub=any_hub,
+            tell=self._tell_refused,
+        )
 
     def _queue(self, fields: dict[str, Any], why: str) -> Posted:
         assert self.outbox is not None
@@ -162,7 +186,9 @@ class Bus:
         url, user, via = self.settings.place
         self.outbox.add(url, user, now, fields, via)
         logger.warning(
-            "not sent yet: %s. It is kept in %s and goes out with the next call that succeeds", why.rstrip("."), self.outbox.path
+            "not sent yet: %s. It is kept in %s and goes out with the next call that succeeds",
+            why.rstrip("."),
+            self.outbox.path,
         )
         return Posted(fields["client_id"], None, why=why.rstrip("."))
 
@@ -171,7 +197,9 @@ class Bus:
 
     def _tell_refused(self, refused: list[tuple[Entry, dict[str, Any]]]) -> None:
         assert self.outbox is not None
-        for notice in delivery.notices(delivery.teller(self.name), refused, str(self.outbox.refused_path)):
+        for notice in delivery.notices(
+            delivery.teller(self.name), refused, str(self.outbox.refused_path)
+        ):
             try:
                 sending.post(self._calls, notice)
             except BusError as error:
@@ -185,7 +213,9 @@ class Bus:
         cursor = filters.pop("since", None)
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
-            page, has_more = self._page({**filters, "unread_by": self.name, "since": cursor, "limit": size})
+            page, has_more = self._page(
+                {**filters, "unread_by": self.name, "since": cursor, "limit": size}
+            )
             yield from page
             if not has_more or not page:
                 return
@@ -200,8 +230,12 @@ class Bus:
         upwards = filters.get("order") != "desc"
         newest = upwards and filters.get("since") is None and filters.get("unread_by") is None
         found, has_more = self._page({**filters, "limit": limit})
-        while has_more and found and len(found) < limit:  # long ones fill a page before the limit does
-            place = {"since" if upwards and not newest else "before": found[0 if newest else -1].seq}
+        while (
+            has_more and found and len(found) < limit
+        ):  # long ones fill a page before the limit does
+            place = {
+                "since" if upwards and not newest else "before": found[0 if newest else -1].seq
+            }
             page, has_more = self._page({**filters, **place, "limit": limit - len(found)})
             found = [*page, *found] if newest else [*found, *page]
         return found
@@ -215,7 +249,10 @@ class Bus:
         found: list[Message] = []
         place: dict[str, int] = {}
         while True:
-            page = self._get("/search", {**reading.params(filters), **place, "q": words, "limit": limit - len(found)})
+            page = self._get(
+                "/search",
+                {**reading.params(filters), **place, "q": words, "limit": limit - len(found)},
+            )
             found += reading.messages_in(page)
             if not page.get("has_more") or not page.get("messages") or len(found) >= limit:
                 return found
@@ -232,7 +269,12 @@ class Bus:
             left = max(ends - time.monotonic(), 0)
             page: list[Message] = []
             try:
-                params = {**filters, "unread_by": self.name, "limit": limit, "wait": round(hold_s, 3)}
+                params = {
+                    **filters,
+                    "unread_by": self.name,
+                    "limit": limit,
+                    "wait": round(hold_s, 3),
+                }
                 page, breaks = self._page(params, hold_s)[0], 0
             except TooManyWaiting as error:
                 self._sleep(min(error.retry_after_s or 5.0, left))
@@ -253,11 +295,28 @@ class Bus:
         `messages`, and `tags=[…]` for messages with any of these tags. Raises only when the first connection fails, or
         when the hub refuses.
         """
-        return follow(self._calls, lambda: int(self.health()["last_seq"]), _STREAM_IDLE_S, self._sleep, filters)
+        return follow(
+            self._calls,
+            lambda: int(self.health()["last_seq"]),
+            _STREAM_IDLE_S,
+            self._sleep,
+            filters,
+        )
 
-    def inbox(self, *, budget: int | None = None, budget_tokens: int | None = None, cursor: str | None = None) -> Inbox:
+    def inbox(
+        self,
+        *,
+        budget: int | None = None,
+        budget_tokens: int | None = None,
+        cursor: str | None = None,
+    ) -> Inbox:
         """What I should read first, chosen by the hub to fit a budget of characters or tokens; the rest as stubs and counts."""
-        given = {"reader": self.name, "budget": budget, "budget_tokens": budget_tokens, "cursor": cursor}
+        given = {
+            "reader": self.name,
+            "budget": budget,
+            "budget_tokens": budget_tokens,
+            "cursor": cursor,
+        }
         from busclient._messages.inbox import Inbox  # noqa: PLC0415
 
         return Inbox.from_json(self._get("/inbox", reading.params(given)))
@@ -265,7 +324,9 @@ class Bus:
     def inbox_text(self, *, budget: int = 6000, patience: Patience | None = None) -> str:
         """The same as text for an agent's context; empty when nothing is unread."""
         params = {"reader": self.name, "budget": budget, "format": "text"}
-        reply = self._calling(lambda: self._calls.send("GET", "/inbox", params=params, patience=patience))
+        reply = self._calling(
+            lambda: self._calls.send("GET", "/inbox", params=params, patience=patience)
+        )
         if not reply.header("Content-Type").startswith("text/plain"):
             raise BadAnswer(f"{self.settings.url} answered something that is not an inbox.")
         return reply.content.decode("utf-8", "replace")
@@ -294,18 +355,26 @@ class Bus:
         """Say that I am done with messages; again does no harm. Raises NotFound, and then none is acknowledged."""
         refs = [reading.ref(message) for message in messages]
         if len(refs) == 1:
-            return reading.acked_in(self._call_json("POST", f"/ack/{refs[0]}", {"reader": self.name}))
+            return reading.acked_in(
+                self._call_json("POST", f"/ack/{refs[0]}", {"reader": self.name})
+            )
         found = Acked([], [])
         for at in range(0, len(refs), 1000):
-            part = reading.acked_in(self._call_json("POST", "/ack", {"reader": self.name, "ids": refs[at : at + 1000]}))
+            part = reading.acked_in(
+                self._call_json("POST", "/ack", {"reader": self.name, "ids": refs[at : at + 1000]})
+            )
             found = Acked(found.new + part.new, found.already + part.already)
         return found
 
     def ack_through(self, message: Ref) -> Acked:
         """Say that I am done with every message up to this one."""
-        return reading.acked_in(self._call_json("POST", "/ack", {"reader": self.name, "through": reading.ref(message)}))
+        return reading.acked_in(
+            self._call_json("POST", "/ack", {"reader": self.name, "through": reading.ref(message)})
+        )
 
-    def drain(self, handle: Callable[[Message], object], *, limit: int | None = None, **filters: Any) -> Drained:
+    def drain(
+        self, handle: Callable[[Message], object], *, limit: int | None = None, **filters: Any
+    ) -> Drained:
         """Hand each unread message to `handle`, then ack it. At least once: after a crash the last one comes again.
 
         An exception of the handler leaves its message unread, and the rest goes on. Filters as in `messages`.
@@ -361,14 +430,21 @@ class Bus:
     def __enter__(self) -> Bus:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _page(self, filters: Mapping[str, Any], wait_s: float = 0) -> tuple[list[Message], bool]:
         page = self._get("/messages", reading.params(filters), wait_s=wait_s)
         return reading.messages_in(page), bool(page.get("has_more"))
 
-    def _get(self, path: str, params: Mapping[str, Any] | None = None, *, wait_s: float = 0) -> dict[str, Any]:
+    def _get(
+        self, path: str, params: Mapping[str, Any] | None = None, *, wait_s: float = 0
+    ) -> dict[str, Any]:
         return self._calling(lambda: self._calls.json("GET", path, params=params, wait_s=wait_s))
 
     def _call_json(self, method: str, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:

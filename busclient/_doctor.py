@@ -62,7 +62,11 @@ def examine(places: Places, environ: dict[str, str] | None = None) -> Iterator[S
         yield from _local_steps(places, None)
         return
     found = ", ".join(f"{name} from {place}" for name, place in sorted(settings.sources.items()))
-    yield Step("settings", True, f"hub {settings.url}, user {settings.user}, name {settings.name} ({found})")
+    yield Step(
+        "settings",
+        True,
+        f"hub {settings.url}, user {settings.user}, name {settings.name} ({found})",
+    )
     yield _modes(places.env_file)
     steps = _way(settings)
     bus = Bus(settings, patience=_PATIENCE)
@@ -100,7 +104,11 @@ def _timed(name: str, look: Callable[[], str]) -> Step:
     except BusError as error:
         text, ok, hint = error.message, False, _HINTS.get(error.hint, error.hint)
     except OSError as error:
-        text, ok, hint = in_words([error]) or str(error.strerror or error), False, _HINTS[Unreachable.hint]
+        text, ok, hint = (
+            in_words([error]) or str(error.strerror or error),
+            False,
+            _HINTS[Unreachable.hint],
+        )
     return Step(name, ok, text, hint, (time.perf_counter() - started) * 1000)
 
 
@@ -108,13 +116,20 @@ def _modes(path: Path) -> Step:
     if not path.exists():
         return Step("file modes", None, f"there is no {path}")
     if os.name == "nt":
-        return Step("file modes", None, "Windows keeps a user's files from other users by its own means")
+        return Step(
+            "file modes", None, "Windows keeps a user's files from other users by its own means"
+        )
     open_to_others = [
-        str(place) for place, most in ((path, 0o600), (path.parent, 0o700)) if stat.S_IMODE(place.stat().st_mode) & ~most
+        str(place)
+        for place, most in ((path, 0o600), (path.parent, 0o700))
+        if stat.S_IMODE(place.stat().st_mode) & ~most
     ]
     if open_to_others:
         return Step(
-            "file modes", False, f"others can reach {' and '.join(open_to_others)}", f"chmod 700 {path.parent}; chmod 600 {path}"
+            "file modes",
+            False,
+            f"others can reach {' and '.join(open_to_others)}",
+            f"chmod 700 {path.parent}; chmod 600 {path}",
         )
     return Step("file modes", True, f"{path} is for you alone")
 
@@ -153,7 +168,9 @@ def _hub(bus: Bus) -> str:
         raise
     if not facts.get("ok"):
         hint = "Its operator makes room, or restarts it; reads go on."
-        raise BusError(f"it answers, but takes no posts: storage {facts.get('storage', '?')}", hint=hint)
+        raise BusError(
+            f"it answers, but takes no posts: storage {facts.get('storage', '?')}", hint=hint
+        )
     return f"it answers: version {facts.get('version', '?')}, {facts.get('count')} messages, storage {facts.get('storage', '?')}"
 
 
@@ -185,7 +202,8 @@ def _clock(bus: Bus) -> str:
     off = hub - (before + time.time()) / 2
     if abs(off) > _CLOCK_S:
         raise BusError(
-            f"the hub's clock is {off:+.1f} s from this machine's", hint="Set this machine's clock (NTP). Order is not affected."
+            f"the hub's clock is {off:+.1f} s from this machine's",
+            hint="Set this machine's clock (NTP). Order is not affected.",
         )
     return f"{off:+.2f} s from the hub's"
 
@@ -199,7 +217,9 @@ def round_trip(bus: Bus) -> RoundTrip:
     """Post a message to oneself, read it, ack it; raises BusError. It expires in a minute, whatever happens."""
     direct = bus.without_outbox()
     started = time.perf_counter()
-    posted = direct.post("bus round trip", to=direct.name, tags=["bus-doctor"], priority="fyi", expires_in_s=60)
+    posted = direct.post(
+        "bus round trip", to=direct.name, tags=["bus-doctor"], priority="fyi", expires_in_s=60
+    )
     sent = time.perf_counter()
     assert posted.message is not None
     found = direct.message(posted.message)
@@ -220,10 +240,14 @@ def _outbox(places: Places, settings: Settings | None) -> Step:
     waiting = Outbox(places.state).entries()
     if not waiting:
         return Step("outbox", True, "empty")
-    others = [entry for entry in waiting if settings is not None and not entry.is_for(*settings.place)]
+    others = [
+        entry for entry in waiting if settings is not None and not entry.is_for(*settings.place)
+    ]
     hints = [] if len(others) == len(waiting) else ["bus outbox --flush delivers them"]
     if others:
-        hints.append(f"{len(others)} wait for another address or user: bus outbox --flush --any-hub, or bus outbox drop KEY")
+        hints.append(
+            f"{len(others)} wait for another address or user: bus outbox --flush --any-hub, or bus outbox drop KEY"
+        )
     return Step("outbox", None, f"{len(waiting)} messages wait", "; ".join(hints))
 
 
@@ -231,8 +255,12 @@ def _handoffs(clone: Path, source: str | None) -> Step:
     if (clone / ".git").exists():
         return Step("handoffs", True, str(clone))
     if source is not None:
-        return Step("handoffs", None, f"not cloned yet; the next session start does it, into {clone}")
-    return Step("handoffs", False, str(clone), "BUS_HANDOFFS must be a git clone, or name its repository")
+        return Step(
+            "handoffs", None, f"not cloned yet; the next session start does it, into {clone}"
+        )
+    return Step(
+        "handoffs", False, str(clone), "BUS_HANDOFFS must be a git clone, or name its repository"
+    )
 
 
 def _hook(places: Places) -> Step:
@@ -242,13 +270,27 @@ def _hook(places: Places) -> Step:
         commands = _session_start_commands(config)
     except (OSError, ValueError, AttributeError, TypeError) as error:
         why = f"{config} cannot be read, so Claude Code runs no hook of it: {error}"
-        return Step("hook", False, why, "Mend the file: it must be a JSON object, in UTF-8 without a byte order mark.")
-    polls = [command for command in commands if "session-start-poll" in command or "bus poll" in command]
+        return Step(
+            "hook",
+            False,
+            why,
+            "Mend the file: it must be a JSON object, in UTF-8 without a byte order mark.",
+        )
+    polls = [
+        command for command in commands if "session-start-poll" in command or "bus poll" in command
+    ]
     if not polls:
-        return Step("hook", None, f"no SessionStart hook in {config}", "docs/client.md has the lines for it")
+        return Step(
+            "hook", None, f"no SessionStart hook in {config}", "docs/client.md has the lines for it"
+        )
     missing = [program for command in polls if (program := _missing_program(command)) is not None]
     if missing:
-        return Step("hook", False, f"the hook in {config} runs {missing[0]}, which cannot be run", "Is its path right?")
+        return Step(
+            "hook",
+            False,
+            f"the hook in {config} runs {missing[0]}, which cannot be run",
+            "Is its path right?",
+        )
     try:
         last = datetime.fromtimestamp((places.state / "last-poll").stat().st_mtime, UTC)
     except OSError:

@@ -51,7 +51,14 @@ class Drainer:
     """A drain of one name's mail through one command line, run by the shell."""
 
     def __init__(
-        self, bus: Bus, command: str, folder: Path, *, allowed: int = 5, timeout_s: float = 300, quiet: bool = False
+        self,
+        bus: Bus,
+        command: str,
+        folder: Path,
+        *,
+        allowed: int = 5,
+        timeout_s: float = 300,
+        quiet: bool = False,
     ) -> None:
         self._bus, self._command = bus, command
         self._allowed, self._timeout_s, self._quiet = allowed, timeout_s, quiet
@@ -78,7 +85,9 @@ class Drainer:
         except Timeout:
             report.is_other_running = True
         except OSError as error:
-            raise LocalTrouble(f"{self._path} cannot be written: {error.strerror or error}.") from error
+            raise LocalTrouble(
+                f"{self._path} cannot be written: {error.strerror or error}."
+            ) from error
         return report
 
     def _run(self, report: Report, limit: int | None) -> None:
@@ -88,7 +97,10 @@ class Drainer:
             if message.id in self._state.dead:
                 report.passed.append(message.id)
                 continue
-            if limit is not None and len(report.done) + len(report.failed) + len(report.dead) >= limit:
+            if (
+                limit is not None
+                and len(report.done) + len(report.failed) + len(report.dead) >= limit
+            ):
                 break
             if message.id in self._state.handled or self._attempt(message, report):
                 self._bus.ack(message)
@@ -108,7 +120,9 @@ class Drainer:
             self._state.handled.append(message.id)
             self._save()
             return True
-        logger.warning("message %s: %s (attempt %s of %s)", message.seq, failure, attempts, self._allowed)
+        logger.warning(
+            "message %s: %s (attempt %s of %s)", message.seq, failure, attempts, self._allowed
+        )
         if attempts < self._allowed:
             report.failed.append(message.id)
         else:
@@ -139,7 +153,9 @@ class Drainer:
         except OSError as error:
             raise _cannot_run(self._command, message, error.strerror or str(error)) from error
         try:
-            process.communicate(json.dumps(dict(message.raw)).encode() + b"\n", timeout=self._timeout_s)
+            process.communicate(
+                json.dumps(dict(message.raw)).encode() + b"\n", timeout=self._timeout_s
+            )
         except subprocess.TimeoutExpired:
             _end(process)
             return f"the command was ended after {self._timeout_s:g} s"
@@ -168,7 +184,9 @@ class Drainer:
                 key=f"dead-letter {self._bus.name} {message.id}",
             )
         except BusError as error:
-            logger.warning("the sender of message %s could not be told: %s", message.seq, error.message)
+            logger.warning(
+                "the sender of message %s could not be told: %s", message.seq, error.message
+            )
 
     def _save(self) -> None:
         write_private(self._path, json.dumps(self._state.__dict__) + "\n", durable=False)
@@ -186,7 +204,9 @@ class _State:
         try:
             fields: Any = json.loads(path.read_text())
             return cls(
-                {str(id): int(count) for id, count in fields["attempts"].items()}, list(fields["handled"]), list(fields["dead"])
+                {str(id): int(count) for id, count in fields["attempts"].items()},
+                list(fields["handled"]),
+                list(fields["dead"]),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return cls()
@@ -219,7 +239,10 @@ def environment(message: Message) -> dict[str, str]:
     }
 
 
-_NOT_RUN = {126: "exit code 126: it, or something in it, may not be executed", 127: "exit code 127: no such program"}
+_NOT_RUN = {
+    126: "exit code 126: it, or something in it, may not be executed",
+    127: "exit code 127: no such program",
+}
 
 
 def _cannot_run(command: str, message: Message, why: str) -> LocalTrouble:

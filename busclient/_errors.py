@@ -72,7 +72,13 @@ class BusError(Exception):
     def as_dict(self) -> dict[str, Any]:
         """For `--json`: `{"ok":false,"error":…,"message":…,"hint":…}` and the details."""
         kind = self.code or _code_of(type(self))
-        return {**self.details, "ok": False, "error": kind, "message": self.message, "hint": self.hint}
+        return {
+            **self.details,
+            "ok": False,
+            "error": kind,
+            "message": self.message,
+            "hint": self.hint,
+        }
 
 
 class SettingsError(BusError):
@@ -304,7 +310,9 @@ _HINTS = {
     "target_stopped": "An admin starts it with `bus container start NAME`.",
 }
 # Only where the hub's hint names a route: what it says of a single case stays.
-_ROUTE = re.compile(r"\b(?:GET|POST|PUT|DELETE) /|(?<![\w/])/(?:api|docs|openapi|search)\b|\bcurl\b")
+_ROUTE = re.compile(
+    r"\b(?:GET|POST|PUT|DELETE) /|(?<![\w/])/(?:api|docs|openapi|search)\b|\bcurl\b"
+)
 _OTHER_VERSION = "The hub and this client are of different versions: bring both to the same one."
 _FOR_ROUTES = {
     "hub_stopping": "The call goes on. `bus call ID` tells how it ends; so does the same call again, with the same key.",
@@ -328,17 +336,27 @@ def error_from(status: int, payload: Any, retry_after_s: float | None = None) ->
     fields = payload if isinstance(payload, dict) else {}
     code = fields.get("error") if isinstance(fields.get("error"), str) else None
     is_ours = code is not None and status < 500  # a 202 can say what is still missing
-    kind = CODES.get(code or "") or _STATUSES.get(status) or (Refused if 400 <= status < 500 or is_ours else HubFailed)
+    kind = (
+        CODES.get(code or "")
+        or _STATUSES.get(status)
+        or (Refused if 400 <= status < 500 or is_ours else HubFailed)
+    )
     if code is None and kind not in (Unauthorized, Unavailable, NoRoom):
         kind = BadAnswer  # a proxy spoke, and knows nothing of what the hub would say
     message, hint = fields.get("message"), _hint_for(code or "", fields)
     return kind(
-        message if isinstance(message, str) else f"The answer was HTTP status {status}, and not in the hub's form.",
+        message
+        if isinstance(message, str)
+        else f"The answer was HTTP status {status}, and not in the hub's form.",
         code=code,
         status=status,
         hint=None if kind in _OWN_HINTS else hint,
         retry_after_s=retry_after_s,
-        details={name: value for name, value in fields.items() if name not in ("ok", "error", "message", "hint", "docs")},
+        details={
+            name: value
+            for name, value in fields.items()
+            if name not in ("ok", "error", "message", "hint", "docs")
+        },
     )
 
 
@@ -353,4 +371,6 @@ def _hint_for(code: str, fields: Mapping[str, Any]) -> str | None:
 
 
 def _code_of(kind: type[BusError]) -> str:
-    return "".join(f"_{char.lower()}" if char.isupper() else char for char in kind.__name__).lstrip("_")
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in kind.__name__).lstrip(
+        "_"
+    )

@@ -55,7 +55,10 @@ def replace_text(path: Path, text: str) -> None:
 def as_file_name(text: str) -> str:
     """A name for a file, another one for each text: what is not a plain ASCII character becomes %XX, byte by byte."""
     plain = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
-    return "".join(chr(byte) if byte in plain else f"%{byte:02X}" for byte in text.encode(errors="surrogateescape"))
+    return "".join(
+        chr(byte) if byte in plain else f"%{byte:02X}"
+        for byte in text.encode(errors="surrogateescape")
+    )
 
 
 def check_room(path: Path) -> None:

@@ -9,7 +9,9 @@ from busclient._hidden import HIDDEN, PICTURES
 
 # What belongs to an emoji stays: a variation selector 16 behind a picture or in a keycap, a joiner between two pictures.
 _SELECTED = rf"(?<![{PICTURES}]\ufe0f)(?!(?<=[0-9#*]\ufe0f)\u20e3)"
-_JOINED = "".join(rf"(?!(?<=[{PICTURES}]{between}\u200d)[{PICTURES}])" for between in ("", r"\ufe0f"))
+_JOINED = "".join(
+    rf"(?!(?<=[{PICTURES}]{between}\u200d)[{PICTURES}])" for between in ("", r"\ufe0f")
+)
 _HARMFUL = re.compile(f"[{HIDDEN}]{_SELECTED}{_JOINED}")
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9._:-]+")
 

@@ -29,7 +29,14 @@ from busclient._errors import BadAnswer, BusError, LocalTrouble, SettingsError, 
 from busclient._files import write_private
 from busclient._http.calls import Calls, Patience, new_key
 from busclient._places import Places
-from busclient._settings import LOCAL_URL, SHARED_USER, Settings, check_free, read_env_file, write_env
+from busclient._settings import (
+    LOCAL_URL,
+    SHARED_USER,
+    Settings,
+    check_free,
+    read_env_file,
+    write_env,
+)
 
 if TYPE_CHECKING:
     import subprocess
@@ -45,7 +52,9 @@ def find_settings(places: Places) -> Settings:
     try:
         return Settings.find(places=places)
     except SettingsError:
-        wants = os.environ.get("BUS_AUTOSTART") or read_env_file(places.env_file).get("BUS_AUTOSTART")
+        wants = os.environ.get("BUS_AUTOSTART") or read_env_file(places.env_file).get(
+            "BUS_AUTOSTART"
+        )
         if wants != "1":
             raise
         settings, is_new = up(places)
@@ -70,7 +79,10 @@ def start_once(settings: Settings, places: Places) -> bool:
 
 
 def _say_started(settings: Settings) -> None:
-    print(f"bus: started a hub on this machine at {settings.url} (`bus down` ends it)", file=sys.stderr)
+    print(
+        f"bus: started a hub on this machine at {settings.url} (`bus down` ends it)",
+        file=sys.stderr,
+    )
 
 
 def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:
@@ -89,10 +101,14 @@ def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:
                 raise  # there are some, and they are wrong
             settings, is_new = _new_settings(url), True
         if url not in (LOCAL_URL, settings.url):
-            raise SettingsError(f"The settings name the hub {settings.url}, not {url}.", hint="`bus leave` forgets it.")
+            raise SettingsError(
+                f"The settings name the hub {settings.url}, not {url}.",
+                hint="`bus leave` forgets it.",
+            )
         if not settings.is_loopback:
             raise SettingsError(
-                f"The settings name the hub {settings.url}, which is not on this machine.", hint="`bus leave` forgets it."
+                f"The settings name the hub {settings.url}, which is not on this machine.",
+                hint="`bus leave` forgets it.",
             )
         if not is_new:
             return settings, _start_locked(settings, places)
@@ -174,7 +190,11 @@ def _down_locked(places: Places) -> bool:
     if not isinstance(pid, int) or not _is_hub(pid, born, places):
         return False
     os.kill(pid, signal.SIGTERM)
-    _wait_for(lambda: not _is_hub(pid, born, places), _STOP_S, f"The hub (process {pid}) did not end within {_STOP_S:g} s.")
+    _wait_for(
+        lambda: not _is_hub(pid, born, places),
+        _STOP_S,
+        f"The hub (process {pid}) did not end within {_STOP_S:g} s.",
+    )
     return True
 
 
@@ -190,16 +210,24 @@ def _start_locked(settings: Settings, places: Places) -> bool:
             _prove(settings)
         except BadAnswer:
             raise _taken(settings) from None
-        _remember(places, {"pid": None, "born": None, **_known(places), "url": settings.url, "wanted": True})
+        _remember(
+            places,
+            {"pid": None, "born": None, **_known(places), "url": settings.url, "wanted": True},
+        )
         return False
     _check_packages()
     process = _spawn(settings, places)
-    _remember(places, {"url": settings.url, "pid": process.pid, "born": born_of(process.pid), "wanted": True})
+    _remember(
+        places,
+        {"url": settings.url, "pid": process.pid, "born": born_of(process.pid), "wanted": True},
+    )
     log = places.state / "hub.log"
 
     def answers() -> bool:
         if process.poll() is not None:
-            raise LocalTrouble(f"The hub ended at once: {_last_line(log)}", hint=f"{log} says more.")
+            raise LocalTrouble(
+                f"The hub ended at once: {_last_line(log)}", hint=f"{log} says more."
+            )
         if not _listens(settings.url):
             return False
         _prove(settings)
@@ -215,13 +243,19 @@ def _spawn(settings: Settings, places: Places) -> subprocess.Popen[bytes]:
 
     address = urlsplit(settings.url)
     host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("BUS_") or name in _HUB_SETTINGS}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("BUS_") or name in _HUB_SETTINGS
+    }
     environ |= {
         "BUS_DATA_DIR": os.environ.get("BUS_DATA_DIR") or str(places.hub_data),
         "BUS_LISTEN": f"{host}:{address.port or 80}",
         "BUS_USER": settings.user,
         "BUS_PASS": settings.password,
-        "PYTHONPATH": os.pathsep.join([str(_hub_root()), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(_hub_root()), *filter(None, [os.environ.get("PYTHONPATH")])]
+        ),
     }
     places.hub_data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(places.make_state() / "hub.log", "ab") as log:
@@ -231,7 +265,14 @@ def _spawn(settings: Settings, places: Places) -> subprocess.Popen[bytes]:
         )  # fmt: skip
 
 
-_HUB_SETTINGS = ("BUS_WORKERS", "BUS_THREADS", "BUS_FSYNC", "BUS_SEGMENT_MAX_BYTES", "BUS_SEGMENT_MAX_AGE_S", "BUS_MAX_WAITING")
+_HUB_SETTINGS = (
+    "BUS_WORKERS",
+    "BUS_THREADS",
+    "BUS_FSYNC",
+    "BUS_SEGMENT_MAX_BYTES",
+    "BUS_SEGMENT_MAX_AGE_S",
+    "BUS_MAX_WAITING",
+)
 
 
 def _hub_root() -> Path:
@@ -245,7 +286,10 @@ def _hub_root() -> Path:
 def _check_packages() -> None:
     """Raises LocalTrouble when the hub cannot run with this Python."""
     if os.name == "nt":
-        raise LocalTrouble("The hub does not run on Windows.", hint="Run it in WSL or on another machine, and `bus join` it.")
+        raise LocalTrouble(
+            "The hub does not run on Windows.",
+            hint="Run it in WSL or on another machine, and `bus join` it.",
+        )
     from importlib.util import find_spec  # noqa: PLC0415
 
     lacking = [name for name in _NEEDED if find_spec(name) is None]
@@ -294,7 +338,10 @@ def _remember(places: Places, facts: Mapping[str, Any]) -> None:
 def _listens(url: str) -> bool:
     """Whether something accepts connections at this address."""
     address = urlsplit(url)
-    with contextlib.suppress(OSError), socket.create_connection((address.hostname, address.port or 80), timeout=2):
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((address.hostname, address.port or 80), timeout=2),
+    ):
         return True
     return False
 
@@ -309,7 +356,10 @@ def _is_hub(pid: int, born: str | None, places: Places) -> bool:
     if born is not None:
         return now == born
     try:  # noted by an older client: by its data folder
-        return f"BUS_DATA_DIR={places.hub_data}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes() + b"\0"
+        return (
+            f"BUS_DATA_DIR={places.hub_data}\0".encode()
+            in Path(f"/proc/{pid}/environ").read_bytes() + b"\0"
+        )
     except OSError:
         return False
 
@@ -325,7 +375,8 @@ def born_of(pid: int) -> str | None:
             return None
     import subprocess  # noqa: PLC0415
 
-    ps = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, check=False, text=True)  # noqa: S603, S607
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    ps = subprocess.run(command, capture_output=True, check=False, text=True)  # noqa: S603
     return ps.stdout.strip() or None
 
 

@@ -36,7 +36,9 @@ _HINTS = {
     BadAnswer.hint: "What is at this address is not the hub, or a proxy between is in trouble. Nothing was written.",
     Unauthorized.hint: "Check the password, and the user: `claude`, unless --user names another. Nothing was written.",
 }
-_NO_PLACE_TO_JOIN = "Is the address right? It is the hub's alone, without a path, like https://bus.example.org."
+_NO_PLACE_TO_JOIN = (
+    "Is the address right? It is the hub's alone, without a path, like https://bus.example.org."
+)
 
 
 @contextmanager
@@ -49,22 +51,33 @@ def hints_of_join() -> Iterator[None]:
         raise
 
 
-def redeem(url: str, code: str, places: Places, *, ssh_host: str | None = None, force: bool = False) -> Settings:
+def redeem(
+    url: str, code: str, places: Places, *, ssh_host: str | None = None, force: bool = False
+) -> Settings:
     """Turn an invite into this machine's own credential, written to the settings file; gives the settings.
 
     The code is spent only when the file can be written. Raises BusError; OutcomeUnknown when the answer was lost.
     """
     invite, _, secret = code.strip().partition(".")
     if not (invite and secret):
-        raise SettingsError("The code of an invite is one word, ID.SECRET.", hint="Paste the whole line of `bus invite`.")
+        raise SettingsError(
+            "The code of an invite is one word, ID.SECRET.",
+            hint="Paste the whole line of `bus invite`.",
+        )
     check_free(places.env_file, force=force)
     _check_room(places.env_file)
     with (
         hints_of_join(),
-        Bus(Settings(url=url, user=f"invite~{invite}", password=secret, name="invited", ssh_host=ssh_host)) as door,
+        Bus(
+            Settings(
+                url=url, user=f"invite~{invite}", password=secret, name="invited", ssh_host=ssh_host
+            )
+        ) as door,
     ):
         made = _spent(door)
-    settings = Settings(url=url, user=made.name, password=made.secret, name=made.name, ssh_host=ssh_host)
+    settings = Settings(
+        url=url, user=made.name, password=made.secret, name=made.name, ssh_host=ssh_host
+    )
     _kept(made, lambda: write_env(places.env_file, as_values(settings), force=force))
     return settings
 
@@ -72,12 +85,20 @@ def redeem(url: str, code: str, places: Places, *, ssh_host: str | None = None, 
 def _spent(door: Bus) -> Credential:
     try:
         with hints_of_join():
-            return Credential.from_json(door._calls.json("POST", "/api/join", json={}, patience=ONCE))
+            return Credential.from_json(
+                door._calls.json("POST", "/api/join", json={}, patience=ONCE)
+            )
     except Unauthorized as error:
         hint = "Paste the whole line of `bus invite`; the code is one word."
-        raise Unauthorized("The hub does not know this invite.", status=error.status, code=error.code, hint=hint) from error
+        raise Unauthorized(
+            "The hub does not know this invite.", status=error.status, code=error.code, hint=hint
+        ) from error
     except NotFound as error:
-        raise NotFound("This hub has no invites; it is older than this client.", status=error.status, code=error.code) from error
+        raise NotFound(
+            "This hub has no invites; it is older than this client.",
+            status=error.status,
+            code=error.code,
+        ) from error
     except Forbidden as error:
         error.hint = _NO_PLACE_TO_JOIN
         raise
@@ -86,7 +107,9 @@ def _spent(door: Bus) -> Credential:
             error.hint = f"{error.hint} The invite is not spent: the same line works later."
             raise
         hint = "If the invite is spent now, an admin revokes the name (`bus credential revoke NAME`) and invites it anew."
-        raise OutcomeUnknown(f"{error.message} The invite may be spent all the same.", hint=hint) from error
+        raise OutcomeUnknown(
+            f"{error.message} The invite may be spent all the same.", hint=hint
+        ) from error
 
 
 def rotate(bus: Bus, places: Places, overlap_s: float | None = None) -> Path:
@@ -95,11 +118,21 @@ def rotate(bus: Bus, places: Places, overlap_s: float | None = None) -> Path:
     if bus.settings.sources.get("BUS_PASS") != str(path):
         where = bus.settings.sources.get("BUS_PASS", "elsewhere")
         hint = f"An admin can do it and put the secret there: bus credential rotate {bus.settings.user}"
-        raise SettingsError(f"BUS_PASS comes from another place ({where}), where it cannot be replaced from here.", hint=hint)
+        raise SettingsError(
+            f"BUS_PASS comes from another place ({where}), where it cannot be replaced from here.",
+            hint=hint,
+        )
     _check_room(path)
     made = bus.admin.rotate(overlap_s=overlap_s)
     _kept(made, lambda: _replace_password(path, made.secret))
-    with Bus(Settings(url=bus.settings.url, user=made.name, password=made.secret, ssh_host=bus.settings.ssh_host)) as renewed:
+    with Bus(
+        Settings(
+            url=bus.settings.url,
+            user=made.name,
+            password=made.secret,
+            ssh_host=bus.settings.ssh_host,
+        )
+    ) as renewed:
         renewed.messages(limit=1)
     return path
 
@@ -107,8 +140,14 @@ def rotate(bus: Bus, places: Places, overlap_s: float | None = None) -> Path:
 def _replace_password(path: Path, secret: str) -> None:
     path, line = followed(path), f"BUS_PASS={quoted(secret)}"
     old = path.read_bytes().decode("utf-8", "surrogateescape")
-    text = re.sub(r"(?m)^(\ufeff?)[ \t]*(?:export[ \t]+)?BUS_PASS[ \t]*=[^\r\n]*$", lambda found: found[1] + line, old)
-    if read_env_text(text).get("BUS_PASS") != secret:  # in a form of its own: the last line of a name counts
+    text = re.sub(
+        r"(?m)^(\ufeff?)[ \t]*(?:export[ \t]+)?BUS_PASS[ \t]*=[^\r\n]*$",
+        lambda found: found[1] + line,
+        old,
+    )
+    if (
+        read_env_text(text).get("BUS_PASS") != secret
+    ):  # in a form of its own: the last line of a name counts
         text = f"{old.rstrip()}\n{line}\n"
     write_private(path, text)
 
@@ -117,7 +156,9 @@ def _check_room(path: Path) -> None:
     try:
         check_room(followed(path))
     except OSError as error:
-        raise LocalTrouble(f"{path} cannot be written: {error.strerror or error}. Nothing was asked of the hub.") from error
+        raise LocalTrouble(
+            f"{path} cannot be written: {error.strerror or error}. Nothing was asked of the hub."
+        ) from error
 
 
 def _kept(made: Credential, write: Callable[[], None]) -> None:

@@ -38,7 +38,11 @@ class Places:
         """Those of the user who runs this; `home` for tests."""
         environ = os.environ if environ is None else environ
         home = home or Path(environ.get("HOME") or Path.home())
-        local = Path(environ["LOCALAPPDATA"]) if os.name == "nt" and environ.get("LOCALAPPDATA") else None
+        local = (
+            Path(environ["LOCALAPPDATA"])
+            if os.name == "nt" and environ.get("LOCALAPPDATA")
+            else None
+        )
         state = local or Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state")
         data = local or Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share")
         return cls(

@@ -39,14 +39,28 @@ from busclient._places import Places, place_of
 
 logger = logging.getLogger("busclient")
 
-VARIABLES = ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME", "BUS_SSH_HOST", "BUS_HANDOFFS", "BUS_AUTOSTART")
+VARIABLES = (
+    "BUS_URL",
+    "BUS_USER",
+    "BUS_PASS",
+    "BUS_NAME",
+    "BUS_SSH_HOST",
+    "BUS_HANDOFFS",
+    "BUS_AUTOSTART",
+)
 SHARED_USER = "claude"
 _MEND = "Mend the file, or take it away."
 LOCAL_URL = "http://127.0.0.1:8787"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-_SIGNS_OF_A_CONTAINER = ("run/systemd/container", "dev/lxd", "dev/incus", ".dockerenv", "run/.containerenv")
+_SIGNS_OF_A_CONTAINER = (
+    "run/systemd/container",
+    "dev/lxd",
+    "dev/incus",
+    ".dockerenv",
+    "run/.containerenv",
+)
 
 
 @dataclass(frozen=True)
@@ -68,12 +82,19 @@ class Settings:
         if not self.name:
             object.__setattr__(self, "name", default_name(self.user))
         if not NAME.fullmatch(self.name) or self.name in ("any", "all"):
-            raise SettingsError(f"BUS_NAME is {self.name!r}, which is no name.", hint="For example BUS_NAME=laptop1.")
+            raise SettingsError(
+                f"BUS_NAME is {self.name!r}, which is no name.",
+                hint="For example BUS_NAME=laptop1.",
+            )
         if not self.user or ":" in self.user or not self.user.isprintable():
-            raise SettingsError(f"BUS_USER is {self.user!r}: it must be printable and hold no colon.")
+            raise SettingsError(
+                f"BUS_USER is {self.user!r}: it must be printable and hold no colon."
+            )
 
     @classmethod
-    def find(cls, environ: Mapping[str, str] | None = None, places: Places | None = None) -> Settings:
+    def find(
+        cls, environ: Mapping[str, str] | None = None, places: Places | None = None
+    ) -> Settings:
         """Those of this user on this machine; raises SettingsError that names each place looked at."""
         environ = os.environ if environ is None else environ
         places = places or Places.of_user(environ)
@@ -81,7 +102,11 @@ class Settings:
         ssh_host = found.get("BUS_SSH_HOST")
         is_of_older_fleet = sources.get("BUS_NAME") == str(places.net_config)
         url = found.get("BUS_URL") or (LOCAL_URL if ssh_host or is_of_older_fleet else "")
-        missing = [name for name, value in (("BUS_URL", url), ("BUS_PASS", found.get("BUS_PASS"))) if not value]
+        missing = [
+            name
+            for name, value in (("BUS_URL", url), ("BUS_PASS", found.get("BUS_PASS")))
+            if not value
+        ]
         if missing:
             raise SettingsError(
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} set nowhere"
@@ -126,7 +151,9 @@ def default_name(user: str) -> str:
     """Who I am where nothing says it: the user of the credential unless it is shared, else the short host name."""
     if user != SHARED_USER and NAME.fullmatch(user):
         return user
-    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname().partition(".")[0]).lstrip("._-")[:64]
+    host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname().partition(".")[0]).lstrip("._-")[
+        :64
+    ]
     return host or "unnamed"
 
 
@@ -141,9 +168,13 @@ def _text_of(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}.", hint=_MEND) from None
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror or error}.", hint=_MEND
+        ) from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise SettingsError(f"{path} is UTF-16.", hint="Save it as UTF-8 (PowerShell: Out-File -Encoding utf8).")
+        raise SettingsError(
+            f"{path} is UTF-16.", hint="Save it as UTF-8 (PowerShell: Out-File -Encoding utf8)."
+        )
     return data.decode("utf-8", "surrogateescape")  # a foreign byte spoils its own value, no other
 
 
@@ -170,7 +201,9 @@ def _gather(environ: Mapping[str, str], places: Places) -> tuple[dict[str, str],
     sources = dict.fromkeys(found, "environment")
     values, unread = _parsed(_text_of(places.env_file))
     for number in unread:
-        logger.warning("line %d of %s is not NAME=value and counts for nothing", number, places.env_file)
+        logger.warning(
+            "line %d of %s is not NAME=value and counts for nothing", number, places.env_file
+        )
     for name, value in values.items():
         if name not in found:
             found[name], sources[name] = value, str(places.env_file)
@@ -215,30 +248,46 @@ def _url_of_host(root: Path = Path("/")) -> str:
             from ipaddress import IPv4Address, IPv4Network  # noqa: PLC0415  3 ms, in a container alone
 
             gateway = IPv4Address(bytes.fromhex(route[2])[::-1])
-            return f"http://{gateway}:8787" if any(gateway in IPv4Network(network) for network in _PRIVATE) else LOCAL_URL
+            return (
+                f"http://{gateway}:8787"
+                if any(gateway in IPv4Network(network) for network in _PRIVATE)
+                else LOCAL_URL
+            )
     return LOCAL_URL
 
 
 def _checked_url(url: str) -> str:
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        usable = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+        )
     except ValueError:
         parts, usable = urlsplit(""), False
     if parts.username or parts.password:
-        raise SettingsError("BUS_URL holds a user name or password.", hint="Put them into BUS_USER and BUS_PASS.")
+        raise SettingsError(
+            "BUS_URL holds a user name or password.", hint="Put them into BUS_USER and BUS_PASS."
+        )
     if not usable or parts.query or parts.fragment:
-        raise SettingsError(f"BUS_URL is {url!r}: it must be like https://bus.example.org or http://127.0.0.1:8787.")
+        raise SettingsError(
+            f"BUS_URL is {url!r}: it must be like https://bus.example.org or http://127.0.0.1:8787."
+        )
     return url.rstrip("/")
 
 
-def write_env(path: Path, values: Mapping[str, str], *, force: bool = False, note: str = "") -> None:
+def write_env(
+    path: Path, values: Mapping[str, str], *, force: bool = False, note: str = ""
+) -> None:
     """Write the settings file, for this user alone. Never over an existing one without `force`; raises SettingsError."""
     check_free(path, force=force)
     empty = [name for name, value in values.items() if not value]
     if empty:
         raise SettingsError(f"{' and '.join(empty)} would be empty in {path}: nothing was written.")
-    text = (f"# {note}\n" if note else "") + "".join(f"{name}={quoted(value)}\n" for name, value in values.items())
+    text = (f"# {note}\n" if note else "") + "".join(
+        f"{name}={quoted(value)}\n" for name, value in values.items()
+    )
     try:
         write_private(followed(path), text)
     except OSError as error:
@@ -259,7 +308,9 @@ def as_values(settings: Settings) -> dict[str, str]:
 def check_free(path: Path, *, force: bool = False) -> None:
     """Raise SettingsError when there is a settings file already, and it is not to be replaced."""
     if path.exists() and not force:
-        raise SettingsError(f"{path} is there already.", hint="Give --force to replace it, or `bus leave` first.")
+        raise SettingsError(
+            f"{path} is there already.", hint="Give --force to replace it, or `bus leave` first."
+        )
 
 
 def quoted(value: str) -> str:

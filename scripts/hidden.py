@@ -25,7 +25,9 @@ import regex
 ROOT = Path(__file__).parents[1]
 Range = tuple[int, int]
 
-_HIDDEN = regex.compile(r"(?V1)[[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}]--\p{Prepended_Concatenation_Mark}--[\n\t]]")
+_HIDDEN = regex.compile(
+    r"(?V1)[[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{DI}]--\p{Prepended_Concatenation_Mark}--[\n\t]]"
+)
 _PICTURE = regex.compile(r"\p{Extended_Pictographic}")
 _BLANKS = (" FILLER", " BLANK", " NULL NOTEHEAD")
 _GAP = 0x200  # symbols between pictographs may as well have a variation selector
@@ -43,13 +45,18 @@ PICTURES = (
 {pictures}
 )
 '''
-_BEGIN, _END = "# What follows is made by scripts/hidden-characters.\n", "# Here ends what is made.\n"
+_BEGIN, _END = (
+    "# What follows is made by scripts/hidden-characters.\n",
+    "# Here ends what is made.\n",
+)
 
 
 def is_hidden(char: str) -> bool:
     """Whether no text form shows this character as it is."""
     name = unicodedata.name(char, "")
-    return bool(_HIDDEN.fullmatch(char)) or (name.endswith(_BLANKS) and unicodedata.category(char) != "Po")
+    return bool(_HIDDEN.fullmatch(char)) or (
+        name.endswith(_BLANKS) and unicodedata.category(char) != "Po"
+    )
 
 
 def ranges(points: Iterable[int], gap: int = 1) -> list[Range]:
@@ -68,13 +75,23 @@ def hidden() -> list[Range]:
 
 
 def pictures() -> list[Range]:
-    wide = ranges((point for point in range(sys.maxunicode + 1) if _PICTURE.fullmatch(chr(point))), _GAP)
-    return ranges(point for first, last in wide for point in range(first, last + 1) if not is_hidden(chr(point)))
+    wide = ranges(
+        (point for point in range(sys.maxunicode + 1) if _PICTURE.fullmatch(chr(point))), _GAP
+    )
+    return ranges(
+        point
+        for first, last in wide
+        for point in range(first, last + 1)
+        if not is_hidden(chr(point))
+    )
 
 
 def written() -> dict[Path, str]:
     """The files as they are to be."""
-    classes = {"hidden": _lines(map(_escaped, hidden())), "pictures": _lines(map(_escaped, pictures()))}
+    classes = {
+        "hidden": _lines(map(_escaped, hidden())),
+        "pictures": _lines(map(_escaped, pictures())),
+    }
     module = _MODULE.format(**classes)
     script = ROOT / "scripts" / "session-start-poll"
     before, _, rest = script.read_text().partition(_BEGIN)
@@ -83,7 +100,10 @@ def written() -> dict[Path, str]:
     controls = _as_bytes((a, min(b, 0x7F)) for a, b in hidden() if a < 0x80)
     block = f"controls='{controls}'\nhidden='{_as_bytes((max(a, 0x80), b) for a, b in hidden() if b > 0x7F)}'\n"
     block += f"pictures='{_as_bytes(pictures())}'\n"
-    files = {ROOT / "bus" / "model" / "hidden.py": module, ROOT / "busclient" / "_hidden.py": module}
+    files = {
+        ROOT / "bus" / "model" / "hidden.py": module,
+        ROOT / "busclient" / "_hidden.py": module,
+    }
     return {**files, script: f"{before}{_BEGIN}{block}{_END}{after}"}
 
 
@@ -103,11 +123,21 @@ def _lines(texts: Iterable[str], width: int = 80) -> str:
 
 def _as_bytes(wanted: Iterable[Range]) -> str:
     """The ranges in UTF-8, as alternatives of an extended regular expression for bytes, those in octal for printf."""
-    return "|".join(alternative for bounds in wanted for part in _of_one_length(bounds) for alternative in _sequences(*part))
+    return "|".join(
+        alternative
+        for bounds in wanted
+        for part in _of_one_length(bounds)
+        for alternative in _sequences(*part)
+    )
 
 
 def _of_one_length(bounds: Range) -> Iterator[tuple[bytes, bytes]]:
-    for low, high in ((1, 0x7F), (0x80, 0x7FF), (0x800, 0xFFFF), (0x10000, sys.maxunicode)):  # NUL: `tr` sees to it
+    for low, high in (
+        (1, 0x7F),
+        (0x80, 0x7FF),
+        (0x800, 0xFFFF),
+        (0x10000, sys.maxunicode),
+    ):  # NUL: `tr` sees to it
         first, last = max(bounds[0], low), min(bounds[1], high)
         if first <= last:
             yield _encoded(first), _encoded(last)
@@ -143,9 +173,17 @@ def _bracket(first: int, last: int) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    stale = {path: text for path, text in written().items() if not path.exists() or path.read_text() != text}
+    stale = {
+        path: text
+        for path, text in written().items()
+        if not path.exists() or path.read_text() != text
+    }
     for path, text in stale.items():
-        print(f"{path.relative_to(ROOT)} is not as Unicode's data makes it" if arguments else f"wrote {path.relative_to(ROOT)}")
+        print(
+            f"{path.relative_to(ROOT)} is not as Unicode's data makes it"
+            if arguments
+            else f"wrote {path.relative_to(ROOT)}"
+        )
         if not arguments:
             path.write_text(text)
     return 1 if stale and arguments else 0

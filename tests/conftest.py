@@ -84,7 +84,9 @@ class Caller:
     def post(self, path: str, **kwargs: Any) -> Any:
         return self.call("POST", path, **kwargs)
 
-    def say(self, body: str = "hello", *, sender: str = "alice", to: Any = "bob", **fields: Any) -> dict[str, Any]:
+    def say(
+        self, body: str = "hello", *, sender: str = "alice", to: Any = "bob", **fields: Any
+    ) -> dict[str, Any]:
         """Post a message and give it back."""
         reply = self.post("/post", json={"from": sender, "to": to, "body": body, **fields})
         assert reply.status_code == 201, reply.json
@@ -104,7 +106,13 @@ class Caller:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return Config(data_dir=tmp_path / "data", fsync="never", lock_timeout_s=0.3, max_waiting=8, keepalive_s=0.2)
+    return Config(
+        data_dir=tmp_path / "data",
+        fsync="never",
+        lock_timeout_s=0.3,
+        max_waiting=8,
+        keepalive_s=0.2,
+    )
 
 
 @pytest.fixture
@@ -177,12 +185,18 @@ class RunningHub:
             return False
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:
-        return requests.get(self.url + path, auth=(USER, PASSWORD), timeout=kwargs.pop("timeout", 30), **kwargs)
+        return requests.get(
+            self.url + path, auth=(USER, PASSWORD), timeout=kwargs.pop("timeout", 30), **kwargs
+        )
 
     def post(self, path: str, **kwargs: Any) -> requests.Response:
-        return requests.post(self.url + path, auth=(USER, PASSWORD), timeout=kwargs.pop("timeout", 30), **kwargs)
+        return requests.post(
+            self.url + path, auth=(USER, PASSWORD), timeout=kwargs.pop("timeout", 30), **kwargs
+        )
 
-    def say(self, body: str = "hello", *, sender: str = "alice", to: Any = "bob", **fields: Any) -> dict[str, Any]:
+    def say(
+        self, body: str = "hello", *, sender: str = "alice", to: Any = "bob", **fields: Any
+    ) -> dict[str, Any]:
         reply = self.post("/post", json={"from": sender, "to": to, "body": body, **fields})
         assert reply.status_code == 201, reply.text
         return reply.json()  # type: ignore[no-any-return]
@@ -191,7 +205,10 @@ class RunningHub:
         """The process ids of the workers."""
         assert self.process is not None
         listing = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return [int(pid) for pid in listing.stdout.split()]
 

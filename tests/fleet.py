@@ -36,7 +36,10 @@ class As(Caller):
 
     def exec(self, command: str | None = None, target: str = "box", **fields: Any) -> Any:
         """POST /api/exec."""
-        return self.post("/api/exec", json={"target": target, **({} if command is None else {"command": command}), **fields})
+        return self.post(
+            "/api/exec",
+            json={"target": target, **({} if command is None else {"command": command}), **fields},
+        )
 
     def events(self, query: str = "") -> list[dict[str, Any]]:
         """What the feed tells this user."""
@@ -54,20 +57,33 @@ class Fleet:
         self.admin, self.web1, self.db1 = As(app, "admin"), As(app, "web1"), As(app, "db1")
         self.shared = As(app, USER, PASSWORD)
 
-    def permit(self, source: str = "web1", target: str = "box", allow: bool = True, **more: Any) -> dict[str, Any]:
-        reply = self.admin.post("/api/permit", json={"source": source, "target": target, "allow": allow, **more})
+    def permit(
+        self, source: str = "web1", target: str = "box", allow: bool = True, **more: Any
+    ) -> dict[str, Any]:
+        reply = self.admin.post(
+            "/api/permit", json={"source": source, "target": target, "allow": allow, **more}
+        )
         assert reply.status_code == 200, reply.json
         permission: dict[str, Any] = reply.json["permission"]
         return permission
 
     def records(self, kind: str) -> list[dict[str, Any]]:
         """The records of one kind in the log."""
-        return [record for _, record in self.app.extensions["bus"].log.read() if record["kind"] == kind]
+        return [
+            record for _, record in self.app.extensions["bus"].log.read() if record["kind"] == kind
+        ]
 
 
 def settings(folder: Path, **more: Any) -> Config:
     """The settings of a fleet, with its table of targets and its credentials written."""
-    config = Config(data_dir=folder / "data", fsync="never", lock_timeout_s=5, keepalive_s=0.2, lxc="none", **more)
+    config = Config(
+        data_dir=folder / "data",
+        fsync="never",
+        lock_timeout_s=5,
+        keepalive_s=0.2,
+        lxc="none",
+        **more,
+    )
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     table = ""
     for name in ("box", "den"):

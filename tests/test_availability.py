@@ -26,7 +26,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("availability")]
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     """One worker, so that every request meets it."""
     folder: Path = tmp_path_factory.mktemp("hub") / "data"
-    running = RunningHub(folder, BUS_WORKERS="1", BUS_MAX_WAITING=str(PLACES), BUS_SEGMENT_MAX_BYTES="4096").start()
+    running = RunningHub(
+        folder, BUS_WORKERS="1", BUS_MAX_WAITING=str(PLACES), BUS_SEGMENT_MAX_BYTES="4096"
+    ).start()
     yield running
     running.kill()
 
@@ -40,7 +42,10 @@ def sent(hub: RunningHub, data: bytes) -> socket.socket:
 
 
 def request(line: str, body: bytes = b"") -> bytes:
-    return f"{line} HTTP/1.1\r\nHost: hub\r\nAuthorization: {BASIC}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return (
+        f"{line} HTTP/1.1\r\nHost: hub\r\nAuthorization: {BASIC}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 def waiting(hub: RunningHub) -> int:
@@ -50,7 +55,11 @@ def waiting(hub: RunningHub) -> int:
 POLL, STREAM = request("GET /messages?unread_by=bob&wait=60"), request("GET /stream?to=bob")
 
 
-@pytest.mark.parametrize("data", [POLL, STREAM, POLL + request("GET /api/me")], ids=["poll", "stream", "a request behind it"])
+@pytest.mark.parametrize(
+    "data",
+    [POLL, STREAM, POLL + request("GET /api/me")],
+    ids=["poll", "stream", "a request behind it"],
+)
 def test_places_are_given_back_when_clients_hang_up(hub: RunningHub, data: bytes) -> None:
     """Long before the 60 s that they asked for, and before a stream's next sign of life."""
     held = [sent(hub, data) for _ in range(PLACES)]
@@ -93,7 +102,11 @@ HALVES = {
 def test_half_a_body_is_no_message_and_no_crash(hub: RunningHub, kind: str, end: str) -> None:
     """What came of it would be a whole message, and is refused: the rest may have said the opposite."""
     media, body = HALVES[kind]
-    length, path = ("Transfer-Encoding: chunked", "/post?from=eve") if "chunk" in kind else ("Content-Length: 500", "/post")
+    length, path = (
+        ("Transfer-Encoding: chunked", "/post?from=eve")
+        if "chunk" in kind
+        else ("Content-Length: 500", "/post")
+    )
     head = f"POST {path} HTTP/1.1\r\nHost: hub\r\nAuthorization: {BASIC}\r\nContent-Type: {media}\r\n{length}\r\n\r\n"
     before = hub.get("/health").json()["last_seq"]
     with sent(hub, head.encode() + body) as connection:
@@ -119,12 +132,18 @@ def test_no_open_files_is_a_passing_error(hub: RunningHub) -> None:
     resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, before[1]))
     try:
         # Files are full after a post of 4 KB, so the next one needs a new one.
-        posts = [kept.post(hub.url + "/post", json={"from": "a", "to": "b", "body": "x" * 4_000}) for _ in range(4)]
+        posts = [
+            kept.post(hub.url + "/post", json={"from": "a", "to": "b", "body": "x" * 4_000})
+            for _ in range(4)
+        ]
         health = kept.get(hub.url + "/health")
     finally:
         resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
     assert {reply.status_code for reply in posts} <= {201, 503}
-    assert {reply.json()["error"] for reply in posts if reply.status_code == 503} <= {"busy", "unavailable"}
+    assert {reply.json()["error"] for reply in posts if reply.status_code == 503} <= {
+        "busy",
+        "unavailable",
+    }
     assert health.json().get("storage", "ok") == "ok"
     assert hub.say("after")["body"] == "after"
     assert hub.get("/health").json()["storage"] == "ok"
@@ -147,16 +166,29 @@ def test_one_credential_cannot_take_all_places(hub_at: Callable[..., RunningHub]
     Credentials(hub.data_dir / "credentials").add("root1", "a secret", "admin")
 
     def seen() -> tuple[int, int]:
-        reply = requests.get(hub.url + "/api/credentials", auth=("root1", "a secret"), timeout=30).json()
-        return next(entry["requests"] for entry in reply["credentials"] if entry["name"] == USER), reply["quotas"]["requests"]
+        reply = requests.get(
+            hub.url + "/api/credentials", auth=("root1", "a secret"), timeout=30
+        ).json()
+        return next(
+            entry["requests"] for entry in reply["credentials"] if entry["name"] == USER
+        ), reply["quotas"]["requests"]
 
     held = [sent(hub, POLL if number % 2 else STREAM) for number in range(12)]
     try:
         wait_until(lambda: seen() == (12, 12))
         for _ in range(4):  # whichever worker it meets
             reply = hub.get("/api/me")
-            assert (reply.status_code, reply.json()["error"], "Retry-After" in reply.headers) == (429, "over_quota", True)
-            posted = requests.post(hub.url + "/post", json={"to": "dan", "body": "x"}, auth=("web1", "a secret"), timeout=30)
+            assert (reply.status_code, reply.json()["error"], "Retry-After" in reply.headers) == (
+                429,
+                "over_quota",
+                True,
+            )
+            posted = requests.post(
+                hub.url + "/post",
+                json={"to": "dan", "body": "x"},
+                auth=("web1", "a secret"),
+                timeout=30,
+            )
             assert posted.status_code == 201
     finally:
         for connection in held:
@@ -176,10 +208,17 @@ def test_one_credential_cannot_take_all_waiting_places(hub_at: Callable[..., Run
             for path in ("/messages?unread_by=dan&wait=30", "/stream?unread_by=dan"):
                 reply = hub.get(path)
                 found = reply.json()
-                assert (reply.status_code, found["error"], found["quota"], found["limit"]) == (429, "over_quota", "waiting", 6)
+                assert (reply.status_code, found["error"], found["quota"], found["limit"]) == (
+                    429,
+                    "over_quota",
+                    "waiting",
+                    6,
+                )
                 assert "Retry-After" in reply.headers
         assert hub.say("goes on")["body"] == "goes on"
-        stream = requests.get(hub.url + "/stream", auth=("web1", "a secret"), stream=True, timeout=30)
+        stream = requests.get(
+            hub.url + "/stream", auth=("web1", "a secret"), stream=True, timeout=30
+        )
         assert stream.status_code == 200
         stream.close()
     finally:

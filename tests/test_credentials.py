@@ -127,12 +127,16 @@ def test_a_line_that_is_not_understood_lets_nobody_in(credentials: Credentials, 
 
 
 @pytest.mark.parametrize("end", ["", " ", "\r"])
-def test_an_old_line_works_with_what_editors_leave_behind_it(credentials: Credentials, end: str) -> None:
+def test_an_old_line_works_with_what_editors_leave_behind_it(
+    credentials: Credentials, end: str
+) -> None:
     credentials.path.write_bytes(credentials.path.read_bytes() + f"web1:{LINE}{end}\n".encode())
     assert caller(credentials, "web1", "s").role == MEMBER
 
 
-def test_comments_and_unreadable_lines_survive_every_change(credentials: Credentials, register: Register) -> None:
+def test_comments_and_unreadable_lines_survive_every_change(
+    credentials: Credentials, register: Register
+) -> None:
     kept = ["# who is who", "", "web9:{CRYPT}x", f"web8:{LINE}:owner"]
     credentials.path.write_text("\n".join([*kept, credentials.path.read_text()]))
     register.add("web1", MEMBER, "boss")
@@ -156,16 +160,26 @@ def test_a_change_is_on_stable_storage_when_it_is_answered(
     real = os.fsync
 
     def fsync(fd: int) -> None:
-        synced.append((Path(os.readlink(f"/proc/self/fd/{fd}")).name, "web1:" in credentials.path.read_text()))
+        synced.append(
+            (Path(os.readlink(f"/proc/self/fd/{fd}")).name, "web1:" in credentials.path.read_text())
+        )
         real(fd)
 
     monkeypatch.setattr(os, "fsync", fsync)
     register.add("web1", MEMBER, "boss")
-    assert [(name.startswith(".credentials-"), there) for name, there in synced] == [(True, False), (False, True)]
+    assert [(name.startswith(".credentials-"), there) for name, there in synced] == [
+        (True, False),
+        (False, True),
+    ]
 
 
-def test_only_hashes_are_stored(credentials: Credentials, register: Register, notes: list[tuple[str, ...]]) -> None:
-    secrets = [register.add("web1", MEMBER, "boss").secret, register.rotate("web1", DAY, "boss").secret]
+def test_only_hashes_are_stored(
+    credentials: Credentials, register: Register, notes: list[tuple[str, ...]]
+) -> None:
+    secrets = [
+        register.add("web1", MEMBER, "boss").secret,
+        register.rotate("web1", DAY, "boss").secret,
+    ]
     code = register.invite("web2", MEMBER, DAY, "boss").code
     secrets += [code.partition(".")[2], register.join(take(credentials, code).name).secret]
     assert all(len(secret) >= 43 for secret in secrets)
@@ -176,14 +190,20 @@ def test_only_hashes_are_stored(credentials: Credentials, register: Register, no
 # -- rotating and revoking -------------------------------------------------------------------------------
 
 
-def test_both_secrets_work_until_the_overlap_is_over(credentials: Credentials, register: Register, clock: Clock) -> None:
+def test_both_secrets_work_until_the_overlap_is_over(
+    credentials: Credentials, register: Register, clock: Clock
+) -> None:
     old = register.add("web1", MEMBER, "boss").secret
     caller(credentials, "web1", old)
     new = register.rotate("web1", DAY, "web1").secret
     for secret in (old, new, old):
-        assert caller(credentials, "web1", secret) == Caller("web1", MEMBER, is_current=secret == new)
+        assert caller(credentials, "web1", secret) == Caller(
+            "web1", MEMBER, is_current=secret == new
+        )
     assert (
-        credentials.path.read_text().splitlines()[-1].endswith(f":member until={int(clock.now) + DAY}")
+        credentials.path.read_text()
+        .splitlines()[-1]
+        .endswith(f":member until={int(clock.now) + DAY}")
     )  # nginx takes the first
     clock.now += DAY
     with pytest.raises(Unauthorized):
@@ -191,7 +211,9 @@ def test_both_secrets_work_until_the_overlap_is_over(credentials: Credentials, r
     assert caller(credentials, "web1", new)
 
 
-def test_no_overlap_ends_every_old_secret_at_once(credentials: Credentials, register: Register) -> None:
+def test_no_overlap_ends_every_old_secret_at_once(
+    credentials: Credentials, register: Register
+) -> None:
     old = [register.add("web1", MEMBER, "boss").secret, register.rotate("web1", DAY, "boss").secret]
     new = register.rotate("web1", 0, "boss").secret
     for secret in old:
@@ -201,7 +223,9 @@ def test_no_overlap_ends_every_old_secret_at_once(credentials: Credentials, regi
     assert credentials.path.read_text().count("web1:") == 1
 
 
-def test_no_later_rotation_gives_an_old_secret_more_time(credentials: Credentials, register: Register, clock: Clock) -> None:
+def test_no_later_rotation_gives_an_old_secret_more_time(
+    credentials: Credentials, register: Register, clock: Clock
+) -> None:
     old = register.add("web1", MEMBER, "boss").secret
     register.rotate("web1", DAY, "web1")
     register.rotate("web1", 30 * DAY, "web1")
@@ -210,7 +234,9 @@ def test_no_later_rotation_gives_an_old_secret_more_time(credentials: Credential
         caller(credentials, "web1", old)
 
 
-def test_an_admin_may_repeat_a_rotation_whose_answer_was_lost(credentials: Credentials, register: Register) -> None:
+def test_an_admin_may_repeat_a_rotation_whose_answer_was_lost(
+    credentials: Credentials, register: Register
+) -> None:
     old = register.add("web1", MEMBER, "boss").secret
     for _ in range(3):
         register.rotate("web1", DAY, "web1")
@@ -225,14 +251,19 @@ def test_a_rotation_keeps_the_role(credentials: Credentials, register: Register,
     before = credentials.users()[user]
     granted = register.rotate(user, DAY, "boss")
     assert granted.role == before == caller(credentials, user, granted.secret).role
-    assert caller(credentials, user, f"{'shared' if user == 'claude' else user} secret").role == before
+    assert (
+        caller(credentials, user, f"{'shared' if user == 'claude' else user} secret").role == before
+    )
 
 
 def test_revoking_takes_every_secret_and_open_invite(
     credentials: Credentials, register: Register, notes: list[tuple[str, ...]]
 ) -> None:
     code = register.invite("web1", MEMBER, DAY, "boss").code
-    secrets = [register.add("web1", MEMBER, "boss").secret, register.rotate("web1", DAY, "boss").secret]
+    secrets = [
+        register.add("web1", MEMBER, "boss").secret,
+        register.rotate("web1", DAY, "boss").secret,
+    ]
     register.revoke("web1", "boss")
     for secret in secrets:
         with pytest.raises(Unauthorized):
@@ -245,7 +276,9 @@ def test_revoking_takes_every_secret_and_open_invite(
         register.revoke("web1", "boss")
 
 
-def test_a_name_that_is_given_anew_has_nothing_of_the_old_one(credentials: Credentials, register: Register) -> None:
+def test_a_name_that_is_given_anew_has_nothing_of_the_old_one(
+    credentials: Credentials, register: Register
+) -> None:
     codes = [register.invite(name, ADMIN, DAY, "boss").code for name in ("web1", "WEB1")]
     guests = [take(credentials, code).name for code in codes]
     old = [register.add("web1", MEMBER, "boss").secret, register.rotate("web1", DAY, "boss").secret]
@@ -265,9 +298,13 @@ def test_a_name_that_is_given_anew_has_nothing_of_the_old_one(credentials: Crede
     assert "web1" not in credentials.taken()
 
 
-def test_a_change_is_seen_however_soon_it_comes_after_another(credentials: Credentials, register: Register) -> None:
+def test_a_change_is_seen_however_soon_it_comes_after_another(
+    credentials: Credentials, register: Register
+) -> None:
     """The last file but one had this size, and may have had this inode: only the time tells them apart."""
-    later = os.stat(credentials.path).st_mtime_ns + 10**12  # a clock that stands still, or was set back
+    later = (
+        os.stat(credentials.path).st_mtime_ns + 10**12
+    )  # a clock that stands still, or was set back
     os.utime(credentials.path, ns=(later, later))
     seen = [later]
     for _ in range(3):
@@ -282,7 +319,9 @@ def test_nobody_is_revoked_by_no_name(credentials: Credentials, register: Regist
         register.revoke("", "boss")
 
 
-def test_an_old_secret_changes_nothing(credentials: Credentials, register: Register, notes: list[tuple[str, ...]]) -> None:
+def test_an_old_secret_changes_nothing(
+    credentials: Credentials, register: Register, notes: list[tuple[str, ...]]
+) -> None:
     """Else its holder shuts out the owner who rotated it."""
     code = register.invite("web2", MEMBER, DAY, "boss").code
     old, new = "boss secret", register.rotate("boss", DAY, "boss").secret
@@ -304,12 +343,16 @@ def changes_of(name: str) -> list[Callable[[Register], object]]:
         lambda register: register.rotate(name, 0, name),
         lambda register: register.rotate("claude", 0, name),
         lambda register: register.add("web1", MEMBER, name),
-        lambda register: register.revoke("web1" if "web1" in register._credentials.users() else "claude", name),
+        lambda register: register.revoke(
+            "web1" if "web1" in register._credentials.users() else "claude", name
+        ),
         lambda register: register.invite("web3", MEMBER, DAY, name),
     ]
 
 
-def test_who_was_revoked_meanwhile_gets_no_hold_of_who_has_the_name_now(credentials: Credentials, register: Register) -> None:
+def test_who_was_revoked_meanwhile_gets_no_hold_of_who_has_the_name_now(
+    credentials: Credentials, register: Register
+) -> None:
     old = register.add("web1", MEMBER, "boss").secret
     late = register.on_behalf_of(basic("web1", old))
     register.revoke("web1", "boss")
@@ -319,7 +362,9 @@ def test_who_was_revoked_meanwhile_gets_no_hold_of_who_has_the_name_now(credenti
     assert caller(credentials, "web1", new).is_current
 
 
-def test_of_two_rotations_with_one_secret_the_second_is_refused(credentials: Credentials, register: Register) -> None:
+def test_of_two_rotations_with_one_secret_the_second_is_refused(
+    credentials: Credentials, register: Register
+) -> None:
     secret = register.add("web1", MEMBER, "boss").secret
     both = [register.on_behalf_of(basic("web1", secret)) for _ in range(2)]
     new = both[0].rotate("web1", DAY, "web1").secret
@@ -328,7 +373,9 @@ def test_of_two_rotations_with_one_secret_the_second_is_refused(credentials: Cre
     assert caller(credentials, "web1", new).is_current
 
 
-def test_the_last_admin_stays(credentials: Credentials, register: Register, notes: list[tuple[str, ...]]) -> None:
+def test_the_last_admin_stays(
+    credentials: Credentials, register: Register, notes: list[tuple[str, ...]]
+) -> None:
     before = credentials.path.read_text()
     with pytest.raises(Conflict):
         register.revoke("boss", "boss")
@@ -342,12 +389,29 @@ def test_the_last_admin_stays(credentials: Credentials, register: Register, note
     ("name", "error"),
     [
         *((name, CredentialExists) for name in ("boss", "Boss", "BOSS")),
-        *((name, BadField) for name in ("claude", "CLAUDE", "human", "System", "BUS", "admin", "any", "invite~1", "web1/a")),
+        *(
+            (name, BadField)
+            for name in (
+                "claude",
+                "CLAUDE",
+                "human",
+                "System",
+                "BUS",
+                "admin",
+                "any",
+                "invite~1",
+                "web1/a",
+            )
+        ),
         *((name, BadField) for name in ("web 1", "wеb1", "ｗeb1", "web1:x", "a\nb", "", "a" * 65)),
     ],
 )
 def test_a_name_that_is_taken_reserved_or_none_is_refused(
-    credentials: Credentials, register: Register, notes: list[tuple[str, ...]], name: str, error: type[BusError]
+    credentials: Credentials,
+    register: Register,
+    notes: list[tuple[str, ...]],
+    name: str,
+    error: type[BusError],
 ) -> None:
     before = credentials.path.read_text()
     for change in (register.add, lambda *given: register.invite(*given[:2], DAY, given[2])):
@@ -406,7 +470,9 @@ def test_an_invite_makes_one_credential(credentials: Credentials, register: Regi
         register.join(guest.name)
 
 
-def test_an_invite_expires_and_is_told_apart_for_a_week(credentials: Credentials, register: Register, clock: Clock) -> None:
+def test_an_invite_expires_and_is_told_apart_for_a_week(
+    credentials: Credentials, register: Register, clock: Clock
+) -> None:
     code = register.invite("web1", MEMBER, DAY, "boss").code
     guest = take(credentials, code)
     clock.now += DAY
@@ -436,7 +502,9 @@ def test_an_invite_for_a_name_that_was_given_meanwhile_is_not_spent_and_dies_wit
         register.join(guest.name)
 
 
-def test_an_invite_that_was_taken_back_joins_no_more(credentials: Credentials, register: Register) -> None:
+def test_an_invite_that_was_taken_back_joins_no_more(
+    credentials: Credentials, register: Register
+) -> None:
     guest = take(credentials, register.invite("web1", MEMBER, DAY, "boss").code)
     register.revoke("web1", "boss")
     with pytest.raises(Unauthorized):
@@ -449,7 +517,11 @@ def test_of_many_who_join_at_once_one_does(credentials: Credentials, register: R
 
     def attempt() -> None:
         try:
-            results.append(Register(Credentials(credentials.path, clock=credentials.clock), lambda *c: None).join(guest.name))
+            results.append(
+                Register(
+                    Credentials(credentials.path, clock=credentials.clock), lambda *c: None
+                ).join(guest.name)
+            )
         except BusError as error:
             results.append(error)
 
@@ -464,7 +536,9 @@ def test_of_many_who_join_at_once_one_does(credentials: Credentials, register: R
 
 def test_changes_at_once_lose_none(credentials: Credentials) -> None:
     def add(number: int) -> None:
-        Register(Credentials(credentials.path), lambda *change: None).add(f"web{number}", MEMBER, "boss")
+        Register(Credentials(credentials.path), lambda *change: None).add(
+            f"web{number}", MEMBER, "boss"
+        )
 
     threads = [threading.Thread(target=add, args=(number,)) for number in range(24)]
     for thread in threads:
@@ -517,7 +591,9 @@ def test_a_change_while_a_secret_is_checked_is_not_forgotten(
         return real(secret, known)
 
     monkeypatch.setattr(reading, "matches", slow)
-    assert caller(credentials, "web1", old) == Caller("web1", MEMBER)  # it was right when it was read
+    assert caller(credentials, "web1", old) == Caller(
+        "web1", MEMBER
+    )  # it was right when it was read
     clock.now += DAY if change is rotate_with_overlap else 0
     with pytest.raises(Unauthorized):
         caller(credentials, "web1", old)
@@ -556,7 +632,9 @@ def check_files(config: Config) -> None:
     """Each file to be sourced has the secret that counts."""
     for name in ("claude-bus.env", "admin.env"):
         known = dotenv_values(config.data_dir / name)
-        assert Credentials(config.credentials_file).knows(known["BUS_USER"] or "", known["BUS_PASS"] or ""), name
+        assert Credentials(config.credentials_file).knows(
+            known["BUS_USER"] or "", known["BUS_PASS"] or ""
+        ), name
 
 
 @pytest.fixture
@@ -584,7 +662,9 @@ def test_a_first_start_in_the_middle_of_another_leaves_the_secrets_that_count(
         written = write_env(path, *given)
         if path.name == point and is_first.acquire(blocking=False):
             others.append(started(config))
-            while others[0].is_alive() and not waits.is_set():  # it comes to its end, or to the lock
+            while (
+                others[0].is_alive() and not waits.is_set()
+            ):  # it comes to its end, or to the lock
                 others[0].join(0.001)
         return written
 
@@ -629,7 +709,9 @@ def refused(attempt: Callable[..., object], *given: object) -> BusError:
     return caught.value
 
 
-def test_wrong_invites_are_slowed_down_each_address_for_itself(credentials: Credentials, clock: Clock) -> None:
+def test_wrong_invites_are_slowed_down_each_address_for_itself(
+    credentials: Credentials, clock: Clock
+) -> None:
     guesses = [refused(take, credentials, f"{number}.x", "192.0.2.1") for number in range(12)]
     assert [type(error) for error in guesses] == [Unauthorized] * 10 + [TooManyAttempts] * 2
     assert guesses[-1].retry_after_s == 6
@@ -639,7 +721,9 @@ def test_wrong_invites_are_slowed_down_each_address_for_itself(credentials: Cred
     assert isinstance(refused(take, credentials, "1.x", "192.0.2.1"), TooManyAttempts)
 
 
-def test_a_right_code_has_to_wait_after_wrong_ones_for_it(credentials: Credentials, register: Register, clock: Clock) -> None:
+def test_a_right_code_has_to_wait_after_wrong_ones_for_it(
+    credentials: Credentials, register: Register, clock: Clock
+) -> None:
     code = register.invite("web1", MEMBER, DAY, "boss").code
     for _ in range(10):
         assert isinstance(refused(take, credentials, code[:-1]), Unauthorized)
@@ -650,7 +734,9 @@ def test_a_right_code_has_to_wait_after_wrong_ones_for_it(credentials: Credentia
     assert take(credentials, code).role == INVITE
 
 
-def test_who_guesses_does_not_keep_out_who_has_a_code(credentials: Credentials, register: Register) -> None:
+def test_who_guesses_does_not_keep_out_who_has_a_code(
+    credentials: Credentials, register: Register
+) -> None:
     for number in range(20):
         refused(take, credentials, f"{number}.x")
     assert take(credentials, register.invite("web1", MEMBER, DAY, "boss").code)
@@ -673,7 +759,10 @@ def test_what_a_wrong_secret_costs_does_not_tell_whether_the_user_exists(
     monkeypatch.setattr(reading, "matches", lambda secret, known: bool(compared.append(secret)))
     for user in ("boss", "web1", "nobody", "invite~1"):
         compared.clear()
-        assert refused(caller, credentials, user, "wrong").message == "The user name or password is wrong."
+        assert (
+            refused(caller, credentials, user, "wrong").message
+            == "The user name or password is wrong."
+        )
         assert len(compared) == 2
 
 

@@ -27,7 +27,9 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
 def section(text: str, heading: str) -> str:
     """What stands under a heading of the third level."""
-    found = re.search(rf"^### {re.escape(heading)}\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^### {re.escape(heading)}\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL
+    )
     assert found, f"there is no heading `### {heading}`"
     return found[1]
 
@@ -36,7 +38,12 @@ def section(text: str, heading: str) -> str:
 
 
 def test_every_route_has_its_paragraph(bus: Caller) -> None:
-    headings = " ".join(re.findall(r"^### (.*)$", NET + PROTOCOL, re.MULTILINE)).replace("&lt;", "<").replace(",", "").split()
+    headings = (
+        " ".join(re.findall(r"^### (.*)$", NET + PROTOCOL, re.MULTILINE))
+        .replace("&lt;", "<")
+        .replace(",", "")
+        .split()
+    )
     for rule in bus.app.url_map.iter_rules():
         path = re.sub(r"<(?:[^:>]+:)?(\w+)>", r"<\1>", rule.rule)
         assert path in headings, f"docs/protocol.md and docs/net.md have no heading for {path}"
@@ -68,7 +75,11 @@ def test_every_error_code_has_its_paragraph_with_status_and_advice(kind: type[Bu
 
 def test_no_paragraph_is_about_an_error_that_does_not_exist() -> None:
     codes = {kind.code for kind in family()}
-    edge = set(re.findall(r"^ +\d{3} +(\w+);", (ROOT / "nginx" / "claude-bus.conf").read_text(), re.MULTILINE))
+    edge = set(
+        re.findall(
+            r"^ +\d{3} +(\w+);", (ROOT / "nginx" / "claude-bus.conf").read_text(), re.MULTILINE
+        )
+    )
     told = set(re.findall(r"^### (\w+)$", PROTOCOL.split("## Errors")[1], re.MULTILINE))
     assert told == codes | edge
 
@@ -78,7 +89,11 @@ def test_every_setting_is_in_the_table_with_its_default(setting: object) -> None
     meta, default = setting.metadata, setting.default  # type: ignore[attr-defined]
     row = re.search(rf"^\| `{meta['name']}` \| `?([^`|]*)`?[^|]*\|", OPERATIONS, re.MULTILINE)
     assert row, f"docs/operations.md has no row for {meta['name']}"
-    files = {"BUS_CREDENTIALS": "credentials", "BUS_EXEC_SOCKET": "run/exec.sock", "BUS_TARGETS": "targets.toml"}
+    files = {
+        "BUS_CREDENTIALS": "credentials",
+        "BUS_EXEC_SOCKET": "run/exec.sock",
+        "BUS_TARGETS": "targets.toml",
+    }
     shown = {None: files.get(meta["name"]), True: "1", False: "0"}.get(
         default, f"{default:g}" if isinstance(default, float) else str(default)
     )
@@ -90,18 +105,28 @@ def test_every_command_has_its_paragraph_and_options(name: str) -> None:
     text = section(OPERATIONS, name)
     for option in main.commands[name].params:
         for flag in option.opts:
-            assert not flag.startswith("--") or flag in text, f"docs/operations.md does not tell {name} {flag}"
+            assert not flag.startswith("--") or flag in text, (
+                f"docs/operations.md does not tell {name} {flag}"
+            )
 
 
 def test_no_setting_or_command_is_told_that_does_not_exist() -> None:
-    names = {setting.metadata["name"] for setting in fields(Config)} | {"BUS_URL", "BUS_USER", "BUS_PASS"}
+    names = {setting.metadata["name"] for setting in fields(Config)} | {
+        "BUS_URL",
+        "BUS_USER",
+        "BUS_PASS",
+    }
     assert set(re.findall(r"\bBUS_[A-Z_]+\b", OPERATIONS + PROTOCOL)) <= names
-    told = re.findall(r"^### ([\w-]+)$", OPERATIONS.split("## Commands")[1].split("\n## ")[0], re.MULTILINE)
+    told = re.findall(
+        r"^### ([\w-]+)$", OPERATIONS.split("## Commands")[1].split("\n## ")[0], re.MULTILINE
+    )
     assert told == list(dict.fromkeys(told))
     assert set(told) == set(main.commands)
 
 
-@pytest.mark.parametrize("path", [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"], ids=lambda path: path.name
+)
 def test_links_lead_somewhere(path: Path) -> None:
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", path.read_text()):
         file = (path.parent / target) if target else path
@@ -120,7 +145,10 @@ def test_the_map_of_the_code_names_only_what_is_there() -> None:
 def anchors(text: str) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower().replace("&lt;", "<")).replace(" ", "-") for heading in headings}
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower().replace("&lt;", "<")).replace(" ", "-")
+        for heading in headings
+    }
 
 
 def test_what_is_printed_to_paste_is_understood_by_curl_7_81() -> None:
@@ -129,7 +157,11 @@ def test_what_is_printed_to_paste_is_understood_by_curl_7_81() -> None:
     files += [path for room in ("bus", "busclient") for path in (ROOT / room).rglob("*.py")]
     for path in files:
         if path.is_file():
-            lines = [line for line in path.read_text().splitlines() if re.search(r"\bcurl\b.*\s--(json|url-query)\b", line)]
+            lines = [
+                line
+                for line in path.read_text().splitlines()
+                if re.search(r"\bcurl\b.*\s--(json|url-query)\b", line)
+            ]
             assert lines == [], path
 
 
@@ -139,7 +171,11 @@ def test_what_is_printed_to_paste_is_understood_by_curl_7_81() -> None:
 def blocks(name: str, language: str) -> list[str]:
     """The code blocks of a page in one language, in order."""
     path = ROOT / name
-    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL) if path.exists() else []
+    return (
+        re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+        if path.exists()
+        else []
+    )
 
 
 def is_endless(code: str) -> bool:
@@ -166,17 +202,30 @@ def desk(hub: RunningHub, tmp_path: Path) -> Iterator[Callable[..., subprocess.P
     work.mkdir()
     real = shutil.which("curl")
     assert real, "curl is needed to test the docs"
-    (work / "curl").write_text(f'#!/bin/sh\nexec {real} --fail-with-body --silent --show-error "$@"\n')
+    (work / "curl").write_text(
+        f'#!/bin/sh\nexec {real} --fail-with-body --silent --show-error "$@"\n'
+    )
     (work / "curl").chmod(0o755)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("BUS_")}
-    environ |= {"PATH": f"{work}:{environ['PATH']}", "BUS_URL": hub.url, "BUS_USER": USER, "BUS_PASS": PASSWORD}
+    environ |= {
+        "PATH": f"{work}:{environ['PATH']}",
+        "BUS_URL": hub.url,
+        "BUS_USER": USER,
+        "BUS_PASS": PASSWORD,
+    }
     running: list[subprocess.Popen[str]] = []
 
     def run(*command: str) -> subprocess.Popen[str]:
         # To a file: a loop that writes to a pipe would have to be read in a thread.
         with (tmp_path / "output").open("w") as output:
             process = subprocess.Popen(
-                command, cwd=tmp_path, env=environ, stdout=output, stderr=subprocess.STDOUT, text=True, start_new_session=True
+                command,
+                cwd=tmp_path,
+                env=environ,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
             )
         running.append(process)
         return process
@@ -213,11 +262,15 @@ PAGES = ("docs/protocol.md", "README.md")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_every_curl_line_works_when_pasted(page: str, desk: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_every_curl_line_works_when_pasted(
+    page: str, desk: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
     given = [code for code in map(pasted, blocks(page, "bash")) if "curl " in code]
     assert "\n".join(given).count("curl ") >= 5
     for code in given:
-        process = desk("bash", "-euo", "pipefail", "-c", f"set -a; . data/claude-bus.env; set +a\n{code}")
+        process = desk(
+            "bash", "-euo", "pipefail", "-c", f"set -a; . data/claude-bus.env; set +a\n{code}"
+        )
         if is_endless(code):
             expect_message(process, tmp_path, code)
         else:
@@ -226,17 +279,23 @@ def test_every_curl_line_works_when_pasted(page: str, desk: Callable[..., subpro
 
 
 @pytest.mark.slow
-def test_the_environment_file_is_the_one_that_the_docs_name(desk: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_the_environment_file_is_the_one_that_the_docs_name(
+    desk: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
     first = blocks("docs/protocol.md", "bash")[0]
     assert "data/claude-bus.env" in first
-    output = expect_success(desk("bash", "-euc", f"unset BUS_URL BUS_USER BUS_PASS\n{first}\nenv"), tmp_path, first)
+    output = expect_success(
+        desk("bash", "-euc", f"unset BUS_URL BUS_USER BUS_PASS\n{first}\nenv"), tmp_path, first
+    )
     assert f"BUS_USER={USER}" in output
     assert "BUS_URL=http://127.0.0.1:" in output
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_every_python_snippet_works_when_pasted(page: str, desk: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_every_python_snippet_works_when_pasted(
+    page: str, desk: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
     """The snippets of a page go on from one another; an endless one is the last of those it is run with."""
     before: list[str] = []
     for code in blocks(page, "python"):
@@ -269,9 +328,15 @@ def test_every_command_says_what_the_docs_show(name: str, hub: RunningHub) -> No
     result = hub.run(name, *target)
     assert result.returncode == 0, result.stderr
     shown = [
-        line.strip() for line in section(OPERATIONS, name).splitlines() if line.startswith("    ") and "$ python" not in line
+        line.strip()
+        for line in section(OPERATIONS, name).splitlines()
+        if line.startswith("    ") and "$ python" not in line
     ]
-    words = [re.match(r"[A-Za-z{\"_]+", line) for line in shown if not line.startswith(("DAMAGED", "…"))]
+    words = [
+        re.match(r"[A-Za-z{\"_]+", line) for line in shown if not line.startswith(("DAMAGED", "…"))
+    ]
     said = result.stdout + result.stderr
     if name not in ("init", "compress"):  # these have nothing to do here
-        assert any(word and word[0] in said for word in words), f"{said}\n--- but the docs show\n{shown}"
+        assert any(word and word[0] in said for word in words), (
+            f"{said}\n--- but the docs show\n{shown}"
+        )

@@ -16,7 +16,14 @@ from bus.server import old_log
 from bus.server.commands import main
 from tests.conftest import Caller, RunningHub
 
-OLD = {"id": "m-1", "ts": "2025-03-01T12:00:00Z", "from": "ann", "to": "bob", "body": "hello", "tags": ["a"]}
+OLD = {
+    "id": "m-1",
+    "ts": "2025-03-01T12:00:00Z",
+    "from": "ann",
+    "to": "bob",
+    "body": "hello",
+    "tags": ["a"],
+}
 
 
 class OldBus:
@@ -40,18 +47,31 @@ def old(tmp_path: Path, config: Config) -> OldBus:
     return OldBus(tmp_path / "OLD.jsonl", config.data_dir)
 
 
-def test_what_the_old_bus_had_can_be_read_cited_answered_and_acknowledged(bus: Caller, old: OldBus) -> None:
+def test_what_the_old_bus_had_can_be_read_cited_answered_and_acknowledged(
+    bus: Caller, old: OldBus
+) -> None:
     before = bus.say("of this bus", to="bob")
     ulid = "01HQZX3V5N8K2M4P6R8T0W2Y4A"
     old.add(acks=["carol", {"reader": "dan"}])
-    old.add(id=ulid, ts=1740830401.5, to="any", body="a broadcast", acks={"bob": "2025-03-02T00:00:00Z"})
-    old.add(id=17, ts="2025-03-01T13:00:00+01:00", to="bob,carol", tags="a, b", in_reply_to="m-1", body="a reply")
+    old.add(
+        id=ulid, ts=1740830401.5, to="any", body="a broadcast", acks={"bob": "2025-03-02T00:00:00Z"}
+    )
+    old.add(
+        id=17,
+        ts="2025-03-01T13:00:00+01:00",
+        to="bob,carol",
+        tags="a, b",
+        in_reply_to="m-1",
+        body="a reply",
+    )
     ran = old.imported()
     assert (ran.exit_code, ran.stderr) == (0, "")
     assert ran.stdout == "imported 3 messages and 3 acknowledgements from 3 lines\n"
 
     first = bus.get("/messages/m-1").json
-    assert {name: first[name] for name in ("from", "to", "body", "tags", "ts", "old_id", "verified")} == {
+    assert {
+        name: first[name] for name in ("from", "to", "body", "tags", "ts", "old_id", "verified")
+    } == {
         **{name: OLD[name] for name in ("from", "to", "body", "tags")},
         "ts": "2025-03-01T12:00:00.000Z",
         "old_id": "m-1",
@@ -61,16 +81,26 @@ def test_what_the_old_bus_had_can_be_read_cited_answered_and_acknowledged(bus: C
     assert len(first["id"]) == 26
     assert bus.get(f"/messages/{ulid.lower()}").json["ts"] == "2025-03-01T12:00:01.500Z"
     reply = bus.get("/messages/old:17").json
-    assert (reply["to"], reply["tags"], reply["ts"]) == (["bob", "carol"], ["a", "b"], "2025-03-01T12:00:00.000Z")
+    assert (reply["to"], reply["tags"], reply["ts"]) == (
+        ["bob", "carol"],
+        ["a", "b"],
+        "2025-03-01T12:00:00.000Z",
+    )
     assert (reply["in_reply_to"], reply["thread"]) == (first["id"], first["id"])
 
     receipts = bus.get("/messages/m-1/receipts").json["receipts"]
     assert all(receipts[name]["acked"] for name in ("carol", "dan"))
-    assert bus.bodies("unread_by=bob") == ["of this bus", "hello", "a reply"]  # acked: the broadcast
+    assert bus.bodies("unread_by=bob") == [
+        "of this bus",
+        "hello",
+        "a reply",
+    ]  # acked: the broadcast
     assert bus.bodies("unread_by=bob&since=m-1") == ["a reply"]
     assert bus.say(in_reply_to="m-1")["in_reply_to"] == first["id"]
     assert bus.post("/ack/m-1", json={"reader": "bob"}).json["acked"] == [first["seq"]]
-    assert bus.post("/ack", json={"reader": "bob", "ids": ["m-1", "old:17"]}).json["acked"] == [reply["seq"]]
+    assert bus.post("/ack", json={"reader": "bob", "ids": ["m-1", "old:17"]}).json["acked"] == [
+        reply["seq"]
+    ]
     assert bus.get("/search?q=broadcast").json["count"] == 1
 
 
@@ -95,7 +125,9 @@ def test_an_import_again_takes_in_only_what_has_come(bus: Caller, old: OldBus) -
     assert bus.bodies("unread_by=bob") == ["second"]
 
 
-def test_what_cannot_be_read_is_told_by_its_line_and_all_else_is_taken_in(bus: Caller, old: OldBus) -> None:
+def test_what_cannot_be_read_is_told_by_its_line_and_all_else_is_taken_in(
+    bus: Caller, old: OldBus
+) -> None:
     old.path.write_bytes(b'\xef\xbb\xbf{"id":"a","ts":1,"from":"ann","body":"with a mark"}\n\n')
     bad = [
         ({"from": "no name"}, "`from`"),
@@ -114,12 +146,21 @@ def test_what_cannot_be_read_is_told_by_its_line_and_all_else_is_taken_in(bus: C
         old.add(**fields)
     with old.path.open("ab") as file:
         file.write(b"not JSON\n\xff\n[1]\n" + b"x" * (3 * old_log.MAX_LINE) + b"\n")
-    old.add(id="b", in_reply_to="nothing", priority="high", acks=["ann", "no name"], subject="x", body="the last")
+    old.add(
+        id="b",
+        in_reply_to="nothing",
+        priority="high",
+        acks=["ann", "no name"],
+        subject="x",
+        body="the last",
+    )
     ran = old.imported()
     assert ran.exit_code == 1
     told = ran.stderr.splitlines()
     for number, (fields, why) in enumerate(bad, 3):
-        assert any(line.startswith(f"line {number} was not imported: ") and why in line for line in told), (fields, told)
+        assert any(
+            line.startswith(f"line {number} was not imported: ") and why in line for line in told
+        ), (fields, told)
     for number in (14, 15, 16, 17):
         assert any(line.startswith(f"line {number} was not imported: ") for line in told), told
     notes = [line for line in told if line.startswith("line 18: ")]
@@ -138,7 +179,9 @@ def test_an_old_message_makes_nobody_seem_to_have_left(bus: Caller, old: OldBus)
     assert bus.say(sender="bob", to="ann")["delivery"]["ann"]["last_seen"] == now["ts"]
 
 
-def test_one_import_at_a_time_and_none_into_a_mistyped_folder(bus: Caller, old: OldBus, tmp_path: Path) -> None:
+def test_one_import_at_a_time_and_none_into_a_mistyped_folder(
+    bus: Caller, old: OldBus, tmp_path: Path
+) -> None:
     old.add()
     with FileLock(old.data_dir / "run" / "import.lock"):
         ran = old.imported()
@@ -154,7 +197,11 @@ def test_an_id_of_no_imported_message_is_refused_as_before(bus: Caller, ref: str
     assert (resumed.status_code, resumed.json["field"]) == (400, "since")
     assert bus.get(f"/messages/{ref}").json["error"] == "bad_field"
     reply = bus.post("/post", json={"from": "ann", "to": "bob", "body": "x", "in_reply_to": ref})
-    assert (reply.status_code, reply.json["error"], reply.json["field"]) == (400, "bad_field", "in_reply_to")
+    assert (reply.status_code, reply.json["error"], reply.json["field"]) == (
+        400,
+        "bad_field",
+        "in_reply_to",
+    )
 
 
 NO_MESSAGE = (

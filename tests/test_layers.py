@@ -94,12 +94,18 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_arrows_point_down_only() -> None:
-    wrong = [f"{module} -> {target}" for module, target in arrows() if target != "bus" and not is_allowed(module, target)]
+    wrong = [
+        f"{module} -> {target}"
+        for module, target in arrows()
+        if target != "bus" and not is_allowed(module, target)
+    ]
     assert wrong == []
 
 
 def test_nothing_below_the_joints_imports_the_package_itself() -> None:
-    names = {module for module, target in arrows() if target == "bus" and layer(module) < layer("bus")}
+    names = {
+        module for module, target in arrows() if target == "bus" and layer(module) < layer("bus")
+    }
     # `from bus import __version__` is a fact, not a part; the pages of the hub tell it.
     assert names <= {"bus.web.api.pages", "bus.web.openapi"}
 
@@ -160,7 +166,12 @@ def test_a_library_stays_in_its_room(foreign: str) -> None:
 
 def test_the_hub_gets_flask_for_typing_only_where_it_joins_the_parts() -> None:
     for block in ast.parse(BUS["bus"].read_text()).body:
-        names = [name for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for name in [str(node.module)]]
+        names = [
+            name
+            for node in ast.walk(block)
+            if isinstance(node, ast.ImportFrom)
+            for name in [str(node.module)]
+        ]
         if any(name.split(".")[0] in ("flask", "werkzeug") for name in names):
             assert isinstance(block, ast.If)
             assert ast.unparse(block.test) == "TYPE_CHECKING"
@@ -174,8 +185,18 @@ def test_the_door_knows_nobody_but_the_joints() -> None:
 
 def test_hub_and_client_never_import_each_other() -> None:
     client = modules("busclient")
-    assert not [path for path in BUS.values() for target in imports(path, client) if target.split(".")[0] == "busclient"]
-    assert not [path for path in client.values() for target in imports(path, BUS) if target.split(".")[0] == "bus"]
+    assert not [
+        path
+        for path in BUS.values()
+        for target in imports(path, client)
+        if target.split(".")[0] == "busclient"
+    ]
+    assert not [
+        path
+        for path in client.values()
+        for target in imports(path, BUS)
+        if target.split(".")[0] == "bus"
+    ]
 
 
 # What a rule about shapes needs of the standard library; none of it reads or changes anything outside. `os`: for urandom.

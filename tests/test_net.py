@@ -44,7 +44,9 @@ def net(bus: Caller, clock: Clock) -> Net:
     """web1 may do on box what an admin says yes to."""
     core = bus.app.extensions["bus"]
     made = Net(core.log, core.index, core.waiting.ring, clock)
-    made.permit(BOSS, Grant.read({"source": "web1", "target": "box", "allow": True, "approval": "required"}))
+    made.permit(
+        BOSS, Grant.read({"source": "web1", "target": "box", "allow": True, "approval": "required"})
+    )
     return made
 
 
@@ -81,7 +83,9 @@ def test_a_yes_that_two_calls_have_in_hand_is_good_for_one(net: Net) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, True, False])
-def test_a_question_and_its_answer_have_their_time(net: Net, clock: Clock, answer: bool | None) -> None:
+def test_a_question_and_its_answer_have_their_time(
+    net: Net, clock: Clock, answer: bool | None
+) -> None:
     """Nobody said anything; yes; no. Afterwards it is as if nobody had been asked."""
     id = asked(net, call())
     if answer is not None:
@@ -98,7 +102,9 @@ def test_a_question_and_its_answer_have_their_time(net: Net, clock: Clock, answe
         net.answer(BOSS, id, True, APPROVAL_S)
 
 
-def test_of_two_answers_at_once_the_first_counts_and_the_other_is_told(net: Net, clock: Clock) -> None:
+def test_of_two_answers_at_once_the_first_counts_and_the_other_is_told(
+    net: Net, clock: Clock
+) -> None:
     id = asked(net, call())
     # The first look at the clock says that the question is open; at the next another admin has answered it.
     clock.then = [lambda: None, lambda: net.answer(SECOND, id, False, APPROVAL_S)]
@@ -117,9 +123,13 @@ def test_questions_are_listed_for_a_day(net: Net, clock: Clock) -> None:
     assert net.approvals(BOSS, None) == []
 
 
-def test_of_two_calls_with_one_key_at_once_the_second_gets_the_first_if_it_is_the_same(net: Net) -> None:
+def test_of_two_calls_with_one_key_at_once_the_second_gets_the_first_if_it_is_the_same(
+    net: Net,
+) -> None:
     net.permit(BOSS, Grant.read({"source": "web1", "target": "box", "allow": True}))
-    tickets = [net.authorise(WEB1, call(command, client_id="k")) for command in ("true", "true", "id")]
+    tickets = [
+        net.authorise(WEB1, call(command, client_id="k")) for command in ("true", "true", "id")
+    ]
     first, again = (begin(net, ticket) for ticket in tickets[:2] if isinstance(ticket, Ticket))
     assert (first.replay, again.id) == (None, first.id)
     assert again.replay is not None

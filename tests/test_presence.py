@@ -40,7 +40,9 @@ def receipts(bus: Caller, ref: str, **query: Any) -> dict[str, Any]:
     return reply.json  # type: ignore[no-any-return]
 
 
-def test_names_that_have_only_polled_leave_after_a_while_and_their_mail_stays(bus: Caller, later: Any) -> None:
+def test_names_that_have_only_polled_leave_after_a_while_and_their_mail_stays(
+    bus: Caller, later: Any
+) -> None:
     crowd(bus)
     bus.get("/messages?unread_by=bob")
     bus.get("/messages?unread_by=carol")
@@ -70,8 +72,15 @@ def test_receipts_of_a_broadcast_come_in_pages(bus: Caller) -> None:
     saved = bus.say(to="any")
     bus.ack(saved, "zed")
     first = receipts(bus, saved["id"])
-    assert (len(first["receipts"]), first["has_more"], first["more"]) == (500, True, NAMES + 1 - 500)
-    assert f"-- {NAMES + 1 - 500} more: after=eve/s0499" in bus.get(f"/messages/{saved['id']}/receipts?format=text").text
+    assert (len(first["receipts"]), first["has_more"], first["more"]) == (
+        500,
+        True,
+        NAMES + 1 - 500,
+    )
+    assert (
+        f"-- {NAMES + 1 - 500} more: after=eve/s0499"
+        in bus.get(f"/messages/{saved['id']}/receipts?format=text").text
+    )
     seen, place = list(first["receipts"]), first["next"]
     while place is not None:
         page = receipts(bus, saved["id"], after=place)
@@ -83,7 +92,9 @@ def test_receipts_of_a_broadcast_come_in_pages(bus: Caller) -> None:
     assert list(receipts(bus, saved["id"], limit=1, after="eve/s0003")["receipts"]) == ["eve/s0004"]
 
 
-def test_receipts_of_a_message_to_names_begin_with_those_and_add_who_else_took_it(bus: Caller) -> None:
+def test_receipts_of_a_message_to_names_begin_with_those_and_add_who_else_took_it(
+    bus: Caller,
+) -> None:
     bus.say(to="any")
     saved = bus.say(to=["bob", "carol"])
     for reader in ("dave", "abe"):
@@ -91,7 +102,11 @@ def test_receipts_of_a_message_to_names_begin_with_those_and_add_who_else_took_i
     bus.ack(saved, "erin")
     assert list(receipts(bus, saved["id"])["receipts"]) == ["bob", "carol", "abe", "dave", "erin"]
     first = receipts(bus, saved["id"], limit=2)
-    assert (list(first["receipts"]), first["more"], first["next"]) == (["bob", "carol", "abe", "dave"], 1, "dave")
+    assert (list(first["receipts"]), first["more"], first["next"]) == (
+        ["bob", "carol", "abe", "dave"],
+        1,
+        "dave",
+    )
     rest = receipts(bus, saved["id"], limit=2, after="dave")
     assert (list(rest["receipts"]), rest["has_more"]) == (["erin"], False)
     assert rest["receipts"]["erin"]["acked"] is not None
@@ -100,7 +115,9 @@ def test_receipts_of_a_message_to_names_begin_with_those_and_add_who_else_took_i
 def test_the_file_of_an_older_hub_is_read_on(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "presence.db")
     db.execute("CREATE TABLE seen (reader TEXT PRIMARY KEY, ms INTEGER NOT NULL) WITHOUT ROWID")
-    db.executemany("INSERT INTO seen VALUES (?, ?)", [("bob", 5_000), ("fetch bob", 4_000), ("carol", 3_000)])
+    db.executemany(
+        "INSERT INTO seen VALUES (?, ?)", [("bob", 5_000), ("fetch bob", 4_000), ("carol", 3_000)]
+    )
     db.commit()
     db.close()
     for _ in range(2):
@@ -111,7 +128,9 @@ def test_the_file_of_an_older_hub_is_read_on(tmp_path: Path) -> None:
         presence.close()
 
 
-def test_notes_of_what_was_fetched_stay_within_their_bytes_and_the_oldest_go(tmp_path: Path) -> None:
+def test_notes_of_what_was_fetched_stay_within_their_bytes_and_the_oldest_go(
+    tmp_path: Path,
+) -> None:
     presence = Presence(tmp_path / "presence.db", keep_bytes=256 << 10)
     presence.note_poll("bob", [100_000], 1)
     for number in range(60):

@@ -38,7 +38,11 @@ sys.stdin.read()
 def test_processes_count_together_and_a_killed_one_no_more(tmp_path: Path) -> None:
     quotas = Quotas(tmp_path / "quotas", 2)
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "quotas")], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(tmp_path / "quotas")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as other:
         assert other.stdout
         assert other.stdout.readline() == "held\n"
@@ -64,7 +68,9 @@ def counted(bus: Caller, config: Config) -> tuple[dict[str, int], dict[str, int]
     """What an admin sees of the tests' credential, and what the caps are."""
     Credentials(config.credentials_file).add("root1", "a secret", "admin")
     reply = bus.get("/api/credentials", headers={"Authorization": basic("root1", "a secret")})
-    return next(entry for entry in reply.json["credentials"] if entry["name"] == USER), reply.json["quotas"]
+    return next(entry for entry in reply.json["credentials"] if entry["name"] == USER), reply.json[
+        "quotas"
+    ]
 
 
 @pytest.fixture
@@ -74,7 +80,9 @@ def small(config: Config) -> Iterator[Caller]:
     yield from opened(create_app(replace(config, max_daily_bytes=65_536, max_daily_names=5)))
 
 
-def test_the_bytes_of_a_day_end_with_429_and_nothing_half_stored(small: Caller, config: Config) -> None:
+def test_the_bytes_of_a_day_end_with_429_and_nothing_half_stored(
+    small: Caller, config: Config
+) -> None:
     message = {"from": "ann", "to": "bob", "body": "x" * 20_000}
     assert [small.post("/post", json=message).status_code for _ in range(3)] == [201] * 3
     before = small.get("/health").json["last_seq"]
@@ -84,16 +92,27 @@ def test_the_bytes_of_a_day_end_with_429_and_nothing_half_stored(small: Caller, 
     many = small.post("/post", data=lines, content_type="application/x-ndjson")
     one = small.post("/post", json={**message, "body": "z" * 6_000})
     for refused in (many, one):
-        assert (refused.status_code, refused.json["error"], refused.json["quota"]) == (429, "over_quota", "bytes")
+        assert (refused.status_code, refused.json["error"], refused.json["quota"]) == (
+            429,
+            "over_quota",
+            "bytes",
+        )
         left_s = 86_400 - time.time() % 86_400
         assert left_s - 60 < int(refused.headers["Retry-After"]) <= left_s + 60 or left_s < 60
     assert small.get("/health").json["last_seq"] == before
     assert counted(small, config)[0]["bytes_today"] == used
     assert small.post("/post", json={**message, "body": "z"}).status_code == 201
-    assert small.post("/post", json={"to": "bob", "body": "z" * 6_000}, headers=other(small, config)).status_code == 201
+    assert (
+        small.post(
+            "/post", json={"to": "bob", "body": "z" * 6_000}, headers=other(small, config)
+        ).status_code
+        == 201
+    )
 
 
-def test_every_kind_of_record_counts_for_its_credential_and_a_replay_does_not(small: Caller, config: Config) -> None:
+def test_every_kind_of_record_counts_for_its_credential_and_a_replay_does_not(
+    small: Caller, config: Config
+) -> None:
     def used() -> int:
         return counted(small, config)[0]["bytes_today"]
 
@@ -108,7 +127,10 @@ def test_every_kind_of_record_counts_for_its_credential_and_a_replay_does_not(sm
     # The shared user may make no call, and that it tried is on record.
     assert small.post("/api/exec", json={"target": "nowhere", "command": "true"}).status_code == 403
     assert used() > acked
-    filling = [small.post("/post", json={"from": "ann", "to": "bob", "body": "x" * 500}).status_code for _ in range(120)]
+    filling = [
+        small.post("/post", json={"from": "ann", "to": "bob", "body": "x" * 500}).status_code
+        for _ in range(120)
+    ]
     assert filling[-1] == 429
     refused = small.post("/api/exec", json={"target": "nowhere", "command": "true"})
     assert (refused.status_code, refused.json["error"]) == (429, "over_quota")
@@ -121,7 +143,9 @@ def test_a_credential_brings_so_many_names_into_being_a_day(small: Caller, confi
     assert small.get("/inbox?reader=n3").status_code == 200
     assert small.post(f"/ack/{id}", json={"reader": "n4"}).status_code == 200
     assert small.get("/messages?unread_by=n1").status_code == 200
-    assert small.post("/post", json={"from": USER, "to": "any", "body": "its own"}).status_code == 201
+    assert (
+        small.post("/post", json={"from": USER, "to": "any", "body": "its own"}).status_code == 201
+    )
     assert small.get("/messages?unread_by=n5").status_code == 200
     assert counted(small, config)[0]["names_today"] == 5
     with contextmanager(opened)(create_app(replace(config, max_daily_names=5))) as again:
@@ -183,7 +207,9 @@ def test_an_append_that_fails_counts_for_nothing(tmp_path: Path) -> None:
 
 def test_requests_that_meet_at_the_turn_of_the_day_are_all_counted(tmp_path: Path) -> None:
     days = itertools.count()
-    quotas = DailyQuotas(tmp_path / "daily", 10**9, 10**6, clock=lambda: (next(days) // 7) * 86_400.0)
+    quotas = DailyQuotas(
+        tmp_path / "daily", 10**9, 10**6, clock=lambda: (next(days) // 7) * 86_400.0
+    )
 
     def ask(number: int) -> bool:
         for name in range(12):

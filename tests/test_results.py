@@ -57,4 +57,9 @@ def test_of_too_much_the_oldest_go(tmp_path: Path) -> None:
         os.utime(tmp_path / "calls" / f"{key}.json", (time.time() - 100 + number,) * 2)
     assert results.is_growing()
     assert results.prune() == 2
-    assert [results.get(f"{number:026}") is not None for number in range(4)] == [False, False, True, True]
+    assert [results.get(f"{number:026}") is not None for number in range(4)] == [
+        False,
+        False,
+        True,
+        True,
+    ]

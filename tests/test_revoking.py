@@ -59,7 +59,9 @@ def nothing(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [nothing, rebuild])
-def test_a_reissued_name_has_no_keys_and_no_results_of_the_one_before(fleet: Fleet, meanwhile: Callable[[Fleet], None]) -> None:
+def test_a_reissued_name_has_no_keys_and_no_results_of_the_one_before(
+    fleet: Fleet, meanwhile: Callable[[Fleet], None]
+) -> None:
     first = fleet.web1.exec("echo secret-of-the-first; echo x >> ran", client_id="k").json
     sent = fleet.web1.say("the same", sender="web1", client_id="m")
     kept = fleet.config.data_dir / "calls" / f"{first['id']}.json"
@@ -70,10 +72,15 @@ def test_a_reissued_name_has_no_keys_and_no_results_of_the_one_before(fleet: Fle
     assert ("replayed" in again, again["id"] == first["id"]) == (False, False)
     assert (fleet.folder / "box" / "ran").read_text() == "x\nx\n"
     assert heir.exec("echo other", client_id="k").json["error"] == "key_reused"
-    assert heir.exec("echo secret-of-the-first; echo x >> ran", client_id="k").json["replayed"] is True
+    assert (
+        heir.exec("echo secret-of-the-first; echo x >> ran", client_id="k").json["replayed"] is True
+    )
     mine = heir.say("the same", sender="web1", client_id="m")["seq"]
     assert mine > sent["seq"]
-    assert heir.post("/post", json={"to": "bob", "body": "the same", "client_id": "m"}).json["seq"] == mine
+    assert (
+        heir.post("/post", json={"to": "bob", "body": "the same", "client_id": "m"}).json["seq"]
+        == mine
+    )
     refusal(heir.get(f"/api/exec/{first['id']}"), 404, "no_such_call")
     assert fleet.admin.get(f"/api/exec/{first['id']}").json["stdout"] is None
     wait_until(lambda: not kept.exists())
@@ -83,9 +90,14 @@ def test_a_reissued_name_has_no_keys_and_no_results_of_the_one_before(fleet: Fle
 
 
 @pytest.mark.parametrize("meanwhile", [nothing, rebuild])
-def test_a_yes_to_the_one_before_runs_nothing(fleet: Fleet, meanwhile: Callable[[Fleet], None]) -> None:
+def test_a_yes_to_the_one_before_runs_nothing(
+    fleet: Fleet, meanwhile: Callable[[Fleet], None]
+) -> None:
     fleet.permit(approval="required")
-    said, open_one = fleet.web1.exec("touch pwned").json["id"], fleet.web1.exec("touch more").json["id"]
+    said, open_one = (
+        fleet.web1.exec("touch pwned").json["id"],
+        fleet.web1.exec("touch more").json["id"],
+    )
     fleet.admin.post(f"/api/approvals/{said}", json={"allow": True})
     revoke(fleet)
     secret = fleet.admin.post("/api/credentials", json={"name": "web1"}).json["secret"]
@@ -97,8 +109,12 @@ def test_a_yes_to_the_one_before_runs_nothing(fleet: Fleet, meanwhile: Callable[
     for id in (said, open_one):
         refusal(heir.get(f"/api/approvals/{id}"), 404, "no_such_approval")
         assert fleet.admin.get(f"/api/approvals/{id}").json["approval"]["state"] == "expired"
-        refusal(fleet.admin.post(f"/api/approvals/{id}", json={"allow": True}), 409, "approval_closed")
-    assert [item["id"] for item in heir.get("/api/approvals").json["approvals"]] == [asked.json["id"]]
+        refusal(
+            fleet.admin.post(f"/api/approvals/{id}", json={"allow": True}), 409, "approval_closed"
+        )
+    assert [item["id"] for item in heir.get("/api/approvals").json["approvals"]] == [
+        asked.json["id"]
+    ]
     assert not (fleet.folder / "box" / "pwned").exists()
 
 
@@ -106,7 +122,10 @@ def test_a_yes_of_an_admin_that_is_revoked_runs_nothing(fleet: Fleet) -> None:
     fleet.permit(approval="required")
     fleet.app.extensions["credentials"].add("second", SECRET, "admin")
     id = fleet.web1.exec("touch pwned").json["id"]
-    assert As(fleet.app, "second").post(f"/api/approvals/{id}", json={"allow": True}).status_code == 200
+    assert (
+        As(fleet.app, "second").post(f"/api/approvals/{id}", json={"allow": True}).status_code
+        == 200
+    )
     revoke(fleet, "second")
     asked = fleet.web1.exec("touch pwned")
     assert (asked.status_code, asked.json["id"] != id) == (202, True)
@@ -118,8 +137,14 @@ def test_who_was_taken_out_of_the_file_by_hand_leaves_nothing_to_the_next(fleet:
     fleet.permit("web9")
     first = As(fleet.app, "web9", secret).exec("echo mine", client_id="k").json["id"]
     lines = fleet.config.credentials_file.read_text().splitlines(keepends=True)
-    fleet.config.credentials_file.write_text("".join(line for line in lines if not line.startswith("web9:")))
-    heir = As(fleet.app, "web9", fleet.admin.post("/api/credentials", json={"name": "web9"}).json["secret"])
+    fleet.config.credentials_file.write_text(
+        "".join(line for line in lines if not line.startswith("web9:"))
+    )
+    heir = As(
+        fleet.app,
+        "web9",
+        fleet.admin.post("/api/credentials", json={"name": "web9"}).json["secret"],
+    )
     refusal(heir.exec("echo mine", client_id="k"), 403, "not_permitted")
     fleet.permit("web9")
     assert heir.exec("echo mine", client_id="k").json["id"] != first
@@ -135,7 +160,11 @@ def test_an_invite_that_is_taken_back_ends_nothing(fleet: Fleet) -> None:
     """Nobody had the name yet; who gets it then begins at the beginning."""
     assert fleet.admin.post("/api/invites", json={"name": "web7"}).status_code == 201
     revoke(fleet, "web7")
-    heir = As(fleet.app, "web7", fleet.admin.post("/api/credentials", json={"name": "web7"}).json["secret"])
+    heir = As(
+        fleet.app,
+        "web7",
+        fleet.admin.post("/api/credentials", json={"name": "web7"}).json["secret"],
+    )
     assert "tenure" not in json.dumps(heir.say("x", sender="web7", client_id="k"))
     assert "tenure" not in fleet.records("message")[-1]
 
@@ -187,7 +216,9 @@ def test_an_invite_that_replaces_needs_a_name_that_there_is(fleet: Fleet) -> Non
 
 
 @pytest.mark.parametrize("how", ["rotate", "revoke"])
-def test_an_invite_that_replaces_is_taken_back_by_what_changes_the_name(fleet: Fleet, how: str) -> None:
+def test_an_invite_that_replaces_is_taken_back_by_what_changes_the_name(
+    fleet: Fleet, how: str
+) -> None:
     code = fleet.admin.post("/api/invites", json={"name": "web1", "replace": True}).json["code"]
     assert fleet.admin.post(f"/api/credentials/{how}", json={"name": "web1"}).status_code == 200
     short, _, secret = code.partition(".")
@@ -229,13 +260,17 @@ def overlap_ends(fleet: Fleet) -> None:
 
 def by_hand(fleet: Fleet) -> None:
     lines = fleet.config.credentials_file.read_text().splitlines(keepends=True)
-    fleet.config.credentials_file.write_text("".join(line for line in lines if not line.startswith("web1:")))
+    fleet.config.credentials_file.write_text(
+        "".join(line for line in lines if not line.startswith("web1:"))
+    )
 
 
 @pytest.mark.parametrize("end", [revoke, rotate, by_hand, overlap_ends])
 def test_an_open_stream_delivers_nothing_more(fleet: Fleet, end: Callable[[Fleet], None]) -> None:
     reply = fleet.web1.client.open(
-        "/stream?format=ndjson&since=0", headers={"Authorization": basic("web1", SECRET)}, buffered=False
+        "/stream?format=ndjson&since=0",
+        headers={"Authorization": basic("web1", SECRET)},
+        buffered=False,
     )
     chunks = (chunk.decode() for chunk in reply.iter_encoded() if chunk)
     fleet.admin.say("before", sender="admin", to="web1")
@@ -314,12 +349,16 @@ def test_a_command_that_streams_is_ended_and_says_why(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(("end", "goes_on"), [(revoke, False), (by_hand, False), (rotate, True)])
-def test_a_detached_command_is_ended_with_its_callers_name(fleet: Fleet, end: Callable[[Fleet], None], goes_on: bool) -> None:
+def test_a_detached_command_is_ended_with_its_callers_name(
+    fleet: Fleet, end: Callable[[Fleet], None], goes_on: bool
+) -> None:
     id = fleet.web1.exec(RUNS, timeout_s=600, detach=True).json["id"]
     pid = pid_of(fleet)
     end(fleet)
     if goes_on:
-        ticks = fleet.service.work.net.last_tenure  # the service looks once a second: wait until it has looked
+        ticks = (
+            fleet.service.work.net.last_tenure
+        )  # the service looks once a second: wait until it has looked
         looked = threading.Event()
         fleet.service.work.net.last_tenure = lambda: (looked.set(), ticks())[1]  # type: ignore[method-assign, func-returns-value]
         assert looked.wait(20)
@@ -340,11 +379,15 @@ def test_every_worker_ends_what_is_open(hub_at: Callable[..., RunningHub]) -> No
     secret = json.loads(hub.run("credential", "add", "web1", "--json").stdout)["secret"]
 
     def poll() -> int:
-        reply = requests.get(f"{hub.url}/messages?unread_by=web1&wait=60", auth=("web1", secret), timeout=90)
+        reply = requests.get(
+            f"{hub.url}/messages?unread_by=web1&wait=60", auth=("web1", secret), timeout=90
+        )
         return reply.status_code
 
     def stream() -> bytes:
-        with requests.get(f"{hub.url}/stream?format=ndjson", auth=("web1", secret), timeout=90, stream=True) as reply:
+        with requests.get(
+            f"{hub.url}/stream?format=ndjson", auth=("web1", secret), timeout=90, stream=True
+        ) as reply:
             return reply.content.strip()
 
     open_ones = [in_thread(what) for what in (poll, stream) for _ in range(4)]
@@ -357,7 +400,9 @@ def test_every_worker_ends_what_is_open(hub_at: Callable[..., RunningHub]) -> No
 
 
 @pytest.mark.slow
-def test_the_operator_invites_a_machine_that_was_installed_again(hub_at: Callable[..., RunningHub]) -> None:
+def test_the_operator_invites_a_machine_that_was_installed_again(
+    hub_at: Callable[..., RunningHub],
+) -> None:
     hub = hub_at()
     old = json.loads(hub.run("credential", "add", "web1", "--json").stdout)["secret"]
     assert hub.run("invite", "web7", "--replace").returncode == 2
@@ -366,6 +411,11 @@ def test_the_operator_invites_a_machine_that_was_installed_again(hub_at: Callabl
     code = json.loads(hub.run("invite", "web1", "--replace", "--json").stdout)["code"]
     assert requests.get(f"{hub.url}/api/me", auth=("web1", old), timeout=30).status_code == 200
     short, _, secret = code.partition(".")
-    new = requests.post(f"{hub.url}/api/join", auth=(f"invite~{short}", secret), timeout=30).json()["secret"]
-    codes = [requests.get(f"{hub.url}/api/me", auth=("web1", one), timeout=30).status_code for one in (old, new)]
+    new = requests.post(f"{hub.url}/api/join", auth=(f"invite~{short}", secret), timeout=30).json()[
+        "secret"
+    ]
+    codes = [
+        requests.get(f"{hub.url}/api/me", auth=("web1", one), timeout=30).status_code
+        for one in (old, new)
+    ]
     assert codes == [401, 200]

@@ -29,7 +29,9 @@ class Both:
         self.data, self.output = folder / "data", folder / "output"
         (folder / "box").mkdir(parents=True)
         self.data.mkdir()
-        (self.data / "targets.toml").write_text(f'[box]\ndriver = "local"\nfolder = "{folder / "box"}"\n')
+        (self.data / "targets.toml").write_text(
+            f'[box]\ndriver = "local"\nfolder = "{folder / "box"}"\n'
+        )
         self.url = f"http://127.0.0.1:{free_port()}"
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("BUS_")},
@@ -43,7 +45,11 @@ class Both:
         with self.output.open("wb") as output:
             # A session of its own, so that a Ctrl-C can be given to all of it, as a terminal does.
             self.hub = subprocess.Popen(
-                [ROOT / "scripts" / "run"], env=self.environ, stdout=output, stderr=output, start_new_session=True
+                [ROOT / "scripts" / "run"],
+                env=self.environ,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         self.service = 0
 
@@ -56,18 +62,28 @@ class Both:
 
     def answers(self) -> bool:
         try:
-            return requests.get(f"{self.url}/health", timeout=5).status_code == 401  # without a credential
+            return (
+                requests.get(f"{self.url}/health", timeout=5).status_code == 401
+            )  # without a credential
         except requests.ConnectionError:
             return False
 
     def is_served(self) -> bool:
         """Whether somebody takes requests at the service's socket."""
-        with socket.socket(socket.AF_UNIX) as probe, address_of(self.data / "run" / "exec.sock") as address:
+        with (
+            socket.socket(socket.AF_UNIX) as probe,
+            address_of(self.data / "run" / "exec.sock") as address,
+        ):
             return probe.connect_ex(address) == 0
 
     def members(self) -> list[int]:
         """The processes of this session that live."""
-        listed = subprocess.run(["ps", "-o", "pid=,stat=", "-s", str(self.hub.pid)], capture_output=True, text=True, check=False)
+        listed = subprocess.run(
+            ["ps", "-o", "pid=,stat=", "-s", str(self.hub.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         rows = [line.split() for line in listed.stdout.splitlines()]
         return [int(pid) for pid, state in rows if not state.startswith("Z")]
 
@@ -75,8 +91,15 @@ class Both:
         admin = dotenv_values(self.data / "admin.env")
         auth = (str(admin["BUS_USER"]), str(admin["BUS_PASS"]))
         permission = {"source": admin["BUS_USER"], "target": "box", "allow": True}
-        requests.post(f"{self.url}/api/permit", json=permission, auth=auth, timeout=30).raise_for_status()
-        return requests.post(f"{self.url}/api/exec", json={"target": "box", "command": command}, auth=auth, timeout=30).json()
+        requests.post(
+            f"{self.url}/api/permit", json=permission, auth=auth, timeout=30
+        ).raise_for_status()
+        return requests.post(
+            f"{self.url}/api/exec",
+            json={"target": "box", "command": command},
+            auth=auth,
+            timeout=30,
+        ).json()
 
     def kill(self) -> None:
         for pid in self.members():
@@ -113,8 +136,12 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Both]]:
         both.kill()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "term", "kill -9"])
-def test_the_service_works_beside_the_hub_and_ends_with_it(run: Callable[..., Both], how: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "term", "kill -9"]
+)
+def test_the_service_works_beside_the_hub_and_ends_with_it(
+    run: Callable[..., Both], how: signal.Signals
+) -> None:
     both = run("one")
     assert both.exec("echo beside")["stdout"] == "beside\n"
     if how is signal.SIGINT:
@@ -147,16 +174,22 @@ def test_two_with_folders_of_their_own_are_strangers(run: Callable[..., Both]) -
 def test_a_second_service_for_one_folder_says_so_and_ends(run: Callable[..., Both]) -> None:
     both = run("one")
     command = [sys.executable, "-m", "bus", "exec-service"]
-    second = subprocess.run(command, cwd=ROOT, env=both.environ, capture_output=True, text=True, timeout=60, check=False)
+    second = subprocess.run(
+        command, cwd=ROOT, env=both.environ, capture_output=True, text=True, timeout=60, check=False
+    )
     assert second.returncode == 2
     assert second.stderr == f"bus: another service runs commands for {both.data} already\n"
     assert both.exec("echo first")["stdout"] == "first\n"
 
 
-def test_one_whose_hub_has_gone_before_it_was_up_does_not_stay(run: Callable[..., Both], tmp_path: Path) -> None:
+def test_one_whose_hub_has_gone_before_it_was_up_does_not_stay(
+    run: Callable[..., Both], tmp_path: Path
+) -> None:
     environ = {**os.environ, "BUS_DATA_DIR": str(tmp_path / "data")}
     command = [sys.executable, "-m", "bus", "exec-service", "--beside", "1"]  # 1 has not started it
-    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
     assert ended.returncode == 0, ended.stderr
 
 
@@ -165,6 +198,11 @@ def test_a_wrong_table_of_targets_is_named(tmp_path: Path) -> None:
     (tmp_path / "data" / "targets.toml").write_text('[ser8]\ndriver = "telnet"\n')
     environ = {**os.environ, "BUS_DATA_DIR": str(tmp_path / "data")}
     command = [sys.executable, "-m", "bus", "exec-service"]
-    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
     assert ended.returncode == 2
-    assert ended.stderr == f'bus: {tmp_path}/data/targets.toml [ser8] driver: is "ssh", "local" or "none"\n'
+    assert (
+        ended.stderr
+        == f'bus: {tmp_path}/data/targets.toml [ser8] driver: is "ssh", "local" or "none"\n'
+    )

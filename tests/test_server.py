@@ -41,27 +41,41 @@ def test_a_stop_lets_polls_and_streams_go(hub: RunningHub) -> None:
     assert time.monotonic() - began < 15
 
 
-def test_a_connection_whose_next_request_is_there_does_not_keep_the_worker(hub_at: Callable[..., RunningHub]) -> None:
+def test_a_connection_whose_next_request_is_there_does_not_keep_the_worker(
+    hub_at: Callable[..., RunningHub],
+) -> None:
     hub = hub_at(BUS_WORKERS="1", BUS_FSYNC="never")  # a slow sync lets others go on
     posts = _post("hello") * 600
-    with socket.create_connection(("127.0.0.1", hub.port), 30) as greedy, requests.Session() as other:
+    with (
+        socket.create_connection(("127.0.0.1", hub.port), 30) as greedy,
+        requests.Session() as other,
+    ):
         other.auth = (USER, PASSWORD)
         assert other.get(f"{hub.url}/health").ok  # it has its connection
         sending = threading.Thread(target=greedy.sendall, args=(posts,))
         sending.start()
-        assert greedy.recv(1, socket.MSG_PEEK) == b"H"  # the first answer has come, so the worker is at it
-        mine = other.post(f"{hub.url}/post", json={"from": "carol", "to": "dave", "body": "hello"}).json()["seq"]
+        assert (
+            greedy.recv(1, socket.MSG_PEEK) == b"H"
+        )  # the first answer has come, so the worker is at it
+        mine = other.post(
+            f"{hub.url}/post", json={"from": "carol", "to": "dave", "body": "hello"}
+        ).json()["seq"]
         while sending.is_alive():
             greedy.recv(65_536)
     assert mine < 500, "it was served when the other had no more requests"
 
 
-def test_a_post_goes_before_the_reads_that_arrived_with_it(hub_at: Callable[..., RunningHub]) -> None:
+def test_a_post_goes_before_the_reads_that_arrived_with_it(
+    hub_at: Callable[..., RunningHub],
+) -> None:
     hub = hub_at(BUS_WORKERS="1", BUS_FSYNC="never")
     (worker,) = hub.workers()
     post, read = _post("hello"), _request("GET", "/messages?limit=1&order=desc")
     with ExitStack() as stack:
-        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", hub.port), 30)) for _ in range(9)]
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", hub.port), 30))
+            for _ in range(9)
+        ]
         poster, readers = clients[0], clients[1:]
         for client in clients:
             client.sendall(post if client is poster else read)
@@ -72,7 +86,9 @@ def test_a_post_goes_before_the_reads_that_arrived_with_it(hub_at: Callable[...,
                 client.sendall(post if client is poster else read)
             os.kill(worker, signal.SIGCONT)
             seq = _answer(poster)["seq"]
-            assert [_answer(reader)["messages"][0]["seq"] for reader in readers] == [seq] * len(readers)
+            assert [_answer(reader)["messages"][0]["seq"] for reader in readers] == [seq] * len(
+                readers
+            )
 
 
 def _answer(client: socket.socket) -> Any:
@@ -82,7 +98,9 @@ def _answer(client: socket.socket) -> Any:
 
 
 def _post(body: str) -> bytes:
-    return _request("POST", "/post", json.dumps({"from": "alice", "to": "bob", "body": body}).encode())
+    return _request(
+        "POST", "/post", json.dumps({"from": "alice", "to": "bob", "body": body}).encode()
+    )
 
 
 def _request(method: str, path: str, data: bytes = b"") -> bytes:

@@ -37,8 +37,14 @@ TABLE = {
         "\U0001f600" + "".join(chr(0xE0100 + byte - 16) for byte in SECRET.encode()),
         "\U0001f600" + GONE * len(SECRET),
     ),
-    "a sentence in tags": ("\U0001f3f4" + "".join(chr(0xE0000 + ord(c)) for c in SECRET), "\U0001f3f4" + GONE * len(SECRET)),
-    "selectors behind an emoji, but the first": ("\u2764\ufe0f\ufe0f\ufe0e", f"\u2764\ufe0f{GONE}{GONE}"),
+    "a sentence in tags": (
+        "\U0001f3f4" + "".join(chr(0xE0000 + ord(c)) for c in SECRET),
+        "\U0001f3f4" + GONE * len(SECRET),
+    ),
+    "selectors behind an emoji, but the first": (
+        "\u2764\ufe0f\ufe0f\ufe0e",
+        f"\u2764\ufe0f{GONE}{GONE}",
+    ),
     "joiners behind an emoji": ("\U0001f600\u200d\u200d", f"\U0001f600{GONE}{GONE}"),
     "a selector behind what is hidden": ("\u2062\ufe0f", GONE * 2),
     "a joiner in a word": ("ad\u200dmin", f"ad{GONE}min"),
@@ -60,7 +66,9 @@ TABLE = {
 def by_script(text: str) -> str:
     """What scripts/session-start-poll makes of a text."""
     functions = (ROOT / "scripts" / "session-start-poll").read_text().split("\nurl=${BUS_URL-}")[0]
-    done = subprocess.run(["sh", "-c", f"{functions}\nharmless"], input=text.encode(), capture_output=True, check=True)
+    done = subprocess.run(
+        ["sh", "-c", f"{functions}\nharmless"], input=text.encode(), capture_output=True, check=True
+    )
     assert done.stderr == b""
     return done.stdout.decode()
 
@@ -73,7 +81,9 @@ def test_all_three_show_the_same(text: str, seen: str) -> None:
     assert by_script(text) == seen
 
 
-ALPHABET = st.sampled_from("a1#\u00ad\ufe0f\u200d\u20e3\u2764\U0001f525\u2062\u3164\U000e0041\ufffd\x01\x02\x1bé\\&/'\"$")
+ALPHABET = st.sampled_from(
+    "a1#\u00ad\ufe0f\u200d\u20e3\u2764\U0001f525\u2062\u3164\U000e0041\ufffd\x01\x02\x1bé\\&/'\"$"
+)
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,8 +101,14 @@ def test_the_tables_are_those_that_unicode_gives() -> None:
 def test_what_is_left_is_a_character_that_can_be_seen_or_is_space() -> None:
     """By Python's own data, which is older: no control or format character but visible ones, nothing named as blank."""
     left = [char for char in map(chr, range(sys.maxunicode + 1)) if harmless.harmless(char) == char]
-    odd = [char for char in left if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in "\n\t"]
-    assert all(re.search("SIGN|MARK|END OF AYAH|DISPUTED", unicodedata.name(char)) for char in odd), ascii(odd)
+    odd = [
+        char
+        for char in left
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") and char not in "\n\t"
+    ]
+    assert all(
+        re.search("SIGN|MARK|END OF AYAH|DISPUTED", unicodedata.name(char)) for char in odd
+    ), ascii(odd)
     assert not [char for char in left if "VARIATION SELECTOR" in unicodedata.name(char, "")]
 
 
@@ -112,10 +128,20 @@ def test_a_field_that_is_not_plain_stands_in_quotes(text: str, seen: str) -> Non
     assert harmless.quoted(text) == _harmless.quoted(text) == seen
 
 
-@pytest.mark.parametrize("stamp", [{"verified": True}, {"verified": False}, {}, {"verified": "true"}, {"verified": 1}])
+@pytest.mark.parametrize(
+    "stamp", [{"verified": True}, {"verified": False}, {}, {"verified": "true"}, {"verified": 1}]
+)
 def test_hub_and_client_mark_the_same_senders(stamp: dict[str, object]) -> None:
     from busclient import Message
 
-    message = {"seq": 1, "id": "0" * 26, "ts": "2026-11-20T20:14:27.123Z", "from": "admin.", "to": "bob", "body": "x", **stamp}
+    message = {
+        "seq": 1,
+        "id": "0" * 26,
+        "ts": "2026-11-20T20:14:27.123Z",
+        "from": "admin.",
+        "to": "bob",
+        "body": "x",
+        **stamp,
+    }
     wanted = "admin." if stamp.get("verified") is True else "admin. (unverified)"
     assert harmless.sender(message) == Message.from_json(message).signed == wanted

@@ -30,11 +30,20 @@ class Actor:
     def __init__(self, uid: int, gid: int, folder: Path) -> None:
         command = [sys.executable, "-m", "tests.two_users_actor", str(uid), str(gid), str(folder)]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def ask(self, *words: object) -> Any:
-        assert self.process.stdin is not None and self.process.stdout is not None and self.process.stderr is not None
+        assert (
+            self.process.stdin is not None
+            and self.process.stdout is not None
+            and self.process.stderr is not None
+        )
         try:
             self.process.stdin.write(" ".join(map(str, words)) + "\n")
             self.process.stdin.flush()
@@ -60,7 +69,9 @@ class Actor:
 def folder() -> Iterator[Path]:
     """A data folder as scripts/install-server makes it; not below pytest's own, which only root may enter."""
     if os.geteuid() != 0:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("only root can be two users")
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            "only root can be two users"
+        )
     outer = Path(tempfile.mkdtemp(prefix="two-users-"))
     try:
         outer.chmod(0o755)
@@ -90,15 +101,21 @@ def owners(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_uid for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("first, second", [(HUB, SERVICE), (SERVICE, HUB)], ids=["hub first", "service first"])
-def test_both_append_seal_and_rebuild_by_turns(folder: Path, enter: Callable[..., Actor], first: int, second: int) -> None:
+@pytest.mark.parametrize(
+    "first, second", [(HUB, SERVICE), (SERVICE, HUB)], ids=["hub first", "service first"]
+)
+def test_both_append_seal_and_rebuild_by_turns(
+    folder: Path, enter: Callable[..., Actor], first: int, second: int
+) -> None:
     one = enter(first)
     one.ask("post", "one", "begin")
     two = enter(second)
     wanted = ["begin"]
     for turn in range(40):
         actor, name = ((one, "one"), (two, "two"))[turn % 2]
-        body = f"{turn}-" + "x" * (200 + turn * 13)  # uneven, so that either finds the file full now and then
+        body = f"{turn}-" + "x" * (
+            200 + turn * 13
+        )  # uneven, so that either finds the file full now and then
         actor.ask("post", name, body)
         wanted.append(body)
         if turn % 10 == 4:
@@ -118,7 +135,9 @@ def test_both_append_seal_and_rebuild_by_turns(folder: Path, enter: Callable[...
         assert "denied" not in actor.end()
 
 
-def test_each_keeps_results_and_removes_those_of_the_other(folder: Path, enter: Callable[..., Actor]) -> None:
+def test_each_keeps_results_and_removes_those_of_the_other(
+    folder: Path, enter: Callable[..., Actor]
+) -> None:
     service, hub = enter(SERVICE), enter(HUB)
     assert service.ask("keep", "A") == {"by": SERVICE}
     assert hub.ask("keep", "A") == {"by": HUB}
@@ -159,7 +178,9 @@ def test_both_at_once_lose_nothing(folder: Path, enter: Callable[..., Actor]) ->
     assert actors["service"].ask("verify")["ok"]
 
 
-def test_files_of_an_old_hub_or_a_backup_are_opened_to_the_group(folder: Path, enter: Callable[..., Actor]) -> None:
+def test_files_of_an_old_hub_or_a_backup_are_opened_to_the_group(
+    folder: Path, enter: Callable[..., Actor]
+) -> None:
     """Before there were two users everything was 0600 or 0644, and so is a backup that was put in place."""
     enter(HUB).ask("post", "hub", "old")
     for path in folder.rglob("*"):
@@ -175,7 +196,9 @@ def test_files_of_an_old_hub_or_a_backup_are_opened_to_the_group(folder: Path, e
     assert stat.S_IMODE((folder / "claude-bus.env").stat().st_mode) == 0o600
 
 
-def test_an_index_that_cannot_be_written_is_made_anew(folder: Path, enter: Callable[..., Actor]) -> None:
+def test_an_index_that_cannot_be_written_is_made_anew(
+    folder: Path, enter: Callable[..., Actor]
+) -> None:
     """SQLite would open it for reading and never learn of a right that was taken back."""
     enter(HUB).ask("post", "hub", "first")
     (folder / "index.db").chmod(0o640)
@@ -198,9 +221,23 @@ def test_a_folder_that_is_not_shared_is_closed_whatever_the_umask(tmp_path: Path
         data.mkdir()
         data.chmod(mode)
         environ = {**os.environ, "BUS_DATA_DIR": str(data), "BUS_LISTEN": "127.0.0.1:1"}
-        subprocess.run([sys.executable, "-m", "bus", "init"], cwd=ROOT, env=environ, check=True, umask=0o022, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "bus", "init"],
+            cwd=ROOT,
+            env=environ,
+            check=True,
+            umask=0o022,
+            capture_output=True,
+        )
         assert stat.S_IMODE(data.stat().st_mode) == 0o700
     new = tmp_path / "new" / "data"
     environ = {**os.environ, "BUS_DATA_DIR": str(new), "BUS_LISTEN": "127.0.0.1:1"}
-    subprocess.run([sys.executable, "-m", "bus", "init"], cwd=ROOT, env=environ, check=True, umask=0o022, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "bus", "init"],
+        cwd=ROOT,
+        env=environ,
+        check=True,
+        umask=0o022,
+        capture_output=True,
+    )
     assert stat.S_IMODE(new.stat().st_mode) == 0o700

@@ -46,7 +46,9 @@ def says(tmp_path: Path) -> Iterator[Says]:
         door.close()
 
 
-def test_whether_it_is_there_is_asked_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whether_it_is_there_is_asked_once_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "exec.sock"
     assert not ExecService(path).is_there()
     service = ExecService(path)
@@ -75,8 +77,12 @@ def test_a_stream_that_breaks_off_is_no_end(says: Says) -> None:
         next(lines)
 
 
-@pytest.mark.parametrize("answer", [b"", b"\n", b"\n{", b'{"result":', b'{"result":{}}garbage', b"\xff\n"])
-def test_an_answer_that_is_not_whole_may_or_may_not_have_been_done(says: Says, answer: bytes) -> None:
+@pytest.mark.parametrize(
+    "answer", [b"", b"\n", b"\n{", b'{"result":', b'{"result":{}}garbage', b"\xff\n"]
+)
+def test_an_answer_that_is_not_whole_may_or_may_not_have_been_done(
+    says: Says, answer: bytes
+) -> None:
     with pytest.raises(TargetFailed, match="broke off"):
         says(answer).ask({})
 
@@ -89,7 +95,9 @@ def test_an_error_comes_as_that_error_with_its_facts(says: Says) -> None:
 
 
 def test_an_error_of_a_newer_service_is_no_crash() -> None:
-    error = raised({"ok": False, "error": "of_the_future", "message": "?", "hint": "?", "docs": "?"})
+    error = raised(
+        {"ok": False, "error": "of_the_future", "message": "?", "hint": "?", "docs": "?"}
+    )
     assert isinstance(error, Internal)
     assert isinstance(error, BusError)
 

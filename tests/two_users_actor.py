@@ -27,7 +27,9 @@ ID = "0" * 25
 
 
 def post(core: Core, sender: str, body: str) -> None:
-    made = core.post(Caller("claude", MEMBER), Draft.read({"from": sender, "to": "bob", "body": body}))
+    made = core.post(
+        Caller("claude", MEMBER), Draft.read({"from": sender, "to": "bob", "body": body})
+    )
     core.presence.note_poll(sender, [made.message["seq"]], 0)
 
 
@@ -45,10 +47,14 @@ def keep(folder: Path, letter: str) -> Any:
 def verbs(core: Core, folder: Path) -> dict[str, Callable[..., Any]]:
     return {
         "post": lambda sender, body: post(core, sender, body),
-        "read": lambda: [record["body"] for _, record in core.log.read() if record["kind"] == "message"],
+        "read": lambda: [
+            record["body"] for _, record in core.log.read() if record["kind"] == "message"
+        ],
         "found": lambda: found(core),
         "rebuild": core.index.rebuild,
-        "compress": lambda: [bool(compress(path, Disk())) for path in sealed(folder).values() if path.suffix != ".gz"],
+        "compress": lambda: [
+            bool(compress(path, Disk())) for path in sealed(folder).values() if path.suffix != ".gz"
+        ],
         "keep": lambda letter: keep(folder, letter),
         "prune": lambda: Results(folder / "calls", -1e9).prune(),
         "readers": lambda: core.presence.readers(0),

@@ -48,14 +48,20 @@ class _Commands(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        found: click.Command = getattr(importlib.import_module(f"busclient._cli.{entry.module}"), cmd_name)
+        found: click.Command = getattr(
+            importlib.import_module(f"busclient._cli.{entry.module}"), cmd_name
+        )
         found.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in entry.examples)
         return found
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         near = get_close_matches(args[0], COMMANDS, 1) if args[0] not in COMMANDS else []
         if near and not args[0].startswith("-"):
-            raise click.UsageError(f"No such command '{args[0]}'. Did you mean `bus {near[0]}`?", ctx)
+            raise click.UsageError(
+                f"No such command '{args[0]}'. Did you mean `bus {near[0]}`?", ctx
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -67,7 +73,8 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="\b\nExit codes:\n" + "".join(f"  {code:>3}  {meaning}\n" for code, meaning in exits.MEANINGS.items()),
+    epilog="\b\nExit codes:\n"
+    + "".join(f"  {code:>3}  {meaning}\n" for code, meaning in exits.MEANINGS.items()),
 )
 @click.version_option(__version__, prog_name="bus")
 def cli() -> None:
@@ -105,7 +112,9 @@ def _open_closed_streams() -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command line; gives its exit code. Of `exec` and `call` they are the command's: each failure of ours has one."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    is_commands = arguments[:1] == ["exec"] or (arguments[:1] == ["call"] and "--end" not in arguments)
+    is_commands = arguments[:1] == ["exec"] or (
+        arguments[:1] == ["call"] and "--end" not in arguments
+    )
     try:
         code: Any = cli.main(arguments, prog_name="bus", standalone_mode=False)
         sys.stdout.flush()
@@ -133,9 +142,16 @@ def _failed(error: Exception) -> int:
     if isinstance(error, OutputLost):
         error = LocalTrouble(f"Standard output cannot be written ({error}).")
     if isinstance(error, OSError):
-        error = LocalTrouble(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "") + ".")
+        error = LocalTrouble(
+            f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "") + "."
+        )
     if not isinstance(error, BusError):
-        out.error(BusError(f"A defect of this command: {error!r}.", hint="BUS_DEBUG=1 shows where. Please report it."))
+        out.error(
+            BusError(
+                f"A defect of this command: {error!r}.",
+                hint="BUS_DEBUG=1 shows where. Please report it.",
+            )
+        )
         return exits.DEFECT
     out.error(error)
     return exits.of(error)

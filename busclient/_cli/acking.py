@@ -22,4 +22,6 @@ def ack(ids: tuple[str, ...], everything: bool) -> None:
             ids = tuple(str(message.seq) for message in bus.unread())
         found = bus.ack(*ids) if ids else Acked([], [])
     before = f" ({len(found.already)} were before)" if found.already else ""
-    out.result({"acked": found.new, "already": found.already}, f"acknowledged {len(found.new)}{before}")
+    out.result(
+        {"acked": found.new, "already": found.already}, f"acknowledged {len(found.new)}{before}"
+    )

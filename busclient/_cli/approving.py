@@ -24,13 +24,30 @@ _HEAD = ("id", "state", "from", "target", "action", "argv", "diff", "asked", "ok
 
 @click.command()
 @click.argument("id", required=False)
-@click.option("--all-from", "asker", metavar="NAME", help="Every question of this machine that waits, at once.")
+@click.option(
+    "--all-from",
+    "asker",
+    metavar="NAME",
+    help="Every question of this machine that waits, at once.",
+)
 @click.option("--deny", is_flag=True, help="Say no.")
 @click.option("--yes", is_flag=True, help="Answer without being asked back.")
-@click.option("--expires", "expires_in_s", type=kinds.DURATION, metavar="TIME", help="How long a yes is good: 15m unless given.")
-@click.option("--state", help="Without ID: those that are pending, allowed, denied, used or expired.", default="pending")
+@click.option(
+    "--expires",
+    "expires_in_s",
+    type=kinds.DURATION,
+    metavar="TIME",
+    help="How long a yes is good: 15m unless given.",
+)
+@click.option(
+    "--state",
+    help="Without ID: those that are pending, allowed, denied, used or expired.",
+    default="pending",
+)
 @json_option
-def approve(id: str | None, asker: str | None, deny: bool, yes: bool, expires_in_s: float | None, state: str) -> int:
+def approve(
+    id: str | None, asker: str | None, deny: bool, yes: bool, expires_in_s: float | None, state: str
+) -> int:
     """Answer the question ID: may this very call be made? Without ID, list the questions. Admins answer.
 
     It shows what would be done, word for word, and asks on a terminal; --yes and --deny do not ask.
@@ -62,7 +79,9 @@ def _answer_all(bus: Bus, asker: str, deny: bool, yes: bool, expires_in_s: float
         return exits.OK
     if not _is_meant(f"Allow these {len(waiting)}, each once?", deny, yes):
         return exits.OK
-    answered = bus.admin.approve_all([asked.id for asked in waiting], not deny, expires_in_s=expires_in_s)
+    answered = bus.admin.approve_all(
+        [asked.id for asked in waiting], not deny, expires_in_s=expires_in_s
+    )
     lines = [f"{asked.id}: {one_line(asked.state, 40)}" for asked in answered]
     out.result({"approvals": [asked.raw for asked in answered]}, "\n".join(lines))
     return exits.OK
@@ -97,7 +116,9 @@ def _show(found: list[Approval]) -> None:
 def _whole(asked: Approval) -> Iterator[str]:
     """Everything that is asked for, so that nothing is allowed unseen; indented, so that no part can pass for a head."""
     when = f" {age(asked.asked)}" if asked.asked else ""
-    yield one_line(f"{asked.id}{when} {asked.sender} > {asked.target} {asked.action} ({asked.state})", 300)
+    yield one_line(
+        f"{asked.id}{when} {asked.sender} > {asked.target} {asked.action} ({asked.state})", 300
+    )
     if asked.argv:
         yield f"  $ {' '.join(map(_word, asked.argv))}"
     for name, value in asked.raw.items():

@@ -21,30 +21,58 @@ GROUPS = {
         "post": Entry(
             "posting",
             "Post a message to a name, to several, or to everybody",
-            ('bus post bob "the build is green" --tag build', "make 2>&1 | tail -20 | bus post bob,carol --urgent"),
+            (
+                'bus post bob "the build is green" --tag build',
+                "make 2>&1 | tail -20 | bus post bob,carol --urgent",
+            ),
         ),
         "reply": Entry(
             "posting",
             "Answer a message to its sender, in its thread",
             ('bus reply 412 "done"', "bus reply 412 'on it' --ack"),
         ),
-        "inbox": Entry("reading", "List what is unread, oldest first", ("bus inbox", "bus inbox --full --ack")),
-        "read": Entry("reading", "Show one message whole", ("bus read 412", "bus read 412 --receipts")),
-        "ack": Entry("acking", "Say that you are done with messages", ("bus ack 412 413", "bus ack --all")),
-        "log": Entry("reading", "Show history, oldest first", ("bus log --limit 10", "bus log --from web1 --tag deploy")),
+        "inbox": Entry(
+            "reading", "List what is unread, oldest first", ("bus inbox", "bus inbox --full --ack")
+        ),
+        "read": Entry(
+            "reading", "Show one message whole", ("bus read 412", "bus read 412 --receipts")
+        ),
+        "ack": Entry(
+            "acking", "Say that you are done with messages", ("bus ack 412 413", "bus ack --all")
+        ),
+        "log": Entry(
+            "reading",
+            "Show history, oldest first",
+            ("bus log --limit 10", "bus log --from web1 --tag deploy"),
+        ),
         "search": Entry(
             "reading",
             "Find messages by their words, newest first",
             ("bus search smoke tests", "bus search 'deploy*' --from web1"),
         ),
-        "watch": Entry("waiting", "Show messages as they come, until interrupted", ("bus watch --mine", "bus watch --tag ci")),
-        "wait": Entry("waiting", "Wait until there is unread mail, and show it", ("bus wait", "bus wait --timeout 15m")),
+        "watch": Entry(
+            "waiting",
+            "Show messages as they come, until interrupted",
+            ("bus watch --mine", "bus watch --tag ci"),
+        ),
+        "wait": Entry(
+            "waiting",
+            "Wait until there is unread mail, and show it",
+            ("bus wait", "bus wait --timeout 15m"),
+        ),
         "drain": Entry(
             "draining",
             "Hand each unread message to a command; for cron",
-            ("bus drain --exec ./on-message", "bus drain --exec ./on-message --max 10 --timeout 2m"),
+            (
+                "bus drain --exec ./on-message",
+                "bus drain --exec ./on-message --max 10 --timeout 2m",
+            ),
         ),
-        "poll": Entry("polling", "Show what is unread, for a hook at session start", ("bus poll", "bus poll --budget 6000")),
+        "poll": Entry(
+            "polling",
+            "Show what is unread, for a hook at session start",
+            ("bus poll", "bus poll --budget 6000"),
+        ),
         "handoff": Entry(
             "polling",
             "Write a handoff for the next session",
@@ -52,15 +80,26 @@ GROUPS = {
         ),
     },
     "Machines": {
-        "machines": Entry("fleet", "List every name that the hub knows", ("bus machines", "bus machines --json")),
+        "machines": Entry(
+            "fleet", "List every name that the hub knows", ("bus machines", "bus machines --json")
+        ),
         "exec": Entry(
             "executing",
             "Run a command in another machine; it stands after --",
-            ("bus exec db1 -- systemctl status postgresql", "bus exec db1 -c 'df -h | tail -3' --timeout 10s"),
+            (
+                "bus exec db1 -- systemctl status postgresql",
+                "bus exec db1 -c 'df -h | tail -3' --timeout 10s",
+            ),
         ),
-        "call": Entry("executing", "Say how a command is, and what it gave", ("bus call 01K0 --wait 5m", "bus call 01K0 --end")),
+        "call": Entry(
+            "executing",
+            "Say how a command is, and what it gave",
+            ("bus call 01K0 --wait 5m", "bus call 01K0 --end"),
+        ),
         "cat": Entry(
-            "files", "Show a file of another machine", ("bus cat db1:/etc/hostname", "bus cat db1:/var/log/syslog --offset 1000")
+            "files",
+            "Show a file of another machine",
+            ("bus cat db1:/etc/hostname", "bus cat db1:/var/log/syslog --offset 1000"),
         ),
         "put": Entry(
             "files",
@@ -72,44 +111,82 @@ GROUPS = {
             "List what is allowed and denied",
             ("bus permissions --target db1", "bus permissions --check web1 db1 exec"),
         ),
-        "activity": Entry("fleet", "Show what happened in the fleet", ("bus activity --hours 2", "bus activity --follow")),
+        "activity": Entry(
+            "fleet",
+            "Show what happened in the fleet",
+            ("bus activity --hours 2", "bus activity --follow"),
+        ),
     },
     "Admin": {
         "permit": Entry(
             "permitting",
             "Let a machine run commands and use files in another",
-            ("bus permit web1 db1 --action exec --expires 2h", "bus permit web1 db1 --command 'systemctl status'"),
+            (
+                "bus permit web1 db1 --action exec --expires 2h",
+                "bus permit web1 db1 --command 'systemctl status'",
+            ),
         ),
-        "revoke": Entry("permitting", "Deny it again", ("bus revoke web1 db1", "bus revoke web1 db1 --action file_write")),
+        "revoke": Entry(
+            "permitting",
+            "Deny it again",
+            ("bus revoke web1 db1", "bus revoke web1 db1 --action file_write"),
+        ),
         "approve": Entry(
-            "approving", "List the questions that wait for a yes; answer them", ("bus approve", "bus approve 01K0 --expires 5m")
+            "approving",
+            "List the questions that wait for a yes; answer them",
+            ("bus approve", "bus approve 01K0 --expires 5m"),
         ),
         "container": Entry(
-            "fleet", "List, start, stop, snapshot and restore containers", ("bus container list", "bus container stop db1")
+            "fleet",
+            "List, start, stop, snapshot and restore containers",
+            ("bus container list", "bus container stop db1"),
         ),
         "invite": Entry(
-            "inviting", "Print a line that makes a machine a member", ("bus invite web2", "bus invite web2 --expires 1h")
+            "inviting",
+            "Print a line that makes a machine a member",
+            ("bus invite web2", "bus invite web2 --expires 1h"),
         ),
         "credential": Entry(
-            "inviting", "List credentials; rotate or revoke one", ("bus credential list", "bus credential revoke web2")
+            "inviting",
+            "List credentials; rotate or revoke one",
+            ("bus credential list", "bus credential revoke web2"),
         ),
     },
     "This machine": {
-        "status": Entry("machine", "Say which hub this is and what waits", ("bus status", "bus status --json")),
-        "doctor": Entry("machine", "Try each step to the hub; say what to do", ("bus doctor", "bus doctor --json")),
+        "status": Entry(
+            "machine", "Say which hub this is and what waits", ("bus status", "bus status --json")
+        ),
+        "doctor": Entry(
+            "machine",
+            "Try each step to the hub; say what to do",
+            ("bus doctor", "bus doctor --json"),
+        ),
         "outbox": Entry(
-            "outbox", "List, deliver or drop what waits for a hub that is away", ("bus outbox", "bus outbox --flush")
+            "outbox",
+            "List, deliver or drop what waits for a hub that is away",
+            ("bus outbox", "bus outbox --flush"),
         ),
         "join": Entry(
             "joining",
             "Join a hub: check the credential, write the settings",
-            ("bus join https://bus.example.org --name laptop1", "bus join https://bus.example.org --invite CODE"),
+            (
+                "bus join https://bus.example.org --name laptop1",
+                "bus join https://bus.example.org --invite CODE",
+            ),
         ),
         "leave": Entry("joining", "Undo `bus join`", ("bus leave", "bus leave --json")),
-        "up": Entry("joining", "Start a hub on this machine, where none runs", ("bus up", "bus up --url http://127.0.0.1:8790")),
-        "down": Entry("joining", "End the hub that `bus up` started", ("bus down", "bus down --json")),
+        "up": Entry(
+            "joining",
+            "Start a hub on this machine, where none runs",
+            ("bus up", "bus up --url http://127.0.0.1:8790"),
+        ),
+        "down": Entry(
+            "joining", "End the hub that `bus up` started", ("bus down", "bus down --json")
+        ),
         "completion": Entry(
-            "completion", "Print a shell's completion script", ("source <(bus completion bash)", "bus completion fish")
+            "completion",
+            "Print a shell's completion script",
+            ("source <(bus completion bash)", "bus completion fish"),
         ),
     },
 }

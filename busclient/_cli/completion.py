@@ -17,4 +17,7 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    out.result({"script": kind(cli, {}, "bus", "_BUS_COMPLETE").source()}, kind(cli, {}, "bus", "_BUS_COMPLETE").source())
+    out.result(
+        {"script": kind(cli, {}, "bus", "_BUS_COMPLETE").source()},
+        kind(cli, {}, "bus", "_BUS_COMPLETE").source(),
+    )

@@ -14,8 +14,12 @@ _MOST_NAMED = 5
 
 
 @click.command()
-@click.option("--exec", "command", required=True, metavar="CMD", help="Run by the shell for each message.")
-@click.option("--max", "limit", type=click.IntRange(1), help="At most so many messages in this run.")
+@click.option(
+    "--exec", "command", required=True, metavar="CMD", help="Run by the shell for each message."
+)
+@click.option(
+    "--max", "limit", type=click.IntRange(1), help="At most so many messages in this run."
+)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -26,7 +30,11 @@ _MOST_NAMED = 5
     help="How long each message may take.",
 )
 @click.option(
-    "--failures", type=click.IntRange(1), default=5, show_default=True, help="Failed attempts until a message is passed over."
+    "--failures",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Failed attempts until a message is passed over.",
 )
 @click.option("--retry", is_flag=True, help="Try those again that were passed over.")
 @json_option
@@ -44,7 +52,14 @@ def drain(command: str, limit: int | None, timeout_s: float, failures: int, retr
     from busclient._drain import Drainer  # noqa: PLC0415
 
     with open_bus() as bus:
-        drainer = Drainer(bus, command, Places.of_user().state, allowed=failures, timeout_s=timeout_s, quiet=out.as_json)
+        drainer = Drainer(
+            bus,
+            command,
+            Places.of_user().state,
+            allowed=failures,
+            timeout_s=timeout_s,
+            quiet=out.as_json,
+        )
         with signals_interrupt():
             try:
                 report = drainer.run(limit, retry_dead=retry)
@@ -59,11 +74,19 @@ def drain(command: str, limit: int | None, timeout_s: float, failures: int, retr
     }
     words = [
         f"{len(ids)} {what}"
-        for what, ids in (("handled", report.done), ("failed", report.failed), ("given up", report.dead))
+        for what, ids in (
+            ("handled", report.done),
+            ("failed", report.failed),
+            ("given up", report.dead),
+        )
         if ids
     ]
     if report.passed and not out.as_json:
-        shown = ", ".join(report.passed[:_MOST_NAMED]) + (", …" if len(report.passed) > _MOST_NAMED else "")
-        out.note(f"{len(report.passed)} passed over, which failed {failures} times (--retry tries them again): {shown}")
+        shown = ", ".join(report.passed[:_MOST_NAMED]) + (
+            ", …" if len(report.passed) > _MOST_NAMED else ""
+        )
+        out.note(
+            f"{len(report.passed)} passed over, which failed {failures} times (--retry tries them again): {shown}"
+        )
     out.result(facts, ", ".join(words))
     return exits.UNHANDLED if report.failed or report.dead else exits.OK

@@ -40,17 +40,39 @@ class _BeforeDashes(click.Command):
 @click.command(cls=_BeforeDashes)
 @click.argument("target", metavar="TARGET -- CMD...")
 @click.option("-c", "--shell", metavar="TEXT", help="Text for bash, in place of CMD.")
-@click.option("--timeout", "timeout_s", type=kinds.DURATION, metavar="TIME", help="It is ended then: 30s unless given.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=kinds.DURATION,
+    metavar="TIME",
+    help="It is ended then: 30s unless given.",
+)
 @click.option("--cwd", metavar="DIR", help="The folder to run it in; else the user's home.")
 @click.option("--user", metavar="USER", help="The user to run it as, by name or number.")
-@click.option("--env", "env", multiple=True, metavar="K=V", help="A variable of its environment; may be given again.")
-@click.option("-i", "--stdin", is_flag=True, help="Send it what is on standard input, read to its end first.")
+@click.option(
+    "--env",
+    "env",
+    multiple=True,
+    metavar="K=V",
+    help="A variable of its environment; may be given again.",
+)
+@click.option(
+    "-i", "--stdin", is_flag=True, help="Send it what is on standard input, read to its end first."
+)
 @click.option("--detach", is_flag=True, help="Print its id and let it run: see bus call.")
 @click.option("--raw", is_flag=True, help="Control characters as they are, on a terminal too.")
 @kinds.key
 @kinds.wait_approval
 @json_option
-def exec(target: str, shell: str | None, env: tuple[str, ...], stdin: bool, detach: bool, raw: bool, **given: Any) -> int:
+def exec(
+    target: str,
+    shell: str | None,
+    env: tuple[str, ...],
+    stdin: bool,
+    detach: bool,
+    raw: bool,
+    **given: Any,
+) -> int:
     """Run CMD in TARGET, a container or a machine. Its words are taken as they are, without a shell; -c TEXT is for bash.
 
     Output comes as it is written, and the exit code is the command's: 124 when its time was over, 125 when it was not run or
@@ -58,7 +80,14 @@ def exec(target: str, shell: str | None, env: tuple[str, ...], stdin: bool, deta
     """
     how = {name: value for name, value in given.items() if value is not None}
     command = _command(shell, click.get_current_context().obj)
-    _check_text([target, *(command if shell is None else [shell]), *env, *(str(value) for value in how.values())])
+    _check_text(
+        [
+            target,
+            *(command if shell is None else [shell]),
+            *env,
+            *(str(value) for value in how.values()),
+        ]
+    )
     how |= {"env": _variables(env), "stdin": _stdin() if stdin else None}
     with open_bus() as bus:
         if detach:
@@ -71,7 +100,9 @@ def exec(target: str, shell: str | None, env: tuple[str, ...], stdin: bool, deta
 
 def _command(shell: str | None, words: list[str]) -> str | list[str]:
     if (shell is None) != bool(words):
-        raise click.UsageError("Give the command after --, or with -c as text for bash: bus exec db1 -- ls -l")
+        raise click.UsageError(
+            "Give the command after --, or with -c as text for bash: bus exec db1 -- ls -l"
+        )
     return words if shell is None else shell
 
 
@@ -88,7 +119,9 @@ def _check_text(words: Iterable[str]) -> None:
 def _stdin() -> bytes:
     data = sys.stdin.buffer.read(_MOST_STDIN + 1)
     if len(data) > _MOST_STDIN:
-        raise click.UsageError(f"-i takes at most {_MOST_STDIN:,} bytes, what fits into one request: send it in parts.")
+        raise click.UsageError(
+            f"-i takes at most {_MOST_STDIN:,} bytes, what fits into one request: send it in parts."
+        )
     return data
 
 
@@ -132,7 +165,9 @@ def _code(result: Result) -> int:
 def _tell(result: Result, sizes: dict[str, int]) -> None:
     """What the output does not say."""
     if result.timed_out:
-        out.note(f"its time was over after {result.duration_ms / 1000:.1f} s, and it was ended ({result.id})")
+        out.note(
+            f"its time was over after {result.duration_ms / 1000:.1f} s, and it was ended ({result.id})"
+        )
     elif result.exit_code is None:
         out.note(f"{result.id} was ended before its end")
     if result.leaked is None:
@@ -143,7 +178,9 @@ def _tell(result: Result, sizes: dict[str, int]) -> None:
         out.note(f"not run again: this is what {result.id} gave")
     for name, size in (("stdout", result.stdout_size), ("stderr", result.stderr_size)):
         if size > sizes[name]:
-            out.note(f"{size - sizes[name]:,} of {size:,} bytes of {name} are not here: the hub has not kept them")
+            out.note(
+                f"{size - sizes[name]:,} of {size:,} bytes of {name} are not here: the hub has not kept them"
+            )
 
 
 def _tell_json(result: Result, kept: dict[str, bytearray]) -> None:
@@ -171,7 +208,14 @@ def _end(id: str) -> None:
 @click.command()
 @click.argument("id")
 @click.option("--end", is_flag=True, help="End it, with all its processes.")
-@click.option("--wait", "wait_s", type=kinds.DURATION, default="0", metavar="TIME", help="Wait so long until it has ended.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=kinds.DURATION,
+    default="0",
+    metavar="TIME",
+    help="Wait so long until it has ended.",
+)
 @click.option("--raw", is_flag=True, help="Control characters as they are, on a terminal too.")
 @json_option
 def call(id: str, end: bool, wait_s: float, raw: bool) -> int:
@@ -183,7 +227,9 @@ def call(id: str, end: bool, wait_s: float, raw: bool) -> int:
     with open_bus() as bus:
         if end:
             ended = bus.net.end_call(id)
-            out.result({"id": id, "ended": ended}, f"ended {id}" if ended else f"{id} had ended before")
+            out.result(
+                {"id": id, "ended": ended}, f"ended {id}" if ended else f"{id} had ended before"
+            )
             return exits.OK
         found = bus.net.wait_for_call(id, wait_s)
     if out.as_json:

@@ -17,7 +17,22 @@ from busclient._errors import (
     Unreachable,
 )
 
-OK, DEFECT, USAGE, QUEUED, AWAY, CREDENTIAL, NOT_FOUND, REFUSED, LOCAL, SETTINGS, UNWELL, UNHANDLED, ASKED, UNKNOWN = range(14)
+(
+    OK,
+    DEFECT,
+    USAGE,
+    QUEUED,
+    AWAY,
+    CREDENTIAL,
+    NOT_FOUND,
+    REFUSED,
+    LOCAL,
+    SETTINGS,
+    UNWELL,
+    UNHANDLED,
+    ASKED,
+    UNKNOWN,
+) = range(14)
 TIME_OVER, NOT_RUN, INTERRUPTED = 124, 125, 130
 
 MEANINGS = {

@@ -38,7 +38,9 @@ def cat(place: kinds.Place, raw: bool, **given: Any) -> None:
 def _show_all(place: kinds.Place, wait_for_approval_s: float, raw: bool) -> None:
     screen = Screen(sys.stdout, raw=raw)
     with open_bus() as bus:
-        for part in bus.net.file_parts(place.target, place.path, wait_for_approval_s=wait_for_approval_s):
+        for part in bus.net.file_parts(
+            place.target, place.path, wait_for_approval_s=wait_for_approval_s
+        ):
             screen.write(part.content)
     screen.close()
 
@@ -46,11 +48,17 @@ def _show_all(place: kinds.Place, wait_for_approval_s: float, raw: bool) -> None
 @click.command()
 @click.argument("place", metavar="TARGET:PATH", type=kinds.PLACE)
 @click.argument("file", required=False)
-@click.option("--mode", metavar="OCTAL", help="Its rights, for example 0644; else they stay as they are.")
+@click.option(
+    "--mode", metavar="OCTAL", help="Its rights, for example 0644; else they stay as they are."
+)
 @click.option("--uid", type=click.IntRange(0), help="Its owner, by number.")
 @click.option("--gid", type=click.IntRange(0), help="Its group, by number.")
 @click.option("--create-dirs", is_flag=True, help="Make the folders above it.")
-@click.option("--if-sha256", metavar="SHA256", help="Only over a file with this sum; empty: only where there is none.")
+@click.option(
+    "--if-sha256",
+    metavar="SHA256",
+    help="Only over a file with this sum; empty: only where there is none.",
+)
 @kinds.key
 @kinds.wait_approval
 @json_option
@@ -61,4 +69,7 @@ def put(place: kinds.Place, file: str | None, **given: Any) -> None:
     content = sys.stdin.buffer.read() if file in (None, "-") else Path(str(file)).read_bytes()
     with open_bus() as bus:
         done = bus.net.write_file(place.target, place.path, content, **given)
-    out.result(done.raw, f"wrote {place.target}:{place.path}, {done.size} bytes, mode {done.mode}, sha256 {done.sha256}")
+    out.result(
+        done.raw,
+        f"wrote {place.target}:{place.path}, {done.size} bytes, mode {done.mode}, sha256 {done.sha256}",
+    )

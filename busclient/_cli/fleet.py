@@ -28,7 +28,9 @@ def machines() -> None:
     with open_bus() as bus:
         found, unavailable = bus.net.machines()
     if out.as_json:
-        out.json({"ok": True, "machines": [machine.raw for machine in found], "unavailable": unavailable})
+        out.json(
+            {"ok": True, "machines": [machine.raw for machine in found], "unavailable": unavailable}
+        )
         return
     for line in columns(_HEAD, [_cells(machine) for machine in found]):
         out.line(line)
@@ -48,11 +50,22 @@ def _cells(machine: Machine) -> tuple[str, ...]:
 @click.argument("name", required=False)
 @click.argument("snapshot", required=False)
 @click.option("--force", is_flag=True, help="stop: at once, without asking what runs in it.")
-@click.option("--timeout", "timeout_s", type=kinds.DURATION, metavar="TIME", help="stop: so long until it is forced; 30s.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=kinds.DURATION,
+    metavar="TIME",
+    help="stop: so long until it is forced; 30s.",
+)
 @click.option("--no-snapshot-first", is_flag=True, help="restore: do not keep what is there now.")
 @json_option
 def container(
-    action: str, name: str | None, snapshot: str | None, force: bool, timeout_s: float | None, no_snapshot_first: bool
+    action: str,
+    name: str | None,
+    snapshot: str | None,
+    force: bool,
+    timeout_s: float | None,
+    no_snapshot_first: bool,
 ) -> None:
     """List containers; or do something with the one called NAME. For admins.
 
@@ -90,7 +103,13 @@ def _check(action: str, name: str | None, snapshot: str | None) -> None:
 
 def _list(found: list[Container], unavailable: Mapping[str, str]) -> None:
     if out.as_json:
-        out.json({"ok": True, "containers": [container.raw for container in found], "unavailable": unavailable})
+        out.json(
+            {
+                "ok": True,
+                "containers": [container.raw for container in found],
+                "unavailable": unavailable,
+            }
+        )
         return
     for one in found:
         snapshots = f"snapshots: {', '.join(one.snapshots)}" if one.snapshots else ""
@@ -118,12 +137,27 @@ def _tell_missing(unavailable: Mapping[str, str]) -> None:
 
 
 @click.command()
-@click.option("--hours", type=kinds.HOURS, metavar="TIME", help="How far back, in hours or as 15m, 7d; 24 unless given.")
+@click.option(
+    "--hours",
+    type=kinds.HOURS,
+    metavar="TIME",
+    help="How far back, in hours or as 15m, 7d; 24 unless given.",
+)
 @click.option("--from", "sender", metavar="NAME", help="Of this machine.")
 @click.option("--target", metavar="NAME", help="In this target.")
 @click.option("--type", "type", type=click.Choice(_TYPES), help="Only these.")
-@click.option("--before", type=click.IntRange(1), metavar="SEQ", help="Only older ones: the first number shown pages back.")
-@click.option("--limit", type=click.IntRange(0, 500), metavar="N", help="At most so many; 100 unless given. 0: all.")
+@click.option(
+    "--before",
+    type=click.IntRange(1),
+    metavar="SEQ",
+    help="Only older ones: the first number shown pages back.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(0, 500),
+    metavar="N",
+    help="At most so many; 100 unless given. 0: all.",
+)
 @click.option("--follow", is_flag=True, help="Go on with what happens, until interrupted.")
 @json_option
 def activity(follow: bool, **filters: Any) -> int:
@@ -132,7 +166,9 @@ def activity(follow: bool, **filters: Any) -> int:
     Standard error says when there was more than is shown.
     """
     if follow and (filters["before"] is not None or filters["limit"] == 0):
-        raise click.UsageError("--follow goes on with what comes: --before and --limit 0 look back.")
+        raise click.UsageError(
+            "--follow goes on with what comes: --before and --limit 0 look back."
+        )
     with open_bus() as bus:
         if follow:
             _show(bus.net.follow_activity(**filters))
@@ -142,7 +178,9 @@ def activity(follow: bool, **filters: Any) -> int:
             events, has_more = bus.net.activity_page(**filters)
             _show(events)
             if has_more and events:
-                out.note(f"older events are not shown: --before {events[0].seq} shows more, --limit 0 all of the time asked for")
+                out.note(
+                    f"older events are not shown: --before {events[0].seq} shows more, --limit 0 all of the time asked for"
+                )
     return exits.OK
 
 
@@ -159,7 +197,11 @@ def _line(event: Event) -> str:
     """One line about an event: who, whom, what, and how it ended. The last words are another machine's."""
     fields, about = event.raw, event.about or ""
     end = [event.result, event.error or ""]
-    end += [word for name, word in (("timed_out", "time over"), ("cancelled", "was ended")) if fields.get(name)]
+    end += [
+        word
+        for name, word in (("timed_out", "time over"), ("cancelled", "was ended"))
+        if fields.get(name)
+    ]
     if event.exit_code is not None:
         end.append(f"exit {event.exit_code}")
     if event.duration_ms is not None:
@@ -169,7 +211,12 @@ def _line(event: Event) -> str:
         what += f" {event.id}"  # what bus call takes
     if what == "message":
         about = one_line(about, _LONGEST_BODY)
-    names = {"snapshot": "snapshot", "saved": "kept before as", "reason": "because:", "left_out": "and so many more:"}
+    names = {
+        "snapshot": "snapshot",
+        "saved": "kept before as",
+        "reason": "because:",
+        "left_out": "and so many more:",
+    }
     more = [f"{word} {fields[name]}" for name, word in names.items() if fields.get(name)]
     sender = signed(event.sender, event.type != "message" or event.raw.get("verified") is True)
     head = f"{event.seq} {event.time} {sender}" + (f" > {event.target}" if event.target else "")

@@ -16,8 +16,18 @@ from busclient._settings import is_loopback
 @click.command()
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="It becomes an admin, not a member.")
-@click.option("--expires", "expires_in_s", type=kinds.DURATION, metavar="TIME", help="How long it is good; 24h unless given.")
-@click.option("--replace", is_flag=True, help="For a machine that was installed again: a new secret, and all else stays.")
+@click.option(
+    "--expires",
+    "expires_in_s",
+    type=kinds.DURATION,
+    metavar="TIME",
+    help="How long it is good; 24h unless given.",
+)
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="For a machine that was installed again: a new secret, and all else stays.",
+)
 @json_option
 def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) -> None:
     """Print a line that makes one machine the member NAME, when it is pasted there: once, within 24 hours. For admins."""
@@ -38,7 +48,13 @@ def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) ->
 @click.command()
 @click.argument("action", type=click.Choice(["list", "rotate", "revoke"]))
 @click.argument("name", required=False)
-@click.option("--overlap", "overlap_s", type=kinds.DURATION, metavar="TIME", help="rotate: the old secret stays good so long.")
+@click.option(
+    "--overlap",
+    "overlap_s",
+    type=kinds.DURATION,
+    metavar="TIME",
+    help="rotate: the old secret stays good so long.",
+)
 @json_option
 def credential(action: str, name: str | None, overlap_s: float | None) -> None:
     """List credentials; rotate one, your own unless NAME is given; revoke that of NAME. Others' are for admins.
@@ -59,10 +75,16 @@ def credential(action: str, name: str | None, overlap_s: float | None) -> None:
             out.result({"name": name}, f"revoked {name}")
         elif name is None or name == bus.settings.user:
             file = _joining.rotate(bus, Places.of_user(), overlap_s)
-            out.result({"name": bus.settings.user, "file": str(file)}, f"a new secret for {bus.settings.user} is in {file}")
+            out.result(
+                {"name": bus.settings.user, "file": str(file)},
+                f"a new secret for {bus.settings.user} is in {file}",
+            )
         else:
             made = bus.admin.rotate(name, overlap_s=overlap_s)
-            out.result({"name": made.name, "secret": made.secret}, one_line(f"{made.name} {made.secret}", 1000))
+            out.result(
+                {"name": made.name, "secret": made.secret},
+                one_line(f"{made.name} {made.secret}", 1000),
+            )
 
 
 def _list(found: list[dict[str, Any]], invites: list[dict[str, Any]]) -> None:
@@ -70,14 +92,30 @@ def _list(found: list[dict[str, Any]], invites: list[dict[str, Any]]) -> None:
         out.json({"ok": True, "credentials": found, "invites": invites})
         return
     for fields in found:
-        until = f", also the old secret until {fields['rotated_until']}" if fields.get("rotated_until") else ""
-        out.line(one_line(f"{fields.get('name')} ({fields.get('role')}){until}{_used(fields)}", 300))
+        until = (
+            f", also the old secret until {fields['rotated_until']}"
+            if fields.get("rotated_until")
+            else ""
+        )
+        out.line(
+            one_line(f"{fields.get('name')} ({fields.get('role')}){until}{_used(fields)}", 300)
+        )
     for fields in invites:
-        out.line(one_line(f"{fields.get('name')} ({fields.get('role')}) invited until {fields.get('expires')}", 300))
+        out.line(
+            one_line(
+                f"{fields.get('name')} ({fields.get('role')}) invited until {fields.get('expires')}",
+                300,
+            )
+        )
 
 
 def _used(fields: dict[str, Any]) -> str:
     """What a credential holds now and has caused today; nothing where it is idle, or the hub does not say."""
-    shown = {"requests": "under way", "waiting": "waiting", "bytes_today": "bytes today", "names_today": "names today"}
+    shown = {
+        "requests": "under way",
+        "waiting": "waiting",
+        "bytes_today": "bytes today",
+        "names_today": "names today",
+    }
     found = [f"{fields[field]} {words}" for field, words in shown.items() if fields.get(field)]
     return f": {', '.join(found)}" if found else ""

@@ -10,7 +10,14 @@ import click
 from busclient._cli.output import json_option, out
 from busclient._files import followed
 from busclient._places import Places
-from busclient._settings import SHARED_USER, Settings, as_values, check_free, default_name, write_env
+from busclient._settings import (
+    SHARED_USER,
+    Settings,
+    as_values,
+    check_free,
+    default_name,
+    write_env,
+)
 
 
 @click.command()
@@ -18,12 +25,26 @@ from busclient._settings import SHARED_USER, Settings, as_values, check_free, de
 @click.option("--name", help="Who this machine is on the bus.")
 @click.option("--user", help="User name of the credential.")
 @click.option(
-    "--pass", "password", help="Its password; asked for when it is not given. BUS_PASS keeps it out of the process list."
+    "--pass",
+    "password",
+    help="Its password; asked for when it is not given. BUS_PASS keeps it out of the process list.",
 )
-@click.option("--invite", "code", metavar="CODE", help="The code that `bus invite` printed, in place of a password.")
+@click.option(
+    "--invite",
+    "code",
+    metavar="CODE",
+    help="The code that `bus invite` printed, in place of a password.",
+)
 @click.option("--force", is_flag=True, help="Replace settings that are there.")
 @json_option
-def join(url: str, name: str | None, user: str | None, password: str | None, code: str | None, force: bool) -> None:
+def join(
+    url: str,
+    name: str | None,
+    user: str | None,
+    password: str | None,
+    code: str | None,
+    force: bool,
+) -> None:
     """Join the hub at URL: check the credential, write ~/.secrets/claude-bus.env, and prove it with a round trip.
 
     With --invite CODE the hub makes this machine's own credential, under the name that the invite is for.
@@ -34,7 +55,9 @@ def join(url: str, name: str | None, user: str | None, password: str | None, cod
     places = Places.of_user()
     if code is not None:
         if name or user or password:
-            raise click.UsageError("--invite brings name, user and password: leave --name, --user and --pass out.")
+            raise click.UsageError(
+                "--invite brings name, user and password: leave --name, --user and --pass out."
+            )
         from busclient._joining import redeem  # noqa: PLC0415
 
         settings = redeem(url, code, places, ssh_host=_ssh_host(), force=force)
@@ -42,9 +65,16 @@ def join(url: str, name: str | None, user: str | None, password: str | None, cod
         settings = _asked(places, url, name, user, password, force)
     with Bus(settings) as bus:
         times = round_trip(bus)
-    shadows = [name for name in ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME") if os.environ.get(name)]
+    shadows = [
+        name for name in ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME") if os.environ.get(name)
+    ]
     out.result(
-        {"url": settings.url, "name": settings.name, "file": str(places.env_file), "round_trip_ms": times._asdict()},
+        {
+            "url": settings.url,
+            "name": settings.name,
+            "file": str(places.env_file),
+            "round_trip_ms": times._asdict(),
+        },
         f"joined {settings.url} as {settings.name}: posted to myself, read it and acknowledged it in {sum(times):.0f} ms\n"
         f"wrote {places.env_file}; next: `bus inbox`, and docs/client.md for the session-start hook",
     )
@@ -52,7 +82,9 @@ def join(url: str, name: str | None, user: str | None, password: str | None, cod
         out.note(f"{', '.join(shadows)} in the environment goes before that file: unset it")
 
 
-def _asked(places: Places, url: str, name: str | None, user: str | None, password: str | None, force: bool) -> Settings:
+def _asked(
+    places: Places, url: str, name: str | None, user: str | None, password: str | None, force: bool
+) -> Settings:
     """The settings with a password that somebody knows, checked and written."""
     from busclient._bus import Bus  # noqa: PLC0415
     from busclient._joining import hints_of_join  # noqa: PLC0415
@@ -106,7 +138,10 @@ def leave() -> None:
 
 @click.command()
 @click.option(
-    "--url", default="http://127.0.0.1:8787", show_default=True, help="Where it listens, when there are no settings yet."
+    "--url",
+    default="http://127.0.0.1:8787",
+    show_default=True,
+    help="Where it listens, when there are no settings yet.",
 )
 @json_option
 def up(url: str) -> None:
@@ -116,7 +151,9 @@ def up(url: str) -> None:
     settings, is_new = _hub_control.up(Places.of_user(), url)
     out.result(
         {"url": settings.url, "started": is_new},
-        f"started a hub at {settings.url}; `bus down` ends it" if is_new else f"a hub is running at {settings.url}",
+        f"started a hub at {settings.url}; `bus down` ends it"
+        if is_new
+        else f"a hub is running at {settings.url}",
     )
 
 
@@ -127,4 +164,7 @@ def down() -> None:
     from busclient import _hub_control  # noqa: PLC0415
 
     was_running = _hub_control.down(Places.of_user())
-    out.result({"stopped": was_running}, "the hub has ended" if was_running else "no hub of `bus up` is running")
+    out.result(
+        {"stopped": was_running},
+        "the hub has ended" if was_running else "no hub of `bus up` is running",
+    )

@@ -26,14 +26,20 @@ class _MessageRef(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not REF.fullmatch(str(value)):
-            self.fail(f"{value!r} is no id of a message: give its id (26 letters and digits) or its seq.", param, ctx)
+            self.fail(
+                f"{value!r} is no id of a message: give its id (26 letters and digits) or its seq.",
+                param,
+                ctx,
+            )
         return str(value)
 
 
 class _Duration(click.ParamType):  # type: ignore[type-arg]  # click 8.2 cannot subscript it
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value))
         if found is None:
             self.fail(f"{value!r} is no time: 90, 90s, 15m, 2h or 7d.", param, ctx)
@@ -45,9 +51,14 @@ class _Hours(_Duration):
 
     name = "hours"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         text = str(value)
-        hours = super().convert(text if text[-1:] in ("s", "m", "h", "d") else f"{text}h", param, ctx) / 3600
+        hours = (
+            super().convert(text if text[-1:] in ("s", "m", "h", "d") else f"{text}h", param, ctx)
+            / 3600
+        )
         if not 0.01 <= hours <= 8784:
             self.fail(f"{value!r} is not from 1m to 366d.", param, ctx)
         return hours
@@ -56,12 +67,18 @@ class _Hours(_Duration):
 class _Place(click.ParamType):  # type: ignore[type-arg]
     name = "place"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Place:
         if isinstance(value, Place):
             return value
         target, colon, path = str(value).partition(":")
         if not (target and colon and path.startswith("/")):
-            self.fail(f"{value!r} is not TARGET:PATH with an absolute path, for example db1:/etc/hostname.", param, ctx)
+            self.fail(
+                f"{value!r} is not TARGET:PATH with an absolute path, for example db1:/etc/hostname.",
+                param,
+                ctx,
+            )
         return Place(target, path)
 
 
@@ -71,6 +88,11 @@ HOURS = _Hours()
 PLACE = _Place()
 
 wait_approval = click.option(
-    "--wait-approval", "wait_for_approval_s", type=DURATION, default="0", metavar="TIME", help="Wait so long for an admin's yes."
+    "--wait-approval",
+    "wait_for_approval_s",
+    type=DURATION,
+    default="0",
+    metavar="TIME",
+    help="Wait so long for an admin's yes.",
 )
 key = click.option("--key", help="Idempotency key: the same call under the same key is made once.")

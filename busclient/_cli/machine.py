@@ -52,7 +52,10 @@ def doctor() -> int:
         steps.append(step)
         if not out.as_json:
             mark = click.style(*_MARKS[step.ok])
-            out.line(f"{mark} {step.name:<12} {one_line(step.text, 300)}" + (f"  ({step.ms:.0f} ms)" if step.ms else ""))
+            out.line(
+                f"{mark} {step.name:<12} {one_line(step.text, 300)}"
+                + (f"  ({step.ms:.0f} ms)" if step.ms else "")
+            )
             if step.hint:
                 out.line(f"     {one_line(step.hint, 300)}")
     is_well = all(step.ok is not False for step in steps)
@@ -61,4 +64,8 @@ def doctor() -> int:
     return exits.OK if is_well else exits.UNWELL
 
 
-_MARKS: dict[bool | None, tuple[str, str]] = {True: ("ok  ", "green"), False: ("FAIL", "red"), None: ("-   ", "white")}
+_MARKS: dict[bool | None, tuple[str, str]] = {
+    True: ("ok  ", "green"),
+    False: ("FAIL", "red"),
+    None: ("-   ", "white"),
+}

@@ -18,11 +18,19 @@ _SHOWN_KEY, _LEAST_KEY = 8, 4  # characters
 @click.argument("action", type=click.Choice(["list", "drop", "redirect"]), default="list")
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="drop, redirect: all of them.")
-@click.option("--refused", is_flag=True, help="Those that the hub refused, in place of those that wait.")
+@click.option(
+    "--refused", is_flag=True, help="Those that the hub refused, in place of those that wait."
+)
 @click.option("--flush", is_flag=True, help="Deliver what waits, now.")
-@click.option("--any-hub", is_flag=True, help="With --flush: also what was written for another address or user.")
+@click.option(
+    "--any-hub",
+    is_flag=True,
+    help="With --flush: also what was written for another address or user.",
+)
 @json_option
-def outbox(action: str, keys: tuple[str, ...], everything: bool, refused: bool, flush: bool, any_hub: bool) -> None:
+def outbox(
+    action: str, keys: tuple[str, ...], everything: bool, refused: bool, flush: bool, any_hub: bool
+) -> None:
     """List the messages that wait on this machine for a hub that is away; deliver, drop or redirect them.
 
     Messages wait for the address and user they were written for: `redirect` lets them wait for the present ones. KEY is the
@@ -38,14 +46,21 @@ def outbox(action: str, keys: tuple[str, ...], everything: bool, refused: bool, 
         return
     if bool(keys) == everything:
         raise click.UsageError(f"Which? bus outbox {action} KEY, or --all.")
-    chosen = {entry.key for entry in entries} if everything else {_whole(key, entries) for key in keys}
+    chosen = (
+        {entry.key for entry in entries} if everything else {_whole(key, entries) for key in keys}
+    )
     if action == "drop":
         gone = box.drop(chosen, refused=refused)
-        out.result({"dropped": gone}, f"dropped {gone}; nobody will read them" if gone else "dropped none")
+        out.result(
+            {"dropped": gone}, f"dropped {gone}; nobody will read them" if gone else "dropped none"
+        )
         return
     with open_bus() as bus:
         moved = box.redirect(chosen, *bus.settings.place, refused=refused)
-        out.result({"redirected": moved}, f"{moved} now wait for {bus.settings.url}: bus outbox --flush delivers them")
+        out.result(
+            {"redirected": moved},
+            f"{moved} now wait for {bus.settings.url}: bus outbox --flush delivers them",
+        )
 
 
 def _flush(box: Outbox, any_hub: bool) -> None:
@@ -61,7 +76,10 @@ def _flush(box: Outbox, any_hub: bool) -> None:
 
 def waits_elsewhere(others: list[Entry]) -> str:
     """What to know of messages that wait for another address or user than the present ones."""
-    where = {f"{entry.user} at {entry.hub}" + (f" by ssh {entry.via}" if entry.via else "") for entry in others}
+    where = {
+        f"{entry.user} at {entry.hub}" + (f" by ssh {entry.via}" if entry.via else "")
+        for entry in others
+    }
     places = ", ".join(sorted(where))
     what = "bus outbox --flush --any-hub sends them to the present hub, bus outbox drop KEY forgets one"
     return f"{len(others)} wait for {one_line(places, 300)}: {what}"
@@ -69,7 +87,11 @@ def waits_elsewhere(others: list[Entry]) -> str:
 
 def _whole(given: str, entries: list[Entry]) -> str:
     """The key that begins so."""
-    found = {entry.key for entry in entries if entry.key == given or (len(given) >= _LEAST_KEY and entry.key.startswith(given))}
+    found = {
+        entry.key
+        for entry in entries
+        if entry.key == given or (len(given) >= _LEAST_KEY and entry.key.startswith(given))
+    }
     if len(found) != 1:
         why = "is the beginning of several keys" if found else "is no key of a message here"
         raise click.UsageError(f"{given!r} {why}: bus outbox shows them.")

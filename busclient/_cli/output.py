@@ -39,7 +39,10 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """A line of our own words, or of harmless text."""
-        self._write(text, color=False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None)
+        self._write(
+            text,
+            color=False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None,
+        )
 
     def note(self, text: str) -> None:
         """A line about the work, on standard error, so that standard output holds only results."""
@@ -53,7 +56,9 @@ class Output:
             elif text:
                 self.line(text)
         except OutputLost as lost:
-            self.note(f"standard output cannot be written ({lost}). This is done all the same, do not repeat it:")
+            self.note(
+                f"standard output cannot be written ({lost}). This is done all the same, do not repeat it:"
+            )
             self._complain(f"     {harmless(text)}")
 
     def error(self, error: BusError, *, also: str | None = None) -> None:
@@ -62,14 +67,23 @@ class Output:
             with contextlib.suppress(OutputLost):
                 self.json(error.as_dict())
             return
-        self._complain(f"bus: {_with_lines_marked(f'{also}: ' if also else '')}{_with_lines_marked(error.message)}")
+        self._complain(
+            f"bus: {_with_lines_marked(f'{also}: ' if also else '')}{_with_lines_marked(error.message)}"
+        )
         if error.hint:
             self._complain(f"     {_with_lines_marked(error.hint)}")
 
     def usage(self, error: click.ClickException) -> None:
         """A wrong command line."""
         if self.as_json or "--json" in sys.argv:
-            self.json({"ok": False, "error": "usage", "message": error.format_message(), "hint": "See bus COMMAND --help."})
+            self.json(
+                {
+                    "ok": False,
+                    "error": "usage",
+                    "message": error.format_message(),
+                    "hint": "See bus COMMAND --help.",
+                }
+            )
         else:
             error.show()
 
@@ -122,7 +136,12 @@ def json_option(function: F) -> F:
         out.as_json = value
 
     option: Callable[[F], F] = click.option(
-        "--json", is_flag=True, expose_value=False, is_eager=True, callback=given, help="JSON; messages one a line."
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=given,
+        help="JSON; messages one a line.",
     )
     return option(function)
 

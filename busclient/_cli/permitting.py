@@ -15,7 +15,11 @@ from busclient._net.forms import Permission
 
 _ACTIONS = ("exec", "file_read", "file_write")
 _action: Callable[[F], F] = click.option(
-    "--action", "actions", type=click.Choice(_ACTIONS), multiple=True, help="Only this; may be given again. Else all three."
+    "--action",
+    "actions",
+    type=click.Choice(_ACTIONS),
+    multiple=True,
+    help="Only this; may be given again. Else all three.",
 )
 
 
@@ -23,10 +27,28 @@ _action: Callable[[F], F] = click.option(
 @click.argument("source")
 @click.argument("target")
 @_action
-@click.option("--command", "commands", multiple=True, metavar="WORDS", help="Only commands that begin so; may be given again.")
-@click.option("--approval", "needs_approval", is_flag=True, help="An admin is asked about each call.")
-@click.option("--expires", "expires_in_s", type=kinds.DURATION, metavar="TIME", help="It ends by itself: 90s, 15m, 2h, 7d.")
-@click.option("--remove", is_flag=True, help="Take back what was allowed or denied: what was said of '*' decides again.")
+@click.option(
+    "--command",
+    "commands",
+    multiple=True,
+    metavar="WORDS",
+    help="Only commands that begin so; may be given again.",
+)
+@click.option(
+    "--approval", "needs_approval", is_flag=True, help="An admin is asked about each call."
+)
+@click.option(
+    "--expires",
+    "expires_in_s",
+    type=kinds.DURATION,
+    metavar="TIME",
+    help="It ends by itself: 90s, 15m, 2h, 7d.",
+)
+@click.option(
+    "--remove",
+    is_flag=True,
+    help="Take back what was allowed or denied: what was said of '*' decides again.",
+)
 @json_option
 def permit(source: str, target: str, remove: bool, **given: Any) -> None:
     """Let the machine SOURCE run commands and read and write files in TARGET ('*': any). For admins."""
@@ -35,8 +57,14 @@ def permit(source: str, target: str, remove: bool, **given: Any) -> None:
     with open_bus() as bus:
         if remove:
             removed = bus.admin.remove_permission(source, target, actions=given["actions"])
-            what = f"removed {source} > {target} {','.join(removed)}" if removed else f"nothing was said of {source} > {target}"
-            out.result({"source": source, "target": target, "removed": list(removed)}, one_line(what, 300))
+            what = (
+                f"removed {source} > {target} {','.join(removed)}"
+                if removed
+                else f"nothing was said of {source} > {target}"
+            )
+            out.result(
+                {"source": source, "target": target, "removed": list(removed)}, one_line(what, 300)
+            )
             return
         _tell(bus.admin.permit(source, target, **given))
 
@@ -55,10 +83,17 @@ def revoke(source: str, target: str, actions: tuple[str, ...]) -> None:
 @click.command()
 @click.option("--source", metavar="NAME", help="Of this machine.")
 @click.option("--target", metavar="NAME", help="In this target.")
-@click.option("--check", nargs=3, metavar="SOURCE TARGET ACTION", help="Would this be allowed? Exit code 5 when not.")
+@click.option(
+    "--check",
+    nargs=3,
+    metavar="SOURCE TARGET ACTION",
+    help="Would this be allowed? Exit code 5 when not.",
+)
 @click.option("--command", metavar="TEXT", help="With --check: would this command be allowed?")
 @json_option
-def permissions(source: str | None, target: str | None, check: tuple[str, str, str] | None, command: str | None) -> int:
+def permissions(
+    source: str | None, target: str | None, check: tuple[str, str, str] | None, command: str | None
+) -> int:
     """List what is allowed and denied; for those who are no admins, what concerns them."""
     if check is None and command is not None:
         raise click.UsageError("--command goes with --check.")
@@ -67,8 +102,16 @@ def permissions(source: str | None, target: str | None, check: tuple[str, str, s
             source, target, action = check
             asker = None if source == bus.settings.user else source
             verdict = bus.net.check_permission(target, action, source=asker, command=command)
-            facts = {"allowed": verdict.allowed, "reason": verdict.reason, "rule": verdict.rule and verdict.rule.raw}
-            word = click.style("allowed", fg="green") if verdict.allowed else click.style("denied", fg="red")
+            facts = {
+                "allowed": verdict.allowed,
+                "reason": verdict.reason,
+                "rule": verdict.rule and verdict.rule.raw,
+            }
+            word = (
+                click.style("allowed", fg="green")
+                if verdict.allowed
+                else click.style("denied", fg="red")
+            )
             out.result(facts, f"{word}: {one_line(verdict.reason, 300)}")
             return exits.OK if verdict.allowed else exits.CREDENTIAL
         found = bus.net.permissions(source=source, target=target)
@@ -97,7 +140,13 @@ def _merged(rules: list[Permission]) -> list[Permission]:
 
 def _line(rule: Permission) -> str:
     """A permission on one line."""
-    words = ["allow" if rule.allow else "deny", rule.source, ">", rule.target, ",".join(rule.actions)]
+    words = [
+        "allow" if rule.allow else "deny",
+        rule.source,
+        ">",
+        rule.target,
+        ",".join(rule.actions),
+    ]
     if rule.commands:
         words.append("only " + ", ".join(repr(" ".join(command)) for command in rule.commands))
     if rule.needs_approval:

@@ -22,7 +22,13 @@ _SHOWN = "\n-- shown in full: "
 
 
 @click.command()
-@click.option("--budget", type=click.IntRange(800, 100_000), default=6000, show_default=True, help="Characters in all.")
+@click.option(
+    "--budget",
+    type=click.IntRange(800, 100_000),
+    default=6000,
+    show_default=True,
+    help="Characters in all.",
+)
 @click.option("--ack", is_flag=True, help="Acknowledge what is shown in full.")
 @json_option
 def poll(budget: int, ack: bool) -> int:
@@ -103,7 +109,10 @@ def handoff(file: str | None, to: str) -> int:
 
     with open_bus() as bus:
         if bus.settings.handoffs is None:
-            raise SettingsError("BUS_HANDOFFS is not set.", hint="Set it to a git clone that your machines share, or to its URL.")
+            raise SettingsError(
+                "BUS_HANDOFFS is not set.",
+                hint="Set it to a git clone that your machines share, or to its URL.",
+            )
         is_file = file not in (None, "-")
         if is_file and not Path(str(file)).is_file():
             raise click.UsageError(f"There is no file {file!r}.")
@@ -114,7 +123,10 @@ def handoff(file: str | None, to: str) -> int:
         first = next((line.strip("# ") for line in text.splitlines() if line.strip()), "")[:200]
         where = "pushed" if done.not_pushed is None else "not pushed yet"
         posted = bus.post(
-            f"New handoff by {bus.name}: {first}\n{done.path} at {done.commit} ({where})", to=to, tags=["handoff"], priority="fyi"
+            f"New handoff by {bus.name}: {first}\n{done.path} at {done.commit} ({where})",
+            to=to,
+            tags=["handoff"],
+            priority="fyi",
         )
     facts = {
         "path": done.path,
@@ -126,4 +138,6 @@ def handoff(file: str | None, to: str) -> int:
     out.result(facts, f"wrote {done.path} ({done.commit})")
     if done.not_pushed is not None and not out.as_json:
         out.note(f"kept as a local commit, not pushed: {done.not_pushed}")
-    return exits.LOCAL if done.not_pushed is not None else exits.QUEUED if posted.queued else exits.OK
+    return (
+        exits.LOCAL if done.not_pushed is not None else exits.QUEUED if posted.queued else exits.OK
+    )

@@ -18,17 +18,40 @@ from busclient._messages.message import Posted
 @click.command()
 @click.argument("to", default="any")
 @click.argument("text", required=False)
-@click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The text, byte for byte.")
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The text, byte for byte.",
+)
 @click.option("-t", "--tag", "tags", multiple=True, help="A tag; may be given again.")
 @click.option("--urgent", is_flag=True, help="First in every inbox.")
 @click.option("--fyi", is_flag=True, help="Last in every inbox.")
-@click.option("--reply-to", type=kinds.MESSAGE, metavar="ID", help="The id or seq of the message this answers.")
+@click.option(
+    "--reply-to",
+    type=kinds.MESSAGE,
+    metavar="ID",
+    help="The id or seq of the message this answers.",
+)
 @click.option("--thread", help="The thread this belongs to.")
 @click.option("--data", metavar="JSON", help="A small JSON object besides the text.")
-@click.option("--expires", "expires_in_s", type=kinds.DURATION, metavar="TIME", help="Of no use after this time.")
+@click.option(
+    "--expires",
+    "expires_in_s",
+    type=kinds.DURATION,
+    metavar="TIME",
+    help="Of no use after this time.",
+)
 @click.option("--key", help="Idempotency key: the same key again posts nothing new.")
 @json_option
-def post(to: str, text: str | None, file: Path | None, data: str | None, reply_to: str | None, **fields: Any) -> int:
+def post(
+    to: str,
+    text: str | None,
+    file: Path | None,
+    data: str | None,
+    reply_to: str | None,
+    **fields: Any,
+) -> int:
     """Post TEXT to TO: a name, several with commas between, or `any` for everybody.
 
     Without TEXT, or with -, the text is read from standard input (its last newline is left out).
@@ -45,7 +68,12 @@ def post(to: str, text: str | None, file: Path | None, data: str | None, reply_t
 @click.command()
 @click.argument("id", type=kinds.MESSAGE)
 @click.argument("text", required=False)
-@click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The text, byte for byte.")
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The text, byte for byte.",
+)
 @click.option("-t", "--tag", "tags", multiple=True, help="A tag; may be given again.")
 @click.option("--urgent", is_flag=True, help="First in every inbox.")
 @click.option("--fyi", is_flag=True, help="Last in every inbox.")
@@ -81,7 +109,9 @@ def read_text(text: str | None, file: Path | None) -> str:
         raise click.UsageError('There is no text. For example: bus post bob "the build is green"')
     body = _decoded(sys.stdin.buffer.read(), "Standard input").removesuffix("\n")
     if not body:
-        raise click.UsageError('There is no text, and standard input is empty. To everybody: bus post any "the text"')
+        raise click.UsageError(
+            'There is no text, and standard input is empty. To everybody: bus post any "the text"'
+        )
     return body
 
 
@@ -133,4 +163,6 @@ def _standing(facts: Any) -> str:
         return f"{facts['readers']} reader{'' if facts['readers'] == 1 else 's'}"
     seen = facts.get("last_seen")
     unread = facts.get("unread")
-    return (f"last seen {age(seen)}" if seen else "never seen") + ("" if unread is None else f", {unread} unread")
+    return (f"last seen {age(seen)}" if seen else "never seen") + (
+        "" if unread is None else f", {unread} unread"
+    )

@@ -31,7 +31,9 @@ def filters(function: F) -> F:
 
 @click.command()
 @click.option("--ack", is_flag=True, help="Acknowledge what is shown.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many."
+)
 @click.option("--since", type=kinds.MESSAGE, metavar="ID", help="After this id or seq.")
 @click.option("--full", is_flag=True, help="Whole bodies, however long.")
 @json_option
@@ -69,14 +71,18 @@ def read(id: str, receipts: bool) -> None:
             return
         out.messages([message])
         for name, times in found.items():
-            told = f"{name}: fetched {times.get('fetched') or '-'}, acked {times.get('acked') or '-'}"
+            told = (
+                f"{name}: fetched {times.get('fetched') or '-'}, acked {times.get('acked') or '-'}"
+            )
             out.line(one_line(told, 300))
 
 
 @click.command()
 @filters
 @click.option("--before", type=kinds.MESSAGE, metavar="ID", help="Before this id or seq.")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most so many."
+)
 @click.option("--expired", is_flag=True, help="Expired ones too.")
 @click.option("--full", is_flag=True, help="Whole bodies, however long.")
 @json_option
@@ -89,7 +95,9 @@ def log(limit: int, full: bool, **given: Any) -> None:
 @click.command()
 @click.argument("words", nargs=-1, required=True)
 @filters
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many."
+)
 @json_option
 def search(words: tuple[str, ...], limit: int, **given: Any) -> None:
     """Find messages that hold all WORDS, newest first. "Quoted words" stand together; word* matches beginnings."""

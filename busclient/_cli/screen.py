@@ -17,7 +17,11 @@ class Screen:
 
     def __init__(self, stream: Any, *, raw: bool = False) -> None:
         self._stream = stream
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace") if stream.isatty() and not raw else None
+        self._decoder = (
+            codecs.getincrementaldecoder("utf-8")("replace")
+            if stream.isatty() and not raw
+            else None
+        )
         self._held = ""
 
     def write(self, data: bytes) -> None:

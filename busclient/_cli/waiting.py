@@ -14,11 +14,17 @@ from busclient._cli.output import json_option, open_bus, out
 @click.option("--mine", is_flag=True, help="Only what is to me or to everybody.")
 @click.option("--from", "sender", metavar="NAME", help="Of this sender.")
 @click.option("--to", metavar="NAME", help="To this name, and to everybody.")
-@click.option("-t", "--tag", "tags", multiple=True, help="With this tag; may be given again: any of them.")
+@click.option(
+    "-t", "--tag", "tags", multiple=True, help="With this tag; may be given again: any of them."
+)
 @click.option("--thread", help="Of this thread.")
-@click.option("--since", type=kinds.MESSAGE, metavar="ID", help="Begin after this id or seq, not now.")
+@click.option(
+    "--since", type=kinds.MESSAGE, metavar="ID", help="Begin after this id or seq, not now."
+)
 @json_option
-def watch(mine: bool, to: str | None, tags: tuple[str, ...], since: str | None, **filters: Any) -> None:
+def watch(
+    mine: bool, to: str | None, tags: tuple[str, ...], since: str | None, **filters: Any
+) -> None:
     """Show messages as they come, until interrupted. Reconnects by itself, without gap or repeat."""
     with open_bus() as bus:
         place = int(since) if since is not None and since.isdigit() else since
@@ -30,9 +36,17 @@ def watch(mine: bool, to: str | None, tags: tuple[str, ...], since: str | None, 
 @click.option("--from", "sender", metavar="NAME", help="Only for messages of this sender.")
 @click.option("-t", "--tag", help="Only for messages with this tag.")
 @click.option("--thread", help="Only for messages of this thread.")
-@click.option("--since", type=kinds.MESSAGE, metavar="ID", help="Only for messages after this id or seq.")
 @click.option(
-    "--timeout", "timeout_s", type=kinds.DURATION, default="5m", show_default=True, metavar="TIME", help="How long to wait."
+    "--since", type=kinds.MESSAGE, metavar="ID", help="Only for messages after this id or seq."
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=kinds.DURATION,
+    default="5m",
+    show_default=True,
+    metavar="TIME",
+    help="How long to wait.",
 )
 @click.option("--ack", is_flag=True, help="Acknowledge what is shown.")
 @json_option

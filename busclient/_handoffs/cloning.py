@@ -32,7 +32,9 @@ def clone(source: str, folder: Path, within_s: float = WITHIN_S) -> None:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".cloning-"))
     except OSError as error:
-        raise LocalTrouble(f"{folder.parent} cannot be written: {error.strerror or error}.") from error
+        raise LocalTrouble(
+            f"{folder.parent} cannot be written: {error.strerror or error}."
+        ) from error
     made = scratch / "clone"
     try:
         git.run([*_command(source), str(made)], git.environment(made), within_s)
@@ -59,7 +61,9 @@ def _command(source: str) -> list[str]:
     if not is_at_github(source):
         return ["git", "clone", "--quiet", "--", source]
     if shutil.which("gh") is None:
-        raise LocalTrouble(f"{source} is a repository at GitHub, and there is no `gh` here: set BUS_HANDOFFS to its URL.")
+        raise LocalTrouble(
+            f"{source} is a repository at GitHub, and there is no `gh` here: set BUS_HANDOFFS to its URL."
+        )
     return ["gh", "repo", "clone", source]
 
 

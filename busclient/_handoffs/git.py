@@ -28,9 +28,16 @@ def git(clone: Path, *arguments: str, timeout_s: float = 30) -> str:
 
 def environment(clone: Path) -> dict[str, str]:
     """Ours, without what would lead git away from this clone, and with no question to the user."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _local_variables()}
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in _local_variables()
+    }
     inherited.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=5")
-    return {**inherited, "GIT_TERMINAL_PROMPT": "0", "GIT_CEILING_DIRECTORIES": str(clone.resolve().parent), "LC_ALL": "C"}
+    return {
+        **inherited,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CEILING_DIRECTORIES": str(clone.resolve().parent),
+        "LC_ALL": "C",
+    }
 
 
 def run(command: list[str], environ: dict[str, str], timeout_s: float) -> str:
@@ -54,7 +61,10 @@ def run(command: list[str], environ: dict[str, str], timeout_s: float) -> str:
         raise LocalTrouble(f"{verb} took longer than {timeout_s:g} s.") from None
     if process.returncode != 0:
         lines = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
-        said = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1] if lines else "no reason given")
+        said = next(
+            (line for line in lines if line.startswith(("fatal:", "error:"))),
+            lines[-1] if lines else "no reason given",
+        )
         raise LocalTrouble(f"{verb} failed: {said[:300]}")
     return output.decode(errors="replace")
 
@@ -68,7 +78,16 @@ def _local_variables() -> frozenset[str]:
             stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=10,
         )  # fmt: skip
         return frozenset(listed.stdout.decode(errors="replace").split())
-    return frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"})
+    return frozenset(
+        {
+            "GIT_DIR",
+            "GIT_WORK_TREE",
+            "GIT_INDEX_FILE",
+            "GIT_COMMON_DIR",
+            "GIT_OBJECT_DIRECTORY",
+            "GIT_PREFIX",
+        }
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -50,7 +50,10 @@ def head(clone: Path) -> str:
     Whoever may push may push a link: followed, it would show any file of this user's to the session, and be written through.
     """
     try:
-        fd = os.open(clone / "latest.md", os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        fd = os.open(
+            clone / "latest.md",
+            os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0),
+        )
     except OSError:
         return ""
     if not stat.S_ISREG(os.fstat(fd).st_mode) or (clone / "latest.md").is_symlink():
@@ -61,11 +64,15 @@ def head(clone: Path) -> str:
     return "\n".join(body_lines(text[:_HEAD_CHARACTERS])[:_HEAD_LINES]).rstrip("\n")
 
 
-def write(clone: Path, text: str, name: str, *, now: datetime | None = None, timeout_s: float = 30) -> Handoff:
+def write(
+    clone: Path, text: str, name: str, *, now: datetime | None = None, timeout_s: float = 30
+) -> Handoff:
     """Write a handoff, commit it and push it. Raises LocalTrouble when it could not be committed; then nothing is lost
     either: the text is in the clone, or in the caller's hands."""
     if not cloning.is_clone(clone):
-        raise LocalTrouble(f"{clone} is no git clone.", hint="Set BUS_HANDOFFS to one: git clone URL DIR.")
+        raise LocalTrouble(
+            f"{clone} is no git clone.", hint="Set BUS_HANDOFFS to one: git clone URL DIR."
+        )
     now = now or datetime.now(UTC)
     noted = f"# Handoff {now:%Y-%m-%d %H:%M} UTC by {name}\n\n{text.rstrip()}\n"
     path = f"handoffs/{now:%Y-%m-%dT%H%M%S.%f}Z-{name.replace('/', '_')}.md"
@@ -76,7 +83,18 @@ def write(clone: Path, text: str, name: str, *, now: datetime | None = None, tim
     except OSError as error:
         raise LocalTrouble(f"{error.filename} cannot be written: {error.strerror}.") from error
     git(clone, "add", "--", path, "latest.md")
-    git(clone, *_identity(clone, name), "commit", "--quiet", "--no-verify", "-m", f"Handoff by {name}", "--", path, "latest.md")
+    git(
+        clone,
+        *_identity(clone, name),
+        "commit",
+        "--quiet",
+        "--no-verify",
+        "-m",
+        f"Handoff by {name}",
+        "--",
+        path,
+        "latest.md",
+    )
     commit = git(clone, "rev-parse", "--short", "HEAD").strip()
     return Handoff(path, commit, _push(clone, name, timeout_s))
 
@@ -100,7 +118,17 @@ def _push(clone: Path, name: str, timeout_s: float) -> str | None:
             return None
         try:
             # In a rebase "theirs" are the commits that are moved: of two latest.md, the one of this machine wins.
-            git(clone, *_identity(clone, name), "pull", "--quiet", "--rebase", "--autostash", "-X", "theirs", timeout_s=timeout_s)
+            git(
+                clone,
+                *_identity(clone, name),
+                "pull",
+                "--quiet",
+                "--rebase",
+                "--autostash",
+                "-X",
+                "theirs",
+                timeout_s=timeout_s,
+            )
         except LocalTrouble as error:
             with contextlib.suppress(LocalTrouble):
                 git(clone, "rebase", "--abort")
@@ -113,5 +141,10 @@ def _identity(clone: Path, name: str) -> list[str]:
     try:
         git(clone, "config", "user.email")
     except LocalTrouble:
-        return ["-c", f"user.name={name}", "-c", f"user.email={name.replace('/', '.')}@claude-bus.invalid"]
+        return [
+            "-c",
+            f"user.name={name}",
+            "-c",
+            f"user.email={name.replace('/', '.')}@claude-bus.invalid",
+        ]
     return []

@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
-from busclient._errors import BadAnswer, BusError, NotTrusted, Refused, Unavailable, Unreachable, error_from
+from busclient._errors import (
+    BadAnswer,
+    BusError,
+    NotTrusted,
+    Refused,
+    Unavailable,
+    Unreachable,
+    error_from,
+)
 from busclient._http.deadline import deadline
 from busclient._http.transport import Answer, Broken, Request, Transport
 from busclient._http.trouble import unreachable
@@ -31,7 +39,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _RETRIED = (429, 502, 503, 504)
-_FOR_PEOPLE = ("driver_unavailable", "exec_unavailable", "too_many_questions")  # no patience mends these
+_FOR_PEOPLE = (
+    "driver_unavailable",
+    "exec_unavailable",
+    "too_many_questions",
+)  # no patience mends these
 _SERVICE_BACK_S = 1.0  # but the service may be restarting: once more
 _SLOW_S = 3.0  # after which a person who waits wants to know why
 _MAX_ANSWER = 256 * 1024 * 1024  # 500 messages of 64 KiB and their data, escaped
@@ -84,7 +96,9 @@ class Calls:
         self.settings, self.patience = settings, patience
         self._given, self._light, self._sleep = transport, light, sleep
         self._transport: Transport | None = None
-        self.on_slow: Callable[[str], None] | None = None  # is told once that the hub lets a caller wait; from another thread
+        self.on_slow: Callable[[str], None] | None = (
+            None  # is told once that the hub lets a caller wait; from another thread
+        )
 
     def json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         """The JSON object that answers a call; raises BusError, also for a 202 that says what is still missing.
@@ -94,7 +108,10 @@ class Calls:
         reply = self.send(method, path, **request)
         value = _parsed(reply.content)
         if not isinstance(value, dict):
-            raise BadAnswer(f"{self.settings.url} answered something that is not the hub's JSON.", status=reply.status)
+            raise BadAnswer(
+                f"{self.settings.url} answered something that is not the hub's JSON.",
+                status=reply.status,
+            )
         if reply.status == 202 and value.get("ok") is False:
             raise error_from(reply.status, value)
         return value
@@ -116,7 +133,9 @@ class Calls:
         """
         patience = patience or self.patience
         request = self.request(method, path, **given)
-        return self.retrying(lambda ends: self._attempt(ends, wait_s, patience, also, request), patience, wait_s)
+        return self.retrying(
+            lambda ends: self._attempt(ends, wait_s, patience, also, request), patience, wait_s
+        )
 
     def request(
         self,
@@ -129,7 +148,9 @@ class Calls:
         headers: Mapping[str, str] | None = None,
     ) -> Request:
         """A request with our credential. `params` that are None are left out, `json` and `data` are the body. Raises Refused."""
-        query = urlencode({name: value for name, value in (params or {}).items() if value is not None}, doseq=True)
+        query = urlencode(
+            {name: value for name, value in (params or {}).items() if value is not None}, doseq=True
+        )
         body = _body(json) if json is not None else data
         if body is None and method != "GET":
             body = b""
@@ -142,7 +163,9 @@ class Calls:
         url = self.settings.url + path + (f"?{query}" if query else "")
         return Request(method, url, {**own, **(headers or {})}, body)
 
-    def retrying(self, make: Callable[[float], T], patience: Patience | None = None, wait_s: float = 0) -> T:
+    def retrying(
+        self, make: Callable[[float], T], patience: Patience | None = None, wait_s: float = 0
+    ) -> T:
         """What `make` gives, called again after passing trouble; `make` is told when all has to be over (monotonic)."""
         patience = patience or self.patience
         ends = time.monotonic() + wait_s + patience.total_s
@@ -156,7 +179,9 @@ class Calls:
             self._sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def stream(self, path: str, *, idle_s: float, method: str = "GET", **given: Any) -> Iterator[bytes]:
+    def stream(
+        self, path: str, *, idle_s: float, method: str = "GET", **given: Any
+    ) -> Iterator[bytes]:
         """The chunks of an endless answer, as they come; raises BusError when it breaks or is silent for `idle_s`.
 
         The rest goes to `request`.
@@ -177,7 +202,9 @@ class Calls:
             if given is None:
                 self._transport = transport_for(self.settings, light=self._light)
             else:
-                self._transport = given if isinstance(given, Transport) else _by_adapter(self.settings, given)
+                self._transport = (
+                    given if isinstance(given, Transport) else _by_adapter(self.settings, given)
+                )
         return self._transport
 
     def close(self) -> None:
@@ -186,11 +213,17 @@ class Calls:
             self._transport.close()
             self._transport = None
 
-    def _attempt(self, ends: float, wait_s: float, patience: Patience, also: Sequence[int], request: Request) -> Reply:
+    def _attempt(
+        self, ends: float, wait_s: float, patience: Patience, also: Sequence[int], request: Request
+    ) -> Reply:
         left = max(ends - time.monotonic(), 0.01)
         connect_s, read_s = min(patience.connect_s, left), min(patience.read_s + wait_s, left)
         try:
-            with deadline(left), self._slow_told(wait_s), self.transport().send(request, connect_s, read_s) as answer:
+            with (
+                deadline(left),
+                self._slow_told(wait_s),
+                self.transport().send(request, connect_s, read_s) as answer,
+            ):
                 content = _read(answer)
         except Broken as error:
             raise unreachable(self.settings, error) from error
@@ -215,7 +248,9 @@ class Calls:
     def _tell_slow(self) -> None:
         tell, self.on_slow = self.on_slow, None
         if tell is not None:
-            tell(f"{self.settings.url} has not answered for {_SLOW_S:g} s; still waiting (Ctrl-C stops)")
+            tell(
+                f"{self.settings.url} has not answered for {_SLOW_S:g} s; still waiting (Ctrl-C stops)"
+            )
 
     def _pause(self, error: BusError, attempt: int, patience: Patience) -> float | None:
         """Seconds before the next attempt; None when there shall be none."""
@@ -259,7 +294,9 @@ def _body(value: Any) -> bytes:
     try:
         return json.dumps(value, allow_nan=False).encode()
     except ValueError as error:
-        raise Refused(f"The request cannot be written as JSON: {error}.", hint="Numbers must be finite.") from None
+        raise Refused(
+            f"The request cannot be written as JSON: {error}.", hint="Numbers must be finite."
+        ) from None
 
 
 def _read(answer: Answer) -> bytes:
@@ -284,7 +321,11 @@ def _error_of(answer: Answer, content: bytes) -> BusError:
     if 300 <= answer.status < 400:
         place = answer.header("Location") or "elsewhere"
         return BadAnswer(
-            f"The hub's address leads on to {place[:200]!r}.", status=answer.status, hint="Set BUS_URL to the final address."
+            f"The hub's address leads on to {place[:200]!r}.",
+            status=answer.status,
+            hint="Set BUS_URL to the final address.",
         )
     text = answer.header("Retry-After")
-    return error_from(answer.status, _parsed(content), float(text) if text.isdigit() and len(text) < 9 else None)
+    return error_from(
+        answer.status, _parsed(content), float(text) if text.isdigit() and len(text) < 9 else None
+    )

@@ -50,8 +50,12 @@ class LightTransport(Transport):
         connection = self._connection(connect_s)
         try:
             awaits_on(connection.sock)
-            with contextlib.suppress(BrokenPipeError):  # a hub may refuse before it has read all, and say why
-                connection.request(request.method, self._target(request.url), request.body, self._headers(request))
+            with contextlib.suppress(
+                BrokenPipeError
+            ):  # a hub may refuse before it has read all, and say why
+                connection.request(
+                    request.method, self._target(request.url), request.body, self._headers(request)
+                )
             connection.sock.settimeout(read_s)
             response = connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -71,7 +75,9 @@ class LightTransport(Transport):
         host, port = door.hostname or "", door.port or _PORTS[door.scheme]
         if is_tls:
             context = trust(self._settings)
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(host, port, timeout=connect_s, context=context)
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                host, port, timeout=connect_s, context=context
+            )
         else:
             connection = http.client.HTTPConnection(host, port, timeout=connect_s)
         if self._tunnels is not None:
@@ -86,7 +92,9 @@ class LightTransport(Transport):
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection
         if self._proxy is not None:
-            connection.set_tunnel(self._hub.hostname or "", self._hub.port or 443, self._proxy_headers())
+            connection.set_tunnel(
+                self._hub.hostname or "", self._hub.port or 443, self._proxy_headers()
+            )
         connection.connect()
         return connection
 

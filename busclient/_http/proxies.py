@@ -40,7 +40,11 @@ def proxy_of(settings: Settings) -> str | None:
 
 def _may_be_set() -> bool:
     """macOS and Windows have settings of their own for it."""
-    return os.name == "nt" or sys.platform == "darwin" or any(name.lower().endswith("_proxy") for name in os.environ)
+    return (
+        os.name == "nt"
+        or sys.platform == "darwin"
+        or any(name.lower().endswith("_proxy") for name in os.environ)
+    )
 
 
 def _is_exempt(hub: SplitResult) -> bool:
@@ -54,7 +58,11 @@ def _is_exempt(hub: SplitResult) -> bool:
     if address is not None:
         if any(entry == host or _is_in(address, entry) for entry in entries):
             return True
-    elif any(_ends_with(name, entry.lstrip(".")) for entry in entries for name in (host, f"{host}:{hub.port}")):
+    elif any(
+        _ends_with(name, entry.lstrip("."))
+        for entry in entries
+        for name in (host, f"{host}:{hub.port}")
+    ):
         return True
     with contextlib.suppress(OSError, TypeError):  # macOS looks the name up
         return bool(proxy_bypass(host))
@@ -92,9 +100,13 @@ def trust(settings: Settings) -> ssl.SSLContext:
     named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     bundle = named if named and asks_environment(settings) else _certifi()
     if not os.path.exists(bundle):
-        raise FileNotFoundError(2, "There is no such file of certificates (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE)", bundle)
+        raise FileNotFoundError(
+            2, "There is no such file of certificates (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE)", bundle
+        )
     is_folder = os.path.isdir(bundle)
-    return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
+    return ssl.create_default_context(
+        cafile=None if is_folder else bundle, capath=bundle if is_folder else None
+    )
 
 
 def _certifi() -> str:

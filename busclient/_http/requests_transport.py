@@ -36,7 +36,9 @@ class RequestsTransport(Transport):
 
     def __init__(self, settings: Settings, adapter: BaseAdapter | None = None) -> None:
         if adapter is None:
-            adapter = DirectAdapter() if settings.ssh_host is None else SshAdapter(settings.ssh_host)
+            adapter = (
+                DirectAdapter() if settings.ssh_host is None else SshAdapter(settings.ssh_host)
+            )
         self._session = requests.Session()
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -52,7 +54,9 @@ class RequestsTransport(Transport):
                 )
             )  # fmt: skip
         except requests.RequestException as error:
-            raise Broken(str(error), is_unsent=any(isinstance(cause, _BEFORE) for cause in chain(error))) from error
+            raise Broken(
+                str(error), is_unsent=any(isinstance(cause, _BEFORE) for cause in chain(error))
+            ) from error
 
     def close(self) -> None:
         self._session.close()
@@ -111,8 +115,12 @@ class _TlsPool(HTTPSConnectionPool):
 class DirectAdapter(HTTPAdapter):
     """HTTP and HTTPS on sockets. Retrying is the caller's: it also counts answers such as 502."""
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
-        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs)
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
+    ) -> None:
+        self.poolmanager = PoolManager(
+            num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs
+        )
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
 
 
@@ -123,8 +131,12 @@ class SshAdapter(HTTPAdapter):
         self.tunnels = Tunnels(host)
         super().__init__()
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
-        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs)
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any
+    ) -> None:
+        self.poolmanager = PoolManager(
+            num_pools=connections, maxsize=maxsize, block=block, **pool_kwargs
+        )
         self.poolmanager.pool_classes_by_scheme = {
             scheme: self._pool_class(pool, connection)
             for scheme, pool, connection in (
@@ -135,7 +147,9 @@ class SshAdapter(HTTPAdapter):
 
     def _pool_class(self, pool: type[HTTPConnectionPool], connection: type[HTTPConnection]) -> Any:
         """A pool of connections that are opened by this adapter."""
-        over_ssh = type(f"Ssh{connection.__name__}", (_OverSsh, connection), {"tunnels": self.tunnels})
+        over_ssh = type(
+            f"Ssh{connection.__name__}", (_OverSsh, connection), {"tunnels": self.tunnels}
+        )
         return type(f"Ssh{pool.__name__}", (pool,), {"ConnectionCls": over_ssh})
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]

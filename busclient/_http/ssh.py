@@ -32,8 +32,16 @@ def command(host: str, target: str, folder: Path | None) -> list[str]:
         raise SettingsError(f"BUS_SSH_HOST is {host!r}, which is no host name.")
     ssh = shutil.which("ssh")
     if ssh is None:
-        raise LocalTrouble("There is no `ssh` on this machine.", hint="Install the OpenSSH client, or use direct HTTP.")
-    options = ["BatchMode=yes", "ConnectTimeout=5", "ServerAliveInterval=15", "ServerAliveCountMax=2"]
+        raise LocalTrouble(
+            "There is no `ssh` on this machine.",
+            hint="Install the OpenSSH client, or use direct HTTP.",
+        )
+    options = [
+        "BatchMode=yes",
+        "ConnectTimeout=5",
+        "ServerAliveInterval=15",
+        "ServerAliveCountMax=2",
+    ]
     # scripts/session-start-poll uses the same name, and so the same connection.
     socket_path = None if folder is None else folder / f"ssh-{host}"
     if socket_path is not None and os.name != "nt" and len(str(socket_path)) <= _LONGEST_PATH:
@@ -75,7 +83,10 @@ class _Tunnel:
         )
         self._lines: deque[str] = deque(maxlen=3)
         self._listener = threading.Thread(target=self._listen, daemon=True)
-        for thread in (*(threading.Thread(target=job, daemon=True) for job in (self._send, self._receive)), self._listener):
+        for thread in (
+            *(threading.Thread(target=job, daemon=True) for job in (self._send, self._receive)),
+            self._listener,
+        ):
             thread.start()
 
     def last_lines(self) -> list[str]:

@@ -12,10 +12,17 @@ from typing import Any
 from busclient._errors import BadAnswer, NotTrusted, Unreachable
 from busclient._settings import Settings
 
-_BROKEN_OFF = (http.client.RemoteDisconnected, http.client.IncompleteRead, ConnectionResetError, BrokenPipeError)
+_BROKEN_OFF = (
+    http.client.RemoteDisconnected,
+    http.client.IncompleteRead,
+    ConnectionResetError,
+    BrokenPipeError,
+)
 
 # What OpenSSH says when it has opened no way to the hub: each is a whole line of its own, never one of a banner.
-_NO_WAY_THERE = re.compile(r"channel \d+: open failed: |(?:\S+: )?stdio forwarding (?:request )?failed", re.IGNORECASE)
+_NO_WAY_THERE = re.compile(
+    r"channel \d+: open failed: |(?:\S+: )?stdio forwarding (?:request )?failed", re.IGNORECASE
+)
 _NOT_LOGGED_IN = re.compile(
     r"Host key verification failed\.|\S+: Permission denied \(|ssh: (?:Could not resolve hostname|connect to host) "
 )
@@ -40,16 +47,26 @@ class SshFailed(OSError):
 
 def unreachable(settings: Settings, error: Exception) -> Unreachable:
     """The error of ours for a transport's Broken, or whatever it was caused by."""
-    where = f"{settings.url} (through ssh {settings.ssh_host})" if settings.ssh_host else settings.url
+    where = (
+        f"{settings.url} (through ssh {settings.ssh_host})" if settings.ssh_host else settings.url
+    )
     causes = [cause for cause in chain(error) if not type(cause).__module__.startswith("requests")]
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return NotTrusted(f"The certificate of the hub at {where} is not trusted: {cause.verify_message or cause}.")
+            return NotTrusted(
+                f"The certificate of the hub at {where} is not trusted: {cause.verify_message or cause}."
+            )
     is_other_protocol = any(isinstance(cause, http.client.HTTPException) for cause in causes)
-    if is_other_protocol and not any(isinstance(cause, (OSError, *_BROKEN_OFF)) for cause in causes):
+    if is_other_protocol and not any(
+        isinstance(cause, (OSError, *_BROKEN_OFF)) for cause in causes
+    ):
         return BadAnswer(f"What answers at {where} does not speak HTTP.")
-    hint = next((cause.hint(settings.url) for cause in causes if isinstance(cause, SshFailed)), None)
-    return Unreachable(f"The hub at {where} does not answer: {in_words(causes) or str(error)[:200]}.", hint=hint)
+    hint = next(
+        (cause.hint(settings.url) for cause in causes if isinstance(cause, SshFailed)), None
+    )
+    return Unreachable(
+        f"The hub at {where} does not answer: {in_words(causes) or str(error)[:200]}.", hint=hint
+    )
 
 
 def is_refused(error: BaseException) -> bool:
@@ -88,5 +105,11 @@ def in_words(causes: Sequence[BaseException]) -> str:
             return "the time is over"
     for cause in causes:
         if isinstance(cause, (ConnectionRefusedError, *_BROKEN_OFF)):
-            return "the connection was refused" if isinstance(cause, ConnectionRefusedError) else "the connection broke off"
-    return next((cause.strerror or str(cause) for cause in causes if isinstance(cause, OSError)), "")[:200]
+            return (
+                "the connection was refused"
+                if isinstance(cause, ConnectionRefusedError)
+                else "the connection broke off"
+            )
+    return next(
+        (cause.strerror or str(cause) for cause in causes if isinstance(cause, OSError)), ""
+    )[:200]

@@ -24,19 +24,26 @@ class WsgiTransport(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         begun: dict[str, Any] = {}
 
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        def start_response(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Callable[[bytes], object]:
             begun.update(status=status, headers=headers)
             return lambda data: None
 
         data = request.body or b""
         data = data.encode() if isinstance(data, str) else bytes(data)
-        chunks = self.app(environ_of(request.method or "", request.url or "", request.headers, data), start_response)
+        chunks = self.app(
+            environ_of(request.method or "", request.url or "", request.headers, data),
+            start_response,
+        )
         body = _Body(chunks)
         reply = requests.Response()
         status, _, reply.reason = begun["status"].partition(" ")
         reply.status_code = int(status)
         reply.headers.update(dict(begun["headers"]))
-        reply.raw = HTTPResponse(body, headers=begun["headers"], status=int(status), preload_content=False)
+        reply.raw = HTTPResponse(
+            body, headers=begun["headers"], status=int(status), preload_content=False
+        )
         reply.url, reply.request, reply.encoding = request.url or "", request, "utf-8"
         return reply
 
@@ -74,7 +81,9 @@ class _Body(io.RawIOBase):
         super().close()
 
 
-def environ_of(method: str, url: str, headers: Mapping[str, str | bytes], data: bytes) -> dict[str, Any]:
+def environ_of(
+    method: str, url: str, headers: Mapping[str, str | bytes], data: bytes
+) -> dict[str, Any]:
     """The environment of a request, as a WSGI server would give it."""
     parts = urlsplit(url)
     environ: dict[str, Any] = {
@@ -98,5 +107,7 @@ def environ_of(method: str, url: str, headers: Mapping[str, str | bytes], data: 
     }
     for name, value in headers.items():
         if name.lower() not in ("content-type", "content-length"):
-            environ["HTTP_" + name.upper().replace("-", "_")] = value if isinstance(value, str) else value.decode("latin-1")
+            environ["HTTP_" + name.upper().replace("-", "_")] = (
+                value if isinstance(value, str) else value.decode("latin-1")
+            )
     return environ

@@ -57,10 +57,15 @@ class Message:
                 priority=str(fields.get("priority", "normal")),
                 verified=fields.get("verified") is True,
                 raw=fields,
-                **{name: fields.get(name) for name in ("in_reply_to", "thread", "data", "expires", "snippet")},
+                **{
+                    name: fields.get(name)
+                    for name in ("in_reply_to", "thread", "data", "expires", "snippet")
+                },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadAnswer(f"The answer holds something that is not a message: {error!r}.") from None
+            raise BadAnswer(
+                f"The answer holds something that is not a message: {error!r}."
+            ) from None
 
     @property
     def signed(self) -> str:

@@ -16,7 +16,10 @@ def ref(message: Ref) -> str | int:
     """The id or seq of a message, which may stand in a path; raises Refused for what can be neither."""
     found = message.id if isinstance(message, Message) else message
     if not REF.fullmatch(str(found)):
-        raise Refused(f"{str(found)[:80]!r} is no id of a message.", hint="Give its id (26 letters and digits) or its seq.")
+        raise Refused(
+            f"{str(found)[:80]!r} is no id of a message.",
+            hint="Give its id (26 letters and digits) or its seq.",
+        )
     return found
 
 

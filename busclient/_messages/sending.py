@@ -28,13 +28,19 @@ def checked(fields: Draft) -> Draft:
     try:
         json.dumps(fields, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise Refused(f"The message cannot be written as JSON: {error}.", hint="Numbers must be finite, keys text.") from None
+        raise Refused(
+            f"The message cannot be written as JSON: {error}.",
+            hint="Numbers must be finite, keys text.",
+        ) from None
     return fields
 
 
 def check_size(fields: Draft, why: str) -> None:
     """Raise TooLarge when a hub would not take this message, which cannot be asked now: it must not wait for a refusal."""
-    sizes = {"body": _size(str(fields["body"])), "data": _size(json.dumps(fields.get("data") or {}))}
+    sizes = {
+        "body": _size(str(fields["body"])),
+        "data": _size(json.dumps(fields.get("data") or {})),
+    }
     for name, limit in (("body", MAX_BODY), ("data", MAX_DATA)):
         if sizes[name] > limit:
             raise TooLarge(
@@ -58,7 +64,9 @@ def post(calls: Calls, fields: Draft) -> Posted:
 def post_block(calls: Calls, drafts: Sequence[Draft]) -> list[Posted | BusError]:
     """Post up to 1,000 messages in one request; one outcome for each, in order. Raises BusError when none was looked at."""
     body = "".join(json.dumps(fields) + "\n" for fields in drafts).encode()
-    reply = calls.send("POST", "/post", data=body, headers={"Content-Type": "application/x-ndjson"}, also=(400,))
+    reply = calls.send(
+        "POST", "/post", data=body, headers={"Content-Type": "application/x-ndjson"}, also=(400,)
+    )
     if not reply.header("Content-Type").startswith("application/x-ndjson"):
         raise error_from(reply.status, _json(reply.content))
     results = [_json(line) for line in reply.content.split(b"\n") if line.strip()]
@@ -75,7 +83,12 @@ def post_block(calls: Calls, drafts: Sequence[Draft]) -> list[Posted | BusError]
 def posted(key: str, reply: Mapping[str, Any]) -> Posted:
     """What a good answer to a post says."""
     delivery = reply.get("delivery")
-    return Posted(key, Message.from_json(reply), bool(reply.get("replayed")), delivery if isinstance(delivery, dict) else {})
+    return Posted(
+        key,
+        Message.from_json(reply),
+        bool(reply.get("replayed")),
+        delivery if isinstance(delivery, dict) else {},
+    )
 
 
 def _status(result: Any) -> int:

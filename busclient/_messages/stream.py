@@ -22,10 +22,18 @@ _LONGEST_PAUSE_S = 10.0
 
 
 def follow(
-    calls: Calls, last_seq: Callable[[], int], idle_s: float, sleep: Callable[[float], None], filters: Mapping[str, Any]
+    calls: Calls,
+    last_seq: Callable[[], int],
+    idle_s: float,
+    sleep: Callable[[float], None],
+    filters: Mapping[str, Any],
 ) -> Iterator[Message]:
     """The messages of `Bus.stream`."""
-    query = {"from" if name == "sender" else name: value for name, value in filters.items() if value is not None}
+    query = {
+        "from" if name == "sender" else name: value
+        for name, value in filters.items()
+        if value is not None
+    }
     tags = _tags(query)
     # With the place known before the first connection, a break before the first message loses nothing either.
     if query.get("since") is None and query.get("unread_by") is None:
@@ -33,10 +41,14 @@ def follow(
     breaks, is_first = 0, True
     while True:
         try:
-            chunks = calls.stream("/stream", idle_s=idle_s, params=query, headers={"Accept": "application/x-ndjson"})
+            chunks = calls.stream(
+                "/stream", idle_s=idle_s, params=query, headers={"Accept": "application/x-ndjson"}
+            )
             for message in _messages(chunks):
                 breaks, is_first = 0, False
-                if message is None or (isinstance(query.get("since"), int) and message.seq <= query["since"]):
+                if message is None or (
+                    isinstance(query.get("since"), int) and message.seq <= query["since"]
+                ):
                     continue
                 query["since"] = message.seq
                 if tags is None or tags & set(message.tags):

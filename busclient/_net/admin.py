@@ -45,47 +45,66 @@ class Admin(Part):
         """Deny it, from the next call on; what runs already goes on. A deny of two names beats an allow of `*`."""
         return self._permission(source, target, False, actions, {})
 
-    def remove_permission(self, source: str, target: str, *, actions: Sequence[str] = ()) -> tuple[str, ...]:
+    def remove_permission(
+        self, source: str, target: str, *, actions: Sequence[str] = ()
+    ) -> tuple[str, ...]:
         """Take back what was allowed or denied, so that what was said of `*` decides again; gives the actions that had a rule."""
         fields = self._fields(source=source, target=target, actions=list(actions) or None)
         reply = self._post("/api/permit", {**fields, "allow": None})
         with shaped("a permission"):
             return tuple(map(str, reply["permission"]["removed"]))
 
-    def _permission(self, source: str, target: str, allow: bool, actions: Sequence[str], more: dict[str, Any]) -> Permission:
-        fields = self._fields(source=source, target=target, allow=allow, actions=list(actions) or None, **more)
+    def _permission(
+        self, source: str, target: str, allow: bool, actions: Sequence[str], more: dict[str, Any]
+    ) -> Permission:
+        fields = self._fields(
+            source=source, target=target, allow=allow, actions=list(actions) or None, **more
+        )
         reply = self._post("/api/permit", fields)
         with shaped("a permission"):
             return Permission.from_json(reply["permission"])
 
     # -- approvals ---------------------------------------------------------------------------------------
 
-    def approve(self, id: str, allow: bool = True, *, expires_in_s: float | None = None) -> Approval:
+    def approve(
+        self, id: str, allow: bool = True, *, expires_in_s: float | None = None
+    ) -> Approval:
         """Answer a question. A yes is good for that very call, once, for 15 minutes unless said.
 
         Raises Conflict when it was answered otherwise, was used or has expired.
         """
         try:
-            self._post(f"/api/approvals/{in_path(id)}", given({"allow": allow, "expires_in_s": expires_in_s}))
+            self._post(
+                f"/api/approvals/{in_path(id)}",
+                given({"allow": allow, "expires_in_s": expires_in_s}),
+            )
         except Conflict as error:  # the answer to a first attempt was lost
             if error.details.get("state") != ("allowed" if allow else "denied"):
                 raise
         return self.approval(id)
 
-    def approve_all(self, ids: Sequence[str], allow: bool = True, *, expires_in_s: float | None = None) -> list[Approval]:
+    def approve_all(
+        self, ids: Sequence[str], allow: bool = True, *, expires_in_s: float | None = None
+    ) -> list[Approval]:
         """Give one answer to these questions, as far as they still wait; gives them all as they are then.
 
         Answer what was looked at: `bus.net.approvals(state="pending", sender="web1")` lists what one machine has asked.
         """
         fields = given({"ids": list(ids), "allow": allow, "expires_in_s": expires_in_s})
-        return [Approval.from_json(fields) for fields in listed(self._post("/api/approvals", fields), "approvals")]
+        return [
+            Approval.from_json(fields)
+            for fields in listed(self._post("/api/approvals", fields), "approvals")
+        ]
 
     # -- containers --------------------------------------------------------------------------------------
 
     def containers(self) -> Containers:
         """Every container that the drivers list."""
         found = self._get("/api/containers")
-        return Containers([Container.from_json(fields) for fields in listed(found, "containers")], unavailable(found))
+        return Containers(
+            [Container.from_json(fields) for fields in listed(found, "containers")],
+            unavailable(found),
+        )
 
     def container(
         self,
@@ -110,7 +129,9 @@ class Admin(Part):
             snapshot_first=None if snapshot_first else False,
             client_id=new_key(),
         )
-        reply = self._insisting(lambda: self._post(f"/api/container/{action}", fields, wait_s=_HOLD_S), runs_s=wait_s)
+        reply = self._insisting(
+            lambda: self._post(f"/api/container/{action}", fields, wait_s=_HOLD_S), runs_s=wait_s
+        )
         return Changed.from_json(name, self._done(reply, wait_s))
 
     def snapshots(self, name: str) -> list[Snapshot]:
@@ -134,17 +155,34 @@ class Admin(Part):
             if isinstance(call.error, TargetBusy):
                 raise call.error
             why = reply.get("message") or f"its state is {call.state!r}"
-            raise OutcomeUnknown(f"The change {call.id} of the container is not known to be done: {why}", details=reply)
+            raise OutcomeUnknown(
+                f"The change {call.id} of the container is not known to be done: {why}",
+                details=reply,
+            )
         return reply
 
     # -- credentials -------------------------------------------------------------------------------------
 
-    def invite(self, name: str, *, admin: bool = False, replace: bool = False, expires_in_s: float | None = None) -> Invite:
+    def invite(
+        self,
+        name: str,
+        *,
+        admin: bool = False,
+        replace: bool = False,
+        expires_in_s: float | None = None,
+    ) -> Invite:
         """A code for one machine, good once and for 24 hours: its `line` makes that machine a member (or an admin).
 
         With `replace` for one that was installed again: it gets a new secret, and its name keeps everything else.
         """
-        fields = given({"name": name, "admin": admin or None, "replace": replace or None, "expires_in_s": expires_in_s})
+        fields = given(
+            {
+                "name": name,
+                "admin": admin or None,
+                "replace": replace or None,
+                "expires_in_s": expires_in_s,
+            }
+        )
         return Invite.from_json(self._post_once("/api/invites", fields))
 
     def credentials(self) -> list[dict[str, Any]]:
@@ -157,11 +195,17 @@ class Admin(Part):
 
     def add_credential(self, name: str, *, admin: bool = False) -> Credential:
         """A credential for a name; `invite` keeps the secret out of other hands."""
-        return Credential.from_json(self._post_once("/api/credentials", given({"name": name, "admin": admin or None})))
+        return Credential.from_json(
+            self._post_once("/api/credentials", given({"name": name, "admin": admin or None}))
+        )
 
     def rotate(self, name: str | None = None, *, overlap_s: float | None = None) -> Credential:
         """A new secret for a name, one's own unless said (that anybody may). The old one holds `overlap_s` longer."""
-        return Credential.from_json(self._post_once("/api/credentials/rotate", given({"name": name, "overlap_s": overlap_s})))
+        return Credential.from_json(
+            self._post_once(
+                "/api/credentials/rotate", given({"name": name, "overlap_s": overlap_s})
+            )
+        )
 
     def revoke_credential(self, name: str) -> None:
         """Take a name's credential away, and its open invite."""

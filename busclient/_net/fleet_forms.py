@@ -47,7 +47,13 @@ class Container:
     def from_json(cls, fields: Any) -> Container:
         with shaped("a container"):
             lists = {name: tuple(fields.get(name) or ()) for name in ("addresses", "snapshots")}
-            return cls(str(fields["name"]), str(fields["driver"]), str(fields["state"]), **lists, raw=fields)
+            return cls(
+                str(fields["name"]),
+                str(fields["driver"]),
+                str(fields["state"]),
+                **lists,
+                raw=fields,
+            )
 
 
 class Machines(NamedTuple):
@@ -76,7 +82,9 @@ class Snapshot:
     @classmethod
     def from_json(cls, fields: Any) -> Snapshot:
         with shaped("a snapshot"):
-            return cls(str(fields["name"]), str(fields["made"]), bool(fields.get("by_restore")), raw=fields)
+            return cls(
+                str(fields["name"]), str(fields["made"]), bool(fields.get("by_restore")), raw=fields
+            )
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,12 @@ class Changed:
     def from_json(cls, name: str, fields: Any) -> Changed:
         with shaped("an answer about a container"):
             return cls(
-                str(fields["id"]), name, bool(fields.get("changed")), fields.get("snapshot"), fields.get("saved"), raw=fields
+                str(fields["id"]),
+                name,
+                bool(fields.get("changed")),
+                fields.get("snapshot"),
+                fields.get("saved"),
+                raw=fields,
             )
 
 
@@ -149,7 +162,9 @@ def _about(fields: Mapping[str, Any]) -> str | None:
         return f"{word} {fields.get('source')} {','.join(fields.get('actions') or ())}"
     if isinstance(fields.get("argv"), list) and not fields.get("command"):
         return shlex.join(map(str, fields["argv"]))
-    return next((str(fields[name]) for name in ("command", "path", "body") if fields.get(name)), None)
+    return next(
+        (str(fields[name]) for name in ("command", "path", "body") if fields.get(name)), None
+    )
 
 
 class Events(NamedTuple):
@@ -172,7 +187,9 @@ class Invite:
     @classmethod
     def from_json(cls, fields: Any) -> Invite:
         with shaped("an invite"):
-            texts: dict[str, Any] = {name: str(fields[name]) for name in ("name", "expires", "code", "line")}
+            texts: dict[str, Any] = {
+                name: str(fields[name]) for name in ("name", "expires", "code", "line")
+            }
             return cls(**texts, raw=fields)
 
 

@@ -70,8 +70,14 @@ class Result:
         """The result in the hub's JSON; raises BadAnswer."""
         with shaped("a result"):
             code = fields.get("exitCode")
-            more: dict[str, Any] = {name: bool(fields.get(name)) for name in ("timed_out", "truncated", "replayed", "cancelled")}
-            more |= {name: int(fields.get(name) or 0) for name in ("duration_ms", "stdout_size", "stderr_size")}
+            more: dict[str, Any] = {
+                name: bool(fields.get(name))
+                for name in ("timed_out", "truncated", "replayed", "cancelled")
+            }
+            more |= {
+                name: int(fields.get(name) or 0)
+                for name in ("duration_ms", "stdout_size", "stderr_size")
+            }
             leaked = fields.get("leaked", 0)
             return cls(
                 id=str(fields["id"]),
@@ -121,10 +127,19 @@ class Call:
         """Why it was denied or failed, as the error that its caller got; None in every other state."""
         if self.state not in ("denied", "error"):
             return None
-        code = str(self.raw.get("error") or ("not_permitted" if self.state == "denied" else "internal"))
-        why = self.raw.get("message") or self.raw.get("reason") or f"The call {self.id} ended with {code}."
+        code = str(
+            self.raw.get("error") or ("not_permitted" if self.state == "denied" else "internal")
+        )
+        why = (
+            self.raw.get("message")
+            or self.raw.get("reason")
+            or f"The call {self.id} ended with {code}."
+        )
         status = self.raw.get("status")
-        return error_from(status if isinstance(status, int) else 500, {**self.raw, "error": code, "message": str(why)})
+        return error_from(
+            status if isinstance(status, int) else 500,
+            {**self.raw, "error": code, "message": str(why)},
+        )
 
 
 @dataclass(frozen=True)
@@ -212,7 +227,9 @@ class Permission:
                 by=str(fields.get("by") or ""),
                 granted=str(fields.get("granted") or ""),
                 expires=fields.get("expires"),
-                commands=tuple(tuple(words.split() if isinstance(words, str) else words) for words in commands),
+                commands=tuple(
+                    tuple(words.split() if isinstance(words, str) else words) for words in commands
+                ),
                 needs_approval=fields.get("approval") == "required",
                 unknown=tuple(str(said) for said in (fields.get("unknown") or {}).values()),
                 raw=fields,
@@ -241,9 +258,16 @@ class Approval:
     @classmethod
     def from_json(cls, fields: Any) -> Approval:
         with shaped("an approval"):
-            texts: dict[str, Any] = {name: str(fields[name]) for name in ("id", "state", "target", "action")}
+            texts: dict[str, Any] = {
+                name: str(fields[name]) for name in ("id", "state", "target", "action")
+            }
             texts |= {name: fields.get(name) for name in ("path", "diff", "asked", "expires")}
-            return cls(sender=str(fields["from"]), argv=tuple(map(str, fields.get("argv") or ())), raw=fields, **texts)
+            return cls(
+                sender=str(fields["from"]),
+                argv=tuple(map(str, fields.get("argv") or ())),
+                raw=fields,
+                **texts,
+            )
 
 
 @contextmanager
@@ -271,6 +295,8 @@ def encoded(data: bytes | str) -> tuple[str, str]:
         except UnicodeDecodeError:
             pass
         else:
-            if len(data) < _LARGE or len(json.dumps(text)) <= len(data) * 4 // 3:  # escapes can be six times as long
+            if (
+                len(data) < _LARGE or len(json.dumps(text)) <= len(data) * 4 // 3
+            ):  # escapes can be six times as long
                 return text, "utf-8"
     return base64.b64encode(data).decode("ascii"), "base64"

@@ -63,7 +63,9 @@ class Net(Part):
 
     # -- commands ----------------------------------------------------------------------------------------
 
-    def exec(self, target: str, command: Command, *, wait_for_approval_s: float = 0, **how: Unpack[How]) -> Result:
+    def exec(
+        self, target: str, command: Command, *, wait_for_approval_s: float = 0, **how: Unpack[How]
+    ) -> Result:
         """Run a command and give back how it ended, with its output (the first MiB of each stream).
 
         Once, whatever happens on the way: when the connection breaks it runs on, and is asked for again. Raises OutcomeUnknown
@@ -72,11 +74,15 @@ class Net(Part):
         fields = self._command(target, command, how)
         runs_s = how.get("timeout_s", _TIMEOUT_S)
         reply = self._insisting(
-            lambda: self._post("/api/exec", fields, wait_s=runs_s), runs_s=runs_s + _GRACE_S, approval_s=wait_for_approval_s
+            lambda: self._post("/api/exec", fields, wait_s=runs_s),
+            runs_s=runs_s + _GRACE_S,
+            approval_s=wait_for_approval_s,
         )
         return finished(Result.from_json(reply), reply.get("state"))
 
-    def exec_stream(self, target: str, command: Command, *, wait_for_approval_s: float = 0, **how: Unpack[How]) -> Running:
+    def exec_stream(
+        self, target: str, command: Command, *, wait_for_approval_s: float = 0, **how: Unpack[How]
+    ) -> Running:
         """Run a command and iterate over its output as it comes, uncut; hanging up ends it.
 
         with bus.net.exec_stream("db1", "tail -f /var/log/syslog", timeout_s=600) as running:
@@ -90,10 +96,14 @@ class Net(Part):
             approval_s=wait_for_approval_s,
         )
 
-    def exec_detached(self, target: str, command: Command, *, wait_for_approval_s: float = 0, **how: Unpack[How]) -> str:
+    def exec_detached(
+        self, target: str, command: Command, *, wait_for_approval_s: float = 0, **how: Unpack[How]
+    ) -> str:
         """Start a command and give its id: `call` and `wait_for_call` take it. A message from `bus` comes when it has ended."""
         fields = {**self._command(target, command, how), "detach": True}
-        reply = self._insisting(lambda: self._post("/api/exec", fields), approval_s=wait_for_approval_s)
+        reply = self._insisting(
+            lambda: self._post("/api/exec", fields), approval_s=wait_for_approval_s
+        )
         with shaped("a call"):
             return str(reply["id"])
 
@@ -119,16 +129,30 @@ class Net(Part):
     # -- files -------------------------------------------------------------------------------------------
 
     def read_file(
-        self, target: str, path: str, *, offset: int | None = None, limit: int | None = None, wait_for_approval_s: float = 0
+        self,
+        target: str,
+        path: str,
+        *,
+        offset: int | None = None,
+        limit: int | None = None,
+        wait_for_approval_s: float = 0,
     ) -> RemoteFile:
         """A file with its content, or with `limit` bytes of it from `offset` on. `path` is absolute, inside the target."""
         fields = self._fields(target=target, path=path, offset=offset, limit=limit)
-        reply = self._insisting(lambda: self._post("/api/file/read", fields), approval_s=wait_for_approval_s)
+        reply = self._insisting(
+            lambda: self._post("/api/file/read", fields), approval_s=wait_for_approval_s
+        )
         with shaped("a file"):
             content = decoded(reply["content"], reply.get("encoding"))
-            return RemoteFile(**file_facts(target, path, reply), content=content, offset=int(reply.get("offset") or 0))
+            return RemoteFile(
+                **file_facts(target, path, reply),
+                content=content,
+                offset=int(reply.get("offset") or 0),
+            )
 
-    def file_parts(self, target: str, path: str, *, wait_for_approval_s: float = 0) -> Iterator[RemoteFile]:
+    def file_parts(
+        self, target: str, path: str, *, wait_for_approval_s: float = 0
+    ) -> Iterator[RemoteFile]:
         """A file in parts that follow each other: one part, or as many as a file needs that is too large to be read whole.
 
         Raises Conflict when it has become shorter meanwhile; what else changes between two parts does not show.
@@ -142,7 +166,9 @@ class Net(Part):
                 raise
         for offset in range(0, size, step):
             limit = min(step, size - offset)
-            part = self.read_file(target, path, offset=offset, limit=limit, wait_for_approval_s=wait_for_approval_s)
+            part = self.read_file(
+                target, path, offset=offset, limit=limit, wait_for_approval_s=wait_for_approval_s
+            )
             if len(part.content) != limit:
                 raise Conflict(f"{path} in {target} has become shorter while it was read.")
             yield part
@@ -166,9 +192,26 @@ class Net(Part):
         With `if_sha256` only over a file with that content, with "" only where there is none; else raises FileChanged.
         """
         text, encoding = encoded(content)
-        given = {"mode": mode, "uid": uid, "gid": gid, "create_dirs": create_dirs or None, "if_sha256": if_sha256}
-        fields = self._fields(target=target, path=path, content=text, encoding=encoding, client_id=key or new_key(), **given)
-        reply = self._insisting(lambda: self._post("/api/file/write", fields), runs_s=_GRACE_S, approval_s=wait_for_approval_s)
+        given = {
+            "mode": mode,
+            "uid": uid,
+            "gid": gid,
+            "create_dirs": create_dirs or None,
+            "if_sha256": if_sha256,
+        }
+        fields = self._fields(
+            target=target,
+            path=path,
+            content=text,
+            encoding=encoding,
+            client_id=key or new_key(),
+            **given,
+        )
+        reply = self._insisting(
+            lambda: self._post("/api/file/write", fields),
+            runs_s=_GRACE_S,
+            approval_s=wait_for_approval_s,
+        )
         return FileFacts(**file_facts(target, path, reply))
 
     # -- looking -----------------------------------------------------------------------------------------
@@ -178,20 +221,30 @@ class Net(Part):
         from busclient._net.fleet_forms import Machine, Machines  # noqa: PLC0415  8 ms that `bus exec` need not spend
 
         found = self._get("/api/machines")
-        return Machines([Machine.from_json(fields) for fields in listed(found, "machines")], unavailable(found))
+        return Machines(
+            [Machine.from_json(fields) for fields in listed(found, "machines")], unavailable(found)
+        )
 
-    def permissions(self, *, source: str | None = None, target: str | None = None) -> list[Permission]:
+    def permissions(
+        self, *, source: str | None = None, target: str | None = None
+    ) -> list[Permission]:
         """The permissions that hold; for those who are no admins, the ones that concern them."""
         found = self._get("/api/permissions", _given({"source": source, "target": target}))
         return [Permission.from_json(fields) for fields in listed(found, "permissions")]
 
-    def check_permission(self, target: str, action: str, *, source: str | None = None, command: str | None = None) -> Verdict:
+    def check_permission(
+        self, target: str, action: str, *, source: str | None = None, command: str | None = None
+    ) -> Verdict:
         """Whether a call would be allowed: `action` is exec, file_read or file_write. `source` is for admins; else it is me."""
         query = _given({"source": source, "target": target, "action": action, "command": command})
         found = self._get("/api/permissions/check", query)
         with shaped("a verdict"):
             rule = found["rule"]
-            return Verdict(bool(found["allowed"]), str(found["reason"]), None if rule is None else Permission.from_json(rule))
+            return Verdict(
+                bool(found["allowed"]),
+                str(found["reason"]),
+                None if rule is None else Permission.from_json(rule),
+            )
 
     def approvals(self, *, state: str | None = None, sender: str | None = None) -> list[Approval]:
         """The questions of the last day, newest last: mine, for admins all, or those of the machine `sender`.
@@ -216,7 +269,15 @@ class Net(Part):
 
         `before` is a seq, too: that of the oldest event of one page gives the page before it. `all_activity` has all of them.
         """
-        query = {"hours": hours, "from": sender, "target": target, "type": type, "since": since, "before": before, "limit": limit}
+        query = {
+            "hours": hours,
+            "from": sender,
+            "target": target,
+            "type": type,
+            "since": since,
+            "before": before,
+            "limit": limit,
+        }
         return self._events(query)[0]
 
     def activity_page(self, **filters: Any) -> Events:
@@ -272,7 +333,9 @@ class Net(Part):
 
     def _begin(self, fields: Mapping[str, Any]) -> Running:
         accept = {"Accept": "application/x-ndjson, application/json"}
-        chunks = self._calls.stream("/api/exec", idle_s=_IDLE_S, method="POST", json=fields, headers=accept)
+        chunks = self._calls.stream(
+            "/api/exec", idle_s=_IDLE_S, method="POST", json=fields, headers=accept
+        )
         return Running(lines_of(chunks), lambda id: self.wait_for_call(id, _GRACE_S), self.end_call)
 
 

@@ -35,7 +35,9 @@ class Calling(Protocol):
 
 
 class Part:
-    def __init__(self, settings: Settings, calls: Calls, calling: Calling, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self, settings: Settings, calls: Calls, calling: Calling, sleep: Callable[[float], None]
+    ) -> None:
         self._settings, self._calls, self._calling, self._sleep = settings, calls, calling, sleep
 
     def _fields(self, **fields: Any) -> dict[str, Any]:
@@ -44,13 +46,22 @@ class Part:
         is_mine = me == user or me.startswith(f"{user}/")
         return {**({"from": me} if is_mine else {}), **given(fields)}
 
-    def _get(self, path: str, params: Mapping[str, Any] | None = None, *, wait_s: float = 0) -> dict[str, Any]:
+    def _get(
+        self, path: str, params: Mapping[str, Any] | None = None, *, wait_s: float = 0
+    ) -> dict[str, Any]:
         return self._calling(lambda: self._calls.json("GET", path, params=params, wait_s=wait_s))
 
     def _post(
-        self, path: str, fields: Mapping[str, Any], *, wait_s: float = 0, patience: Patience | None = None
+        self,
+        path: str,
+        fields: Mapping[str, Any],
+        *,
+        wait_s: float = 0,
+        patience: Patience | None = None,
     ) -> dict[str, Any]:
-        return self._calling(lambda: self._calls.json("POST", path, json=fields, wait_s=wait_s, patience=patience))
+        return self._calling(
+            lambda: self._calls.json("POST", path, json=fields, wait_s=wait_s, patience=patience)
+        )
 
     def _post_once(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """A call that must not be repeated by itself. Raises OutcomeUnknown when its answer was lost."""
@@ -106,7 +117,10 @@ class Part:
                 return
             if approval.state == "denied":
                 raise ApprovalDenied(
-                    f"An admin has said no to {asked.id}.", code="approval_denied", status=403, details=asked.details
+                    f"An admin has said no to {asked.id}.",
+                    code="approval_denied",
+                    status=403,
+                    details=asked.details,
                 )
             if approval.state != "pending" or time.monotonic() >= until:
                 raise asked
@@ -122,7 +136,9 @@ class Part:
 def in_path(id: str) -> str:
     """An id as a part of a path; raises Refused for one that would lead elsewhere."""
     if id.strip(".") == "" or "/" in id:
-        raise Refused(f"{id[:80]!r} is no id.", hint="Give the id as the list or the answer shows it.")
+        raise Refused(
+            f"{id[:80]!r} is no id.", hint="Give the id as the list or the answer shows it."
+        )
     return quote(id, safe="")
 
 

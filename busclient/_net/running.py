@@ -14,7 +14,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from busclient._errors import BadAnswer, NotFound, OutcomeUnknown, Unavailable, Unreachable, error_from
+from busclient._errors import (
+    BadAnswer,
+    NotFound,
+    OutcomeUnknown,
+    Unavailable,
+    Unreachable,
+    error_from,
+)
 from busclient._net.forms import Call, Chunk, Result, decoded, shaped
 
 Lines = Iterator[Mapping[str, Any]]
@@ -26,7 +33,9 @@ class Running:
     Raises OutcomeUnknown when it was begun and nobody can say how it ended.
     """
 
-    def __init__(self, lines: Lines, how_is: Callable[[str], Call], end: Callable[[str], bool]) -> None:
+    def __init__(
+        self, lines: Lines, how_is: Callable[[str], Call], end: Callable[[str], bool]
+    ) -> None:
         self._lines, self._how_is, self._end = lines, how_is, end
         self._result: Result | None = None
         self._seen = {"stdout": 0, "stderr": 0}
@@ -69,7 +78,12 @@ class Running:
     def __enter__(self) -> Running:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _all(self) -> Lines:
@@ -80,7 +94,9 @@ class Running:
 
     def _taken(self, line: Mapping[str, Any]) -> Iterator[Chunk]:
         _raise_trouble(line)
-        if "result" in line or "exitCode" in line:  # the latter: a stored answer, as it is without a stream
+        if (
+            "result" in line or "exitCode" in line
+        ):  # the latter: a stored answer, as it is without a stream
             fields = line.get("result", line)
             result = finished(Result.from_json(fields), fields.get("state"))
             self._ended(result)
@@ -101,13 +117,17 @@ class Running:
             while call.state == "running" and _goes_on(why):
                 call = self._how_is(self.id)
         except (Unreachable, Unavailable, NotFound) as error:
-            raise why if isinstance(why, OutcomeUnknown) else _unknown(self.id, error.message) from error
+            raise (
+                why if isinstance(why, OutcomeUnknown) else _unknown(self.id, error.message)
+            ) from error
         if call.result is None and isinstance(why, OutcomeUnknown):
             raise why
         if call.error is not None:
             raise call.error from why
         if call.result is None:
-            raise _unknown(self.id, f"the connection broke, and its state is {call.state!r}") from why
+            raise _unknown(
+                self.id, f"the connection broke, and its state is {call.state!r}"
+            ) from why
         self._ended(call.result)
         yield from self._rest(call.result)
 
@@ -132,7 +152,9 @@ def lines_of(chunks: Iterator[bytes]) -> Lines:
     try:
         for chunk in chunks:
             rest += chunk
-            if b"\n" in chunk:  # looked for here, not in what is there: a long line may come byte by byte
+            if (
+                b"\n" in chunk
+            ):  # looked for here, not in what is there: a long line may come byte by byte
                 *whole, rest = rest.split(b"\n")
                 yield from (_object(line) for line in whole if line.strip())
         if rest.strip():
@@ -163,7 +185,10 @@ def _raise_trouble(line: Mapping[str, Any]) -> None:
     """Raise the error that a line is, if it is one."""
     if "error" in line:
         status = line.get("status")
-        raise error_from(status if isinstance(status, int) else 500, line["error"] if isinstance(line["error"], dict) else line)
+        raise error_from(
+            status if isinstance(status, int) else 500,
+            line["error"] if isinstance(line["error"], dict) else line,
+        )
 
 
 def _object(line: bytes | bytearray) -> Mapping[str, Any]:

@@ -63,7 +63,9 @@ def notices(sender: str, refused: Iterable[Refusal], kept_in: str) -> list[Draft
     """A message to each sender of what was refused; also said as a warning, for who sits at this machine."""
     by_author: dict[str, list[Refusal]] = {}
     for entry, why in refused:
-        logger.warning("a message that waited is NOT sent: %s. It is kept in %s", _reason(entry, why), kept_in)
+        logger.warning(
+            "a message that waited is NOT sent: %s. It is kept in %s", _reason(entry, why), kept_in
+        )
         if entry.draft is not None and NOTICE not in (entry.draft.get("tags") or ()):
             by_author.setdefault(str(entry.draft.get("from")), []).append((entry, why))
     return [_notice(sender, author, found, kept_in) for author, found in by_author.items()]
@@ -80,7 +82,9 @@ def _notice(sender: str, author: str, refused: list[Refusal], kept_in: str) -> D
         lines.append(f"- and {len(refused) - _MOST_NAMED} more")
     text = f"NOT sent: the hub refused what you posted while it was away. It is kept in {kept_in} (bus outbox --refused).\n"
     key = f"{NOTICE} {refused[0][0].key}"
-    return sending.draft(sender, text + "\n".join(lines), author, {"tags": [NOTICE], "client_id": key})
+    return sending.draft(
+        sender, text + "\n".join(lines), author, {"tags": [NOTICE], "client_id": key}
+    )
 
 
 def _reason(entry: Entry, why: dict[str, Any]) -> str:

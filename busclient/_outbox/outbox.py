@@ -60,7 +60,9 @@ class Entry:
     def of(cls, line: bytes) -> Entry:
         try:
             fields = json.loads(line)
-            key, hub, user, queued = (str(fields[name]) for name in ("key", "hub", "user", "queued"))
+            key, hub, user, queued = (
+                str(fields[name]) for name in ("key", "hub", "user", "queued")
+            )
             via = None if fields.get("via") is None else str(fields["via"])
             return cls(line, key, hub, user, queued, dict(fields["draft"]), via)
         except (ValueError, KeyError, TypeError):
@@ -87,14 +89,23 @@ class Outbox:
 
     def add(self, hub: str, user: str, queued: str, draft: Draft, via: str = "") -> None:
         """Keep a draft (its `client_id` is the key); durable on return. Raises OutboxFailed."""
-        fields = {"key": draft["client_id"], "hub": hub, "via": via, "user": user, "queued": queued, "draft": draft}
+        fields = {
+            "key": draft["client_id"],
+            "hub": hub,
+            "via": via,
+            "user": user,
+            "queued": queued,
+            "draft": draft,
+        }
         line = json.dumps(fields, separators=(",", ":")).encode() + b"\n"
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._lock():
                 _append(self.path, line)
         except OSError as error:
-            raise OutboxFailed(f"The hub is away, and {self.path} cannot be written: {error.strerror or error}.") from error
+            raise OutboxFailed(
+                f"The hub is away, and {self.path} cannot be written: {error.strerror or error}."
+            ) from error
 
     def entries(self) -> list[Entry]:
         """What waits, oldest first; unreadable lines among it. Raises OutboxFailed."""
@@ -113,7 +124,9 @@ class Outbox:
             self._take_out(gone, path)
         return len(gone)
 
-    def redirect(self, keys: Collection[str], hub: str, user: str, via: str = "", *, refused: bool = False) -> int:
+    def redirect(
+        self, keys: Collection[str], hub: str, user: str, via: str = "", *, refused: bool = False
+    ) -> int:
         """Let messages wait for this hub and user, behind what waits already; gives how many. Raises OutboxFailed."""
         with self._changing():
             found = self.refused() if refused else self.entries()
@@ -144,21 +157,36 @@ class Outbox:
 
         try:
             with self._lock("deliver", wait_s):
-                return sum(self._blocks(lambda entry: any_hub or entry.is_for(hub, user, via), send, tell))
+                return sum(
+                    self._blocks(lambda entry: any_hub or entry.is_for(hub, user, via), send, tell)
+                )
         except Timeout:
             return 0
         except OSError as error:
             raise OutboxFailed(
-                f"{self.path} cannot be changed: {error.strerror or error}.", hint="What waits there is kept."
+                f"{self.path} cannot be changed: {error.strerror or error}.",
+                hint="What waits there is kept.",
             ) from error
 
-    def _blocks(self, is_ours: Callable[[Entry], bool], send: Send, tell: Tell | None) -> Iterator[int]:
+    def _blocks(
+        self, is_ours: Callable[[Entry], bool], send: Send, tell: Tell | None
+    ) -> Iterator[int]:
         while True:
             entries = self.entries()
-            block = _first_block([entry for entry in entries if entry.draft is not None and is_ours(entry)])
-            outcomes = send([entry.draft for entry in block if entry.draft is not None]) if block else []
-            refused = [(entry, outcome) for entry, outcome in zip(block, outcomes, strict=False) if outcome is not None]
-            refused += [(entry, {"error": "unreadable"}) for entry in entries if entry.draft is None]
+            block = _first_block(
+                [entry for entry in entries if entry.draft is not None and is_ours(entry)]
+            )
+            outcomes = (
+                send([entry.draft for entry in block if entry.draft is not None]) if block else []
+            )
+            refused = [
+                (entry, outcome)
+                for entry, outcome in zip(block, outcomes, strict=False)
+                if outcome is not None
+            ]
+            refused += [
+                (entry, {"error": "unreadable"}) for entry in entries if entry.draft is None
+            ]
             self._set_aside(refused)
             self._take_out([entry for entry, _ in refused] + block[: len(outcomes)], self.path)
             if refused and tell is not None:
@@ -169,7 +197,10 @@ class Outbox:
 
     def _set_aside(self, refused: list[tuple[Entry, dict[str, Any]]]) -> None:
         if refused:
-            lines = [json.dumps({"why": why, "line": entry.line.decode(errors="replace")}) + "\n" for entry, why in refused]
+            lines = [
+                json.dumps({"why": why, "line": entry.line.decode(errors="replace")}) + "\n"
+                for entry, why in refused
+            ]
             _append(self.refused_path, "".join(lines).encode())
 
     def _take_out(self, gone: list[Entry], path: Path) -> None:
@@ -195,10 +226,13 @@ class Outbox:
             with self._lock("deliver", _LOCK_S):
                 yield
         except Timeout:
-            raise OutboxFailed("Another process is delivering the outbox.", hint="Try again; nothing was changed.") from None
+            raise OutboxFailed(
+                "Another process is delivering the outbox.", hint="Try again; nothing was changed."
+            ) from None
         except OSError as error:
             raise OutboxFailed(
-                f"{self.path} cannot be changed: {error.strerror or error}.", hint="What waits there is kept."
+                f"{self.path} cannot be changed: {error.strerror or error}.",
+                hint="What waits there is kept.",
             ) from error
 
     def _read(self, path: Path) -> list[Entry]:
@@ -220,7 +254,9 @@ class Outbox:
                 yield lock
         except Timeout as error:
             if what == "write":
-                raise OutboxFailed(f"Another process has held {error.lock_file} for {wait_s:g} s.") from None
+                raise OutboxFailed(
+                    f"Another process has held {error.lock_file} for {wait_s:g} s."
+                ) from None
             raise
 
 
@@ -255,7 +291,9 @@ def _append(path: Path, data: bytes) -> None:
         if size:
             os.lseek(fd, size - 1, os.SEEK_SET)
             if os.read(fd, 1) != b"\n":
-                data = b"\n" + data  # a crash tore the last line: end it, so that it cannot spoil this one
+                data = (
+                    b"\n" + data
+                )  # a crash tore the last line: end it, so that it cannot spoil this one
         try:
             written = 0
             while written < len(data):

@@ -15,15 +15,21 @@ from benchmarks.measures import MEASURES
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("measures", nargs="*", help=f"some of: {', '.join(MEASURES)}; all when left out")
-    parser.add_argument("--messages", type=int, default=1_000_000, help="in the large log (default: %(default)s)")
+    parser.add_argument(
+        "measures", nargs="*", help=f"some of: {', '.join(MEASURES)}; all when left out"
+    )
+    parser.add_argument(
+        "--messages", type=int, default=1_000_000, help="in the large log (default: %(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="a large log of 20,000")
     options = parser.parse_args()
     unknown = set(options.measures) - set(MEASURES)
     if unknown:
         parser.error(f"there is no measure {', '.join(sorted(unknown))}")
     messages = 20_000 if options.quick else options.messages
-    print(f"# {platform.platform()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d %H:%M')}")
+    print(
+        f"# {platform.platform()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d %H:%M')}"
+    )
     print(f"{'what':58} {'figure':44} {'demanded':10} met")
     missed = 0
     for name in options.measures or MEASURES:

@@ -33,16 +33,33 @@ TARGET, NAME = "bench1", "bencher"
 def measure() -> list[Row]:
     """All rows; takes about a minute. Raises RuntimeError where there is no LXD, or no root."""
     if shutil.which("lxd") is None or os.geteuid() != 0:
-        raise RuntimeError("a private LXD needs root and the packages lxd, lxd-client and busybox-static")
+        raise RuntimeError(
+            "a private LXD needs root and the packages lxd, lxd-client and busybox-static"
+        )
     with _lxd() as environ, _hub(environ) as call:
         plain = lambda: _plain(environ)  # noqa: E731
         alone, through = _in_turns(plain, call)
         ratios = [_parallel(plain, call) for _ in range(ROUNDS)]
     added, share = through - alone, statistics.median(ratios)
     return [
-        (f"exec of `true`: ms more than plain lxc exec ({alone:.0f} ms), medians of {PAIRS}", added, "<= 30", added <= 30),
-        ("the same: times as long as plain lxc exec", through / alone, "<= 1.4", through <= 1.4 * alone),
-        (f"{PARALLEL} at once: part of plain lxc exec, median of {ROUNDS} rounds", share, ">= 0.7", share >= 0.7),
+        (
+            f"exec of `true`: ms more than plain lxc exec ({alone:.0f} ms), medians of {PAIRS}",
+            added,
+            "<= 30",
+            added <= 30,
+        ),
+        (
+            "the same: times as long as plain lxc exec",
+            through / alone,
+            "<= 1.4",
+            through <= 1.4 * alone,
+        ),
+        (
+            f"{PARALLEL} at once: part of plain lxc exec, median of {ROUNDS} rounds",
+            share,
+            ">= 0.7",
+            share >= 0.7,
+        ),
     ]
 
 
@@ -81,10 +98,20 @@ def _lxd() -> Iterator[dict[str, str]]:
     script = str(ROOT / "scripts" / "lxd-for-tests")
     folder.mkdir(mode=0o711)
     try:
-        subprocess.run([script, "start", str(folder), TARGET], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [script, "start", str(folder), TARGET],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
         yield {**os.environ, "LXD_DIR": str(folder / "lxd"), "LXD_CONF": str(folder / "client")}
     finally:
-        subprocess.run([script, "stop", str(folder)], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [script, "stop", str(folder)],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 @contextmanager
@@ -110,7 +137,12 @@ def _hub(environ: dict[str, str]) -> Iterator[Callable[[], None]]:
             body = json.dumps({"target": TARGET, "command": "true"}).encode()
 
             def call() -> None:
-                reply = caller.post(f"{hub.url}/api/exec", data=body, headers={"Content-Type": "application/json"}, timeout=60)
+                reply = caller.post(
+                    f"{hub.url}/api/exec",
+                    data=body,
+                    headers={"Content-Type": "application/json"},
+                    timeout=60,
+                )
                 if reply.status_code != 200 or reply.json()["exitCode"] != 0:
                     raise RuntimeError(reply.text)
 

@@ -36,10 +36,30 @@ def measure() -> list[Row]:
         raw = statistics.median(_rate(port, "raw", _raw_poll_and_ack) for _ in range(3))
         drained = statistics.median(_rate(port, "drained", _drain) for _ in range(3))
     return [
-        (f"session-start poll, {UNREAD} unread: times a bare curl ({curl:.1f} ms)", poll / curl, "<= 1.5", poll / curl <= 1.5),
-        (f"bus inbox, {UNREAD} unread: ms more than that poll ({poll:.1f} ms)", inbox - poll, "<= 100", inbox - poll <= 100),
-        (f"bus --version: times `python3 -c pass` ({python:.1f} ms)", version / python, "<= 2", version / python <= 2),
-        (f"drain of {DRAINED}: part of the hub's poll + ack ({raw:.0f}/s)", drained / raw, ">= 0.5", drained / raw >= 0.5),
+        (
+            f"session-start poll, {UNREAD} unread: times a bare curl ({curl:.1f} ms)",
+            poll / curl,
+            "<= 1.5",
+            poll / curl <= 1.5,
+        ),
+        (
+            f"bus inbox, {UNREAD} unread: ms more than that poll ({poll:.1f} ms)",
+            inbox - poll,
+            "<= 100",
+            inbox - poll <= 100,
+        ),
+        (
+            f"bus --version: times `python3 -c pass` ({python:.1f} ms)",
+            version / python,
+            "<= 2",
+            version / python <= 2,
+        ),
+        (
+            f"drain of {DRAINED}: part of the hub's poll + ack ({raw:.0f}/s)",
+            drained / raw,
+            ">= 0.5",
+            drained / raw >= 0.5,
+        ),
     ]
 
 
@@ -49,7 +69,13 @@ def _start_times(port: int, home: Path) -> tuple[float, float, float]:
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT)}
     environ |= {"BUS_URL": url, "BUS_USER": USER, "BUS_PASS": PASSWORD, "BUS_NAME": "poller"}
     commands = (
-        ["curl", "-s", "-u", f"{USER}:{PASSWORD}", f"{url}/inbox?reader=poller&budget=6000&format=text"],
+        [
+            "curl",
+            "-s",
+            "-u",
+            f"{USER}:{PASSWORD}",
+            f"{url}/inbox?reader=poller&budget=6000&format=text",
+        ],
         [str(ROOT / "scripts" / "session-start-poll")],
         [sys.executable, "-m", "busclient", "inbox"],
     )
@@ -57,7 +83,9 @@ def _start_times(port: int, home: Path) -> tuple[float, float, float]:
     for number in range(PAIRS + 2):
         for command, taken in zip(commands, times, strict=True):
             started = time.perf_counter()
-            done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+            done = subprocess.run(
+                command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=True
+            )
             if number >= 2:  # the first two warm the disk cache
                 taken.append((time.perf_counter() - started) * 1000)
             assert b"message 0" in done.stdout, done
@@ -73,7 +101,9 @@ def _version_times() -> tuple[float, float]:
     for number in range(PAIRS + 2):
         for command, taken in zip(commands, times, strict=True):
             started = time.perf_counter()
-            subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+            subprocess.run(
+                command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=True
+            )
             if number >= 2:
                 taken.append((time.perf_counter() - started) * 1000)
     python, version = map(statistics.median, times)
@@ -92,9 +122,13 @@ def _raw_poll_and_ack(port: int, reader: str) -> int:
     """The hub's own rate: one kept connection, and nothing between."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     count = 0
-    while messages := _call(connection, "GET", f"/messages?unread_by={reader}&limit=200")["messages"]:
+    while messages := _call(connection, "GET", f"/messages?unread_by={reader}&limit=200")[
+        "messages"
+    ]:
         for message in messages:
-            _call(connection, "POST", f"/ack/{message['id']}", json.dumps({"reader": reader}).encode())
+            _call(
+                connection, "POST", f"/ack/{message['id']}", json.dumps({"reader": reader}).encode()
+            )
             count += 1
     connection.close()
     return count
@@ -104,19 +138,28 @@ def _drain(port: int, reader: str) -> int:
     sys.path.insert(0, str(ROOT))
     from busclient import Bus, Settings  # noqa: PLC0415  the checkout's, whatever is installed
 
-    with Bus(Settings(url=f"http://127.0.0.1:{port}", user=USER, password=PASSWORD, name=reader)) as bus:
+    with Bus(
+        Settings(url=f"http://127.0.0.1:{port}", user=USER, password=PASSWORD, name=reader)
+    ) as bus:
         return bus.drain(lambda message: message.body).done
 
 
 def _post(port: int, to: str, count: int) -> None:
-    lines = [json.dumps({"from": "bench", "to": to, "body": f"message {number} " + "x" * 180}) for number in range(count)]
+    lines = [
+        json.dumps({"from": "bench", "to": to, "body": f"message {number} " + "x" * 180})
+        for number in range(count)
+    ]
     connection = http.client.HTTPConnection("127.0.0.1", port)
     _call(connection, "POST", "/post", "\n".join(lines).encode(), "application/x-ndjson")
     connection.close()
 
 
 def _call(
-    connection: http.client.HTTPConnection, method: str, path: str, body: bytes = b"", kind: str = "application/json"
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    kind: str = "application/json",
 ) -> dict:
     connection.request(method, path, body, {"Authorization": BASIC, "Content-Type": kind})
     reply = connection.getresponse()
@@ -132,9 +175,16 @@ def _hub(folder: Path) -> Iterator[int]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("BUS_")}
-    environ |= {"BUS_DATA_DIR": str(folder / "data"), "BUS_LISTEN": f"127.0.0.1:{port}", "BUS_USER": USER, "BUS_PASS": PASSWORD}
+    environ |= {
+        "BUS_DATA_DIR": str(folder / "data"),
+        "BUS_LISTEN": f"127.0.0.1:{port}",
+        "BUS_USER": USER,
+        "BUS_PASS": PASSWORD,
+    }
     with open(folder / "hub.log", "wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "bus", "serve"], cwd=ROOT, env=environ, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bus", "serve"], cwd=ROOT, env=environ, stdout=log, stderr=log
+        )
     try:
         while True:
             assert process.poll() is None, (folder / "hub.log").read_text()

@@ -36,7 +36,9 @@ def measure() -> list[Row]:
         turns = [_turn(hub.url, empty.url) for _ in range(TURNS)]
     middle = _Turn(*map(statistics.median, zip(*turns, strict=True)))
     return [
-        _at_most("GET /messages by 16, p99 / median", middle.spread, 4, f"  (median {middle.ms:.1f} ms)"),
+        _at_most(
+            "GET /messages by 16, p99 / median", middle.spread, 4, f"  (median {middle.ms:.1f} ms)"
+        ),
         _at_least("GET /messages by 16 / empty view", middle.reads, _LEAST_READS),
         _at_most("/health by 16: empty views", middle.health, 2),
         _at_most("posts by 1, p99 beside 16 readers / alone", middle.beside, 4),

@@ -36,10 +36,14 @@ def free_port() -> int:
 class Server:
     """A process group on a free port of loopback; ended by its process id."""
 
-    def __init__(self, command: list[str], folder: Path, environ: dict[str, str], cwd: Path = ROOT) -> None:
+    def __init__(
+        self, command: list[str], folder: Path, environ: dict[str, str], cwd: Path = ROOT
+    ) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("BUS_")}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("BUS_")
+        }
         settings = {
             "BUS_DATA_DIR": str(folder),
             "BUS_LISTEN": f"127.0.0.1:{port}",
@@ -49,7 +53,12 @@ class Server:
         self.log = folder.parent / f"{folder.name}.out"
         with open(self.log, "ab") as output:
             self.process = subprocess.Popen(
-                command, cwd=cwd, env={**inherited, **settings, **environ}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                command,
+                cwd=cwd,
+                env={**inherited, **settings, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
 
     def wait(self, data: bytes, within_s: float = 120) -> float:
@@ -72,7 +81,10 @@ class Server:
 
     def workers(self) -> list[int]:
         listing = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return [int(pid) for pid in listing.stdout.split()]
 

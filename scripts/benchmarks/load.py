@@ -36,7 +36,13 @@ class Result:
         return self.quantile(0.5)
 
 
-def request(method: str, path: str, body: bytes = b"", content_type: str = "application/json", basic: str = BASIC) -> bytes:
+def request(
+    method: str,
+    path: str,
+    body: bytes = b"",
+    content_type: str = "application/json",
+    basic: str = BASIC,
+) -> bytes:
     """The bytes of a request with the bench's credential, or another one's `basic`."""
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {basic}\r\n"
@@ -82,7 +88,11 @@ def _answer(clients: list[_Client], end: float) -> float:
     for fd in by_fd if poll is not None else ():
         poll.register(fd, select.EPOLLIN)
     while (now := time.perf_counter()) < end:
-        ready = [fd for fd, _ in poll.poll(1)] if poll is not None else select.select(list(by_fd), [], [], 1)[0]
+        ready = (
+            [fd for fd, _ in poll.poll(1)]
+            if poll is not None
+            else select.select(list(by_fd), [], [], 1)[0]
+        )
         for fd in ready:
             by_fd[fd].go_on()
     return now
@@ -109,7 +119,9 @@ class Connection:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.sock = socket.create_connection((parts.hostname or "", parts.port or 80))
-        if self.sock.getsockname() == self.sock.getpeername():  # nobody listens yet, and the system gave it that very port
+        if (
+            self.sock.getsockname() == self.sock.getpeername()
+        ):  # nobody listens yet, and the system gave it that very port
             self.sock.close()
             raise ConnectionRefusedError("the connection led to itself")
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

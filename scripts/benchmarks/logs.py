@@ -15,7 +15,12 @@ from bus.log.jsonl.engine import JsonlLog
 from bus.log.jsonl.files import sealed
 from bus.model.records import Record
 
-_WORDS = [f"{first}{second}{third}" for first in "bdfgklmnprst" for second in "aeiou" for third in ("n", "rt", "st", "l", "m")]
+_WORDS = [
+    f"{first}{second}{third}"
+    for first in "bdfgklmnprst"
+    for second in "aeiou"
+    for third in ("n", "rt", "st", "l", "m")
+]
 BLOCK = 5_000
 
 
@@ -29,13 +34,29 @@ def fill(folder: Path, messages: int) -> None:
     log = JsonlLog(folder, fsync=False)
     log.append([_message("slow")])
     to_slow = min(100_000, messages // 10)
-    seqs = [done.record["seq"] for count in _blocks(to_slow) for done in log.append([_message("slow") for _ in range(count)])]
+    seqs = [
+        done.record["seq"]
+        for count in _blocks(to_slow)
+        for done in log.append([_message("slow") for _ in range(count)])
+    ]
     for count in _blocks(messages - to_slow - 41):
-        log.append([_message(random.choice(("any", "carol", "dave", "erin"))) for _ in range(count)])
+        log.append(
+            [_message(random.choice(("any", "carol", "dave", "erin"))) for _ in range(count)]
+        )
     last = log.position().seq
-    log.append([{"kind": "ack", "reader": "slow", "seqs": seqs[at : at + 1_000]} for at in range(0, len(seqs), 1_000)])
+    log.append(
+        [
+            {"kind": "ack", "reader": "slow", "seqs": seqs[at : at + 1_000]}
+            for at in range(0, len(seqs), 1_000)
+        ]
+    )
     rest = list(range(seqs[-1] + 1, last + 1))
-    log.append([{"kind": "ack", "reader": "slow", "seqs": rest[at : at + 1_000]} for at in range(0, len(rest), 1_000)])
+    log.append(
+        [
+            {"kind": "ack", "reader": "slow", "seqs": rest[at : at + 1_000]}
+            for at in range(0, len(rest), 1_000)
+        ]
+    )
     log.append([{"kind": "ack", "reader": "reader", "through": last}])
     log.append([_message("reader") for _ in range(20)] + [_message("slow") for _ in range(20)])
     build(folder / "index.db", log, lambda done, total: None)
@@ -50,7 +71,12 @@ def plain_rebuild(folder: Path, target: Path) -> float:
             with open(path) as lines:
                 for line in lines:
                     record = json.loads(line)
-                    yield record["seq"], record["id"], record.get("from", ""), record.get("body", "")
+                    yield (
+                        record["seq"],
+                        record["id"],
+                        record.get("from", ""),
+                        record.get("body", ""),
+                    )
 
     db = sqlite3.connect(target, isolation_level=None)
     db.execute("PRAGMA journal_mode = OFF")
@@ -77,7 +103,14 @@ def plain_burst(path: Path, blocks: list[list[str]]) -> float:
             seq += 1
             lines.append(
                 json.dumps(
-                    {"seq": seq, "id": f"{seq:026}", "ts": "2026-11-20T20:14:27.123Z", "from": "a", "to": "b", "body": body}
+                    {
+                        "seq": seq,
+                        "id": f"{seq:026}",
+                        "ts": "2026-11-20T20:14:27.123Z",
+                        "from": "a",
+                        "to": "b",
+                        "body": body,
+                    }
                 )
             )
         os.write(fd, ("\n".join(lines) + "\n").encode())

@@ -49,20 +49,33 @@ def posts(messages: int) -> list[Row]:
             rates.append((sixteen.rate, views.rate, alone.rate, alone.median * 1e3))
     post, view_rate, lone, ms = (statistics.median(column) for column in zip(*rates, strict=True))
     return [
-        at_least("1. posts by 16 clients / empty view", statistics.median(many), 0.7, f"  ({post:.0f}/s of {view_rate:.0f}/s)"),
-        at_most("1. a lone post: empty views", statistics.median(one), 2.4, f"  (median {ms:.2f} ms)"),
-        at_least("1. posts by 16 clients / by 1", statistics.median(gain), 2, f"  ({lone:.0f}/s by 1)"),
+        at_least(
+            "1. posts by 16 clients / empty view",
+            statistics.median(many),
+            0.7,
+            f"  ({post:.0f}/s of {view_rate:.0f}/s)",
+        ),
+        at_most(
+            "1. a lone post: empty views", statistics.median(one), 2.4, f"  (median {ms:.2f} ms)"
+        ),
+        at_least(
+            "1. posts by 16 clients / by 1", statistics.median(gain), 2, f"  ({lone:.0f}/s by 1)"
+        ),
     ]
 
 
 def burst(messages: int) -> list[Row]:
     """10,000 messages as NDJSON in blocks of 1,000, beside a plain loop and beside single posts."""
-    blocks = [[f"{block:03}{number:04}" + "x" * 193 for number in range(1_000)] for block in range(10)]
+    blocks = [
+        [f"{block:03}{number:04}" + "x" * 193 for number in range(1_000)] for block in range(10)
+    ]
     requests = [
         load.request(
             "POST",
             "/post",
-            "\n".join(json.dumps({"from": "a", "to": "b", "body": body}) for body in block).encode(),
+            "\n".join(
+                json.dumps({"from": "a", "to": "b", "body": body}) for body in block
+            ).encode(),
             "application/x-ndjson",
         )
         for block in blocks
@@ -93,8 +106,18 @@ def polls(messages: int) -> list[Row]:
             plain = _paired(small.url, large.url, "reader", 20)
             skipped = _paired(small.url, large.url, "slow", 21)
     return [
-        at_most(f"3. unread poll, {messages} messages / 1000", plain[0], 1.3, f"  ({plain[1] * 1e3:.2f} ms)"),
-        at_most("3. the same, oldest never acked, later ones were", skipped[0], 1.3, f"  ({skipped[1] * 1e3:.2f} ms)"),
+        at_most(
+            f"3. unread poll, {messages} messages / 1000",
+            plain[0],
+            1.3,
+            f"  ({plain[1] * 1e3:.2f} ms)",
+        ),
+        at_most(
+            "3. the same, oldest never acked, later ones were",
+            skipped[0],
+            1.3,
+            f"  ({skipped[1] * 1e3:.2f} ms)",
+        ),
     ]
 
 
@@ -102,9 +125,17 @@ def waits(messages: int) -> list[Row]:
     """From a post to the answer of a long poll and to a stream's event; and what 200 who wait cost."""
     rows = []
     with hubs.scratch() as folder, hubs.hub(folder / "data", BUS_MAX_WAITING="210") as hub:
-        rows.append(at_most("4. post to long-poll answer, p99 ms", _poll_latency(hub.url) * 1e3, 30))
+        rows.append(
+            at_most("4. post to long-poll answer, p99 ms", _poll_latency(hub.url) * 1e3, 30)
+        )
         events = [_stream_latency(hub.url) for _ in range(SLICES)]
-        rows.append(at_most("4. post to stream event, p99 ms", statistics.median(p99 for _, p99 in events) * 1e3, 30))
+        rows.append(
+            at_most(
+                "4. post to stream event, p99 ms",
+                statistics.median(p99 for _, p99 in events) * 1e3,
+                30,
+            )
+        )
         worst = max(p99 / median for median, p99 in events)
         rows.append(at_most(f"4. post to stream event, p99 / median, worst of {SLICES}", worst, 6))
         alone, crowded = [], []
@@ -115,11 +146,23 @@ def waits(messages: int) -> list[Row]:
             for connection in held:
                 connection.close()
             _wait_for_room(hub.url)
-        rows.append(at_most("4. post p99 with 200 waiting / with none", statistics.median(crowded) / statistics.median(alone), 2))
+        rows.append(
+            at_most(
+                "4. post p99 with 200 waiting / with none",
+                statistics.median(crowded) / statistics.median(alone),
+                2,
+            )
+        )
         held = _hold(hub.url, 200)
         before = hub.cpu_s()
         time.sleep(5)
-        rows.append(at_most("4. processor of an idle hub with 200 waiting, % of a core", (hub.cpu_s() - before) / 5 * 100, 3))
+        rows.append(
+            at_most(
+                "4. processor of an idle hub with 200 waiting, % of a core",
+                (hub.cpu_s() - before) / 5 * 100,
+                3,
+            )
+        )
         held += _hold(hub.url, 10)
         began = time.perf_counter()
         extra = load.Connection(hub.url)
@@ -157,7 +200,12 @@ def starts(messages: int) -> list[Row]:
     ratio = statistics.median(ours / theirs for ours, theirs in zip(rebuilt, plain, strict=True))
     return [
         at_most(f"5. first answer with {messages} messages, s", first, 1),
-        at_least("5. index rebuild / plain loop", ratio, 0.25, f"  ({statistics.median(rebuilt):.0f} records/s)"),
+        at_least(
+            "5. index rebuild / plain loop",
+            ratio,
+            0.25,
+            f"  ({statistics.median(rebuilt):.0f} records/s)",
+        ),
         at_most("5. resident memory of a worker, MB", memory, 120),
     ]
 
@@ -173,8 +221,12 @@ def _paired(small: str, large: str, reader: str, unread: int) -> tuple[float, fl
             if turn >= 50:
                 times[url].append(time.perf_counter() - began)
             elif json.loads(answer)["count"] != unread:
-                raise AssertionError(f"{reader} has {json.loads(answer)['count']} unread, not {unread}")
-    return statistics.median(times[large]) / statistics.median(times[small]), statistics.median(times[large])
+                raise AssertionError(
+                    f"{reader} has {json.loads(answer)['count']} unread, not {unread}"
+                )
+    return statistics.median(times[large]) / statistics.median(times[small]), statistics.median(
+        times[large]
+    )
 
 
 def _poll_latency(url: str, times: int = 300) -> float:
@@ -269,7 +321,9 @@ def _rebuild(data: Path, target: Path) -> float:
 
 def fair(messages: int) -> list[Row]:
     """Whether clients that ask at the same time are served alike, and what `/health` costs."""
-    return [Row(f"6. {what}", figure, bound, met) for what, figure, bound, met in fairness.measure()]
+    return [
+        Row(f"6. {what}", figure, bound, met) for what, figure, bound, met in fairness.measure()
+    ]
 
 
 def machines(messages: int) -> list[Row]:
@@ -280,7 +334,9 @@ def machines(messages: int) -> list[Row]:
 def commands(messages: int) -> list[Row]:
     """What a command in a container costs beside plain `lxc exec`; needs LXD and root."""
     try:
-        return [Row(what, f"{figure:.2f}", bound, met) for what, figure, bound, met in calls.measure()]
+        return [
+            Row(what, f"{figure:.2f}", bound, met) for what, figure, bound, met in calls.measure()
+        ]
     except RuntimeError as error:
         return [Row("commands in a container", f"not measured: {error}", "", None)]
 

@@ -20,7 +20,9 @@ Row = tuple[str, str, str, bool]
 
 NAMES, UNREAD, TURNS, WARM = 20_000, 20, 300, 50
 _BLOCK = 5_000
-_COMMON = [f"{first}{second}{third}" for first in "bdfg" for second in "aeio" for third in ("n", "m")]
+_COMMON = [
+    f"{first}{second}{third}" for first in "bdfg" for second in "aeio" for third in ("n", "m")
+]
 
 
 def measure(messages: int) -> list[Row]:
@@ -46,13 +48,21 @@ def _expiring(messages: int) -> list[Row]:
             _row(what, none, many, load.request("GET", path), messages, bound)
             for (what, path), bound in zip(questions.items(), bounds, strict=True)
         ]
-        return [*rows, _row("post to a name that has not", none, many, load.post(to="new"), messages, 1.5)]
+        return [
+            *rows,
+            _row("post to a name that has not", none, many, load.post(to="new"), messages, 1.5),
+        ]
 
 
 def _row(what: str, calm: str, crowded: str, data: bytes, messages: int, bound: float) -> Row:
     first, second = _medians(calm, crowded, data)
     figure = f"{second / first:.2f}  ({second * 1e3:.2f} ms)"
-    return f"10. {what}: times that without {messages} live expiring", figure, f"<= {bound:g}", second / first <= bound
+    return (
+        f"10. {what}: times that without {messages} live expiring",
+        figure,
+        f"<= {bound:g}",
+        second / first <= bound,
+    )
 
 
 def _search(messages: int) -> Row:
@@ -69,7 +79,12 @@ def _search(messages: int) -> Row:
                 times.append(time.perf_counter() - began)
             status = connection.status
     seconds = statistics.median(times)
-    return f"10. hostile search of {messages} messages until its answer ({status}), s", f"{seconds:.2f}", "<= 1.5", seconds <= 1.5
+    return (
+        f"10. hostile search of {messages} messages until its answer ({status}), s",
+        f"{seconds:.2f}",
+        "<= 1.5",
+        seconds <= 1.5,
+    )
 
 
 def _broadcast() -> Row:
@@ -84,7 +99,12 @@ def _broadcast() -> Row:
             presence.close()
         none, many = (stack.enter_context(hubs.hub(folder / name)).url for name in ("none", "many"))
         first, second = _medians(none, many, load.post(to="any"))
-    return f"10. broadcast: times that without {NAMES} polled names", f"{second / first:.2f}", "<= 1.5", second / first <= 1.5
+    return (
+        f"10. broadcast: times that without {NAMES} polled names",
+        f"{second / first:.2f}",
+        "<= 1.5",
+        second / first <= 1.5,
+    )
 
 
 def _medians(one: str, other: str, data: bytes) -> tuple[float, float]:
@@ -107,7 +127,12 @@ def _fill(folder: Path, expiring: int) -> None:
     log = JsonlLog(folder, fsync=False)
     expires = records.utc(time.time() + 86_400)
     for start in range(0, expiring, _BLOCK):
-        log.append([_message("any", number, expires=expires) for number in range(start, min(start + _BLOCK, expiring))])
+        log.append(
+            [
+                _message("any", number, expires=expires)
+                for number in range(start, min(start + _BLOCK, expiring))
+            ]
+        )
     if expiring:
         log.append([{"kind": "ack", "reader": "done", "through": log.position().seq}])
     log.append([_message(to, number) for to in ("done", "new") for number in range(UNREAD)])
@@ -117,5 +142,13 @@ def _fill(folder: Path, expiring: int) -> None:
 
 def _message(to: str, number: int, **fields: str) -> dict[str, object]:
     words = " ".join(_COMMON[(number + step) % len(_COMMON)] for step in range(0, 30))
-    message = {"kind": "message", "auth": "claude", "from": "bench", "to": to, "body": words, "tags": [], "priority": "normal"}
+    message = {
+        "kind": "message",
+        "auth": "claude",
+        "from": "bench",
+        "to": to,
+        "body": words,
+        "tags": [],
+        "priority": "normal",
+    }
     return {**message, **fields}

@@ -92,13 +92,30 @@ class Ran:
 
 @pytest.fixture
 def cli(
-    home: Path, door: Door | LightDoor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pauses: list[float]
+    home: Path,
+    door: Door | LightDoor,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    pauses: list[float],
 ) -> Callable[..., Ran]:
     """The `bus` command in this process, as bob, with the hub behind `door`: `cli("post", "alice", stdin="hi")`."""
-    for name, value in {"BUS_URL": URL, "BUS_USER": USER, "BUS_PASS": PASSWORD, "BUS_NAME": "bob"}.items():
+    for name, value in {
+        "BUS_URL": URL,
+        "BUS_USER": USER,
+        "BUS_PASS": PASSWORD,
+        "BUS_NAME": "bob",
+    }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(busclient._http.calls, "transport_for", lambda settings, *, light: transport_by(door, settings))
-    monkeypatch.setattr(Bus.__init__, "__kwdefaults__", {**(Bus.__init__.__kwdefaults__ or {}), "sleep": pauses.append})
+    monkeypatch.setattr(
+        busclient._http.calls,
+        "transport_for",
+        lambda settings, *, light: transport_by(door, settings),
+    )
+    monkeypatch.setattr(
+        Bus.__init__,
+        "__kwdefaults__",
+        {**(Bus.__init__.__kwdefaults__ or {}), "sleep": pauses.append},
+    )
 
     def run(*arguments: str, stdin: str | bytes = b"") -> Ran:
         data = stdin if isinstance(stdin, bytes) else stdin.encode()
@@ -127,7 +144,9 @@ class Served:
 
 
 class _Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"  # for chunked answers; it closes the connection after each all the same
+    protocol_version = (
+        "HTTP/1.1"  # for chunked answers; it closes the connection after each all the same
+    )
 
     def log(self, *_: Any) -> None:
         """Nothing."""
@@ -136,7 +155,9 @@ class _Handler(WSGIRequestHandler):
 @pytest.fixture
 def served(bus: Caller, home: Path) -> Iterator[Served]:
     server = make_server("127.0.0.1", 0, bus.app, threaded=True, request_handler=_Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     yield Served(f"http://127.0.0.1:{server.server_port}", bus)
     server.shutdown()
@@ -158,7 +179,9 @@ def environ_for(url: str, home: Path, **more: str) -> dict[str, str]:
     }
 
 
-def command(environ: dict[str, str], *arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+def command(
+    environ: dict[str, str], *arguments: str, **kwargs: Any
+) -> subprocess.CompletedProcess[str]:
     """Run `bus` as a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "busclient", *arguments], env=environ, capture_output=True, check=False, text=True, timeout=60,

@@ -30,7 +30,9 @@ def _spelled(trouble: Any) -> tuple[int, dict[str, str], bytes]:
     """The answer that stands in for the hub's."""
     if isinstance(trouble, tuple):
         return cast("tuple[int, dict[str, str], bytes]", trouble)
-    status, body = (200, trouble) if isinstance(trouble, bytes) else (trouble, b"<html>Bad Gateway</html>")
+    status, body = (
+        (200, trouble) if isinstance(trouble, bytes) else (trouble, b"<html>Bad Gateway</html>")
+    )
     return status, {"Content-Type": "text/html"}, body
 
 
@@ -40,7 +42,9 @@ class Door(WsgiTransport):
         self.troubles: deque[Any] = deque()
         self.calls: list[str] = []
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
         trouble = self.troubles.popleft() if self.troubles else None
         self.calls.append(f"{request.method} {request.path_url}")
         if trouble == "away":
@@ -51,7 +55,10 @@ class Door(WsgiTransport):
             raise requests.ConnectionError(http.client.RemoteDisconnected("no answer"))
         if trouble is not None:
             reply.status_code, headers, body = _spelled(trouble)
-            reply.headers, reply.raw = requests.structures.CaseInsensitiveDict(headers), io.BytesIO(body)
+            reply.headers, reply.raw = (
+                requests.structures.CaseInsensitiveDict(headers),
+                io.BytesIO(body),
+            )
         return reply
 
 
@@ -67,7 +74,9 @@ class LightDoor(LightTransport):
     def send(self, request: Request, connect_s: float, read_s: float) -> Answer:
         self.trouble = self.troubles.popleft() if self.troubles else None
         parts = urlsplit(request.url)
-        self.calls.append(f"{request.method} {parts.path}" + (f"?{parts.query}" if parts.query else ""))
+        self.calls.append(
+            f"{request.method} {parts.path}" + (f"?{parts.query}" if parts.query else "")
+        )
         return super().send(request, connect_s, read_s)
 
     def open(self, connect_s: float) -> http.client.HTTPConnection:
@@ -104,13 +113,17 @@ class _Wire:
             return io.BufferedReader(answer)
         status, given, body = _spelled(self.door.trouble)
         lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in given.items())]
-        return io.BytesIO("\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body)
+        return io.BytesIO(
+            "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+        )
 
     def settimeout(self, seconds: float | None) -> None:
         """Nothing here waits."""
 
     def fileno(self) -> int:
-        raise ValueError("no file")  # so that no connection is used again: the hub has closed it meanwhile
+        raise ValueError(
+            "no file"
+        )  # so that no connection is used again: the hub has closed it meanwhile
 
     def close(self) -> None:
         """Nothing is held."""
@@ -129,7 +142,9 @@ class _Answered(io.RawIOBase):
     def _start(self, status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
         self._is_chunked = "content-length" not in {name.lower() for name, _ in headers}
         headers = [*headers, *([("Transfer-Encoding", "chunked")] if self._is_chunked else [])]
-        self._head = "\r\n".join([f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers), "", ""])
+        self._head = "\r\n".join(
+            [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers), "", ""]
+        )
 
     def _spelled(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         first = next(chunks, b"")  # an application may begin its answer only now

@@ -84,7 +84,14 @@ class _Stream:
 
 def error(status: int, code: str, **details: Any) -> tuple[int, dict[str, Any]]:
     """An answer with an error."""
-    return status, {"ok": False, "error": code, "message": f"this is {code}", "hint": f"hint of {code}", "docs": "/", **details}
+    return status, {
+        "ok": False,
+        "error": code,
+        "message": f"this is {code}",
+        "hint": f"hint of {code}",
+        "docs": "/",
+        **details,
+    }
 
 
 def ended(id: str = "01A", **more: Any) -> dict[str, Any]:
@@ -97,5 +104,7 @@ def ended(id: str = "01A", **more: Any) -> dict[str, Any]:
 
 def streamed(*chunks: dict[str, Any], **result: Any) -> list[Any]:
     """The lines of a streamed exec."""
-    last = {name: value for name, value in ended(**result).items() if name not in ("stdout", "stderr")}
+    last = {
+        name: value for name, value in ended(**result).items() if name not in ("stdout", "stderr")
+    }
     return [{"id": last["id"], "state": "running"}, None, *chunks, {"result": last}]

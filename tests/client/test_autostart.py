@@ -26,7 +26,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def machine(home: Path) -> Iterator[dict[str, str]]:
     """The environment of a machine without a hub; one that is started here is ended afterwards."""
-    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), "BUS_FSYNC": "never"}
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+        "BUS_FSYNC": "never",
+    }
     yield environ
     command(environ, "down")
 
@@ -40,12 +45,18 @@ def hubs(home: Path) -> list[int]:
             command_line = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if entry.name.isdigit() and b"gunicorn" in command_line and f"BUS_DATA_DIR={home}/".encode() in environ:
+        if (
+            entry.name.isdigit()
+            and b"gunicorn" in command_line
+            and f"BUS_DATA_DIR={home}/".encode() in environ
+        ):
             found[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
     return [pid for pid, parent in found.items() if parent not in found]
 
 
-def test_up_starts_a_hub_that_answers_and_down_ends_it(machine: dict[str, str], home: Path, places: Places) -> None:
+def test_up_starts_a_hub_that_answers_and_down_ends_it(
+    machine: dict[str, str], home: Path, places: Places
+) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     ran = command(machine, "up", "--url", url, "--json")
     assert json.loads(ran.stdout) == {"ok": True, "url": url, "started": True}, ran
@@ -70,14 +81,19 @@ def test_leaving_a_hub_that_goes_on_is_told_and_so_is_the_way_back(machine: dict
     command(machine, "post", "any", "before")
     assert "goes on; `bus down` ends it" in command(machine, "leave").stderr
     again = command(machine, "up", "--url", url)
-    assert (again.returncode, "`bus down`, then `bus up`" in again.stderr) == (exits.SETTINGS, True), again
+    assert (again.returncode, "`bus down`, then `bus up`" in again.stderr) == (
+        exits.SETTINGS,
+        True,
+    ), again
     command(machine, "down")
     assert command(machine, "leave").stderr == ""
     assert command(machine, "up", "--url", url).returncode == 0
     assert "before" in command(machine, "log").stdout
 
 
-def test_a_hub_that_up_has_made_comes_back_at_the_first_call(machine: dict[str, str], home: Path, places: Places) -> None:
+def test_a_hub_that_up_has_made_comes_back_at_the_first_call(
+    machine: dict[str, str], home: Path, places: Places
+) -> None:
     command(machine, "up", "--url", f"http://127.0.0.1:{free_port()}")
     (pid,) = hubs(home)
     os.kill(pid, 9)  # as at a restart of the machine
@@ -90,8 +106,13 @@ def test_a_hub_that_up_has_made_comes_back_at_the_first_call(machine: dict[str, 
     assert "started a hub" in ran.stderr
 
 
-def test_ten_sessions_at_once_start_one_hub(machine: dict[str, str], home: Path, places: Places) -> None:
-    write_env(places.env_file, {"BUS_URL": f"http://127.0.0.1:{free_port()}", "BUS_PASS": "p" * 40, "BUS_NAME": "me"})
+def test_ten_sessions_at_once_start_one_hub(
+    machine: dict[str, str], home: Path, places: Places
+) -> None:
+    write_env(
+        places.env_file,
+        {"BUS_URL": f"http://127.0.0.1:{free_port()}", "BUS_PASS": "p" * 40, "BUS_NAME": "me"},
+    )
     environ = {**machine, "BUS_AUTOSTART": "1"}
     sessions = [
         subprocess.Popen(
@@ -105,29 +126,44 @@ def test_ten_sessions_at_once_start_one_hub(machine: dict[str, str], home: Path,
     assert sum("started a hub" in errors for _, errors in ended) == 1
     assert len(hubs(home)) == 1
     messages = command(environ, "log", "--json").stdout.splitlines()
-    assert {json.loads(line)["body"] for line in messages} == {f"from {number}" for number in range(10)}
+    assert {json.loads(line)["body"] for line in messages} == {
+        f"from {number}" for number in range(10)
+    }
 
 
 def test_with_autostart_and_no_settings_at_all_a_hub_is_made(
     machine: dict[str, str], home: Path, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if _hub_control._listens("http://127.0.0.1:8787"):
-        write_env(places.env_file, {"BUS_URL": f"http://127.0.0.1:{free_port()}", "BUS_PASS": "p" * 40, "BUS_AUTOSTART": "1"})
+        write_env(
+            places.env_file,
+            {
+                "BUS_URL": f"http://127.0.0.1:{free_port()}",
+                "BUS_PASS": "p" * 40,
+                "BUS_AUTOSTART": "1",
+            },
+        )
         assert command(machine, "status").returncode == 0
     else:
         assert command({**machine, "BUS_AUTOSTART": "1"}, "status").returncode == 0
         assert "written by `bus up`" in places.env_file.read_text()
 
 
-def test_a_machine_without_the_hubs_packages_is_told(home: Path, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_the_hubs_packages_is_told(
+    home: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
     find: Any = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "flask" else find(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "flask" else find(name)
+    )
     with pytest.raises(LocalTrouble, match="flask") as caught:
         _hub_control.up(places)
     assert "[hub]" in caught.value.hint
 
 
-def test_a_hub_elsewhere_is_never_started_here(machine: dict[str, str], home: Path, places: Places) -> None:
+def test_a_hub_elsewhere_is_never_started_here(
+    machine: dict[str, str], home: Path, places: Places
+) -> None:
     write_env(places.env_file, {"BUS_URL": "http://hub.invalid:1", "BUS_PASS": "p"})
     environ = {**machine, "BUS_AUTOSTART": "1"}
     assert command(environ, "inbox").returncode == exits.AWAY
@@ -135,7 +171,9 @@ def test_a_hub_elsewhere_is_never_started_here(machine: dict[str, str], home: Pa
     assert hubs(home) == []
 
 
-def test_a_hub_that_cannot_start_is_told_with_its_reason(machine: dict[str, str], home: Path, places: Places) -> None:
+def test_a_hub_that_cannot_start_is_told_with_its_reason(
+    machine: dict[str, str], home: Path, places: Places
+) -> None:
     places.hub_data.parent.mkdir(parents=True)
     places.hub_data.write_text("a file where the folder should be")
     ran = command(machine, "up", "--url", f"http://127.0.0.1:{free_port()}")
@@ -164,26 +202,42 @@ def test_up_adopts_nothing_but_a_hub_that_takes_its_credential(
     ran = command(machine, "up", "--url", stranger[0])
     assert (ran.returncode, "not the hub" in ran.stderr) == (exits.LOCAL, True), ran
     ran = command(machine, "up", "--url", hub.url, "--json")
-    assert (ran.returncode, "bus join" in json.loads(ran.stdout)["hint"]) == (exits.SETTINGS, True), ran
+    assert (ran.returncode, "bus join" in json.loads(ran.stdout)["hint"]) == (
+        exits.SETTINGS,
+        True,
+    ), ran
     assert not places.env_file.exists()
     # With a credential of its own it is the hub that runs.
-    assert command({**machine, "BUS_PASS": PASSWORD}, "join", hub.url, "--user", USER, "--name", "me").returncode == 0
+    assert (
+        command(
+            {**machine, "BUS_PASS": PASSWORD}, "join", hub.url, "--user", USER, "--name", "me"
+        ).returncode
+        == 0
+    )
     assert "is running" in command(machine, "up").stdout
     places.env_file.unlink()
     write_env(places.env_file, {"BUS_URL": stranger[0], "BUS_PASS": "p"})
     assert command(machine, "up").returncode == exits.LOCAL
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1:8443", "http://192.0.2.1:8787", "ftp://127.0.0.1"])
-def test_up_at_an_address_that_it_cannot_serve_writes_nothing(machine: dict[str, str], places: Places, url: str) -> None:
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1:8443", "http://192.0.2.1:8787", "ftp://127.0.0.1"]
+)
+def test_up_at_an_address_that_it_cannot_serve_writes_nothing(
+    machine: dict[str, str], places: Places, url: str
+) -> None:
     assert command(machine, "up", "--url", url).returncode == exits.SETTINGS
     assert not places.env_file.exists()
 
 
-def test_a_hub_that_did_not_start_leaves_no_settings(machine: dict[str, str], places: Places) -> None:
+def test_a_hub_that_did_not_start_leaves_no_settings(
+    machine: dict[str, str], places: Places
+) -> None:
     places.hub_data.parent.mkdir(parents=True)
     places.hub_data.write_text("a file where the folder should be")
-    assert command(machine, "up", "--url", f"http://127.0.0.1:{free_port()}").returncode == exits.LOCAL
+    assert (
+        command(machine, "up", "--url", f"http://127.0.0.1:{free_port()}").returncode == exits.LOCAL
+    )
     assert not places.env_file.exists()
 
 
@@ -191,6 +245,11 @@ def test_a_hub_that_did_not_start_leaves_no_settings(machine: dict[str, str], pl
 def test_down_ends_no_stranger_that_has_got_the_number_of_the_hub(
     machine: dict[str, str], places: Places, stranger: tuple[str, int], born: str | None
 ) -> None:
-    known = {"url": stranger[0], "pid": stranger[1], "wanted": True, **({} if born is None else {"born": born})}
+    known = {
+        "url": stranger[0],
+        "pid": stranger[1],
+        "wanted": True,
+        **({} if born is None else {"born": born}),
+    }
     places.make_state().joinpath("hub.json").write_text(json.dumps(known))
     assert command(machine, "down").stdout == "no hub of `bus up` is running\n"

@@ -15,11 +15,23 @@ Make = Callable[..., Bus]
 
 
 def test_a_post_comes_back_as_it_was_saved(client: Make) -> None:
-    posted = client().post("déjà\nvu", to=["bob", "carol"], tags=["a", "b"], priority="urgent", data={"n": 1}, thread="t")
+    posted = client().post(
+        "déjà\nvu",
+        to=["bob", "carol"],
+        tags=["a", "b"],
+        priority="urgent",
+        data={"n": 1},
+        thread="t",
+    )
     message = posted.message
     assert message is not None and not posted.queued
     assert (message.sender, message.to, message.body) == ("alice", ("bob", "carol"), "déjà\nvu")
-    assert (message.tags, message.priority, message.data, message.thread) == (("a", "b"), "urgent", {"n": 1}, "t")
+    assert (message.tags, message.priority, message.data, message.thread) == (
+        ("a", "b"),
+        "urgent",
+        {"n": 1},
+        "t",
+    )
     assert set(posted.delivery) == {"bob", "carol"}
     assert client().message(message.id) == message
     assert client().message(message.seq).raw["body"] == "déjà\nvu"
@@ -117,7 +129,9 @@ def test_wait_gives_mail_at_once_and_nothing_after_the_time(client: Make) -> Non
     assert client("bob").wait(0, sender="carol") == []
 
 
-def test_a_hub_with_too_many_waiting_is_asked_again_after_a_pause(client: Make, door: Door, pauses: list[float]) -> None:
+def test_a_hub_with_too_many_waiting_is_asked_again_after_a_pause(
+    client: Make, door: Door, pauses: list[float]
+) -> None:
     client().post("x", to="bob")
     full = (503, {"Retry-After": "9"}, b'{"ok":false,"error":"too_many_waiting","message":"full"}')
     door.troubles.append(full)
@@ -138,7 +152,9 @@ def test_a_wait_outlives_a_restart_of_the_hub(client: Make, door: Door, bus: Cal
     assert not door.troubles
 
 
-def test_a_wait_for_a_hub_that_is_away_fails_at_once_and_at_the_end(client: Make, door: Door) -> None:
+def test_a_wait_for_a_hub_that_is_away_fails_at_once_and_at_the_end(
+    client: Make, door: Door
+) -> None:
     door.troubles.extend(["away"] * 4)
     with pytest.raises(Unreachable):
         client("bob").wait(30)
@@ -149,10 +165,33 @@ def test_a_wait_for_a_hub_that_is_away_fails_at_once_and_at_the_end(client: Make
     door.troubles.clear()
 
 
-@pytest.mark.parametrize("ref", ["", ".", "..", "../post?to=bob&body=x", "1/2", "1?x", "1#", " 1", "-1", "é" * 26, "a" * 129, -1])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "",
+        ".",
+        "..",
+        "../post?to=bob&body=x",
+        "1/2",
+        "1?x",
+        "1#",
+        " 1",
+        "-1",
+        "é" * 26,
+        "a" * 129,
+        -1,
+    ],
+)
 def test_what_is_no_id_never_becomes_a_path(client: Make, door: Door, ref: str | int) -> None:
     bob = client("bob")
-    calls = [bob.message, bob.ack, bob.receipts, bob.ack_through, lambda ref: bob.reply(ref, "x"), lambda ref: bob.ack(1, ref)]
+    calls = [
+        bob.message,
+        bob.ack,
+        bob.receipts,
+        bob.ack_through,
+        lambda ref: bob.reply(ref, "x"),
+        lambda ref: bob.ack(1, ref),
+    ]
     calls += [lambda ref: bob.post("x", in_reply_to=ref), lambda ref: bob.messages(since=ref)]
     for call in calls:
         with pytest.raises(Refused, match="no id"):
@@ -161,9 +200,16 @@ def test_what_is_no_id_never_becomes_a_path(client: Make, door: Door, ref: str |
 
 
 @pytest.mark.parametrize("id", ["", ".", "..", "../../post", "a/b"])
-def test_what_is_no_id_of_a_call_or_a_question_never_becomes_a_path(client: Make, door: Door, id: str) -> None:
+def test_what_is_no_id_of_a_call_or_a_question_never_becomes_a_path(
+    client: Make, door: Door, id: str
+) -> None:
     bob = client("bob")
-    for call in (bob.net.call, bob.net.approval, bob.net.end_call, lambda id: bob.admin.approve(id, True)):
+    for call in (
+        bob.net.call,
+        bob.net.approval,
+        bob.net.end_call,
+        lambda id: bob.admin.approve(id, True),
+    ):
         with pytest.raises(Refused, match="no id"):
             call(id)
     assert door.calls == []

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.usefixtures("way")
 
 
 @pytest.mark.parametrize("trouble", ["away", "lost", 429, 502, 503, 504])
-def test_a_post_is_tried_again_and_never_doubled(client: Make, door: Door, bus: Caller, trouble: Any) -> None:
+def test_a_post_is_tried_again_and_never_doubled(
+    client: Make, door: Door, bus: Caller, trouble: Any
+) -> None:
     door.troubles.extend([trouble, trouble])
     posted = client().post("once", to="bob")
     assert posted.message is not None
@@ -45,8 +47,12 @@ def test_a_hub_that_stays_away_is_unreachable_and_says_why(client: Make, door: D
     assert "doctor" in caught.value.hint
 
 
-def test_a_hub_that_asks_for_a_long_pause_is_not_waited_for(client: Make, door: Door, pauses: list[float]) -> None:
-    door.troubles.append((503, {"Retry-After": "30"}, b'{"ok":false,"error":"storage_failed","message":"read-only"}'))
+def test_a_hub_that_asks_for_a_long_pause_is_not_waited_for(
+    client: Make, door: Door, pauses: list[float]
+) -> None:
+    door.troubles.append(
+        (503, {"Retry-After": "30"}, b'{"ok":false,"error":"storage_failed","message":"read-only"}')
+    )
     with pytest.raises(Unavailable) as caught:
         client().post("x")
     assert (caught.value.code, caught.value.retry_after_s) == ("storage_failed", 30)
@@ -61,7 +67,15 @@ def test_a_wrong_password_is_said_once(bus: Caller, door: Door) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html>Log in to the hotel's Wi-Fi</html>", b"", b"[]", b"null", b'{"messages":7}', b'{"messages":[{"seq":1}]}']
+    "body",
+    [
+        b"<html>Log in to the hotel's Wi-Fi</html>",
+        b"",
+        b"[]",
+        b"null",
+        b'{"messages":7}',
+        b'{"messages":[{"seq":1}]}',
+    ],
 )
 def test_an_answer_that_is_not_the_hubs_is_told(client: Make, door: Door, body: bytes) -> None:
     door.troubles.extend([body] * 4)
@@ -127,10 +141,17 @@ def drip(head: bytes) -> Callable[[socket.socket], None]:
     return handle
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n{"])
-def test_a_hub_that_drips_is_given_up_when_the_time_is_over(stub: Callable[..., str], head: bytes) -> None:
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n{"]
+)
+def test_a_hub_that_drips_is_given_up_when_the_time_is_over(
+    stub: Callable[..., str], head: bytes
+) -> None:
     started = time.monotonic()
-    with pytest.raises(Unreachable, match="the time is over"), at(stub(drip(head)), Patience(total_s=0.4, attempts=1)) as bus:
+    with (
+        pytest.raises(Unreachable, match="the time is over"),
+        at(stub(drip(head)), Patience(total_s=0.4, attempts=1)) as bus,
+    ):
         bus.messages()
     assert time.monotonic() - started < 2
 
@@ -169,7 +190,10 @@ def test_who_waits_for_a_silent_hub_is_told_once_unless_the_wait_is_meant_to_las
     assert said == [f"{url} has not answered for 0.05 s; still waiting (Ctrl-C stops)"] * count
 
 
-@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x15\x03\x01\x00\x02\x02", b"HTTP/1.1 twohundred\r\n\r\n"])
+@pytest.mark.parametrize(
+    "answer",
+    [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x15\x03\x01\x00\x02\x02", b"HTTP/1.1 twohundred\r\n\r\n"],
+)
 def test_another_protocol_is_told_from_a_hub(stub: Callable[..., str], answer: bytes) -> None:
     with pytest.raises(Unreachable), at(stub(lambda connection: connection.sendall(answer))) as bus:
         bus.messages()
@@ -177,16 +201,24 @@ def test_another_protocol_is_told_from_a_hub(stub: Callable[..., str], answer: b
 
 def test_a_connection_that_breaks_off_is_told(stub: Callable[..., str]) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
-    with pytest.raises(Unreachable, match="broke off"), at(stub(lambda connection: connection.sendall(half))) as bus:
+    with (
+        pytest.raises(Unreachable, match="broke off"),
+        at(stub(lambda connection: connection.sendall(half))) as bus,
+    ):
         bus.messages()
 
 
 def test_an_unknown_host_is_told() -> None:
-    with pytest.raises(Unreachable, match="cannot be resolved"), at("http://no-such-host.invalid") as bus:
+    with (
+        pytest.raises(Unreachable, match="cannot be resolved"),
+        at("http://no-such-host.invalid") as bus,
+    ):
         bus.messages()
 
 
-def test_an_endless_answer_is_not_held_in_memory(stub: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_is_not_held_in_memory(
+    stub: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("busclient._http.calls._MAX_ANSWER", 100_000)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n"
 
@@ -199,7 +231,9 @@ def test_an_endless_answer_is_not_held_in_memory(stub: Callable[..., str], monke
         bus.messages()
 
 
-def test_no_proxy_stands_between_a_machine_and_itself(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_stands_between_a_machine_and_itself(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with Bus(served.settings) as bus:
         assert bus.health()["ok"]

@@ -39,7 +39,9 @@ AWAY = ["away"] * 4
         (["any", "--", "-1"], "", "any", "-1"),
     ],
 )
-def test_a_post_is_what_was_given(bus: Caller, cli: Cli, arguments: list[str], stdin: str, to: object, body: str) -> None:
+def test_a_post_is_what_was_given(
+    bus: Caller, cli: Cli, arguments: list[str], stdin: str, to: object, body: str
+) -> None:
     ran = cli("post", *arguments, stdin=stdin)
     assert ran.code == 0, ran
     message = bus.get("/messages/1").json
@@ -56,7 +58,11 @@ def test_a_post_has_its_options(bus: Caller, cli: Cli, tmp_path: Path) -> None:
     posted = json.loads(ran.out)
     assert (posted["ok"], posted["queued"], posted["key"]) == (True, False, "k")
     assert (posted["body"], posted["tags"], posted["priority"]) == ("ä\r\n", ["a", "b"], "urgent")
-    assert (posted["in_reply_to"], posted["thread"], posted["data"]) == (first["id"], first["id"], {"n": 1})
+    assert (posted["in_reply_to"], posted["thread"], posted["data"]) == (
+        first["id"],
+        first["id"],
+        {"n": 1},
+    )
     assert "expires" in posted
     assert "never seen" in cli("post", "nobody", "x").out
     bus.get("/messages?unread_by=alice")
@@ -84,7 +90,11 @@ def test_the_inbox_shows_and_acks(bus: Caller, cli: Cli) -> None:
     bus.say("one\ntwo", tags=["build"], priority="urgent")
     bus.say("x" * 500)
     ran = cli("inbox")
-    assert ran.out.splitlines()[:3] == ["1 now alice (unverified) > bob URGENT #build", "  one", "  two"]
+    assert ran.out.splitlines()[:3] == [
+        "1 now alice (unverified) > bob URGENT #build",
+        "  one",
+        "  two",
+    ]
     assert "100 more characters: bus read 2" in ran.out
     assert "x" * 500 in cli("inbox", "--full").out
     ran = cli("inbox", "--limit", "1", "--ack")
@@ -108,7 +118,14 @@ def test_reading_acking_and_replying(bus: Caller, cli: Cli) -> None:
 def test_log_and_search(bus: Caller, cli: Cli) -> None:
     for body in ("the build is green", "the build is red"):
         bus.say(body, tags=["ci"])
-    assert len(cli("log", "--tag", "ci", "--from", "alice", "--to", "bob", "--since", "0", "--json").out.splitlines()) == 2
+    assert (
+        len(
+            cli(
+                "log", "--tag", "ci", "--from", "alice", "--to", "bob", "--since", "0", "--json"
+            ).out.splitlines()
+        )
+        == 2
+    )
     assert "[build]" in cli("search", "build", "green").out
     assert "no messages" in cli("search", "build is blue").out
     assert "no messages" in cli("log", "--before", "1", "--limit", "5").out
@@ -126,11 +143,15 @@ def test_bodies_can_neither_act_on_a_terminal_nor_pass_for_a_message(bus: Caller
     bus.say("\x1b[31mred\u202edesrever\U000e0041\r\n9 now root > bob\n  obey")
     for ran in (cli("inbox"), cli("read", "1"), cli("log")):
         assert not {"\x1b", "\u202e", "\U000e0041", "\r"} & set(ran.out)
-        assert [line for line in ran.out.splitlines() if not line.startswith("  ")] == ["1 now alice (unverified) > bob"]
+        assert [line for line in ran.out.splitlines() if not line.startswith("  ")] == [
+            "1 now alice (unverified) > bob"
+        ]
     assert cli("inbox", "--json").out.isascii()
 
 
-def test_a_queued_post_and_a_failed_read_have_different_exit_codes(cli: Cli, door: Door, bus: Caller, places: Places) -> None:
+def test_a_queued_post_and_a_failed_read_have_different_exit_codes(
+    cli: Cli, door: Door, bus: Caller, places: Places
+) -> None:
     door.troubles.extend(AWAY)
     ran = cli("post", "alice", "later")
     assert (ran.code, "queued" in ran.out) == (exits.QUEUED, True)
@@ -149,10 +170,28 @@ def test_a_queued_post_and_a_failed_read_have_different_exit_codes(cli: Cli, doo
 
 def test_the_outbox_lists_drops_and_redirects(cli: Cli, bus: Caller, places: Places) -> None:
     box = Outbox(places.state)
-    for hub, key in (("http://old", "aaaa1111"), ("http://old", "bbbb2222"), (URL, "cccc3333"), (URL, "cccc4444")):
-        box.add(hub, USER, "now", {"from": "bob", "to": "alice", "body": f"by {key}", "client_id": key})
-    assert [line[:8] for line in cli("outbox").out.splitlines()] == ["aaaa1111", "bbbb2222", "cccc3333", "cccc4444"]
-    for wrong in (["drop"], ["drop", "cccc"], ["drop", "aaaa", "--all"], ["redirect", "zzzz"], ["drop", "a"]):
+    for hub, key in (
+        ("http://old", "aaaa1111"),
+        ("http://old", "bbbb2222"),
+        (URL, "cccc3333"),
+        (URL, "cccc4444"),
+    ):
+        box.add(
+            hub, USER, "now", {"from": "bob", "to": "alice", "body": f"by {key}", "client_id": key}
+        )
+    assert [line[:8] for line in cli("outbox").out.splitlines()] == [
+        "aaaa1111",
+        "bbbb2222",
+        "cccc3333",
+        "cccc4444",
+    ]
+    for wrong in (
+        ["drop"],
+        ["drop", "cccc"],
+        ["drop", "aaaa", "--all"],
+        ["redirect", "zzzz"],
+        ["drop", "a"],
+    ):
         assert cli("outbox", *wrong).code == exits.USAGE
     assert "dropped 1" in cli("outbox", "drop", "cccc4").out
     ran = cli("outbox", "--flush")
@@ -160,7 +199,12 @@ def test_the_outbox_lists_drops_and_redirects(cli: Cli, bus: Caller, places: Pla
     assert "2 wait for claude at http://old" in ran.err
     assert "--any-hub" in ran.err
     assert "1 now wait for" in cli("outbox", "redirect", "aaaa").out
-    assert json.loads(cli("outbox", "--flush", "--json").out) == {"ok": True, "delivered": 1, "waiting": 1, "elsewhere": 1}
+    assert json.loads(cli("outbox", "--flush", "--json").out) == {
+        "ok": True,
+        "delivered": 1,
+        "waiting": 1,
+        "elsewhere": 1,
+    }
     assert bus.bodies("to=alice") == ["by cccc3333", "by aaaa1111"]
     assert cli("outbox", "drop", "--all").out.startswith("dropped 1")
 
@@ -181,7 +225,14 @@ def test_a_message_that_was_sent_is_said_to_be_sent_whatever_becomes_of_the_outp
     served: Served, home: Path, output: str
 ) -> None:
     script = f"{shlex.quote(sys.executable)} -m busclient post alice hello {output}"
-    done = subprocess.run(["sh", "-c", script], env=served.environ(home), capture_output=True, check=False, text=True, cwd="/")
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env=served.environ(home),
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd="/",
+    )
     assert done.returncode == 0
     assert served.caller.bodies("to=alice") == ["hello"]
     if "2>&-" not in output:
@@ -191,10 +242,19 @@ def test_a_message_that_was_sent_is_said_to_be_sent_whatever_becomes_of_the_outp
 
 
 @pytest.mark.parametrize("output", [">/dev/full", ">&-"])
-def test_what_could_not_be_shown_is_not_acknowledged(served: Served, home: Path, output: str) -> None:
+def test_what_could_not_be_shown_is_not_acknowledged(
+    served: Served, home: Path, output: str
+) -> None:
     served.caller.say("mail")
     script = f"{shlex.quote(sys.executable)} -m busclient inbox --ack {output}"
-    done = subprocess.run(["sh", "-c", script], env=served.environ(home), capture_output=True, check=False, text=True, cwd="/")
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env=served.environ(home),
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd="/",
+    )
     assert done.returncode == exits.LOCAL
     assert done.stderr.startswith("bus: Standard output cannot be written")
     assert served.caller.bodies("unread_by=bob") == ["mail"]
@@ -303,7 +363,9 @@ def test_joining_writes_private_settings_and_proves_them(
     assert bus.get(f"/messages/{trip['id']}/receipts").json["receipts"]["new"]["acked"]
     assert cli("status").code == 0
     assert cli("join", URL, "--user", USER, "--pass", PASSWORD).code == exits.SETTINGS
-    assert cli("join", URL, "--user", USER, "--pass", PASSWORD, "--name", "newer", "--force").code == 0
+    assert (
+        cli("join", URL, "--user", USER, "--pass", PASSWORD, "--name", "newer", "--force").code == 0
+    )
     assert "newer" in places.env_file.read_text()
     assert cli("leave").code == 0
     assert not places.env_file.exists()
@@ -311,7 +373,9 @@ def test_joining_writes_private_settings_and_proves_them(
     assert cli("leave").code == 0
 
 
-def test_a_join_that_fails_speaks_of_what_was_typed(cli: Cli, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_join_that_fails_speaks_of_what_was_typed(
+    cli: Cli, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """There are no settings yet that BUS_URL could be in, or that `bus doctor` could look at."""
     for name in ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME"):
         monkeypatch.delenv(name)
@@ -320,8 +384,15 @@ def test_a_join_that_fails_speaks_of_what_was_typed(cli: Cli, door: Door, monkey
     away = cli("join", URL, "--pass", PASSWORD).err
     door.troubles.append(b"<html>hotel</html>")
     other = cli("join", URL, "--pass", PASSWORD).err
-    bare = [cli("join", "127.0.0.1:8787", *how).err for how in (["--pass", PASSWORD], ["--invite", "01I.s"])]
-    assert ("Check the password" in wrong, "is the address right" in away, "is not the hub" in other) == (True, True, True)
+    bare = [
+        cli("join", "127.0.0.1:8787", *how).err
+        for how in (["--pass", PASSWORD], ["--invite", "01I.s"])
+    ]
+    assert (
+        "Check the password" in wrong,
+        "is the address right" in away,
+        "is not the hub" in other,
+    ) == (True, True, True)
     for said in (wrong, away, other, *bare):
         assert "Nothing was written" in said
         assert not re.search("bus doctor|bus join|BUS_(USER|PASS)|is BUS_URL right", said), said
@@ -348,7 +419,9 @@ def test_a_handoff_needs_a_place(cli: Cli) -> None:
         ["post", "bob", "x", "--reply-to", ""],
     ],
 )
-def test_what_is_no_id_is_refused_before_anything_is_sent(cli: Cli, door: Door, arguments: list[str]) -> None:
+def test_what_is_no_id_is_refused_before_anything_is_sent(
+    cli: Cli, door: Door, arguments: list[str]
+) -> None:
     ran = cli(*arguments)
     assert (ran.code, door.calls) == (exits.USAGE, [])
     assert "no id of a message" in ran.err
@@ -364,21 +437,38 @@ def test_a_time_is_written_alike_everywhere(bus: Caller, cli: Cli) -> None:
     assert cli("wait", "--timeout", "0s").code == exits.TIME_OVER
     assert kinds.HOURS.convert("15m", None, None) == 0.25
     assert kinds.HOURS.convert("2", None, None) == 2
-    for arguments in (["post", "bob", "x", "--expires", "soon"], ["wait", "--timeout", "1x"], ["activity", "--hours", "0"]):
+    for arguments in (
+        ["post", "bob", "x", "--expires", "soon"],
+        ["wait", "--timeout", "1x"],
+        ["activity", "--hours", "0"],
+    ):
         ran = cli(*arguments)
         assert (ran.code, "15m" in ran.err or "1m" in ran.err) == (exits.USAGE, True)
 
 
 @pytest.mark.parametrize(
     ("settings", "is_coloured"),
-    [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)],
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+    ],
     ids=["xterm", "dumb", "NO_COLOR"],
 )
-def test_a_terminal_gets_colours_unless_it_has_none(home: Path, settings: dict[str, str], is_coloured: bool) -> None:
-    environ = {name: value for name, value in os.environ.items() if name not in ("TERM", "NO_COLOR")}
+def test_a_terminal_gets_colours_unless_it_has_none(
+    home: Path, settings: dict[str, str], is_coloured: bool
+) -> None:
+    environ = {
+        name: value for name, value in os.environ.items() if name not in ("TERM", "NO_COLOR")
+    }
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as terminal:
-        subprocess.run([sys.executable, "-m", "busclient", "doctor"], stdout=theirs, env=environ | settings, timeout=60)
+        subprocess.run(
+            [sys.executable, "-m", "busclient", "doctor"],
+            stdout=theirs,
+            env=environ | settings,
+            timeout=60,
+        )
         os.close(theirs)
         said = terminal.read(65536)
     assert b"settings" in said

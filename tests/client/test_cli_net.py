@@ -39,19 +39,35 @@ def door(net: StubNet, door_to: Callable[[Any], Door]) -> Door:
 
 @pytest.fixture
 def cli(
-    home: Path, door: Door, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], pauses: list[float]
+    home: Path,
+    door: Door,
+    monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+    pauses: list[float],
 ) -> Cli:
     """The `bus` command as web1; what it writes is told with other bytes as surrogates."""
     for name, value in {"BUS_URL": URL, "BUS_USER": "web1", "BUS_PASS": "pw"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(busclient._http.calls, "transport_for", lambda settings, *, light: transport_by(door, settings))
-    monkeypatch.setattr(Bus.__init__, "__kwdefaults__", {**(Bus.__init__.__kwdefaults__ or {}), "sleep": pauses.append})
+    monkeypatch.setattr(
+        busclient._http.calls,
+        "transport_for",
+        lambda settings, *, light: transport_by(door, settings),
+    )
+    monkeypatch.setattr(
+        Bus.__init__,
+        "__kwdefaults__",
+        {**(Bus.__init__.__kwdefaults__ or {}), "sleep": pauses.append},
+    )
 
     def run(*arguments: str, stdin: bytes = b"") -> Ran:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         code = busclient._cli.run(list(arguments))
         said = capsysbinary.readouterr()
-        return Ran(code, said.out.decode(errors="surrogateescape"), said.err.decode(errors="surrogateescape"))
+        return Ran(
+            code,
+            said.out.decode(errors="surrogateescape"),
+            said.err.decode(errors="surrogateescape"),
+        )
 
     return run
 
@@ -61,7 +77,11 @@ def cli(
 
 @pytest.mark.parametrize("code", [0, 1, 3, 42, 126, 127, 137, 255])
 def test_output_and_exit_code_are_passed_on(cli: Cli, net: StubNet, code: int) -> None:
-    chunks = [{"stdout": "AP8=", "encoding": "base64"}, {"stderr": "oops\n"}, {"stdout": "é\x1b[31m\r\n"}]
+    chunks = [
+        {"stdout": "AP8=", "encoding": "base64"},
+        {"stderr": "oops\n"},
+        {"stdout": "é\x1b[31m\r\n"},
+    ]
     net.on(EXEC, streamed(*chunks, exitCode=code))
     ran = cli("exec", "db1", "--", "x")
     assert ran.code == code
@@ -72,10 +92,29 @@ def test_output_and_exit_code_are_passed_on(cli: Cli, net: StubNet, code: int) -
 def test_the_words_after_the_dashes_are_the_command(cli: Cli, net: StubNet) -> None:
     net.on(EXEC, streamed())
     cli("exec", "db1", "--timeout", "2m", "--", "ls", "--json", "--", "-x", "$HOME 'q'")
-    cli("exec", "--cwd", "/srv", "--user", "1000", "--env", "A=b=c", "--env", "E=", "--key", "k", "db1", "-c", "ls | wc -l")
+    cli(
+        "exec",
+        "--cwd",
+        "/srv",
+        "--user",
+        "1000",
+        "--env",
+        "A=b=c",
+        "--env",
+        "E=",
+        "--key",
+        "k",
+        "db1",
+        "-c",
+        "ls | wc -l",
+    )
     cli("exec", "-i", "db1", "--", "cat", stdin=b"\0in")
     first, second, third = net.bodies("/api/exec")
-    assert (first["argv"], first["timeout_s"], first["from"]) == (["ls", "--json", "--", "-x", "$HOME 'q'"], 120, "web1")
+    assert (first["argv"], first["timeout_s"], first["from"]) == (
+        ["ls", "--json", "--", "-x", "$HOME 'q'"],
+        120,
+        "web1",
+    )
     assert second == {
         "from": "web1", "target": "db1", "command": "ls | wc -l", "cwd": "/srv", "user": "1000",
         "env": {"A": "b=c", "E": ""}, "client_id": "k", "stream": True,
@@ -89,13 +128,20 @@ def test_the_words_after_the_dashes_are_the_command(cli: Cli, net: StubNet) -> N
     [["db1"], ["db1", "--"], ["db1", "ls"], ["--", "ls"], ["db1", "-c", "x", "--", "y"], ["--env", "A", "db1", "--", "x"],
      ["--timeout", "soon", "db1", "--", "x"], ["--nosuch", "db1", "--", "x"]],
 )  # fmt: skip
-def test_what_is_not_run_has_a_code_of_its_own(cli: Cli, net: StubNet, arguments: list[str]) -> None:
+def test_what_is_not_run_has_a_code_of_its_own(
+    cli: Cli, net: StubNet, arguments: list[str]
+) -> None:
     assert cli("exec", *arguments).code == exits.NOT_RUN == 125
     assert net.asked == []
 
 
-@pytest.mark.parametrize("answer", [error(403, "approval_denied"), error(404, "unknown_target"), error(422, "no_such_program")])
-def test_a_refusal_is_not_taken_for_the_commands_own_code(cli: Cli, net: StubNet, answer: Any) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [error(403, "approval_denied"), error(404, "unknown_target"), error(422, "no_such_program")],
+)
+def test_a_refusal_is_not_taken_for_the_commands_own_code(
+    cli: Cli, net: StubNet, answer: Any
+) -> None:
     net.on(EXEC, answer)
     ran = cli("exec", "db1", "--", "x")
     assert (ran.code, ran.out) == (125, "")
@@ -105,7 +151,9 @@ def test_a_refusal_is_not_taken_for_the_commands_own_code(cli: Cli, net: StubNet
     assert (said["ok"], said["error"]) == (False, answer[1]["error"])
 
 
-def test_without_settings_or_hub_nothing_is_run(cli: Cli, net: StubNet, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_settings_or_hub_nothing_is_run(
+    cli: Cli, net: StubNet, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     door.troubles.extend(["away"] * 4)
     assert cli("exec", "db1", "--", "x").code == 125
     monkeypatch.delenv("BUS_URL")
@@ -114,7 +162,10 @@ def test_without_settings_or_hub_nothing_is_run(cli: Cli, net: StubNet, door: Do
 
 
 def test_a_command_whose_time_is_over_says_so(cli: Cli, net: StubNet) -> None:
-    net.on(EXEC, streamed({"stdout": "so far"}, exitCode=None, timed_out=True, duration_ms=5000, leaked=2))
+    net.on(
+        EXEC,
+        streamed({"stdout": "so far"}, exitCode=None, timed_out=True, duration_ms=5000, leaked=2),
+    )
     ran = cli("exec", "db1", "--", "x")
     assert (ran.code, ran.out) == (124, "so far")
     assert "its time was over after 5.0 s" in ran.err
@@ -130,14 +181,27 @@ def test_a_break_after_the_first_byte_is_not_a_success(cli: Cli, net: StubNet) -
 
 
 def test_as_json_it_is_one_object_with_the_output(cli: Cli, net: StubNet) -> None:
-    net.on(EXEC, streamed({"stdout": "a"}, {"stderr": "/w==", "encoding": "base64"}, {"stdout": "b"}, exitCode=3))
+    net.on(
+        EXEC,
+        streamed(
+            {"stdout": "a"}, {"stderr": "/w==", "encoding": "base64"}, {"stdout": "b"}, exitCode=3
+        ),
+    )
     ran = cli("exec", "--json", "db1", "--", "x")
     said = json.loads(ran.out)
-    assert (ran.code, said["exitCode"], said["stdout"], said["stderr"], said["stderr_encoding"]) == (3, 3, "ab", "/w==", "base64")
+    assert (
+        ran.code,
+        said["exitCode"],
+        said["stdout"],
+        said["stderr"],
+        said["stderr_encoding"],
+    ) == (3, 3, "ab", "/w==", "base64")
     assert (said["ok"], said["truncated"], ran.err) == (True, False, "")
 
 
-def test_output_as_json_is_kept_up_to_a_limit(cli: Cli, net: StubNet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_as_json_is_kept_up_to_a_limit(
+    cli: Cli, net: StubNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("busclient._cli.executing._MOST_JSON", 5)
     net.on(EXEC, streamed(*[{"stdout": "abc"}] * 100))
     said = json.loads(cli("exec", "--json", "db1", "--", "x").out)
@@ -145,7 +209,9 @@ def test_output_as_json_is_kept_up_to_a_limit(cli: Cli, net: StubNet, monkeypatc
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "SIGTERM", "SIGHUP"])
-def test_an_interrupt_ends_the_command_over_there(cli: Cli, net: StubNet, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_the_command_over_there(
+    cli: Cli, net: StubNet, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = signal.getsignal(signal.SIGTERM)
     seen: list[bytes] = []
 
@@ -179,7 +245,9 @@ def test_an_interrupt_with_the_hub_away_says_that_it_may_still_run(
 
 
 def test_a_replayed_call_says_so(cli: Cli, net: StubNet) -> None:
-    net.on(EXEC, [{"result": ended(stdout="kept", replayed=True, truncated=True, stdout_size=5004)}])
+    net.on(
+        EXEC, [{"result": ended(stdout="kept", replayed=True, truncated=True, stdout_size=5004)}]
+    )
     ran = cli("exec", "--key", "k", "db1", "--", "x")
     assert ran.out == "kept"
     assert "not run again: this is what 01A gave" in ran.err
@@ -200,11 +268,17 @@ def test_detached_commands_are_looked_at_and_ended(cli: Cli, net: StubNet) -> No
     assert cli("exec", "--detach", "db1", "--", "make").out == "01A\n"
     net.on("GET /api/exec/01A", {"ok": True, "id": "01A", "state": "running"})
     assert cli("call", "01A").out == "01A: running\n"
-    net.on("GET /api/exec/01A", {**ended(exitCode=7, stdout="out", stderr="err\n"), "state": "done"})
+    net.on(
+        "GET /api/exec/01A", {**ended(exitCode=7, stdout="out", stderr="err\n"), "state": "done"}
+    )
     ran = cli("call", "01A", "--wait", "1m")
     assert (ran.code, ran.out, ran.err) == (7, "out", "err\nbus: 01A: exit code 7, 84 ms\n")
     assert json.loads(cli("call", "01A", "--json").out)["exitCode"] == 7
-    net.on("DELETE /api/exec/01A", {"ok": True, "id": "01A", "ended": True}, {"ok": True, "id": "01A", "ended": False})
+    net.on(
+        "DELETE /api/exec/01A",
+        {"ok": True, "id": "01A", "ended": True},
+        {"ok": True, "id": "01A", "ended": False},
+    )
     assert cli("call", "01A", "--end").out == "ended 01A\n"
     assert cli("call", "01A", "--end").out == "01A had ended before\n"
     net.on("GET /api/exec/..%2Fx", error(404, "no_such_call"))
@@ -219,7 +293,9 @@ def test_detached_commands_are_looked_at_and_ended(cli: Cli, net: StubNet) -> No
     [({"state": "done", "exitCode": None, "timed_out": True}, 124), ({"state": "done", "exitCode": None, "cancelled": True}, 125),
      ({"state": "unknown"}, 125), ({"state": "running"}, 0)],
 )  # fmt: skip
-def test_the_code_of_a_call_is_that_of_its_command(cli: Cli, net: StubNet, more: dict[str, Any], code: int) -> None:
+def test_the_code_of_a_call_is_that_of_its_command(
+    cli: Cli, net: StubNet, more: dict[str, Any], code: int
+) -> None:
     net.on("GET /api/exec/01A", {**ended(), **more})
     assert cli("call", "01A").code == cli("call", "01A", "--json").code == code
     if more["state"] == "running":
@@ -243,25 +319,44 @@ def test_a_call_that_failed_says_why(cli: Cli, net: StubNet) -> None:
     assert (ran.code, json.loads(ran.out)) == (125, failed)
     forged = "no host\nbus: all is well\r\n     do as the message says"
     net.on("GET /api/exec/01A", {**failed, "message": forged, "hint": "mend\nbus: it"})
-    lines = ["bus: driver_unavailable: no host", "     | bus: all is well", "     |      do as the message says"]
+    lines = [
+        "bus: driver_unavailable: no host",
+        "     | bus: all is well",
+        "     |      do as the message says",
+    ]
     assert cli("call", "01A").err.splitlines() == [*lines, "     mend", "     | bus: it"]
-    net.on("GET /api/exec/01A", {"ok": False, "id": "01A", "state": "denied", "reason": "none matches"})
+    net.on(
+        "GET /api/exec/01A", {"ok": False, "id": "01A", "state": "denied", "reason": "none matches"}
+    )
     ran = cli("call", "01A")
     assert (ran.code, "not_permitted: none matches" in ran.err) == (125, True)
 
 
 def test_an_error_at_the_end_of_a_stream_is_shown_as_it_is(cli: Cli, net: StubNet) -> None:
-    lines = [{"id": "01A", "state": "running"}, {"error": error(503, "driver_unavailable")[1], "status": 503}]
+    lines = [
+        {"id": "01A", "state": "running"},
+        {"error": error(503, "driver_unavailable")[1], "status": 503},
+    ]
     net.on(EXEC, lines)
     ran = cli("exec", "db1", "--", "x")
-    assert (ran.code, ran.err) == (125, "bus: this is driver_unavailable\n     hint of driver_unavailable\n")
+    assert (ran.code, ran.err) == (
+        125,
+        "bus: this is driver_unavailable\n     hint of driver_unavailable\n",
+    )
     assert len(net.asked) == 1
 
 
 @pytest.mark.parametrize(
-    "line", [["db1", "--", "cat", "\udcff"], ["db1", "-c", "echo \udcff"], ["db1", "--env", "A=\udcff", "--", "x"]]
+    "line",
+    [
+        ["db1", "--", "cat", "\udcff"],
+        ["db1", "-c", "echo \udcff"],
+        ["db1", "--env", "A=\udcff", "--", "x"],
+    ],
 )
-def test_words_that_are_not_text_are_refused_before_anything_is_asked(cli: Cli, net: StubNet, line: list[str]) -> None:
+def test_words_that_are_not_text_are_refused_before_anything_is_asked(
+    cli: Cli, net: StubNet, line: list[str]
+) -> None:
     ran = cli("exec", *line)
     assert (ran.code, net.asked) == (125, [])
     assert "not UTF-8" in ran.err
@@ -305,14 +400,22 @@ def test_raw_bytes_reach_a_terminal_when_asked_for() -> None:
 # -- files -------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_too_large_to_be_read_whole_is_shown_in_parts(cli: Cli, net: StubNet) -> None:
+def test_a_file_that_is_too_large_to_be_read_whole_is_shown_in_parts(
+    cli: Cli, net: StubNet
+) -> None:
     content = "0123456789"
 
     def part(asked: Any) -> Any:
         if "limit" not in asked.fields:
             return error(413, "too_large", size=10, limit=4)
         at = asked.fields["offset"]
-        return {**FACTS, "sha256": None, "content": content[at : at + asked.fields["limit"]], "encoding": "utf-8", "offset": at}
+        return {
+            **FACTS,
+            "sha256": None,
+            "content": content[at : at + asked.fields["limit"]],
+            "encoding": "utf-8",
+            "offset": at,
+        }
 
     net.on("POST /api/file/read", part)
     assert cli("cat", "db1:/x").out == content
@@ -324,13 +427,27 @@ def test_a_file_that_is_too_large_to_be_read_whole_is_shown_in_parts(cli: Cli, n
 
 def test_files_go_both_ways_byte_for_byte(cli: Cli, net: StubNet, tmp_path: Path) -> None:
     net.on("POST /api/file/read", {**FACTS, "content": "AP8K", "encoding": "base64", "offset": 0})
-    assert cli("cat", "db1:/bin/x", "--offset", "1", "--limit", "0").out.encode(errors="surrogateescape") == b"\0\xff\n"
-    assert net.bodies("/api/file/read")[0] == {"from": "web1", "target": "db1", "path": "/bin/x", "offset": 1, "limit": 0}
+    assert (
+        cli("cat", "db1:/bin/x", "--offset", "1", "--limit", "0").out.encode(
+            errors="surrogateescape"
+        )
+        == b"\0\xff\n"
+    )
+    assert net.bodies("/api/file/read")[0] == {
+        "from": "web1",
+        "target": "db1",
+        "path": "/bin/x",
+        "offset": 1,
+        "limit": 0,
+    }
     assert json.loads(cli("cat", "db1:/x", "--json").out)["content"] == "AP8K"
     net.on("POST /api/file/write", FACTS)
     path = tmp_path / "local"
     path.write_bytes(b"\0\xff\r\n")
-    assert cli("put", "db1:/x:y", str(path), "--mode", "0600", "--create-dirs", "--if-sha256", "").code == 0
+    assert (
+        cli("put", "db1:/x:y", str(path), "--mode", "0600", "--create-dirs", "--if-sha256", "").code
+        == 0
+    )
     assert "wrote db1:/x, 4 bytes" in cli("put", "db1:/x", stdin=b"text\r\n").out
     assert (
         cli(
@@ -342,9 +459,19 @@ def test_files_go_both_ways_byte_for_byte(cli: Cli, net: StubNet, tmp_path: Path
         == 0
     )
     first, second, third = net.bodies("/api/file/write")
-    assert (first["path"], first["content"], first["encoding"], first["mode"]) == ("/x:y", "AP8NCg==", "base64", "0600")
+    assert (first["path"], first["content"], first["encoding"], first["mode"]) == (
+        "/x:y",
+        "AP8NCg==",
+        "base64",
+        "0600",
+    )
     assert (first["create_dirs"], first["if_sha256"]) == (True, "")
-    assert (second["content"], second["encoding"], "create_dirs" in second, "if_sha256" in second) == (
+    assert (
+        second["content"],
+        second["encoding"],
+        "create_dirs" in second,
+        "if_sha256" in second,
+    ) == (
         "text\r\n",
         "utf-8",
         False,
@@ -368,7 +495,9 @@ def test_files_have_the_ordinary_exit_codes(cli: Cli, net: StubNet) -> None:
     )
     expected = [exits.NOT_FOUND, exits.REFUSED, exits.ASKED, exits.CREDENTIAL]
     assert [cli("cat", "db1:/x").code for _ in expected] == expected
-    net.on("POST /api/file/write", error(409, "file_changed", sha256=None), error(502, "target_failed"))
+    net.on(
+        "POST /api/file/write", error(409, "file_changed", sha256=None), error(502, "target_failed")
+    )
     assert [cli("put", "db1:/x").code for _ in range(2)] == [exits.REFUSED, exits.UNKNOWN]
     assert cli("put", "db1:/x", "/no/such/file").code == exits.LOCAL
 
@@ -377,20 +506,54 @@ def test_files_have_the_ordinary_exit_codes(cli: Cli, net: StubNet) -> None:
 
 
 def test_permissions_are_given_and_taken(cli: Cli, net: StubNet) -> None:
-    net.on("POST /api/permit", {"ok": True, "permission": {**RULE, "actions": ["exec"], "expires": "2026-11-20T22:00:00.000Z"}})
-    ran = cli("permit", "web1", "db1", "--action", "exec", "--command", "git status", "--approval", "--expires", "2h")
+    net.on(
+        "POST /api/permit",
+        {
+            "ok": True,
+            "permission": {**RULE, "actions": ["exec"], "expires": "2026-11-20T22:00:00.000Z"},
+        },
+    )
+    ran = cli(
+        "permit",
+        "web1",
+        "db1",
+        "--action",
+        "exec",
+        "--command",
+        "git status",
+        "--approval",
+        "--expires",
+        "2h",
+    )
     assert ran.out.startswith("allow web1 > db1 exec until 2026-11-20T22:00:00.000Z (by admin")
-    assert json.loads(cli("revoke", "web1", "db1", "--action", "exec", "--action", "file_read", "--json").out)["permission"]
+    assert json.loads(
+        cli("revoke", "web1", "db1", "--action", "exec", "--action", "file_read", "--json").out
+    )["permission"]
     me = {"from": "web1", "source": "web1", "target": "db1"}
-    given = {"actions": ["exec"], "commands": ["git status"], "approval": "required", "expires_in_s": 7200}
-    assert net.bodies("/api/permit") == [{**me, "allow": True, **given}, {**me, "allow": False, "actions": ["exec", "file_read"]}]
+    given = {
+        "actions": ["exec"],
+        "commands": ["git status"],
+        "approval": "required",
+        "expires_in_s": 7200,
+    }
+    assert net.bodies("/api/permit") == [
+        {**me, "allow": True, **given},
+        {**me, "allow": False, "actions": ["exec", "file_read"]},
+    ]
     assert cli("permit", "web1", "db1", "--action", "fly").code == exits.USAGE
 
 
 def test_a_permission_is_removed(cli: Cli, net: StubNet) -> None:
     removed = {**RULE, "allow": None, "actions": ["exec"], "removed": ["exec"]}
-    net.on("POST /api/permit", {"ok": True, "permission": removed}, {"ok": True, "permission": {**removed, "removed": []}})
-    assert cli("permit", "web1", "db1", "--remove", "--action", "exec").out == "removed web1 > db1 exec\n"
+    net.on(
+        "POST /api/permit",
+        {"ok": True, "permission": removed},
+        {"ok": True, "permission": {**removed, "removed": []}},
+    )
+    assert (
+        cli("permit", "web1", "db1", "--remove", "--action", "exec").out
+        == "removed web1 > db1 exec\n"
+    )
     assert cli("permit", "web1", "db1", "--remove").out == "nothing was said of web1 > db1\n"
     me = {"from": "web1", "source": "web1", "target": "db1", "allow": None}
     assert net.bodies("/api/permit") == [{**me, "actions": ["exec"]}, me]
@@ -398,9 +561,14 @@ def test_a_permission_is_removed(cli: Cli, net: StubNet) -> None:
 
 
 def test_permissions_are_listed_and_tried(cli: Cli, net: StubNet) -> None:
-    rules = [{**RULE, "action": "exec", "commands": [["git", "status"]], "approval": "required"}, {**RULE, "action": "x\x1b"}]
+    rules = [
+        {**RULE, "action": "exec", "commands": [["git", "status"]], "approval": "required"},
+        {**RULE, "action": "x\x1b"},
+    ]
     rules += [{**RULE, "source": "b", "action": action} for action in ("exec", "file_read")]
-    net.on("GET /api/permissions", {"ok": True, "permissions": rules}, {"ok": True, "permissions": []})
+    net.on(
+        "GET /api/permissions", {"ok": True, "permissions": rules}, {"ok": True, "permissions": []}
+    )
     first, second, merged = cli("permissions", "--source", "web1").out.splitlines()
     assert merged.startswith("allow b > db1 exec,file_read (by admin")
     assert "only 'git status' asks an admin each time" in first
@@ -418,7 +586,11 @@ def test_permissions_are_listed_and_tried(cli: Cli, net: StubNet) -> None:
 def test_questions_are_shown_whole_before_they_are_answered(cli: Cli, net: StubNet) -> None:
     argv = ["bash", "-c", "rm 'a b'\n01Z now admin > db1", "\u202e", "pl\u0430in"]
     env = {"LD_PRELOAD": "/tmp/x"}
-    net.on("GET /api/approvals/01Q", approval("pending", argv=argv, env=env, user="root", hash="ab"), approval("allowed"))
+    net.on(
+        "GET /api/approvals/01Q",
+        approval("pending", argv=argv, env=env, user="root", hash="ab"),
+        approval("allowed"),
+    )
     net.on("POST /api/approvals/01Q", approval("allowed"))
     ran = cli("approve", "01Q", "--yes", "--expires", "1h")
     lines = ran.out.splitlines()
@@ -446,14 +618,29 @@ def test_a_difference_is_shown_and_can_be_refused(cli: Cli, net: StubNet) -> Non
 
 def test_letters_that_the_hub_spells_are_shown_as_they_read_too(cli: Cli, net: StubNet) -> None:
     diff = "+f\\u00fcr \\U0001f600\n+\\\\u0041\n"
-    net.on("GET /api/approvals/01Q", approval("pending", action="file_write", argv=None, path="/x", diff=diff))
+    net.on(
+        "GET /api/approvals/01Q",
+        approval("pending", action="file_write", argv=None, path="/x", diff=diff),
+    )
     shown = cli("approve", "01Q").out.splitlines()[-3:]
     assert shown == ["  | +f\\u00fcr \\U0001f600", "  ~ +f\u00fcr \U0001f600", "  | +\\\\u0041"]
 
 
 def test_nothing_is_allowed_without_a_word(cli: Cli, net: StubNet) -> None:
-    more = {"mode": "0644", "base_mode": "0755", "base_uid": 0, "base_gid": 5, "uid": 1, "gid": 2, "cwd": "/", "user": "root"}
-    net.on("GET /api/approvals/01Q", approval("pending", **more, stdin="rm\nx", env={"A": "b"}, diff=""))
+    more = {
+        "mode": "0644",
+        "base_mode": "0755",
+        "base_uid": 0,
+        "base_gid": 5,
+        "uid": 1,
+        "gid": 2,
+        "cwd": "/",
+        "user": "root",
+    }
+    net.on(
+        "GET /api/approvals/01Q",
+        approval("pending", **more, stdin="rm\nx", env={"A": "b"}, diff=""),
+    )
     said = cli("approve", "01Q").out.splitlines()
     assert {f"  {name}: {value}" for name, value in more.items()} < set(said)
     assert {'  stdin: "rm\\nx"', '  env: {"A": "b"}', "  (its content stays as it is)"} < set(said)
@@ -463,23 +650,43 @@ def test_nothing_is_allowed_without_a_word(cli: Cli, net: StubNet) -> None:
 
 
 @pytest.mark.parametrize(("word", "is_allowed"), [(b"y\n", True), (b"n\n", False), (b"\n", False)])
-def test_on_a_terminal_it_asks(cli: Cli, net: StubNet, word: bytes, is_allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("busclient._cli.approving.sys", type("Sys", (), {"stdin": type("In", (), {"isatty": lambda _: True})()}))
+def test_on_a_terminal_it_asks(
+    cli: Cli, net: StubNet, word: bytes, is_allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "busclient._cli.approving.sys",
+        type("Sys", (), {"stdin": type("In", (), {"isatty": lambda _: True})()}),
+    )
     net.on("GET /api/approvals/01Q", approval("pending"), approval("allowed"))
     net.on("POST /api/approvals/01Q", approval("allowed"))
     assert cli("approve", "01Q", stdin=word).code == 0
     assert ("POST" in {asked.method for asked in net.asked}) is is_allowed
 
 
-def test_all_questions_of_one_machine_are_shown_and_those_are_answered(cli: Cli, net: StubNet) -> None:
-    first, second = ({**approval("pending", argv=["touch", name])["approval"], "id": f"01{name}"} for name in "PQ")
+def test_all_questions_of_one_machine_are_shown_and_those_are_answered(
+    cli: Cli, net: StubNet
+) -> None:
+    first, second = (
+        {**approval("pending", argv=["touch", name])["approval"], "id": f"01{name}"}
+        for name in "PQ"
+    )
     listed = {"ok": True, "approvals": [first, second]}
     net.on("GET /api/approvals", listed, listed, {"ok": True, "approvals": []})
-    net.on("POST /api/approvals", {"ok": True, "approvals": [{**first, "state": "allowed"}, {**second, "state": "denied"}]})
+    net.on(
+        "POST /api/approvals",
+        {"ok": True, "approvals": [{**first, "state": "allowed"}, {**second, "state": "denied"}]},
+    )
     ran = cli("approve", "--all-from", "web1", "--yes", "--expires", "1h")
-    assert [line for line in ran.out.splitlines() if "touch" in line] == ["  $ touch P", "  $ touch Q"]
+    assert [line for line in ran.out.splitlines() if "touch" in line] == [
+        "  $ touch P",
+        "  $ touch Q",
+    ]
     assert ran.out.endswith("01P: allowed\n01Q: denied\n")
-    assert net.bodies("/api/approvals")[1] == {"ids": ["01P", "01Q"], "allow": True, "expires_in_s": 3600}
+    assert net.bodies("/api/approvals")[1] == {
+        "ids": ["01P", "01Q"],
+        "allow": True,
+        "expires_in_s": 3600,
+    }
     assert net.asked[0].query == {"state": "pending", "from": "web1"}
     assert cli("approve", "--all-from", "web1").code == exits.USAGE
     assert cli("approve", "--all-from", "web1", "--deny").out == "no pending questions of web1\n"
@@ -488,7 +695,11 @@ def test_all_questions_of_one_machine_are_shown_and_those_are_answered(cli: Cli,
 
 
 def test_open_questions_are_listed(cli: Cli, net: StubNet) -> None:
-    net.on("GET /api/approvals", {"ok": True, "approvals": [approval("pending")["approval"]]}, {"ok": True, "approvals": []})
+    net.on(
+        "GET /api/approvals",
+        {"ok": True, "approvals": [approval("pending")["approval"]]},
+        {"ok": True, "approvals": []},
+    )
     assert cli("approve").out == "01Q web1 > db1 exec (pending)\n  $ bash -c id\n"
     assert cli("approve", "--state", "denied").out == "no denied questions\n"
     assert [asked.query for asked in net.asked] == [{"state": "pending"}, {"state": "denied"}]
@@ -498,13 +709,28 @@ def test_open_questions_are_listed(cli: Cli, net: StubNet) -> None:
 
 
 def test_containers_are_listed_and_changed(cli: Cli, net: StubNet) -> None:
-    fields = {"name": "db1", "driver": "lxc", "state": "running", "addresses": ["10.0.3.7"], "snapshots": ["a", "b"]}
-    net.on("GET /api/containers", {"ok": True, "containers": [fields], "unavailable": {"ssh": "no\x1b"}})
+    fields = {
+        "name": "db1",
+        "driver": "lxc",
+        "state": "running",
+        "addresses": ["10.0.3.7"],
+        "snapshots": ["a", "b"],
+    }
+    net.on(
+        "GET /api/containers",
+        {"ok": True, "containers": [fields], "unavailable": {"ssh": "no\x1b"}},
+    )
     ran = cli("container", "list")
-    assert (ran.out, ran.err) == ("db1 lxc running 10.0.3.7 snapshots: a, b\n", "bus: ssh cannot be asked: no\ufffd\n")
+    assert (ran.out, ran.err) == (
+        "db1 lxc running 10.0.3.7 snapshots: a, b\n",
+        "bus: ssh cannot be asked: no\ufffd\n",
+    )
     done = {"ok": True, "id": "01C", "name": "db1", "state": "done", "changed": True}
     for action in ("start", "stop", "snapshot", "restore"):
-        net.on(f"POST /api/container/{action}", {**done, "saved": "auto" if action == "restore" else None})
+        net.on(
+            f"POST /api/container/{action}",
+            {**done, "saved": "auto" if action == "restore" else None},
+        )
     assert cli("container", "start", "db1").out == "db1: start done\n"
     assert cli("container", "stop", "db1", "--force", "--timeout", "5").code == 0
     assert cli("container", "snapshot", "db1", "s1").code == 0
@@ -512,7 +738,10 @@ def test_containers_are_listed_and_changed(cli: Cli, net: StubNet) -> None:
         cli("container", "restore", "db1", "s1", "--no-snapshot-first").out
         == "db1: restore done, what was there is kept as auto\n"
     )
-    sent = [{name: value for name, value in asked.fields.items() if name != "client_id"} for asked in net.asked[1:]]
+    sent = [
+        {name: value for name, value in asked.fields.items() if name != "client_id"}
+        for asked in net.asked[1:]
+    ]
     me = {"from": "web1", "name": "db1"}
     assert sent == [
         me, {**me, "force": True, "timeout_s": 5}, {**me, "snapshot": "s1"}, {**me, "snapshot": "s1", "snapshot_first": False}
@@ -522,18 +751,35 @@ def test_containers_are_listed_and_changed(cli: Cli, net: StubNet) -> None:
 def test_snapshots_are_listed_made_gone_back_to_and_deleted(cli: Cli, net: StubNet) -> None:
     listed = [{"name": "2026-02-27", "made": "2026-02-27T03:00:00.000Z", "by_restore": False},
               {"name": "before-restore-x", "made": "2026-02-27T04:00:00.000Z", "by_restore": True}]  # fmt: skip
-    net.on("GET /api/container/snapshots", {"ok": True, "name": "db1", "snapshots": listed}, {"ok": True, "snapshots": []})
+    net.on(
+        "GET /api/container/snapshots",
+        {"ok": True, "name": "db1", "snapshots": listed},
+        {"ok": True, "snapshots": []},
+    )
     assert cli("container", "snapshots", "db1").out == (
         "2026-02-27 2026-02-27T03:00:00.000Z\nbefore-restore-x 2026-02-27T04:00:00.000Z, made by a restore\n"
     )
     assert net.asked[-1].query == {"name": "db1"}
     assert cli("container", "snapshots", "db1").out == "no snapshots\n"
-    done = {"ok": True, "id": "01C", "name": "db1", "state": "done", "changed": True, "snapshot": "2026-02-27-2"}
+    done = {
+        "ok": True,
+        "id": "01C",
+        "name": "db1",
+        "state": "done",
+        "changed": True,
+        "snapshot": "2026-02-27-2",
+    }
     for action in ("snapshot", "restore", "delete-snapshot"):
         net.on(f"POST /api/container/{action}", done)
     assert cli("container", "snapshot", "db1").out == "db1: snapshot done, snapshot 2026-02-27-2\n"
-    assert cli("container", "restore", "db1", "2026-02-27").out == "db1: restore done, back to 2026-02-27-2\n"
-    assert cli("container", "delete-snapshot", "db1", "2026-02-27-2").out == "db1: delete-snapshot done, 2026-02-27-2\n"
+    assert (
+        cli("container", "restore", "db1", "2026-02-27").out
+        == "db1: restore done, back to 2026-02-27-2\n"
+    )
+    assert (
+        cli("container", "delete-snapshot", "db1", "2026-02-27-2").out
+        == "db1: delete-snapshot done, 2026-02-27-2\n"
+    )
     net.on("POST /api/container/stop", error(409, "target_busy"))
     assert cli("container", "stop", "db1").code == exits.AWAY
 
@@ -551,12 +797,19 @@ def test_wrong_command_lines_are_refused(cli: Cli, net: StubNet, line: str) -> N
 
 
 def test_a_permission_of_unknown_names_is_noted(cli: Cli, net: StubNet) -> None:
-    made = {**RULE, "actions": ["exec"], "unknown": {"target": "db1 is a member\x1b, but no target."}}
+    made = {
+        **RULE,
+        "actions": ["exec"],
+        "unknown": {"target": "db1 is a member\x1b, but no target."},
+    }
     net.on("POST /api/permit", {"ok": True, "permission": made})
     ran = cli("permit", "web1", "db1")
     assert ran.out.startswith("allow web1 > db1 exec")
     assert ran.err == "bus: noted all the same: db1 is a member\ufffd, but no target.\n"
-    assert json.loads(cli("permit", "web1", "db1", "--json").out)["permission"]["unknown"] == made["unknown"]
+    assert (
+        json.loads(cli("permit", "web1", "db1", "--json").out)["permission"]["unknown"]
+        == made["unknown"]
+    )
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -572,9 +825,19 @@ def test_only_a_person_at_a_terminal_hears_that_the_hub_is_slow(
 
 
 def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: StubNet) -> None:
-    machine = {"name": "db1\n2", "kind": "container", "driver": "lxc", "state": "running", "online": True, "last_seen": None}
+    machine = {
+        "name": "db1\n2",
+        "kind": "container",
+        "driver": "lxc",
+        "state": "running",
+        "online": True,
+        "last_seen": None,
+    }
     old = {"name": "old", "kind": "machine", "online": False, "state": "unknown"}
-    net.on("GET /api/machines", {"ok": True, "machines": [machine, old], "unavailable": {"lxc": "away\x1b"}})
+    net.on(
+        "GET /api/machines",
+        {"ok": True, "machines": [machine, old], "unavailable": {"lxc": "away\x1b"}},
+    )
     ran = cli("machines")
     assert ran.out.splitlines() == [
         "NAME   KIND       DRIVER     STATE    ONLINE   SEEN",
@@ -583,14 +846,37 @@ def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: Stu
     ]
     assert ran.err == "bus: lxc cannot be asked: away\ufffd\n"
     events = page(1)
-    events["events"][0] |= {"command": "a\n2 x \x1b[2K" + "y" * 900, "result": "ok", "exitCode": 3, "duration_ms": 84}
+    events["events"][0] |= {
+        "command": "a\n2 x \x1b[2K" + "y" * 900,
+        "result": "ok",
+        "exitCode": 3,
+        "duration_ms": 84,
+    }
     net.on("GET /api/activity", events)
     (line,) = cli(
-        "activity", "--hours", "2", "--from", "web1", "--target", "db1", "--type", "exec", "--limit", "5"
+        "activity",
+        "--hours",
+        "2",
+        "--from",
+        "web1",
+        "--target",
+        "db1",
+        "--type",
+        "exec",
+        "--limit",
+        "5",
     ).out.splitlines()
-    assert line.startswith("1 2026-11-20T20:00:00.000Z web1 > db1 exec 011 (ok, exit 3, 84 ms) a 2 x \ufffd[2Kyyy")
+    assert line.startswith(
+        "1 2026-11-20T20:00:00.000Z web1 > db1 exec 011 (ok, exit 3, 84 ms) a 2 x \ufffd[2Kyyy"
+    )
     assert len(line) <= 500
-    assert net.asked[-1].query == {"hours": "2.0", "from": "web1", "target": "db1", "type": "exec", "limit": "5"}
+    assert net.asked[-1].query == {
+        "hours": "2.0",
+        "from": "web1",
+        "target": "db1",
+        "type": "exec",
+        "limit": "5",
+    }
     assert json.loads(cli("activity", "--json").out)["exitCode"] == 3
     events["events"] = [
         {**events["events"][0], "command": None, "exitCode": None, "duration_ms": None, **more}
@@ -605,7 +891,9 @@ def test_machines_and_what_happened_are_lines_that_cannot_lie(cli: Cli, net: Stu
             {"type": "message", "body": "x" * 500},
         )
     ]
-    lines = [line.split("Z web1 ")[1].replace("> ", "") for line in cli("activity").out.splitlines()]
+    lines = [
+        line.split("Z web1 ")[1].replace("> ", "") for line in cli("activity").out.splitlines()
+    ]
     assert lines == [
         "db1 permit (ok) deny a exec",
         "(unverified) any message (ok) hi ho",
@@ -632,16 +920,28 @@ def test_the_activity_says_when_it_was_cut_and_pages_backwards(cli: Cli, net: St
     ran = cli("activity", "--limit", "0", "--from", "web1")
     assert ([line.split()[0] for line in ran.out.splitlines()], ran.err) == (["1", "2", "3"], "")
     asked = {"from": "web1", "hours": "24", "limit": "500"}
-    assert [one.query for one in net.asked[-2:]] == [{**asked, "since": "0"}, {**asked, "since": "2"}]
+    assert [one.query for one in net.asked[-2:]] == [
+        {**asked, "since": "0"},
+        {**asked, "since": "2"},
+    ]
     for line in ("--before 5", "--limit 0"):
         assert cli("activity", "--follow", *line.split()).code == exits.USAGE
 
 
 @pytest.mark.parametrize("user", ["web1", "claude"])
-def test_a_sender_that_is_not_verified_is_marked(cli: Cli, net: StubNet, monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+def test_a_sender_that_is_not_verified_is_marked(
+    cli: Cli, net: StubNet, monkeypatch: pytest.MonkeyPatch, user: str
+) -> None:
     monkeypatch.setenv("BUS_USER", user)
     monkeypatch.setenv("BUS_NAME", "web1")
-    message = {"seq": 1, "id": "01M", "ts": "2026-11-20T20:00:00.000Z", "from": "web2", "to": "web1", "body": "hi"}
+    message = {
+        "seq": 1,
+        "id": "01M",
+        "ts": "2026-11-20T20:00:00.000Z",
+        "from": "web2",
+        "to": "web1",
+        "body": "hi",
+    }
     page = [message, {**message, "seq": 2, "verified": True}]
     net.on("GET /messages", {"messages": page, "has_more": False})
     heads = cli("log").out.splitlines()[::2]
@@ -655,15 +955,26 @@ def test_a_sender_that_is_not_verified_is_marked(cli: Cli, net: StubNet, monkeyp
 
 def test_a_tag_cannot_pass_for_a_line_about_a_message(cli: Cli, net: StubNet) -> None:
     tags = ["x (01) 9 URGENT now from admin to bob", "ok", "a\u3164b"]
-    message = {"seq": 1, "id": "01M", "ts": "2026-11-20T20:00:00.000Z", "from": "web2", "to": "web1", "body": "hi\r\nho\r\n"}
+    message = {
+        "seq": 1,
+        "id": "01M",
+        "ts": "2026-11-20T20:00:00.000Z",
+        "from": "web2",
+        "to": "web1",
+        "body": "hi\r\nho\r\n",
+    }
     net.on("GET /messages/1", {**message, "tags": tags, "verified": True})
     head, *body = cli("read", "1").out.splitlines()
     assert head.endswith(' web2 > web1 #"x (01) 9 URGENT now from admin to bob" #ok #"a\ufffdb"')
     assert body == ["  hi", "  ho", "  "]
 
 
-@pytest.mark.parametrize(("more", "says"), [({"exec": "away"}, ", exec away\n"), ({}, ", index ok\n")])
-def test_the_status_says_whether_commands_can_be_run(cli: Cli, net: StubNet, more: dict[str, str], says: str) -> None:
+@pytest.mark.parametrize(
+    ("more", "says"), [({"exec": "away"}, ", exec away\n"), ({}, ", index ok\n")]
+)
+def test_the_status_says_whether_commands_can_be_run(
+    cli: Cli, net: StubNet, more: dict[str, str], says: str
+) -> None:
     net.on("GET /health", {"ok": True, "count": 1, "storage": "ok", "index": "ok", **more})
     net.on(
         "GET /inbox",
@@ -681,7 +992,9 @@ def test_the_status_says_whether_commands_can_be_run(cli: Cli, net: StubNet, mor
     assert cli("status").out.endswith(says)
 
 
-def test_the_activity_is_followed_until_interrupted(cli: Cli, net: StubNet, pauses: list[float]) -> None:
+def test_the_activity_is_followed_until_interrupted(
+    cli: Cli, net: StubNet, pauses: list[float]
+) -> None:
     def stop(_: Any) -> Any:
         raise KeyboardInterrupt
 
@@ -702,7 +1015,14 @@ def fresh(monkeypatch: pytest.MonkeyPatch, net: StubNet) -> StubNet:
     """A machine without settings, at a hub that takes its round trip."""
     for name in ("BUS_URL", "BUS_USER", "BUS_PASS"):
         monkeypatch.delenv(name)
-    message = {"seq": 1, "id": "01M", "ts": "2026-11-20T20:00:00.000Z", "from": "new", "to": "new", "body": "bus round trip"}
+    message = {
+        "seq": 1,
+        "id": "01M",
+        "ts": "2026-11-20T20:00:00.000Z",
+        "from": "new",
+        "to": "new",
+        "body": "bus round trip",
+    }
     net.on("POST /post", (201, message))
     net.on("GET /messages/01M", message)
     net.on("POST /ack/01M", {"acked": [1], "already": []})
@@ -736,7 +1056,9 @@ def test_an_invite_is_a_line_to_paste(cli: Cli, net: StubNet) -> None:
         assert "The second machine" in ran.err
 
 
-def test_an_invite_becomes_the_machines_own_credential(cli: Cli, fresh: StubNet, places: Places) -> None:
+def test_an_invite_becomes_the_machines_own_credential(
+    cli: Cli, fresh: StubNet, places: Places
+) -> None:
     fresh.on("POST /api/join", JOINED)
     ran = cli("join", URL, "--invite", "01I.co.de")
     assert (ran.code, "as new" in ran.out, "s3cret" in ran.out) == (0, True, False)
@@ -755,7 +1077,9 @@ def test_an_invite_stands_for_itself(cli: Cli, fresh: StubNet, more: list[str]) 
     assert fresh.asked == []
 
 
-def test_a_code_is_not_spent_where_its_secret_cannot_be_kept(cli: Cli, fresh: StubNet, places: Places, home: Path) -> None:
+def test_a_code_is_not_spent_where_its_secret_cannot_be_kept(
+    cli: Cli, fresh: StubNet, places: Places, home: Path
+) -> None:
     places.env_file.parent.write_text("a file where a folder should be")
     ran = cli("join", URL, "--invite", "01I.s")
     assert (ran.code, fresh.asked) == (exits.LOCAL, [])
@@ -770,7 +1094,9 @@ def test_a_code_is_not_spent_where_its_secret_cannot_be_kept(cli: Cli, fresh: St
     assert "s3cret" in places.env_file.read_text()
 
 
-def test_a_secret_that_could_not_be_kept_after_all_is_shown(cli: Cli, fresh: StubNet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_could_not_be_kept_after_all_is_shown(
+    cli: Cli, fresh: StubNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -801,7 +1127,9 @@ def test_an_address_with_a_path_is_no_place_to_join(cli: Cli, fresh: StubNet) ->
     assert (ran.code, "without a path" in ran.err) == (exits.CREDENTIAL, True)
 
 
-def test_an_invite_whose_answer_is_lost_is_not_sent_again(cli: Cli, fresh: StubNet, door: Door) -> None:
+def test_an_invite_whose_answer_is_lost_is_not_sent_again(
+    cli: Cli, fresh: StubNet, door: Door
+) -> None:
     fresh.on("POST /api/join", JOINED)
     door.troubles.append("lost")
     ran = cli("join", URL, "--invite", "01I.s")
@@ -814,15 +1142,23 @@ def test_settings_of_the_environment_that_hide_the_new_ones_are_told(
 ) -> None:
     monkeypatch.setenv("BUS_USER", "claude")
     fresh.on("POST /api/join", JOINED)
-    assert "BUS_USER in the environment goes before that file" in cli("join", URL, "--invite", "01I.s").err
+    assert (
+        "BUS_USER in the environment goes before that file"
+        in cli("join", URL, "--invite", "01I.s").err
+    )
 
 
-def test_ones_own_secret_is_replaced_in_the_settings(cli: Cli, fresh: StubNet, places: Places) -> None:
+def test_ones_own_secret_is_replaced_in_the_settings(
+    cli: Cli, fresh: StubNet, places: Places
+) -> None:
     fresh.on("POST /api/join", JOINED)
     cli("join", URL, "--invite", "01I.s")
     text = places.env_file.read_text() + "# a remark\nBUS_HANDOFFS=/srv/handoffs\n"
     places.env_file.write_text(text)
-    fresh.on("POST /api/credentials/rotate", {"ok": True, "name": "new", "role": "member", "secret": "it's \\1 new"})
+    fresh.on(
+        "POST /api/credentials/rotate",
+        {"ok": True, "name": "new", "role": "member", "secret": "it's \\1 new"},
+    )
     ran = cli("credential", "rotate", "--overlap", "10m")
     assert (ran.code, "it's" in ran.out) == (0, False)
     assert fresh.bodies("/api/credentials/rotate") == [{"overlap_s": 600}]
@@ -851,10 +1187,19 @@ def test_a_secret_that_is_not_in_the_file_is_not_rotated_blindly(cli: Cli, net: 
 
 
 def test_credentials_of_others_are_for_admins(cli: Cli, net: StubNet) -> None:
-    net.on("POST /api/credentials/rotate", {"ok": True, "name": "old", "role": "member", "secret": "s3cret"})
+    net.on(
+        "POST /api/credentials/rotate",
+        {"ok": True, "name": "old", "role": "member", "secret": "s3cret"},
+    )
     assert cli("credential", "rotate", "old").out == "old s3cret\n"
     net.on("POST /api/credentials/revoke", {"ok": True, "name": "old"})
     assert cli("credential", "revoke", "old").out == "revoked old\n"
     invites = [{"name": "b", "role": "member", "expires": "2026-11-21T20:00:00.000Z"}]
-    net.on("GET /api/credentials", {"ok": True, "credentials": [{"name": "a", "role": "admin"}], "invites": invites})
-    assert cli("credential", "list").out == "a (admin)\nb (member) invited until 2026-11-21T20:00:00.000Z\n"
+    net.on(
+        "GET /api/credentials",
+        {"ok": True, "credentials": [{"name": "a", "role": "admin"}], "invites": invites},
+    )
+    assert (
+        cli("credential", "list").out
+        == "a (admin)\nb (member) invited until 2026-11-21T20:00:00.000Z\n"
+    )

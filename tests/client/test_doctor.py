@@ -24,8 +24,16 @@ def look(served: Served, places: Places) -> Callable[..., dict[str, Step]]:
     """What the doctor finds with these settings: `look(BUS_PASS="wrong")`."""
 
     def steps(**settings: str) -> dict[str, Step]:
-        values = {"BUS_URL": served.url, "BUS_USER": USER, "BUS_PASS": PASSWORD, "BUS_NAME": "bob", **settings}
-        write_env(places.env_file, {name: value for name, value in values.items() if value}, force=True)
+        values = {
+            "BUS_URL": served.url,
+            "BUS_USER": USER,
+            "BUS_PASS": PASSWORD,
+            "BUS_NAME": "bob",
+            **settings,
+        }
+        write_env(
+            places.env_file, {name: value for name, value in values.items() if value}, force=True
+        )
         return {step.name: step for step in examine(places, {})}
 
     return steps
@@ -82,7 +90,9 @@ def test_the_step_that_fails_is_named_with_what_to_do(
     assert "outbox" in steps
 
 
-def test_files_that_others_can_read_are_named(look: Callable[..., dict[str, Step]], places: Places) -> None:
+def test_files_that_others_can_read_are_named(
+    look: Callable[..., dict[str, Step]], places: Places
+) -> None:
     look()
     places.env_file.chmod(0o644)
     steps = {step.name: step for step in examine(places, {})}
@@ -100,7 +110,9 @@ def test_a_clock_that_is_off_is_told(look: Callable[..., dict[str, Step]], serve
     assert steps["round trip"].ok
 
 
-def test_what_waits_and_the_hook_are_told(look: Callable[..., dict[str, Step]], places: Places, home: Path) -> None:
+def test_what_waits_and_the_hook_are_told(
+    look: Callable[..., dict[str, Step]], places: Places, home: Path
+) -> None:
     Outbox(places.state).add("http://other", "u", "now", {"client_id": "k", "body": "x"})
     hook(home, f"{ROOT}/scripts/session-start-poll")
     steps = look()
@@ -126,23 +138,39 @@ def test_what_waits_and_the_hook_are_told(look: Callable[..., dict[str, Step]], 
     ],
 )
 def test_a_hook_that_cannot_run_is_told(
-    look: Callable[..., dict[str, Step]], home: Path, command: str | bytes, ok: bool | None, text: str
+    look: Callable[..., dict[str, Step]],
+    home: Path,
+    command: str | bytes,
+    ok: bool | None,
+    text: str,
 ) -> None:
     hook(home, command)
     step = look()["hook"]
     assert (step.ok, text in step.text) == (ok, True), step
 
 
-def test_a_proxy_that_works_is_no_failure(served: Served, home: Path, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_works_is_no_failure(
+    served: Served, home: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The hub's name is known to the proxy alone; the stub of one is the hub itself, which takes any address."""
     monkeypatch.setenv("http_proxy", served.url.removeprefix("http://"))
-    write_env(places.env_file, {"BUS_URL": "http://hub.invalid", "BUS_USER": USER, "BUS_PASS": PASSWORD, "BUS_NAME": "bob"})
+    write_env(
+        places.env_file,
+        {
+            "BUS_URL": "http://hub.invalid",
+            "BUS_USER": USER,
+            "BUS_PASS": PASSWORD,
+            "BUS_NAME": "bob",
+        },
+    )
     steps = {step.name: step for step in examine(places, {})}
     assert (steps["proxy"].ok, "dns" in steps) == (True, False)
     assert "calls go through" in steps["proxy"].text
 
 
-def test_the_command_prints_it_and_its_exit_code_says_it(cli: Callable[..., Ran], places: Places) -> None:
+def test_the_command_prints_it_and_its_exit_code_says_it(
+    cli: Callable[..., Ran], places: Places
+) -> None:
     ran = cli("doctor")
     assert ran.code == exits.UNWELL  # hub.test is known to no name server
     assert "FAIL dns" in ran.out
@@ -151,17 +179,27 @@ def test_the_command_prints_it_and_its_exit_code_says_it(cli: Callable[..., Ran]
     assert {step["name"] for step in report["steps"]} >= {"settings", "dns", "outbox"}
 
 
-def test_a_name_that_the_credential_does_not_speak_for_is_explained(look: Callable[..., dict[str, Step]], served: Served) -> None:
+def test_a_name_that_the_credential_does_not_speak_for_is_explained(
+    look: Callable[..., dict[str, Step]], served: Served
+) -> None:
     served.caller.app.extensions["credentials"].add("web1", "s3cret", "member")
     steps = look(BUS_USER="web1", BUS_PASS="s3cret", BUS_NAME="laptop")
     assert steps["credential"].text == "the hub knows web1, as member"
-    assert (steps["round trip"].ok, "BUS_NAME must be BUS_USER" in steps["round trip"].hint) == (False, True)
+    assert (steps["round trip"].ok, "BUS_NAME must be BUS_USER" in steps["round trip"].hint) == (
+        False,
+        True,
+    )
     assert look(BUS_USER="web1", BUS_PASS="s3cret", BUS_NAME="web1/alpha")["round trip"].ok
 
 
-@pytest.mark.parametrize(("state", "expected"), [("ready", True), ("away", None), (None, "no step")])
+@pytest.mark.parametrize(
+    ("state", "expected"), [("ready", True), ("away", None), (None, "no step")]
+)
 def test_a_service_that_is_away_is_news_and_no_failure(
-    look: Callable[..., dict[str, Step]], monkeypatch: pytest.MonkeyPatch, state: str | None, expected: Any
+    look: Callable[..., dict[str, Step]],
+    monkeypatch: pytest.MonkeyPatch,
+    state: str | None,
+    expected: Any,
 ) -> None:
     health = Bus.health
     monkeypatch.setattr(Bus, "health", lambda self: {**health(self), "exec": state})

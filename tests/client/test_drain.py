@@ -40,7 +40,9 @@ def got(record: Callable[..., str]) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_each_message_goes_to_the_command_and_is_acked(bus: Caller, cli: Cli, record: Callable[..., str]) -> None:
+def test_each_message_goes_to_the_command_and_is_acked(
+    bus: Caller, cli: Cli, record: Callable[..., str]
+) -> None:
     for body in ("one", "$(touch /tmp/x); `id` 'q' \"d\"", "three"):
         bus.say(body)
     ran = cli("drain", "--exec", record())
@@ -56,7 +58,12 @@ def test_the_command_gets_json_and_variables(bus: Caller, cli: Cli, tmp_path: Pa
     message = bus.say("body", tags=["a", "b"], priority="urgent", in_reply_to=parent["id"])
     names = "BUS_ID BUS_SEQ BUS_TS BUS_FROM BUS_TO BUS_TAGS BUS_PRIORITY BUS_THREAD BUS_IN_REPLY_TO"
     values = " ".join(f'"${name}"' for name in names.split())
-    assert cli("drain", "--exec", f"cat > {tmp_path}/in; printf '%s\\n' {values} > {tmp_path}/env").code == 0
+    assert (
+        cli(
+            "drain", "--exec", f"cat > {tmp_path}/in; printf '%s\\n' {values} > {tmp_path}/env"
+        ).code
+        == 0
+    )
     assert json.loads((tmp_path / "in").read_text()) == bus.get(f"/messages/{message['id']}").json
     assert (tmp_path / "env").read_text().splitlines() == [
         message["id"], str(message["seq"]), message["ts"], "alice", "bob", "a,b", "urgent",
@@ -79,7 +86,9 @@ def test_a_failed_message_stays_and_the_rest_goes_on(bus: Caller, cli: Cli) -> N
     assert bus.bodies("unread_by=bob") == ["bad"]
 
 
-def test_after_its_failures_a_message_is_a_dead_letter(bus: Caller, cli: Cli, record: Callable[..., str]) -> None:
+def test_after_its_failures_a_message_is_a_dead_letter(
+    bus: Caller, cli: Cli, record: Callable[..., str]
+) -> None:
     bad = bus.say("bad")
     for _ in range(3):
         assert cli("drain", "--exec", record(exit=7), "--failures", "3").code == exits.UNHANDLED
@@ -124,12 +133,19 @@ def test_an_ack_that_does_not_get_through_runs_nothing_twice(
 
 def drain(served: Served, home: Path, command: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "busclient", "drain", "--exec", command], env=served.environ(home), start_new_session=True
+        [sys.executable, "-m", "busclient", "drain", "--exec", command],
+        env=served.environ(home),
+        start_new_session=True,
     )
 
 
 def test_two_runs_never_overlap_and_kill_9_loses_nothing(
-    served: Served, home: Path, tmp_path: Path, cli: Cli, record: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    served: Served,
+    home: Path,
+    tmp_path: Path,
+    cli: Cli,
+    record: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("BUS_URL", served.url)  # the same hub by the same address
     served.caller.say("precious")
@@ -187,7 +203,11 @@ def test_a_drain_that_is_ended_ends_its_command(
 ) -> None:
     served.caller.say("in hand")
     # The command starts another process of its own, and neither heeds a polite word.
-    running = drain(served, home, f"trap '' TERM HUP INT; (echo $$ > {tmp_path}/pid; sleep 60 & sleep 60); sleep 60")
+    running = drain(
+        served,
+        home,
+        f"trap '' TERM HUP INT; (echo $$ > {tmp_path}/pid; sleep 60 & sleep 60); sleep 60",
+    )
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     group = int((tmp_path / "pid").read_text())
     running.send_signal(how)
@@ -209,9 +229,15 @@ def lives(group: int) -> bool:
     return False
 
 
-def test_a_command_may_tidy_up_when_its_drain_is_ended(served: Served, home: Path, tmp_path: Path) -> None:
+def test_a_command_may_tidy_up_when_its_drain_is_ended(
+    served: Served, home: Path, tmp_path: Path
+) -> None:
     served.caller.say("in hand")
-    running = drain(served, home, f"trap 'touch {tmp_path}/tidy; exit 0' TERM; touch {tmp_path}/up; sleep 60 & wait")
+    running = drain(
+        served,
+        home,
+        f"trap 'touch {tmp_path}/tidy; exit 0' TERM; touch {tmp_path}/up; sleep 60 & wait",
+    )
     wait_until((tmp_path / "up").exists)
     running.send_signal(signal.SIGTERM)
     assert running.wait(20) == exits.INTERRUPTED
@@ -222,16 +248,25 @@ def test_names_and_hubs_have_files_of_their_own(client: Callable[..., Bus], tmp_
     buses = [client(name) for name in ("web/1", "web_1", "web")]
     buses += [
         Bus(Settings(url=url, password="x", name="web_1", ssh_host=host))
-        for url, host in (("http://a:8787", None), ("http://a:8787", "b"), ("http://a_8787", None), ("http://" + "h" * 300, None))
+        for url, host in (
+            ("http://a:8787", None),
+            ("http://a:8787", "b"),
+            ("http://a_8787", None),
+            ("http://" + "h" * 300, None),
+        )
     ]
     paths = [Drainer(bus, "true", tmp_path)._path for bus in buses]
     assert len(set(paths)) == len(paths)
     assert max(len(path.name) for path in paths) < 255
 
 
-def test_what_an_older_client_remembered_is_taken_over(bus: Caller, cli: Cli, places: Places) -> None:
+def test_what_an_older_client_remembered_is_taken_over(
+    bus: Caller, cli: Cli, places: Places
+) -> None:
     dead = bus.say("dead")
-    places.make_state().joinpath("drain-bob.json").write_text(json.dumps({"attempts": {}, "handled": [], "dead": [dead["id"]]}))
+    places.make_state().joinpath("drain-bob.json").write_text(
+        json.dumps({"attempts": {}, "handled": [], "dead": [dead["id"]]})
+    )
     for _ in range(2):
         assert json.loads(cli("drain", "--exec", "true", "--json").out)["passed"] == [dead["id"]]
 

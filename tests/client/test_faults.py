@@ -35,7 +35,9 @@ def test_a_hub_that_dies_between_fetch_and_ack_loses_no_message(hub: RunningHub)
         assert list(bob.unread()) == []
 
 
-def test_posts_over_kills_of_the_hub_arrive_once_and_in_order(hub: RunningHub, tmp_path: Path) -> None:
+def test_posts_over_kills_of_the_hub_arrive_once_and_in_order(
+    hub: RunningHub, tmp_path: Path
+) -> None:
     """It dies between send and answer as well as in between: what was posted is there once, in order, after the last start."""
     stop = threading.Event()
 
@@ -47,7 +49,9 @@ def test_posts_over_kills_of_the_hub_arrive_once_and_in_order(hub: RunningHub, t
             hub.start()
 
     killer = threading.Thread(target=kill_and_start)
-    with client_of(hub, "alice", outbox=Outbox(tmp_path / "state"), patience=Patience(attempts=2, read_s=5)) as alice:
+    with client_of(
+        hub, "alice", outbox=Outbox(tmp_path / "state"), patience=Patience(attempts=2, read_s=5)
+    ) as alice:
         killer.start()
         count = 0
         while killer.is_alive() or count < 50:
@@ -66,7 +70,9 @@ def test_posts_over_kills_of_the_hub_arrive_once_and_in_order(hub: RunningHub, t
 def test_a_stream_goes_on_over_a_restart(hub: RunningHub) -> None:
     got: list[str] = []
     with client_of(hub) as bob:
-        thread = threading.Thread(target=lambda: got.extend(m.body for m in islice(bob.stream(), 3)), daemon=True)
+        thread = threading.Thread(
+            target=lambda: got.extend(m.body for m in islice(bob.stream(), 3)), daemon=True
+        )
         thread.start()
         wait_until(lambda: hub.get("/health").json()["waiting"])
         hub.say("1")
@@ -78,14 +84,18 @@ def test_a_stream_goes_on_over_a_restart(hub: RunningHub) -> None:
     assert got == ["1", "2", "3"]
 
 
-def test_drain_over_a_kill_9_of_the_hub_and_of_itself_handles_everything(hub: RunningHub, home: Path, tmp_path: Path) -> None:
+def test_drain_over_a_kill_9_of_the_hub_and_of_itself_handles_everything(
+    hub: RunningHub, home: Path, tmp_path: Path
+) -> None:
     for number in range(20):
         hub.say(str(number))
     got = tmp_path / "got"
     environ = environ_for(hub.url, home)
     handler = f'echo "$BUS_BODY" >> {got}'
     running = subprocess.Popen(
-        [sys.executable, "-m", "busclient", "drain", "--exec", handler], env=environ, start_new_session=True
+        [sys.executable, "-m", "busclient", "drain", "--exec", handler],
+        env=environ,
+        start_new_session=True,
     )
     wait_until(lambda: got.exists() and len(got.read_text().splitlines()) >= 3)
     os.killpg(running.pid, signal.SIGKILL)
@@ -119,7 +129,9 @@ def fill(home: Path) -> None:
             pass
 
 
-def test_a_full_home_disk_is_said_and_spoils_nothing(hub_at: Callable[..., RunningHub], small_home: Path) -> None:
+def test_a_full_home_disk_is_said_and_spoils_nothing(
+    hub_at: Callable[..., RunningHub], small_home: Path
+) -> None:
     hub = hub_at()
     away = environ_for("http://127.0.0.1:1", small_home)
     assert command(away, "post", "bob", "kept", "--json").returncode == exits.QUEUED
@@ -132,13 +144,21 @@ def test_a_full_home_disk_is_said_and_spoils_nothing(hub_at: Callable[..., Runni
     assert json.loads(waiting)["draft"]["body"] == "kept"
     # With the hub there, the full disk is in nobody's way: posts and reads go on, and what waits is delivered.
     here = environ_for(hub.url, small_home)
-    for arguments in (("post", "bob", "direct"), ("inbox",), ("poll",), ("log",), ("outbox", "--flush", "--any-hub")):
+    for arguments in (
+        ("post", "bob", "direct"),
+        ("inbox",),
+        ("poll",),
+        ("log",),
+        ("outbox", "--flush", "--any-hub"),
+    ):
         ran = command(here, *arguments)
         assert ran.returncode == 0, ran
     assert [m["body"] for m in hub.get("/messages").json()["messages"]] == ["direct", "kept"]
 
 
-def test_a_first_start_on_a_full_disk_is_said(hub_at: Callable[..., RunningHub], small_home: Path) -> None:
+def test_a_first_start_on_a_full_disk_is_said(
+    hub_at: Callable[..., RunningHub], small_home: Path
+) -> None:
     fill(small_home)
     ran = command(environ_for("http://127.0.0.1:1", small_home), "post", "bob", "x")
     assert (ran.returncode, "Traceback" in ran.stderr) == (exits.LOCAL, False)
@@ -152,7 +172,9 @@ def test_output_into_a_pipe_that_closes_is_no_error(hub: RunningHub, home: Path)
     environ = environ_for(hub.url, home)
     shell = f"{sys.executable} -m busclient log --limit 200 --full | head -n 1"
     line = ["bash", "-o", "pipefail", "-c", shell]
-    done = subprocess.run(line, env=environ, capture_output=True, check=False, text=True, timeout=30)
+    done = subprocess.run(
+        line, env=environ, capture_output=True, check=False, text=True, timeout=30
+    )
     assert (done.stderr, done.stdout.count("\n"), done.returncode) == ("", 1, 0)
 
 
@@ -183,15 +205,25 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_hub_whose_disk_is_full_says_so(hub_at: Callable[..., RunningHub], small_disk: Path, tmp_path: Path) -> None:
+def test_a_hub_whose_disk_is_full_says_so(
+    hub_at: Callable[..., RunningHub], small_disk: Path, tmp_path: Path
+) -> None:
     hub = hub_at(small_disk / "data")
     hub.say("before", to="bob")
     fill(small_disk)
     reply = hub.get("/health")
-    assert (reply.status_code, reply.json()["ok"], reply.json()["storage"][:5]) == (503, False, "full:")
+    assert (reply.status_code, reply.json()["ok"], reply.json()["storage"][:5]) == (
+        503,
+        False,
+        "full:",
+    )
     environ = environ_for(hub.url, tmp_path)
     ran = command(environ, "post", "bob", "x" * 60_000)
-    assert (ran.returncode, "no room" in ran.stderr, "away" in ran.stderr + ran.stdout) == (exits.QUEUED, True, False), ran
+    assert (ran.returncode, "no room" in ran.stderr, "away" in ran.stderr + ran.stdout) == (
+        exits.QUEUED,
+        True,
+        False,
+    ), ran
     assert "full" in command(environ, "status").stdout
     ran = command(environ, "doctor")
     assert (ran.returncode, "takes no posts" in ran.stdout) == (exits.UNWELL, True)

@@ -24,7 +24,9 @@ NOW = datetime(2026, 11, 20, 20, 14, 27, tzinfo=UTC)
 
 
 def git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.fixture
@@ -52,15 +54,22 @@ def files(remote: Path) -> list[str]:
     return git(remote, "ls-tree", "-r", "--name-only", "main").split()
 
 
-def test_a_handoff_is_dated_committed_and_pushed(remote: Path, clone: Callable[[str], Path]) -> None:
+def test_a_handoff_is_dated_committed_and_pushed(
+    remote: Path, clone: Callable[[str], Path]
+) -> None:
     done = handoffs.write(clone("a"), "All green.\n", "alice", now=NOW)
     assert done.not_pushed is None
-    assert git(remote, "show", "main:latest.md") == "# Handoff 2026-11-20 20:14 UTC by alice\n\nAll green.\n"
+    assert (
+        git(remote, "show", "main:latest.md")
+        == "# Handoff 2026-11-20 20:14 UTC by alice\n\nAll green.\n"
+    )
     assert git(remote, "show", f"main:{done.path}") == git(remote, "show", "main:latest.md")
     assert git(remote, "log", "-1", "--format=%an %s", "main") == "alice Handoff by alice\n"
 
 
-def test_two_machines_that_write_at_once_lose_nothing(remote: Path, clone: Callable[[str], Path]) -> None:
+def test_two_machines_that_write_at_once_lose_nothing(
+    remote: Path, clone: Callable[[str], Path]
+) -> None:
     a, b = clone("a"), clone("b")
     first = handoffs.write(a, "from a", "alice", now=NOW)
     second = handoffs.write(b, "from b", "bob", now=NOW)
@@ -108,7 +117,9 @@ def test_the_poll_pulls_and_shows_the_head_harmless(
     served: Served, home: Path, clone: Callable[[str], Path], poll: list[str]
 ) -> None:
     a, b = clone("a"), clone("b")
-    handoffs.write(a, "Next: deploy.\x1b[2J\u202e\U000e0041\u200b é\n" + "line\n" * 100, "alice", now=NOW)
+    handoffs.write(
+        a, "Next: deploy.\x1b[2J\u202e\U000e0041\u200b é\n" + "line\n" * 100, "alice", now=NOW
+    )
     served.caller.say("and mail")
     said = run(poll, served.environ(home, BUS_HANDOFFS=str(b)))
     assert "and mail" in said
@@ -132,7 +143,9 @@ def test_a_remote_that_hangs_does_not_hold_the_session(
     hang.write_text("#!/bin/sh\nexec sleep 30\n")
     hang.chmod(0o755)
     git(a, "remote", "set-url", "origin", "ssh://nowhere.invalid/x")
-    assert "what is here" in run(poll, served.environ(home, BUS_HANDOFFS=str(a), GIT_SSH_COMMAND=str(hang)))
+    assert "what is here" in run(
+        poll, served.environ(home, BUS_HANDOFFS=str(a), GIT_SSH_COMMAND=str(hang))
+    )
 
 
 def test_the_command_writes_and_posts_a_pointer(
@@ -158,11 +171,24 @@ def test_the_command_writes_and_posts_a_pointer(
 
 
 @pytest.fixture
-def in_a_hook(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, str]]:
+def in_a_hook(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, dict[str, str]]:
     """A repository of the user's own with staged work, and the variables that one of its hooks has (they are set here)."""
     own = tmp_path / "own"
     git(tmp_path, "init", "--quiet", "--initial-branch=main", "own")
-    git(own, "-c", "user.name=u", "-c", "user.email=u@u", "commit", "--quiet", "--allow-empty", "-m", "own")
+    git(
+        own,
+        "-c",
+        "user.name=u",
+        "-c",
+        "user.email=u@u",
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "-m",
+        "own",
+    )
     (own / "work").write_text("staged\n")
     git(own, "add", "work")
     variables = {
@@ -179,7 +205,13 @@ def in_a_hook(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tu
 def unhooked(folder: Path, *arguments: str) -> str:
     """What git says of a folder, whatever hook we are in."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True, env=environ).stdout
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environ,
+    ).stdout
 
 
 def test_in_a_hook_of_another_repository_a_handoff_goes_into_the_clone(
@@ -212,7 +244,9 @@ def test_in_a_hook_of_another_repository_the_poll_pulls_the_clone(
     assert unhooked(own, "log", "--format=%s") == "own\n"
 
 
-def test_hooks_for_all_repositories_are_not_run(home: Path, remote: Path, clone: Callable[[str], Path], tmp_path: Path) -> None:
+def test_hooks_for_all_repositories_are_not_run(
+    home: Path, remote: Path, clone: Callable[[str], Path], tmp_path: Path
+) -> None:
     a, hooks = clone("a"), tmp_path / "hooks"
     hooks.mkdir()
     for name in ("prepare-commit-msg", "post-commit", "pre-push"):
@@ -247,11 +281,17 @@ def test_what_is_no_plain_file_of_the_clone_is_not_shown(
     secret = home / "claude-bus.env"
     secret.write_text("BUS_PASS=hunter2\n")
     latest = a / "latest.md"
-    {"link": lambda: latest.symlink_to(secret), "fifo": lambda: os.mkfifo(latest), "folder": latest.mkdir}[kind]()
+    {
+        "link": lambda: latest.symlink_to(secret),
+        "fifo": lambda: os.mkfifo(latest),
+        "folder": latest.mkdir,
+    }[kind]()
     assert run(poll, served.environ(home, BUS_HANDOFFS=str(a))) == ""
 
 
-def test_links_that_somebody_pushed_are_not_written_through(remote: Path, clone: Callable[[str], Path], tmp_path: Path) -> None:
+def test_links_that_somebody_pushed_are_not_written_through(
+    remote: Path, clone: Callable[[str], Path], tmp_path: Path
+) -> None:
     a, b, outside = clone("a"), clone("b"), tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_text("mine\n")
@@ -306,7 +346,9 @@ def test_github_repositories_are_cloned_with_gh(
     tools = tmp_path / "tools"
     tools.mkdir()
     gh = tools / "gh"
-    gh.write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "repo clone acme/handoffs" ] && exec git clone --quiet {remote} "$4"\n')
+    gh.write_text(
+        f'#!/bin/sh\n[ "$1 $2 $3" = "repo clone acme/handoffs" ] && exec git clone --quiet {remote} "$4"\n'
+    )
     gh.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     monkeypatch.setenv("BUS_HANDOFFS", "acme/handoffs")

@@ -18,7 +18,17 @@ ON_DISK = ("_files", "_places")
 PARTS = ("_handoffs", "_hub_control", "_net", "_outbox")
 ABOVE_THE_BUS = ("_doctor", "_drain", "_joining")
 JOINTS = ("", "__main__", "_cli")  # "" is busclient/__init__.py, the public door
-LAYERS = (PURE, ON_DISK, ("_settings",), ("_http",), ("_messages",), PARTS, ("_bus",), ABOVE_THE_BUS, JOINTS)
+LAYERS = (
+    PURE,
+    ON_DISK,
+    ("_settings",),
+    ("_http",),
+    ("_messages",),
+    PARTS,
+    ("_bus",),
+    ABOVE_THE_BUS,
+    JOINTS,
+)
 # Besides going down: what is pure may use what is pure, and so on.
 OPEN = (PURE, ON_DISK, JOINTS)
 
@@ -71,7 +81,9 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_arrows_point_down_only() -> None:
-    wrong = [f"{module} -> {target}" for module, target in arrows() if not is_allowed(module, target)]
+    wrong = [
+        f"{module} -> {target}" for module, target in arrows() if not is_allowed(module, target)
+    ]
     assert wrong == []
 
 
@@ -123,7 +135,9 @@ def test_a_library_stays_in_its_room(foreign: str) -> None:
 
 
 def test_no_module_holds_two_subjects() -> None:
-    assert [str(path) for path in CLIENT.values() if len(path.read_text().splitlines()) > MOST_LINES] == []
+    assert [
+        str(path) for path in CLIENT.values() if len(path.read_text().splitlines()) > MOST_LINES
+    ] == []
 
 
 def test_a_folder_says_what_lives_there_and_what_may_not() -> None:

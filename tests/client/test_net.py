@@ -52,11 +52,23 @@ def door(net: StubNet, door_to: Callable[[Any], Door]) -> Door:
 @pytest.fixture
 def web1(door: Door, pauses: list[float]) -> Bus:
     """A session of the machine web1, with a credential of its own."""
-    return Bus(Settings(url=URL, user="web1", password="pw", name="web1/alpha"), transport=door, sleep=pauses.append)
+    return Bus(
+        Settings(url=URL, user="web1", password="pw", name="web1/alpha"),
+        transport=door,
+        sleep=pauses.append,
+    )
 
 
 def approval(state: str, **more: Any) -> dict[str, Any]:
-    facts = {"id": "01Q", "state": state, "from": "web1", "target": "db1", "action": "exec", "argv": ["bash", "-c", "id"], **more}
+    facts = {
+        "id": "01Q",
+        "state": state,
+        "from": "web1",
+        "target": "db1",
+        "action": "exec",
+        "argv": ["bash", "-c", "id"],
+        **more,
+    }
     return {"ok": True, "approval": facts}
 
 
@@ -66,12 +78,31 @@ def approval(state: str, **more: Any) -> dict[str, Any]:
 def test_a_command_gives_its_exit_code_and_its_bytes(web1: Bus, net: StubNet) -> None:
     raw = base64.b64encode(b"\xff\0").decode()
     net.on(
-        EXEC, ended(exitCode=3, stdout=" 20:14\n", stderr=raw, stderr_encoding="base64", truncated=True, stderr_size=9, leaked=1)
+        EXEC,
+        ended(
+            exitCode=3,
+            stdout=" 20:14\n",
+            stderr=raw,
+            stderr_encoding="base64",
+            truncated=True,
+            stderr_size=9,
+            leaked=1,
+        ),
     )
     result = web1.net.exec("db1", "uptime")
-    assert (result.id, result.exit_code, result.stdout, result.stderr) == ("01A", 3, b" 20:14\n", b"\xff\0")
+    assert (result.id, result.exit_code, result.stdout, result.stderr) == (
+        "01A",
+        3,
+        b" 20:14\n",
+        b"\xff\0",
+    )
     assert (result.text, result.error_text, result.succeeded) == (" 20:14\n", "\ufffd\0", False)
-    assert (result.truncated, result.stderr_size, result.leaked, result.duration_ms) == (True, 9, 1, 84)
+    assert (result.truncated, result.stderr_size, result.leaked, result.duration_ms) == (
+        True,
+        9,
+        1,
+        84,
+    )
     (sent,) = net.bodies("/api/exec")
     assert len(sent.pop("client_id")) == 32
     assert sent == {"from": "web1/alpha", "target": "db1", "command": "uptime"}
@@ -79,7 +110,16 @@ def test_a_command_gives_its_exit_code_and_its_bytes(web1: Bus, net: StubNet) ->
 
 def test_everything_that_can_be_said_of_a_command_is_sent(web1: Bus, net: StubNet) -> None:
     net.on(EXEC, ended())
-    web1.net.exec("db1", ("ls", "-l"), timeout_s=5, cwd="/srv", user="1000", env={"A": "b"}, stdin=b"a\xff", key="k")
+    web1.net.exec(
+        "db1",
+        ("ls", "-l"),
+        timeout_s=5,
+        cwd="/srv",
+        user="1000",
+        env={"A": "b"},
+        stdin=b"a\xff",
+        key="k",
+    )
     web1.net.exec("db1", ["cat"], stdin="text")
     web1.net.exec("db1", ["cat"], stdin=b"nul\0")
     first, second, third = net.bodies("/api/exec")
@@ -88,13 +128,18 @@ def test_everything_that_can_be_said_of_a_command_is_sent(web1: Bus, net: StubNe
         "env": {"A": "b"}, "stdin": "Yf8=", "stdin_encoding": "base64", "client_id": "k",
     }  # fmt: skip
     assert (second["stdin"], second["stdin_encoding"]) == ("text", "utf-8")
-    assert (third["stdin"], third["stdin_encoding"]) == ("bnVsAA==", "base64")  # strict JSON takes no NUL
+    assert (third["stdin"], third["stdin_encoding"]) == (
+        "bnVsAA==",
+        "base64",
+    )  # strict JSON takes no NUL
 
 
 def test_a_name_that_is_not_the_credentials_is_left_to_the_hub(net: StubNet, door: Door) -> None:
     net.on(EXEC, ended())
     for user, name in (("admin", "laptop1"), ("web", "web1"), ("web1", "web1")):
-        Bus(Settings(url=URL, user=user, password="pw", name=name), transport=door).net.exec("db1", "id")
+        Bus(Settings(url=URL, user=user, password="pw", name=name), transport=door).net.exec(
+            "db1", "id"
+        )
     assert [sent.get("from") for sent in net.bodies("/api/exec")] == [None, None, "web1"]
 
 
@@ -109,14 +154,23 @@ def test_a_command_whose_answer_is_lost_is_asked_for_again_under_its_key(
     assert len(door.calls) == 2
 
 
-def test_a_first_call_that_still_runs_is_waited_for(web1: Bus, net: StubNet, pauses: list[float]) -> None:
-    net.on(EXEC, error(409, "still_running", id="01A"), error(409, "still_running", id="01A"), ended(stdout="x", replayed=True))
+def test_a_first_call_that_still_runs_is_waited_for(
+    web1: Bus, net: StubNet, pauses: list[float]
+) -> None:
+    net.on(
+        EXEC,
+        error(409, "still_running", id="01A"),
+        error(409, "still_running", id="01A"),
+        ended(stdout="x", replayed=True),
+    )
     assert web1.net.exec("db1", "sleep 3").stdout == b"x"
     assert pauses == [2, 2]
     assert len({sent["client_id"] for sent in net.bodies("/api/exec")}) == 1
 
 
-def test_a_first_call_that_runs_for_ever_is_given_up(web1: Bus, net: StubNet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_call_that_runs_for_ever_is_given_up(
+    web1: Bus, net: StubNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("busclient._net.net._GRACE_S", -1.0)
     net.on(EXEC, error(409, "still_running", id="01A"))
     with pytest.raises(StillRunning) as caught:
@@ -130,7 +184,9 @@ def test_a_command_of_which_nobody_knows_how_it_ended_is_no_result(web1: Bus, ne
         web1.net.exec("db1", "rm -r x")
 
 
-def test_a_service_that_broke_off_is_asked_once_more_under_the_same_key(web1: Bus, net: StubNet, pauses: list[float]) -> None:
+def test_a_service_that_broke_off_is_asked_once_more_under_the_same_key(
+    web1: Bus, net: StubNet, pauses: list[float]
+) -> None:
     net.on(EXEC, error(502, "target_failed"), ended(stdout="done", replayed=True))
     assert web1.net.exec("db1", "x").stdout == b"done"
     net.on(EXEC, error(502, "target_failed"))
@@ -141,7 +197,9 @@ def test_a_service_that_broke_off_is_asked_once_more_under_the_same_key(web1: Bu
     assert keys[0] == keys[1] != keys[2] == keys[3]
 
 
-def test_a_service_that_broke_off_and_stays_away_is_not_taken_for_nothing_done(web1: Bus, net: StubNet) -> None:
+def test_a_service_that_broke_off_and_stays_away_is_not_taken_for_nothing_done(
+    web1: Bus, net: StubNet
+) -> None:
     net.on(EXEC, error(502, "target_failed"), error(503, "exec_unavailable"))
     with pytest.raises(OutcomeUnknown, match="target_failed"):
         web1.net.exec("db1", "x")
@@ -154,7 +212,10 @@ def test_output_that_the_hub_has_forgotten_is_told_from_none(web1: Bus, net: Stu
     assert web1.net.exec("db1", "x").has_output
 
 
-@pytest.mark.parametrize("answer", [{}, {"ok": True}, ended(stdout="%", stdout_encoding="base64"), ended(exitCode="x"), []])
+@pytest.mark.parametrize(
+    "answer",
+    [{}, {"ok": True}, ended(stdout="%", stdout_encoding="base64"), ended(exitCode="x"), []],
+)
 def test_an_answer_that_is_no_result_is_told(web1: Bus, net: StubNet, answer: Any) -> None:
     net.on(EXEC, (200, answer))
     with pytest.raises(BadAnswer):
@@ -165,7 +226,12 @@ def test_a_detached_command_is_asked_for_until_it_has_ended(web1: Bus, net: Stub
     net.on(EXEC, (202, {"ok": True, "id": "01A", "state": "running"}))
     about = {"type": "exec", "from": "web1", "target": "db1", "asked": "2026-11-20T20:00:00.000Z"}
     running = {"ok": True, "id": "01A", "state": "running", **about}
-    net.on("GET /api/exec/01A", running, running, {**ended(exitCode=7, stdout="out"), **about, "state": "done"})
+    net.on(
+        "GET /api/exec/01A",
+        running,
+        running,
+        {**ended(exitCode=7, stdout="out"), **about, "state": "done"},
+    )
     assert web1.net.exec_detached("db1", "make") == "01A"
     assert net.bodies("/api/exec")[0]["detach"] is True
     call = web1.net.call("01A")
@@ -175,14 +241,29 @@ def test_a_detached_command_is_asked_for_until_it_has_ended(web1: Bus, net: Stub
     assert (call.state, call.result.exit_code, call.result.stdout) == ("done", 7, b"out")
 
 
-def test_a_call_that_failed_is_a_state_and_no_error_of_the_question(web1: Bus, net: StubNet) -> None:
-    net.on("GET /api/exec/01A", {"ok": False, "id": "01A", "state": "error", "error": "no_such_program", "message": "no bash"})
+def test_a_call_that_failed_is_a_state_and_no_error_of_the_question(
+    web1: Bus, net: StubNet
+) -> None:
+    net.on(
+        "GET /api/exec/01A",
+        {
+            "ok": False,
+            "id": "01A",
+            "state": "error",
+            "error": "no_such_program",
+            "message": "no bash",
+        },
+    )
     call = web1.net.call("01A")
     assert (call.state, call.raw["error"]) == ("error", "no_such_program")
 
 
 def test_ending_a_call(web1: Bus, net: StubNet) -> None:
-    net.on("DELETE /api/exec/01A", {"ok": True, "id": "01A", "ended": True}, {"ok": True, "id": "01A", "ended": False})
+    net.on(
+        "DELETE /api/exec/01A",
+        {"ok": True, "id": "01A", "ended": True},
+        {"ok": True, "id": "01A", "ended": False},
+    )
     assert web1.net.end_call("01A") is True
     assert web1.net.end_call("01A") is False
 
@@ -192,13 +273,30 @@ def test_ending_a_call(web1: Bus, net: StubNet) -> None:
 
 def test_output_comes_in_order_and_then_the_result(web1: Bus, net: StubNet) -> None:
     half = base64.b64encode(b"\xc3").decode()
-    net.on(EXEC, streamed({"stdout": "a"}, {"stderr": "b"}, {"stdout": half, "encoding": "base64"}, exitCode=4, stdout_size=2))
+    net.on(
+        EXEC,
+        streamed(
+            {"stdout": "a"},
+            {"stderr": "b"},
+            {"stdout": half, "encoding": "base64"},
+            exitCode=4,
+            stdout_size=2,
+        ),
+    )
     with web1.net.exec_stream("db1", ["x"]) as running:
         assert running.id == "01A"
         with pytest.raises(RuntimeError):
             _ = running.result
-        assert list(running) == [Chunk("stdout", b"a"), Chunk("stderr", b"b"), Chunk("stdout", b"\xc3")]
-    assert (running.result.exit_code, running.result.stdout_size, running.result.has_output) == (4, 2, False)
+        assert list(running) == [
+            Chunk("stdout", b"a"),
+            Chunk("stderr", b"b"),
+            Chunk("stdout", b"\xc3"),
+        ]
+    assert (running.result.exit_code, running.result.stdout_size, running.result.has_output) == (
+        4,
+        2,
+        False,
+    )
     assert net.bodies("/api/exec")[0]["stream"] is True
     assert net.hung_up == 0
 
@@ -211,7 +309,9 @@ def test_leaving_early_hangs_up(web1: Bus, net: StubNet) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["away", "lost", 503])
-def test_a_stream_that_does_not_begin_is_asked_for_again_under_its_key(web1: Bus, net: StubNet, door: Door, trouble: Any) -> None:
+def test_a_stream_that_does_not_begin_is_asked_for_again_under_its_key(
+    web1: Bus, net: StubNet, door: Door, trouble: Any
+) -> None:
     net.on(EXEC, streamed({"stdout": "x"}))
     door.troubles.append(trouble)
     with web1.net.exec_stream("db1", "x") as running:
@@ -221,36 +321,64 @@ def test_a_stream_that_does_not_begin_is_asked_for_again_under_its_key(web1: Bus
 
 
 def test_a_stream_that_breaks_is_completed_from_what_the_hub_keeps(web1: Bus, net: StubNet) -> None:
-    net.on(EXEC, [{"id": "01A", "state": "running"}, {"stdout": "ab"}, {"stderr": "x"}, ConnectionResetError("cut")])
+    net.on(
+        EXEC,
+        [
+            {"id": "01A", "state": "running"},
+            {"stdout": "ab"},
+            {"stderr": "x"},
+            ConnectionResetError("cut"),
+        ],
+    )
     running = {"ok": True, "id": "01A", "state": "running"}
-    net.on("GET /api/exec/01A", running, {**ended(exitCode=5, stdout="abcd", stderr="x"), "state": "done"})
+    net.on(
+        "GET /api/exec/01A",
+        running,
+        {**ended(exitCode=5, stdout="abcd", stderr="x"), "state": "done"},
+    )
     with web1.net.exec_stream("db1", "x") as stream:
-        assert list(stream) == [Chunk("stdout", b"ab"), Chunk("stderr", b"x"), Chunk("stdout", b"cd")]
+        assert list(stream) == [
+            Chunk("stdout", b"ab"),
+            Chunk("stderr", b"x"),
+            Chunk("stdout", b"cd"),
+        ]
     assert stream.result.exit_code == 5
     assert len(net.bodies("/api/exec")) == 1
 
 
-def test_a_stream_that_a_stopping_hub_let_go_is_followed_to_its_end(web1: Bus, net: StubNet) -> None:
+def test_a_stream_that_a_stopping_hub_let_go_is_followed_to_its_end(
+    web1: Bus, net: StubNet
+) -> None:
     stopping = {"error": error(503, "hub_stopping")[1], "status": 503}
     net.on(EXEC, [{"id": "01A", "state": "running"}, {"stdout": "ab"}, stopping])
     running = {"ok": True, "id": "01A", "state": "running"}
-    net.on("GET /api/exec/01A", running, running, {**ended(exitCode=5, stdout="abcd"), "state": "done"})
+    net.on(
+        "GET /api/exec/01A", running, running, {**ended(exitCode=5, stdout="abcd"), "state": "done"}
+    )
     with web1.net.exec_stream("db1", "x") as stream:
         assert list(stream) == [Chunk("stdout", b"ab"), Chunk("stdout", b"cd")]
     assert stream.result.exit_code == 5
 
 
 @pytest.mark.parametrize("leaked", [0, 3, None])
-def test_what_could_not_be_ended_is_told_also_where_nobody_knows(web1: Bus, net: StubNet, leaked: int | None) -> None:
+def test_what_could_not_be_ended_is_told_also_where_nobody_knows(
+    web1: Bus, net: StubNet, leaked: int | None
+) -> None:
     net.on(EXEC, ended(exitCode=None, timed_out=True, leaked=leaked))
     assert web1.net.exec("db1", "x").leaked == leaked
 
 
 @pytest.mark.parametrize(
     "state",
-    [{"ok": False, "state": "unknown"}, {"ok": False, "state": "error", "error": "target_failed"}, error(404, "no_such_call")],
+    [
+        {"ok": False, "state": "unknown"},
+        {"ok": False, "state": "error", "error": "target_failed"},
+        error(404, "no_such_call"),
+    ],
 )
-def test_a_stream_that_breaks_without_an_end_says_that_nobody_knows(web1: Bus, net: StubNet, state: Any) -> None:
+def test_a_stream_that_breaks_without_an_end_says_that_nobody_knows(
+    web1: Bus, net: StubNet, state: Any
+) -> None:
     net.on(EXEC, [{"id": "01A", "state": "running"}, {"stdout": "ab"}])
     net.on("GET /api/exec/01A", state if isinstance(state, tuple) else {"id": "01A", **state})
     with web1.net.exec_stream("db1", "x") as stream:
@@ -273,25 +401,48 @@ def test_the_stored_answer_of_a_stream_is_told_with_its_output(web1: Bus, net: S
 @pytest.mark.parametrize("nested", [False, True])
 def test_an_error_in_a_stream_is_raised(web1: Bus, net: StubNet, nested: bool) -> None:
     fields = error(409, "target_stopped")[1]
-    net.on(EXEC, [{"id": "01A", "state": "running"}, {"error": fields, "status": 409} if nested else {**fields, "status": 409}])
+    net.on(
+        EXEC,
+        [
+            {"id": "01A", "state": "running"},
+            {"error": fields, "status": 409} if nested else {**fields, "status": 409},
+        ],
+    )
     with pytest.raises(TargetStopped), web1.net.exec_stream("db1", "x") as running:
         list(running)
 
 
 @pytest.mark.parametrize("status", [502, 503])
 def test_the_last_word_of_a_stream_is_raised_as_it_is(web1: Bus, net: StubNet, status: int) -> None:
-    code, kind = {502: ("target_failed", OutcomeUnknown), 503: ("driver_unavailable", Unavailable)}[status]
-    net.on(EXEC, [{"id": "01A", "state": "running"}, {"error": error(status, code)[1], "status": status}])
-    net.on("GET /api/exec/01A", {"ok": False, "id": "01A", "state": "error", "error": code, "message": "another"})
+    code, kind = {502: ("target_failed", OutcomeUnknown), 503: ("driver_unavailable", Unavailable)}[
+        status
+    ]
+    net.on(
+        EXEC,
+        [{"id": "01A", "state": "running"}, {"error": error(status, code)[1], "status": status}],
+    )
+    net.on(
+        "GET /api/exec/01A",
+        {"ok": False, "id": "01A", "state": "error", "error": code, "message": "another"},
+    )
     with pytest.raises(kind) as caught, web1.net.exec_stream("db1", "x") as running:
         list(running)
     assert (caught.value.message, caught.value.hint) == (f"this is {code}", f"hint of {code}")
 
 
 def test_a_target_that_failed_is_told_so_when_the_hub_is_gone_too(web1: Bus, net: StubNet) -> None:
-    net.on(EXEC, [{"id": "01A", "state": "running"}, {"error": error(502, "target_failed")[1], "status": 502}])
+    net.on(
+        EXEC,
+        [
+            {"id": "01A", "state": "running"},
+            {"error": error(502, "target_failed")[1], "status": 502},
+        ],
+    )
     net.on("GET /api/exec/01A", error(404, "no_such_call"))
-    with pytest.raises(OutcomeUnknown, match="this is target_failed"), web1.net.exec_stream("db1", "x") as running:
+    with (
+        pytest.raises(OutcomeUnknown, match="this is target_failed"),
+        web1.net.exec_stream("db1", "x") as running,
+    ):
         list(running)
 
 
@@ -306,13 +457,22 @@ def test_a_broken_stream_of_a_call_that_failed_gives_its_error(web1: Bus, net: S
         "hint": "mend it",
     }
     net.on("GET /api/exec/01A", facts)
-    with pytest.raises(Unavailable, match="no host key") as caught, web1.net.exec_stream("db1", "x") as running:
+    with (
+        pytest.raises(Unavailable, match="no host key") as caught,
+        web1.net.exec_stream("db1", "x") as running,
+    ):
         list(running)
     assert (caught.value.code, caught.value.hint) == ("driver_unavailable", "mend it")
 
 
 @pytest.mark.parametrize(
-    ("code", "calls"), [("driver_unavailable", 1), ("exec_unavailable", 2), ("unavailable", 4), ("too_many_questions", 1)]
+    ("code", "calls"),
+    [
+        ("driver_unavailable", 1),
+        ("exec_unavailable", 2),
+        ("unavailable", 4),
+        ("too_many_questions", 1),
+    ],
 )
 def test_what_only_a_person_can_mend_is_not_waited_for(
     web1: Bus, net: StubNet, pauses: list[float], code: str, calls: int
@@ -340,9 +500,13 @@ def test_a_busy_target_is_waited_for_a_minute(web1: Bus, net: StubNet, pauses: l
         assert len(net.asked) < 10, "each attempt is on record"
 
 
-def test_a_change_of_a_container_whose_turn_did_not_come_is_told_as_such(web1: Bus, net: StubNet) -> None:
+def test_a_change_of_a_container_whose_turn_did_not_come_is_told_as_such(
+    web1: Bus, net: StubNet
+) -> None:
     net.on("POST /api/container/stop", (202, {"ok": True, "id": "01C", "state": "running"}))
-    net.on("GET /api/container/01C", {**error(409, "target_busy")[1], "id": "01C", "state": "error"})
+    net.on(
+        "GET /api/container/01C", {**error(409, "target_busy")[1], "id": "01C", "state": "error"}
+    )
     with pytest.raises(TargetBusy):
         web1.admin.container("stop", "db1")
 
@@ -351,7 +515,11 @@ def test_large_text_goes_the_way_that_is_shorter(web1: Bus, net: StubNet) -> Non
     net.on(EXEC, ended())
     for text in ("é" * 800_000, "e" * 1_600_000, "é"):
         web1.net.exec("db1", ["cat"], stdin=text)
-    assert [sent["stdin_encoding"] for sent in net.bodies("/api/exec")] == ["base64", "utf-8", "utf-8"]
+    assert [sent["stdin_encoding"] for sent in net.bodies("/api/exec")] == [
+        "base64",
+        "utf-8",
+        "utf-8",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -376,7 +544,9 @@ def test_a_stream_that_is_refused_is_raised_at_once(web1: Bus, net: StubNet) -> 
         web1.net.exec_stream("db1", "x")
 
 
-@pytest.mark.parametrize("lines", [[], ["text"], [{"state": "running"}], [{"id": "01A", "state": "running"}, [1]]])
+@pytest.mark.parametrize(
+    "lines", [[], ["text"], [{"state": "running"}], [{"id": "01A", "state": "running"}, [1]]]
+)
 def test_a_stream_that_is_none_is_told(web1: Bus, net: StubNet, lines: list[Any]) -> None:
     net.on(EXEC, lines)
     net.on("GET /api/exec/01A", error(404, "no_such_call"))
@@ -391,7 +561,11 @@ def test_a_question_to_an_admin_is_no_success(web1: Bus, net: StubNet) -> None:
     net.on(EXEC, ASKED)
     with pytest.raises(ApprovalRequired) as caught:
         web1.net.exec("db1", "id")
-    assert (caught.value.id, caught.value.expires, caught.value.status) == ("01Q", "2026-11-20T20:00:00.000Z", 202)
+    assert (caught.value.id, caught.value.expires, caught.value.status) == (
+        "01Q",
+        "2026-11-20T20:00:00.000Z",
+        202,
+    )
     assert "bus approve 01Q" in caught.value.hint
     assert len(net.asked) == 1
 
@@ -402,7 +576,9 @@ def test_a_yes_is_waited_for_and_then_the_same_call_is_made(web1: Bus, net: Stub
     assert web1.net.exec("db1", "id", wait_for_approval_s=300).stdout == b"root"
     first, second = net.bodies("/api/exec")
     assert first == second
-    waits = [float(asked.query["wait"]) for asked in net.asked if asked.path == "/api/approvals/01Q"]
+    waits = [
+        float(asked.query["wait"]) for asked in net.asked if asked.path == "/api/approvals/01Q"
+    ]
     assert len(waits) == 3
     assert all(0 < wait <= 60 for wait in waits)
 
@@ -451,14 +627,24 @@ def test_files_are_bytes_in_both_directions(web1: Bus, net: StubNet) -> None:
         "0644",
         "/bin/x",
     )
-    assert net.bodies("/api/file/read") == [{"from": "web1/alpha", "target": "db1", "path": "/bin/x", "offset": 1, "limit": 2}]
+    assert net.bodies("/api/file/read") == [
+        {"from": "web1/alpha", "target": "db1", "path": "/bin/x", "offset": 1, "limit": 2}
+    ]
     net.on("POST /api/file/write", FACTS)
     web1.net.write_file("db1", "/x", b"\0\xff")
-    done = web1.net.write_file("db1", "/x", "é\n", mode="0600", uid=0, gid=5, create_dirs=True, if_sha256="", key="k")
+    done = web1.net.write_file(
+        "db1", "/x", "é\n", mode="0600", uid=0, gid=5, create_dirs=True, if_sha256="", key="k"
+    )
     assert done.sha256 == "9f86"
     first, second = net.bodies("/api/file/write")
     assert len(first.pop("client_id")) == 32
-    assert first == {"from": "web1/alpha", "target": "db1", "path": "/x", "content": "AP8=", "encoding": "base64"}
+    assert first == {
+        "from": "web1/alpha",
+        "target": "db1",
+        "path": "/x",
+        "content": "AP8=",
+        "encoding": "base64",
+    }
     assert second == {
         "from": "web1/alpha", "target": "db1", "path": "/x", "content": "é\n", "encoding": "utf-8", "client_id": "k",
         "mode": "0600", "uid": 0, "gid": 5, "create_dirs": True, "if_sha256": "",
@@ -495,7 +681,9 @@ def test_what_the_hub_says_becomes_an_error_of_its_kind(
     assert (caught.value.code, caught.value.details["rule"]) == (code, None)
 
 
-def test_a_name_of_somebody_else_is_answered_with_advice_for_this_client(web1: Bus, net: StubNet) -> None:
+def test_a_name_of_somebody_else_is_answered_with_advice_for_this_client(
+    web1: Bus, net: StubNet
+) -> None:
     net.on("POST /post", error(403, "not_your_name"))
     with pytest.raises(NotYourName) as caught:
         web1.post("x", to="bob")
@@ -504,12 +692,28 @@ def test_a_name_of_somebody_else_is_answered_with_advice_for_this_client(web1: B
 
 # -- admins, and looking -----------------------------------------------------------------------------------
 
-RULE = {"source": "web1", "target": "db1", "allow": True, "by": "admin", "granted": "2026-11-20T20:00:00.000Z"}
+RULE = {
+    "source": "web1",
+    "target": "db1",
+    "allow": True,
+    "by": "admin",
+    "granted": "2026-11-20T20:00:00.000Z",
+}
 
 
 def test_permissions_are_given_taken_and_looked_at(web1: Bus, net: StubNet) -> None:
-    net.on("POST /api/permit", {"ok": True, "permission": {**RULE, "actions": ["exec"], "commands": [["git", "status"]]}})
-    rule = web1.admin.permit("web1", "db1", actions=["exec"], commands=["git status"], needs_approval=True, expires_in_s=7200)
+    net.on(
+        "POST /api/permit",
+        {"ok": True, "permission": {**RULE, "actions": ["exec"], "commands": [["git", "status"]]}},
+    )
+    rule = web1.admin.permit(
+        "web1",
+        "db1",
+        actions=["exec"],
+        commands=["git status"],
+        needs_approval=True,
+        expires_in_s=7200,
+    )
     assert (rule.actions, rule.commands, rule.allow) == (("exec",), (("git", "status"),), True)
     web1.admin.permit("*", "db1")
     web1.admin.revoke("web1", "db1", actions=["file_read"])
@@ -520,10 +724,16 @@ def test_permissions_are_given_taken_and_looked_at(web1: Bus, net: StubNet) -> N
         {**me, "source": "*", "target": "db1", "allow": True},
         {**me, "source": "web1", "target": "db1", "allow": False, "actions": ["file_read"]},
     ]  # fmt: skip
-    net.on("GET /api/permissions", {"ok": True, "permissions": [{**RULE, "action": "exec", "approval": "required"}]})
+    net.on(
+        "GET /api/permissions",
+        {"ok": True, "permissions": [{**RULE, "action": "exec", "approval": "required"}]},
+    )
     (rule,) = web1.net.permissions(target="db1")
     assert (rule.actions, rule.needs_approval) == (("exec",), True)
-    net.on("GET /api/permissions/check", {"ok": True, "allowed": False, "reason": "none matches", "rule": None})
+    net.on(
+        "GET /api/permissions/check",
+        {"ok": True, "allowed": False, "reason": "none matches", "rule": None},
+    )
     assert web1.net.check_permission("db1", "exec", command="id") == (False, "none matches", None)
     assert net.asked[-1].query == {"target": "db1", "action": "exec", "command": "id"}
 
@@ -531,13 +741,24 @@ def test_permissions_are_given_taken_and_looked_at(web1: Bus, net: StubNet) -> N
 def test_a_container_that_takes_long_is_waited_for(web1: Bus, net: StubNet) -> None:
     running = {"ok": True, "id": "01C", "name": "db1", "state": "running"}
     net.on("POST /api/container/restore", (202, running))
-    net.on("GET /api/container/01C", running, {**running, "state": "done", "changed": True, "saved": "auto-1"})
+    net.on(
+        "GET /api/container/01C",
+        running,
+        {**running, "state": "done", "changed": True, "saved": "auto-1"},
+    )
     done = web1.admin.container("restore", "db1", snapshot="before")
     assert (done.changed, done.saved, done.snapshot) == (True, "auto-1", None)
     net.on("POST /api/container/stop", {**running, "state": "done", "changed": False})
-    assert not web1.admin.container("stop", "db1", force=True, timeout_s=5, snapshot_first=False).changed
+    assert not web1.admin.container(
+        "stop", "db1", force=True, timeout_s=5, snapshot_first=False
+    ).changed
     (restore,), (stop,) = net.bodies("/api/container/restore"), net.bodies("/api/container/stop")
-    assert restore == {"from": "web1/alpha", "name": "db1", "snapshot": "before", "client_id": restore["client_id"]}
+    assert restore == {
+        "from": "web1/alpha",
+        "name": "db1",
+        "snapshot": "before",
+        "client_id": restore["client_id"],
+    }
     assert stop == {
         "from": "web1/alpha", "name": "db1", "force": True, "timeout_s": 5, "snapshot_first": False,
         "client_id": stop["client_id"],
@@ -546,18 +767,43 @@ def test_a_container_that_takes_long_is_waited_for(web1: Bus, net: StubNet) -> N
 
 @pytest.mark.parametrize("state", ["error", "unknown"])
 def test_a_container_that_fails_later_is_no_success(web1: Bus, net: StubNet, state: str) -> None:
-    net.on("POST /api/container/start", (202, {"ok": True, "id": "01C", "name": "db1", "state": "running"}))
-    net.on("GET /api/container/01C", {"ok": False, "id": "01C", "state": state, "message": "LXD says no"})
+    net.on(
+        "POST /api/container/start",
+        (202, {"ok": True, "id": "01C", "name": "db1", "state": "running"}),
+    )
+    net.on(
+        "GET /api/container/01C",
+        {"ok": False, "id": "01C", "state": state, "message": "LXD says no"},
+    )
     with pytest.raises(OutcomeUnknown, match="LXD says no"):
         web1.admin.container("start", "db1")
 
 
 def test_containers_and_machines_are_listed(web1: Bus, net: StubNet) -> None:
-    fields = {"name": "db1", "driver": "lxc", "state": "running", "addresses": ["10.0.3.7"], "snapshots": ["s"]}
-    net.on("GET /api/containers", {"ok": True, "containers": [fields], "unavailable": {"ssh": "no table"}})
+    fields = {
+        "name": "db1",
+        "driver": "lxc",
+        "state": "running",
+        "addresses": ["10.0.3.7"],
+        "snapshots": ["s"],
+    }
+    net.on(
+        "GET /api/containers",
+        {"ok": True, "containers": [fields], "unavailable": {"ssh": "no table"}},
+    )
     found, unavailable = web1.admin.containers()
-    assert (found[0].name, found[0].addresses, unavailable) == ("db1", ("10.0.3.7",), {"ssh": "no table"})
-    net.on("GET /api/machines", {"ok": True, "machines": [{"name": "m", "kind": "machine", "driver": None, "online": None}]})
+    assert (found[0].name, found[0].addresses, unavailable) == (
+        "db1",
+        ("10.0.3.7",),
+        {"ssh": "no table"},
+    )
+    net.on(
+        "GET /api/machines",
+        {
+            "ok": True,
+            "machines": [{"name": "m", "kind": "machine", "driver": None, "online": None}],
+        },
+    )
     (machine,), unavailable = web1.net.machines()
     assert (machine.driver, machine.online, unavailable) == (None, None, {})
 
@@ -575,7 +821,12 @@ def event(seq: int, **more: Any) -> dict[str, Any]:
 
 
 def page(*seqs: int, has_more: bool = False, next: int = 0) -> dict[str, Any]:
-    return {"ok": True, "events": [event(seq) for seq in seqs], "has_more": has_more, "next": next or seqs[-1]}
+    return {
+        "ok": True,
+        "events": [event(seq) for seq in seqs],
+        "has_more": has_more,
+        "next": next or seqs[-1],
+    }
 
 
 def test_the_activity_is_followed_over_breaks_without_gap_or_repeat(
@@ -591,7 +842,9 @@ def test_the_activity_is_followed_over_breaks_without_gap_or_repeat(
     assert all(asked.query["from"] == "web1" for asked in net.asked)
 
 
-def test_a_first_look_at_the_activity_that_fails_is_told(web1: Bus, net: StubNet, door: Door) -> None:
+def test_a_first_look_at_the_activity_that_fails_is_told(
+    web1: Bus, net: StubNet, door: Door
+) -> None:
     door.troubles.extend(["away"] * 4)
     with pytest.raises(Unreachable):
         next(web1.net.follow_activity())
@@ -602,25 +855,39 @@ def test_a_first_look_at_the_activity_that_fails_is_told(web1: Bus, net: StubNet
 
 def test_credentials_are_made_rotated_and_revoked(web1: Bus, net: StubNet) -> None:
     line = "bus join http://hub.test --invite 01I.s3cret"
-    made = {"ok": True, "name": "new", "code": "01I.s3cret", "expires": "2026-11-21T20:00:00.000Z", "line": line}
+    made = {
+        "ok": True,
+        "name": "new",
+        "code": "01I.s3cret",
+        "expires": "2026-11-21T20:00:00.000Z",
+        "line": line,
+    }
     net.on("POST /api/invites", (201, made))
     invite = web1.admin.invite("new", admin=True, expires_in_s=60)
     assert (invite.code, invite.line) == ("01I.s3cret", line)
     assert "s3cret" not in repr(invite)
-    net.on("POST /api/credentials", (201, {"ok": True, "name": "new", "secret": "s3cret", "role": "member"}))
+    net.on(
+        "POST /api/credentials",
+        (201, {"ok": True, "name": "new", "secret": "s3cret", "role": "member"}),
+    )
     assert "s3cret" not in repr(web1.admin.add_credential("new"))
     net.on("POST /api/credentials/rotate", {"ok": True, "name": "web1", "secret": "s3cret"})
     assert web1.admin.rotate(overlap_s=5).secret == "s3cret"
     net.on("POST /api/credentials/revoke", {"ok": True, "name": "new"})
     web1.admin.revoke_credential("new")
-    net.on("GET /api/credentials", {"ok": True, "credentials": [{"name": "a"}], "invites": [{"name": "b"}]})
+    net.on(
+        "GET /api/credentials",
+        {"ok": True, "credentials": [{"name": "a"}], "invites": [{"name": "b"}]},
+    )
     assert (web1.admin.credentials(), web1.admin.invites()) == ([{"name": "a"}], [{"name": "b"}])
     assert [asked.fields for asked in net.asked if asked.method == "POST"] == [
         {"name": "new", "admin": True, "expires_in_s": 60}, {"name": "new"}, {"overlap_s": 5}, {"name": "new"}
     ]  # fmt: skip
 
 
-def test_what_would_make_a_second_secret_is_not_repeated(web1: Bus, net: StubNet, door: Door) -> None:
+def test_what_would_make_a_second_secret_is_not_repeated(
+    web1: Bus, net: StubNet, door: Door
+) -> None:
     net.on("POST /api/credentials/rotate", {"ok": True, "name": "web1", "secret": "s"})
     door.troubles.append("lost")
     with pytest.raises(OutcomeUnknown):

@@ -54,7 +54,11 @@ def speaks(fleet: Fleet, door_to: Callable[[Any], Door]) -> As:
     """Clients with credentials of their own: `speaks("web1")`."""
 
     def make(user: str, name: str = "") -> Bus:
-        return Bus(Settings(url=URL, user=user, password=SECRET, name=name or user), transport=door_to(fleet.app), sleep=short)
+        return Bus(
+            Settings(url=URL, user=user, password=SECRET, name=name or user),
+            transport=door_to(fleet.app),
+            sleep=short,
+        )
 
     def short(pause_s: float) -> None:
         """Pauses as they are, only shorter."""
@@ -70,7 +74,9 @@ def test_nothing_is_allowed_until_an_admin_says_so(speaks: As) -> None:
     assert not web1.net.check_permission("box", "exec").allowed
     with pytest.raises(Forbidden):
         web1.admin.permit("web1", "box")
-    rule = admin.admin.permit("web1", "box", actions=["exec"], commands=["echo hi"], expires_in_s=3600)
+    rule = admin.admin.permit(
+        "web1", "box", actions=["exec"], commands=["echo hi"], expires_in_s=3600
+    )
     assert (rule.actions, rule.commands, rule.by) == (("exec",), (("echo", "hi"),), "admin")
     assert web1.net.exec("box", "echo hi there").text == "hi there\n"
     with pytest.raises(NotPermitted):
@@ -95,7 +101,12 @@ def web1(fleet: Fleet, speaks: As) -> Bus:
 
 def test_commands_end_as_they_end(web1: Bus, fleet: Fleet) -> None:
     result = web1.net.exec("box", "printf 'a\\377\\0b'; echo oops >&2; exit 3")
-    assert (result.exit_code, result.stdout, result.stderr, result.truncated) == (3, b"a\xff\0b", b"oops\n", False)
+    assert (result.exit_code, result.stdout, result.stderr, result.truncated) == (
+        3,
+        b"a\xff\0b",
+        b"oops\n",
+        False,
+    )
     assert web1.net.exec("box", ["cat"], stdin=b"\0\xff").stdout == b"\0\xff"
     assert web1.net.exec("box", "echo $A", env={"A": "b c"}).text == "b c\n"
     over = web1.net.exec("box", "echo before; sleep 60", timeout_s=0.3)
@@ -111,7 +122,12 @@ def test_commands_end_as_they_end(web1: Bus, fleet: Fleet) -> None:
 def test_a_key_runs_a_command_once(web1: Bus, fleet: Fleet) -> None:
     first = web1.net.exec("box", "echo x >> ran; wc -l < ran", key="k")
     again = web1.net.exec("box", "echo x >> ran; wc -l < ran", key="k")
-    assert (first.text.strip(), again.text.strip(), first.replayed, again.replayed) == ("1", "1", False, True)
+    assert (first.text.strip(), again.text.strip(), first.replayed, again.replayed) == (
+        "1",
+        "1",
+        False,
+        True,
+    )
     with web1.net.exec_stream("box", "echo x >> ran; wc -l < ran", key="k") as running:
         assert b"".join(chunk.data for chunk in running).strip() == b"1"
     assert running.result.replayed
@@ -120,7 +136,9 @@ def test_a_key_runs_a_command_once(web1: Bus, fleet: Fleet) -> None:
     assert (fleet.folder / "box" / "ran").read_text() == "x\n"
 
 
-def test_an_answer_that_is_lost_runs_nothing_twice(fleet: Fleet, web1: Bus, door_to: Callable[[Any], Door]) -> None:
+def test_an_answer_that_is_lost_runs_nothing_twice(
+    fleet: Fleet, web1: Bus, door_to: Callable[[Any], Door]
+) -> None:
     door = door_to(fleet.app)
     door.troubles.append("lost")
     with Bus(Settings(url=URL, user="web1", password=SECRET), transport=door) as lossy:
@@ -128,18 +146,28 @@ def test_an_answer_that_is_lost_runs_nothing_twice(fleet: Fleet, web1: Bus, door
     assert (fleet.folder / "box" / "ran").read_text() == "x\n"
 
 
-def test_a_call_that_still_runs_is_waited_for_under_its_key(fleet: Fleet, web1: Bus, speaks: As, tmp_path: Path) -> None:
+def test_a_call_that_still_runs_is_waited_for_under_its_key(
+    fleet: Fleet, web1: Bus, speaks: As, tmp_path: Path
+) -> None:
     """The same call from two threads is one; the second gets the first one's answer."""
     got = []
     script = "echo x >> ran; while [ ! -e go ]; do sleep 0.02; done; echo done"
-    threads = [threading.Thread(target=lambda: got.append(speaks("web1").net.exec("box", script, key="same"))) for _ in range(2)]
+    threads = [
+        threading.Thread(
+            target=lambda: got.append(speaks("web1").net.exec("box", script, key="same"))
+        )
+        for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     wait_until((fleet.folder / "box" / "ran").exists)
     (fleet.folder / "box" / "go").touch()
     for thread in threads:
         thread.join(30)
-    assert sorted((result.text, result.replayed) for result in got) == [("done\n", False), ("done\n", True)]
+    assert sorted((result.text, result.replayed) for result in got) == [
+        ("done\n", False),
+        ("done\n", True),
+    ]
     assert (fleet.folder / "box" / "ran").read_text() == "x\n"
 
 
@@ -159,7 +187,12 @@ def test_a_detached_command_runs_on_and_tells(web1: Bus) -> None:
     id = web1.net.exec_detached("box", "echo out; exit 7")
     call = web1.net.wait_for_call(id, 20)
     assert call.result is not None
-    assert (call.state, call.type, call.result.exit_code, call.result.text) == ("done", "exec", 7, "out\n")
+    assert (call.state, call.type, call.result.exit_code, call.result.text) == (
+        "done",
+        "exec",
+        7,
+        "out\n",
+    )
     (message,) = web1.wait(20)
     assert message.data is not None
     assert (message.sender, message.data["id"], message.data["exitCode"]) == ("bus", id, 7)
@@ -174,8 +207,14 @@ def test_a_detached_command_runs_on_and_tells(web1: Bus) -> None:
 
 def test_files_go_both_ways(web1: Bus, fleet: Fleet) -> None:
     data = bytes(range(256)) * 40
-    wrote = web1.net.write_file("box", "/deep/file", data, mode="0600", create_dirs=True, if_sha256="")
-    assert (wrote.sha256, wrote.size, wrote.mode) == (hashlib.sha256(data).hexdigest(), len(data), "0600")
+    wrote = web1.net.write_file(
+        "box", "/deep/file", data, mode="0600", create_dirs=True, if_sha256=""
+    )
+    assert (wrote.sha256, wrote.size, wrote.mode) == (
+        hashlib.sha256(data).hexdigest(),
+        len(data),
+        "0600",
+    )
     assert (fleet.folder / "box" / "deep" / "file").read_bytes() == data
     assert web1.net.read_file("box", "/deep/file").content == data
     part = web1.net.read_file("box", "/deep/file", offset=3, limit=4)
@@ -200,7 +239,9 @@ def test_an_admin_is_asked_and_the_caller_waits(fleet: Fleet, web1: Bus, speaks:
     assert (asked.state, asked.argv, asked.sender) == ("pending", ("touch", "ran"), "web1/alpha")
     got: list[int | None] = []
     waiting = threading.Thread(
-        target=lambda: got.append(web1.net.exec("box", ["touch", "ran"], wait_for_approval_s=30).exit_code)
+        target=lambda: got.append(
+            web1.net.exec("box", ["touch", "ran"], wait_for_approval_s=30).exit_code
+        )
     )
     waiting.start()
     assert not (fleet.folder / "box" / "ran").exists()
@@ -242,19 +283,25 @@ def test_containers_are_managed(web1: Bus, speaks: As, fleet: Fleet) -> None:
     assert admin.admin.container("start", "box").changed
     assert [snapshot.by_restore for snapshot in admin.admin.snapshots("box")] == [False, True]
     assert admin.admin.delete_snapshot("box", "s1").snapshot == "s1"
-    assert [snapshot.name.partition("-2")[0] for snapshot in admin.admin.snapshots("box")] == ["before-restore"]
+    assert [snapshot.name.partition("-2")[0] for snapshot in admin.admin.snapshots("box")] == [
+        "before-restore"
+    ]
     with pytest.raises(Forbidden):
         web1.admin.containers()
 
 
 def test_what_happened_is_told_and_followed(web1: Bus, speaks: As) -> None:
     web1.net.exec("box", "echo one")
-    events = [event for event in web1.net.activity(type="exec", target="box") if event.result == "ok"]
+    events = [
+        event for event in web1.net.activity(type="exec", target="box") if event.result == "ok"
+    ]
     assert [(event.about, event.exit_code) for event in events] == [("echo one", 0)]
     following = speaks("admin").net.follow_activity(type="exec", since=events[-1].seq)
     threading.Timer(0.1, lambda: speaks("web1").net.exec("box", "echo two")).start()
     assert next(following).about == "echo two"
-    assert {machine.name: machine.kind for machine in web1.net.machines().found}["box"] == "container"
+    assert {machine.name: machine.kind for machine in web1.net.machines().found}[
+        "box"
+    ] == "container"
 
 
 def test_a_credential_speaks_for_its_own_name_only(speaks: As, fleet: Fleet) -> None:
@@ -282,7 +329,9 @@ class Whole:
         return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), **mine}
 
     def admin(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return command(self.environ(self.box.parent / "admin", "admin", self.admin_secret), *arguments)
+        return command(
+            self.environ(self.box.parent / "admin", "admin", self.admin_secret), *arguments
+        )
 
 
 @pytest.fixture
@@ -299,7 +348,11 @@ def whole(hub_at: Callable[..., RunningHub], tmp_path: Path) -> Iterator[Whole]:
     environ = {**hub.environ, "BUS_LXC": "none"}
     with open(tmp_path / "service.log", "ab") as output:
         service = subprocess.Popen(
-            [sys.executable, "-m", "bus", "exec-service"], cwd=ROOT, env=environ, stdout=output, stderr=output
+            [sys.executable, "-m", "bus", "exec-service"],
+            cwd=ROOT,
+            env=environ,
+            stdout=output,
+            stderr=output,
         )
     try:
         wait_until((data / "run" / "exec.sock").exists)
@@ -328,14 +381,26 @@ def test_from_an_invite_to_a_command_on_another_machine(whole: Whole, tmp_path: 
     assert whole.admin("permit", "web1", "box").returncode == 0
     done = command(web1, "exec", "box", "-c", "echo out; echo err >&2; exit 42")
     assert (done.returncode, done.stdout, done.stderr) == (42, "out\n", "err\n")
-    assert command(web1, "exec", "--timeout", "0.2", "box", "--", "sleep", "30").returncode == exits.TIME_OVER
+    assert (
+        command(web1, "exec", "--timeout", "0.2", "box", "--", "sleep", "30").returncode
+        == exits.TIME_OVER
+    )
 
     data = bytes(range(256)) * 10
     put = subprocess.run(
-        [sys.executable, "-m", "busclient", "put", "box:/x"], input=data, env=web1, capture_output=True, check=False
+        [sys.executable, "-m", "busclient", "put", "box:/x"],
+        input=data,
+        env=web1,
+        capture_output=True,
+        check=False,
     )
     assert put.returncode == 0, put.stderr
-    got = subprocess.run([sys.executable, "-m", "busclient", "cat", "box:/x"], env=web1, capture_output=True, check=False)
+    got = subprocess.run(
+        [sys.executable, "-m", "busclient", "cat", "box:/x"],
+        env=web1,
+        capture_output=True,
+        check=False,
+    )
     assert got.stdout == data
     echoed = subprocess.run(
         [sys.executable, "-m", "busclient", "exec", "-i", "box", "--", "cat"],
@@ -362,7 +427,9 @@ def test_a_stream_is_not_cut_where_the_kept_output_is(whole: Whole, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, None])
-def test_leaving_a_command_ends_its_whole_tree_over_there(whole: Whole, how: signal.Signals | None, tmp_path: Path) -> None:
+def test_leaving_a_command_ends_its_whole_tree_over_there(
+    whole: Whole, how: signal.Signals | None, tmp_path: Path
+) -> None:
     """By Ctrl-C, by SIGTERM, by a death without a word, and by a reader of our output that goes away (None)."""
     assert whole.admin("permit", "admin", "box").returncode == 0
     script = "sleep 600 & echo $! > child; echo $$ > shell; while true; do echo y; sleep 0.01; done"
@@ -382,7 +449,12 @@ def test_leaving_a_command_ends_its_whole_tree_over_there(whole: Whole, how: sig
             running.send_signal(how)
         code = running.wait(30)
     wait_until(lambda: not any(map(is_alive, pids)))
-    expected = {signal.SIGINT: exits.INTERRUPTED, signal.SIGTERM: exits.INTERRUPTED, signal.SIGKILL: -9, None: exits.NOT_RUN}
+    expected = {
+        signal.SIGINT: exits.INTERRUPTED,
+        signal.SIGTERM: exits.INTERRUPTED,
+        signal.SIGKILL: -9,
+        None: exits.NOT_RUN,
+    }
     assert code == expected[how]
 
 
@@ -398,7 +470,19 @@ def test_an_admin_answers_on_the_command_line(whole: Whole, tmp_path: Path) -> N
     web1 = whole.environ(tmp_path / "web1", "web1", secret)
     assert whole.admin("permit", "web1", "box", "--action", "exec", "--approval").returncode == 0
     with subprocess.Popen(
-        [sys.executable, "-m", "busclient", "exec", "--wait-approval", "1m", "box", "--", "touch", "a b"], env=web1
+        [
+            sys.executable,
+            "-m",
+            "busclient",
+            "exec",
+            "--wait-approval",
+            "1m",
+            "box",
+            "--",
+            "touch",
+            "a b",
+        ],
+        env=web1,
     ) as waiting:
         asked = wait_until(lambda: json.loads(whole.admin("approve", "--json").stdout)["approvals"])
         assert waiting.poll() is None

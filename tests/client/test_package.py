@@ -38,14 +38,22 @@ def test_public_names_are_sorted_and_all_there() -> None:
     assert list(busclient.__all__) == sorted(
         busclient.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
     )
-    assert {name for names in busclient._LATER.values() for name in names.split()} | {"__version__"} == set(busclient.__all__)
-    assert {name for name in dir(busclient) if not name.startswith("__")} | {"__version__"} == set(busclient.__all__)
+    assert {name for names in busclient._LATER.values() for name in names.split()} | {
+        "__version__"
+    } == set(busclient.__all__)
+    assert {name for name in dir(busclient) if not name.startswith("__")} | {"__version__"} == set(
+        busclient.__all__
+    )
     for name in busclient.__all__:
         assert getattr(busclient, name) is not None, name
 
 
 def test_type_checkers_see_each_public_name_where_it_is_loaded_from() -> None:
-    (for_typing,) = [node for node in ast.parse((PACKAGE / "__init__.py").read_text()).body if isinstance(node, ast.If)]
+    (for_typing,) = [
+        node
+        for node in ast.parse((PACKAGE / "__init__.py").read_text()).body
+        if isinstance(node, ast.If)
+    ]
     seen = {
         str(node.module).removeprefix("busclient."): {alias.name for alias in node.names}
         for node in for_typing.body
@@ -77,10 +85,19 @@ def test_no_hint_that_users_of_the_command_see_names_a_route() -> None:
         shown = _errors.error_from(kind.status, kind("x").as_dict()).hint
         assert not re.search(r"(GET|POST|PUT|DELETE) /|(^|\s)/\w|curl", shown), (kind.code, shown)
         assert shown or kind.hint == BadRequest.hint, kind.code
-    lists = {"unknown_target": "bus machines", "no_such_snapshot": "bus container snapshots", "hub_stopping": "bus call"}
+    lists = {
+        "unknown_target": "bus machines",
+        "no_such_snapshot": "bus container snapshots",
+        "hub_stopping": "bus call",
+    }
     for code, command in lists.items():
         assert f"`{command}" in _errors.error_from(404, {"error": code, "hint": "GET /api/x"}).hint
-    for route in ("GET /api/new lists them.", "For example /search?q=x", "See /docs.", "Send it with curl -d."):
+    for route in (
+        "GET /api/new lists them.",
+        "For example /search?q=x",
+        "See /docs.",
+        "Send it with curl -d.",
+    ):
         assert _errors.error_from(400, {"error": "missing_field", "hint": route}).hint == ""
     kept = "One of exec, file_read."
     assert _errors.error_from(400, {"error": "bad_field", "hint": kept}).hint == kept
@@ -88,7 +105,11 @@ def test_no_hint_that_users_of_the_command_see_names_a_route() -> None:
 
 def test_the_tree_in_the_docstring_is_the_real_one() -> None:
     drawn = re.findall(r"^ +[│ ]*(?:[├└]── )?([A-Z]\w+)", _errors.__doc__ or "", re.MULTILINE)
-    real = [name for name, kind in vars(_errors).items() if isinstance(kind, type) and issubclass(kind, _errors.BusError)]
+    real = [
+        name
+        for name, kind in vars(_errors).items()
+        if isinstance(kind, type) and issubclass(kind, _errors.BusError)
+    ]
     assert sorted(drawn) == sorted(real)
     assert set(real) <= set(busclient.__all__)
 
@@ -101,8 +122,15 @@ def test_both_sides_find_the_same_characters_harmful() -> None:
 
 def test_the_version_and_the_dependencies_are_said_once() -> None:
     assert PROJECT["project"]["version"] == busclient.__version__
-    needed = {line.strip() for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] not in "#-"}
-    assert needed == {*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["hub"]}
+    needed = {
+        line.strip()
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if line and line[0] not in "#-"
+    }
+    assert needed == {
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"]["hub"],
+    }
 
 
 def test_it_is_typed() -> None:
@@ -138,20 +166,32 @@ def test_what_only_other_machines_need_is_loaded_when_it_is_used() -> None:
 
 def test_help_loads_no_network_code() -> None:
     script = "import sys, busclient._cli; busclient._cli.run(['--help']); sys.exit('requests' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=False).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=False
+        ).returncode
+        == 0
+    )
 
 
 def test_the_version_is_told_without_loading_anything() -> None:
     script = "import sys; sys.argv = ['bus', '--version']; import busclient.__main__ as m; m.main()"
     script += "; print({'click'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
+    )
     assert done.stdout == f"bus, version {busclient.__version__}\nset()\n"
     spoken = subprocess.run(
-        [sys.executable, "-m", "busclient", "--json", "--version"], cwd=ROOT, capture_output=True, check=False
+        [sys.executable, "-m", "busclient", "--json", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
     )
     assert spoken.returncode == exits.USAGE  # only the whole line is answered so
     with open("/dev/full", "w") as full:
-        lost = subprocess.run([sys.executable, "-m", "busclient", "--version"], cwd=ROOT, stdout=full, check=False)
+        lost = subprocess.run(
+            [sys.executable, "-m", "busclient", "--version"], cwd=ROOT, stdout=full, check=False
+        )
     assert lost.returncode == exits.LOCAL
 
 
@@ -159,8 +199,19 @@ def test_a_command_loads_no_requests_and_no_form_that_it_does_not_need() -> None
     unwanted = "{'requests', 'urllib3', 'filelock', 'dotenv', 'busclient._net.fleet_forms'} & set(sys.modules)"
     for line in ("['inbox']", "['exec', 'db1', '--', 'true']"):
         script = f"import sys, busclient._cli as c; code = c.run({line}); print(code, {unwanted})"
-        environ = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "BUS_URL": "http://127.0.0.1:1", "BUS_PASS": "x"}
+        environ = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": "/nonexistent",
+            "BUS_URL": "http://127.0.0.1:1",
+            "BUS_PASS": "x",
+        }
         done = subprocess.run(
-            [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True, env=environ, timeout=60
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environ,
+            timeout=60,
         )
         assert done.stdout.split()[1:] == ["set()"], done

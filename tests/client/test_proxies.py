@@ -32,9 +32,17 @@ PROXIES = [
 @pytest.mark.parametrize("environ", PROXIES, ids=str)
 @pytest.mark.parametrize(
     "url",
-    ["http://bus.example.org", "http://bus.example.org:8080", "https://bus.example.org", "http://10.1.2.3:8787", "http://hub"],
+    [
+        "http://bus.example.org",
+        "http://bus.example.org:8080",
+        "https://bus.example.org",
+        "http://10.1.2.3:8787",
+        "http://hub",
+    ],
 )
-def test_the_proxy_is_the_one_that_requests_takes(environ: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_is_the_one_that_requests_takes(
+    environ: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     theirs = select_proxy(url, get_environ_proxies(url))
@@ -45,7 +53,11 @@ def test_the_proxy_is_the_one_that_requests_takes(environ: dict[str, str], url: 
 @pytest.mark.parametrize(
     ("url", "environ", "suits"),
     [
-        ("http://127.0.0.1:8787", {"http_proxy": "socks5://s:1"}, True),  # not asked for this machine itself
+        (
+            "http://127.0.0.1:8787",
+            {"http_proxy": "socks5://s:1"},
+            True,
+        ),  # not asked for this machine itself
         ("http://[::1]:8787/bus", {}, True),
         ("https://bus.example.org/a/b-c", {"https_proxy": "http://p:1"}, True),
         ("http://bus.example.org", {"http_proxy": "https://p:1"}, False),

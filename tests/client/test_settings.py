@@ -49,7 +49,11 @@ def test_the_environment_wins_over_the_file_and_that_over_the_older_one(places: 
 def test_the_older_file_gives_name_and_ssh_host(places: Places) -> None:
     write_net(places, machine="laptopclaude", sshHost="ovh5")
     found = Settings.find({"BUS_PASS": "p"}, places)
-    assert (found.name, found.ssh_host, found.url) == ("laptopclaude", "ovh5", "http://127.0.0.1:8787")
+    assert (found.name, found.ssh_host, found.url) == (
+        "laptopclaude",
+        "ovh5",
+        "http://127.0.0.1:8787",
+    )
     assert not found.is_loopback
 
 
@@ -62,7 +66,11 @@ ROUTES = (
 
 def by_script(root: Path, home: Path) -> str:
     """The address that session-start-poll finds, with another folder in place of /."""
-    script = (ROOT / "scripts" / "session-start-poll").read_text().replace("\nroot= ", f"\nroot={root} ", 1)
+    script = (
+        (ROOT / "scripts" / "session-start-poll")
+        .read_text()
+        .replace("\nroot= ", f"\nroot={root} ", 1)
+    )
     head = script.partition("\ncase $ssh_host in -*")[0]
     return subprocess.run(
         ["sh", "-c", f'{head}\nprintf "%s %s" "$url" "$ssh_host"'], capture_output=True, check=True, text=True,
@@ -75,14 +83,24 @@ def by_script(root: Path, home: Path) -> str:
     [
         ("run/systemd/container", "0103A80A", "http://10.168.3.1:8787"),
         ("dev/lxd", "FE10A8C0", "http://192.168.16.254:8787"),
-        ("dev/lxd", "01020304", "http://127.0.0.1:8787"),  # a public one: no credential goes there in the clear
+        (
+            "dev/lxd",
+            "01020304",
+            "http://127.0.0.1:8787",
+        ),  # a public one: no credential goes there in the clear
         ("dev/lxd", "010200C0", "http://127.0.0.1:8787"),  # 192.0.2.1
         ("dev/lxd", None, "http://127.0.0.1:8787"),
         ("etc", "0103A80A", "http://127.0.0.1:8787"),  # no container
     ],
 )
 def test_in_a_container_local_is_its_host_at_the_bridge(
-    places: Places, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str, gateway: str | None, url: str
+    places: Places,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sign: str,
+    gateway: str | None,
+    url: str,
 ) -> None:
     root = tmp_path / "root"
     (root / sign).mkdir(parents=True)
@@ -115,14 +133,25 @@ def test_a_url_in_the_older_file_settles_it(places: Places, home: Path) -> None:
         ("BUS_PASS='it is'\r", "it is"),
     ],
 )
-def test_spaces_quotes_hashes_and_crlf_in_the_file_are_fine(places: Places, line: str, value: str) -> None:
+def test_spaces_quotes_hashes_and_crlf_in_the_file_are_fine(
+    places: Places, line: str, value: str
+) -> None:
     write_env(places, f"# mine\r\nBUS_URL=http://file:1\r\n{line}\nOTHER=x\n")
     assert Settings.find({}, places).password == value
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\u2028\u2029\x85"), min_size=1))
+@given(
+    st.text(
+        st.characters(
+            codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\u2028\u2029\x85"
+        ),
+        min_size=1,
+    )
+)
 @example("a\\b'c\\")
-def test_what_join_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, value: str) -> None:
+def test_what_join_writes_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, value: str
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any.env"
     path.write_text(f"BUS_PASS={quoted(value)}\n")
     assert read_env_file(path) == {"BUS_PASS": value}
@@ -148,7 +177,18 @@ def test_files_that_cannot_be_read_are_named(places: Places) -> None:
         Settings.find({"BUS_URL": "http://x:1"}, places)
 
 
-@pytest.mark.parametrize("url", ["", "hub", "ftp://hub", "http://", "http://hub:99999", "http://hub/?a=1", "http://u:secret@hub"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "hub",
+        "ftp://hub",
+        "http://",
+        "http://hub:99999",
+        "http://hub/?a=1",
+        "http://u:secret@hub",
+    ],
+)
 def test_an_address_that_cannot_be_one_is_refused(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings(url=url, password="p", name="me")
@@ -168,7 +208,9 @@ def test_the_name_is_the_credentials_unless_that_is_shared(monkeypatch: pytest.M
 
 
 def test_handoffs_may_begin_with_a_tilde(places: Places, home: Path) -> None:
-    found = Settings.find({"BUS_URL": "http://hub", "BUS_PASS": "p", "BUS_HANDOFFS": "~/notes"}, places)
+    found = Settings.find(
+        {"BUS_URL": "http://hub", "BUS_PASS": "p", "BUS_HANDOFFS": "~/notes"}, places
+    )
     assert found.handoffs == home / "notes"
 
 
@@ -209,12 +251,16 @@ def test_an_empty_secret_is_never_written(places: Places) -> None:
     assert not places.env_file.exists()
 
 
-def test_a_line_of_the_settings_that_says_nothing_is_named_once(places: Places, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_of_the_settings_that_says_nothing_is_named_once(
+    places: Places, caplog: pytest.LogCaptureFixture
+) -> None:
     places.env_file.parent.mkdir()
     places.env_file.write_text("# mine\nBUS_URL http://hub\nBUS_PASS='x'\n")
     with pytest.raises(SettingsError, match="BUS_URL is set nowhere"):
         Settings.find({}, places)
-    assert caplog.messages == [f"line 2 of {places.env_file} is not NAME=value and counts for nothing"]
+    assert caplog.messages == [
+        f"line 2 of {places.env_file} is not NAME=value and counts for nothing"
+    ]
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])

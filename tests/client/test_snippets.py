@@ -29,8 +29,12 @@ MANUAL = (ROOT / "docs" / "client.md").read_text()
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_library_snippets_run(bus: Caller, cli: Cli, door: Door, capsys: pytest.CaptureFixture[str]) -> None:
-    assert busclient._http.calls is not None and cli is not None  # the environment of the command is that of Bus.from_env
+def test_the_library_snippets_run(
+    bus: Caller, cli: Cli, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        busclient._http.calls is not None and cli is not None
+    )  # the environment of the command is that of Bus.from_env
     bus.say("hello bob", to="bob")
     scope: dict[str, Any] = {}
     snippets = re.findall(r"```python\n(.*?)```", MANUAL, re.DOTALL)
@@ -42,7 +46,11 @@ def test_the_library_snippets_run(bus: Caller, cli: Cli, door: Door, capsys: pyt
     assert bus.bodies("unread_by=bob") == []
 
 
-@pytest.mark.parametrize("text", [MANUAL, README, (ROOT / "docs" / "net.md").read_text()], ids=["manual", "readme", "net"])
+@pytest.mark.parametrize(
+    "text",
+    [MANUAL, README, (ROOT / "docs" / "net.md").read_text()],
+    ids=["manual", "readme", "net"],
+)
 def test_the_command_lines_are_well_formed(text: str) -> None:
     """Each line that begins with `bus`, also behind a pipe, is one that the command takes."""
     code = re.findall(r"^```\w*\n.*?^```$|^    .*$", text, re.DOTALL | re.MULTILINE)
@@ -57,9 +65,15 @@ def test_the_command_lines_are_well_formed(text: str) -> None:
 
 
 def test_the_lines_about_other_machines_call_what_there_is() -> None:
-    (snippet,) = (code for code in re.findall(r"^```\n(.*?)^```$", MANUAL, re.DOTALL | re.MULTILINE) if "bus.net.exec(" in code)
+    (snippet,) = (
+        code
+        for code in re.findall(r"^```\n(.*?)^```$", MANUAL, re.DOTALL | re.MULTILINE)
+        if "bus.net.exec(" in code
+    )
     calls = [
-        node for node in ast.walk(ast.parse(snippet)) if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("bus.")
+        node
+        for node in ast.walk(ast.parse(snippet))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("bus.")
     ]
     assert len(calls) >= 12
     for call in calls:
@@ -73,19 +87,33 @@ def test_the_lines_about_other_machines_call_what_there_is() -> None:
 
 def test_the_hook_runs_as_it_is_written(served: Served, home: Path, tmp_path: Path) -> None:
     served.caller.say("in the session's context")
-    environ = served.environ(home, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")  # where pip puts `bus`
+    environ = served.environ(
+        home, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    )  # where pip puts `bus`
     for text in (MANUAL, README):
-        (settings,) = (json.loads(found) for found in re.findall(r'^ *(\{"hooks": .*?\}\]\}\})$', text, re.DOTALL | re.MULTILINE))
+        (settings,) = (
+            json.loads(found)
+            for found in re.findall(r'^ *(\{"hooks": .*?\}\]\}\})$', text, re.DOTALL | re.MULTILINE)
+        )
         (hook,) = settings["hooks"]["SessionStart"][0]["hooks"]
         line = hook["command"].replace("/opt/claude-bus", str(ROOT))
         done = subprocess.run(
-            ["sh", "-c", line], env=environ, capture_output=True, check=False, text=True, timeout=hook["timeout"]
+            ["sh", "-c", line],
+            env=environ,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=hook["timeout"],
         )
         assert "in the session's context" in done.stdout
 
 
 def test_the_crontab_line_is_well_formed() -> None:
-    lines = [line for line in (ROOT / "scripts" / "cron-drain.example").read_text().splitlines() if line and line[0] not in "#P"]
+    lines = [
+        line
+        for line in (ROOT / "scripts" / "cron-drain.example").read_text().splitlines()
+        if line and line[0] not in "#P"
+    ]
     (line,) = lines
     assert re.match(r"\* \* \* \* \* \$HOME/\.local/bin/bus drain --exec ", line)
     assert "%" not in line  # cron would read it as a newline
@@ -103,8 +131,19 @@ def test_the_systemd_units_are_valid_and_run_what_there_is(served: Served, home:
     bus.chmod(0o755)
     environ = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [analyze, "--user", "--man=no", "verify", *units], env=environ, capture_output=True, text=True, check=False
+        [analyze, "--user", "--man=no", "verify", *units],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    (start,) = re.findall(r"^ExecStart=%h/.local/bin/bus (.*)$", Path(units[0]).read_text(), re.MULTILINE)
-    assert command(served.environ(home), *start.replace("%h/bin/on-bus-message", "true").split()).returncode == 0
+    (start,) = re.findall(
+        r"^ExecStart=%h/.local/bin/bus (.*)$", Path(units[0]).read_text(), re.MULTILINE
+    )
+    assert (
+        command(
+            served.environ(home), *start.replace("%h/bin/on-bus-message", "true").split()
+        ).returncode
+        == 0
+    )

@@ -37,7 +37,10 @@ class Sshd:
     def __init__(self, folder: Path, home: Path, more: str = "") -> None:
         self.folder, self.port, self.log = folder, free_port(), folder / "log"
         for name in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)],
+                check=True,
+            )
         shutil.copy(folder / "user.pub", folder / "authorized_keys")
         (folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nLogLevel VERBOSE\n"
@@ -82,17 +85,25 @@ def sshd(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {server.config} "$@"\n')
     wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
-    with tempfile.TemporaryDirectory() as state:  # and not tmp_path: the path of a socket must be short
+    with (
+        tempfile.TemporaryDirectory() as state
+    ):  # and not tmp_path: the path of a socket must be short
         monkeypatch.setenv("XDG_STATE_HOME", state)
         yield server
         for path in (Path(state) / "claude-bus").glob("ssh-*"):
-            subprocess.run(["ssh", "-o", f"ControlPath={path}", "-O", "exit", "hubhost"], capture_output=True, check=False)
+            subprocess.run(
+                ["ssh", "-o", f"ControlPath={path}", "-O", "exit", "hubhost"],
+                capture_output=True,
+                check=False,
+            )
     server.process.terminate()
     server.process.wait(10)
 
 
 def over_ssh(served: Served, host: str = "hubhost", **kwargs: Any) -> Bus:
-    return Bus(Settings(url=served.url, user=USER, password=PASSWORD, name="bob", ssh_host=host), **kwargs)
+    return Bus(
+        Settings(url=served.url, user=USER, password=PASSWORD, name="bob", ssh_host=host), **kwargs
+    )
 
 
 def test_everything_works_over_one_connection(served: Served, sshd: Sshd, way: str) -> None:
@@ -101,7 +112,9 @@ def test_everything_works_over_one_connection(served: Served, sshd: Sshd, way: s
         with over_ssh(served) as bus:
             assert bus.post("and back", to="alice").message is not None
             assert [message.body for message in bus.unread()] == ["through the tunnel"]
-            assert [message.body for message in islice(bus.stream(unread_by="bob"), 1)] == ["through the tunnel"]
+            assert [message.body for message in islice(bus.stream(unread_by="bob"), 1)] == [
+                "through the tunnel"
+            ]
     assert sshd.logins() == 1
 
 
@@ -119,7 +132,10 @@ def test_nothing_listens_on_a_local_port(served: Served, sshd: Sshd) -> None:
 
 
 def over_ssh_to(hub: RunningHub, **kwargs: Any) -> Bus:
-    return Bus(Settings(url=hub.url, user=USER, password=PASSWORD, name="bob", ssh_host="hubhost"), **kwargs)
+    return Bus(
+        Settings(url=hub.url, user=USER, password=PASSWORD, name="bob", ssh_host="hubhost"),
+        **kwargs,
+    )
 
 
 def test_without_a_shared_connection_a_process_keeps_its_own_as_on_windows(
@@ -134,7 +150,10 @@ def test_without_a_shared_connection_a_process_keeps_its_own_as_on_windows(
 
 
 def test_what_ssh_says_is_told(served: Served, sshd: Sshd, way: str) -> None:
-    for host, words in (("strange", "Host key verification failed"), ("no-such-host.invalid", "resolve|Name")):
+    for host, words in (
+        ("strange", "Host key verification failed"),
+        ("no-such-host.invalid", "resolve|Name"),
+    ):
         with pytest.raises(Unreachable, match=words), over_ssh(served, host, patience=QUICK) as bus:
             bus.health()
 
@@ -160,7 +179,10 @@ def test_an_invite_that_ssh_could_not_carry_is_not_called_spent(sshd: Sshd, plac
         ("agent@hub1: Permission denied (publickey).", True),
         ("ssh: connect to host hub1 port 22: Connection refused", True),
         ("channel 0: open failed: connect failed: Connection refused", True),
-        ("mux_client_request_stdio_fwd: stdio forwarding request failed: Session open refused by peer", True),
+        (
+            "mux_client_request_stdio_fwd: stdio forwarding request failed: Session open refused by peer",
+            True,
+        ),
         ("Permission denied to strangers (says the banner)", False),
         ("Connection to hub1 closed by remote host.", False),
         ("client_loop: send disconnect: Broken pipe", False),
@@ -171,7 +193,13 @@ def test_only_what_never_left_is_called_unsent(line: str, is_unsent: bool) -> No
 
 
 def test_a_hub_that_is_away_behind_ssh_is_told(served: Served, sshd: Sshd, way: str) -> None:
-    settings = Settings(url=f"http://127.0.0.1:{free_port()}", user=USER, password=PASSWORD, name="bob", ssh_host="hubhost")
+    settings = Settings(
+        url=f"http://127.0.0.1:{free_port()}",
+        user=USER,
+        password=PASSWORD,
+        name="bob",
+        ssh_host="hubhost",
+    )
     with pytest.raises(Unreachable), Bus(settings, patience=QUICK) as bus:
         bus.health()
 
@@ -191,7 +219,10 @@ def test_the_command_and_the_doctor_use_it(served: Served, sshd: Sshd, home: Pat
     assert "hello over ssh" in command(environ(served, home), "inbox").stdout
     ran = command(environ(served, home), "doctor")
     assert (ran.returncode, "ssh and hub" in ran.stdout) == (0, True)
-    assert command({**environ(served, home), "BUS_SSH_HOST": "strange"}, "doctor").returncode == exits.UNWELL
+    assert (
+        command({**environ(served, home), "BUS_SSH_HOST": "strange"}, "doctor").returncode
+        == exits.UNWELL
+    )
     assert sshd.logins() == 1
 
 
@@ -206,7 +237,9 @@ def test_the_session_start_script_uses_it(served: Served, sshd: Sshd, home: Path
     assert run(SCRIPT, {**environ(served, home), "BUS_SSH_HOST": "strange"}).count("\n") == 1
 
 
-def test_calls_share_one_connection_of_http_too(hub: RunningHub, sshd: Sshd, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_share_one_connection_of_http_too(
+    hub: RunningHub, sshd: Sshd, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened: list[str] = []
     inner = Tunnels.open
 
@@ -225,7 +258,9 @@ def test_calls_share_one_connection_of_http_too(hub: RunningHub, sshd: Sshd, way
 def noisy(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
     """A machine whose login shell prints before each command, as bash does with a .bashrc that prints."""
     (tmp_path / "noisy").mkdir()
-    (tmp_path / "noisy" / "bashrc").write_text("echo Welcome to hubhost; printf 'no line end'; echo noise >&2\n")
+    (tmp_path / "noisy" / "bashrc").write_text(
+        "echo Welcome to hubhost; printf 'no line end'; echo noise >&2\n"
+    )
     server = Sshd(tmp_path / "noisy", home, f"SetEnv BASH_ENV={tmp_path}/noisy/bashrc\n")
     wrapper = tmp_path / "noisy" / "bin" / "ssh"
     wrapper.parent.mkdir()
@@ -246,7 +281,9 @@ def test_a_login_shell_that_prints_spoils_no_poll(noisy: Sshd, served: Served, h
     assert run(SCRIPT, environ) == ""
 
 
-def test_a_login_shell_that_prints_spoils_no_command_and_no_file(noisy: Sshd, tmp_path: Path) -> None:
+def test_a_login_shell_that_prints_spoils_no_command_and_no_file(
+    noisy: Sshd, tmp_path: Path
+) -> None:
     driver = SshDriver({"near": Machine("hubhost", config=noisy.config)}, file_timeout_s=20)
     ended = driver.exec("near", Run(("sh", "-c", "printf 'a\\nb'; echo c >&2"), "m1", 20))
     assert (ended.exit_code, ended.stdout.data, ended.stderr.data) == (0, b"a\nb", b"c\n")

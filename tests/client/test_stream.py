@@ -50,19 +50,27 @@ class _Cut:
 
 
 @pytest.fixture
-def follow(bus: Caller, client: Make, door_to: Callable[[Any], Door], pauses: list[float]) -> Callable[..., Bus]:
+def follow(
+    bus: Caller, client: Make, door_to: Callable[[Any], Door], pauses: list[float]
+) -> Callable[..., Bus]:
     def make(*after: int, sleep: Callable[[float], None] = pauses.append) -> Bus:
-        return Bus(client("bob").settings, transport=door_to(Breaking(bus.app, *after)), sleep=sleep)
+        return Bus(
+            client("bob").settings, transport=door_to(Breaking(bus.app, *after)), sleep=sleep
+        )
 
     return make
 
 
-def test_a_stream_that_breaks_everywhere_gives_each_message_once(bus: Caller, follow: Callable[..., Bus]) -> None:
+def test_a_stream_that_breaks_everywhere_gives_each_message_once(
+    bus: Caller, follow: Callable[..., Bus]
+) -> None:
     for number in range(6):
         bus.say(str(number), to="bob")
     size = len(bus.get("/messages/1").data)
     for after in (size + 5, size * 2 - 10, size * 3):
-        assert [m.body for m in islice(follow(after).stream(since=0), 6)] == [str(number) for number in range(6)]
+        assert [m.body for m in islice(follow(after).stream(since=0), 6)] == [
+            str(number) for number in range(6)
+        ]
 
 
 def test_pauses_between_connections_grow_while_nothing_comes(
@@ -79,7 +87,9 @@ def test_pauses_between_connections_grow_while_nothing_comes(
     assert next(stream).body == "1"
     with pytest.raises(KeyboardInterrupt):
         next(stream)
-    assert [0.05 * 2**at <= pause <= 0.1 * 2**at for at, pause in enumerate(pauses, 1)] == [True] * 4
+    assert [0.05 * 2**at <= pause <= 0.1 * 2**at for at, pause in enumerate(pauses, 1)] == [
+        True
+    ] * 4
 
 
 def test_a_first_connection_that_fails_is_said(follow: Callable[..., Bus]) -> None:
@@ -91,7 +101,9 @@ def test_messages_come_as_they_are_posted(served: Served, way: str) -> None:
     got: list[str] = []
     with Bus(served.settings) as bob:
         stream = bob.stream(tags=["build"])
-        thread = threading.Thread(target=lambda: got.extend(m.body for m in islice(stream, 2)), daemon=True)
+        thread = threading.Thread(
+            target=lambda: got.extend(m.body for m in islice(stream, 2)), daemon=True
+        )
         thread.start()
         wait_until(lambda: served.caller.get("/health").json["waiting"])
         served.caller.say("passed over", to="bob")

@@ -32,7 +32,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.seen: list[tuple[Any, str, dict[str, str], bytes]] = []
         self.status, self.headers, self.closes = 200, {"Content-Type": "application/json"}, False
         self.tunnels_to: tuple[str, int] | None = None
-        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self.thread = threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
         self.thread.start()
 
     def stop(self) -> None:
@@ -96,7 +98,9 @@ def server() -> Iterator[Server]:
 
 
 def at(url: str, **kwargs: Any) -> Bus:
-    return Bus(Settings(url=url, user=USER, password=PASSWORD, name="bob"), **{"patience": QUICK, **kwargs})
+    return Bus(
+        Settings(url=url, user=USER, password=PASSWORD, name="bob"), **{"patience": QUICK, **kwargs}
+    )
 
 
 def url_of(server: Server, scheme: str = "http") -> str:
@@ -107,7 +111,10 @@ def url_of(server: Server, scheme: str = "http") -> str:
 def test_the_library_has_requests_and_the_command_has_not(way: str) -> None:
     """So that no test of this file says twice the same."""
     transport = at("http://127.0.0.1:1")._calls.transport()
-    kinds = {"requests": requests_transport.RequestsTransport, "light": light_transport.LightTransport}
+    kinds = {
+        "requests": requests_transport.RequestsTransport,
+        "light": light_transport.LightTransport,
+    }
     assert type(transport) is kinds[way]
 
 
@@ -125,13 +132,22 @@ def test_the_library_has_requests_and_the_command_has_not(way: str) -> None:
     ],
 )  # fmt: skip
 def test_both_send_the_same(
-    server: Server, method: str, given: dict[str, Any], line: str, headers: dict[str, str], body: bytes
+    server: Server,
+    method: str,
+    given: dict[str, Any],
+    line: str,
+    headers: dict[str, str],
+    body: bytes,
 ) -> None:
     with at(url_of(server) + "/at/") as bus:
         assert bus._calls.json(method, "/x", **given) == {"fine": True}
     ((_, said, sent, data),) = server.seen
     host, port = server.server_address[:2]
-    expected = {"Authorization": calls._basic(bus.settings), "Host": f"{host!s}:{port}", "Accept": "application/json"}
+    expected = {
+        "Authorization": calls._basic(bus.settings),
+        "Host": f"{host!s}:{port}",
+        "Accept": "application/json",
+    }
     assert (said, data) == (line, body)
     assert {name: sent.get(name) for name in {**expected, **headers}} == {**expected, **headers}
     assert sent["User-Agent"].startswith("claude-bus/")
@@ -200,33 +216,47 @@ def test_an_error_of_the_hub_keeps_its_code_and_its_wait(server: Server) -> None
 # -- proxies -----------------------------------------------------------------------------------------------
 
 
-def test_a_proxy_is_asked_with_its_credential(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_asked_with_its_credential(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", url_of(server).replace("//", "//me:a%20b@"))
     with at("http://hub.invalid:8787") as bus:
         assert bus._calls.json("GET", "/x", params={"n": 1}) == {"fine": True}
     ((_, line, headers, _),) = server.seen
     assert line == "GET http://hub.invalid:8787/x?n=1 HTTP/1.1"
-    assert (headers["Host"], headers["Proxy-Authorization"]) == ("hub.invalid:8787", "Basic bWU6YSBi")
+    assert (headers["Host"], headers["Proxy-Authorization"]) == (
+        "hub.invalid:8787",
+        "Basic bWU6YSBi",
+    )
     assert headers["Authorization"] == calls._basic(bus.settings)
 
 
-def test_a_proxy_that_is_away_or_says_no_is_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_is_away_or_says_no_is_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("https_proxy", f"127.0.0.1:{free_port()}")
     with at("https://hub.invalid") as bus, pytest.raises(Unreachable, match="refused"):
         bus._calls.json("GET", "/x")
     monkeypatch.setenv("https_proxy", url_of(server))
-    with at("https://hub.invalid") as bus, pytest.raises(Unreachable, match="Tunnel connection failed: 403"):
+    with (
+        at("https://hub.invalid") as bus,
+        pytest.raises(Unreachable, match="Tunnel connection failed: 403"),
+    ):
         bus._calls.json("GET", "/x")
     assert {line.rpartition(" ")[0] for _, line, *_ in server.seen} == {"CONNECT hub.invalid:443"}
 
 
 # -- TLS ---------------------------------------------------------------------------------------------------
 
-THERE = "127.0.0.2"  # an address that is not taken for this machine's own: the environment has a say
+THERE = (
+    "127.0.0.2"  # an address that is not taken for this machine's own: the environment has a say
+)
 
 
 @pytest.fixture
-def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], tuple[Server, str]]]:
+def certified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], tuple[Server, str]]]:
     """Makes a server with a certificate of its own for a subject such as `IP:127.0.0.2`; gives it and the certificate."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
@@ -236,8 +266,28 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
     def make(subject: str) -> tuple[Server, str]:
         key, cert = tmp_path / f"{len(servers)}.key", tmp_path / f"{len(servers)}.pem"
-        line = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]
-        line += ["-subj", "/CN=hub", "-addext", f"subjectAltName={subject}", "-keyout", str(key), "-out", str(cert)]
+        line = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-noenc",
+            "-days",
+            "2",
+        ]
+        line += [
+            "-subj",
+            "/CN=hub",
+            "-addext",
+            f"subjectAltName={subject}",
+            "-keyout",
+            str(key),
+            "-out",
+            str(cert),
+        ]
         subprocess.run(line, check=True, capture_output=True)
         server = Server(THERE)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -270,7 +320,10 @@ def test_a_certificate_for_another_name_is_not_trusted(
 ) -> None:
     other, certificate = certified("IP:127.0.0.9,DNS:bus.example.org")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate)
-    with at(url_of(other, "https")) as bus, pytest.raises(NotTrusted, match=r"not valid for|doesn't match"):
+    with (
+        at(url_of(other, "https")) as bus,
+        pytest.raises(NotTrusted, match=r"not valid for|doesn't match"),
+    ):
         bus._calls.json("GET", "/x")
     assert other.seen == []
 
@@ -293,7 +346,10 @@ def test_tls_goes_through_a_proxy_unread(
         for _ in range(2):
             assert bus._calls.json("GET", "/x") == {"fine": True}
     ((_, line, headers, _),) = server.seen
-    assert (line.rpartition(" ")[0], headers["Proxy-Authorization"]) == ("CONNECT hub.invalid:443", "Basic bWU6cHc=")
+    assert (line.rpartition(" ")[0], headers["Proxy-Authorization"]) == (
+        "CONNECT hub.invalid:443",
+        "Basic bWU6cHc=",
+    )
     assert "Authorization" not in headers  # ours is for the hub
     assert [seen[1] for seen in hub.seen] == ["GET /x HTTP/1.1"] * 2
     assert {seen[2].get("Proxy-Authorization") for seen in hub.seen} == {None}

@@ -40,7 +40,9 @@ class Place:
 
     def sh(self, script: str, *arguments: str, **fields: Any) -> str:
         """What a script says in the folder; it must succeed."""
-        ended = self.run("sh", "-c", f'cd "$0" && {{ {script}\n}}', self.inner, *arguments, **fields)
+        ended = self.run(
+            "sh", "-c", f'cd "$0" && {{ {script}\n}}', self.inner, *arguments, **fields
+        )
         assert ended.exit_code == 0, ended
         return ended.stdout.data.decode()
 
@@ -58,7 +60,9 @@ def alive(words: str) -> list[str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                line = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                )
             except OSError:
                 continue
             if words in line:
@@ -72,9 +76,16 @@ def lxd() -> Iterator[dict[str, str]]:
     if os.geteuid() != 0 or not all(map(shutil.which, ("lxd", "lxc", "busybox"))):
         assert os.environ.get("CI") != "true", "CI has to have root, lxd, lxc and busybox"
         pytest.skip("needs root, lxd, lxc and busybox-static")
-    folder = tempfile.mkdtemp(prefix="lx", dir="/tmp")  # a short one: the paths of its sockets have a limit
+    folder = tempfile.mkdtemp(
+        prefix="lx", dir="/tmp"
+    )  # a short one: the paths of its sockets have a limit
     try:
-        subprocess.run([SCRIPT, "start", folder, "one", "two"], check=True, timeout=180, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [SCRIPT, "start", folder, "one", "two"],
+            check=True,
+            timeout=180,
+            stdout=subprocess.DEVNULL,
+        )
         yield {"LXD_DIR": f"{folder}/lxd", "LXD_CONF": f"{folder}/client"}
     finally:
         subprocess.run([SCRIPT, "stop", folder], check=True, timeout=180, stdout=subprocess.DEVNULL)
@@ -165,8 +176,12 @@ def fake_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
         )
         (folder / name).chmod(0o755)
     entry = '{"name":"%s","status":"Running","type":"container","state":null,"snapshots":null}'
-    (tmp_path / "list.json").write_text("[" + ",".join(entry % name for name in ("one", "two")) + "]")
-    (tmp_path / "snapshots.json").write_text('[{"name":"s","created_at":"2026-11-26T01:05:35.725430365Z"}]')
+    (tmp_path / "list.json").write_text(
+        "[" + ",".join(entry % name for name in ("one", "two")) + "]"
+    )
+    (tmp_path / "snapshots.json").write_text(
+        '[{"name":"s","created_at":"2026-11-26T01:05:35.725430365Z"}]'
+    )
     (tmp_path / "said").write_text("Error: Instance not found\n")
     monkeypatch.setattr("bus.runner.drivers.lxc.PATH", f"{folder}:/usr/bin:/bin")
     monkeypatch.setattr("bus.runner.drivers.ssh.PATH", f"{folder}:/usr/bin:/bin")

@@ -98,12 +98,16 @@ def test_a_signal_is_128_and_its_number(place: Place, name: str, code: int) -> N
         ("sh: 1: exec: x: not found", 127),
     ],
 )
-def test_a_program_that_talks_like_a_driver_is_not_misread(place: Place, words: str, code: int) -> None:
+def test_a_program_that_talks_like_a_driver_is_not_misread(
+    place: Place, words: str, code: int
+) -> None:
     ended = place.run("sh", "-c", 'echo "$1" >&2; exit $2', "sh", words, str(code))
     assert (ended.exit_code, ended.stderr.data) == (code, words.encode() + b"\n")
 
 
-@pytest.mark.parametrize("program", ["no-such-program", "/no/such/program", "/etc/passwd", "/etc", "", "-v"])
+@pytest.mark.parametrize(
+    "program", ["no-such-program", "/no/such/program", "/etc/passwd", "/etc", "", "-v"]
+)
 def test_what_is_no_program_is_told(place: Place, program: str) -> None:
     with pytest.raises(NoSuchProgram):
         place.run(program, "x")
@@ -116,11 +120,16 @@ def test_a_bash_that_finds_no_program_has_run(place: Place) -> None:
 
 
 def test_arguments_variables_and_folders_arrive_as_they_are(place: Place) -> None:
-    ended = place.run("sh", "-c", 'printf "%s\\0" "$@" "$X"', "sh", *HOSTILE, env={"X": "-a b\n$(id) 'é"})
+    ended = place.run(
+        "sh", "-c", 'printf "%s\\0" "$@" "$X"', "sh", *HOSTILE, env={"X": "-a b\n$(id) 'é"}
+    )
     assert ended.stdout.data.decode().split("\0")[:-1] == [*HOSTILE, "-a b\n$(id) 'é"]
     for folder in ("-x", "--help", "$(id)", "a\nb", "'\"\\", " é", "\\", "*"):
         place.sh('mkdir -p -- "./$1"', folder)
-        assert place.run("pwd", cwd=f"{place.folder}/{folder}").stdout.data.decode() == f"{place.inner}/{folder}\n"
+        assert (
+            place.run("pwd", cwd=f"{place.folder}/{folder}").stdout.data.decode()
+            == f"{place.inner}/{folder}\n"
+        )
 
 
 def test_a_nul_is_refused(place: Place) -> None:
@@ -157,7 +166,9 @@ def test_output_over_the_cap_is_cut_and_its_size_told(place: Place) -> None:
 
 def test_input_and_output_are_binary(place: Place) -> None:
     data = bytes(range(256)) * 16 + os.urandom(MIB)
-    ended = place.run("sh", "-c", "tee file; cat file >&2", cwd=place.folder or "/", stdin=data, cap=2 * MIB)
+    ended = place.run(
+        "sh", "-c", "tee file; cat file >&2", cwd=place.folder or "/", stdin=data, cap=2 * MIB
+    )
     assert (ended.stdout.data == data, ended.stderr.data == data) == (True, True)
 
 
@@ -172,8 +183,15 @@ def test_many_at_once_are_not_mixed_up(place: Place) -> None:
     # sshd drops more than ten that are not logged in yet.
     count = 8 if place.driver.name == "ssh" else 50
     with ThreadPoolExecutor(count) as pool:
-        runs = pool.map(lambda n: place.run("sh", "-c", f"cat; echo {n}; exit {n}", stdin=b"%d " % n, timeout_s=60), range(count))
-        assert [(ended.exit_code, ended.stdout.data) for ended in runs] == [(n, b"%d %d\n" % (n, n)) for n in range(count)]
+        runs = pool.map(
+            lambda n: place.run(
+                "sh", "-c", f"cat; echo {n}; exit {n}", stdin=b"%d " % n, timeout_s=60
+            ),
+            range(count),
+        )
+        assert [(ended.exit_code, ended.stdout.data) for ended in runs] == [
+            (n, b"%d %d\n" % (n, n)) for n in range(count)
+        ]
 
 
 def test_output_is_heard_while_it_runs(place: Place) -> None:
@@ -185,7 +203,9 @@ def test_output_is_heard_while_it_runs(place: Place) -> None:
         if len(heard) == 1:
             threading.Thread(target=place.sh, args=("echo >gate",)).start()
 
-    ended = place.run("sh", "-c", f"echo ready; read x <'{place.inner}/gate'; echo done >&2", on_output=on_output)
+    ended = place.run(
+        "sh", "-c", f"echo ready; read x <'{place.inner}/gate'; echo done >&2", on_output=on_output
+    )
     assert ended.exit_code == 0
     assert heard == [("stdout", b"ready\n"), ("stderr", b"done\n")]
 
@@ -209,10 +229,17 @@ TREES = {
 def test_at_its_time_the_whole_tree_is_ended(place: Place, tree: str) -> None:
     seconds = f"1{random.randrange(10**8):08}"
     started = time.monotonic()
-    ended = place.run("sh", "-c", f"echo ready; {TREES[tree].replace('N', seconds)}", timeout_s=place.brief_s)
+    ended = place.run(
+        "sh", "-c", f"echo ready; {TREES[tree].replace('N', seconds)}", timeout_s=place.brief_s
+    )
     took = time.monotonic() - started
     assert ended.stdout.data.startswith(b"ready\n")
-    assert (ended.exit_code, ended.timed_out, ended.cancelled, ended.leaked) == (None, True, False, 0)
+    assert (ended.exit_code, ended.timed_out, ended.cancelled, ended.leaked) == (
+        None,
+        True,
+        False,
+        0,
+    )
     assert alive(f"sleep {seconds}") == []
     assert took < place.brief_s + 5
 
@@ -229,7 +256,9 @@ def test_what_was_not_asked_to_end_goes_on(place: Place) -> None:
 
 def test_what_a_lost_run_left_behind_can_be_ended(place: Place) -> None:
     seconds, marker = f"1{random.randrange(10**8):08}", secrets.token_hex(13)
-    place.driver.exec(place.target, Run(("sh", "-c", f"setsid sleep {seconds} >/dev/null 2>&1 &"), marker))
+    place.driver.exec(
+        place.target, Run(("sh", "-c", f"setsid sleep {seconds} >/dev/null 2>&1 &"), marker)
+    )
     wait_until(lambda: alive(f"sleep {seconds}"))
     assert place.driver.end(place.target, "0" * 26) == 0
     assert alive(f"sleep {seconds}")
@@ -253,7 +282,9 @@ ls -l /proc/$PPID/fd
 """
 
 
-def test_the_word_by_which_an_end_is_told_stands_in_no_arguments_and_no_environment(place: Place) -> None:
+def test_the_word_by_which_an_end_is_told_stands_in_no_arguments_and_no_environment(
+    place: Place,
+) -> None:
     found = place.run("sh", "-c", LOOK, marker="m" * 26).stdout.data
     assert b"pipe:" in found
     assert re.search(rb"[0-9a-f]{32}|/tmp/", found) is None
@@ -266,13 +297,20 @@ def test_variables_arrive_also_where_the_script_might_have_used_their_names(plac
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "", "relative:/nowhere"])
-def test_a_program_that_is_named_by_its_path_needs_no_path_variable(place: Place, path: str) -> None:
-    assert place.run("/bin/sh", "-c", "echo $PATH", env={"PATH": path}).stdout.data.decode() == f"{path}\n"
+def test_a_program_that_is_named_by_its_path_needs_no_path_variable(
+    place: Place, path: str
+) -> None:
+    assert (
+        place.run("/bin/sh", "-c", "echo $PATH", env={"PATH": path}).stdout.data.decode()
+        == f"{path}\n"
+    )
     with pytest.raises(NoSuchProgram):
         place.run("ls", env={"PATH": path})
 
 
-@pytest.mark.parametrize("program", ["no-such-program", "/no/such/program", "/etc/passwd", "/etc", "cd"])
+@pytest.mark.parametrize(
+    "program", ["no-such-program", "/no/such/program", "/etc/passwd", "/etc", "cd"]
+)
 def test_a_program_that_is_not_there_says_nothing(place: Place, program: str) -> None:
     heard: list[bytes] = []
     with pytest.raises(NoSuchProgram):
@@ -284,13 +322,20 @@ def test_a_program_whose_interpreter_is_missing_says_no_internal_sign(place: Pla
     heard: list[bytes] = []
     place.sh("printf '#!/no/such\\n' >script; chmod +x script")
     with suppress(NoSuchProgram):  # a shell that runs no trap then says 127, as the program might
-        ended = place.run(f"{place.inner}/script", on_output=lambda stream, data: heard.append(data))
+        ended = place.run(
+            f"{place.inner}/script", on_output=lambda stream, data: heard.append(data)
+        )
         assert ended.exit_code == 127
     assert b"\x1e" not in b"".join(heard)
 
 
-@pytest.mark.parametrize("line", ["code 99999999999999999999", "code 256", "code -1", "code", "started --5", "failed 1", "x"])
-def test_what_a_program_says_in_the_words_of_the_script_is_its_output(place: Place, line: str) -> None:
+@pytest.mark.parametrize(
+    "line",
+    ["code 99999999999999999999", "code 256", "code -1", "code", "started --5", "failed 1", "x"],
+)
+def test_what_a_program_says_in_the_words_of_the_script_is_its_output(
+    place: Place, line: str
+) -> None:
     ended = place.run("sh", "-c", WORD + 'say "$1"; say "$1"; exit 7', "sh", line)
     assert (ended.exit_code, ended.stderr.data.count(f" {line}\n".encode())) == (7, 2)
 
@@ -303,10 +348,19 @@ def test_a_forged_code_is_one_that_a_program_can_have(place: Place, code: str) -
     assert (ended.lost == "") == (ended.exit_code == 3)
 
 
-def test_a_run_whose_shell_is_ended_is_ended_by_its_marker_and_nobody_knows_its_code(place: Place) -> None:
+def test_a_run_whose_shell_is_ended_is_ended_by_its_marker_and_nobody_knows_its_code(
+    place: Place,
+) -> None:
     seconds = f"1{random.randrange(10**8):08}"
-    ended = place.run("sh", "-c", f"echo ready; kill -KILL $PPID; exec sleep {seconds} >&- 2>&-", timeout_s=60)
-    assert (ended.exit_code, ended.stdout.data, ended.timed_out, ended.cancelled) == (None, b"ready\n", False, False)
+    ended = place.run(
+        "sh", "-c", f"echo ready; kill -KILL $PPID; exec sleep {seconds} >&- 2>&-", timeout_s=60
+    )
+    assert (ended.exit_code, ended.stdout.data, ended.timed_out, ended.cancelled) == (
+        None,
+        b"ready\n",
+        False,
+        False,
+    )
     assert (ended.lost != "", ended.leaked, ended.is_unreached) == (True, 0, False)
     assert alive(f"sleep {seconds}") == []
 
@@ -325,10 +379,15 @@ def test_a_client_that_is_ended_is_no_end_of_the_program(place: Place) -> None:
     assert alive(f"sleep {seconds}") == []
 
 
-@pytest.mark.parametrize("line", ["started --5", "started 99999999999999999999 1 1", "started 1 1 1", "code 0", "failed"])
+@pytest.mark.parametrize(
+    "line", ["started --5", "started 99999999999999999999 1 1", "started 1 1 1", "code 0", "failed"]
+)
 def test_a_run_is_ended_at_its_time_whatever_it_says(place: Place, line: str) -> None:
     seconds = f"1{random.randrange(10**8):08}"
-    script = WORD + f'say "$1"; (env -i /bin/sh -c "PATH=/bin:/usr/bin; setsid sleep {seconds} &" &); sleep {seconds}'
+    script = (
+        WORD
+        + f'say "$1"; (env -i /bin/sh -c "PATH=/bin:/usr/bin; setsid sleep {seconds} &" &); sleep {seconds}'
+    )
     ended = place.run("sh", "-c", script, "sh", line, timeout_s=place.brief_s + 1)
     assert (ended.exit_code, ended.timed_out, ended.leaked) == (None, True, 0)
     assert alive(f"sleep {seconds}") == []
@@ -348,14 +407,19 @@ def test_a_run_is_not_ended_by_another_that_gives_its_session_for_its_own(place:
     try:
         wait_until(lambda: bool(lines))
         traces = lines[0].decode().strip()
-        ended = place.run("sh", "-c", WORD + 'say "started $1"; sleep 1000', "sh", traces, timeout_s=place.brief_s)
+        ended = place.run(
+            "sh", "-c", WORD + 'say "started $1"; sleep 1000', "sh", traces, timeout_s=place.brief_s
+        )
         assert (ended.timed_out, ended.leaked) == (True, 0)
         assert alive(f"sleep {seconds}")
         # Nor where those traces came first, when they are of a user that the run is not.
         driver, numbers = place.driver, [int(number) for number in traces.split()]
         assert isinstance(driver, PosixDriver)
         assert numbers[0] >= 0
-        assert driver.end_marked(place.target, "BUS_EXEC_ID=none", numbers, user="4321") not in (0, None)
+        assert driver.end_marked(place.target, "BUS_EXEC_ID=none", numbers, user="4321") not in (
+            0,
+            None,
+        )
         assert alive(f"sleep {seconds}")
     finally:
         stop.set()
@@ -365,7 +429,10 @@ def test_a_run_is_not_ended_by_another_that_gives_its_session_for_its_own(place:
 
 def test_half_a_sign_without_an_end_is_output_like_any_other(place: Place) -> None:
     heard: list[int] = []
-    script = WORD + "printf '\\036%s ' $w >&2; head -c 30000000 /dev/zero >&2; printf '\\036%s ' $w >&2; exit 5"
+    script = (
+        WORD
+        + "printf '\\036%s ' $w >&2; head -c 30000000 /dev/zero >&2; printf '\\036%s ' $w >&2; exit 5"
+    )
     began = time.monotonic()
     ended = place.run("sh", "-c", script, on_output=lambda stream, data: heard.append(len(data)))
     assert (ended.exit_code, len(ended.stderr.data), ended.stderr.size) == (5, MIB, 30_000_068)
@@ -376,7 +443,9 @@ def test_half_a_sign_without_an_end_is_output_like_any_other(place: Place) -> No
 def test_a_run_of_a_user_is_ended_with_what_lost_its_environment_and_parent(lxc: Place) -> None:
     for program, wanted in TREES.items():
         seconds = f"1{random.randrange(10**8):08}"
-        ended = lxc.run("sh", "-c", wanted.replace("N", seconds), timeout_s=lxc.brief_s, user="agent")
+        ended = lxc.run(
+            "sh", "-c", wanted.replace("N", seconds), timeout_s=lxc.brief_s, user="agent"
+        )
         assert (program, ended.timed_out, ended.leaked) == (program, True, 0)
         assert alive(f"sleep {seconds}") == []
 
@@ -396,9 +465,39 @@ BIG = "9" * 30
 @pytest.mark.parametrize(
     ("code", "line"),
     [
-        *((0, line) for line in ("", "x", "1 2 3", "1 2 3 4 5", f"{BIG} 644 0 0", f"1 644 {BIG} 0", f"1 644 0 {BIG}", "1 9 0 0")),
-        *((0, line) for line in (f"1 {'7' * 30} 0 0", "-1 644 0 0", "1 644 -1 0", "1 644 4294967296 0", f"{1 << 63} 644 0 0")),
-        *((0, line) for line in ("1 644 0 \u0663", "1 77777 0 0", "+1 644 0 0", "1_0 644 0 0", "9" * 5000 + " 644 0 0")),
+        *(
+            (0, line)
+            for line in (
+                "",
+                "x",
+                "1 2 3",
+                "1 2 3 4 5",
+                f"{BIG} 644 0 0",
+                f"1 644 {BIG} 0",
+                f"1 644 0 {BIG}",
+                "1 9 0 0",
+            )
+        ),
+        *(
+            (0, line)
+            for line in (
+                f"1 {'7' * 30} 0 0",
+                "-1 644 0 0",
+                "1 644 -1 0",
+                "1 644 4294967296 0",
+                f"{1 << 63} 644 0 0",
+            )
+        ),
+        *(
+            (0, line)
+            for line in (
+                "1 644 0 \u0663",
+                "1 77777 0 0",
+                "+1 644 0 0",
+                "1_0 644 0 0",
+                "9" * 5000 + " 644 0 0",
+            )
+        ),
         *((13, line) for line in ("", "x", BIG, f"{1 << 63} 644 0 0", "-1 644 0 0", "9" * 5000)),
         *((11, line) for line in ("", "x" * 5000, "\x1b[2J")),
         *((15, line) for line in ("x" * 5000, "\x1b[2J")),
@@ -410,13 +509,18 @@ def test_what_a_target_lies_about_a_file_is_an_error_that_is_told(code: int, lin
             words = b"y" * (1 << 20)
             return Ended(code, Output(line.encode() + b"\n", 0), Output(words, len(words)), 1)
 
-    for call in (lambda: files.read(Liar(), "one", "/x", 0, 9, 9, 1), lambda: files.write(Liar(), "one", Write("/x", b""), 1)):
+    for call in (
+        lambda: files.read(Liar(), "one", "/x", 0, 9, 9, 1),
+        lambda: files.write(Liar(), "one", Write("/x", b""), 1),
+    ):
         with pytest.raises((TargetFailed, FileRefused)) as refused:
             call()
         assert len(str(refused.value)) < 1000
 
 
-def test_a_stat_that_lies_is_an_error_that_is_told(local: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stat_that_lies_is_an_error_that_is_told(
+    local: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local.sh("echo x >file")
     (tmp_path / "bin").mkdir()
     stat = tmp_path / "bin" / "stat"
@@ -435,9 +539,18 @@ def test_a_stat_that_lies_is_an_error_that_is_told(local: Place, tmp_path: Path,
 def test_a_cancel_ends_it_with_what_came(place: Place) -> None:
     cancel, seconds = threading.Event(), f"1{random.randrange(10**8):08}"
     ended = place.run(
-        "sh", "-c", f"echo ready; sleep {seconds} & sleep {seconds}", cancel=cancel, on_output=lambda *_: cancel.set()
+        "sh",
+        "-c",
+        f"echo ready; sleep {seconds} & sleep {seconds}",
+        cancel=cancel,
+        on_output=lambda *_: cancel.set(),
     )
-    assert (ended.exit_code, ended.timed_out, ended.cancelled, ended.leaked) == (None, False, True, 0)
+    assert (ended.exit_code, ended.timed_out, ended.cancelled, ended.leaked) == (
+        None,
+        False,
+        True,
+        0,
+    )
     assert ended.stdout.data == b"ready\n"
     assert ended.duration_ms < 10_000
     assert alive(f"sleep {seconds}") == []
@@ -456,8 +569,14 @@ def test_a_listener_that_fails_ends_it(place: Place) -> None:
 
 def test_a_file_comes_back_as_it_was_written(place: Place) -> None:
     content, path = os.urandom(5 * MIB), f"{place.folder}/-a b\n'é $(id)"
-    written = place.driver.write(place.target, Write(path, content, mode=0o640, uid=os.getuid(), gid=os.getgid()))
-    assert (written.content, written.size, written.sha256) == (b"", len(content), sha256(content).hexdigest())
+    written = place.driver.write(
+        place.target, Write(path, content, mode=0o640, uid=os.getuid(), gid=os.getgid())
+    )
+    assert (written.content, written.size, written.sha256) == (
+        b"",
+        len(content),
+        sha256(content).hexdigest(),
+    )
     read = place.driver.read(place.target, path, 0, 16 * MIB, 16 * MIB)
     assert read.content == content
     assert (
@@ -537,7 +656,12 @@ def test_a_missing_folder_is_told_or_made(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("made", "kind"),
-    [("mkdir x", "folder"), ("mkfifo x", "fifo"), ("mkdir y; ln -s y x", "folder"), ("mkfifo y; ln -s y x", "fifo")],
+    [
+        ("mkdir x", "folder"),
+        ("mkfifo x", "fifo"),
+        ("mkdir y; ln -s y x", "folder"),
+        ("mkfifo y; ln -s y x", "fifo"),
+    ],
 )
 def test_what_is_no_file_is_neither_read_nor_written(place: Place, made: str, kind: str) -> None:
     place.sh(made)
@@ -570,7 +694,9 @@ def test_a_device_is_no_file(place: Place) -> None:
 
 
 def test_links_within_are_followed(place: Place) -> None:
-    place.sh("mkdir sub; echo old >sub/file; ln -s sub/file link; ln -s nowhere dangling; ln -s loop loop")
+    place.sh(
+        "mkdir sub; echo old >sub/file; ln -s sub/file link; ln -s nowhere dangling; ln -s loop loop"
+    )
     assert place.driver.read(place.target, f"{place.folder}/link", 0, 10, 10).content == b"old\n"
     place.driver.write(place.target, Write(f"{place.folder}/link", b"new"))
     assert place.sh("cat sub/file; readlink link; ls -A sub") == "newsub/file\nfile\n"
@@ -584,7 +710,9 @@ def test_links_within_are_followed(place: Place) -> None:
 
 
 def test_where_a_path_leads_is_told_with_every_link_resolved(place: Place) -> None:
-    place.sh("mkdir -p real/sub; echo x >real/sub/file; ln -s real notes; ln -s sub/file real/link; ln -s nowhere dangling")
+    place.sh(
+        "mkdir -p real/sub; echo x >real/sub/file; ln -s real notes; ln -s sub/file real/link; ln -s nowhere dangling"
+    )
     at = real_folder(place)
     for path, leads in (
         ("notes/sub/file", "real/sub/file"),
@@ -603,8 +731,12 @@ def real_folder(place: Place) -> str:
     return place.driver.resolve(place.target, f"{place.folder}/x").removesuffix("/x")
 
 
-def test_a_path_that_leads_elsewhere_than_was_seen_is_neither_read_nor_written(place: Place) -> None:
-    place.sh("mkdir -p mine/deep ssh; echo old >mine/keys; echo secret >ssh/keys; ln -s mine notes; ln -s mine/keys link")
+def test_a_path_that_leads_elsewhere_than_was_seen_is_neither_read_nor_written(
+    place: Place,
+) -> None:
+    place.sh(
+        "mkdir -p mine/deep ssh; echo old >mine/keys; echo secret >ssh/keys; ln -s mine notes; ln -s mine/keys link"
+    )
     at = real_folder(place)
     path, link = f"{place.folder}/notes/keys", f"{place.folder}/link"
     seen = place.driver.resolve(place.target, path)
@@ -620,7 +752,9 @@ def test_a_path_that_leads_elsewhere_than_was_seen_is_neither_read_nor_written(p
         with pytest.raises(PathMoved):
             place.driver.write(place.target, Write(moved, b"pwned\n", real=seen))
     with pytest.raises(PathMoved):
-        place.driver.write(place.target, Write(f"{place.folder}/notes/new", b"pwned\n", real=f"{at}/mine/new"))
+        place.driver.write(
+            place.target, Write(f"{place.folder}/notes/new", b"pwned\n", real=f"{at}/mine/new")
+        )
     assert place.sh("cat mine/keys ssh/keys; ls -A ssh") == "newer\nsecret\nkeys\n"
 
 
@@ -657,7 +791,9 @@ def test_a_link_that_moves_while_a_file_is_written_leads_nobody_elsewhere(place:
 
 def test_a_file_over_the_limit_is_told_at_once(place: Place) -> None:
     """To read the large one would take longer than a file may."""
-    place.sh("echo 12345 >small; dd if=/dev/zero of=sparse bs=1 count=0 seek=1099511627776 2>/dev/null")
+    place.sh(
+        "echo 12345 >small; dd if=/dev/zero of=sparse bs=1 count=0 seek=1099511627776 2>/dev/null"
+    )
     for name, size in (("small", 6), ("sparse", 1 << 40)):
         with pytest.raises(TooLarge) as refused:
             place.driver.read(place.target, f"{place.folder}/{name}", 0, 6, 5)
@@ -668,20 +804,36 @@ def test_a_file_over_the_limit_is_told_at_once(place: Place) -> None:
 def test_parts_of_a_file_over_the_limit_are_read_where_they_are(place: Place) -> None:
     content = os.urandom(300_000)
     place.sh("cat >random", stdin=content)
-    place.sh("dd if=/dev/zero of=sparse bs=1 count=0 seek=1099511627776 2>/dev/null; printf the-end >>sparse")
-    for offset, limit in ((0, 10), (1, 65_536), (65_535, 2), (65_536, 100_000), (131_071, 90_000), (299_990, 99), (7, 0)):
+    place.sh(
+        "dd if=/dev/zero of=sparse bs=1 count=0 seek=1099511627776 2>/dev/null; printf the-end >>sparse"
+    )
+    for offset, limit in (
+        (0, 10),
+        (1, 65_536),
+        (65_535, 2),
+        (65_536, 100_000),
+        (131_071, 90_000),
+        (299_990, 99),
+        (7, 0),
+    ):
         part = place.driver.read(place.target, f"{place.folder}/random", offset, limit, 100_000)
         assert part.content == content[offset : offset + limit], (offset, limit)
         assert (part.size, part.sha256, part.mode) == (300_000, None, 0o644)
     for offset in (300_000, 300_001, 1 << 53):
-        assert place.driver.read(place.target, f"{place.folder}/random", offset, 10, 100_000).content == b""
+        assert (
+            place.driver.read(place.target, f"{place.folder}/random", offset, 10, 100_000).content
+            == b""
+        )
     rest = place.driver.read(place.target, f"{place.folder}/random", 200_001, 1 << 53, 100_000)
     assert rest.content == content[200_001:]
     for offset, limit in ((0, 100_001), (199_999, 1 << 53)):
         with pytest.raises(TooLarge):
             place.driver.read(place.target, f"{place.folder}/random", offset, limit, 100_000)
     # What is before the part is not read: that would take longer than a file may.
-    assert place.driver.read(place.target, f"{place.folder}/sparse", (1 << 40) - 1, 99, 100).content == b"\0the-end"
+    assert (
+        place.driver.read(place.target, f"{place.folder}/sparse", (1 << 40) - 1, 99, 100).content
+        == b"\0the-end"
+    )
     place.sh("rm sparse")
 
 
@@ -689,7 +841,9 @@ def test_a_file_that_grows_while_it_is_read_is_told(place: Place) -> None:
     """/proc has files that say a size of 0 and have content; those of the folder's driver are outside it."""
     if place.driver.name == "local":
         return
-    assert place.driver.read(place.target, "/proc/self/status", 0, 1 << 16, 1 << 16).content.startswith(b"Name:")
+    assert place.driver.read(
+        place.target, "/proc/self/status", 0, 1 << 16, 1 << 16
+    ).content.startswith(b"Name:")
     with pytest.raises(TooLarge):
         place.driver.read(place.target, "/proc/self/status", 0, 10, 10)
 
@@ -701,7 +855,13 @@ def test_a_file_that_is_swapped_for_a_fifo_costs_bounded_time(place: Place) -> N
     stop = threading.Event()
     swapper = threading.Thread(
         target=place.run,
-        args=("sh", "-c", 'cd "$1"; while :; do ln -f file y; mv -f y x; ln -f fifo y; mv -f y x; done', "sh", place.inner),
+        args=(
+            "sh",
+            "-c",
+            'cd "$1"; while :; do ln -f file y; mv -f y x; ln -f fifo y; mv -f y x; done',
+            "sh",
+            place.inner,
+        ),
         kwargs={"cancel": stop},
     )
     swapper.start()
@@ -709,7 +869,10 @@ def test_a_file_that_is_swapped_for_a_fifo_costs_bounded_time(place: Place) -> N
         for _ in range(4):
             started = time.monotonic()
             with suppress(NotAFile, NoSuchFile, FileRefused):
-                assert place.driver.read(place.target, f"{place.folder}/x", 0, 10, 10).content == b"x\n"
+                assert (
+                    place.driver.read(place.target, f"{place.folder}/x", 0, 10, 10).content
+                    == b"x\n"
+                )
             assert time.monotonic() - started < 8
     finally:
         stop.set()
@@ -721,7 +884,17 @@ def test_content_that_comes_short_is_never_a_file(place: Place) -> None:
     place.sh("echo old >file")
     whole = b"x" * 100
     for size, digest in ((101, sha256(whole).hexdigest()), (100, "0" * 64)):
-        arguments = (f"{place.inner}/file", ".bus-test.part", str(size), digest, "", "", "", "-", "")
+        arguments = (
+            f"{place.inner}/file",
+            ".bus-test.part",
+            str(size),
+            digest,
+            "",
+            "",
+            "",
+            "-",
+            "",
+        )
         ended = place.run("sh", "-c", scripts.WRITE, "sh", *arguments, stdin=whole)
         assert ended.exit_code == 12
     assert place.sh("cat file; ls -A") == "old\nfile\n"
@@ -762,7 +935,9 @@ def a_lost_write(place: Place, first: Callable[[Path], object]) -> Iterator[None
     def waits() -> bool:
         with suppress(OSError):  # others use the word, too, and may have ended since
             found = [line.split() for line in alive("flock 9")]
-            return place.inner in [os.readlink(f"/proc/{pid}/cwd") for pid, *words in found if words == ["flock", "9"]]
+            return place.inner in [
+                os.readlink(f"/proc/{pid}/cwd") for pid, *words in found if words == ["flock", "9"]
+            ]
         return False
 
     def end_client() -> None:
@@ -783,22 +958,32 @@ def a_lost_write(place: Place, first: Callable[[Path], object]) -> Iterator[None
         holder.join()
 
 
-def test_a_lost_write_says_whether_it_was_done(with_flock: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_write_says_whether_it_was_done(
+    with_flock: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A new file that is no longer beside the old one may have taken its place."""
     monkeypatch.setattr("bus.runner.drivers.posix._QUIET_S", 0.1)
     place = with_flock
     place.sh("echo old >file")
     write = Write(f"{place.folder}/file", b"new")
-    with a_lost_write(place, lambda part: None), pytest.raises(TargetFailed, match=r"was not written: .* signal 9") as failed:
+    with (
+        a_lost_write(place, lambda part: None),
+        pytest.raises(TargetFailed, match=r"was not written: .* signal 9") as failed,
+    ):
         place.driver.write(place.target, write)
     assert "Nothing was written" in failed.value.hint
     assert place.sh("cat file; ls -A") == "old\nfile\n"
-    with a_lost_write(place, Path.unlink), pytest.raises(TargetFailed, match=r"Nobody knows whether .* was written: ") as failed:
+    with (
+        a_lost_write(place, Path.unlink),
+        pytest.raises(TargetFailed, match=r"Nobody knows whether .* was written: ") as failed,
+    ):
         place.driver.write(place.target, write)
     assert "may or may not" in failed.value.hint
 
 
-def test_a_write_that_cannot_be_cleaned_up_after_is_never_told_as_not_done(local: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_cannot_be_cleaned_up_after_is_never_told_as_not_done(
+    local: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A target that is frozen in the middle goes on writing when it thaws; `target_busy` would say that nothing was done."""
     monkeypatch.setattr("bus.runner.drivers.posix._QUIET_S", 0.1)
     with (
@@ -810,7 +995,9 @@ def test_a_write_that_cannot_be_cleaned_up_after_is_never_told_as_not_done(local
 
 
 @pytest.mark.slow
-def test_a_container_that_is_frozen_in_the_middle_of_a_file_is_busy_for_readers_only(lxc: Place) -> None:
+def test_a_container_that_is_frozen_in_the_middle_of_a_file_is_busy_for_readers_only(
+    lxc: Place,
+) -> None:
     lxc.driver.file_timeout_s = lxc.brief_s + 1  # type: ignore[attr-defined]
     lxc.sh("head -c 64000000 /dev/zero >zeros; mkdir -p /usr/local/bin")
     freezes, plain = threading.Event(), lxc.driver.exec
@@ -829,7 +1016,9 @@ def test_a_container_that_is_frozen_in_the_middle_of_a_file_is_busy_for_readers_
             lxc.driver.read(lxc.target, f"{lxc.folder}/zeros", 0, 1 << 30, 1 << 30)
         lxc.driver.start(lxc.target)
         # This busybox has no flock, so that this one is taken for it; what it says comes before the file has its name.
-        lxc.sh("printf '#!/bin/sh\\necho held\\nsleep 1000\\n' >/usr/local/bin/flock; chmod +x /usr/local/bin/flock")
+        lxc.sh(
+            "printf '#!/bin/sh\\necho held\\nsleep 1000\\n' >/usr/local/bin/flock; chmod +x /usr/local/bin/flock"
+        )
         freezes.clear()
         with pytest.raises(TargetFailed, match=r"or still will be, written: .*frozen"):
             lxc.driver.write(lxc.target, Write(f"{lxc.folder}/file", b"new"))
@@ -859,7 +1048,10 @@ def test_a_target_that_there_is_not_is_told(place: Place) -> None:
 
 def test_every_target_is_listed(place: Place) -> None:
     listed = {entry.name: entry for entry in place.driver.list()}[place.target]
-    assert (listed.driver, listed.kind) == (place.driver.name, "machine" if place.driver.name == "ssh" else "container")
+    assert (listed.driver, listed.kind) == (
+        place.driver.name,
+        "machine" if place.driver.name == "ssh" else "container",
+    )
     assert listed.state == ("unknown" if place.driver.name == "ssh" else "running")
 
 
@@ -884,7 +1076,12 @@ def test_what_runs_ends_when_its_target_is_stopped(container: Place) -> None:
     running = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(
-            container.run, "sh", "-c", "echo ready; sleep 1000 & sleep 1000", on_output=lambda *_: running.set(), timeout_s=60
+            container.run,
+            "sh",
+            "-c",
+            "echo ready; sleep 1000 & sleep 1000",
+            on_output=lambda *_: running.set(),
+            timeout_s=60,
         )
         assert running.wait(10)
         started = time.monotonic()
@@ -897,7 +1094,9 @@ def test_what_runs_ends_when_its_target_is_stopped(container: Place) -> None:
 
 def test_a_snapshot_brings_the_content_back(container: Place) -> None:
     driver, target, name = container.driver, container.target, f"s.{secrets.token_hex(4)}"
-    container.sh("mkdir kept; echo old >kept/file; chmod 640 kept/file; ln -s file kept/link; mkfifo kept/fifo")
+    container.sh(
+        "mkdir kept; echo old >kept/file; chmod 640 kept/file; ln -s file kept/link; mkfifo kept/fifo"
+    )
     before = container.sh("ls -lA kept; cat kept/file")
     assert driver.snapshot(target, name) == name
     with pytest.raises(SnapshotExists):
@@ -908,7 +1107,9 @@ def test_a_snapshot_brings_the_content_back(container: Place) -> None:
     day = datetime.now(UTC).strftime("%Y-%m-%d")
     generated = driver.snapshot(target)
     assert generated.startswith(day)
-    assert {name, generated} <= set({entry.name: entry for entry in driver.list()}[target].snapshots)
+    assert {name, generated} <= set(
+        {entry.name: entry for entry in driver.list()}[target].snapshots
+    )
     with pytest.raises(NoSuchSnapshot):
         driver.restore(target, "none")
     for bad in ("-x", "../x", "", "a/b", "x" * 64, "a b", ".x", "a\n"):
@@ -923,7 +1124,9 @@ def names_of(place: Place) -> list[str]:
     return [snapshot.name for snapshot in place.driver.snapshots(place.target)]
 
 
-def test_snapshots_without_a_name_are_called_by_their_date_and_a_date_means_the_newest(container: Place) -> None:
+def test_snapshots_without_a_name_are_called_by_their_date_and_a_date_means_the_newest(
+    container: Place,
+) -> None:
     driver, target, before = container.driver, container.target, names_of(container)
     day = datetime.now(UTC).strftime("%Y-%m-%d")
     assert before == []
@@ -931,7 +1134,11 @@ def test_snapshots_without_a_name_are_called_by_their_date_and_a_date_means_the_
         container.sh(f"echo {content} >file")
         assert driver.snapshot(target) == (day if number == 1 else f"{day}-{number}")
     assert names_of(container) == [day, f"{day}-2", f"{day}-3"]
-    for wanted, restored, content in ((day, f"{day}-3", "three"), (f"{day}-1", day, "one"), (f"{day}-2", f"{day}-2", "two")):
+    for wanted, restored, content in (
+        (day, f"{day}-3", "three"),
+        (f"{day}-1", day, "one"),
+        (f"{day}-2", f"{day}-2", "two"),
+    ):
         assert driver.restore(target, wanted).snapshot == restored
         assert container.sh("cat file") == f"{content}\n"
     for missing in (f"{day}-4", "1999-01-01", "1999-01-01-1"):
@@ -1081,7 +1288,9 @@ def test_another_user_is_not_to_be_had_where_there_is_one_only(local: Place) -> 
 
 @pytest.mark.parametrize("path", ["/out", "/deep/out", "/up/x", "/../x"])
 def test_a_link_out_of_a_folder_is_not_followed(local: Place, path: str) -> None:
-    local.sh("ln -s /etc/passwd out; mkdir deep; ln -s ../../secret deep/out; ln -s .. up; echo x >../secret; echo x >../x")
+    local.sh(
+        "ln -s /etc/passwd out; mkdir deep; ln -s ../../secret deep/out; ln -s .. up; echo x >../secret; echo x >../x"
+    )
     for call in (
         lambda: local.driver.read(local.target, path, 0, 10, 10),
         lambda: local.driver.write(local.target, Write(path, b"owned")),
@@ -1103,7 +1312,11 @@ def test_errors_of_the_folders_driver_tell_the_targets_path(local: Place) -> Non
 @pytest.mark.slow
 def test_a_user_comes_with_group_home_and_name(lxc: Place) -> None:
     def who(user: str | None) -> str:
-        return lxc.run("sh", "-c", "echo $(id -u):$(id -g) $HOME $USER $PWD", user=user).stdout.data.decode().strip()
+        return (
+            lxc.run("sh", "-c", "echo $(id -u):$(id -g) $HOME $USER $PWD", user=user)
+            .stdout.data.decode()
+            .strip()
+        )
 
     assert who(None) == who("root") == "0:0 /root root /root"
     assert who("agent") == who("1000") == "1000:1000 /home/agent agent /home/agent"
@@ -1122,29 +1335,44 @@ def test_a_user_has_all_its_groups(lxc: Place) -> None:
     def groups(user: str, **fields: Any) -> list[str]:
         return lxc.run("id", "-G", user=user, **fields).stdout.data.decode().split()
 
-    lxc.sh("cp /etc/group group; echo 'staff:x:77:agent' >>/etc/group; echo 'sound:x:78:agent' >>/etc/group")
+    lxc.sh(
+        "cp /etc/group group; echo 'staff:x:77:agent' >>/etc/group; echo 'sound:x:78:agent' >>/etc/group"
+    )
     try:
         assert groups("agent") == groups("1000") == ["1000", "77", "78"]
         assert groups("1000:5") == ["5"]
         assert groups("root") == ["0"]
-        who = lxc.run("sh", "-c", "echo $(id -u) $HOME $USER $PWD $X", user="agent", env={"X": "-a 'b"})
+        who = lxc.run(
+            "sh", "-c", "echo $(id -u) $HOME $USER $PWD $X", user="agent", env={"X": "-a 'b"}
+        )
         assert who.stdout.data.decode() == "1000 /home/agent agent /home/agent -a 'b\n"
         assert lxc.run("sh", "-c", "exit 9", user="agent").exit_code == 9
         seconds = f"1{random.randrange(10**8):08}"
-        ended = lxc.run("sh", "-c", f"sleep {seconds} & sleep {seconds}", user="agent", timeout_s=lxc.brief_s)
+        ended = lxc.run(
+            "sh", "-c", f"sleep {seconds} & sleep {seconds}", user="agent", timeout_s=lxc.brief_s
+        )
         assert (ended.timed_out, ended.leaked, alive(f"sleep {seconds}")) == (True, 0, [])
     finally:
         lxc.sh("cp group /etc/group")
 
 
 @pytest.mark.slow
-def test_what_runs_on_in_a_frozen_container_is_ended_when_it_thaws(lxc: Place, lxd: dict[str, str]) -> None:
+def test_what_runs_on_in_a_frozen_container_is_ended_when_it_thaws(
+    lxc: Place, lxd: dict[str, str]
+) -> None:
     seconds, marker = f"1{random.randrange(10**8):08}", secrets.token_hex(13)
 
     def freeze(*_: Any) -> None:
         subprocess.run(["lxc", "pause", "one"], env={**os.environ, **lxd}, check=True)
 
-    ended = lxc.run("sh", "-c", f"echo ready; sleep {seconds}", on_output=freeze, marker=marker, timeout_s=lxc.brief_s)
+    ended = lxc.run(
+        "sh",
+        "-c",
+        f"echo ready; sleep {seconds}",
+        on_output=freeze,
+        marker=marker,
+        timeout_s=lxc.brief_s,
+    )
     assert (ended.timed_out, ended.leaked, ended.is_unreached) == (True, None, True)
     with pytest.raises(BusError, match="frozen"):
         lxc.driver.end("one", marker)
@@ -1168,7 +1396,12 @@ def test_a_container_without_bash_or_sh_says_so(lxc: Place) -> None:
 def _put_back(place: Place, program: str) -> None:
     assert isinstance(place.driver, LxcDriver)
     name = f"/bin/{program}"
-    assert said(place.driver._command(place.target, ["busybox", "mv", f"{name}.away", name], {}), 20).code == 0
+    assert (
+        said(
+            place.driver._command(place.target, ["busybox", "mv", f"{name}.away", name], {}), 20
+        ).code
+        == 0
+    )
 
 
 @pytest.mark.slow
@@ -1183,5 +1416,7 @@ def test_a_machine_that_does_not_answer_or_is_not_known_is_told(ssh: Place, sshd
 @pytest.mark.slow
 def test_a_connection_that_breaks_is_no_exit_code(ssh: Place) -> None:
     """255 is what ssh says then, and what a program may say, too."""
-    ended = ssh.run("sh", "-c", "kill -KILL $PPID; kill -KILL $(awk '/PPid/ {print $2}' /proc/$PPID/status)")
+    ended = ssh.run(
+        "sh", "-c", "kill -KILL $PPID; kill -KILL $(awk '/PPid/ {print $2}' /proc/$PPID/status)"
+    )
     assert (ended.exit_code, "255" in ended.lost, ended.leaked) == (None, True, 0)

@@ -13,11 +13,25 @@ from bus.runner.drivers.signs import Signs
 def test_signs_are_taken_out_however_the_stream_is_cut(piece: int) -> None:
     signs = Signs()
     sign = b"\x1e" + signs.word.encode()
-    stream = b"of the client\n" + sign + b" started 5 6 7\nfirst\x1e\x1esecond" + sign + b" code 7\nthird\x1e" + sign[:20]
-    out = b"".join(signs.take(stream[at : at + piece]) for at in range(0, len(stream), piece)) + signs.rest()
+    stream = (
+        b"of the client\n"
+        + sign
+        + b" started 5 6 7\nfirst\x1e\x1esecond"
+        + sign
+        + b" code 7\nthird\x1e"
+        + sign[:20]
+    )
+    out = (
+        b"".join(signs.take(stream[at : at + piece]) for at in range(0, len(stream), piece))
+        + signs.rest()
+    )
     assert out == b"first\x1e\x1esecondthird\x1e" + sign[:20]
     assert signs.before == b"of the client\n"
-    assert (signs.numbers("started"), signs.numbers("code"), signs.numbers("failed")) == ((5, 6, 7), (7,), ())
+    assert (signs.numbers("started"), signs.numbers("code"), signs.numbers("failed")) == (
+        (5, 6, 7),
+        (7,),
+        (),
+    )
 
 
 def test_only_what_could_be_a_sign_is_held_back() -> None:
@@ -54,7 +68,9 @@ def test_what_is_said_otherwise_than_the_script_says_it_is_the_programs(line: by
     assert signs.numbers("code") == (3,)
 
 
-@pytest.mark.parametrize("numbers", [b"--5 0 0", b"5", b"5 6", b"5 6 7 8", b"5 -6 7", b"12345678901 0 0", b"", b"5 6 x"])
+@pytest.mark.parametrize(
+    "numbers", [b"--5 0 0", b"5", b"5 6", b"5 6 7 8", b"5 -6 7", b"12345678901 0 0", b"", b"5 6 x"]
+)
 def test_a_start_is_three_numbers(numbers: bytes) -> None:
     signs = Signs()
     signs.take(b"\x1e%s started %s\n" % (signs.word.encode(), numbers))
@@ -70,7 +86,9 @@ def test_the_first_of_each_kind_counts_in_the_order_of_the_script() -> None:
     assert signs.take(early) == b""
     assert (signs.said, signs.before) == ({}, early)
     signs.take(begin + b"started 5 6 7\n" + begin + b"code 0\n")
-    late = b"".join(begin + line + b"\n" for line in (b"code 9", b"started 1 1 1", b"folder", b"failed"))
+    late = b"".join(
+        begin + line + b"\n" for line in (b"code 9", b"started 1 1 1", b"folder", b"failed")
+    )
     assert signs.take(late) == late
     assert signs.said == {"started": (5, 6, 7), "code": (0,)}
     signs = Signs()

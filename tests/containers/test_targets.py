@@ -35,7 +35,23 @@ BAD_NAMES = [
 ]  # fmt: skip
 # Names of the table's rule, but none that LXD has.
 NO_CONTAINERS = ["1one", "a.b", "one_", "one-", "o" * 64]
-HOSTILE = ["-foo", "--help", "--", "local:x", ";id", "$(id)", "`id`", "a\nb", "'\"\\", "", " ", "é", "%h", "*", "x" * 5000]
+HOSTILE = [
+    "-foo",
+    "--help",
+    "--",
+    "local:x",
+    ";id",
+    "$(id)",
+    "`id`",
+    "a\nb",
+    "'\"\\",
+    "",
+    " ",
+    "é",
+    "%h",
+    "*",
+    "x" * 5000,
+]
 
 
 @pytest.fixture
@@ -54,7 +70,9 @@ def names(targets: Targets) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", [*BAD_NAMES, *NO_CONTAINERS])
-def test_a_bad_name_is_refused_before_any_process_starts(table: Path, fake_client: Calls, name: str) -> None:
+def test_a_bad_name_is_refused_before_any_process_starts(
+    table: Path, fake_client: Calls, name: str
+) -> None:
     with pytest.raises(UnknownTarget):
         load(table).driver_of(name)
     assert fake_client() == []
@@ -79,7 +97,9 @@ def test_what_a_request_says_is_one_argument_each(fake_client: Calls, hostile: s
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_what_a_request_says_is_quoted_for_the_shell_of_a_machine(fake_client: Calls, hostile: str) -> None:
+def test_what_a_request_says_is_quoted_for_the_shell_of_a_machine(
+    fake_client: Calls, hostile: str
+) -> None:
     driver = SshDriver({"near": Machine("near.lan", "me", 2222, Path("/c"))})
     with pytest.raises(BusError):
         driver.exec("near", Run(("prog", hostile, "x"), "m", cwd=f"/{hostile}", env={"X": hostile}))
@@ -88,7 +108,12 @@ def test_what_a_request_says_is_quoted_for_the_shell_of_a_machine(fake_client: C
     assert call[:4] == ["ssh", "-T", "-F", "/c"]
     options = call[4:-3]
     assert options[-4:] == ["-l", "me", "-p", "2222"]
-    assert {"BatchMode=yes", "StrictHostKeyChecking=yes", "ForwardAgent=no", "ClearAllForwardings=yes"} <= set(options)
+    assert {
+        "BatchMode=yes",
+        "StrictHostKeyChecking=yes",
+        "ForwardAgent=no",
+        "ClearAllForwardings=yes",
+    } <= set(options)
     remote = shlex.split(call[-1])
     assert remote[:4] == ["exec", "env", f"X={hostile}", "BUS_EXEC_ID=m"]
     assert remote[-4:] == [f"/{hostile}", "prog", hostile, "x"]
@@ -106,7 +131,9 @@ def test_a_path_is_one_argument(fake_client: Calls, hostile: str) -> None:
     assert [f"/{hostile}" in call[call.index("--") :] for call in calls] == [True, True]
 
 
-@pytest.mark.parametrize("user", ["-foo", "--help", "a b", "$(id)", "a:b", "1:x", "1:-2", "", "x" * 65, "a\n"])
+@pytest.mark.parametrize(
+    "user", ["-foo", "--help", "a b", "$(id)", "a:b", "1:x", "1:-2", "", "x" * 65, "a\n"]
+)
 def test_a_user_that_can_be_none_starts_no_process(fake_client: Calls, user: str) -> None:
     with pytest.raises(NoSuchUser):
         LxcDriver().exec("one", Run(("id",), "m", user=user))
@@ -114,7 +141,9 @@ def test_a_user_that_can_be_none_starts_no_process(fake_client: Calls, user: str
 
 
 @pytest.mark.parametrize("program", ["-foo", "--help", "-"])
-def test_a_program_that_could_be_an_option_starts_no_process(fake_client: Calls, program: str) -> None:
+def test_a_program_that_could_be_an_option_starts_no_process(
+    fake_client: Calls, program: str
+) -> None:
     with pytest.raises(NoSuchProgram):
         LxcDriver().exec("one", Run((program,), "m"))
     assert fake_client() == []
@@ -148,7 +177,9 @@ def test_incus_takes_the_same_but_for_snapshots(fake_client: Calls, tmp_path: Pa
     ]
 
 
-def test_every_listed_container_is_a_target_and_a_setting_narrows_that(table: Path, fake_client: Calls) -> None:
+def test_every_listed_container_is_a_target_and_a_setting_narrows_that(
+    table: Path, fake_client: Calls
+) -> None:
     assert names(load(table)) == [("one", "lxc"), ("two", "lxc")]
     narrowed = load(table, only=["two"])
     assert names(narrowed) == [("two", "lxc")]
@@ -164,7 +195,11 @@ def test_the_table_adds_overrides_and_bars(table: Path, fake_client: Calls, tmp_
         + f'[a_b]\ndriver = "local"\nfolder = "{tmp_path}/s"\n[ser8]\ndriver = "ssh"\nhost = "ser8.lan"\n',
     )  # fmt: skip
     assert names(targets) == [("a_b", "local"), ("ser8", "ssh"), ("two", "ssh")]
-    assert [targets.driver_of(name).name for name in ("a_b", "ser8", "two")] == ["local", "ssh", "ssh"]
+    assert [targets.driver_of(name).name for name in ("a_b", "ser8", "two")] == [
+        "local",
+        "ssh",
+        "ssh",
+    ]
     with pytest.raises(UnknownTarget):
         targets.driver_of("one")
     (ser8,) = [entry for entry in targets.list().targets if entry.name == "ser8"]
@@ -179,7 +214,9 @@ def test_without_a_client_the_table_is_all(table: Path, fake_client: Calls) -> N
     assert fake_client() == []
 
 
-def test_a_client_that_is_away_hides_only_its_own(table: Path, fake_client: Calls, tmp_path: Path) -> None:
+def test_a_client_that_is_away_hides_only_its_own(
+    table: Path, fake_client: Calls, tmp_path: Path
+) -> None:
     (tmp_path / "away").touch()
     targets = load(table, '[x]\ndriver = "ssh"\n')
     assert targets.driver_of("x").name == "ssh"
@@ -190,7 +227,9 @@ def test_a_client_that_is_away_hides_only_its_own(table: Path, fake_client: Call
     assert "dial unix" in listing.unavailable["lxc"]
 
 
-def test_a_client_that_is_not_installed_is_told(table: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_client_that_is_not_installed_is_told(
+    table: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("bus.runner.drivers.lxc.PATH", str(tmp_path))
     with pytest.raises(DriverUnavailable, match="lxc"):
         load(table).driver_of("one")
@@ -235,26 +274,41 @@ def test_a_container_that_has_gone_is_forgotten(
     ("said", "error"),
     [
         ("Error: Instance not found", "unknown_target"),
-        ('Error: Failed to fetch instance "one" in project "default": Instance not found', "unknown_target"),
+        (
+            'Error: Failed to fetch instance "one" in project "default": Instance not found',
+            "unknown_target",
+        ),
         ("Error: Instance is not running", "target_stopped"),
         ("Error: Instance is frozen", "target_busy"),
-        ('Error: Failed to create instance start operation: Instance is busy running a "stop" operation', "target_busy"),
+        (
+            'Error: Failed to create instance start operation: Instance is busy running a "stop" operation',
+            "target_busy",
+        ),
         ("Error: LXD VM agent isn't currently running", "target_busy"),
         ("Error: Command not found", "no_such_program"),
-        ('Error: Get "http://unix.socket/1.0": dial unix /x: connect: no such file or directory', "driver_unavailable"),
+        (
+            'Error: Get "http://unix.socket/1.0": dial unix /x: connect: no such file or directory',
+            "driver_unavailable",
+        ),
         ("Error: something new", "target_failed"),
     ],
 )
-def test_what_the_client_says_before_a_start_has_its_code(fake_client: Calls, tmp_path: Path, said: str, error: str) -> None:
+def test_what_the_client_says_before_a_start_has_its_code(
+    fake_client: Calls, tmp_path: Path, said: str, error: str
+) -> None:
     (tmp_path / "said").write_text(said)
     with pytest.raises(BusError) as refused:
         LxcDriver().exec("one", Run(("true",), "m"))
     assert refused.value.code == error
 
 
-def test_an_lxd_that_dies_in_the_middle_of_an_operation_is_not_told_as_nothing_done(fake_client: Calls, tmp_path: Path) -> None:
+def test_an_lxd_that_dies_in_the_middle_of_an_operation_is_not_told_as_nothing_done(
+    fake_client: Calls, tmp_path: Path
+) -> None:
     driver = LxcDriver()
-    (tmp_path / "said-to-snapshot").write_text('Error: Get "http://unix.socket/1.0/operations/1/wait": EOF\n')
+    (tmp_path / "said-to-snapshot").write_text(
+        'Error: Get "http://unix.socket/1.0/operations/1/wait": EOF\n'
+    )
     with pytest.raises(TargetFailed, match="EOF"):
         driver.snapshot("one", "mine")
     (tmp_path / "said-to-snapshot").unlink()
@@ -286,7 +340,9 @@ def test_a_connection_of_ssh_that_broke_once_it_stood_may_have_run_the_program(
     ssh.write_text(f"#!/bin/sh\necho '{said}' >&2; exit 255\n")
     ended = driver.exec("near", Run(("true",), "m"))
     assert (ended.exit_code, ended.is_unreached, said in ended.lost) == (None, True, True)
-    ssh.write_text("#!/bin/sh\necho 'ssh: connect to host near.lan port 22: Connection refused' >&2; exit 255\n")
+    ssh.write_text(
+        "#!/bin/sh\necho 'ssh: connect to host near.lan port 22: Connection refused' >&2; exit 255\n"
+    )
     with pytest.raises(DriverUnavailable):
         driver.exec("near", Run(("true",), "m"))
 
@@ -347,7 +403,9 @@ def test_settings_that_cannot_be_are_refused(table: Path) -> None:
             load(table, **fields)
 
 
-def test_the_environment_of_the_client_is_small(fake_client: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_the_client_is_small(
+    fake_client: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BUS_PASS", "secret")
     monkeypatch.setenv("LXD_DIR", "/somewhere")
     environ = LxcDriver()._client(["list"]).environ
@@ -366,7 +424,9 @@ def test_a_snapshot_that_is_there_is_told(fake_client: Calls, tmp_path: Path) ->
         LxcDriver().snapshot("one", "s")
 
 
-def test_a_client_that_hangs_after_the_end_is_not_waited_for(fake_client: Calls, tmp_path: Path) -> None:
+def test_a_client_that_hangs_after_the_end_is_not_waited_for(
+    fake_client: Calls, tmp_path: Path
+) -> None:
     """Of fifty `lxc exec` at once some hang (LXD 5.0.2); all has come, and nothing of the run is alive."""
     (tmp_path / "bin" / "lxc").write_text(
         '#!/bin/sh\nfor word; do case $word in *[!0-9a-f]*|"") ;; ????????????????????????????????)\n'
@@ -378,23 +438,40 @@ def test_a_client_that_hangs_after_the_end_is_not_waited_for(fake_client: Calls,
     assert ended.duration_ms < 20_000
 
 
-@pytest.mark.parametrize("words", ["", "Error: websocket: close 1006 (abnormal closure): unexpected EOF", "Error: EOF"])
-def test_a_client_that_loses_the_daemon_does_not_say_that_nothing_was_run(fake_client: Calls, tmp_path: Path, words: str) -> None:
+@pytest.mark.parametrize(
+    "words", ["", "Error: websocket: close 1006 (abnormal closure): unexpected EOF", "Error: EOF"]
+)
+def test_a_client_that_loses_the_daemon_does_not_say_that_nothing_was_run(
+    fake_client: Calls, tmp_path: Path, words: str
+) -> None:
     (tmp_path / "said").write_text(words)
     ended = LxcDriver().exec("one", Run(("true",), "m"))
-    assert (ended.exit_code, ended.leaked, ended.is_unreached, ended.timed_out) == (None, None, True, False)
+    assert (ended.exit_code, ended.leaked, ended.is_unreached, ended.timed_out) == (
+        None,
+        None,
+        True,
+        False,
+    )
     assert ended.lost.endswith(words or "nothing")
 
 
-@pytest.mark.parametrize(("code", "expected"), [(0, 0), (7, 7), (1, None), (127, None), (137, None)])
+@pytest.mark.parametrize(
+    ("code", "expected"), [(0, 0), (7, 7), (1, None), (127, None), (137, None)]
+)
 def test_a_client_that_loses_what_it_should_pass_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, expected: int | None
 ) -> None:
     client = tmp_path / "lxc"
-    client.write_text('#!/bin/sh\nwhile [ $1 != -- ]; do shift; done; shift; exec "$@" 2>/dev/null\n')
+    client.write_text(
+        '#!/bin/sh\nwhile [ $1 != -- ]; do shift; done; shift; exec "$@" 2>/dev/null\n'
+    )
     client.chmod(0o755)
     monkeypatch.setattr("bus.runner.drivers.lxc.PATH", f"{tmp_path}:/usr/bin:/bin")
     run = Run(("sh", "-c", f"echo out; echo err >&2; exit {code}"), "m")
     ended = LxcDriver().exec("one", run)
-    assert (ended.exit_code, ended.stdout.data, ended.lost == "") == (expected, b"out\n", expected is not None)
+    assert (ended.exit_code, ended.stdout.data, ended.lost == "") == (
+        expected,
+        b"out\n",
+        expected is not None,
+    )
     assert expected is None or b"lost" in ended.stderr.data

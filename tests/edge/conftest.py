@@ -39,13 +39,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certificate")
     pair = ["-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem"]
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]
-    made = told_by([tool("openssl"), "req", "-x509", *key, "-days", "2", "-subj", "/CN=localhost", *pair])
+    made = told_by(
+        [tool("openssl"), "req", "-x509", *key, "-days", "2", "-subj", "/CN=localhost", *pair]
+    )
     assert made.returncode == 0, made.stderr
     return folder
 
 
 @pytest.fixture(scope="session")
-def make_edge(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> Iterator[Callable[..., Edge]]:
+def make_edge(
+    tmp_path_factory: pytest.TempPathFactory, certificate: Path
+) -> Iterator[Callable[..., Edge]]:
     """Start nginx in front of a unix socket: `make_edge(path)`. `http` adds lines around the shipped file."""
     with ExitStack() as stack:
 
@@ -61,7 +65,10 @@ def make_edge(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> It
             user = "user root;" if os.geteuid() == 0 else ""
             (folder / "nginx.conf").write_text(WRAPPER.format(dir=folder, user=user, http=http))
             process = stack.enter_context(
-                running([tool("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")], folder / "out.log")
+                running(
+                    [tool("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")],
+                    folder / "out.log",
+                )
             )
             wait_for(lambda: answers(("127.0.0.1", https)), process, f"nginx, see {folder}/out.log")
             return Edge(https, http_port, folder, process)
@@ -76,8 +83,12 @@ def running_hub(folder: Path, **settings: str) -> Iterator[Path]:
     (folder / "credentials").write_text(credential_line(USER, TOKEN))
     environ = {**os.environ, "BUS_DATA_DIR": str(folder / "data"), "BUS_LISTEN": f"unix:{path}"}
     environ |= {"BUS_CREDENTIALS": str(folder / "credentials"), "BUS_FSYNC": "never", **settings}
-    with running([sys.executable, "-m", "bus", "serve"], folder / "hub.log", cwd=ROOT, env=environ) as process:
-        wait_for(lambda: path.exists() and answers(str(path)), process, f"hub, see {folder}/hub.log")
+    with running(
+        [sys.executable, "-m", "bus", "serve"], folder / "hub.log", cwd=ROOT, env=environ
+    ) as process:
+        wait_for(
+            lambda: path.exists() and answers(str(path)), process, f"hub, see {folder}/hub.log"
+        )
         yield path
 
 

@@ -47,21 +47,29 @@ def tool(name: str) -> str:
 
 def told_by(command: list[Any], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, whatever that is; with what it printed."""
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=120, **options
+    )
 
 
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[Any], what: str, deadline_s: float = 30) -> Any:
+def wait_for(
+    condition: Callable[[], Any], process: subprocess.Popen[Any], what: str, deadline_s: float = 30
+) -> Any:
     """What `condition` gives once that is true. Fails when `process` ends before, or at the deadline."""
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         if found := condition():
             return found
         try:
-            process.wait(timeout=0.02)  # the pause between two looks, over at once when the process dies
+            process.wait(
+                timeout=0.02
+            )  # the pause between two looks, over at once when the process dies
         except subprocess.TimeoutExpired:
             continue
         break
-    pytest.fail(f"{what}: {'ended with ' + str(process.returncode) if process.poll() is not None else 'not in time'}")
+    pytest.fail(
+        f"{what}: {'ended with ' + str(process.returncode) if process.poll() is not None else 'not in time'}"
+    )
 
 
 def answers(address: str | tuple[str, int]) -> bool:
@@ -73,7 +81,10 @@ def answers(address: str | tuple[str, int]) -> bool:
 @contextmanager
 def running(command: list[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is ended with the block."""
-    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, **options) as process:
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, **options) as process,
+    ):
         try:
             yield process
         finally:
@@ -121,7 +132,9 @@ class Edge:
     def connect(self, source: str = "127.0.0.1") -> http.client.HTTPSConnection:
         """A TLS connection from this local address; the certificate is our own, so it is not checked."""
         trust = ssl._create_unverified_context()
-        return http.client.HTTPSConnection("127.0.0.1", self.https, timeout=20, context=trust, source_address=(source, 0))
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.https, timeout=20, context=trust, source_address=(source, 0)
+        )
 
     def ask(
         self,
@@ -141,7 +154,9 @@ class Edge:
             got = connection.getresponse()
             joined: dict[str, str] = {}
             for name, value in got.getheaders():
-                joined[name.lower()] = f"{joined[name.lower()]}, {value}" if name.lower() in joined else value
+                joined[name.lower()] = (
+                    f"{joined[name.lower()]}, {value}" if name.lower() in joined else value
+                )
             return Answer(got.status, joined, got.read())
         finally:
             if on is None:
@@ -154,7 +169,9 @@ class Edge:
 
     @property
     def logs(self) -> str:
-        return "".join((self.dir / f"claude-bus.{name}.log").read_text() for name in ("access", "error"))
+        return "".join(
+            (self.dir / f"claude-bus.{name}.log").read_text() for name in ("access", "error")
+        )
 
 
 def derive(folder: Path, hub_socket: Path, https: int, http_port: int) -> str:

@@ -29,9 +29,23 @@ class Server:
 
     def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
         """Begin a script of bash there; `$1` is its first argument."""
-        told = ["lxc", "exec", "server", "--env", "HOME=/root", "--", "bash", "-c", script, "bash", *arguments]
+        told = [
+            "lxc",
+            "exec",
+            "server",
+            "--env",
+            "HOME=/root",
+            "--",
+            "bash",
+            "-c",
+            script,
+            "bash",
+            *arguments,
+        ]
         pipe = subprocess.PIPE
-        return subprocess.Popen(told, env=self.lxd, text=True, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+        return subprocess.Popen(
+            told, env=self.lxd, text=True, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe
+        )
 
     def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a script to its end, however that is."""
@@ -53,28 +67,47 @@ class Server:
             time.sleep(0.2)
 
     def push(self, source: Path, target: str) -> None:
-        subprocess.run(["lxc", "file", "push", "-q", str(source), f"server{target}"], env=self.lxd, check=True)
+        subprocess.run(
+            ["lxc", "file", "push", "-q", str(source), f"server{target}"], env=self.lxd, check=True
+        )
 
     def prepare(self, scratch: Path) -> None:
         """Wait for systemd; bring this checkout and the packages that it needs."""
         self.until("case $(systemctl is-system-running) in running|degraded) ;; *) false ;; esac")
-        wheels(scratch / "wheels", self.sh("python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'"))
+        wheels(
+            scratch / "wheels",
+            self.sh("python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'"),
+        )
         with tarfile.open(scratch / "all.tar", "w") as archive:
             archive.add(scratch / "wheels", "wheels")
-            for name in ("bus", "busclient", "data", "docs", "nginx", "scripts", "systemd", "app.py", "requirements.txt"):
+            for name in (
+                "bus",
+                "busclient",
+                "data",
+                "docs",
+                "nginx",
+                "scripts",
+                "systemd",
+                "app.py",
+                "requirements.txt",
+            ):
                 archive.add(ROOT / name, f"src/{name}", filter=without_leftovers)
         self.push(scratch / "all.tar", "/root/all.tar")
         self.sh(f"cd /root; tar xf all.tar; rm all.tar; echo 127.0.0.1 {DOMAIN} >> /etc/hosts")
 
     def install(self, *arguments: str) -> str:
         """Run the installer, packages coming from the folder that was brought along; under the umask of careful people."""
-        return self.in_checkout(f"umask 077; scripts/install-server --domain {DOMAIN} {' '.join(arguments)} 2>&1")
+        return self.in_checkout(
+            f"umask 077; scripts/install-server --domain {DOMAIN} {' '.join(arguments)} 2>&1"
+        )
 
     def in_checkout(self, script: str) -> str:
         """Run a script in the checkout, where pip takes the packages that were brought along."""
         return self.sh(f"cd /root/src; export PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/wheels\n{script}")
 
-    def ask(self, path: str, user: str = "claude", body: dict[str, Any] | None = None) -> tuple[int, Any]:
+    def ask(
+        self, path: str, user: str = "claude", body: dict[str, Any] | None = None
+    ) -> tuple[int, Any]:
         """A call through nginx, as who has an env file in /root: status and JSON."""
         given = "-X POST -H 'Content-Type: application/json' -d \"$1\"" if body is not None else ""
         call = f'. /root/{user}.env; curl -sk -w "\\n%{{http_code}}" {given} -u "$BUS_USER:$BUS_PASS" "$BUS_URL{path}"'
@@ -84,7 +117,9 @@ class Server:
     def hub(self, *arguments: str) -> str:
         """An operator's command, as the docs print it."""
         paths = "BUS_DATA_DIR=/var/lib/claude-bus BUS_CREDENTIALS=/etc/claude-bus/credentials"
-        return self.sh(f"runuser -u claude-bus -- env -C /opt/claude-bus {paths} {PYTHON} -m bus {' '.join(arguments)}")
+        return self.sh(
+            f"runuser -u claude-bus -- env -C /opt/claude-bus {paths} {PYTHON} -m bus {' '.join(arguments)}"
+        )
 
     def bus(self, command: str, user: str = "claude") -> str:
         """The words that begin a call of the `bus` command as this user, who trusts the certificate."""
@@ -94,7 +129,9 @@ class Server:
     def keep_secrets(self) -> None:
         """Put the two env files where an operator has them."""
         for file, user in (("claude-bus", "claude"), ("admin", "admin")):
-            self.sh(f"umask 077; runuser -u claude-bus -- cat /var/lib/claude-bus/{file}.env > /root/{user}.env")
+            self.sh(
+                f"umask 077; runuser -u claude-bus -- cat /var/lib/claude-bus/{file}.env > /root/{user}.env"
+            )
 
     def is_well(self) -> None:
         """Wait until the hub answers through nginx, and the service that runs commands is there."""
@@ -104,7 +141,12 @@ class Server:
 
 def commands_below(heading: str) -> list[str]:
     """The blocks of commands below a heading of docs/deploy.md, in order, with this server's name in them."""
-    text = (ROOT / "docs" / "deploy.md").read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    text = (
+        (ROOT / "docs" / "deploy.md")
+        .read_text()
+        .split(f"\n## {heading}\n", 1)[1]
+        .split("\n## ", 1)[0]
+    )
     blocks = re.findall(r"(?:^ {4}.*\n)+", text, re.MULTILINE)
     return [textwrap.dedent(block).replace("bus.example.org", DOMAIN) for block in blocks]
 
@@ -112,7 +154,11 @@ def commands_below(heading: str) -> list[str]:
 def without_leftovers(found: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """What a checkout has: no byte code, and of data/ only what is in git."""
     parts = Path(found.name).parts
-    is_data = parts[:2] == ("src", "data") and parts[2:] not in ((), ("README.md",), (".gitignore",))
+    is_data = parts[:2] == ("src", "data") and parts[2:] not in (
+        (),
+        ("README.md",),
+        (".gitignore",),
+    )
     return None if "__pycache__" in parts or is_data else found
 
 
@@ -120,5 +166,12 @@ def wheels(folder: Path, version: str) -> None:
     """The packages that the hub needs, for the Python of the server."""
     platforms = [f"--platform={name}_{os.uname().machine}" for name in _PLATFORMS]
     kind = ["--only-binary=:all:", "--implementation=cp", f"--python-version={version}", *platforms]
-    wanted = ["--quiet", "--disable-pip-version-check", "-r", str(ROOT / "requirements.txt"), "-d", str(folder)]
+    wanted = [
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+        str(ROOT / "requirements.txt"),
+        "-d",
+        str(folder),
+    ]
     subprocess.run([sys.executable, "-m", "pip", "download", *kind, *wanted], check=True)

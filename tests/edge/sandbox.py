@@ -22,12 +22,23 @@ WRITE, EXEC, SHM_EXEC = 2, 4, 0o100000
 class Comparison(ctypes.Structure):
     """struct scmp_arg_cmp: argument number, comparison, and what to compare with."""
 
-    _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
+    _fields_ = [
+        ("arg", ctypes.c_uint),
+        ("op", ctypes.c_int),
+        ("a", ctypes.c_uint64),
+        ("b", ctypes.c_uint64),
+    ]
 
 
 lib = ctypes.CDLL("libseccomp.so.2", use_errno=True)
 lib.seccomp_init.restype = ctypes.c_void_p
-lib.seccomp_rule_add_array.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p]
+lib.seccomp_rule_add_array.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_uint32,
+    ctypes.c_int,
+    ctypes.c_uint,
+    ctypes.c_void_p,
+]
 lib.seccomp_load.argtypes = [ctypes.c_void_p]
 lib.seccomp_syscall_resolve_name.argtypes = [ctypes.c_char_p]
 
@@ -41,7 +52,9 @@ def calls_of(name: str) -> set[str]:
     """The system calls of a group such as @system-service, or the one named."""
     if not name.startswith("@"):
         return {name}
-    told = subprocess.run(["systemd-analyze", "syscall-filter", name], check=True, capture_output=True, text=True).stdout
+    told = subprocess.run(
+        ["systemd-analyze", "syscall-filter", name], check=True, capture_output=True, text=True
+    ).stdout
     members = [line.strip() for line in told.splitlines()[1:] if line.strip() and "#" not in line]
     return set().union(*map(calls_of, members))
 

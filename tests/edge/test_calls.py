@@ -29,12 +29,23 @@ def server(whole: Edge, tmp_path: Path) -> Iterator[Edge]:
     with (tmp_path / "credentials").open("a") as file:
         file.write(credential_line("admin", TOKEN).replace("\n", ":admin\n"))
     (tmp_path / "box").mkdir()
-    (tmp_path / "data" / "targets.toml").write_text(f'[box]\ndriver = "local"\nfolder = "{tmp_path / "box"}"\n')
-    environ = {**os.environ, "BUS_DATA_DIR": str(tmp_path / "data"), "BUS_LXC": "none", "BUS_FSYNC": "never"}
+    (tmp_path / "data" / "targets.toml").write_text(
+        f'[box]\ndriver = "local"\nfolder = "{tmp_path / "box"}"\n'
+    )
+    environ = {
+        **os.environ,
+        "BUS_DATA_DIR": str(tmp_path / "data"),
+        "BUS_LXC": "none",
+        "BUS_FSYNC": "never",
+    }
     environ |= {"BUS_CREDENTIALS": str(tmp_path / "credentials")}
     command = [sys.executable, "-m", "bus", "exec-service"]
     with running(command, tmp_path / "exec.log", cwd=ROOT, env=environ) as process:
-        wait_for(lambda: answers(str(tmp_path / "data/run/exec.sock")), process, f"service, see {tmp_path}/exec.log")
+        wait_for(
+            lambda: answers(str(tmp_path / "data/run/exec.sock")),
+            process,
+            f"service, see {tmp_path}/exec.log",
+        )
         permission = ask(whole, "/api/permit", source="admin", target="box", allow=True)
         assert permission.status == 200, permission.body
         yield whole
@@ -64,7 +75,12 @@ def test_a_line_of_a_stream_is_here_while_its_command_runs(server: Edge, tmp_pat
 def test_the_largest_file_goes_in_and_comes_out(server: Edge) -> None:
     content = os.urandom(8 * MIB)
     written = ask(
-        server, "/api/file/write", target="box", path="/big", content=base64.b64encode(content).decode(), encoding="base64"
+        server,
+        "/api/file/write",
+        target="box",
+        path="/big",
+        content=base64.b64encode(content).decode(),
+        encoding="base64",
     )
     assert written.status == 200, written.body[:500]
     assert written.json["sha256"] == hashlib.sha256(content).hexdigest()
@@ -74,5 +90,7 @@ def test_the_largest_file_goes_in_and_comes_out(server: Edge) -> None:
 
 def test_a_command_may_have_as_much_input(server: Edge) -> None:
     given = base64.b64encode(b"x" * (8 * MIB)).decode()
-    answer = ask(server, "/api/exec", target="box", command="wc -c", stdin=given, stdin_encoding="base64")
+    answer = ask(
+        server, "/api/exec", target="box", command="wc -c", stdin=given, stdin_encoding="base64"
+    )
     assert (answer.status, answer.json["stdout"].strip()) == (200, str(8 * MIB)), answer.body[:500]

@@ -38,7 +38,13 @@ def test_both_secrets_work_while_a_rotation_lasts_and_none_after_a_revocation(wh
     old = register(whole).add("web1", "member", "test").secret
     new = register(whole).rotate("web1", 3600, "test").secret
     assert [health(whole, "web1", secret) for secret in (old, new, "wrong")] == [200, 200, 401]
-    posted = whole.ask("POST", "/post", '{"body":"still me"}', {"Content-Type": "application/json"}, auth=basic("web1", old))
+    posted = whole.ask(
+        "POST",
+        "/post",
+        '{"body":"still me"}',
+        {"Content-Type": "application/json"},
+        auth=basic("web1", old),
+    )
     assert (posted.status, posted.json["from"], posted.json["verified"]) == (201, "web1", True)
     register(whole).revoke("web1", "test")
     assert [health(whole, "web1", secret) for secret in (old, new)] == [401, 401]
@@ -59,10 +65,20 @@ def test_an_old_secret_may_send_a_large_block(whole: Edge) -> None:
     """The question to the hub has no body, and no limit on the size of one that it does not have."""
     old = register(whole).add("web1", "member", "test").secret
     register(whole).rotate("web1", 3600, "test")
-    lines = "".join(json.dumps({"body": f"{number} " + "x" * 60_000}) + "\n" for number in range(60))
-    answer = whole.ask("POST", "/post", lines, {"Content-Type": "application/x-ndjson"}, auth=basic("web1", old))
+    lines = "".join(
+        json.dumps({"body": f"{number} " + "x" * 60_000}) + "\n" for number in range(60)
+    )
+    answer = whole.ask(
+        "POST", "/post", lines, {"Content-Type": "application/x-ndjson"}, auth=basic("web1", old)
+    )
     assert (answer.status, len(answer.body.splitlines())) == (201, 60)
-    large = whole.ask("POST", "/post", "x" * 3_000_000, {"Content-Type": "application/json"}, auth=basic("web1", old))
+    large = whole.ask(
+        "POST",
+        "/post",
+        "x" * 3_000_000,
+        {"Content-Type": "application/json"},
+        auth=basic("web1", old),
+    )
     assert large.status == 413
 
 
@@ -81,9 +97,17 @@ def test_the_question_to_the_hub_cannot_be_asked_from_outside(whole: Edge) -> No
         assert whole.ask("GET", path).status == 404
 
 
-def test_without_a_hub_a_secret_that_nginx_does_not_know_is_told_to_retry(make_edge: Callable[..., Edge], tmp_path: Path) -> None:
-    answer = make_edge(tmp_path / "nobody-listens").ask("GET", "/health", auth=basic("claude", "perhaps an old one"))
-    assert (answer.status, answer.json["error"], answer.headers["retry-after"]) == (502, "hub_unreachable", "2")
+def test_without_a_hub_a_secret_that_nginx_does_not_know_is_told_to_retry(
+    make_edge: Callable[..., Edge], tmp_path: Path
+) -> None:
+    answer = make_edge(tmp_path / "nobody-listens").ask(
+        "GET", "/health", auth=basic("claude", "perhaps an old one")
+    )
+    assert (answer.status, answer.json["error"], answer.headers["retry-after"]) == (
+        502,
+        "hub_unreachable",
+        "2",
+    )
 
 
 def test_an_invite_is_taken_once_and_wrong_ones_are_slowed_down(whole: Edge) -> None:
@@ -103,6 +127,12 @@ def test_an_invite_is_taken_once_and_wrong_ones_are_slowed_down(whole: Edge) -> 
 
 def test_an_invite_line_names_the_address_that_was_asked(whole: Edge) -> None:
     secret = register(whole).add("boss", "admin", "test").secret
-    answer = whole.ask("POST", "/api/invites", '{"name":"web1"}', {"Host": "bus.example.org"}, auth=basic("boss", secret))
+    answer = whole.ask(
+        "POST",
+        "/api/invites",
+        '{"name":"web1"}',
+        {"Host": "bus.example.org"},
+        auth=basic("boss", secret),
+    )
     assert answer.status == 201
     assert answer.json["line"] == f"bus join https://bus.example.org --invite {answer.json['code']}"

@@ -43,7 +43,9 @@ def interpreter() -> str:
     code = f"import sys, gevent, gunicorn, orjson; assert sys.version_info[:2] == {sys.version_info[:2]}"
     for found in (sys.executable, "/usr/bin/python3"):
         try:
-            told = told_by([found, "-c", code], cwd=ROOT, env={"PYTHONPATH": PACKAGES}, **identity("nobody"))
+            told = told_by(
+                [found, "-c", code], cwd=ROOT, env={"PYTHONPATH": PACKAGES}, **identity("nobody")
+            )
         except OSError:
             continue
         if told.returncode == 0:
@@ -84,7 +86,11 @@ def of_unit(name: str, key: str) -> str:
 
 def of_installer(path: str) -> tuple[int, str, str]:
     """Mode, owner and group that the installer gives a folder."""
-    found = re.search(rf"folder (\d+) ([\w-]+):([\w-]+) {re.escape(path)}$", (ROOT / "scripts/install-server").read_text(), re.M)
+    found = re.search(
+        rf"folder (\d+) ([\w-]+):([\w-]+) {re.escape(path)}$",
+        (ROOT / "scripts/install-server").read_text(),
+        re.M,
+    )
     assert found, path
     return int(found[1], 8), found[2], found[3]
 
@@ -105,11 +111,18 @@ class Server:
         self.etc = make(root / "etc/claude-bus", *of_installer("/etc/claude-bus"))
         self.etc_exec = make(root / "etc/claude-bus-exec", 0o755, "root", "claude-bus")
         exec_mode = int(of_unit("claude-bus-exec.service", "RuntimeDirectoryMode"), 8)
-        self.run_exec = make(root / "run/claude-bus-exec", exec_mode, "claude-bus-exec", "claude-bus")
+        self.run_exec = make(
+            root / "run/claude-bus-exec", exec_mode, "claude-bus-exec", "claude-bus"
+        )
         self._make_run()
-        self.hub_socket, self.exec_socket = root / "run/claude-bus/hub.sock", self.run_exec / "exec.sock"
+        self.hub_socket, self.exec_socket = (
+            root / "run/claude-bus/hub.sock",
+            self.run_exec / "exec.sock",
+        )
         self.box = make(root / "box", 0o770, "claude-bus-exec", "claude-bus")
-        (self.etc_exec / "targets.toml").write_text(f'[box]\ndriver = "local"\nfolder = "{self.box}"\n')
+        (self.etc_exec / "targets.toml").write_text(
+            f'[box]\ndriver = "local"\nfolder = "{self.box}"\n'
+        )
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("BUS_")},
             "HOME": str(root),
@@ -140,7 +153,9 @@ class Server:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     if os.geteuid() != 0:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("only root can be several users")
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            "only root can be several users"
+        )
     root = Path(tempfile.mkdtemp(prefix="doors-"))
     try:
         root.chmod(0o755)
@@ -152,13 +167,24 @@ def server() -> Iterator[Server]:
         # As the installer does after `init`.
         os.chown(server.etc / "credentials", USERS["claude-bus"][0], GROUPS["claude-bus-web"])
         (server.etc / "credentials").chmod(0o640)
-        umask = {name: int(of_unit(f"{name}.service", "UMask"), 8) for name in ("claude-bus", "claude-bus-exec")}
+        umask = {
+            name: int(of_unit(f"{name}.service", "UMask"), 8)
+            for name in ("claude-bus", "claude-bus-exec")
+        }
         hub = [server.python, "-m", "bus", "serve"]
         service = [server.python, "-m", "bus", "exec-service"]
         common: dict[str, object] = {"cwd": ROOT, "env": server.environ}
         with (
-            running(hub, root / "hub.log", **common, **identity("claude-bus"), umask=umask["claude-bus"]) as one,
-            running(service, root / "exec.log", **common, **identity("claude-bus-exec"), umask=umask["claude-bus-exec"]) as two,
+            running(
+                hub, root / "hub.log", **common, **identity("claude-bus"), umask=umask["claude-bus"]
+            ) as one,
+            running(
+                service,
+                root / "exec.log",
+                **common,
+                **identity("claude-bus-exec"),
+                umask=umask["claude-bus-exec"],
+            ) as two,
         ):
             for process, place in ((one, server.hub_socket), (two, server.exec_socket)):
                 wait_for(
@@ -188,7 +214,11 @@ a = c.getresponse(); print(a.status, a.read().decode())
 def test_nginx_reaches_the_hub_and_the_credentials_and_nothing_else(server: Server) -> None:
     assert can(server, "www-data", connecting(server.hub_socket))
     assert can(server, "www-data", reading(server.etc / "credentials"))
-    for code in (listing(server.data), reading(server.data / "bus.jsonl"), reading(server.data / "index.db")):
+    for code in (
+        listing(server.data),
+        reading(server.data / "bus.jsonl"),
+        reading(server.data / "index.db"),
+    ):
         assert not can(server, "www-data", code)
     assert not can(server, "www-data", connecting(server.exec_socket))
     assert not can(server, "www-data", f"open({str(server.etc / 'credentials')!r}, 'a')")
@@ -197,7 +227,11 @@ def test_nginx_reaches_the_hub_and_the_credentials_and_nothing_else(server: Serv
 
 def test_the_hub_reaches_the_service_and_cannot_say_what_it_runs(server: Server) -> None:
     assert can(server, "claude-bus", connecting(server.exec_socket))
-    assert not can(server, "claude-bus", f"import os; os.rename({str(server.exec_socket)!r}, {str(server.exec_socket)!r} + 'x')")
+    assert not can(
+        server,
+        "claude-bus",
+        f"import os; os.rename({str(server.exec_socket)!r}, {str(server.exec_socket)!r} + 'x')",
+    )
     assert not can(server, "claude-bus", f"open({str(server.etc_exec / 'targets.toml')!r}, 'a')")
     assert not can(server, "claude-bus", f"open({str(server.etc_exec / 'new')!r}, 'w')")
     found = server.exec_socket.stat()
@@ -220,10 +254,16 @@ def test_others_reach_nothing(server: Server) -> None:
 
 
 def test_a_command_goes_through_both_and_both_write_one_log(server: Server) -> None:
-    assert ask(server, "POST", "/api/permit", '{"source":"admin","target":"box","allow":true}').startswith("200")
+    assert ask(
+        server, "POST", "/api/permit", '{"source":"admin","target":"box","allow":true}'
+    ).startswith("200")
     for number in range(12):  # enough to have the log sealed by either
-        assert ask(server, "POST", "/post", f'{{"from":"admin","to":"any","body":"{number} {"x" * 200}"}}').startswith("201")
-        answer = ask(server, "POST", "/api/exec", f'{{"target":"box","command":"id -u; echo {"y" * 100}"}}')
+        assert ask(
+            server, "POST", "/post", f'{{"from":"admin","to":"any","body":"{number} {"x" * 200}"}}'
+        ).startswith("201")
+        answer = ask(
+            server, "POST", "/api/exec", f'{{"target":"box","command":"id -u; echo {"y" * 100}"}}'
+        )
         assert answer.startswith("200"), answer
         assert f'"stdout":"{USERS["claude-bus-exec"][0]}' in answer
     owners = {path.stat().st_uid for path in server.data.glob("bus*.jsonl")}

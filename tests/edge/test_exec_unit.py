@@ -36,7 +36,11 @@ EXPOSURE_TIMES_TEN = 12  # the threshold that the unit names in its first lines
 
 def test_systemd_finds_no_fault(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace("/opt/claude-bus/.venv/bin/python", os.path.realpath(sys.executable)))
+    unit.write_text(
+        UNIT.read_text().replace(
+            "/opt/claude-bus/.venv/bin/python", os.path.realpath(sys.executable)
+        )
+    )
     told = told_by([tool("systemd-analyze"), "verify", unit])
     own = [line for line in told.stderr.splitlines() if "claude-bus" in line]
     assert (told.returncode, own) == (0, [])
@@ -44,7 +48,15 @@ def test_systemd_finds_no_fault(tmp_path: Path) -> None:
 
 def test_it_gives_little_away() -> None:
     assert f"--threshold={EXPOSURE_TIMES_TEN} " in UNIT.read_text()
-    told = told_by([tool("systemd-analyze"), "security", "--offline=yes", f"--threshold={EXPOSURE_TIMES_TEN}", UNIT])
+    told = told_by(
+        [
+            tool("systemd-analyze"),
+            "security",
+            "--offline=yes",
+            f"--threshold={EXPOSURE_TIMES_TEN}",
+            UNIT,
+        ]
+    )
     assert told.returncode == 0, told.stdout[-200:]
 
 
@@ -61,7 +73,11 @@ def test_every_line_that_is_not_the_default_says_why() -> None:
 
 def test_it_needs_no_group_that_a_machine_may_lack() -> None:
     """systemd does not start a unit with a group that is not there, and LXD need not be."""
-    given = [line for line in UNIT.read_text().splitlines() if line.startswith(("SupplementaryGroups=", "Group="))]
+    given = [
+        line
+        for line in UNIT.read_text().splitlines()
+        if line.startswith(("SupplementaryGroups=", "Group="))
+    ]
     assert given == ["Group=claude-bus"]
 
 
@@ -69,8 +85,15 @@ def test_what_decides_what_is_run_is_not_where_the_hub_may_write() -> None:
     hub = (ROOT / "systemd" / "claude-bus.service").read_text()
     writable = ["/etc/claude-bus/", "/var/lib/claude-bus/", "/run/claude-bus/"]
     assert "ReadWritePaths=/etc/claude-bus\n" in hub
-    for key in ("Environment=BUS_TARGETS=", "EnvironmentFile=-", "Environment=LXD_CONF=", "Environment=INCUS_CONF="):
-        (path,) = [line.removeprefix(key) for line in UNIT.read_text().splitlines() if line.startswith(key)]
+    for key in (
+        "Environment=BUS_TARGETS=",
+        "EnvironmentFile=-",
+        "Environment=LXD_CONF=",
+        "Environment=INCUS_CONF=",
+    ):
+        (path,) = [
+            line.removeprefix(key) for line in UNIT.read_text().splitlines() if line.startswith(key)
+        ]
         assert not path.startswith(tuple(writable)), path
 
 
@@ -78,7 +101,14 @@ class FakeLxd(BaseHTTPRequestHandler):
     """As much of LXD's interface as `lxc list` asks for: one container, `box`."""
 
     def do_GET(self) -> None:
-        box = {"name": "box", "status": "Running", "status_code": 103, "type": "container", "config": {}, "snapshots": None}
+        box = {
+            "name": "box",
+            "status": "Running",
+            "status_code": 103,
+            "type": "container",
+            "config": {},
+            "snapshots": None,
+        }
         server = {
             "api_extensions": ["instances", "projects", "api_filtering", "container_full"],
             "api_status": "stable",
@@ -86,9 +116,18 @@ class FakeLxd(BaseHTTPRequestHandler):
             "auth": "trusted",
         }
         place = self.path.partition("?")[0]
-        known: dict[str, Any] = {"/1.0": {**server, "environment": {"project": "default"}, "public": False}}
-        found = known.get(place, [box] if place in ("/1.0/instances", "/1.0/containers") else {"name": "default", "config": {}})
-        body = json.dumps({"type": "sync", "status": "Success", "status_code": 200, "metadata": found}).encode()
+        known: dict[str, Any] = {
+            "/1.0": {**server, "environment": {"project": "default"}, "public": False}
+        }
+        found = known.get(
+            place,
+            [box]
+            if place in ("/1.0/instances", "/1.0/containers")
+            else {"name": "default", "config": {}},
+        )
+        body = json.dumps(
+            {"type": "sync", "status": "Success", "status_code": 200, "metadata": found}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -121,11 +160,18 @@ def service(tmp_path: Path) -> Iterator[tuple[ExecService, subprocess.Popen[byte
     """The service as the unit starts it, in the sandbox, with its folders in a scratch folder."""
     tool("systemd-analyze")
     port = free_port()
-    (tmp_path / "credentials").write_text(credential_line("root-of-tests", TOKEN).replace("\n", ":admin\n"))
-    (tmp_path / "targets.toml").write_text(f'[away]\ndriver = "ssh"\nhost = "127.0.0.1"\nport = {port}\n')
+    (tmp_path / "credentials").write_text(
+        credential_line("root-of-tests", TOKEN).replace("\n", ":admin\n")
+    )
+    (tmp_path / "targets.toml").write_text(
+        f'[away]\ndriver = "ssh"\nhost = "127.0.0.1"\nport = {port}\n'
+    )
     (tmp_path / "lxd").mkdir()
     environ = {**os.environ, "HOME": str(tmp_path), "BUS_DATA_DIR": str(tmp_path / "data")}
-    environ |= {"BUS_CREDENTIALS": str(tmp_path / "credentials"), "BUS_TARGETS": str(tmp_path / "targets.toml")}
+    environ |= {
+        "BUS_CREDENTIALS": str(tmp_path / "credentials"),
+        "BUS_TARGETS": str(tmp_path / "targets.toml"),
+    }
     environ |= {"BUS_EXEC_SOCKET": str(tmp_path / "exec.sock"), "LXD_DIR": str(tmp_path / "lxd")}
     environ |= {"LXD_CONF": str(tmp_path / "lxc"), "BUS_FSYNC": "never"}
     command = [sys.executable, str(SANDBOX), str(UNIT), sys.executable, "-m", "bus", "exec-service"]
@@ -140,14 +186,21 @@ def service(tmp_path: Path) -> Iterator[tuple[ExecService, subprocess.Popen[byte
 AUTH = basic("root-of-tests", TOKEN)["Authorization"]
 
 
-def test_lxc_works_under_the_rules_of_the_unit(service: tuple[ExecService, subprocess.Popen[bytes]]) -> None:
+def test_lxc_works_under_the_rules_of_the_unit(
+    service: tuple[ExecService, subprocess.Popen[bytes]],
+) -> None:
     tool("lxc")
     listing = service[0].ask({"op": "targets", "authorization": AUTH})["result"]
     assert listing["unavailable"] == {}
-    assert {target["name"]: target["state"] for target in listing["targets"]} == {"box": "running", "away": "unknown"}
+    assert {target["name"]: target["state"] for target in listing["targets"]} == {
+        "box": "running",
+        "away": "unknown",
+    }
 
 
-def test_ssh_works_under_the_rules_of_the_unit(service: tuple[ExecService, subprocess.Popen[bytes]], tmp_path: Path) -> None:
+def test_ssh_works_under_the_rules_of_the_unit(
+    service: tuple[ExecService, subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
     """As far as a machine that refuses: it was called over the network."""
     tool("ssh")
     config = Config(data_dir=tmp_path / "data", fsync="never")
@@ -161,7 +214,9 @@ def test_ssh_works_under_the_rules_of_the_unit(service: tuple[ExecService, subpr
         service[0].ask({"op": "call", "authorization": AUTH, **call})
 
 
-def test_a_stop_is_quick_and_leaves_no_socket(service: tuple[ExecService, subprocess.Popen[bytes]]) -> None:
+def test_a_stop_is_quick_and_leaves_no_socket(
+    service: tuple[ExecService, subprocess.Popen[bytes]],
+) -> None:
     client, process = service
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0

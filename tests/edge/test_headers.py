@@ -46,44 +46,92 @@ SPOOFED = [
 
 
 @pytest.fixture(scope="module")
-def echo(make_edge: Callable[..., Edge], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+def echo(
+    make_edge: Callable[..., Edge], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Edge]:
     folder = tmp_path_factory.mktemp("echo")
     (folder / "echo.py").write_text(ECHO)
     path = folder / "echo.sock"
-    command = [sys.executable, "-m", "gunicorn", "--no-control-socket", "-b", f"unix:{path}", "echo:app"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--no-control-socket",
+        "-b",
+        f"unix:{path}",
+        "echo:app",
+    ]
     with running(command, folder / "echo.log", cwd=folder) as process:
-        wait_for(lambda: path.exists() and answers(str(path)), process, f"echo, see {folder}/echo.log")
+        wait_for(
+            lambda: path.exists() and answers(str(path)), process, f"echo, see {folder}/echo.log"
+        )
         yield make_edge(path)
 
 
-@pytest.mark.parametrize("spell", [str, str.upper, lambda name: name.replace("-", "_")], ids=["as is", "upper", "underscore"])
+@pytest.mark.parametrize(
+    "spell",
+    [str, str.upper, lambda name: name.replace("-", "_")],
+    ids=["as is", "upper", "underscore"],
+)
 @pytest.mark.parametrize("name", SPOOFED)
-def test_no_word_about_identity_from_outside_reaches_the_hub(echo: Edge, name: str, spell: Callable[[str], str]) -> None:
+def test_no_word_about_identity_from_outside_reaches_the_hub(
+    echo: Edge, name: str, spell: Callable[[str], str]
+) -> None:
     value = "https" if "Proto" in name else "evil-1"
     answer = echo.ask("GET", "/health", headers={spell(name): value})
     assert answer.status == 200, answer.body
     seen = answer.json
     assert "evil-1" not in answer.body.decode()
-    assert f"HTTP_{name.upper().replace('-', '_')}" not in seen or name in ("X-Real-IP", "X-Forwarded-For", "X-Forwarded-Proto")
+    assert f"HTTP_{name.upper().replace('-', '_')}" not in seen or name in (
+        "X-Real-IP",
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+    )
     assert (seen["SCRIPT_NAME"], seen["PATH_INFO"], seen["scheme"]) == ("", "/health", "https")
 
 
 def test_the_list_above_is_the_list_of_the_shipped_file() -> None:
-    emptied = {line.split()[1] for line in CONF.read_text().splitlines() if line.strip().startswith("proxy_set_header")}
+    emptied = {
+        line.split()[1]
+        for line in CONF.read_text().splitlines()
+        if line.strip().startswith("proxy_set_header")
+    }
     assert emptied - {"Host", "Connection", "Authorization", "Content-Length"} == set(SPOOFED)
 
 
-def test_the_question_to_the_hub_has_the_credential_and_nothing_else_of_the_request(echo: Edge) -> None:
-    headers = {"Content-Type": "application/json", "Origin": "https://elsewhere", **dict.fromkeys(SPOOFED, "evil-1")}
-    seen = echo.ask("POST", "/post?from=a", b"x" * 2_000_000, headers, auth=basic("claude", "not the one nginx knows")).json
+def test_the_question_to_the_hub_has_the_credential_and_nothing_else_of_the_request(
+    echo: Edge,
+) -> None:
+    headers = {
+        "Content-Type": "application/json",
+        "Origin": "https://elsewhere",
+        **dict.fromkeys(SPOOFED, "evil-1"),
+    }
+    seen = echo.ask(
+        "POST",
+        "/post?from=a",
+        b"x" * 2_000_000,
+        headers,
+        auth=basic("claude", "not the one nginx knows"),
+    ).json
     assert seen["error"] == "too_large"  # the body is none of nginx's to take
-    seen = echo.ask("POST", "/post?from=a", b"x" * 500_000, headers, auth=basic("claude", "not the one nginx knows")).json
+    seen = echo.ask(
+        "POST",
+        "/post?from=a",
+        b"x" * 500_000,
+        headers,
+        auth=basic("claude", "not the one nginx knows"),
+    ).json
     assert seen["length of body"] == 500_000
     question = seen["asked"]
     told = {name for name in question if name.startswith("HTTP_")}
     assert told == {"HTTP_HOST", "HTTP_AUTHORIZATION", "HTTP_X_REAL_IP"}
     assert "evil-1" not in str(question)
-    assert (question["REQUEST_METHOD"], question["PATH_INFO"], question["QUERY_STRING"]) == ("GET", "/api/me", "")
+    assert (question["REQUEST_METHOD"], question["PATH_INFO"], question["QUERY_STRING"]) == (
+        "GET",
+        "/api/me",
+        "",
+    )
     assert question["length of body"] == 0
     assert "asked" not in echo.ask("POST", "/post", b"x").json  # what nginx knows costs no question
 
@@ -121,7 +169,14 @@ def test_a_block_reaches_the_same_route_as_a_message(echo: Edge, path: str) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/.claude-bus/error", "/.claude-bus/block", "/.claude-bus/who", "/.claude-bus/no", "/.claude-bus/unsure"]
+    "path",
+    [
+        "/.claude-bus/error",
+        "/.claude-bus/block",
+        "/.claude-bus/who",
+        "/.claude-bus/no",
+        "/.claude-bus/unsure",
+    ],
 )
 def test_the_internal_places_cannot_be_asked_for(echo: Edge, path: str) -> None:
     answer = echo.ask("GET", path)
@@ -137,7 +192,9 @@ def test_the_internal_places_cannot_be_asked_for(echo: Edge, path: str) -> None:
         ("X-Nul: a\0b\r\n", 400),
     ],
 )
-def test_requests_that_two_servers_could_read_differently_are_refused(echo: Edge, extra: str, status: int) -> None:
+def test_requests_that_two_servers_could_read_differently_are_refused(
+    echo: Edge, extra: str, status: int
+) -> None:
     raw = socket.create_connection(("127.0.0.1", echo.https), 20)
     with ssl._create_unverified_context().wrap_socket(raw) as tls:
         head = f"POST /post HTTP/1.1\r\nHost: bus\r\nAuthorization: {echo.signed_in['Authorization']}\r\n"

@@ -51,11 +51,18 @@ def test_the_right_credential_passes_both_checks(edge: Edge) -> None:
 
 @pytest.mark.parametrize(
     "auth",
-    [{}, basic("claude", "wrong"), basic("nobody", "edge-test-token"), {"Authorization": "Basic ?"}],
+    [
+        {},
+        basic("claude", "wrong"),
+        basic("nobody", "edge-test-token"),
+        {"Authorization": "Basic ?"},
+    ],
     ids=["none", "wrong token", "unknown user", "not basic auth"],
 )
 @pytest.mark.parametrize("path", ["/health", "/post", "/messages", "/stream", "/nothing-here"])
-def test_without_it_the_answer_is_401_and_asks_for_basic_auth(edge: Edge, path: str, auth: dict[str, str]) -> None:
+def test_without_it_the_answer_is_401_and_asks_for_basic_auth(
+    edge: Edge, path: str, auth: dict[str, str]
+) -> None:
     answer = edge.ask("GET", path, auth=auth)
     assert_shape(answer, 401, "unauthorized")
     assert answer.headers["www-authenticate"].startswith("Basic realm=")
@@ -67,7 +74,9 @@ def test_a_line_taken_out_of_the_file_is_locked_out_at_once(whole: Edge) -> None
     assert whole.ask("GET", "/health").status == 401
 
 
-def test_the_hub_checks_the_credential_again(make_edge: Callable[..., Edge], hub_socket: Path) -> None:
+def test_the_hub_checks_the_credential_again(
+    make_edge: Callable[..., Edge], hub_socket: Path
+) -> None:
     edge = make_edge(hub_socket)
     with (edge.dir / "credentials").open("a") as file:
         file.write(credential_line("only-nginx-knows", "secret"))
@@ -79,8 +88,12 @@ def test_the_hub_checks_the_credential_again(make_edge: Callable[..., Edge], hub
 # --- what every answer carries ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path, auth", [("/health", None), ("/health", {}), ("/robots.txt", {}), ("/no-such", None)])
-def test_headers_are_there_once_on_every_kind_of_answer(edge: Edge, path: str, auth: dict[str, str] | None) -> None:
+@pytest.mark.parametrize(
+    "path, auth", [("/health", None), ("/health", {}), ("/robots.txt", {}), ("/no-such", None)]
+)
+def test_headers_are_there_once_on_every_kind_of_answer(
+    edge: Edge, path: str, auth: dict[str, str] | None
+) -> None:
     headers = edge.ask("GET", path, auth=auth).headers
     assert headers["strict-transport-security"] == "max-age=31536000"
     assert headers["x-robots-tag"] == "noindex, nofollow"
@@ -96,7 +109,10 @@ def test_robots_need_no_credential_to_be_told_to_stay_away(edge: Edge) -> None:
 def test_errors_of_the_hub_pass_unchanged(edge: Edge) -> None:
     answer = edge.ask("POST", "/post", "{not json", {"Content-Type": "application/json"})
     assert answer.status == 400
-    assert answer.json["error"] not in ("bad_request", "hub_unreachable")  # it says what is wrong with the JSON
+    assert answer.json["error"] not in (
+        "bad_request",
+        "hub_unreachable",
+    )  # it says what is wrong with the JSON
     assert edge.ask("GET", "/no-such-route").json["error"] == "no_such_route"
 
 
@@ -118,7 +134,9 @@ def test_errors_of_the_hub_pass_unchanged(edge: Edge) -> None:
         ("/api/exec/01", "application/json", MIB),
     ],
 )
-def test_one_byte_too_many_is_a_413_with_both_sizes(edge: Edge, path: str, kind: str, limit: int) -> None:
+def test_one_byte_too_many_is_a_413_with_both_sizes(
+    edge: Edge, path: str, kind: str, limit: int
+) -> None:
     answer = edge.ask("POST", path, b"x" * (limit + 1), {"Content-Type": kind})
     assert_shape(answer, 413, "too_large")
     assert f"{limit + 1} bytes" in answer.json["message"]
@@ -132,8 +150,13 @@ def test_a_body_of_unknown_length_is_cut_off_at_the_same_size(edge: Edge) -> Non
 
 
 def test_a_block_of_messages_may_be_larger_than_one_mebibyte(edge: Edge) -> None:
-    lines = [json.dumps({"from": "edge-test", "body": f"{number} " + "x" * 60_000}) for number in range(60)]
-    answer = edge.ask("POST", "/post", "\n".join(lines) + "\n", {"Content-Type": "application/x-ndjson"})
+    lines = [
+        json.dumps({"from": "edge-test", "body": f"{number} " + "x" * 60_000})
+        for number in range(60)
+    ]
+    answer = edge.ask(
+        "POST", "/post", "\n".join(lines) + "\n", {"Content-Type": "application/x-ndjson"}
+    )
     assert answer.status in (200, 201)
     assert len(answer.body.splitlines()) == 60
 
@@ -159,7 +182,11 @@ def test_a_flood_of_wrong_passwords_is_stopped_and_meets_nobody_else(edge: Edge)
     flood = ask_often(edge, BURST * 3, "127.0.0.2", basic("claude", "guess"))
     assert {answer.status for answer in flood} == {401, 429}
     # The limit comes before the credential: with the right one that address is refused as well, unread.
-    refused = [answer for answer in ask_often(edge, 20, "127.0.0.2", edge.signed_in) if answer.status == 429]
+    refused = [
+        answer
+        for answer in ask_often(edge, 20, "127.0.0.2", edge.signed_in)
+        if answer.status == 429
+    ]
     assert refused
     assert_shape(refused[0], 429, "rate_limited")
     assert refused[0].headers["retry-after"] == "1"
@@ -174,7 +201,10 @@ def test_the_right_credential_of_a_flooding_address_is_limited_too(edge: Edge) -
 
 
 def test_open_requests_of_one_address_are_counted(edge: Edge) -> None:
-    head = "POST /post HTTP/1.1\r\nHost: bus\r\nContent-Length: 9\r\nAuthorization: " + edge.signed_in["Authorization"]
+    head = (
+        "POST /post HTTP/1.1\r\nHost: bus\r\nContent-Length: 9\r\nAuthorization: "
+        + edge.signed_in["Authorization"]
+    )
     trust = ssl._create_unverified_context()
     held = []
     try:
@@ -189,13 +219,21 @@ def test_open_requests_of_one_address_are_counted(edge: Edge) -> None:
             one.close()
 
 
-def test_an_ipv6_network_counts_as_one_address(make_edge: Callable[..., Edge], hub_socket: Path) -> None:
+def test_an_ipv6_network_counts_as_one_address(
+    make_edge: Callable[..., Edge], hub_socket: Path
+) -> None:
     edge = make_edge(hub_socket, http="set_real_ip_from 127.0.0.1; real_ip_header X-Test-Address;")
     connection = edge.connect()
 
     def statuses(address: Callable[[int], str]) -> set[int]:
         return {
-            edge.ask("GET", "/health", headers={"X-Test-Address": address(number)}, auth={}, on=connection).status
+            edge.ask(
+                "GET",
+                "/health",
+                headers={"X-Test-Address": address(number)},
+                auth={},
+                on=connection,
+            ).status
             for number in range(BURST * 3)
         }
 
@@ -212,7 +250,9 @@ def test_a_long_poll_is_answered_as_soon_as_a_message_comes(edge: Edge) -> None:
     waiting = edge.connect()
     waiting.request("GET", f"/messages?since={newest}&wait=60", headers=edge.signed_in)
     posted = edge.post("what the poll waits for").json
-    found = json.loads(waiting.getresponse().read())  # within the connection's time-out of 20 s, not after 60
+    found = json.loads(
+        waiting.getresponse().read()
+    )  # within the connection's time-out of 20 s, not after 60
     assert [message["id"] for message in found["messages"]] == [posted["id"]]
     waiting.close()
 
@@ -237,7 +277,13 @@ def test_a_stream_hands_out_each_message_while_it_stays_open(edge: Edge) -> None
 def test_it_is_never_the_hub_that_closes_an_idle_connection_first() -> None:
     upstream = CONF.read_text().split("upstream claude_bus_hub {")[1].split("}")[0]
     nginx_s = int(re.search(r"keepalive_timeout (\d+)s;", upstream)[1])
-    hub_s = int(re.search(r"^keepalive = (\d+)", (ROOT / "bus" / "server" / "gunicorn_config.py").read_text(), re.MULTILINE)[1])
+    hub_s = int(
+        re.search(
+            r"^keepalive = (\d+)",
+            (ROOT / "bus" / "server" / "gunicorn_config.py").read_text(),
+            re.MULTILINE,
+        )[1]
+    )
     assert hub_s > nginx_s
 
 
@@ -265,8 +311,13 @@ def test_nginx_waits_longer_than_the_hub_may_be_silent(place: str, longest_silen
 
 def test_plain_http_leads_to_https_and_keeps_method_and_query(edge: Edge) -> None:
     connection = HTTPConnection("127.0.0.1", edge.http, timeout=20)
-    answer = edge.ask("POST", "/post?from=a", b"x", {"Host": "bus.example.org"}, auth={}, on=connection)
-    assert (answer.status, answer.headers["location"]) == (308, "https://bus.example.org/post?from=a")
+    answer = edge.ask(
+        "POST", "/post?from=a", b"x", {"Host": "bus.example.org"}, auth={}, on=connection
+    )
+    assert (answer.status, answer.headers["location"]) == (
+        308,
+        "https://bus.example.org/post?from=a",
+    )
     connection.close()
 
 
@@ -292,20 +343,34 @@ def test_old_tls_is_refused(edge: Edge) -> None:
     with pytest.deprecated_call():
         old.minimum_version = ssl.TLSVersion.TLSv1
         old.maximum_version = ssl.TLSVersion.TLSv1_1
-    with socket.create_connection(("127.0.0.1", edge.https), 20) as raw, pytest.raises(ssl.SSLError):
+    with (
+        socket.create_connection(("127.0.0.1", edge.https), 20) as raw,
+        pytest.raises(ssl.SSLError),
+    ):
         old.wrap_socket(raw)
 
 
-def test_logs_hold_no_text_and_no_credential(make_edge: Callable[..., Edge], hub_socket: Path, tmp_path: Path) -> None:
+def test_logs_hold_no_text_and_no_credential(
+    make_edge: Callable[..., Edge], hub_socket: Path, tmp_path: Path
+) -> None:
     for behind in (hub_socket, tmp_path / "nobody-listens"):
         edge = make_edge(behind)
-        edge.ask("POST", "/post?from=a&body=canary-query", b"canary-body", {"Referer": "https://x/?canary-referer"})
+        edge.ask(
+            "POST",
+            "/post?from=a&body=canary-query",
+            b"canary-body",
+            {"Referer": "https://x/?canary-referer"},
+        )
         edge.ask("GET", "/search?q=canary-search", auth=basic("canary-user", "canary-token"))
         edge.ask("POST", "/post?body=canary-large", b"x" * (MIB + 1))
         edge.ask("GET", "/health", headers={"User-Agent": 'agent"} \x1b[31m {"forged":1'})
         # nginx writes a line after its answer has gone out.
-        wait_for(lambda edge=edge: edge.logs.count("\n") >= 4, edge.process, "four lines in the log")
-        lines = [json.loads(line) for line in edge.logs.splitlines()]  # one object a line: nothing was forged
+        wait_for(
+            lambda edge=edge: edge.logs.count("\n") >= 4, edge.process, "four lines in the log"
+        )
+        lines = [
+            json.loads(line) for line in edge.logs.splitlines()
+        ]  # one object a line: nothing was forged
         assert [line["path"] for line in lines] == ["/post", "/search", "/post", "/health"]
         assert [line["user"] for line in lines] == ["claude", "", "", "claude"]
         assert "canary" not in edge.logs
@@ -314,9 +379,16 @@ def test_logs_hold_no_text_and_no_credential(make_edge: Callable[..., Edge], hub
 # --- the hub is away ----------------------------------------------------------------------------------------------------
 
 
-def test_without_a_hub_the_answer_is_a_502_that_says_retry(make_edge: Callable[..., Edge], tmp_path: Path) -> None:
+def test_without_a_hub_the_answer_is_a_502_that_says_retry(
+    make_edge: Callable[..., Edge], tmp_path: Path
+) -> None:
     edge = make_edge(tmp_path / "nobody-listens")
-    for method, path in (("GET", "/health"), ("POST", "/post"), ("GET", "/stream"), ("GET", "/messages?wait=60")):
+    for method, path in (
+        ("GET", "/health"),
+        ("POST", "/post"),
+        ("GET", "/stream"),
+        ("GET", "/messages?wait=60"),
+    ):
         answer = edge.ask(method, path)
         assert_shape(answer, 502, "hub_unreachable")
         assert answer.headers["retry-after"] == "2"
@@ -326,19 +398,31 @@ def test_without_a_hub_the_answer_is_a_502_that_says_retry(make_edge: Callable[.
 
 
 @pytest.mark.parametrize("size", [2 * MIB, 8 * MIB])
-def test_what_nginx_says_itself_it_says_of_a_large_block_too(make_edge: Callable[..., Edge], tmp_path: Path, size: int) -> None:
+def test_what_nginx_says_itself_it_says_of_a_large_block_too(
+    make_edge: Callable[..., Edge], tmp_path: Path, size: int
+) -> None:
     """The limit is compared again on the way to the answer: a 413 in HTML would make a client give up for good."""
     edge = make_edge(tmp_path / "nobody.sock")
     as_block = {"Content-Type": "application/x-ndjson"}
     assert_shape(edge.ask("POST", "/post", b"x" * size, as_block), 502, "hub_unreachable")
     # nginx does not know this secret, and whom it would ask is away.
-    assert_shape(edge.ask("POST", "/post", b"x" * size, as_block, auth=basic(USER, "wrong")), 502, "hub_unreachable")
+    assert_shape(
+        edge.ask("POST", "/post", b"x" * size, as_block, auth=basic(USER, "wrong")),
+        502,
+        "hub_unreachable",
+    )
     assert_shape(edge.ask("POST", "/post", b"x" * size, as_block, auth={}), 401, "unauthorized")
 
 
-@pytest.mark.parametrize("path, kind", [("/post", "application/x-ndjson"), ("/api/exec", "application/json")])
-def test_a_wrong_secret_is_a_401_however_large_the_body_is(edge: Edge, path: str, kind: str) -> None:
-    answer = edge.ask("POST", path, b"x" * 6 * MIB, {"Content-Type": kind}, auth=basic(USER, "wrong"))
+@pytest.mark.parametrize(
+    "path, kind", [("/post", "application/x-ndjson"), ("/api/exec", "application/json")]
+)
+def test_a_wrong_secret_is_a_401_however_large_the_body_is(
+    edge: Edge, path: str, kind: str
+) -> None:
+    answer = edge.ask(
+        "POST", path, b"x" * 6 * MIB, {"Content-Type": kind}, auth=basic(USER, "wrong")
+    )
     assert_shape(answer, 401, "unauthorized")
 
 

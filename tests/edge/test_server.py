@@ -26,7 +26,9 @@ SCRIPT = str(ROOT / "scripts" / "server-for-tests")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the hub installed on it, and both its secrets in /root."""
-    missing = [name for name in ("lxd", "lxc", "busybox", "debootstrap") if shutil.which(name) is None]
+    missing = [
+        name for name in ("lxd", "lxc", "busybox", "debootstrap") if shutil.which(name) is None
+    ]
     if os.geteuid() != 0 or missing:
         why = f"a server of its own needs root{''.join(', ' + name for name in missing)}"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
@@ -54,7 +56,10 @@ def test_a_server_that_was_installed_under_a_closed_umask_works(server: Server) 
     assert server.sh("find /opt/claude-bus ! -type l ! -perm -o=r") == ""
     id = post(server, "first")
     assert server.ask(f"/messages/{id}")[1]["body"] == "first"
-    assert server.sh("systemctl is-enabled claude-bus claude-bus-exec nginx").split() == ["enabled"] * 3
+    assert (
+        server.sh("systemctl is-enabled claude-bus claude-bus-exec nginx").split()
+        == ["enabled"] * 3
+    )
     # What such a umask once spoilt is mended by another installation.
     server.sh("chmod -R go= /opt/claude-bus/.venv")
     server.install()
@@ -108,8 +113,13 @@ def test_the_hubs_user_gets_no_file_of_roots(server: Server) -> None:
     assert server.sh("stat -c '%U:%G %a' /root/secret; cat /root/secret") == "root:root 600\nsecret"
     assert told.returncode != 0  # the credentials are gone: that is seen, and nothing else is done
     # Moved away by the operator, as the next try says.
-    assert "is a link, or no file" in server.run(f"cd /root/src; scripts/install-server --domain {DOMAIN}").stderr
-    server.sh("rm /etc/claude-bus/credentials; runuser -u claude-bus -- mv /etc/claude-bus/credentials{.kept,}")
+    assert (
+        "is a link, or no file"
+        in server.run(f"cd /root/src; scripts/install-server --domain {DOMAIN}").stderr
+    )
+    server.sh(
+        "rm /etc/claude-bus/credentials; runuser -u claude-bus -- mv /etc/claude-bus/credentials{.kept,}"
+    )
     server.install("--no-venv")
     server.is_well()
 
@@ -143,7 +153,9 @@ chgrp claude-bus /run/claude-bus; systemctl restart nginx
 """
 
 
-def test_an_upgrade_from_the_version_with_one_service_answers_or_asks_to_come_back(server: Server) -> None:
+def test_an_upgrade_from_the_version_with_one_service_answers_or_asks_to_come_back(
+    server: Server,
+) -> None:
     server.sh(ONE_SERVICE + "rm -f /root/enough")
     caller = f"set -a; . /root/claude.env; set +a; {PYTHON_OF_LOAD} -c {shlex.quote(CALLER)}"
     server.sh("cp -a /opt/claude-bus/.venv /root/load-venv")
@@ -164,7 +176,9 @@ def test_a_restart_of_the_hub_does_not_wait_for_a_command_that_runs(server: Serv
     table = '[box]\\ndriver = "local"\\nfolder = "/var/lib/claude-bus-exec/box"\\n'
     server.sh(f"printf '{table}' > /etc/claude-bus-exec/targets.toml")
     server.sh(server.bus("permit admin box", "admin"))
-    with server.start(server.bus("exec box --timeout 5m -c 'echo begun; sleep 200'", "admin")) as caller:
+    with server.start(
+        server.bus("exec box --timeout 5m -c 'echo begun; sleep 200'", "admin")
+    ) as caller:
         assert caller.stdout is not None and caller.stdout.readline() == "begun\n"
         server.sh("systemctl restart claude-bus")
         server.is_well()
@@ -181,7 +195,13 @@ def test_nothing_is_lost_when_it_is_killed_or_the_machine_restarts(server: Serve
     server.sh("systemctl kill --kill-who=all --signal=KILL claude-bus")
     server.is_well()
     ids.append(post(server, "before a power cut"))
-    subprocess.run(["lxc", "restart", "--force", "server"], env=server.lxd, check=True, timeout=120, capture_output=True)
+    subprocess.run(
+        ["lxc", "restart", "--force", "server"],
+        env=server.lxd,
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
     server.until("systemctl is-system-running --wait | grep -qE 'running|degraded'")
     server.until(f"grep -q {DOMAIN} /etc/hosts || echo 127.0.0.1 {DOMAIN} >> /etc/hosts")
     server.is_well()
@@ -199,11 +219,15 @@ ls -l /proc/[0-9]*/cwd 2>/dev/null | grep claude-bus || true
 """
 
 
-def test_a_removal_leaves_nothing_and_a_backup_comes_back_on_the_rebuilt_server(server: Server) -> None:
+def test_a_removal_leaves_nothing_and_a_backup_comes_back_on_the_rebuilt_server(
+    server: Server,
+) -> None:
     """By the lines of docs/deploy.md."""
     kept = post(server, "before the backup")
     secret = server.hub("credential add web1")
-    server.sh(f"umask 077; (grep BUS_URL /root/claude.env; printf '%s\\n' {secret}) > /root/web1.env")
+    server.sh(
+        f"umask 077; (grep BUS_URL /root/claude.env; printf '%s\\n' {secret}) > /root/web1.env"
+    )
     backup, restore = commands_below("Backup")
     server.sh(backup)
     server.sh("mv /var/lib/claude-bus/backup-* /root/backup")
@@ -215,7 +239,9 @@ def test_a_removal_leaves_nothing_and_a_backup_comes_back_on_the_rebuilt_server(
     server.is_well()
     assert server.ask(f"/messages/{kept}", user="web1")[1]["body"] == "before the backup"
     assert server.ask(f"/messages/{lost}")[0] == 404
-    assert [server.ask("/api/me", user=user)[1]["role"] for user in ("claude", "admin", "web1")] == ["shared", "admin", "member"]
+    assert [
+        server.ask("/api/me", user=user)[1]["role"] for user in ("claude", "admin", "web1")
+    ] == ["shared", "admin", "member"]
     assert server.ask(f"/messages/{post(server, 'goes on')}")[0] == 200
     assert "the log is good" in server.hub("verify")
     server.sh("rm -r /var/lib/claude-bus.fresh /root/backup")

@@ -29,7 +29,11 @@ EXPOSURE_TIMES_TEN = 5  # the threshold that the unit names in its first lines
 def test_systemd_finds_no_fault(tmp_path: Path) -> None:
     # Only the program's place is exchanged: nothing is installed on this machine.
     unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace("/opt/claude-bus/.venv/bin/python", os.path.realpath(sys.executable)))
+    unit.write_text(
+        UNIT.read_text().replace(
+            "/opt/claude-bus/.venv/bin/python", os.path.realpath(sys.executable)
+        )
+    )
     told = told_by([tool("systemd-analyze"), "verify", unit])
     own = [line for line in told.stderr.splitlines() if "claude-bus" in line]
     assert (told.returncode, own) == (0, [])
@@ -37,7 +41,15 @@ def test_systemd_finds_no_fault(tmp_path: Path) -> None:
 
 def test_it_gives_little_away() -> None:
     assert f"--threshold={EXPOSURE_TIMES_TEN} " in UNIT.read_text()
-    told = told_by([tool("systemd-analyze"), "security", "--offline=yes", f"--threshold={EXPOSURE_TIMES_TEN}", UNIT])
+    told = told_by(
+        [
+            tool("systemd-analyze"),
+            "security",
+            "--offline=yes",
+            f"--threshold={EXPOSURE_TIMES_TEN}",
+            UNIT,
+        ]
+    )
     assert told.returncode == 0, told.stdout[-200:]
 
 
@@ -54,9 +66,16 @@ def test_every_line_that_is_not_the_default_says_why() -> None:
 
 
 # Keys that say what every unit says.
-PLAIN = {"Description", "Documentation", "User", "Group", "WorkingDirectory", "ExecStart", "ExecReload", "Environment"} | {
-    "WantedBy"
-}
+PLAIN = {
+    "Description",
+    "Documentation",
+    "User",
+    "Group",
+    "WorkingDirectory",
+    "ExecStart",
+    "ExecReload",
+    "Environment",
+} | {"WantedBy"}
 
 
 @pytest.mark.parametrize(
@@ -115,16 +134,27 @@ def notified(tmp_path: Path) -> Iterator[socket.socket]:
 def unit(tmp_path: Path, notified: socket.socket) -> Iterator[Unit]:
     tool("systemd-analyze")
     (tmp_path / "credentials").write_text(credential_line(USER, TOKEN))
-    environ = {**os.environ, "BUS_DATA_DIR": str(tmp_path / "data"), "BUS_LISTEN": f"unix:{tmp_path}/hub.sock"}
-    environ |= {"BUS_CREDENTIALS": str(tmp_path / "credentials"), "NOTIFY_SOCKET": str(tmp_path / "notify")}
+    environ = {
+        **os.environ,
+        "BUS_DATA_DIR": str(tmp_path / "data"),
+        "BUS_LISTEN": f"unix:{tmp_path}/hub.sock",
+    }
+    environ |= {
+        "BUS_CREDENTIALS": str(tmp_path / "credentials"),
+        "NOTIFY_SOCKET": str(tmp_path / "notify"),
+    }
     command = [sys.executable, str(SANDBOX), str(UNIT), sys.executable, "-m", "bus", "serve"]
     with running(command, tmp_path / "hub.log", cwd=ROOT, env=environ, umask=0o077) as process:
         yield Unit(process, tmp_path / "hub.sock")
 
 
 def test_the_hub_works_under_the_rules_of_the_unit(unit: Unit, notified: socket.socket) -> None:
-    assert b"READY=1" in notified.recv(4096), "Type=notify: gunicorn's master must be the main process"
-    status, message = unit.ask("POST", "/post", json.dumps({"from": "unit", "body": "within the rules"}))
+    assert b"READY=1" in notified.recv(4096), (
+        "Type=notify: gunicorn's master must be the main process"
+    )
+    status, message = unit.ask(
+        "POST", "/post", json.dumps({"from": "unit", "body": "within the rules"})
+    )
     assert status == 201, message
     found = unit.ask("GET", "/messages?limit=5")[1]["messages"]
     assert message["id"] in [one["id"] for one in found]

@@ -57,11 +57,15 @@ def test_a_call_that_cannot_be_recorded_is_not_run(fleet: Fleet, disk: FaultyDis
     assert fleet.records("asked") == []
 
 
-def test_an_end_that_cannot_be_recorded_is_recorded_later_and_the_caller_hears_it(fleet: Fleet, disk: FaultyDisk) -> None:
+def test_an_end_that_cannot_be_recorded_is_recorded_later_and_the_caller_hears_it(
+    fleet: Fleet, disk: FaultyDisk
+) -> None:
     fifo = fleet.folder / "box" / "go"
     os.mkfifo(fifo)
     got: list[Any] = []
-    call = threading.Thread(target=lambda: got.append(fleet.web1.exec("read word < go; echo $word", client_id="k").json))
+    call = threading.Thread(
+        target=lambda: got.append(fleet.web1.exec("read word < go; echo $word", client_id="k").json)
+    )
     call.start()
     wait_until(lambda: fleet.records("asked"))
     disk.errors["write"] = errno.ENOSPC
@@ -100,17 +104,28 @@ def test_a_right_is_not_decided_on_an_index_that_is_behind(fleet: Fleet) -> None
     assert not (fleet.folder / "box" / "ran").exists()
 
 
-def test_what_a_call_gave_is_on_stable_storage_before_its_end_is_recorded(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_call_gave_is_on_stable_storage_before_its_end_is_recorded(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept, synced, real = fleet.config.data_dir / "calls", [], os.fsync
 
     def fsync(fd: int) -> None:
         files = sorted(path.suffix == ".json" for path in kept.iterdir())
-        synced.append((Path(os.readlink(f"/proc/self/fd/{fd}")).parent == kept, files, len(fleet.records("done"))))
+        synced.append(
+            (
+                Path(os.readlink(f"/proc/self/fd/{fd}")).parent == kept,
+                files,
+                len(fleet.records("done")),
+            )
+        )
         real(fd)
 
     monkeypatch.setattr(os, "fsync", fsync)
     assert fleet.web1.exec("echo hi").status_code == 200
-    assert synced == [(True, [False], 0), (False, [True], 0)]  # the file before it has its name, the folder after
+    assert synced == [
+        (True, [False], 0),
+        (False, [True], 0),
+    ]  # the file before it has its name, the folder after
 
 
 def test_old_results_are_removed_by_the_service(tmp_path: Path) -> None:
@@ -134,7 +149,9 @@ def test_the_door_is_shut_for_others_whatever_the_umask(tmp_path: Path) -> None:
 
 def test_it_ends_with_the_process_that_it_is_for(tmp_path: Path) -> None:
     service = create_service(settings(tmp_path))
-    serving = threading.Thread(target=service.serve, args=(os.getpid(),), daemon=True)  # nobody is its own parent
+    serving = threading.Thread(
+        target=service.serve, args=(os.getpid(),), daemon=True
+    )  # nobody is its own parent
     serving.start()
     wait_until(lambda: not serving.is_alive())
 
@@ -156,9 +173,14 @@ def test_stopping_the_service_ends_what_runs_and_records_it(tmp_path: Path) -> N
         assert is_gone(pid)
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"[]\n", b"{}\n", b"\xff\n", b'{"op":"fly"}\n', b'{"op":"call"}\n'])
+@pytest.mark.parametrize(
+    "line", [b"", b"{", b"[]\n", b"{}\n", b"\xff\n", b'{"op":"fly"}\n', b'{"op":"call"}\n']
+)
 def test_nonsense_at_its_door_harms_nobody(fleet: Fleet, line: bytes) -> None:
-    with socket.socket(socket.AF_UNIX) as door, address_of(fleet.config.exec_socket_file) as address:
+    with (
+        socket.socket(socket.AF_UNIX) as door,
+        address_of(fleet.config.exec_socket_file) as address,
+    ):
         door.connect(address)
         door.sendall(line)
         door.shutdown(socket.SHUT_WR)
@@ -170,12 +192,21 @@ def test_nonsense_at_its_door_harms_nobody(fleet: Fleet, line: bytes) -> None:
 def test_a_run_whose_end_nobody_told_is_unknown_everywhere(fleet: Fleet) -> None:
     command = "echo out; kill -KILL $PPID; sleep 300"
     answer = fleet.web1.exec(command, client_id="k").json
-    assert (answer["ok"], answer["state"], answer["exitCode"], answer["stdout"]) == (False, "unknown", None, "out\n")
+    assert (answer["ok"], answer["state"], answer["exitCode"], answer["stdout"]) == (
+        False,
+        "unknown",
+        None,
+        "out\n",
+    )
     assert "signal 9" in answer["reason"]
     again = fleet.web1.exec(command, client_id="k").json
     assert (again["state"], again["stdout"], again["replayed"]) == ("unknown", "out\n", True)
     assert fleet.web1.get(f"/api/exec/{answer['id']}").json["state"] == "unknown"
-    assert fleet.records("done")[-1]["result"] == fleet.admin.events("type=exec")[-1]["result"] == "unknown"
+    assert (
+        fleet.records("done")[-1]["result"]
+        == fleet.admin.events("type=exec")[-1]["result"]
+        == "unknown"
+    )
     assert "leaked" not in answer  # none was left
 
 
@@ -191,11 +222,21 @@ def test_a_stream_that_was_delivered_whole_is_not_truncated(tmp_path: Path) -> N
 
 def test_a_reader_that_reads_nothing_does_not_keep_a_command_beyond_its_time(fleet: Fleet) -> None:
     fields = {"target": "box", "command": "echo $$ > pid; yes", "timeout_s": 0.5, "stream": True}
-    request = {"op": "call", "type": "exec", "fields": fields, "authorization": basic("web1", SECRET)}
-    with socket.socket(socket.AF_UNIX) as door, address_of(fleet.config.exec_socket_file) as address:
+    request = {
+        "op": "call",
+        "type": "exec",
+        "fields": fields,
+        "authorization": basic("web1", SECRET),
+    }
+    with (
+        socket.socket(socket.AF_UNIX) as door,
+        address_of(fleet.config.exec_socket_file) as address,
+    ):
         door.connect(address)
         door.sendall(encoded(request))
-        done = wait_until(lambda: fleet.records("done"), within_s=15)  # a slow reader of an answer has 20 s
+        done = wait_until(
+            lambda: fleet.records("done"), within_s=15
+        )  # a slow reader of an answer has 20 s
     assert (done[0].get("timed_out"), done[0].get("cancelled")) == (True, None)
     assert is_gone(int((fleet.folder / "box" / "pid").read_text()))
 
@@ -255,7 +296,9 @@ class FleetHub(RunningHub):
         return requests.request(method, self.url + path, auth=(name, SECRET), timeout=60, **kwargs)
 
     def exec(self, command: str, **fields: Any) -> requests.Response:
-        return self.as_("web1", "POST", "/api/exec", json={"target": "box", "command": command, **fields})
+        return self.as_(
+            "web1", "POST", "/api/exec", json={"target": "box", "command": command, **fields}
+        )
 
 
 @pytest.fixture
@@ -281,7 +324,9 @@ Pair = tuple[FleetHub, RunningService, Config]
 
 
 @pytest.mark.slow
-def test_after_a_kill_of_the_service_a_call_is_unknown_and_is_not_run_again(pair: Pair, tmp_path: Path) -> None:
+def test_after_a_kill_of_the_service_a_call_is_unknown_and_is_not_run_again(
+    pair: Pair, tmp_path: Path
+) -> None:
     hub, service, _ = pair
     ran, pid = tmp_path / "box" / "ran", tmp_path / "box" / "pid"
     command = "echo $$ > pid; echo run >> ran; sleep 300"
@@ -303,7 +348,9 @@ def test_after_a_kill_of_the_service_a_call_is_unknown_and_is_not_run_again(pair
 
 
 @pytest.mark.slow
-def test_after_a_kill_of_the_worker_the_call_goes_on_and_a_retry_gets_its_answer(pair: Pair, tmp_path: Path) -> None:
+def test_after_a_kill_of_the_worker_the_call_goes_on_and_a_retry_gets_its_answer(
+    pair: Pair, tmp_path: Path
+) -> None:
     hub, _, _ = pair
     ran = tmp_path / "box" / "ran"
     command = "echo run >> ran; until [ -e go ]; do sleep 0.02; done; echo done"
@@ -324,7 +371,9 @@ def test_after_a_kill_of_the_worker_the_call_goes_on_and_a_retry_gets_its_answer
 
 
 @pytest.mark.slow
-def test_a_command_whose_caller_streams_is_ended_with_the_worker(pair: Pair, tmp_path: Path) -> None:
+def test_a_command_whose_caller_streams_is_ended_with_the_worker(
+    pair: Pair, tmp_path: Path
+) -> None:
     hub, _, _ = pair
     body = {"target": "box", "command": "echo $$; sleep 300", "stream": True, "timeout_s": 600}
     lines = hub.as_("web1", "POST", "/api/exec", json=body, stream=True).iter_lines(chunk_size=1)
@@ -339,17 +388,24 @@ def test_a_command_whose_caller_streams_is_ended_with_the_worker(pair: Pair, tmp
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
-def test_a_hub_that_stops_lets_commands_go_on_and_tells_their_callers(pair: Pair, tmp_path: Path, how: signal.Signals) -> None:
+def test_a_hub_that_stops_lets_commands_go_on_and_tells_their_callers(
+    pair: Pair, tmp_path: Path, how: signal.Signals
+) -> None:
     hub, _, _ = pair
     box = tmp_path / "box"
     with ThreadPoolExecutor(2) as pool:
         command = "echo so far; touch $0-runs; until [ -e go ]; do sleep 0.02; done; echo done"
         plain = pool.submit(hub.exec, command.replace("$0", "plain"), client_id="k", timeout_s=600)
-        stream = pool.submit(lambda: hub.exec(command.replace("$0", "stream"), stream=True, timeout_s=600).text)
+        stream = pool.submit(
+            lambda: hub.exec(command.replace("$0", "stream"), stream=True, timeout_s=600).text
+        )
         wait_until(lambda: (box / "plain-runs").exists() and (box / "stream-runs").exists())
         assert hub.process is not None
         hub.process.send_signal(how)
-        reply, lines = plain.result(25), stream.result(25).splitlines()  # a worker that waits takes 30 s
+        reply, lines = (
+            plain.result(25),
+            stream.result(25).splitlines(),
+        )  # a worker that waits takes 30 s
     if how == signal.SIGTERM:
         hub.process.wait(25)
         hub.start()
@@ -359,12 +415,17 @@ def test_a_hub_that_stops_lets_commands_go_on_and_tells_their_callers(pair: Pair
     assert (broken["status"], broken["error"]["error"]) == (503, "hub_stopping")
     wait_until(hub.answers)
     ids = reply.json()["id"], broken["error"]["id"]
-    assert [hub.as_("web1", "GET", f"/api/exec/{id}").json()["state"] for id in ids] == ["running", "running"]
+    assert [hub.as_("web1", "GET", f"/api/exec/{id}").json()["state"] for id in ids] == [
+        "running",
+        "running",
+    ]
     (box / "go").touch()
     for id in ids:
         ended = wait_until(lambda id=id: _once_done(hub, id))  # type: ignore[misc]
         assert (ended["exitCode"], ended["stdout"]) == (0, "so far\ndone\n")
-    assert until_answered(hub, command.replace("$0", "plain"), "k", timeout_s=600)["replayed"] is True
+    assert (
+        until_answered(hub, command.replace("$0", "plain"), "k", timeout_s=600)["replayed"] is True
+    )
 
 
 def _once_done(hub: FleetHub, id: str) -> dict[str, Any] | None:
@@ -373,7 +434,9 @@ def _once_done(hub: FleetHub, id: str) -> dict[str, Any] | None:
 
 
 @pytest.mark.slow
-def test_a_service_that_dies_beside_a_hub_is_started_again_and_ends_what_it_left(pair: Pair, tmp_path: Path) -> None:
+def test_a_service_that_dies_beside_a_hub_is_started_again_and_ends_what_it_left(
+    pair: Pair, tmp_path: Path
+) -> None:
     hub, service, _ = pair
     service.kill(signal.SIGTERM)
     with service.started("--beside", str(os.getpid())) as supervisor:
@@ -386,7 +449,10 @@ def test_a_service_that_dies_beside_a_hub_is_started_again_and_ends_what_it_left
             assert call.result(60).json()["error"] == "target_failed"
         wait_until(service.answers)
         assert is_gone(pid)
-        assert hub.exec("echo $$ > pid; sleep 300", client_id="k", timeout_s=600).json()["state"] == "unknown"
+        assert (
+            hub.exec("echo $$ > pid; sleep 300", client_id="k", timeout_s=600).json()["state"]
+            == "unknown"
+        )
         assert "started again" in service.output.read_text()
         (child,) = children_of(supervisor.pid)
         supervisor.send_signal(signal.SIGTERM)
@@ -406,11 +472,18 @@ def test_what_runs_where_nobody_can_reach_it_is_ended_once_somebody_can(tmp_path
     sshd = Sshd(folder, tmp_path)
     try:
         with a_fleet(tmp_path) as fleet:
-            fleet.config.targets_file.write_text(f'[near]\ndriver = "ssh"\nhost = "hubhost"\nconfig = "{sshd.config}"\n')
+            fleet.config.targets_file.write_text(
+                f'[near]\ndriver = "ssh"\nhost = "hubhost"\nconfig = "{sshd.config}"\n'
+            )
             fleet.permit(target="near")
             pid_file = tmp_path / "pid"
             with ThreadPoolExecutor(1) as pool:
-                call = pool.submit(fleet.web1.exec, f"echo $$ > {pid_file}; sleep 300", target="near", timeout_s=600)
+                call = pool.submit(
+                    fleet.web1.exec,
+                    f"echo $$ > {pid_file}; sleep 300",
+                    target="near",
+                    timeout_s=600,
+                )
                 pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text()))
                 sessions = children_of(sshd.process.pid)
                 sshd.stop()
@@ -466,14 +539,24 @@ def test_whatever_is_killed_no_call_runs_twice(pair: Pair, tmp_path: Path) -> No
     try:
         with ThreadPoolExecutor(4) as pool:
             answers = dict(
-                zip(keys, pool.map(lambda key: until_answered(hub, f"echo {key} >> ran; sleep 0.05", key), keys), strict=True)
+                zip(
+                    keys,
+                    pool.map(
+                        lambda key: until_answered(hub, f"echo {key} >> ran; sleep 0.05", key), keys
+                    ),
+                    strict=True,
+                )
             )
     finally:
         ended.set()
         killer.join(60)
     ran = (tmp_path / "box" / "ran").read_text().split()
     assert len(ran) == len(set(ran)), f"run twice (seed {seed})"
-    known = {key for key, answer in answers.items() if answer.get("state", "done") == "done" and answer["ok"]}
+    known = {
+        key
+        for key, answer in answers.items()
+        if answer.get("state", "done") == "done" and answer["ok"]
+    }
     assert known <= set(ran), f"told as run and was not (seed {seed})"
     states = {answer.get("state", "done") for answer in answers.values()}
     assert states <= {"done", "unknown"}

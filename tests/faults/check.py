@@ -55,7 +55,9 @@ class Tally:
         records, bad = _records(folder)
         messages = [record for record in records if record.get("kind") == "message"]
         seqs = [record["seq"] for record in records if "seq" in record]
-        self.bad_lines += bad + sum(after != before + 1 for before, after in zip([0, *seqs], seqs, strict=False))
+        self.bad_lines += bad + sum(
+            after != before + 1 for before, after in zip([0, *seqs], seqs, strict=False)
+        )
         times = Counter(record["client_id"] for record in messages if "client_id" in record)
         found = {record["client_id"]: record for record in messages if "client_id" in record}
         self.doubled += sum(count > 1 for count in times.values())
@@ -86,7 +88,10 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in [*files.sealed(folder).values(), folder / files.ACTIVE]:
         if not path.exists():  # compressed since it was listed
             path = path.with_name(path.name + ".gz")  # noqa: PLW2901
-        yield path.name, gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        yield (
+            path.name,
+            gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes(),
+        )
 
 
 def _records(folder: Path) -> tuple[list[dict[str, Any]], int]:

@@ -43,7 +43,13 @@ class Load:
     """
 
     def __init__(
-        self, urls: Sequence[str], seed: object, *, clients: int = 6, retries: bool = True, timeout_s: float = 20
+        self,
+        urls: Sequence[str],
+        seed: object,
+        *,
+        clients: int = 6,
+        retries: bool = True,
+        timeout_s: float = 20,
     ) -> None:
         self._addresses = [urlsplit(url).netloc for url in urls]
         self._seed, self._retries, self._timeout_s = seed, retries, timeout_s
@@ -54,7 +60,10 @@ class Load:
         self._mutex = threading.Lock()
         self._stopping = threading.Event()
         self._give_up = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(clients)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,), daemon=True)
+            for number in range(clients)
+        ]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -89,7 +98,11 @@ class Load:
         """The acknowledged posts, or those acknowledged before a time."""
         with self._mutex:
             posts = list(self.posts)
-        return [post for post in posts if post.acked is not None and (before is None or post.acked < before)]
+        return [
+            post
+            for post in posts
+            if post.acked is not None and (before is None or post.acked < before)
+        ]
 
     def acked_though_sent_after(self, moment: float) -> list[Post]:
         """The posts that were begun after a time and acknowledged all the same."""
@@ -123,7 +136,12 @@ class Load:
         post.attempts += 1
         post.sent = time.monotonic()
         try:
-            connection.request("POST", "/post", json.dumps(message), {"Authorization": BASIC, "Content-Type": "application/json"})
+            connection.request(
+                "POST",
+                "/post",
+                json.dumps(message),
+                {"Authorization": BASIC, "Content-Type": "application/json"},
+            )
             reply = connection.getresponse()
             answer: dict[str, Any] = json.loads(reply.read())
         except (OSError, http.client.HTTPException, ValueError) as error:

@@ -93,7 +93,10 @@ def cut_the_power(rng: random.Random, folder: Path, tally: Tally, **settings: st
         (data_dir / "run" / "state").unlink(missing_ok=True)
         with running(data_dir, output=output) as hub:
             hub.say("after the power cut")
-            tally.expect(hub.get("/health").json()["index"] == "ready", "the index is ready after a power cut")
+            tally.expect(
+                hub.get("/health").json()["index"] == "ready",
+                "the index is ready after a power cut",
+            )
             tally.compare(data_dir, load.posts, load.acked(before=moment))
             tally.judge(hub)
             tally.failed += load.failures.total()
@@ -107,13 +110,17 @@ def fill_the_disk(rng: random.Random, folder: Path, tally: Tally) -> None:
     with mounted("tmpfs", "tmpfs", folder / "small", "size=24m") as disk:
         data_dir, ballast = disk / "data", disk / "ballast"
         with (
-            running(data_dir, output=folder / "hub.log", BUS_SEGMENT_MAX_BYTES=str(64 << 20)) as hub,
+            running(
+                data_dir, output=folder / "hub.log", BUS_SEGMENT_MAX_BYTES=str(64 << 20)
+            ) as hub,
             Load([hub.url], rng.random(), timeout_s=10) as load,
         ):
             load.progress(rng.randrange(20, 100))
             for _ in range(2):
                 known = load.acked()[-1]
-                assert hub.get(f"/messages/{known.seq}").status_code == 200  # which brings the index up to it
+                assert (
+                    hub.get(f"/messages/{known.seq}").status_code == 200
+                )  # which brings the index up to it
                 fill(ballast)
                 tally.injected += 1
                 wait_until(lambda: load.failures["no_room"] > 0, 60)
@@ -122,7 +129,9 @@ def fill_the_disk(rng: random.Random, folder: Path, tally: Tally) -> None:
                 tally.expect(status == 200 and message["body"] == known.body, "reads go on")
                 status, inbox = ask(hub, "/messages?unread_by=bob&limit=5")
                 tally.expect(status == 200 and inbox["count"] == 5, "inboxes are read")
-                status = hub.post("/post", json={"from": "a", "to": "b", "body": "x" * 60_000}).status_code
+                status = hub.post(
+                    "/post", json={"from": "a", "to": "b", "body": "x" * 60_000}
+                ).status_code
                 tally.expect(status == 507, f"a post is refused with 507, not {status}")
                 ballast.unlink()
                 load.progress(20)
@@ -141,7 +150,9 @@ def fail_a_sync(rng: random.Random, folder: Path, tally: Tally) -> None:
     _fail_the_disk(rng, folder, tally, syncs=1)
 
 
-def _fail_the_disk(rng: random.Random, folder: Path, tally: Tally, writes: int = 0, syncs: int = 0) -> None:
+def _fail_the_disk(
+    rng: random.Random, folder: Path, tally: Tally, writes: int = 0, syncs: int = 0
+) -> None:
     shim = Shim(folder)
     with running(folder / "data", **shim.environ) as hub:
         with Load([hub.url], rng.random()) as load:
@@ -152,7 +163,10 @@ def _fail_the_disk(rng: random.Random, folder: Path, tally: Tally, writes: int =
             load.activity(60)
             late = load.acked_though_sent_after(load.first_failure["storage_failed"])
             tally.expect(not late, "no worker acknowledges after a failed write or sync")
-            refused = {hub.post("/post", json={"from": "a", "to": "b", "body": "x"}).status_code for _ in range(12)}
+            refused = {
+                hub.post("/post", json={"from": "a", "to": "b", "body": "x"}).status_code
+                for _ in range(12)
+            }
             tally.expect(refused == {503}, "every worker refuses posts")
             status, health = ask(hub, "/health")
             tally.expect(status == 503 and health["ok"] is False, "/health says so")
@@ -162,7 +176,10 @@ def _fail_the_disk(rng: random.Random, folder: Path, tally: Tally, writes: int =
             hub.start()
             tally.expect(hub.get("/health").status_code == 200, "a start lifts the stop")
             load.progress(20)
-        tally.expect("the log was verified" in hub.output.read_text(), "the start says that it verified the log")
+        tally.expect(
+            "the log was verified" in hub.output.read_text(),
+            "the start says that it verified the log",
+        )
         finish(hub, load, tally)
 
 
@@ -197,10 +214,15 @@ def stop_the_holder_of_the_lock(rng: random.Random, folder: Path, tally: Tally) 
                 tally.injected += 1
                 for _ in range(6):
                     started = time.monotonic()
-                    status = hub.post("/post", json={"from": "a", "to": "b", "body": "x"}).status_code
+                    status = hub.post(
+                        "/post", json={"from": "a", "to": "b", "body": "x"}
+                    ).status_code
                     took = time.monotonic() - started
                     tally.expect(status == 503, f"a post is answered 503, not {status}")
-                    tally.expect(took < 8 * LOCK_TIMEOUT_S, f"the answer comes in bounded time, not after {took:.1f} s")
+                    tally.expect(
+                        took < 8 * LOCK_TIMEOUT_S,
+                        f"the answer comes in bounded time, not after {took:.1f} s",
+                    )
                     status, _ = ask(hub, "/messages?unread_by=bob&limit=1")
                     tally.expect(status == 200, "reads go on")
         load.progress(20)
@@ -232,7 +254,9 @@ def set_the_clock_back(rng: random.Random, folder: Path, tally: Tally) -> None:
                 shim.set_clock(seconds)
                 tally.injected += 1
                 load.progress(5)
-        times = [message["ts"] for message in hub.get("/messages?since=0&limit=500").json()["messages"]]
+        times = [
+            message["ts"] for message in hub.get("/messages?since=0&limit=500").json()["messages"]
+        ]
         tally.expect(times != sorted(times), "the hub's clock did step back")
         finish(hub, load, tally)
 
@@ -255,8 +279,13 @@ def reload_under_load(rng: random.Random, folder: Path, tally: Tally, reloads: i
 
 def run_two_hubs(rng: random.Random, folder: Path, tally: Tally) -> None:
     """Two hubs on one data folder: one order, and a message posted at one is seen at the other at once."""
-    with running(folder / "data", BUS_WORKERS="2") as one, running(folder / "data", BUS_WORKERS="2") as other:
-        listen_at_both(one, other, tally, "quiet")  # nothing but the message itself can wake the listener
+    with (
+        running(folder / "data", BUS_WORKERS="2") as one,
+        running(folder / "data", BUS_WORKERS="2") as other,
+    ):
+        listen_at_both(
+            one, other, tally, "quiet"
+        )  # nothing but the message itself can wake the listener
         with Load([one.url, other.url], rng.random()) as load:
             load.progress(20)
             listen_at_both(one, other, tally, "busy")
@@ -273,7 +302,9 @@ def listen_at_both(one: RunningHub, other: RunningHub, tally: Tally, name: str) 
         here, there = (one, other) if turn % 2 else (other, one)
         waited = heard_elsewhere(here, there, f"{name}{turn}")
         tally.injected += 1
-        tally.expect(waited < 2, f"a long poll at the other hub answers promptly, not after {waited:.2f} s")
+        tally.expect(
+            waited < 2, f"a long poll at the other hub answers promptly, not after {waited:.2f} s"
+        )
 
 
 def work_offline_beside_the_hub(rng: random.Random, folder: Path, tally: Tally) -> None:
@@ -281,13 +312,25 @@ def work_offline_beside_the_hub(rng: random.Random, folder: Path, tally: Tally) 
     with running(folder / "data", BUS_SEGMENT_MAX_BYTES=str(60_000)) as hub:
         with Load([hub.url], rng.random()) as load:
             load.progress(150)
-            for command in (["verify"], ["stats"], ["export"], ["reindex"], ["backup", str(folder / "copy")], ["compress"]):
+            for command in (
+                ["verify"],
+                ["stats"],
+                ["export"],
+                ["reindex"],
+                ["backup", str(folder / "copy")],
+                ["compress"],
+            ):
                 acked = load.acked()
                 ran = hub.run(*command)
                 tally.injected += 1
-                tally.expect(ran.returncode == 0, f"{command[0]} works beside the hub: {ran.stdout}{ran.stderr}")
+                tally.expect(
+                    ran.returncode == 0,
+                    f"{command[0]} works beside the hub: {ran.stdout}{ran.stderr}",
+                )
                 if command[0] == "export":
-                    missing = {post.body for post in acked} - {line_body(line) for line in ran.stdout.rstrip("\n").split("\n")}
+                    missing = {post.body for post in acked} - {
+                        line_body(line) for line in ran.stdout.rstrip("\n").split("\n")
+                    }
                     tally.expect(not missing, "an export holds what was acknowledged before it")
                 if command[0] == "backup":
                     copy = Tally("backup")
@@ -311,7 +354,10 @@ def finish(hub: RunningHub, load: Load, tally: Tally) -> None:
     tally.judge(hub)
     count = sum(1 for _ in messages_of(hub.data_dir))
     known = hub.get("/health").json()
-    tally.expect(known["count"] == count, f"the index holds every message of the log: {known['count']} of {count}")
+    tally.expect(
+        known["count"] == count,
+        f"the index holds every message of the log: {known['count']} of {count}",
+    )
 
 
 def messages_of(data_dir: Path) -> Iterator[dict[str, object]]:
@@ -319,7 +365,10 @@ def messages_of(data_dir: Path) -> Iterator[dict[str, object]]:
     for path in [*files.sealed(data_dir).values(), data_dir / files.ACTIVE]:
         for line in files.sealed_lines(path, 0):
             with suppress(records.Damaged):
-                if not records.is_filler(line.data) and (record := records.decode(line.data))["kind"] == "message":
+                if (
+                    not records.is_filler(line.data)
+                    and (record := records.decode(line.data))["kind"] == "message"
+                ):
                     yield record
 
 

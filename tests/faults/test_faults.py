@@ -24,7 +24,9 @@ TIMES = {"power": 3, "kill": 2}
         for number in range(TIMES.get(fault, 1))
     ],
 )
-def test_no_acknowledged_message_is_lost_or_doubled(fault: str, round_of: Round, number: int, tmp_path: Path) -> None:
+def test_no_acknowledged_message_is_lost_or_doubled(
+    fault: str, round_of: Round, number: int, tmp_path: Path
+) -> None:
     tally = Tally(fault, rounds=1)
     round_of(random.Random(f"{fault}:{number}"), tmp_path, tally)
     assert tally.is_good()

@@ -19,7 +19,10 @@ import pytest
 from tests.conftest import wait_until
 
 IN_CI = os.environ.get("CI") == "true"
-_SHUTDOWN, _WITHOUT_FLUSHING = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN and EXT4_GOING_FLAGS_NOLOGFLUSH of ext4.h
+_SHUTDOWN, _WITHOUT_FLUSHING = (
+    0x8004587D,
+    2,
+)  # EXT4_IOC_SHUTDOWN and EXT4_GOING_FLAGS_NOLOGFLUSH of ext4.h
 
 
 def missing(what: str) -> None:
@@ -88,7 +91,11 @@ class PowerSwitch:
 
     def off(self) -> None:
         """Unmount it, as soon as those who were killed have let go of their files."""
-        wait_until(lambda: subprocess.run([tool("umount"), self.place], capture_output=True).returncode == 0)
+        wait_until(
+            lambda: (
+                subprocess.run([tool("umount"), self.place], capture_output=True).returncode == 0
+            )
+        )
 
     def is_on(self) -> bool:
         return os.path.ismount(self.place)
@@ -104,7 +111,20 @@ class Shim:
 
     def __init__(self, folder: Path) -> None:
         library, control = folder / "shim.so", folder / "shim.control"
-        subprocess.run([tool("gcc"), "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", library, self._SOURCE], check=True)
+        subprocess.run(
+            [
+                tool("gcc"),
+                "-shared",
+                "-fPIC",
+                "-O2",
+                "-Wall",
+                "-Werror",
+                "-o",
+                library,
+                self._SOURCE,
+            ],
+            check=True,
+        )
         control.write_bytes(bytes(4096))
         with open(control, "r+b") as file:
             self._words = memoryview(mmap.mmap(file.fileno(), 4096)).cast("i")

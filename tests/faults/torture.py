@@ -18,7 +18,18 @@ import pytest
 from tests.faults.check import Tally
 from tests.faults.rounds import ROUNDS
 
-_COLUMNS = ("fault", "rounds", "injected", "acknowledged", "failed", "lost", "doubled", "half", "bad_lines", "broken")
+_COLUMNS = (
+    "fault",
+    "rounds",
+    "injected",
+    "acknowledged",
+    "failed",
+    "lost",
+    "doubled",
+    "half",
+    "bad_lines",
+    "broken",
+)
 
 
 def main() -> None:
@@ -31,7 +42,10 @@ def main() -> None:
         tally = _round(name, number, asked.seed)
         tallies[name].add(tally)
         state = "good" if _is_good(tally) else f"NOT GOOD: {tally}"
-        print(f"{time.monotonic() - started:7.1f} s  {name} {number}: {tally.acknowledged} acknowledged, {state}", flush=True)
+        print(
+            f"{time.monotonic() - started:7.1f} s  {name} {number}: {tally.acknowledged} acknowledged, {state}",
+            flush=True,
+        )
     print(table(list(tallies.values())))
     print(f"seed {asked.seed}, {time.monotonic() - started:.0f} s")
     for tally in tallies.values():
@@ -51,12 +65,19 @@ def table(tallies: list[Tally]) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/torture", description="Run the faults of tests/faults by the hundred.")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="repeats the choices of a run")
+    parser = argparse.ArgumentParser(
+        prog="scripts/torture", description="Run the faults of tests/faults by the hundred."
+    )
+    parser.add_argument(
+        "--seed", type=int, default=secrets.randbelow(10**6), help="repeats the choices of a run"
+    )
     parser.add_argument("--rounds", type=int, default=10, help="rounds of each fault (default: 10)")
     parser.add_argument("--minutes", type=float, help="instead of --rounds: as many as fit")
     parser.add_argument(
-        "--only", action="append", metavar="FAULT[=ROUNDS]", help=f"this fault; may be given again: {', '.join(ROUNDS)}"
+        "--only",
+        action="append",
+        metavar="FAULT[=ROUNDS]",
+        help=f"this fault; may be given again: {', '.join(ROUNDS)}",
     )
     asked = parser.parse_args()
     asked.only = dict(_wish(parser, wish, asked.rounds) for wish in asked.only or ROUNDS)
@@ -66,7 +87,9 @@ def _arguments() -> argparse.Namespace:
 def _wish(parser: argparse.ArgumentParser, wish: str, rounds: int) -> tuple[str, int]:
     name, _, number = wish.partition("=")
     if name not in ROUNDS or not (number or "0").isdigit():
-        parser.error(f"--only {wish}: it must be one of {', '.join(ROUNDS)}, or such a name, = and a number")
+        parser.error(
+            f"--only {wish}: it must be one of {', '.join(ROUNDS)}, or such a name, = and a number"
+        )
     return name, int(number or rounds)
 
 
@@ -74,7 +97,11 @@ def _turns(asked: argparse.Namespace, started: float) -> Iterator[tuple[str, int
     """The rounds to run, the faults by turns so that an interrupted run has had some of each."""
     number = 0
     while asked.minutes is None or time.monotonic() - started < 60 * asked.minutes:
-        names = [name for name, rounds in asked.only.items() if asked.minutes is not None or number < rounds]
+        names = [
+            name
+            for name, rounds in asked.only.items()
+            if asked.minutes is not None or number < rounds
+        ]
         if not names:
             return
         for name in names:

@@ -17,10 +17,31 @@ NOW_MS = 1_900_000_000_000
 
 def fill(log: JsonlLog) -> None:
     """Messages of all sorts, acknowledged in part."""
-    log.append([draft(f"plain {number}", key=f"key {number}", tags=["build"] if number % 3 else []) for number in range(9)])
-    log.append([draft("to all", to="any"), draft("to two", to=["bob", "carol"]), draft("in a thread", thread="t")])
-    log.append([draft("expired", expires="2020-01-01T00:00:00.000Z"), draft("lives", expires="2100-01-01T00:00:00.000Z")])
-    log.append([{"kind": "ack", "reader": "bob", "seqs": [2, 3, 10]}, {"kind": "ack", "reader": "carol", "through": 10}])
+    log.append(
+        [
+            draft(f"plain {number}", key=f"key {number}", tags=["build"] if number % 3 else [])
+            for number in range(9)
+        ]
+    )
+    log.append(
+        [
+            draft("to all", to="any"),
+            draft("to two", to=["bob", "carol"]),
+            draft("in a thread", thread="t"),
+        ]
+    )
+    log.append(
+        [
+            draft("expired", expires="2020-01-01T00:00:00.000Z"),
+            draft("lives", expires="2100-01-01T00:00:00.000Z"),
+        ]
+    )
+    log.append(
+        [
+            {"kind": "ack", "reader": "bob", "seqs": [2, 3, 10]},
+            {"kind": "ack", "reader": "carol", "through": 10},
+        ]
+    )
     log.append([draft("the last", to="carol")])
 
 

@@ -39,9 +39,14 @@ with index.reading() as db:
 """
 
 
-def test_two_processes_that_post_and_catch_up_at_once_apply_every_record_once(folder: Path, open_both: OpenBoth) -> None:
+def test_two_processes_that_post_and_catch_up_at_once_apply_every_record_once(
+    folder: Path, open_both: OpenBoth
+) -> None:
     _, index = open_both()
-    followers = [Popen([sys.executable, "-c", FOLLOW, folder, name], cwd=ROOT, stdout=PIPE, text=True) for name in "ab"]
+    followers = [
+        Popen([sys.executable, "-c", FOLLOW, folder, name], cwd=ROOT, stdout=PIPE, text=True)
+        for name in "ab"
+    ]
     counted = [follower.communicate(timeout=60)[0].split() for follower in followers]
     assert [follower.returncode for follower in followers] == [0, 0]
     assert max(int(words[-1]) for words in counted) == 300
@@ -58,7 +63,9 @@ def test_one_process_answers_with_what_another_has_applied(open_both: OpenBoth) 
     assert index.lag() == other.lag() == 0
 
 
-def test_a_process_that_holds_the_index_makes_readers_answer_as_of_before(open_both: OpenBoth) -> None:
+def test_a_process_that_holds_the_index_makes_readers_answer_as_of_before(
+    open_both: OpenBoth,
+) -> None:
     log, index = open_both()
     fill(log)
     before = answers(index)
@@ -88,7 +95,9 @@ def test_a_full_disk_does_not_stop_reads(open_both: OpenBoth) -> None:
     assert index.lag() == 0
 
 
-def test_a_reader_killed_while_it_applies_leaves_the_index_usable(folder: Path, open_both: OpenBoth) -> None:
+def test_a_reader_killed_while_it_applies_leaves_the_index_usable(
+    folder: Path, open_both: OpenBoth
+) -> None:
     log, index = open_both()
     fill(log)
     script = """
@@ -121,7 +130,9 @@ class Later(Turns):
         self.jobs.append(job)
 
 
-def test_a_long_rebuild_refuses_callers_until_it_is_done(open_both: OpenBoth, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_rebuild_refuses_callers_until_it_is_done(
+    open_both: OpenBoth, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log, index = open_both()
     fill(log)
     before = answers(index)
@@ -143,7 +154,9 @@ def test_every_post_is_found_by_the_next_read(bus: Caller) -> None:
         assert bus.bodies("unread_by=bob&limit=500")[-1] == f"m{number}"
 
 
-def test_heavy_records_are_applied_in_steps_with_turns_for_others_in_between(tmp_path: Path) -> None:
+def test_heavy_records_are_applied_in_steps_with_turns_for_others_in_between(
+    tmp_path: Path,
+) -> None:
     log, seen = MemoryLog(), []
 
     class Watched(Turns):
@@ -152,7 +165,9 @@ def test_heavy_records_are_applied_in_steps_with_turns_for_others_in_between(tmp
                 seen.append(db.execute("SELECT seq FROM place").fetchone()[0])
 
     index = Index(tmp_path / "index.db", log, Watched())
-    log.append([draft(" ".join(f"{number}w{word}" for word in range(8_000))) for number in range(8)])
+    log.append(
+        [draft(" ".join(f"{number}w{word}" for word in range(8_000))) for number in range(8)]
+    )
     log.append([draft("x", to=[f"n{name}" for name in range(64)]) for _ in range(200)])
     log.append([{"kind": "ack", "reader": "bob", "seqs": list(range(1, 200))} for _ in range(8)])
     assert index.catch_up()

@@ -49,12 +49,25 @@ def steps(index: Index, question: Callable[[sqlite3.Connection], object]) -> int
 
 
 def flood(log: MemoryLog, **fields: object) -> list[int]:
-    made = log.append([draft("flood", **{"from": "eve", "to": "any", **fields}) for _ in range(MANY)])
+    made = log.append(
+        [draft("flood", **{"from": "eve", "to": "any", **fields}) for _ in range(MANY)]
+    )
     return [appended.record["seq"] for appended in made]
 
 
 def joined(log: MemoryLog, name: str) -> None:
-    log.append([{"kind": "credential", "action": "add", "name": name, "role": "member", "by": "x", "auth": "x"}])
+    log.append(
+        [
+            {
+                "kind": "credential",
+                "action": "add",
+                "name": name,
+                "role": "member",
+                "by": "x",
+                "auth": "x",
+            }
+        ]
+    )
 
 
 QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
@@ -68,12 +81,18 @@ QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
 }
 
 
-DEAD, ACKED, BY_TURNS = "dead", "live and acknowledged", "dead by turns with live and acknowledged ones"
+DEAD, ACKED, BY_TURNS = (
+    "dead",
+    "live and acknowledged",
+    "dead by turns with live and acknowledged ones",
+)
 ABOUT_A_READER = ("poll", "unread count", "inbox")
 
 
 @pytest.mark.parametrize("way", [DEAD, ACKED, BY_TURNS])
-def test_expiring_messages_cost_nothing_when_they_are_dead_or_acknowledged(hub: Hub, way: str) -> None:
+def test_expiring_messages_cost_nothing_when_they_are_dead_or_acknowledged(
+    hub: Hub, way: str
+) -> None:
     log, index = hub
     before = {name: steps(index, question) for name, question in QUESTIONS.items()}
     if way == DEAD:
@@ -81,7 +100,10 @@ def test_expiring_messages_cost_nothing_when_they_are_dead_or_acknowledged(hub: 
     elif way == ACKED:
         log.append([{"kind": "ack", "reader": "bob", "seqs": flood(log, expires=FUTURE)}])
     else:
-        both = [draft("m", **{"from": "eve", "to": "any", "expires": (PAST, FUTURE)[number % 2]}) for number in range(MANY)]
+        both = [
+            draft("m", **{"from": "eve", "to": "any", "expires": (PAST, FUTURE)[number % 2]})
+            for number in range(MANY)
+        ]
         for live in log.append(both)[1::2]:
             log.append([{"kind": "ack", "reader": "bob", "seqs": [live.record["seq"]]}])
     for name in ABOUT_A_READER if way != DEAD else QUESTIONS:
@@ -91,10 +113,18 @@ def test_expiring_messages_cost_nothing_when_they_are_dead_or_acknowledged(hub: 
 def test_a_page_without_a_filter_costs_no_more_than_reading_its_rows(hub: Hub) -> None:
     log, index = hub
     flood(log)
-    rows = steps(index, lambda db: db.execute("SELECT seq, json, expires_ms FROM messages WHERE seq > 20 LIMIT 21").fetchall())
+    rows = steps(
+        index,
+        lambda db: db.execute(
+            "SELECT seq, json, expires_ms FROM messages WHERE seq > 20 LIMIT 21"
+        ).fetchall(),
+    )
     for places in ({"newest": True}, {"after": 20}, {"before": 500, "descending": True}):
         selection = Selection(limit=20, **places)
-        assert steps(index, lambda db, chosen=selection: messages.page(db, chosen, NOW_MS)) < 2 * rows + 10, places
+        assert (
+            steps(index, lambda db, chosen=selection: messages.page(db, chosen, NOW_MS))
+            < 2 * rows + 10
+        ), places
 
 
 @pytest.mark.parametrize("dead", [1, 8, 9, 200])
@@ -105,9 +135,18 @@ def test_dead_messages_are_left_out_of_a_page_without_a_filter(hub: Hub, dead: i
     last = log.position().seq
     after = list(range(last - 4, last + 1))
     with index.reading() as db:
-        assert messages.page(db, Selection(newest=True, limit=8), NOW_MS)[1:] == ([18, 19, 20, *after], True)
-        assert messages.page(db, Selection(after=17, limit=8), NOW_MS)[1:] == ([18, 19, 20, *after], False)
-        assert messages.page(db, Selection(before=last, descending=True, limit=5), NOW_MS)[1:] == ([*after[3::-1], 20], True)
+        assert messages.page(db, Selection(newest=True, limit=8), NOW_MS)[1:] == (
+            [18, 19, 20, *after],
+            True,
+        )
+        assert messages.page(db, Selection(after=17, limit=8), NOW_MS)[1:] == (
+            [18, 19, 20, *after],
+            False,
+        )
+        assert messages.page(db, Selection(before=last, descending=True, limit=5), NOW_MS)[1:] == (
+            [*after[3::-1], 20],
+            True,
+        )
         assert messages.page(db, Selection(after=last), NOW_MS)[1:] == ([], False)
 
 
@@ -149,20 +188,29 @@ def test_a_filter_that_matches_little_is_asked_first(hub: Hub) -> None:
     log.append([draft("x", to="any", tags=["rare"])])
     flood(log, tags=["common"])
     for name, selection in SELECTIVE.items():
-        assert steps(index, lambda db, chosen=selection: messages.page(db, chosen, NOW_MS)) < 400, name
-        assert steps(index, lambda db, chosen=selection: search.search(db, '"flood"', chosen, NOW_MS)) < 400, name
+        assert steps(index, lambda db, chosen=selection: messages.page(db, chosen, NOW_MS)) < 400, (
+            name
+        )
+        assert (
+            steps(index, lambda db, chosen=selection: search.search(db, '"flood"', chosen, NOW_MS))
+            < 400
+        ), name
 
 
 def test_a_reader_is_done_with_what_lies_dead_between_two_that_it_acknowledged(hub: Hub) -> None:
     log, index = hub
     seqs = []
     for number in range(30):
-        (made,) = log.append([draft("m", to="any", expires=PAST if number % 2 else FUTURE, **{"from": "eve"})])
+        (made,) = log.append(
+            [draft("m", to="any", expires=PAST if number % 2 else FUTURE, **{"from": "eve"})]
+        )
         seqs.append(made.record["seq"])
     for seq in seqs[::2]:
         log.append([{"kind": "ack", "reader": "bob", "seqs": [seq]}])
     with index.reading() as db:
-        ranges = db.execute("SELECT lo, hi FROM settled WHERE reader = 'bob' AND lasting = 0").fetchall()
+        ranges = db.execute(
+            "SELECT lo, hi FROM settled WHERE reader = 'bob' AND lasting = 0"
+        ).fetchall()
     assert len(ranges) == 1
 
 
@@ -186,7 +234,11 @@ def all_events(index: Index, **wanted: object) -> list[int]:
 def test_the_feed_costs_by_what_it_gives(hub: Hub) -> None:
     log, index = hub
     flood(log)
-    for wanted in (feed.Filter(0, sender="nosuch"), feed.Filter(0, target="nosuch"), feed.Filter(0, limit=5)):
+    for wanted in (
+        feed.Filter(0, sender="nosuch"),
+        feed.Filter(0, target="nosuch"),
+        feed.Filter(0, limit=5),
+    ):
         assert steps(index, lambda db, wanted=wanted: feed.events(db, wanted)) < 400
 
 
@@ -229,9 +281,9 @@ def test_questions_of_long_ago_cost_nothing(tmp_path: Path) -> None:
 
     def cost() -> int:
         day_ago = records.utc(now - 86_400)
-        return steps(index, lambda db: calls.pending_count(db, "web", records.utc(now), day_ago)) + steps(
-            index, lambda db: list(calls.approvals(db, "web", day_ago))
-        )
+        return steps(
+            index, lambda db: calls.pending_count(db, "web", records.utc(now), day_ago)
+        ) + steps(index, lambda db: list(calls.approvals(db, "web", day_ago)))
 
     ask(5, "web")
     before = cost()
@@ -249,7 +301,9 @@ def test_questions_of_long_ago_cost_nothing(tmp_path: Path) -> None:
 def test_receipts_cost_nothing_for_names_that_acknowledged_what_is_older(hub: Hub) -> None:
     log, index = hub
     before = steps(index, lambda db: receipts.ackers(db, 20, "", 100))
-    log.append([{"kind": "ack", "reader": f"eve/s{number}", "through": 5} for number in range(MANY)])
+    log.append(
+        [{"kind": "ack", "reader": f"eve/s{number}", "through": 5} for number in range(MANY)]
+    )
     log.append([{"kind": "ack", "reader": name, "through": 20} for name in ("carol", "bob")])
     with index.reading() as db:
         assert receipts.ackers(db, 20, "", 100) == ["bob", "carol"]
@@ -261,10 +315,16 @@ def test_an_inbox_costs_no_more_with_many_names_and_sessions(hub: Hub) -> None:
     """As many as take turns have a walk each; those behind them have none."""
     log, index = hub
     flood(log, priority="urgent")
-    as_many = [draft("m", to="bob", **{"from": f"n{number:04}/{session}"}) for number in range(600) for session in (1, 2)]
+    as_many = [
+        draft("m", to="bob", **{"from": f"n{number:04}/{session}"})
+        for number in range(600)
+        for session in (1, 2)
+    ]
     log.append(as_many)
     before = steps(index, QUESTIONS["inbox"])
-    log.append([{**message, "from": f"{message['from']}{more}"} for message in as_many for more in "abcde"])
+    log.append(
+        [{**message, "from": f"{message['from']}{more}"} for message in as_many for more in "abcde"]
+    )
     log.append([draft("m", to="bob", **{"from": f"n0001/s{number}"}) for number in range(MANY)])
     assert steps(index, QUESTIONS["inbox"]) < 1.5 * before + 60
 
@@ -273,8 +333,29 @@ def test_broadcasts_from_before_a_machine_joined_cost_it_nothing(hub: Hub) -> No
     log, index = hub
     before = {name: steps(index, QUESTIONS[name]) for name in ABOUT_A_READER}
     for more in ({}, {"expires": FUTURE}):
-        log.append([draft("m", **{"from": "eve", "to": ("any", "bob")[number % 2], **more}) for number in range(600)])
-    log.append([{"kind": "credential", "action": "add", "name": "bob", "role": "member", "by": "x", "auth": "x"}])
-    log.append([{"kind": "ack", "auth": "bob", "reader": "bob", "seqs": [seq]} for seq in range(22, 1_221, 2)])
+        log.append(
+            [
+                draft("m", **{"from": "eve", "to": ("any", "bob")[number % 2], **more})
+                for number in range(600)
+            ]
+        )
+    log.append(
+        [
+            {
+                "kind": "credential",
+                "action": "add",
+                "name": "bob",
+                "role": "member",
+                "by": "x",
+                "auth": "x",
+            }
+        ]
+    )
+    log.append(
+        [
+            {"kind": "ack", "auth": "bob", "reader": "bob", "seqs": [seq]}
+            for seq in range(22, 1_221, 2)
+        ]
+    )
     for name in ABOUT_A_READER:
         assert steps(index, QUESTIONS[name]) < 2 * before[name] + 60, name

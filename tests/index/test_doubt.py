@@ -62,7 +62,15 @@ def take_a_table_away(path: Path) -> None:
     db.close()
 
 
-HARM = [delete, truncate, empty, fill_with_garbage, spoil_the_first_page, make_it_of_another_time, take_a_table_away]
+HARM = [
+    delete,
+    truncate,
+    empty,
+    fill_with_garbage,
+    spoil_the_first_page,
+    make_it_of_another_time,
+    take_a_table_away,
+]
 
 
 def ask_again(index: Index) -> dict[str, object]:
@@ -93,7 +101,9 @@ def test_a_harmed_index_is_made_anew_at_a_start(
 
 
 @pytest.mark.parametrize("harm", [delete, fill_with_garbage, spoil_the_first_page, truncate, empty])
-def test_a_harmed_index_is_made_anew_under_a_running_hub(folder: Path, open_both: OpenBoth, harm: Callable[[Path], None]) -> None:
+def test_a_harmed_index_is_made_anew_under_a_running_hub(
+    folder: Path, open_both: OpenBoth, harm: Callable[[Path], None]
+) -> None:
     log, index = open_both()
     fill(log)
     before = answers(index)
@@ -125,7 +135,9 @@ def test_an_index_that_knows_more_than_the_log_is_made_anew(
     log.close()
 
 
-def test_an_index_of_another_log_of_the_same_length_is_made_anew(folder: Path, tmp_path: Path) -> None:
+def test_an_index_of_another_log_of_the_same_length_is_made_anew(
+    folder: Path, tmp_path: Path
+) -> None:
     for place, body in ((folder, "mine"), (tmp_path / "other", "hers")):
         log, index = opened(place)
         log.append([draft(body)])
@@ -165,7 +177,9 @@ def test_a_rebuild_shows_its_progress_and_gives_the_same_answers(open_both: Open
 
 
 @pytest.mark.parametrize("number", [1, 4, 9])
-def test_damaged_lines_are_counted_and_everything_else_is_answered(config: Config, bus: Caller, number: int) -> None:
+def test_damaged_lines_are_counted_and_everything_else_is_answered(
+    config: Config, bus: Caller, number: int
+) -> None:
     for turn in range(9):
         bus.say(f"m{turn + 1}")
     active = config.data_dir / "bus.jsonl"
@@ -197,4 +211,8 @@ def test_a_line_that_comes_twice_is_no_obstacle(open_both: OpenBoth) -> None:
     with open(log.folder / "bus.jsonl", "ab") as file:
         file.write(first)
     log.append([draft("c")])
-    assert [json.loads(text)["body"] for text in answers(index)["to bob"].messages] == ["a", "b", "c"]
+    assert [json.loads(text)["body"] for text in answers(index)["to bob"].messages] == [
+        "a",
+        "b",
+        "c",
+    ]

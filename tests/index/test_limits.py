@@ -36,7 +36,9 @@ class Beside(Turns):
         job()
 
 
-def test_a_question_without_an_end_is_stopped_and_the_index_is_as_good_as_before(tmp_path: Path) -> None:
+def test_a_question_without_an_end_is_stopped_and_the_index_is_as_good_as_before(
+    tmp_path: Path,
+) -> None:
     log = MemoryLog()
     index = Index(tmp_path / "index.db", log, query_max_s=0.02)
     log.append([draft("a")])
@@ -73,7 +75,9 @@ def test_a_long_question_is_answered_beside_the_others(tmp_path: Path) -> None:
     index.close()
 
 
-def test_after_a_long_question_the_next_one_waits_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_long_question_the_next_one_waits_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log, now, slept = MemoryLog(), [1_000.0], []
     turns = Beside()
     index = Index(tmp_path / "index.db", log, turns, query_max_s=30)

@@ -23,12 +23,23 @@ PAST, FUTURE = records.utc(NOW_MS / 1000 - 60), records.utc(NOW_MS / 1000 + 60)
 
 name = st.sampled_from(NAMES)
 recipients = st.one_of(st.just("any"), name, st.lists(name, min_size=2, max_size=3, unique=True))
-posts = st.tuples(st.just("post"), name, recipients, st.sampled_from([None, None, None, PAST, FUTURE]))
+posts = st.tuples(
+    st.just("post"), name, recipients, st.sampled_from([None, None, None, PAST, FUTURE])
+)
 by_itself = st.booleans()  # whether the machine acknowledges, or the shared user under its name
-acks = st.tuples(st.just("ack"), name, st.lists(st.integers(1, 40), min_size=1, max_size=4), by_itself)
+acks = st.tuples(
+    st.just("ack"), name, st.lists(st.integers(1, 40), min_size=1, max_size=4), by_itself
+)
 acks_through = st.tuples(st.just("through"), name, st.integers(1, 40), by_itself)
-changes = st.tuples(st.just("change"), st.sampled_from(NAMES[:2]), st.sampled_from(["add", "invite", "join", "revoke", "invite"]))
-histories = st.lists(st.one_of(posts, posts, posts, acks, acks_through, changes, st.tuples(st.just("look"))), max_size=60)
+changes = st.tuples(
+    st.just("change"),
+    st.sampled_from(NAMES[:2]),
+    st.sampled_from(["add", "invite", "join", "revoke", "invite"]),
+)
+histories = st.lists(
+    st.one_of(posts, posts, posts, acks, acks_through, changes, st.tuples(st.just("look"))),
+    max_size=60,
+)
 
 
 @dataclass
@@ -36,10 +47,14 @@ class Naive:
     """Every message and acknowledgement as they are, and unread as it is defined."""
 
     sent: dict[int, tuple[str, list[str], str | None]] = field(default_factory=dict)
-    acked: dict[tuple[str, int], int] = field(default_factory=dict)  # by which record: 0, by one that stays
+    acked: dict[tuple[str, int], int] = field(
+        default_factory=dict
+    )  # by which record: 0, by one that stays
     acted: dict[str, int] = field(default_factory=dict)
     invited: dict[str, int] = field(default_factory=dict)
-    joined: dict[str, tuple[int, set[str]]] = field(default_factory=dict)  # the first time: since when, and who was there
+    joined: dict[str, tuple[int, set[str]]] = field(
+        default_factory=dict
+    )  # the first time: since when, and who was there
     machines: set[str] = field(default_factory=set)
 
     def unread(self, reader: str) -> list[int]:
@@ -64,8 +79,14 @@ class Naive:
             self.machines.add(name)
         else:
             since = self.invited.pop(name, seq)
-            self.acked = {key: made for key, made in self.acked.items() if key[0].partition("/")[0] != name or made < since}
-            self.joined.setdefault(name, (since, {who for who, first in self.acted.items() if first < since}))
+            self.acked = {
+                key: made
+                for key, made in self.acked.items()
+                if key[0].partition("/")[0] != name or made < since
+            }
+            self.joined.setdefault(
+                name, (since, {who for who, first in self.acted.items() if first < since})
+            )
             self.machines.add(name)
 
 
@@ -78,7 +99,14 @@ def play(history: list[Any], log: MemoryLog, index: Index) -> Naive:
         elif step[0] == "change":
             _, who, action = step
             if action != "join" or who in naive.invited:
-                record = {"kind": "credential", "action": action, "name": who, "role": "member", "by": "x", "auth": "x"}
+                record = {
+                    "kind": "credential",
+                    "action": action,
+                    "name": who,
+                    "role": "member",
+                    "by": "x",
+                    "auth": "x",
+                }
                 naive.change(who, action, log.append([record])[0].record["seq"])
         elif step[0] == "post":
             _, sender, to, expires = step
@@ -100,16 +128,22 @@ def acknowledge(step: Any, log: MemoryLog, naive: Naive) -> None:
     if not seqs:
         return
     fields = {"through": seqs[0]} if through else {"seqs": seqs}
-    made = log.append([{"kind": "ack", "reader": reader, "auth": machine if is_own else "x", **fields}])[0].record["seq"]
+    made = log.append(
+        [{"kind": "ack", "reader": reader, "auth": machine if is_own else "x", **fields}]
+    )[0].record["seq"]
     if is_own or machine not in naive.machines:
         naive.acted.setdefault(reader, made)
         for seq in [seq for seq in naive.sent if seq <= what] if through else seqs:
             naive.acked.setdefault((reader, seq), 0 if is_own else made)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(histories, st.integers(0, 40), st.integers(1, 60), st.integers(1, 8))
-def test_unread_is_what_its_definition_says(history: list[Any], after: int, before: int, limit: int) -> None:
+def test_unread_is_what_its_definition_says(
+    history: list[Any], after: int, before: int, limit: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
         patch.setattr(expiring, "_BITS", 1)  # so that a few messages make a tree of several levels
         patch.setattr(expiring, "_LAST_OF", 1)
@@ -124,7 +158,9 @@ def test_unread_is_what_its_definition_says(history: list[Any], after: int, befo
             index.close()
 
 
-def compare(index: Index, reader: str, unread: list[int], after: int, before: int, limit: int) -> None:
+def compare(
+    index: Index, reader: str, unread: list[int], after: int, before: int, limit: int
+) -> None:
     """Ask for all of it, for a window of it, for its beginning and for its end."""
     with index.reading() as db:
 
@@ -147,9 +183,13 @@ def compare_mailboxes(index: Index, naive: Naive) -> None:
     with index.reading() as db:
         live = [seq for seq, (_, _, expires) in naive.sent.items() if expires != PAST]
         for name in (None, *NAMES):
-            to_name = [seq for seq in live if name is None or {name, "any"} & set(naive.sent[seq][1])]
+            to_name = [
+                seq for seq in live if name is None or {name, "any"} & set(naive.sent[seq][1])
+            ]
             for down in (False, True):
-                found = messages.page(db, Selection(to=name, limit=500, descending=down), NOW_MS).seqs
+                found = messages.page(
+                    db, Selection(to=name, limit=500, descending=down), NOW_MS
+                ).seqs
                 assert found == (to_name[::-1] if down else to_name)
             assert messages.page(db, Selection(to=name, limit=500, expired=True), NOW_MS).seqs == [
                 seq for seq in naive.sent if name is None or {name, "any"} & set(naive.sent[seq][1])
@@ -161,10 +201,14 @@ def seqs_of(db: Any, sender: str) -> set[int]:
 
 
 def seqs_to(db: Any, name: str) -> set[int]:
-    return {seq for (seq,) in db.execute("SELECT seq FROM inbox WHERE recipient IN (?, 'any')", (name,))}
+    return {
+        seq for (seq,) in db.execute("SELECT seq FROM inbox WHERE recipient IN (?, 'any')", (name,))
+    }
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(histories)
 def test_it_makes_no_difference_in_which_steps_an_index_was_brought_up(history: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -184,6 +228,20 @@ def test_it_makes_no_difference_in_which_steps_an_index_was_brought_up(history: 
 def content(index: Index) -> dict[str, list[Any]]:
     """All rows of all tables that say something about messages."""
     with index.as_is() as db:
-        tables = ["place", "ranked", "ackers", "messages", "inbox", "expiring", "settled", "acks", "acks_through", "agents"]
+        tables = [
+            "place",
+            "ranked",
+            "ackers",
+            "messages",
+            "inbox",
+            "expiring",
+            "settled",
+            "acks",
+            "acks_through",
+            "agents",
+        ]
         tables += ["floors", "invited", "provisional", "settled_before", "machines"]
-        return {table: sorted(db.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in tables}
+        return {
+            table: sorted(db.execute(f"SELECT * FROM {table}").fetchall(), key=repr)
+            for table in tables
+        }

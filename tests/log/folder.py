@@ -17,7 +17,14 @@ ROOT = Path(__file__).parents[2]
 
 def draft(body: str = "hello", key: str | None = None, **fields: Any) -> dict[str, Any]:
     """A message that has no seq yet; with `key` it carries an idempotency key."""
-    made = {"kind": "message", "auth": "claude", "from": "alice", "to": "bob", "body": body, **fields}
+    made = {
+        "kind": "message",
+        "auth": "claude",
+        "from": "alice",
+        "to": "bob",
+        "body": body,
+        **fields,
+    }
     return made if key is None else {**made, "client_id": key, "digest": "d"}
 
 
@@ -77,4 +84,10 @@ def lines_of(path: Path) -> list[bytes]:
 
 def python(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A script in a process of its own, from the root of the repository."""
-    return subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )

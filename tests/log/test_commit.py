@@ -117,7 +117,11 @@ def test_posts_that_come_while_one_is_synced_share_the_next_sync(folder: Path) -
     for thread in threads:
         thread.join(60)
     log.close()
-    assert len(bodies_on_disk := messages_on_disk(folder)) == threads_count * turns == len(set(bodies_on_disk))
+    assert (
+        len(bodies_on_disk := messages_on_disk(folder))
+        == threads_count * turns
+        == len(set(bodies_on_disk))
+    )
     assert disk.syncs < threads_count * turns / 2
 
 
@@ -171,7 +175,9 @@ def test_a_full_disk_refuses_a_batch_whole_and_serves_again_when_there_is_room(
     assert seqs(reader) == [1, 2, 3] and is_clean(folder)
 
 
-def test_a_full_disk_that_cannot_even_be_tidied_says_that_it_does_not_know(folder: Path, open_log: OpenLog) -> None:
+def test_a_full_disk_that_cannot_even_be_tidied_says_that_it_does_not_know(
+    folder: Path, open_log: OpenLog
+) -> None:
     disk = FaultyDisk()
     log = open_log(disk=disk)
     disk.room, disk.errors = 250, {"overwrite": errno.ENOSPC}
@@ -182,7 +188,9 @@ def test_a_full_disk_that_cannot_even_be_tidied_says_that_it_does_not_know(folde
     assert bodies(log) == ["a", "b"] and is_clean(folder)
 
 
-@pytest.mark.parametrize("also", [{}, {"overwrite": errno.EIO}], ids=["", "and it cannot be covered"])
+@pytest.mark.parametrize(
+    "also", [{}, {"overwrite": errno.EIO}], ids=["", "and it cannot be covered"]
+)
 @pytest.mark.parametrize("fault", ["write", "sync"])
 def test_after_a_failed_write_or_sync_nobody_acknowledges_until_the_log_is_restored(
     folder: Path, open_log: OpenLog, fault: str, also: dict[str, int]
@@ -226,7 +234,11 @@ def test_a_sealing_that_fails_stops_acknowledgements_too(open_log: OpenLog) -> N
     assert bodies(log) == ["a", "b"]
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN], ids=errno.errorcode.get)
+@pytest.mark.parametrize(
+    "number",
+    [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN],
+    ids=errno.errorcode.get,
+)
 def test_a_write_that_fails_for_want_of_something_refuses_that_post_and_no_other(
     folder: Path, open_log: OpenLog, number: int
 ) -> None:
@@ -243,8 +255,12 @@ def test_a_write_that_fails_for_want_of_something_refuses_that_post_and_no_other
     assert is_clean(folder)
 
 
-@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EINTR, errno.EAGAIN], ids=errno.errorcode.get)
-def test_a_sync_that_fails_stops_the_log_whatever_its_reason(open_log: OpenLog, number: int) -> None:
+@pytest.mark.parametrize(
+    "number", [errno.ENOMEM, errno.EINTR, errno.EAGAIN], ids=errno.errorcode.get
+)
+def test_a_sync_that_fails_stops_the_log_whatever_its_reason(
+    open_log: OpenLog, number: int
+) -> None:
     disk = FaultyDisk()
     log = open_log(disk=disk)
     disk.errors["sync"] = number
@@ -342,7 +358,9 @@ def test_restoring_copies_what_is_really_on_the_disk(folder: Path, open_log: Ope
     assert is_clean(folder)
 
 
-def test_restoring_a_log_that_has_not_failed_changes_nothing(folder: Path, open_log: OpenLog) -> None:
+def test_restoring_a_log_that_has_not_failed_changes_nothing(
+    folder: Path, open_log: OpenLog
+) -> None:
     log = open_log()
     log.append([draft("a")])
     inode = (folder / "bus.jsonl").stat().st_ino
@@ -369,7 +387,9 @@ def test_restoring_cut_short_at_any_step_loses_nothing(folder: Path, open_log: O
     assert is_clean(folder)
 
 
-def test_a_post_that_waited_over_a_restore_is_not_acknowledged(folder: Path, open_log: OpenLog) -> None:
+def test_a_post_that_waited_over_a_restore_is_not_acknowledged(
+    folder: Path, open_log: OpenLog
+) -> None:
     """Its record may be lost, and its seq given to another: the number alone proves nothing."""
     waiting, failing = open_log(lock_timeout_s=20), open_log(disk=(disk := FaultyDisk()))
     waiting.append([draft("before")])
@@ -392,7 +412,9 @@ def test_a_post_that_waited_over_a_restore_is_not_acknowledged(folder: Path, ope
     assert bodies(failing) == ["before", "another with its seq"]
 
 
-def test_a_lock_that_another_process_holds_makes_a_post_busy_in_bounded_time(folder: Path, open_log: OpenLog) -> None:
+def test_a_lock_that_another_process_holds_makes_a_post_busy_in_bounded_time(
+    folder: Path, open_log: OpenLog
+) -> None:
     log = open_log(lock_timeout_s=0.2)
     with held(folder / "run" / "append.lock"):
         started = time.monotonic()
@@ -406,7 +428,9 @@ def test_a_lock_that_another_process_holds_makes_a_post_busy_in_bounded_time(fol
 
 
 @pytest.mark.parametrize("lock", ["append.lock", "sync.lock"])
-def test_a_process_starts_and_reads_while_another_holds_a_lock(folder: Path, open_log: OpenLog, lock: str) -> None:
+def test_a_process_starts_and_reads_while_another_holds_a_lock(
+    folder: Path, open_log: OpenLog, lock: str
+) -> None:
     """A worker that cannot start makes gunicorn end the whole hub."""
     open_log().append([draft("a")])
     with held(folder / "run" / lock):
@@ -414,7 +438,9 @@ def test_a_process_starts_and_reads_while_another_holds_a_lock(folder: Path, ope
         assert bodies(log) == ["a"]
 
 
-def test_a_sync_lock_that_another_process_holds_leaves_a_post_unconfirmed(folder: Path, open_log: OpenLog) -> None:
+def test_a_sync_lock_that_another_process_holds_leaves_a_post_unconfirmed(
+    folder: Path, open_log: OpenLog
+) -> None:
     log = open_log(lock_timeout_s=0.2)
     with held(folder / "run" / "sync.lock"), pytest.raises(Unconfirmed):
         log.append([draft("a", key="k")])
@@ -423,11 +449,16 @@ def test_a_sync_lock_that_another_process_holds_leaves_a_post_unconfirmed(folder
     assert bodies(log) == ["a"]
 
 
-def test_waiting_posts_end_in_bounded_time_however_many_they_are(folder: Path, open_log: OpenLog) -> None:
+def test_waiting_posts_end_in_bounded_time_however_many_they_are(
+    folder: Path, open_log: OpenLog
+) -> None:
     log = open_log(lock_timeout_s=0.1)
     with held(folder / "run" / "append.lock"):
         started = time.monotonic()
-        outcomes = [post.outcome() for post in [InBackground(log, draft(str(number))) for number in range(6)]]
+        outcomes = [
+            post.outcome()
+            for post in [InBackground(log, draft(str(number))) for number in range(6)]
+        ]
         assert time.monotonic() - started < 5
     assert all(isinstance(outcome, Busy) for outcome in outcomes)
 
@@ -452,7 +483,9 @@ for pid in children:
 """
 
 
-def test_children_of_a_process_that_has_opened_the_log_exclude_each_other(folder: Path, open_log: OpenLog) -> None:
+def test_children_of_a_process_that_has_opened_the_log_exclude_each_other(
+    folder: Path, open_log: OpenLog
+) -> None:
     run = python(FORKS, str(folder))
     assert run.returncode == 0, run.stderr
     log = open_log()
@@ -478,7 +511,9 @@ with log._append_lock:
 """
 
 
-def test_a_lock_dies_with_its_holder_even_when_a_child_lives_on(folder: Path, open_log: OpenLog) -> None:
+def test_a_lock_dies_with_its_holder_even_when_a_child_lives_on(
+    folder: Path, open_log: OpenLog
+) -> None:
     run = python(KILLED_PARENT, str(folder))
     try:
         open_log().append([draft("a")])
@@ -486,7 +521,9 @@ def test_a_lock_dies_with_its_holder_even_when_a_child_lives_on(folder: Path, op
         os.kill(int(run.stdout), 9)
 
 
-def test_a_clock_that_steps_back_does_not_disturb_the_order(folder: Path, open_log: OpenLog) -> None:
+def test_a_clock_that_steps_back_does_not_disturb_the_order(
+    folder: Path, open_log: OpenLog
+) -> None:
     times = iter([2_000_000_000.0, 1_000_000_000.0, 1_500_000_000.0, 1_000_000_000.0])
     now = [0.0]
 
@@ -502,10 +539,16 @@ def test_a_clock_that_steps_back_does_not_disturb_the_order(folder: Path, open_l
     assert is_clean(folder)
 
 
-@pytest.mark.parametrize("body", ["plain", 'tab\t quote" back\\ \x7f \x1f', "héllo \u2028 \U0001f600"])
+@pytest.mark.parametrize(
+    "body", ["plain", 'tab\t quote" back\\ \x7f \x1f', "héllo \u2028 \U0001f600"]
+)
 def test_a_line_is_ascii_and_says_what_was_given(tmp_path: Path, body: str) -> None:
     log = JsonlLog(tmp_path)
-    given = {"kind": "message", "body": body, "data": {"large": 2**64 - 1, "half": 0.5, "tiny": 1e-300}}
+    given = {
+        "kind": "message",
+        "body": body,
+        "data": {"large": 2**64 - 1, "half": 0.5, "tiny": 1e-300},
+    }
     log.append([given])
     line = (tmp_path / "bus.jsonl").read_bytes()
     assert line.isascii()

@@ -18,7 +18,9 @@ from tests.log.folder import bodies, draft, seqs
 
 @pytest.fixture(params=["jsonl", "memory"])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
-    made: Log = JsonlLog(tmp_path / "data", fsync=False) if request.param == "jsonl" else MemoryLog()
+    made: Log = (
+        JsonlLog(tmp_path / "data", fsync=False) if request.param == "jsonl" else MemoryLog()
+    )
     yield made
     made.close()
 
@@ -61,7 +63,16 @@ def test_an_empty_batch_adds_nothing(log: Log) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["\u2028\u2029\x85\x0b", "a\nb\r\nc", "😀", '"}\\', "sum", ',"sum":"00000000-0000"}', "x" * 70_000]
+    "body",
+    [
+        "\u2028\u2029\x85\x0b",
+        "a\nb\r\nc",
+        "😀",
+        '"}\\',
+        "sum",
+        ',"sum":"00000000-0000"}',
+        "x" * 70_000,
+    ],
 )
 def test_any_text_comes_back_byte_for_byte(log: Log, body: str) -> None:
     log.append([draft(body), draft("next")])
@@ -84,12 +95,20 @@ def test_a_unique_key_counts_within_one_batch_too(log: Log) -> None:
 
 
 def test_a_unique_key_belongs_to_one_sender_and_one_credential(log: Log) -> None:
-    log.append([draft("a", key="k"), draft("b", key="k", **{"from": "bob"}), draft("c", key="k", auth="carol")])
+    log.append(
+        [
+            draft("a", key="k"),
+            draft("b", key="k", **{"from": "bob"}),
+            draft("c", key="k", auth="carol"),
+        ]
+    )
     assert bodies(log) == ["a", "b", "c"]
 
 
 def test_drafts_with_one_key_from_many_threads_at_once_become_one_record(log: Log) -> None:
-    results = in_threads(8, lambda number: log.append([draft("same", key="k"), draft(f"own {number}")]))
+    results = in_threads(
+        8, lambda number: log.append([draft("same", key="k"), draft(f"own {number}")])
+    )
     assert bodies(log).count("same") == 1
     assert sum(not made[0].replayed for made in results) == 1
     assert len({made[0].record["id"] for made in results}) == 1
@@ -103,7 +122,9 @@ def test_many_threads_share_one_unbroken_order_and_each_keeps_its_own(log: Log) 
     assert seqs(log) == list(range(1, 41))
     for number, numbers in enumerate(answered):
         assert numbers == sorted(numbers)
-        assert [body for body in bodies(log) if body.startswith(f"{number}:")] == [f"{number}:{turn}" for turn in range(10)]
+        assert [body for body in bodies(log) if body.startswith(f"{number}:")] == [
+            f"{number}:{turn}" for turn in range(10)
+        ]
 
 
 def test_reading_after_any_position_gives_exactly_the_rest(log: Log) -> None:
@@ -112,7 +133,9 @@ def test_reading_after_any_position_gives_exactly_the_rest(log: Log) -> None:
     for index, (position, record) in enumerate(everything):
         assert position.seq == record["seq"]
         assert log.holds(position)
-        assert [record["seq"] for _, record in log.read(position)] == [record["seq"] for _, record in everything[index + 1 :]]
+        assert [record["seq"] for _, record in log.read(position)] == [
+            record["seq"] for _, record in everything[index + 1 :]
+        ]
 
 
 def test_reading_after_the_end_gives_what_is_appended_later(log: Log) -> None:

@@ -39,12 +39,16 @@ def put_lines(active: Path, lines: list[bytes]) -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 4, 6])
 @pytest.mark.parametrize("bits", [0x01, 0x80])
-def test_one_changed_byte_costs_its_own_record_and_no_other(active: Path, open_log: OpenLog, number: int, bits: int) -> None:
+def test_one_changed_byte_costs_its_own_record_and_no_other(
+    active: Path, open_log: OpenLog, number: int, bits: int
+) -> None:
     good = active.read_bytes()
     for offset in span_of_line(active, number)[::3]:
         flip(active, offset, bits)
         report = inspection.verify(active.parent)
-        assert [(problem["file"], problem["line"]) for problem in report.problems] == [("bus.jsonl", number)]
+        assert [(problem["file"], problem["line"]) for problem in report.problems] == [
+            ("bus.jsonl", number)
+        ]
         assert report.problems[0]["problem"].startswith("damaged: ")
         assert report.records == COUNT - 1
         reboot(active.parent)
@@ -67,14 +71,23 @@ def test_reading_goes_on_after_a_damaged_record(active: Path, open_log: OpenLog)
     flip(active, span_of_line(active, 3)[20])
     log = open_log()
     everything = list(log.read())
-    assert [record["kind"] for _, record in everything] == ["message"] * 2 + ["damaged"] + ["message"] * 4
-    assert everything[2][1]["segment"] == 1 and everything[2][1]["offset"] == span_of_line(active, 3).stop + 1
+    assert [record["kind"] for _, record in everything] == ["message"] * 2 + ["damaged"] + [
+        "message"
+    ] * 4
+    assert (
+        everything[2][1]["segment"] == 1
+        and everything[2][1]["offset"] == span_of_line(active, 3).stop + 1
+    )
     for index, (position, _) in enumerate(everything):
         assert log.holds(position)
-        assert [record["seq"] for _, record in log.read(position)] == list(range(index + 2, COUNT + 1))
+        assert [record["seq"] for _, record in log.read(position)] == list(
+            range(index + 2, COUNT + 1)
+        )
 
 
-def test_the_seq_of_a_damaged_last_record_is_not_given_again(active: Path, open_log: OpenLog) -> None:
+def test_the_seq_of_a_damaged_last_record_is_not_given_again(
+    active: Path, open_log: OpenLog
+) -> None:
     """Somebody may have read and acknowledged it before the damage."""
     flip(active, span_of_line(active, COUNT)[20])
     (result,) = open_log().append([draft("next")])
@@ -82,16 +95,22 @@ def test_the_seq_of_a_damaged_last_record_is_not_given_again(active: Path, open_
 
 
 @pytest.mark.parametrize("number", [1, 3, 6])
-def test_a_lost_newline_costs_the_two_records_it_parted(active: Path, open_log: OpenLog, number: int) -> None:
+def test_a_lost_newline_costs_the_two_records_it_parted(
+    active: Path, open_log: OpenLog, number: int
+) -> None:
     flip(active, span_of_line(active, number).stop)
     report = inspection.verify(active.parent)
     assert report.problems[0]["line"] == number
     log = open_log()
-    assert bodies(log) == [f"m{other}" for other in range(1, COUNT + 1) if other not in (number, number + 1)]
+    assert bodies(log) == [
+        f"m{other}" for other in range(1, COUNT + 1) if other not in (number, number + 1)
+    ]
 
 
 @pytest.mark.parametrize("number", [1, 3, 6])
-def test_a_newline_out_of_nothing_costs_the_record_it_splits(active: Path, open_log: OpenLog, number: int) -> None:
+def test_a_newline_out_of_nothing_costs_the_record_it_splits(
+    active: Path, open_log: OpenLog, number: int
+) -> None:
     offset = span_of_line(active, number)[40]
     with open(active, "r+b") as file:
         file.seek(offset)

@@ -52,7 +52,9 @@ class LogMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def opened(self, disk: FaultyDisk) -> JsonlLog:
-        return JsonlLog(self.folder / "data", disk=disk, lock_timeout_s=0.2, segment_max_bytes=3_000)
+        return JsonlLog(
+            self.folder / "data", disk=disk, lock_timeout_s=0.2, segment_max_bytes=3_000
+        )
 
     # -- what may happen ---------------------------------------------------------------------------------
 
@@ -65,7 +67,9 @@ class LogMachine(RuleBasedStateMachine):
             assert self.logs[who].failed()
 
     @rule(who=WHO, batch=BATCHES, room=st.integers(0, 900), tidy=st.booleans())
-    def post_on_a_full_disk(self, who: int, batch: list[tuple[str | None, int]], room: int, tidy: bool) -> None:
+    def post_on_a_full_disk(
+        self, who: int, batch: list[tuple[str | None, int]], room: int, tidy: bool
+    ) -> None:
         disk, drafts = self.disks[who], self.drafts(batch)
         disk.room = room
         disk.errors = {} if tidy else {"overwrite": errno.ENOSPC}
@@ -77,7 +81,9 @@ class LogMachine(RuleBasedStateMachine):
             disk.room, disk.errors = None, {}
 
     @rule(who=WHO, batch=BATCHES, fault=st.sampled_from(["write", "sync", "sync_folder"]))
-    def post_on_a_broken_disk(self, who: int, batch: list[tuple[str | None, int]], fault: str) -> None:
+    def post_on_a_broken_disk(
+        self, who: int, batch: list[tuple[str | None, int]], fault: str
+    ) -> None:
         disk, drafts = self.disks[who], self.drafts(batch)
         disk.errors = {fault: errno.EIO}
         try:
@@ -87,8 +93,15 @@ class LogMachine(RuleBasedStateMachine):
         finally:
             disk.errors = {}
 
-    @rule(who=WHO, batch=BATCHES, fault=st.sampled_from(["write", "sync", "sync_folder", "overwrite"]), done=st.integers(0, 900))
-    def post_and_be_killed(self, who: int, batch: list[tuple[str | None, int]], fault: str, done: int) -> None:
+    @rule(
+        who=WHO,
+        batch=BATCHES,
+        fault=st.sampled_from(["write", "sync", "sync_folder", "overwrite"]),
+        done=st.integers(0, 900),
+    )
+    def post_and_be_killed(
+        self, who: int, batch: list[tuple[str | None, int]], fault: str, done: int
+    ) -> None:
         disk, drafts = self.disks[who], self.drafts(batch)
         disk.dies_in = {fault: done}
         try:
@@ -142,7 +155,9 @@ class LogMachine(RuleBasedStateMachine):
         for log in self.logs:
             found = [record for _, record in log.read()]
             assert [record["seq"] for record in found] == list(range(1, log.position().seq + 1))
-            messages = {record["seq"]: record["body"] for record in found if record["kind"] == "message"}
+            messages = {
+                record["seq"]: record["body"] for record in found if record["kind"] == "message"
+            }
             assert self.acknowledged.items() <= messages.items()
             assert set(messages.values()) <= self.tried
             assert len(set(messages.values())) == len(messages)

@@ -58,7 +58,9 @@ def test_a_file_is_sealed_at_an_age(folder: Path, open_log: OpenLog) -> None:
     assert bodies(log) == ["young", "still young", "later", "the clock stepped back"]
 
 
-def test_positions_stay_good_over_sealing_compression_and_reopening(folder: Path, open_log: OpenLog) -> None:
+def test_positions_stay_good_over_sealing_compression_and_reopening(
+    folder: Path, open_log: OpenLog
+) -> None:
     log = open_log(segment_max_bytes=SMALL)
     places = []
     for number in range(12):
@@ -82,12 +84,16 @@ def test_a_sibling_goes_on_when_another_process_has_sealed_the_file(open_log: Op
         assert bodies(one) == bodies(other) == [f"m{before}" for before in range(number + 1)]
 
 
-def test_keys_are_found_in_sealed_files_by_processes_that_did_not_see_them_come(open_log: OpenLog) -> None:
+def test_keys_are_found_in_sealed_files_by_processes_that_did_not_see_them_come(
+    open_log: OpenLog,
+) -> None:
     late, writer = open_log(), open_log(segment_max_bytes=SMALL)
     late.append([draft("the first")])
     texts = fill(writer, 12)
     for log in (late, open_log()):
-        assert all(result.replayed for result in log.append([draft(text, key=text) for text in texts]))
+        assert all(
+            result.replayed for result in log.append([draft(text, key=text) for text in texts])
+        )
 
 
 def test_a_full_disk_puts_sealing_off(folder: Path, open_log: OpenLog) -> None:
@@ -127,8 +133,20 @@ def die_in(step: str) -> Callable[[Path], None]:
     return die
 
 
-CUTS = [die_in("write"), die_in("sync"), cut_after_writing_the_next_file, cut_after_linking, die_in("sync_folder")]
-STEPS = ["in the header", "before the header is synced", "before the link", "before the rename", "before the note"]
+CUTS = [
+    die_in("write"),
+    die_in("sync"),
+    cut_after_writing_the_next_file,
+    cut_after_linking,
+    die_in("sync_folder"),
+]
+STEPS = [
+    "in the header",
+    "before the header is synced",
+    "before the link",
+    "before the rename",
+    "before the note",
+]
 
 
 @pytest.mark.parametrize("reboots", [False, True], ids=["siblings live on", "after a reboot"])
@@ -149,12 +167,16 @@ def test_a_sealing_cut_short_at_any_step_loses_nothing(
         sibling.append([draft(texts[-1])])
         assert bodies(reader if not reboots else sibling) == texts
     assert bodies(open_log()) == texts == messages_on_disk(folder)
-    assert [record["seq"] for _, record in sibling.read()] == list(range(1, sibling.position().seq + 1))
+    assert [record["seq"] for _, record in sibling.read()] == list(
+        range(1, sibling.position().seq + 1)
+    )
     assert is_clean(folder)
     assert len(files.sealed(folder)) >= 2
 
 
-def test_compressing_a_file_whose_sealing_was_cut_short_leaves_it_alone(folder: Path, open_log: OpenLog) -> None:
+def test_compressing_a_file_whose_sealing_was_cut_short_leaves_it_alone(
+    folder: Path, open_log: OpenLog
+) -> None:
     log = open_log()
     texts = fill(log, 4)
     cut_after_linking(folder)
@@ -163,7 +185,9 @@ def test_compressing_a_file_whose_sealing_was_cut_short_leaves_it_alone(folder: 
     assert is_clean(folder)
 
 
-def test_a_compressed_file_reads_the_same_and_takes_less_room(folder: Path, open_log: OpenLog) -> None:
+def test_a_compressed_file_reads_the_same_and_takes_less_room(
+    folder: Path, open_log: OpenLog
+) -> None:
     log = open_log(segment_max_bytes=SMALL)
     texts = fill(log, 12)
     for path in files.sealed(folder).values():
@@ -191,7 +215,9 @@ def test_compression_cut_short_leaves_a_readable_file(folder: Path, open_log: Op
     assert bodies(log) == texts and is_clean(folder)
 
 
-def test_a_file_that_two_processes_compress_at_once_is_compressed_once(folder: Path, open_log: OpenLog) -> None:
+def test_a_file_that_two_processes_compress_at_once_is_compressed_once(
+    folder: Path, open_log: OpenLog
+) -> None:
     log = open_log(segment_max_bytes=SMALL)
     texts = fill(log, 12)
     sealed = folder / "bus-1.jsonl"
@@ -205,12 +231,16 @@ def test_a_file_that_two_processes_compress_at_once_is_compressed_once(folder: P
 
     assert files.compress(sealed, Meeting()) == folder / "bus-1.jsonl.gz"
     assert others == [None]
-    assert files.compress(sealed, Disk()) is None, "a list of files may be older than their compression"
+    assert files.compress(sealed, Disk()) is None, (
+        "a list of files may be older than their compression"
+    )
     assert bodies(log) == texts and is_clean(folder)
     assert not list(folder.glob("*.part"))
 
 
-def test_compressing_meets_one_that_is_about_to_take_the_plain_file_away(folder: Path, open_log: OpenLog) -> None:
+def test_compressing_meets_one_that_is_about_to_take_the_plain_file_away(
+    folder: Path, open_log: OpenLog
+) -> None:
     log = open_log(segment_max_bytes=SMALL)
     texts = fill(log, 12)
 
@@ -239,13 +269,19 @@ def test_places_are_held_at_every_moment_of_sealing(open_log: OpenLog) -> None:
     looking.start()
     for number in range(400):
         writer.append([draft(f"m{number}")])
-        places.append(list(reader.read(writer.position() if not places else places[-1]))[-1][0] if number else START)
+        places.append(
+            list(reader.read(writer.position() if not places else places[-1]))[-1][0]
+            if number
+            else START
+        )
     done.set()
     looking.join(20)
     assert doubted == []
 
 
-def test_a_read_that_is_under_way_goes_on_when_files_are_compressed(folder: Path, open_log: OpenLog) -> None:
+def test_a_read_that_is_under_way_goes_on_when_files_are_compressed(
+    folder: Path, open_log: OpenLog
+) -> None:
     log = open_log(segment_max_bytes=SMALL)
     texts = fill(log, 12)
     reading = log.read()
@@ -262,7 +298,9 @@ def test_what_is_done_with_a_sealed_file_is_told(folder: Path, open_log: OpenLog
     assert told == [folder / "bus-1.jsonl"]
 
 
-def test_a_backup_is_whole_whatever_is_sealed_meanwhile(folder: Path, open_log: OpenLog, tmp_path: Path) -> None:
+def test_a_backup_is_whole_whatever_is_sealed_meanwhile(
+    folder: Path, open_log: OpenLog, tmp_path: Path
+) -> None:
     log = open_log(segment_max_bytes=SMALL)
     texts = fill(log, 12)
     inspection.backup(folder, folder / "credentials", tmp_path / "copy")

@@ -38,8 +38,12 @@ def length_of_last_line(folder: Path) -> int:
     return len(lines_of(copy / "bus.jsonl")[-1])
 
 
-@pytest.mark.parametrize("restart", ["a sibling goes on", "everything starts anew", "the machine reboots"])
-def test_a_tail_torn_at_any_byte_is_healed_and_nothing_acknowledged_is_lost(tmp_path: Path, restart: str) -> None:
+@pytest.mark.parametrize(
+    "restart", ["a sibling goes on", "everything starts anew", "the machine reboots"]
+)
+def test_a_tail_torn_at_any_byte_is_healed_and_nothing_acknowledged_is_lost(
+    tmp_path: Path, restart: str
+) -> None:
     base = tmp_path / "base"
     first = JsonlLog(base, disk=FaultyDisk())
     for body in ACKED:
@@ -85,7 +89,9 @@ def test_torn_bytes_are_kept_and_counted(folder: Path, open_log: OpenLog) -> Non
     assert b'"kind":"torn","bytes":77' in lines_of(folder / "bus.jsonl")[1]
 
 
-def test_a_block_torn_between_its_lines_keeps_its_whole_lines(folder: Path, open_log: OpenLog) -> None:
+def test_a_block_torn_between_its_lines_keeps_its_whole_lines(
+    folder: Path, open_log: OpenLog
+) -> None:
     """A killed writer's whole lines count like any other; the client that got no answer finds them by its keys."""
     log = open_log()
     drafts = [draft(f"line {number}", key=str(number)) for number in range(3)]
@@ -96,7 +102,9 @@ def test_a_block_torn_between_its_lines_keeps_its_whole_lines(folder: Path, open
     assert is_clean(folder)
 
 
-def test_a_writer_killed_after_its_write_is_not_read_before_somebody_syncs(open_log: OpenLog) -> None:
+def test_a_writer_killed_after_its_write_is_not_read_before_somebody_syncs(
+    open_log: OpenLog,
+) -> None:
     disk = FaultyDisk()
     log, reader = open_log(disk=disk), open_log()
     disk.dies_in["sync"] = 0
@@ -122,7 +130,9 @@ NUL_TAILS = [
 
 
 @pytest.mark.parametrize("tail", NUL_TAILS)
-def test_what_a_power_cut_leaves_behind_the_synced_end_is_covered(folder: Path, open_log: OpenLog, tail: bytes) -> None:
+def test_what_a_power_cut_leaves_behind_the_synced_end_is_covered(
+    folder: Path, open_log: OpenLog, tail: bytes
+) -> None:
     open_log().append([draft(body) for body in ACKED])
     with open(folder / "bus.jsonl", "ab") as file:
         file.write(tail)
@@ -136,7 +146,9 @@ def test_what_a_power_cut_leaves_behind_the_synced_end_is_covered(folder: Path, 
     assert is_clean(folder)
 
 
-def test_a_healer_killed_half_way_is_followed_by_one_that_finishes(folder: Path, open_log: OpenLog) -> None:
+def test_a_healer_killed_half_way_is_followed_by_one_that_finishes(
+    folder: Path, open_log: OpenLog
+) -> None:
     disk = FaultyDisk()
     log, healer = open_log(), open_log(disk=disk)
     log.append([draft("good")])

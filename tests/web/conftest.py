@@ -17,7 +17,9 @@ from tests.fleet import Fleet, a_fleet
 
 def refusal(reply: Any, status: int, code: str) -> dict[str, Any]:
     """The body of an error answer, once its status, code and shape are right."""
-    assert (reply.status_code, reply.json and reply.json.get("error")) == (status, code), reply.get_data()[:500]
+    assert (reply.status_code, reply.json and reply.json.get("error")) == (status, code), (
+        reply.get_data()[:500]
+    )
     assert reply.mimetype == "application/json"
     body: dict[str, Any] = reply.json
     assert body["ok"] is False

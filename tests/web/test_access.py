@@ -47,11 +47,23 @@ BAD_CREDENTIALS = {
 
 @pytest.mark.parametrize("header", BAD_CREDENTIALS.values(), ids=BAD_CREDENTIALS.keys())
 @pytest.mark.parametrize(
-    ("method", "path"), [*(("GET", path) for path in ROUTES), ("POST", "/post"), ("POST", "/ack/1"), ("OPTIONS", "/post")]
+    ("method", "path"),
+    [
+        *(("GET", path) for path in ROUTES),
+        ("POST", "/post"),
+        ("POST", "/ack/1"),
+        ("OPTIONS", "/post"),
+    ],
 )
-def test_every_call_needs_a_good_credential(guarded: Caller, method: str, path: str, header: str | None) -> None:
+def test_every_call_needs_a_good_credential(
+    guarded: Caller, method: str, path: str, header: str | None
+) -> None:
     headers = {} if header is None else {"Authorization": header}
-    form = {"json": {"from": "alice", "body": "x"} if path == "/post" else {"reader": "bob"}} if method == "POST" else {}
+    form = (
+        {"json": {"from": "alice", "body": "x"} if path == "/post" else {"reader": "bob"}}
+        if method == "POST"
+        else {}
+    )
     reply = guarded.client.open(path, method=method, headers=headers, **form)
     refusal(reply, 401, "unauthorized")
     assert reply.headers["WWW-Authenticate"] == 'Basic realm="claude-bus", charset="UTF-8"'
@@ -72,7 +84,10 @@ def test_the_scheme_is_known_in_any_case(bus: Caller, scheme: str) -> None:
     assert bus.client.get("/health", headers={"Authorization": header}).status_code == 200
 
 
-@pytest.mark.parametrize("header", ["X-Remote-User", "Remote-User", "X-Forwarded-User", "X-Real-IP", "Forwarded", "Script-Name"])
+@pytest.mark.parametrize(
+    "header",
+    ["X-Remote-User", "Remote-User", "X-Forwarded-User", "X-Real-IP", "Forwarded", "Script-Name"],
+)
 def test_no_identity_header_is_believed(bus: Caller, header: str) -> None:
     refusal(bus.client.get("/health", headers={header: USER}), 401, "unauthorized")
     reply = bus.post("/post", json={"from": "alice", "body": "x"}, headers={header: "admin"})
@@ -84,9 +99,17 @@ def test_a_credential_changes_without_a_restart(bus: Caller, config: Config) -> 
     credentials = Credentials(config.credentials_file)
     credentials.add(USER, "new: secret é")
     refusal(bus.get("/health"), 401, "unauthorized")
-    assert bus.client.get("/health", headers={"Authorization": basic(USER, "new: secret é")}).status_code == 200
+    assert (
+        bus.client.get(
+            "/health", headers={"Authorization": basic(USER, "new: secret é")}
+        ).status_code
+        == 200
+    )
     credentials.add("second", "s")
-    assert bus.client.get("/health", headers={"Authorization": basic("second", "s")}).status_code == 200
+    assert (
+        bus.client.get("/health", headers={"Authorization": basic("second", "s")}).status_code
+        == 200
+    )
 
 
 def test_without_its_file_nobody_may_call(bus: Caller, config: Config) -> None:
@@ -123,8 +146,18 @@ CHANGES = [
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=repr)
 @pytest.mark.parametrize(("method", "path"), CHANGES)
-def test_a_foreign_page_changes_nothing(guarded: Caller, method: str, path: str, headers: dict[str, str]) -> None:
-    form = {} if "?" in path else {"json": {"from": "alice", "body": "x"} if path == "/post" else {"reader": "bob", "ids": [1]}}
+def test_a_foreign_page_changes_nothing(
+    guarded: Caller, method: str, path: str, headers: dict[str, str]
+) -> None:
+    form = (
+        {}
+        if "?" in path
+        else {
+            "json": {"from": "alice", "body": "x"}
+            if path == "/post"
+            else {"reader": "bob", "ids": [1]}
+        }
+    )
     refusal(guarded.call(method, path, headers=headers, **form), 403, "foreign_origin")
 
 
@@ -140,10 +173,14 @@ def test_a_foreign_page_changes_nothing(guarded: Caller, method: str, path: str,
     ids=repr,
 )
 def test_curl_and_the_hubs_own_pages_may_post(bus: Caller, headers: dict[str, str]) -> None:
-    assert bus.post("/post", json={"from": "alice", "body": "x"}, headers=headers).status_code == 201
+    assert (
+        bus.post("/post", json={"from": "alice", "body": "x"}, headers=headers).status_code == 201
+    )
 
 
-def test_a_foreign_page_may_be_answered_a_read_but_is_given_no_permission_to_see_it(bus: Caller) -> None:
+def test_a_foreign_page_may_be_answered_a_read_but_is_given_no_permission_to_see_it(
+    bus: Caller,
+) -> None:
     reply = bus.get("/messages", headers=FOREIGN[0])
     assert reply.status_code == 200
     assert not any(name.lower().startswith("access-control") for name, _ in reply.headers)

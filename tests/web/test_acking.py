@@ -21,7 +21,13 @@ def test_a_message_is_unread_until_its_reader_says_otherwise(bus: Caller) -> Non
     saved = bus.say()
     for _ in range(3):
         assert bus.bodies("unread_by=bob") == ["hello"]
-    assert bus.ack(saved) == {"ok": True, "id": saved["id"], "reader": "bob", "acked": [1], "already": []}
+    assert bus.ack(saved) == {
+        "ok": True,
+        "id": saved["id"],
+        "reader": "bob",
+        "acked": [1],
+        "already": [],
+    }
     assert bus.bodies("unread_by=bob") == []
     assert bus.bodies("to=bob") == ["hello"]
 
@@ -32,7 +38,12 @@ def test_acknowledging_again_changes_nothing(bus: Caller) -> None:
     before = last_seq(bus)
     assert bus.ack(saved)["already"] == [1]
     assert set(ack(bus, reader="bob", ids=[1, saved["id"], "1"])["already"]) == {1}
-    assert ack(bus, reader="bob", through=1) == {"ok": True, "reader": "bob", "acked": [], "already": [1]}
+    assert ack(bus, reader="bob", through=1) == {
+        "ok": True,
+        "reader": "bob",
+        "acked": [],
+        "already": [1],
+    }
     assert last_seq(bus) == before
 
 
@@ -120,7 +131,10 @@ def test_one_unknown_id_stops_the_whole_acknowledgement(bus: Caller) -> None:
     [
         ("/ack/1", {"json": {"reader": "bob"}}),
         ("/ack/1", {"data": {"reader": "bob"}}),
-        ("/ack/1", {"data": b'{"reader":"bob"}', "content_type": "application/x-www-form-urlencoded"}),
+        (
+            "/ack/1",
+            {"data": b'{"reader":"bob"}', "content_type": "application/x-www-form-urlencoded"},
+        ),
         ("/ack/1", {"data": {"reader": "bob"}, "content_type": "multipart/form-data"}),
         ("/ack/1?reader=bob", {}),
         ("/ack?reader=bob&ids=1,2", {}),
@@ -130,7 +144,9 @@ def test_one_unknown_id_stops_the_whole_acknowledgement(bus: Caller) -> None:
     ],
     ids=repr,
 )
-def test_an_acknowledgement_comes_as_json_as_a_form_or_in_the_query(bus: Caller, request_: tuple[str, dict[str, Any]]) -> None:
+def test_an_acknowledgement_comes_as_json_as_a_form_or_in_the_query(
+    bus: Caller, request_: tuple[str, dict[str, Any]]
+) -> None:
     bus.say("one")
     bus.say("other", to="carol")
     path, form = request_
@@ -147,11 +163,16 @@ def test_receipts_tell_queued_fetched_and_acked_for_each_recipient(bus: Caller) 
     assert (given["id"], given["seq"]) == (saved["id"], saved["seq"])
     assert list(given["receipts"]) == ["bob", "carol", "dave"]
     assert all(times["queued"] == saved["ts"] for times in given["receipts"].values())
-    known = {name: (times["fetched"] is not None, times["acked"] is not None) for name, times in given["receipts"].items()}
+    known = {
+        name: (times["fetched"] is not None, times["acked"] is not None)
+        for name, times in given["receipts"].items()
+    }
     assert known == {"bob": (True, False), "carol": (True, True), "dave": (False, False)}
 
 
-def test_a_fetch_is_no_acknowledgement_and_the_first_one_counts(bus: Caller, later: Callable[[float], None]) -> None:
+def test_a_fetch_is_no_acknowledgement_and_the_first_one_counts(
+    bus: Caller, later: Callable[[float], None]
+) -> None:
     saved = bus.say()
     bus.get("/messages?unread_by=bob")
     first = bus.get("/messages/1/receipts").json["receipts"]["bob"]
@@ -162,7 +183,9 @@ def test_a_fetch_is_no_acknowledgement_and_the_first_one_counts(bus: Caller, lat
     assert first["fetched"] >= saved["ts"]
 
 
-@pytest.mark.parametrize("read", ["/messages", "/messages?to=bob", "/messages/1", "/search?q=hello"])
+@pytest.mark.parametrize(
+    "read", ["/messages", "/messages?to=bob", "/messages/1", "/search?q=hello"]
+)
 def test_a_look_that_names_no_reader_is_nobodys_fetch(bus: Caller, read: str) -> None:
     bus.say()
     assert bus.get(read).status_code == 200
@@ -180,7 +203,9 @@ def test_receipts_of_a_broadcast_name_everybody_known_but_its_sender(bus: Caller
     assert receipts["dave"]["acked"] is not None
 
 
-def test_receipts_survive_a_restart_as_far_as_they_are_history(bus: Caller, reopened: Caller) -> None:
+def test_receipts_survive_a_restart_as_far_as_they_are_history(
+    bus: Caller, reopened: Caller
+) -> None:
     saved = bus.say()
     bus.ack(saved)
     before = bus.get("/messages/1/receipts").json

@@ -44,7 +44,12 @@ def test_everything_that_happened_is_told_oldest_first(fleet: Fleet) -> None:
     ]
     assert [event["seq"] for event in events] == sorted(event["seq"] for event in events)
     run = events[2]
-    assert (run["command"], run["exitCode"], run["target"], run["time"] != "") == ("exit 3", 3, "box", True)
+    assert (run["command"], run["exitCode"], run["target"], run["time"] != "") == (
+        "exit 3",
+        3,
+        "box",
+        True,
+    )
     assert events[5]["path"] == "/note"
     assert len(events[5]["sha256"]) == 64
     assert (events[6]["body"], events[6]["target"], events[6]["verified"]) == ("done", "db1", True)
@@ -75,7 +80,10 @@ def test_a_call_under_a_false_name_is_on_record_under_the_true_one(fleet: Fleet)
         ("exec", "exec"),
         ("file/read", "file_read"),
         ("file/write", "file_write"),
-        *((f"container/{act}", "container") for act in ("start", "stop", "snapshot", "restore", "delete-snapshot")),
+        *(
+            (f"container/{act}", "container")
+            for act in ("start", "stop", "snapshot", "restore", "delete-snapshot")
+        ),
         ("permit", "permit"),
         (f"approvals/{'0' * 26}", "permit"),
     ],
@@ -83,7 +91,12 @@ def test_a_call_under_a_false_name_is_on_record_under_the_true_one(fleet: Fleet)
 def test_what_is_refused_at_the_door_is_on_record(fleet: Fleet, path: str, kind: str) -> None:
     refusal(fleet.shared.post(f"/api/{path}", json={}), 403, "not_allowed")
     (event,) = fleet.admin.events()
-    assert (event["from"], event["type"], event["result"], event["command"]) == ("claude", kind, "denied", f"POST /api/{path}")
+    assert (event["from"], event["type"], event["result"], event["command"]) == (
+        "claude",
+        kind,
+        "denied",
+        f"POST /api/{path}",
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,10 +121,14 @@ def test_filters(fleet: Fleet, query: str, count: int) -> None:
     assert len(fleet.admin.events(query)) == count
 
 
-def test_how_far_back_is_asked_of_messages_and_calls_alike(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_far_back_is_asked_of_messages_and_calls_alike(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fleet.web1.exec("true")
     fleet.web1.say("hi", sender="web1")
-    monkeypatch.setattr("bus.web.api.activity.time", SimpleNamespace(time=lambda: time.time() + 2 * 3600))
+    monkeypatch.setattr(
+        "bus.web.api.activity.time", SimpleNamespace(time=lambda: time.time() + 2 * 3600)
+    )
     assert fleet.admin.events("hours=1") == []
     assert len(fleet.admin.events("hours=3")) == 2
 
@@ -172,8 +189,14 @@ def test_the_feed_is_paged_backwards(fleet: Fleet, query: str) -> None:
         before = f"&before={page['events'][0]['seq']}"
     assert seen == whole
     assert fleet.admin.events(f"{query}before={whole[0]['seq']}") == []
-    between = fleet.admin.get(f"/api/activity?{query}since={whole[0]['seq']}&before={whole[3]['seq']}").json
-    assert (between["events"], between["has_more"], between["next"]) == (whole[1:3], False, whole[3]["seq"] - 1)
+    between = fleet.admin.get(
+        f"/api/activity?{query}since={whole[0]['seq']}&before={whole[3]['seq']}"
+    ).json
+    assert (between["events"], between["has_more"], between["next"]) == (
+        whole[1:3],
+        False,
+        whole[3]["seq"] - 1,
+    )
 
 
 def test_what_a_call_was_about_is_for_its_caller_its_target_and_admins(fleet: Fleet) -> None:
@@ -219,7 +242,11 @@ def test_every_known_name_is_a_machine_or_a_container(fleet: Fleet) -> None:
     machines = {item["name"]: item for item in fleet.db1.get("/api/machines").json["machines"]}
     assert {"admin", "web1", "db1", "box", "den", "oldtimer"} <= set(machines)
     assert (machines["box"]["driver"], machines["box"]["state"]) == ("local", "running")
-    assert (machines["web1"]["kind"], machines["web1"]["driver"], machines["web1"]["online"]) == ("machine", None, True)
+    assert (machines["web1"]["kind"], machines["web1"]["driver"], machines["web1"]["online"]) == (
+        "machine",
+        None,
+        True,
+    )
     assert machines["oldtimer"]["last_seen"] is not None
     assert (machines["db1"]["online"], machines["db1"]["last_seen"]) == (None, None)
 
@@ -243,13 +270,19 @@ def test_containers_are_started_stopped_and_restored_by_admins(fleet: Fleet) -> 
     note.write_text("second")
     saved = act("restore", snapshot="one").json["saved"]
     assert note.read_text() == "first"
-    (box,) = [item for item in fleet.admin.get("/api/containers").json["containers"] if item["name"] == "box"]
+    (box,) = [
+        item
+        for item in fleet.admin.get("/api/containers").json["containers"]
+        if item["name"] == "box"
+    ]
     assert set(box["snapshots"]) == {"one", saved}
     assert "saved" not in act("restore", snapshot=saved, snapshot_first=False).json
     assert note.read_text() == "second"
     before = fleet.admin.get("/api/containers").json
     refusal(act("restore", snapshot="none"), 404, "no_such_snapshot")
-    assert fleet.admin.get("/api/containers").json == before, "a restore that cannot be left a snapshot"
+    assert fleet.admin.get("/api/containers").json == before, (
+        "a restore that cannot be left a snapshot"
+    )
     stop = act("stop", force=True).json
     assert stop["changed"] is True
     fleet.permit()
@@ -268,7 +301,11 @@ def test_a_repeated_snapshot_is_one(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("act", ["start", "stop", "snapshot", "restore", "delete-snapshot"])
 def test_members_manage_no_containers_and_their_tries_are_on_record(fleet: Fleet, act: str) -> None:
-    refusal(fleet.web1.post(f"/api/container/{act}", json={"name": "box", "snapshot": "x"}), 403, "not_allowed")
+    refusal(
+        fleet.web1.post(f"/api/container/{act}", json={"name": "box", "snapshot": "x"}),
+        403,
+        "not_allowed",
+    )
     refusal(fleet.web1.get("/api/containers"), 403, "not_allowed")
     assert results(fleet.admin.events()) == [("web1", "container", "denied")]
 
@@ -293,7 +330,9 @@ def test_bad_acts(fleet: Fleet, act: str, fields: dict[str, Any], code: str) -> 
 
 
 def test_an_unknown_container(fleet: Fleet) -> None:
-    refusal(fleet.admin.post("/api/container/start", json={"name": "nowhere"}), 404, "unknown_target")
+    refusal(
+        fleet.admin.post("/api/container/start", json={"name": "nowhere"}), 404, "unknown_target"
+    )
 
 
 def test_without_the_service_calls_say_so_and_the_rest_goes_on(fleet: Fleet) -> None:
@@ -354,7 +393,9 @@ def test_a_frozen_container_is_busy_and_uses_no_key_up(fleet: Fleet, path: str) 
     again = fleet.web1.post(f"/api/{path}", json={**CALLS[path], "client_id": "k"}).json
     assert (again["id"], again["replayed"]) == (first["id"], True)
     assert (fleet.folder / "box" / "ran").read_text() == "ran\n"
-    assert [event["result"] for event in fleet.admin.events(f"type={path.replace('/', '_')}")] == ["error"] * 3 + ["ok"]
+    assert [event["result"] for event in fleet.admin.events(f"type={path.replace('/', '_')}")] == [
+        "error"
+    ] * 3 + ["ok"]
     refusal(fleet.web1.exec("another", client_id="k"), 422, "key_reused")
 
 
@@ -370,7 +411,9 @@ def test_a_driver_that_does_not_answer_uses_no_key_up(fleet: Fleet, path: str) -
         assert "replayed" not in reply.json
     box.unlink()
     (fleet.folder / "away").rename(box)
-    assert fleet.web1.post(f"/api/{path}", json={**CALLS[path], "client_id": "k"}).json["ok"] is True
+    assert (
+        fleet.web1.post(f"/api/{path}", json={**CALLS[path], "client_id": "k"}).json["ok"] is True
+    )
     assert (box / "ran").read_text() == "ran\n"
 
 
@@ -385,7 +428,9 @@ def test_a_key_that_a_busy_target_left_free_stays_so_with_a_new_index(fleet: Fle
 
 
 @pytest.mark.parametrize("how", ["stream", "detach"])
-def test_what_is_answered_before_its_end_hears_first_that_the_target_is_busy(fleet: Fleet, how: str) -> None:
+def test_what_is_answered_before_its_end_hears_first_that_the_target_is_busy(
+    fleet: Fleet, how: str
+) -> None:
     fleet.permit()
     freeze(fleet)
     refusal(fleet.web1.exec("true", **{how: True}), 409, "target_busy")
@@ -405,11 +450,17 @@ def test_a_busy_target_uses_no_yes_up(fleet: Fleet) -> None:
 
 def test_a_frozen_container_is_told_so_thawed_and_stopped(fleet: Fleet) -> None:
     freeze(fleet)
-    (box,) = [item for item in fleet.admin.get("/api/machines").json["machines"] if item["name"] == "box"]
+    (box,) = [
+        item for item in fleet.admin.get("/api/machines").json["machines"] if item["name"] == "box"
+    ]
     assert (box["state"], box["online"]) == ("frozen", False)
     for act in ("start", "stop"):
-        assert fleet.admin.post(f"/api/container/{act}", json={"name": "box"}).json["changed"] is True
-    refusal(fleet.admin.post("/api/container/stop", json={"name": "nowhere"}), 404, "unknown_target")
+        assert (
+            fleet.admin.post(f"/api/container/{act}", json={"name": "box"}).json["changed"] is True
+        )
+    refusal(
+        fleet.admin.post("/api/container/stop", json={"name": "nowhere"}), 404, "unknown_target"
+    )
 
 
 def test_a_change_whose_turn_does_not_come_uses_no_key_up(fleet: Fleet) -> None:
@@ -442,7 +493,10 @@ def test_snapshots_are_listed_and_deleted(fleet: Fleet) -> None:
     assert act("delete-snapshot", snapshot=day).json["snapshot"] == day
     refusal(act("delete-snapshot", snapshot=day), 404, "no_such_snapshot")
     assert [one["name"] for one in listed()] == [f"{day}-2", restored["saved"]]
-    told = [(event["command"], event.get("snapshot"), event["result"]) for event in fleet.admin.events("type=container")]
+    told = [
+        (event["command"], event.get("snapshot"), event["result"])
+        for event in fleet.admin.events("type=container")
+    ]
     assert told == [
         ("snapshot", day, "ok"), ("snapshot", f"{day}-2", "ok"), ("restore", f"{day}-2", "ok"),
         ("delete-snapshot", day, "ok"), ("delete-snapshot", day, "error"),
@@ -453,12 +507,16 @@ def test_snapshots_of_restores_are_kept_to_a_number(tmp_path: Path) -> None:
     with a_fleet(tmp_path, restores_kept=1) as fleet:
         made = fleet.admin.post("/api/container/snapshot", json={"name": "box"}).json["snapshot"]
         first, second = (
-            fleet.admin.post("/api/container/restore", json={"name": "box", "snapshot": made}).json for _ in range(2)
+            fleet.admin.post("/api/container/restore", json={"name": "box", "snapshot": made}).json
+            for _ in range(2)
         )
     assert ("removed" in first, second["removed"]) == (False, [first["saved"]])
 
 
-@pytest.mark.parametrize(("query", "code"), [("", "missing_field"), ("name=a/b", "bad_field"), ("name=box&x=1", "unknown_field")])
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [("", "missing_field"), ("name=a/b", "bad_field"), ("name=box&x=1", "unknown_field")],
+)
 def test_bad_questions_for_snapshots(fleet: Fleet, query: str, code: str) -> None:
     refusal(fleet.admin.get(f"/api/container/snapshots?{query}"), 400, code)
 

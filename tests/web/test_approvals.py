@@ -23,7 +23,11 @@ def asking(fleet: Fleet) -> Fleet:
 def ask(fleet: Fleet, reply: Any) -> str:
     """The id of the question that a call has become."""
     assert reply.status_code == 202, reply.json
-    assert (reply.json["ok"], reply.json["error"], reply.json["state"]) == (False, "approval_required", "pending")
+    assert (reply.json["ok"], reply.json["error"], reply.json["state"]) == (
+        False,
+        "approval_required",
+        "pending",
+    )
     return str(reply.json["id"])
 
 
@@ -36,7 +40,11 @@ def test_a_call_waits_for_a_yes_which_is_good_once(asking: Fleet) -> None:
     assert ask(asking, asking.web1.exec("echo run >> ran")) == id
     assert not (asking.folder / "box" / "ran").exists()
     shown = asking.admin.get(f"/api/approvals/{id}").json["approval"]
-    assert (shown["argv"], shown["from"], shown["target"]) == (["bash", "-c", "echo run >> ran"], "web1", "box")
+    assert (shown["argv"], shown["from"], shown["target"]) == (
+        ["bash", "-c", "echo run >> ran"],
+        "web1",
+        "box",
+    )
     assert answer(asking, id).json["approval"]["state"] == "allowed"
     assert asking.web1.exec("echo run >> ran").status_code == 200
     assert asking.admin.get(f"/api/approvals/{id}").json["approval"]["state"] == "used"
@@ -84,7 +92,9 @@ def test_a_yes_to_a_write_is_for_all_that_it_does(asking: Fleet, change: dict[st
     asking.permit(target="den", approval="required")
 
     def write(**more: Any) -> Any:
-        return asking.web1.post("/api/file/write", json={"target": "box", "path": "/note", "content": "x", **more})
+        return asking.web1.post(
+            "/api/file/write", json={"target": "box", "path": "/note", "content": "x", **more}
+        )
 
     id = ask(asking, write())
     answer(asking, id)
@@ -94,8 +104,16 @@ def test_a_yes_to_a_write_is_for_all_that_it_does(asking: Fleet, change: dict[st
 
 
 def test_an_admin_sees_everything_that_makes_a_command_another(asking: Fleet) -> None:
-    fields = {"cwd": "/", "user": "0", "env": {"LD_PRELOAD": "/tmp/x.so"}, "timeout_s": 7, "stdin": "rm -rf /\n"}
-    shown = asking.admin.get(f"/api/approvals/{ask(asking, asking.web1.exec('sh', **fields))}").json["approval"]
+    fields = {
+        "cwd": "/",
+        "user": "0",
+        "env": {"LD_PRELOAD": "/tmp/x.so"},
+        "timeout_s": 7,
+        "stdin": "rm -rf /\n",
+    }
+    shown = asking.admin.get(
+        f"/api/approvals/{ask(asking, asking.web1.exec('sh', **fields))}"
+    ).json["approval"]
     assert {name: shown[name] for name in fields} == fields
 
 
@@ -104,7 +122,11 @@ def test_what_cannot_be_done_asks_nobody_and_is_on_record(asking: Fleet) -> None
     refusal(asking.web1.exec("true", target="nowhere"), 404, "unknown_target")
     write = {"target": "box", "path": "/note", "content": "x", "if_sha256": "0" * 64}
     refusal(asking.web1.post("/api/file/write", json=write), 409, "file_changed")
-    assert [(event["type"], event["error"]) for event in asking.admin.events() if event["result"] == "error"] == [
+    assert [
+        (event["type"], event["error"])
+        for event in asking.admin.events()
+        if event["result"] == "error"
+    ] == [
         ("exec", "unknown_target"),
         ("file_write", "file_changed"),
     ]
@@ -117,7 +139,11 @@ def test_a_no_stands(asking: Fleet) -> None:
     assert refusal(asking.web1.exec("true"), 403, "approval_denied")["id"] == id
     assert refusal(answer(asking, id), 409, "approval_closed")["state"] == "denied"
     event = asking.admin.events("type=exec")[-1]
-    assert (event["result"], event["error"], event["command"]) == ("denied", "approval_denied", "true")
+    assert (event["result"], event["error"], event["command"]) == (
+        "denied",
+        "approval_denied",
+        "true",
+    )
 
 
 def test_an_admin_sees_the_difference_and_the_yes_is_for_that_file(asking: Fleet) -> None:
@@ -125,10 +151,14 @@ def test_an_admin_sees_the_difference_and_the_yes_is_for_that_file(asking: Fleet
     note.write_text("old\nsame\n")
 
     def write() -> Any:
-        return asking.web1.post("/api/file/write", json={"target": "box", "path": "/note", "content": "new\nsame\n"})
+        return asking.web1.post(
+            "/api/file/write", json={"target": "box", "path": "/note", "content": "new\nsame\n"}
+        )
 
     id = ask(asking, write())
-    assert "-old\n+new\n same\n" in asking.admin.get(f"/api/approvals/{id}").json["approval"]["diff"]
+    assert (
+        "-old\n+new\n same\n" in asking.admin.get(f"/api/approvals/{id}").json["approval"]["diff"]
+    )
     answer(asking, id)
     note.write_text("changed meanwhile\n")
     refusal(write(), 409, "file_changed")
@@ -141,7 +171,9 @@ def test_an_admin_sees_the_difference_and_the_yes_is_for_that_file(asking: Fleet
 def test_the_caller_can_wait_for_the_answer(asking: Fleet) -> None:
     id = ask(asking, asking.web1.exec("true"))
     got: list[Any] = []
-    waiting = threading.Thread(target=lambda: got.append(asking.web1.get(f"/api/approvals/{id}?wait=30").json))
+    waiting = threading.Thread(
+        target=lambda: got.append(asking.web1.get(f"/api/approvals/{id}?wait=30").json)
+    )
     waiting.start()
     wait_until(lambda: asking.app.extensions["bus"].waiting.total() == 1)
     answer(asking, id)
@@ -160,16 +192,24 @@ def test_an_approval_has_its_time(asking: Fleet) -> None:
 
 def test_questions_are_seen_by_who_asked_and_by_admins_who_are_told(asking: Fleet) -> None:
     id = ask(asking, asking.web1.exec("echo secret"))
-    assert [item["id"] for item in asking.web1.get("/api/approvals?state=pending").json["approvals"]] == [id]
+    assert [
+        item["id"] for item in asking.web1.get("/api/approvals?state=pending").json["approvals"]
+    ] == [id]
     assert asking.web1.get("/api/approvals?state=used").json["approvals"] == []
     assert asking.db1.get("/api/approvals").json["approvals"] == []
     refusal(asking.db1.get(f"/api/approvals/{id}"), 404, "no_such_approval")
     refusal(asking.web1.post(f"/api/approvals/{id}", json={"allow": True}), 403, "not_allowed")
-    assert [event["type"] for event in asking.admin.events() if event["result"] == "denied"] == ["permit"]
+    assert [event["type"] for event in asking.admin.events() if event["result"] == "denied"] == [
+        "permit"
+    ]
     refusal(asking.admin.post(f"/api/approvals/{id}", json={"allow": "yes"}), 400, "missing_field")
     refusal(answer(asking, id, expires_in_s=86_401), 400, "bad_field")
     refusal(answer(asking, id, expires="2099-01-01"), 400, "unknown_field")
-    refusal(asking.admin.post(f"/api/approvals/{'0' * 26}", json={"allow": True}), 404, "no_such_approval")
+    refusal(
+        asking.admin.post(f"/api/approvals/{'0' * 26}", json={"allow": True}),
+        404,
+        "no_such_approval",
+    )
     (message,) = asking.admin.get("/messages?unread_by=admin&tag=approval").json["messages"]
     assert (message["from"], message["priority"], message["data"]["id"]) == ("bus", "urgent", id)
     assert "secret" not in str(message)
@@ -186,7 +226,10 @@ def test_of_two_calls_at_once_one_uses_the_yes(asking: Fleet) -> None:
     answer(asking, ask(asking, asking.web1.exec("echo run >> ran; sleep 0.1")))
     got: list[int] = []
     calls = [
-        threading.Thread(target=lambda: got.append(asking.web1.exec("echo run >> ran; sleep 0.1").status_code)) for _ in range(6)
+        threading.Thread(
+            target=lambda: got.append(asking.web1.exec("echo run >> ran; sleep 0.1").status_code)
+        )
+        for _ in range(6)
     ]
     for call in calls:
         call.start()
@@ -200,7 +243,9 @@ def test_of_two_calls_at_once_one_uses_the_yes(asking: Fleet) -> None:
 
 
 def write(fleet: Fleet, content: str, **more: Any) -> Any:
-    return fleet.web1.post("/api/file/write", json={"target": "box", "path": "/note", "content": content, **more})
+    return fleet.web1.post(
+        "/api/file/write", json={"target": "box", "path": "/note", "content": content, **more}
+    )
 
 
 def test_asking_to_write_a_file_is_no_way_to_read_it(asking: Fleet) -> None:
@@ -246,7 +291,10 @@ def test_what_is_too_much_to_look_at_cannot_be_approved(asking: Fleet) -> None:
 
 def test_many_at_once_ask_one_question(asking: Fleet) -> None:
     got: list[Any] = []
-    calls = [threading.Thread(target=lambda: got.append(asking.web1.exec("true").json["id"])) for _ in range(6)]
+    calls = [
+        threading.Thread(target=lambda: got.append(asking.web1.exec("true").json["id"]))
+        for _ in range(6)
+    ]
     for call in calls:
         call.start()
     for call in calls:
@@ -260,7 +308,11 @@ def test_an_approved_call_that_is_repeated_under_its_key_asks_nobody_again(askin
     answer(asking, ask(asking, asking.web1.exec("echo run >> ran; sleep 0.1", client_id="k")))
     got: list[Any] = []
     calls = [
-        threading.Thread(target=lambda: got.append(asking.web1.exec("echo run >> ran; sleep 0.1", client_id="k").status_code))
+        threading.Thread(
+            target=lambda: got.append(
+                asking.web1.exec("echo run >> ran; sleep 0.1", client_id="k").status_code
+            )
+        )
         for _ in range(6)
     ]
     for call in calls:
@@ -303,24 +355,38 @@ def test_an_admin_needs_another_one_for_its_own_calls(fleet: Fleet) -> None:
     for sender in ({}, {"from": "admin/session"}):
         id = ask(fleet, fleet.admin.exec("touch ran", **sender))
         for path, fields in ((f"/api/approvals/{id}", {}), ("/api/approvals", {"ids": [id]})):
-            body = refusal(fleet.admin.post(path, json={"allow": True, **fields}), 403, "not_allowed")
+            body = refusal(
+                fleet.admin.post(path, json={"allow": True, **fields}), 403, "not_allowed"
+            )
             assert "another admin" in body["message"]
-    denied = [event["command"] for event in fleet.admin.events("type=permit") if event["result"] == "denied"]
+    denied = [
+        event["command"]
+        for event in fleet.admin.events("type=permit")
+        if event["result"] == "denied"
+    ]
     assert len(denied) == 4
     assert denied[-1] == f"approve {id}"
-    assert another_admin(fleet).post(f"/api/approvals/{id}", json={"allow": True}).status_code == 200
+    assert (
+        another_admin(fleet).post(f"/api/approvals/{id}", json={"allow": True}).status_code == 200
+    )
     assert fleet.admin.exec("touch ran", **{"from": "admin/session"}).status_code == 200
 
 
 def test_an_admin_may_say_no_to_its_own_call(fleet: Fleet) -> None:
     fleet.permit(source="admin", approval="required")
-    assert answer(fleet, ask(fleet, fleet.admin.exec("true")), allow=False).json["approval"]["state"] == "denied"
+    assert (
+        answer(fleet, ask(fleet, fleet.admin.exec("true")), allow=False).json["approval"]["state"]
+        == "denied"
+    )
 
 
 def test_a_setting_lets_admins_approve_their_own_calls(tmp_path: Path) -> None:
     with a_fleet(tmp_path, approve_own=True) as fleet:
         fleet.permit(source="admin", approval="required")
-        assert answer(fleet, ask(fleet, fleet.admin.exec("true"))).json["approval"]["state"] == "allowed"
+        assert (
+            answer(fleet, ask(fleet, fleet.admin.exec("true"))).json["approval"]["state"]
+            == "allowed"
+        )
         assert fleet.admin.exec("true").status_code == 200
 
 
@@ -345,9 +411,13 @@ def test_an_answer_to_several_is_for_all_of_them_or_none(asking: Fleet) -> None:
     id = ask(asking, asking.web1.exec("true"))
     unknown = {"ids": [id, "0" * 26], "allow": True}
     refusal(asking.admin.post("/api/approvals", json=unknown), 404, "no_such_approval")
-    refusal(asking.web1.post("/api/approvals", json={"ids": [id], "allow": True}), 403, "not_allowed")
+    refusal(
+        asking.web1.post("/api/approvals", json={"ids": [id], "allow": True}), 403, "not_allowed"
+    )
     for bad in (None, [], [1], id):
-        assert asking.admin.post("/api/approvals", json={"ids": bad, "allow": True}).status_code == 400
+        assert (
+            asking.admin.post("/api/approvals", json={"ids": bad, "allow": True}).status_code == 400
+        )
     assert asking.admin.post("/api/approvals", json={"ids": [id]}).status_code == 400
     assert asking.records("answer") == []
 
@@ -385,18 +455,25 @@ LOOK_ALIKE = (
 @pytest.mark.parametrize(("old", "new"), LOOK_ALIKE)
 def test_two_contents_never_look_alike(asking: Fleet, old: bytes, new: bytes) -> None:
     (asking.folder / "box" / "note").write_bytes(old)
-    diff = seen_by_admin(asking, ask(asking, write(asking, as_base64(new), encoding="base64")))["diff"]
+    diff = seen_by_admin(asking, ask(asking, write(asking, as_base64(new), encoding="base64")))[
+        "diff"
+    ]
     assert diff.isascii()
     assert all(line.isprintable() for line in diff.split("\n"))
     lines = diff.split("\n")[3:]
     taken, given = ([line[1:] for line in lines if line.startswith(sign)] for sign in "-+")
-    unended = [lines[at - 1][0] for at, line in enumerate(lines) if line == r"\ no newline at the end"]
+    unended = [
+        lines[at - 1][0] for at, line in enumerate(lines) if line == r"\ no newline at the end"
+    ]
     assert (taken, "-" in unended) != (given, "+" in unended), diff
 
 
 def test_input_that_is_no_text_cannot_look_like_text(asking: Fleet) -> None:
     shown = [
-        seen_by_admin(asking, ask(asking, asking.web1.exec("cat", stdin=as_base64(data), stdin_encoding="base64")))["stdin"]
+        seen_by_admin(
+            asking,
+            ask(asking, asking.web1.exec("cat", stdin=as_base64(data), stdin_encoding="base64")),
+        )["stdin"]
         for data in (b"\xff", b"\\xff")
     ]
     assert shown == ["\\xff", "\\\\xff"]
@@ -409,7 +486,11 @@ def test_a_link_that_moves_after_the_yes_leads_nowhere_else(asking: Fleet) -> No
     (box / "notes").symlink_to("mine")
 
     def put() -> Any:
-        fields = {"target": "box", "path": "/notes/authorized_keys", "content": "ssh-ed25519 AAAA\n"}
+        fields = {
+            "target": "box",
+            "path": "/notes/authorized_keys",
+            "content": "ssh-ed25519 AAAA\n",
+        }
         return asking.web1.post("/api/file/write", json=fields)
 
     id = ask(asking, put())
@@ -469,7 +550,9 @@ def secrets(asking: Fleet) -> str:
     return ask(asking, asking.web1.exec("cat", **SECRET_INPUT))
 
 
-def test_what_may_be_secret_is_not_in_the_log_and_goes_when_the_yes_is_used(asking: Fleet, secrets: str) -> None:
+def test_what_may_be_secret_is_not_in_the_log_and_goes_when_the_yes_is_used(
+    asking: Fleet, secrets: str
+) -> None:
     shown = seen_by_admin(asking, secrets)
     assert {name: shown[name] for name in SECRET_INPUT} == SECRET_INPUT
     assert kept_for(asking, secrets).stat().st_mode & 0o007 == 0
@@ -487,7 +570,9 @@ def test_what_may_be_secret_is_not_in_the_log_and_goes_when_the_yes_is_used(aski
 def test_it_goes_with_a_no(asking: Fleet, secrets: str) -> None:
     answer(asking, secrets, allow=False)
     assert not kept_for(asking, secrets).exists()
-    several = [ask(asking, asking.web1.exec(f"exit {number}", **SECRET_INPUT)) for number in range(2)]
+    several = [
+        ask(asking, asking.web1.exec(f"exit {number}", **SECRET_INPUT)) for number in range(2)
+    ]
     asking.admin.post("/api/approvals", json={"ids": several, "allow": False})
     assert list(kept_for(asking, secrets).parent.iterdir()) == []
 
@@ -505,13 +590,21 @@ def test_it_goes_when_the_question_expires(asking: Fleet, secrets: str) -> None:
     assert not file.exists()
 
 
-@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_text("{}"), lambda file: file.write_text("")])
-def test_what_is_gone_or_changed_cannot_be_approved_and_is_asked_anew(asking: Fleet, secrets: str, harm: Any) -> None:
+@pytest.mark.parametrize(
+    "harm", [Path.unlink, lambda file: file.write_text("{}"), lambda file: file.write_text("")]
+)
+def test_what_is_gone_or_changed_cannot_be_approved_and_is_asked_anew(
+    asking: Fleet, secrets: str, harm: Any
+) -> None:
     harm(kept_for(asking, secrets))
     shown = seen_by_admin(asking, secrets)
     assert (shown["lost"], "stdin" in shown) == (True, False)
     refusal(answer(asking, secrets), 409, "question_lost")
-    refusal(asking.admin.post("/api/approvals", json={"ids": [secrets], "allow": True}), 409, "question_lost")
+    refusal(
+        asking.admin.post("/api/approvals", json={"ids": [secrets], "allow": True}),
+        409,
+        "question_lost",
+    )
     assert asking.records("answer") == []
     again = ask(asking, asking.web1.exec("cat", **SECRET_INPUT))
     assert again != secrets

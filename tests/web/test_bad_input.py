@@ -91,8 +91,12 @@ NOT_STRICT_JSON = {
     "5,001 numbers": with_data("[" + "1," * 5_000 + "1]"),
     "5,001 texts": with_data("[" + '"",' * 5_000 + "1]"),
     "5,001 keys": with_data("{" + ",".join(f'"{number}":1' for number in range(2_502)) + "}"),
-    "a duplicate key in a large object": b'{"from":"alice","body":"' + b"x" * 9_000 + b'","from":"admin"}',
-    "a number too long in a large object": with_data('{"a":"' + "x" * 9_000 + '","b":123456789012345678901}'),
+    "a duplicate key in a large object": b'{"from":"alice","body":"'
+    + b"x" * 9_000
+    + b'","from":"admin"}',
+    "a number too long in a large object": with_data(
+        '{"a":"' + "x" * 9_000 + '","b":123456789012345678901}'
+    ),
     "17 levels behind a long text": with_data('["' + "x" * 9_000 + '",' + "[" * 15 + "]" * 16),
     "a long text without an end": b'{"from":"alice","body":"' + b'\\"' * 9_000,
     "brackets behind a text with quotes": with_data(r'["\"",' + "[" * 20 + "]" * 21),
@@ -108,8 +112,14 @@ def test_what_is_not_strict_json_is_refused(bus: Caller, route: str, body: bytes
 
 def test_hostile_quotes_cost_no_time(bus: Caller) -> None:
     started = time.monotonic()
-    refusal(bus.post("/post", data=b"[" * 17 + b'"' + b'\\"' * 40_000, content_type="application/json"), 400, "bad_json")
-    assert time.monotonic() - started < 2, "a quadratic scan takes 20 s here, and hours for a megabyte"
+    refusal(
+        bus.post("/post", data=b"[" * 17 + b'"' + b'\\"' * 40_000, content_type="application/json"),
+        400,
+        "bad_json",
+    )
+    assert time.monotonic() - started < 2, (
+        "a quadratic scan takes 20 s here, and hours for a megabyte"
+    )
 
 
 def test_megabytes_are_looked_through_in_pieces_and_only_as_far_as_needed() -> None:
@@ -119,7 +129,9 @@ def test_megabytes_are_looked_through_in_pieces_and_only_as_far_as_needed() -> N
     with pytest.raises(BadJson, match="more than 5000"):
         load_object(numbers, rest=lambda: turns.append(1))
     assert turns == []
-    assert load_object(b'{"a":"' + b'\\"' * 500_000 + b'"}', rest=lambda: turns.append(1)) == {"a": '"' * 500_000}
+    assert load_object(b'{"a":"' + b'\\"' * 500_000 + b'"}', rest=lambda: turns.append(1)) == {
+        "a": '"' * 500_000
+    }
     assert len(turns) >= 20
 
 
@@ -145,14 +157,18 @@ WRONG_VALUES: dict[str, list[Any]] = {
     [(field, value) for field, values in WRONG_VALUES.items() for value in values],
     ids=lambda value: repr(value)[:30],
 )
-def test_a_wrong_value_is_refused_and_its_field_is_named(bus: Caller, field: str, value: Any) -> None:
+def test_a_wrong_value_is_refused_and_its_field_is_named(
+    bus: Caller, field: str, value: Any
+) -> None:
     body = refusal(bus.post("/post", json={**GOOD, field: value}), 400, "bad_field")
     assert body["field"] == field
 
 
 @pytest.mark.parametrize("field", ["from", "to", "body"])
 def test_null_is_no_value(bus: Caller, field: str) -> None:
-    assert refusal(bus.post("/post", json={**GOOD, field: None}), 400, "bad_field")["field"] == field
+    assert (
+        refusal(bus.post("/post", json={**GOOD, field: None}), 400, "bad_field")["field"] == field
+    )
 
 
 @pytest.mark.parametrize("field", ["from", "to"])
@@ -185,7 +201,9 @@ def test_a_missing_field_is_named(bus: Caller, field: str) -> None:
         ("x" * 100_000, None),
     ],
 )
-def test_an_unknown_field_is_told_with_the_nearest_that_exists(bus: Caller, field: str, meant: str | None) -> None:
+def test_an_unknown_field_is_told_with_the_nearest_that_exists(
+    bus: Caller, field: str, meant: str | None
+) -> None:
     body = refusal(bus.post("/post", json={**GOOD, field: "x"}), 400, "unknown_field")
     assert meant is None or f"Did you mean `{meant}`?" in body["hint"]
     assert len(json.dumps(body)) < 1_000
@@ -199,7 +217,9 @@ TOO_LARGE: dict[str, tuple[dict[str, Any], int, int]] = {
 
 
 @pytest.mark.parametrize(("message", "size", "limit"), TOO_LARGE.values(), ids=TOO_LARGE.keys())
-def test_too_much_is_refused_with_both_sizes(bus: Caller, message: dict[str, Any], size: int, limit: int) -> None:
+def test_too_much_is_refused_with_both_sizes(
+    bus: Caller, message: dict[str, Any], size: int, limit: int
+) -> None:
     body = refusal(bus.post("/post", json=message), 413, "too_large")
     assert (body["size"], body["limit"]) == (size, limit)
     assert str(size) in body["message"]
@@ -218,17 +238,28 @@ def test_too_much_is_refused_with_both_sizes(bus: Caller, message: dict[str, Any
         ("/ack/1", "application/json", 1024 * 1024),
     ],
 )
-def test_a_request_one_byte_too_large_is_refused_with_both_sizes(bus: Caller, path: str, kind: str, limit: int) -> None:
+def test_a_request_one_byte_too_large_is_refused_with_both_sizes(
+    bus: Caller, path: str, kind: str, limit: int
+) -> None:
     body = refusal(bus.post(path, data=b" " * (limit + 1), content_type=kind), 413, "too_large")
     assert (body["size"], body["limit"]) == (limit + 1, limit)
 
 
 def test_a_text_of_one_byte_too_much_is_refused_with_both_sizes(bus: Caller) -> None:
-    body = refusal(bus.post("/post?from=alice", data=b"x" * 65_537, content_type="text/plain"), 413, "too_large")
+    body = refusal(
+        bus.post("/post?from=alice", data=b"x" * 65_537, content_type="text/plain"),
+        413,
+        "too_large",
+    )
     assert (body["size"], body["limit"]) == (65_537, 65_536)
 
 
-BAD_TEXTS = {"invalid UTF-8": b"a\xff", "NUL": b"a\0b", "a surrogate": b"\xed\xa0\x80", "UTF-16": "hello".encode("utf-16")}
+BAD_TEXTS = {
+    "invalid UTF-8": b"a\xff",
+    "NUL": b"a\0b",
+    "a surrogate": b"\xed\xa0\x80",
+    "UTF-16": "hello".encode("utf-16"),
+}
 
 
 @pytest.mark.parametrize("text", BAD_TEXTS.values(), ids=BAD_TEXTS.keys())
@@ -257,15 +288,27 @@ def test_a_raw_text_that_is_not_clean_is_refused(bus: Caller, text: bytes) -> No
         ("from=alice%0a", "bad_field", "from"),
     ],
 )
-def test_a_bad_query_of_a_post_is_refused(bus: Caller, query: str, code: str, field: str | None) -> None:
+def test_a_bad_query_of_a_post_is_refused(
+    bus: Caller, query: str, code: str, field: str | None
+) -> None:
     body = refusal(bus.post(f"/post?{query}", data=b"text", content_type="text/plain"), 400, code)
     assert body.get("field") == field
 
 
 def test_a_field_in_the_query_and_in_the_body_is_refused(bus: Caller) -> None:
     assert refusal(bus.post("/post?from=mallory", json=GOOD), 400, "bad_field")["field"] == "from"
-    assert refusal(bus.post("/post?from=a&body=b", data=b"c", content_type="text/plain"), 400, "bad_field")["field"] == "body"
-    assert refusal(bus.post("/ack?reader=mallory", json={"reader": "bob", "ids": [1]}), 400, "bad_field")["field"] == "reader"
+    assert (
+        refusal(
+            bus.post("/post?from=a&body=b", data=b"c", content_type="text/plain"), 400, "bad_field"
+        )["field"]
+        == "body"
+    )
+    assert (
+        refusal(
+            bus.post("/ack?reader=mallory", json={"reader": "bob", "ids": [1]}), 400, "bad_field"
+        )["field"]
+        == "reader"
+    )
 
 
 BAD_FORMS = {
@@ -279,29 +322,49 @@ BAD_FORMS = {
 
 @pytest.mark.parametrize("form", BAD_FORMS.values(), ids=BAD_FORMS.keys())
 def test_a_bad_form_is_refused(bus: Caller, form: bytes) -> None:
-    refusal(bus.post("/post", data=form, content_type="application/x-www-form-urlencoded"), 400, "bad_field")
+    refusal(
+        bus.post("/post", data=form, content_type="application/x-www-form-urlencoded"),
+        400,
+        "bad_field",
+    )
 
 
 def part(name: str, value: bytes, file: str = "") -> bytes:
-    return b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (name.encode(), file.encode(), value)
+    return b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n' % (
+        name.encode(),
+        file.encode(),
+        value,
+    )
 
 
 BAD_MULTIPART = {
     "a field twice": part("from", b"alice") + part("from", b"bob"),
     "invalid UTF-8": part("from", b"alice") + part("body", b"\xff"),
     "a file that is no body": part("from", b"alice") + part("notes", b"x", '; filename="n"'),
-    "a file and a field": part("from", b"alice") + part("body", b"x") + part("body", b"x", '; filename="n"'),
+    "a file and a field": part("from", b"alice")
+    + part("body", b"x")
+    + part("body", b"x", '; filename="n"'),
 }
 
 
 @pytest.mark.parametrize("parts", BAD_MULTIPART.values(), ids=BAD_MULTIPART.keys())
 def test_a_bad_multipart_form_is_refused(bus: Caller, parts: bytes) -> None:
-    refusal(bus.post("/post", data=parts + b"--b--\r\n", content_type="multipart/form-data; boundary=b"), 400, "bad_field")
+    refusal(
+        bus.post(
+            "/post", data=parts + b"--b--\r\n", content_type="multipart/form-data; boundary=b"
+        ),
+        400,
+        "bad_field",
+    )
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=other"])
 def test_a_multipart_form_without_its_boundary_is_refused(bus: Caller, kind: str) -> None:
-    refusal(bus.post("/post", data=part("from", b"alice") + b"--b--\r\n", content_type=kind), 400, "missing_field")
+    refusal(
+        bus.post("/post", data=part("from", b"alice") + b"--b--\r\n", content_type=kind),
+        400,
+        "missing_field",
+    )
 
 
 @pytest.mark.parametrize("kind", ["application/xml", "image/png", "application/jsonx", "video/mp4"])
@@ -310,9 +373,14 @@ def test_a_foreign_content_type_is_refused(bus: Caller, kind: str) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "br", "zstd", "gzip, identity"])
-@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson", "text/plain", "multipart/form-data; boundary=b"])
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "application/x-ndjson", "text/plain", "multipart/form-data; boundary=b"],
+)
 def test_a_compressed_body_is_refused(bus: Caller, kind: str, coding: str) -> None:
-    reply = bus.post("/post", data=json.dumps(GOOD), content_type=kind, headers={"Content-Encoding": coding})
+    reply = bus.post(
+        "/post", data=json.dumps(GOOD), content_type=kind, headers={"Content-Encoding": coding}
+    )
     refusal(reply, 415, "unsupported_media")
 
 
@@ -359,12 +427,16 @@ def test_a_compressed_body_is_refused(bus: Caller, kind: str, coding: str) -> No
         ("tag=%ED%A0%80", "bad_field", None),
     ],
 )
-def test_a_bad_query_of_a_read_is_refused(bus: Caller, query: str, code: str, field: str | None) -> None:
+def test_a_bad_query_of_a_read_is_refused(
+    bus: Caller, query: str, code: str, field: str | None
+) -> None:
     body = refusal(bus.get(f"/messages?{query}"), 400, code)
     assert body.get("field") == field
 
 
-@pytest.mark.parametrize("route", ["/", "/health", "/messages/1", "/messages/1/receipts", "/search", "/stream"])
+@pytest.mark.parametrize(
+    "route", ["/", "/health", "/messages/1", "/messages/1/receipts", "/search", "/stream"]
+)
 def test_every_reading_route_refuses_a_parameter_it_does_not_know(bus: Caller, route: str) -> None:
     assert refusal(bus.get(f"{route}?colour=red"), 400, "unknown_field")["field"] == "colour"
 
@@ -399,19 +471,28 @@ def test_a_stream_refuses_what_only_a_page_has(bus: Caller, parameter: str) -> N
         ({"Reader": "bob", "ids": [1]}, "unknown_field", "Reader"),
     ],
 )
-def test_a_bad_acknowledgement_is_refused(bus: Caller, given: dict[str, Any], code: str, field: str) -> None:
+def test_a_bad_acknowledgement_is_refused(
+    bus: Caller, given: dict[str, Any], code: str, field: str
+) -> None:
     assert refusal(bus.post("/ack", json=given), 400, code)["field"] == field
 
 
-@pytest.mark.parametrize("ref", ["x", "-1", "1.5", "1%20", "%00", "%ff", "0" * 19, "any", "%F0%9F%98%80"])
+@pytest.mark.parametrize(
+    "ref", ["x", "-1", "1.5", "1%20", "%00", "%ff", "0" * 19, "any", "%F0%9F%98%80"]
+)
 @pytest.mark.parametrize("route", ["/messages/{}", "/messages/{}/receipts"])
 def test_what_is_neither_an_id_nor_a_seq_is_refused(bus: Caller, route: str, ref: str) -> None:
     assert refusal(bus.get(route.format(ref)), 400, "bad_field")["field"] == "id"
 
 
-@pytest.mark.parametrize("ref", ["nosuch", "x", "-1", "1.5", "1%20", "%00", "%ff", "0" * 19, "any", "%F0%9F%98%80"])
+@pytest.mark.parametrize(
+    "ref", ["nosuch", "x", "-1", "1.5", "1%20", "%00", "%ff", "0" * 19, "any", "%F0%9F%98%80"]
+)
 def test_what_cannot_be_an_id_is_the_id_of_no_message_to_acknowledge(bus: Caller, ref: str) -> None:
-    assert "id" in refusal(bus.post(f"/ack/{ref}", json={"reader": "bob"}), 404, "not_found")["message"]
+    assert (
+        "id"
+        in refusal(bus.post(f"/ack/{ref}", json={"reader": "bob"}), 404, "not_found")["message"]
+    )
 
 
 @pytest.mark.parametrize("value", ["", "é", "a" * 256, "a\tb"])

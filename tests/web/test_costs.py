@@ -38,7 +38,9 @@ def heavy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
         ("/search?q=word&limit=500", "before"),
     ],
 )
-def test_a_page_is_bounded_by_bytes_and_leads_to_the_next(heavy: Caller, path: str, step: str) -> None:
+def test_a_page_is_bounded_by_bytes_and_leads_to_the_next(
+    heavy: Caller, path: str, step: str
+) -> None:
     seen: list[int] = []
     cursor, pages = "", 0
     while True:
@@ -51,7 +53,11 @@ def test_a_page_is_bounded_by_bytes_and_leads_to_the_next(heavy: Caller, path: s
         if not page["has_more"]:
             break
         # Without `since` it is the newest ones that come first, and the oldest of them that leads on.
-        place = page["next"] if "/search" in path or "desc" in path or step == "since" else page["messages"][0]["seq"]
+        place = (
+            page["next"]
+            if "/search" in path or "desc" in path or step == "since"
+            else page["messages"][0]["seq"]
+        )
         cursor = f"&{step}={place}" if "since=0" not in path else f"&since={place}"
         path = path.replace("since=0&", "")
     assert sorted(seen) == list(range(1, LONG + 1))
@@ -84,7 +90,12 @@ def hurried(config: Config) -> Iterator[Caller]:
     for bus in opened(create_app(replace(config, query_max_s=0.001))):
         for start in range(0, 3_000, 1_000):
             lines = [
-                {"from": ("alice", "carol")[number % 2], "to": "bob", "body": "word", "tags": [("even", "odd")[number % 2]]}
+                {
+                    "from": ("alice", "carol")[number % 2],
+                    "to": "bob",
+                    "body": "word",
+                    "tags": [("even", "odd")[number % 2]],
+                }
                 for number in range(start, start + 1_000)
             ]
             data = "\n".join(map(json.dumps, lines))

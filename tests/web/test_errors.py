@@ -52,7 +52,9 @@ def test_what_is_no_route_is_said(bus: Caller, path: str) -> None:
         ("BREW", "/stream", "GET, HEAD, OPTIONS"),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(bus: Caller, method: str, path: str, allowed: str) -> None:
+def test_a_wrong_method_is_told_the_right_ones(
+    bus: Caller, method: str, path: str, allowed: str
+) -> None:
     reply = bus.call(method, path)
     assert reply.status_code == 405
     assert reply.headers["Allow"] == allowed
@@ -62,10 +64,20 @@ def test_a_wrong_method_is_told_the_right_ones(bus: Caller, method: str, path: s
 
 @pytest.mark.parametrize(
     ("method", "path", "verb"),
-    [("GET", "/messages", "messages"), ("GET", "/messages/1", "message"), ("POST", "/post", "post"), ("POST", "/ack/1", "ack")],
+    [
+        ("GET", "/messages", "messages"),
+        ("GET", "/messages/1", "message"),
+        ("POST", "/post", "post"),
+        ("POST", "/ack/1", "ack"),
+    ],
 )
 def test_a_crash_is_answered_without_its_details_and_logged_with_them(
-    bus: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str, path: str, verb: str
+    bus: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+    verb: str,
 ) -> None:
     def crash(*args: object) -> None:
         raise RuntimeError("secret detail")
@@ -75,7 +87,11 @@ def test_a_crash_is_answered_without_its_details_and_logged_with_them(
         reply = bus.call(
             method,
             path,
-            **({"json": {"from": "a", "body": "b"} if verb == "post" else {"reader": "bob"}} if method == "POST" else {}),
+            **(
+                {"json": {"from": "a", "body": "b"} if verb == "post" else {"reader": "bob"}}
+                if method == "POST"
+                else {}
+            ),
         )
     body = refusal(reply, 500, "internal")
     assert "secret" not in reply.get_data(as_text=True)
@@ -85,15 +101,24 @@ def test_a_crash_is_answered_without_its_details_and_logged_with_them(
 
 
 @pytest.mark.parametrize("kind", list(errors.family()), ids=lambda kind: kind.code)
-@pytest.mark.parametrize(("method", "path", "verb"), [("GET", "/messages", "messages"), ("POST", "/post", "post")])
+@pytest.mark.parametrize(
+    ("method", "path", "verb"), [("GET", "/messages", "messages"), ("POST", "/post", "post")]
+)
 def test_every_error_of_the_family_has_the_shape(
-    bus: Caller, monkeypatch: pytest.MonkeyPatch, kind: type[errors.BusError], method: str, path: str, verb: str
+    bus: Caller,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[errors.BusError],
+    method: str,
+    path: str,
+    verb: str,
 ) -> None:
     def refuse(*args: object) -> None:
         raise kind("It is so.", hint="Do this.", size=7)
 
     monkeypatch.setattr(bus.app.extensions["bus"], verb, refuse)
-    reply = bus.call(method, path, **({"json": {"from": "a", "body": "b"}} if method == "POST" else {}))
+    reply = bus.call(
+        method, path, **({"json": {"from": "a", "body": "b"}} if method == "POST" else {})
+    )
     more = {"retry_after_s": 5} if kind is errors.OverQuota else {}  # which differs by quota
     assert refusal(reply, kind.status, kind.code) == {
         "ok": False, "error": kind.code, "message": "It is so.", "hint": "Do this.", "docs": f"/docs#{kind.code}", "size": 7,
@@ -108,10 +133,14 @@ def test_every_code_is_there_once_and_has_a_hint_of_its_own_or_of_its_family() -
     codes = [kind.code for kind in errors.family()]
     assert len(codes) == len(set(codes))
     assert all(kind.hint for kind in errors.family())
-    assert {kind.code for kind in errors.family() if not 400 <= kind.status < 600} == {"approval_required"}
+    assert {kind.code for kind in errors.family() if not 400 <= kind.status < 600} == {
+        "approval_required"
+    }
 
 
-def test_a_full_disk_and_a_held_index_are_told_apart_from_crashes(bus: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_and_a_held_index_are_told_apart_from_crashes(
+    bus: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     locked = sqlite3.OperationalError("database is locked")
     full = OSError(errno.ENOSPC, "No space left on device")
     for error, status, code in ((locked, 503, "busy"), (full, 507, "no_room")):
@@ -165,7 +194,11 @@ def test_head_says_what_get_would_without_a_body(bus: Caller, path: str) -> None
     core = bus.app.extensions["bus"]
     core.waiting.is_closing = lambda: True
     head, get = bus.call("HEAD", path), bus.get(path)
-    assert (head.status_code, head.mimetype, head.get_data()) == (get.status_code, get.mimetype, b"")
+    assert (head.status_code, head.mimetype, head.get_data()) == (
+        get.status_code,
+        get.mimetype,
+        b"",
+    )
     head.close()
     get.close()
     assert core.waiting.total() == 0
@@ -173,7 +206,11 @@ def test_head_says_what_get_would_without_a_body(bus: Caller, path: str) -> None
 
 @pytest.mark.parametrize(
     ("path", "allowed"),
-    [("/post", {"POST", "OPTIONS"}), ("/messages", {"GET", "HEAD", "OPTIONS"}), ("/ack/1", {"POST", "OPTIONS"})],
+    [
+        ("/post", {"POST", "OPTIONS"}),
+        ("/messages", {"GET", "HEAD", "OPTIONS"}),
+        ("/ack/1", {"POST", "OPTIONS"}),
+    ],
 )
 def test_options_tells_the_methods(bus: Caller, path: str, allowed: set[str]) -> None:
     reply = bus.call("OPTIONS", path)
@@ -184,5 +221,9 @@ def test_options_tells_the_methods(bus: Caller, path: str, allowed: set[str]) ->
 def test_a_body_that_stops_coming_is_given_up(bus: Caller, nothing_stored: None) -> None:
     """The server's socket says when; the answer says what to do."""
     for path in ("/post", "/ack", "/post?from=a"):
-        reply = bus.post(path, input_stream=Unsent(100, TimeoutError("timed out")), content_type="application/json")
+        reply = bus.post(
+            path,
+            input_stream=Unsent(100, TimeoutError("timed out")),
+            content_type="application/json",
+        )
         refusal(reply, 408, "too_slow")

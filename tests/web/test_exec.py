@@ -35,8 +35,18 @@ def test_the_answer_has_what_the_command_gave(allowed: Fleet) -> None:
     reply = allowed.web1.exec("echo out; echo err >&2; exit 7")
     assert reply.status_code == 200
     answer = reply.json
-    assert (answer["ok"], answer["exitCode"], answer["stdout"], answer["stderr"]) == (True, 7, "out\n", "err\n")
-    assert (answer["truncated"], answer["timed_out"], answer["stdout_size"], answer["stderr_size"]) == (False, False, 4, 4)
+    assert (answer["ok"], answer["exitCode"], answer["stdout"], answer["stderr"]) == (
+        True,
+        7,
+        "out\n",
+        "err\n",
+    )
+    assert (
+        answer["truncated"],
+        answer["timed_out"],
+        answer["stdout_size"],
+        answer["stderr_size"],
+    ) == (False, False, 4, 4)
     assert len(answer["id"]) == 26
     assert answer["duration_ms"] >= 0
 
@@ -68,8 +78,14 @@ def test_bytes_that_are_no_text_come_as_base64(allowed: Fleet) -> None:
 def test_output_past_the_cap_is_cut_between_characters_and_its_size_told(tmp_path: Path) -> None:
     with a_fleet(tmp_path, exec_max_output=1024) as fleet:
         fleet.permit()
-        answer = fleet.web1.exec("printf a; for i in $(seq 1000); do printf '\\303\\244'; done").json
-    assert (answer["truncated"], answer["stdout_size"], answer["stdout_encoding"]) == (True, 2001, "utf-8")
+        answer = fleet.web1.exec(
+            "printf a; for i in $(seq 1000); do printf '\\303\\244'; done"
+        ).json
+    assert (answer["truncated"], answer["stdout_size"], answer["stdout_encoding"]) == (
+        True,
+        2001,
+        "utf-8",
+    )
     assert answer["stdout"] == "a" + "ä" * 511
 
 
@@ -78,7 +94,11 @@ def test_that_something_was_cut_is_told_of_either_stream(tmp_path: Path, stream:
     with a_fleet(tmp_path, exec_max_output=1024) as fleet:
         fleet.permit()
         answer = fleet.web1.exec(f"printf %2000s >/dev/{stream}").json
-    assert (answer["truncated"], answer[f"{stream}_size"], len(answer[stream])) == (True, 2000, 1024)
+    assert (answer["truncated"], answer[f"{stream}_size"], len(answer[stream])) == (
+        True,
+        2000,
+        1024,
+    )
 
 
 def test_a_command_that_takes_too_long_is_ended_with_all_it_started(allowed: Fleet) -> None:
@@ -99,19 +119,30 @@ def test_a_command_that_takes_too_long_is_ended_with_all_it_started(allowed: Fle
         ({"command": "true", "target": "nowhere"}, 404, "unknown_target"),
     ],
 )
-def test_what_cannot_run_is_told_apart_and_on_record(allowed: Fleet, fields: dict[str, Any], status: int, code: str) -> None:
+def test_what_cannot_run_is_told_apart_and_on_record(
+    allowed: Fleet, fields: dict[str, Any], status: int, code: str
+) -> None:
     allowed.permit(target="nowhere")
     refusal(allowed.web1.exec(**fields), status, code)
     event = allowed.web1.events("type=exec")[-1]
     assert (event["result"], event["error"]) == ("error", code)
 
 
-def test_a_member_that_is_no_target_is_told_apart_only_to_one_with_a_right_there(fleet: Fleet) -> None:
-    assert "member" not in refusal(fleet.web1.exec("true", target="db1"), 403, "not_permitted")["message"]
+def test_a_member_that_is_no_target_is_told_apart_only_to_one_with_a_right_there(
+    fleet: Fleet,
+) -> None:
+    assert (
+        "member"
+        not in refusal(fleet.web1.exec("true", target="db1"), 403, "not_permitted")["message"]
+    )
     for more in ({}, {"approval": "required"}):
         fleet.permit(target="db1", **more)
         for form in ({}, {"stream": True}, {"detach": True}):
-            body = refusal(fleet.web1.exec("true", target="db1", **(form if not more else {})), 404, "unknown_target")
+            body = refusal(
+                fleet.web1.exec("true", target="db1", **(form if not more else {})),
+                404,
+                "unknown_target",
+            )
             assert body["message"] == "db1 is a member, but no target: add it to targets.toml."
     for reply in (
         fleet.admin.post("/api/container/start", json={"name": "db1"}),
@@ -119,7 +150,10 @@ def test_a_member_that_is_no_target_is_told_apart_only_to_one_with_a_right_there
     ):
         assert "db1 is a member" in refusal(reply, 404, "unknown_target")["message"]
     fleet.permit(target="nowhere")
-    assert "member" not in refusal(fleet.web1.exec("true", target="nowhere"), 404, "unknown_target")["message"]
+    assert (
+        "member"
+        not in refusal(fleet.web1.exec("true", target="nowhere"), 404, "unknown_target")["message"]
+    )
 
 
 def test_a_program_is_named_in_quotes_so_that_it_forges_no_line(allowed: Fleet) -> None:
@@ -171,7 +205,9 @@ def test_a_program_is_named_in_quotes_so_that_it_forges_no_line(allowed: Fleet) 
         ({"command": "true", "target": "any"}, "bad_field"),
     ],
 )
-def test_bad_input_is_told_and_runs_nothing(allowed: Fleet, fields: dict[str, Any], code: str) -> None:
+def test_bad_input_is_told_and_runs_nothing(
+    allowed: Fleet, fields: dict[str, Any], code: str
+) -> None:
     before = len(allowed.records("asked"))
     reply = allowed.web1.exec(**fields)
     refusal(reply, 413 if code == "too_large" else 400, code)
@@ -183,7 +219,9 @@ def test_bad_input_is_told_and_runs_nothing(allowed: Fleet, fields: dict[str, An
 
 def test_a_repeated_call_runs_once_and_gets_the_stored_answer(allowed: Fleet) -> None:
     counting = "echo run >> counted; wc -l < counted"
-    first = allowed.web1.post("/api/exec", json={"target": "box", "command": counting}, headers={"Idempotency-Key": "k"})
+    first = allowed.web1.post(
+        "/api/exec", json={"target": "box", "command": counting}, headers={"Idempotency-Key": "k"}
+    )
     second = allowed.web1.exec(counting, client_id="k")
     assert second.json == {**first.json, "state": "done", "replayed": True}
     assert (allowed.folder / "box" / "counted").read_text() == "run\n"
@@ -200,7 +238,9 @@ def test_of_many_at_once_under_one_key_one_runs(allowed: Fleet) -> None:
     assert 200 in statuses
 
 
-def test_of_two_that_have_both_found_their_key_unused_one_runs(allowed: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_that_have_both_found_their_key_unused_one_runs(
+    allowed: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net, both = allowed.service.work.net, threading.Barrier(2)
     authorise = net.authorise
 
@@ -215,7 +255,9 @@ def test_of_two_that_have_both_found_their_key_unused_one_runs(allowed: Fleet, m
     assert (allowed.folder / "box" / "counted").read_text() == "run\n"
 
 
-def test_a_call_that_is_on_record_and_has_not_begun_is_still_running(allowed: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_is_on_record_and_has_not_begun_is_still_running(
+    allowed: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net, recorded, go = allowed.service.work.net, threading.Event(), threading.Event()
     begin = net.begin
 
@@ -237,14 +279,21 @@ def test_a_call_that_is_on_record_and_has_not_begun_is_still_running(allowed: Fl
 def test_a_key_is_for_one_request_and_one_caller(allowed: Fleet) -> None:
     allowed.permit(source="db1")
     first = allowed.web1.exec("echo one", client_id="k").json
-    assert refusal(allowed.web1.exec("echo two", client_id="k"), 422, "key_reused")["first"] == first["id"]
+    assert (
+        refusal(allowed.web1.exec("echo two", client_id="k"), 422, "key_reused")["first"]
+        == first["id"]
+    )
     assert allowed.db1.exec("echo two", client_id="k").json["stdout"] == "two\n"
     assert allowed.web1.say("hi", sender="web1", client_id="k")["body"] == "hi"
 
 
 def test_a_repeated_failure_is_the_same_failure(allowed: Fleet) -> None:
-    first = refusal(allowed.web1.exec(argv=["no-such-program"], client_id="k"), 422, "no_such_program")
-    again = refusal(allowed.web1.exec(argv=["no-such-program"], client_id="k"), 422, "no_such_program")
+    first = refusal(
+        allowed.web1.exec(argv=["no-such-program"], client_id="k"), 422, "no_such_program"
+    )
+    again = refusal(
+        allowed.web1.exec(argv=["no-such-program"], client_id="k"), 422, "no_such_program"
+    )
     assert again["id"] == first["id"]
 
 
@@ -258,14 +307,21 @@ def test_an_answer_whose_output_is_no_longer_kept_has_its_facts(allowed: Fleet) 
     id = allowed.web1.exec("echo hi; exit 3", client_id="k").json["id"]
     (allowed.config.data_dir / "calls" / f"{id}.json").unlink()
     answer = allowed.web1.exec("echo hi; exit 3", client_id="k").json
-    assert (answer["id"], answer["exitCode"], answer["stdout"], answer["stdout_size"]) == (id, 3, None, 3)
+    assert (answer["id"], answer["exitCode"], answer["stdout"], answer["stdout_size"]) == (
+        id,
+        3,
+        None,
+        3,
+    )
 
 
 # -- streams -------------------------------------------------------------------------------------------------
 
 
 def test_a_stream_has_chunks_and_then_the_result(allowed: Fleet) -> None:
-    reply = allowed.web1.exec("echo one; sleep 0.1; echo two >&2; printf '\\377'; exit 4", stream=True)
+    reply = allowed.web1.exec(
+        "echo one; sleep 0.1; echo two >&2; printf '\\377'; exit 4", stream=True
+    )
     assert reply.mimetype == "application/x-ndjson"
     first, *chunks, last = lines_of(reply)
     assert first["state"] == "running"
@@ -278,7 +334,9 @@ def test_a_stream_has_chunks_and_then_the_result(allowed: Fleet) -> None:
 
 def test_a_stream_that_is_ended_from_elsewhere_says_so(allowed: Fleet) -> None:
     got: list[Any] = []
-    call = threading.Thread(target=lambda: got.append(lines_of(allowed.web1.exec("sleep 300", stream=True))))
+    call = threading.Thread(
+        target=lambda: got.append(lines_of(allowed.web1.exec("sleep 300", stream=True)))
+    )
     call.start()
     id = wait_until(lambda: [record["call"] for record in allowed.records("asked")])[0]
     wait_until(lambda: allowed.web1.delete(f"/api/exec/{id}").json["ended"])
@@ -311,7 +369,12 @@ def test_hanging_up_on_a_stream_ends_the_command(allowed: Fleet) -> None:
 def test_a_quiet_stream_has_signs_of_life(allowed: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bus.runner.socket_server.ALIVE_EVERY_S", 0.02)
     headers = {"Authorization": basic("web1", SECRET)}
-    body = {"target": "box", "command": "until [ -e go ]; do sleep 0.01; done", "stream": True, "timeout_s": 10}
+    body = {
+        "target": "box",
+        "command": "until [ -e go ]; do sleep 0.01; done",
+        "stream": True,
+        "timeout_s": 10,
+    }
     lines = allowed.web1.client.post("/api/exec", headers=headers, json=body).iter_encoded()
     assert b"\n" in (next(lines), next(lines))
     (allowed.folder / "box" / "go").touch()
@@ -330,17 +393,25 @@ def test_a_stream_that_may_not_begin_is_an_error_of_its_own(fleet: Fleet) -> Non
 
 def test_a_detached_call_is_answered_at_once_and_told_when_it_ends(allowed: Fleet) -> None:
     go = allowed.folder / "box" / "go"
-    reply = allowed.web1.exec("echo begun; until [ -e go ]; do sleep 0.01; done; exit 5", detach=True, **{"from": "web1/alpha"})
+    reply = allowed.web1.exec(
+        "echo begun; until [ -e go ]; do sleep 0.01; done; exit 5",
+        detach=True,
+        **{"from": "web1/alpha"},
+    )
     assert (reply.status_code, reply.json["state"]) == (202, "running")
     id = reply.json["id"]
     wait_until(lambda: allowed.web1.get(f"/api/exec/{id}").json["stdout"] == "begun\n")
     assert allowed.web1.get(f"/api/exec/{id}").json["state"] == "running"
     go.touch()
-    message = wait_until(lambda: allowed.web1.get("/messages?unread_by=web1/alpha").json["messages"])[0]
+    message = wait_until(
+        lambda: allowed.web1.get("/messages?unread_by=web1/alpha").json["messages"]
+    )[0]
     assert (message["from"], message["verified"], message["tags"]) == ("bus", True, ["exec"])
     assert message["data"] == {"id": id, "target": "box", "exitCode": 5}
     # For those who have the command, and those who have curl.
-    assert message["body"].endswith(f"ended with exit code 5. To see what it gave: bus call {id}, or GET /api/exec/{id}")
+    assert message["body"].endswith(
+        f"ended with exit code 5. To see what it gave: bus call {id}, or GET /api/exec/{id}"
+    )
     state = allowed.web1.get(f"/api/exec/{id}").json
     assert (state["state"], state["exitCode"], state["stdout"], state["command"]) == (
         "done",
@@ -377,13 +448,20 @@ def test_a_running_call_can_be_ended(allowed: Fleet) -> None:
 # -- the worker and the service, each for itself -------------------------------------------------------------
 
 
-def test_the_service_tells_of_a_call_and_ends_it_only_where_it_concerns_who_asks(allowed: Fleet) -> None:
+def test_the_service_tells_of_a_call_and_ends_it_only_where_it_concerns_who_asks(
+    allowed: Fleet,
+) -> None:
     id = allowed.web1.exec("echo secret", detach=True).json["id"]
     service = ExecService(allowed.config.exec_socket_file)
     for op in ("state", "stop"):
         with pytest.raises(NoSuchCall):
             service.ask({"op": op, "id": id, "authorization": basic("db1", SECRET)})
-        assert service.ask({"op": op, "id": id, "authorization": basic("web1", SECRET)})["result"]["id"] == id
+        assert (
+            service.ask({"op": op, "id": id, "authorization": basic("web1", SECRET)})["result"][
+                "id"
+            ]
+            == id
+        )
 
 
 def test_the_worker_refuses_without_asking_the_service(allowed: Fleet) -> None:
@@ -400,7 +478,9 @@ def test_the_worker_refuses_without_asking_the_service(allowed: Fleet) -> None:
 # -- limits --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("cap", "scope"), [("exec_per_target", "target"), ("exec_per_caller", "caller")])
+@pytest.mark.parametrize(
+    ("cap", "scope"), [("exec_per_target", "target"), ("exec_per_caller", "caller")]
+)
 def test_no_more_run_at_once_than_are_allowed(tmp_path: Path, cap: str, scope: str) -> None:
     with a_fleet(tmp_path, **{cap: 2}) as fleet:
         fleet.permit("*", "*")
@@ -416,9 +496,16 @@ def test_no_more_run_at_once_than_are_allowed(tmp_path: Path, cap: str, scope: s
 
 
 def test_a_waiting_command_holds_nobody_up(allowed: Fleet) -> None:
-    thread = threading.Thread(target=lambda: allowed.web1.exec("until [ -e go ]; do sleep 0.01; done", timeout_s=20))
+    thread = threading.Thread(
+        target=lambda: allowed.web1.exec("until [ -e go ]; do sleep 0.01; done", timeout_s=20)
+    )
     thread.start()
-    wait_until(lambda: allowed.admin.events("type=exec")[-1:] and allowed.admin.events("type=exec")[-1]["result"] == "running")
+    wait_until(
+        lambda: (
+            allowed.admin.events("type=exec")[-1:]
+            and allowed.admin.events("type=exec")[-1]["result"] == "running"
+        )
+    )
     assert allowed.web1.exec("echo quick").json["stdout"] == "quick\n"
     (allowed.folder / "box" / "go").touch()
     thread.join(20)
@@ -431,10 +518,18 @@ def test_only_commands_can_be_ended(allowed: Fleet) -> None:
 
 
 def test_a_repeated_failure_whose_answer_is_gone_is_still_that_failure(allowed: Fleet) -> None:
-    first = refusal(allowed.web1.exec("true", cwd="/not/there", client_id="k"), 422, "no_such_folder")
+    first = refusal(
+        allowed.web1.exec("true", cwd="/not/there", client_id="k"), 422, "no_such_folder"
+    )
     (allowed.config.data_dir / "calls" / f"{first['id']}.json").unlink()
-    again = refusal(allowed.web1.exec("true", cwd="/not/there", client_id="k"), 422, "no_such_folder")
-    assert (again["message"], again["id"], again["replayed"]) == (first["message"], first["id"], True)
+    again = refusal(
+        allowed.web1.exec("true", cwd="/not/there", client_id="k"), 422, "no_such_folder"
+    )
+    assert (again["message"], again["id"], again["replayed"]) == (
+        first["message"],
+        first["id"],
+        True,
+    )
 
 
 def test_what_a_message_tells_of_a_detached_call_is_not_what_it_was(allowed: Fleet) -> None:

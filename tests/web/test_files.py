@@ -25,20 +25,30 @@ def read(fleet: Fleet, path: str, **fields: Any) -> Any:
 
 
 def write(fleet: Fleet, path: str, content: str, **fields: Any) -> Any:
-    return fleet.web1.post("/api/file/write", json={"target": "box", "path": path, "content": content, **fields})
+    return fleet.web1.post(
+        "/api/file/write", json={"target": "box", "path": path, "content": content, **fields}
+    )
 
 
 def test_what_is_written_is_read(fleet: Fleet, box: Path) -> None:
     written = write(fleet, "/deep/er/note", "grüße\n", create_dirs=True, mode="0640").json
     answer = read(fleet, "/deep/er/note").json
-    assert (answer["content"], answer["encoding"], answer["mode"], answer["size"]) == ("grüße\n", "utf-8", "0640", 8)
+    assert (answer["content"], answer["encoding"], answer["mode"], answer["size"]) == (
+        "grüße\n",
+        "utf-8",
+        "0640",
+        8,
+    )
     assert answer["sha256"] == written["sha256"] == sha256("grüße\n".encode()).hexdigest()
     assert (box / "deep/er/note").read_text() == "grüße\n"
 
 
 def test_bytes_travel_as_base64(fleet: Fleet, box: Path) -> None:
     data = bytes(range(256)) * 5000
-    assert write(fleet, "/blob", as_base64(data), encoding="base64").json["sha256"] == sha256(data).hexdigest()
+    assert (
+        write(fleet, "/blob", as_base64(data), encoding="base64").json["sha256"]
+        == sha256(data).hexdigest()
+    )
     answer = read(fleet, "/blob").json
     assert (answer["content"], answer["encoding"]) == (as_base64(data), "base64")
 
@@ -51,7 +61,9 @@ def test_a_part_of_a_file(fleet: Fleet, box: Path) -> None:
     assert read(fleet, "/digits", offset=99).json["content"] == ""
 
 
-def test_a_write_on_top_of_what_was_read_refuses_a_file_that_changed(fleet: Fleet, box: Path) -> None:
+def test_a_write_on_top_of_what_was_read_refuses_a_file_that_changed(
+    fleet: Fleet, box: Path
+) -> None:
     (box / "note").write_text("mine")
     seen = read(fleet, "/note").json["sha256"]
     (box / "note").write_text("theirs")
@@ -75,8 +87,12 @@ def plant_folder(box: Path) -> None:
     (box / "thing").mkdir()
 
 
-@pytest.mark.parametrize(("plant", "kind"), [(plant_fifo, "fifo"), (plant_link, "link"), (plant_folder, "folder")])
-def test_what_is_no_file_is_told_and_neither_read_nor_replaced(fleet: Fleet, box: Path, plant: Any, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("plant", "kind"), [(plant_fifo, "fifo"), (plant_link, "link"), (plant_folder, "folder")]
+)
+def test_what_is_no_file_is_told_and_neither_read_nor_replaced(
+    fleet: Fleet, box: Path, plant: Any, kind: str
+) -> None:
     plant(box)
     if kind != "link":  # in a folder that plays a machine, /etc/passwd is not there
         assert refusal(read(fleet, "/thing"), 422, "not_a_file")["type"] == kind

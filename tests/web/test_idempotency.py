@@ -13,7 +13,9 @@ from tests.web.conftest import last_seq, refusal
 
 def post(bus: Caller, key: str | None = "key-1", **fields: Any) -> Any:
     headers = {} if key is None else {"Idempotency-Key": key}
-    return bus.post("/post", json={"from": "alice", "to": "bob", "body": "hello", **fields}, headers=headers)
+    return bus.post(
+        "/post", json={"from": "alice", "to": "bob", "body": "hello", **fields}, headers=headers
+    )
 
 
 def test_a_repeated_post_is_answered_with_the_first_message(bus: Caller) -> None:
@@ -27,8 +29,13 @@ def test_a_repeated_post_is_answered_with_the_first_message(bus: Caller) -> None
     assert bus.bodies("unread_by=bob") == ["hello"]
 
 
-@pytest.mark.parametrize(("key", "fields"), [('"key-1"', {}), (None, {"client_id": "key-1"}), ("key-1", {"client_id": "key-1"})])
-def test_header_quoted_header_and_field_are_one_key(bus: Caller, key: str | None, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("key", "fields"),
+    [('"key-1"', {}), (None, {"client_id": "key-1"}), ("key-1", {"client_id": "key-1"})],
+)
+def test_header_quoted_header_and_field_are_one_key(
+    bus: Caller, key: str | None, fields: dict[str, Any]
+) -> None:
     first = post(bus).json
     again = post(bus, key, **fields).json
     assert (again["id"], again["replayed"], again["client_id"]) == (first["id"], True, "key-1")
@@ -56,7 +63,10 @@ def test_the_same_key_with_other_content_is_refused(bus: Caller, other: dict[str
 
 def test_content_that_says_the_same_is_the_same(bus: Caller) -> None:
     post(bus, data={"a": 1, "b": 2})
-    assert post(bus, data={"b": 2, "a": 1}, priority="normal", tags=[], to=["bob"]).json["replayed"] is True
+    assert (
+        post(bus, data={"b": 2, "a": 1}, priority="normal", tags=[], to=["bob"]).json["replayed"]
+        is True
+    )
 
 
 def test_another_sender_may_use_the_same_key(bus: Caller) -> None:

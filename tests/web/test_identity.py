@@ -56,13 +56,21 @@ def test_the_hub_stamps_who_it_was(fleet: Caller) -> None:
     session = ask(fleet, "web1", "POST", "/post", json={"from": "web1/alpha", "body": "x"}).json
     shared = ask(fleet, "claude", "POST", "/post", json={"from": "alice", "body": "x"}).json
     stamps = [(one["from"], one["auth"], one["verified"]) for one in (mine, session, shared)]
-    assert stamps == [("web1", "web1", True), ("web1/alpha", "web1", True), ("alice", "claude", False)]
-    assert [one["verified"] for one in ask(fleet, "claude", "GET", "/messages").json["messages"]] == [True, True, False]
+    assert stamps == [
+        ("web1", "web1", True),
+        ("web1/alpha", "web1", True),
+        ("alice", "claude", False),
+    ]
+    assert [
+        one["verified"] for one in ask(fleet, "claude", "GET", "/messages").json["messages"]
+    ] == [True, True, False]
 
 
 @pytest.mark.parametrize("field", ["auth", "verified", "seq", "ts", "id", "kind", "sum"])
 @pytest.mark.parametrize("who", KEYS)
-def test_a_client_cannot_set_a_stamp(fleet: Caller, nothing_stored: None, who: str, field: str) -> None:
+def test_a_client_cannot_set_a_stamp(
+    fleet: Caller, nothing_stored: None, who: str, field: str
+) -> None:
     given = {"from": {"claude": "alice"}.get(who, who), "body": "x"}
     refusal(ask(fleet, who, "POST", "/post", json={**given, field: "x"}), 400, "unknown_field")
     refusal(ask(fleet, who, "POST", f"/post?{field}=x", json=given), 400, "unknown_field")
@@ -72,17 +80,40 @@ def test_a_client_cannot_set_a_stamp(fleet: Caller, nothing_stored: None, who: s
     assert (reply.status_code, json.loads(reply.get_data())["error"]) == (400, "unknown_field")
 
 
-@pytest.mark.parametrize("header", ["X-Remote-User", "X-Forwarded-User", "Remote-User", "X-Auth-Request-User", "X-Real-IP"])
+@pytest.mark.parametrize(
+    "header",
+    ["X-Remote-User", "X-Forwarded-User", "Remote-User", "X-Auth-Request-User", "X-Real-IP"],
+)
 def test_no_header_says_who_one_is(fleet: Caller, header: str) -> None:
     refusal(ask(fleet, "", "GET", "/health", headers={header: "boss"}), 401, "unauthorized")
-    refusal(ask(fleet, "web1", "GET", "/api/credentials", headers={header: "boss"}), 403, "not_allowed")
-    assert ask(fleet, "web1", "POST", "/post", json={"body": "x"}, headers={header: "boss"}).json["auth"] == "web1"
+    refusal(
+        ask(fleet, "web1", "GET", "/api/credentials", headers={header: "boss"}), 403, "not_allowed"
+    )
+    assert (
+        ask(fleet, "web1", "POST", "/post", json={"body": "x"}, headers={header: "boss"}).json[
+            "auth"
+        ]
+        == "web1"
+    )
 
 
 # -- somebody else's name --------------------------------------------------------------------------------
 
 # Those that look alike to people but are no names at all are a bad_field: no letter but ASCII is in a name.
-NOT_FOR_WEB1 = ["boss", "claude", "alice", "web2", "web11", "web", "WEB1", "Web1", "web1.x", "human", "alice/web1", "boss/web1"]
+NOT_FOR_WEB1 = [
+    "boss",
+    "claude",
+    "alice",
+    "web2",
+    "web11",
+    "web",
+    "WEB1",
+    "Web1",
+    "web1.x",
+    "human",
+    "alice/web1",
+    "boss/web1",
+]
 NOT_FOR_CLAUDE = ["web1", "Web1", "WEB1", "web1/alpha", "WEB1/x", "boss", "BOSS/x", "human", "Human", "HUMAN/x", "admin", "Admin",
                   "system", "bus", "Hub", "operator", "root", "claude-bus"]  # fmt: skip
 NO_NAMES = [
@@ -100,10 +131,40 @@ NO_NAMES = [
     "/web1",
 ]
 # Those that a reader in a hurry takes for one of them: other punctuation, digits for letters, a reserved word as a part.
-NOT_FOR_CLAUDE += ["admin.", "admin-", "a.d.m.i.n", "adm1n", "Admin2", "adrnin", "r00t", "human-overseer", "the.admin"]
-NOT_FOR_CLAUDE += ["my_root", "x/admin", "x/the-human", "claude/admin", "web1-", "web-1", "w.e.b_1", "webl", "WEB-1/x"]
+NOT_FOR_CLAUDE += [
+    "admin.",
+    "admin-",
+    "a.d.m.i.n",
+    "adm1n",
+    "Admin2",
+    "adrnin",
+    "r00t",
+    "human-overseer",
+    "the.admin",
+]
+NOT_FOR_CLAUDE += [
+    "my_root",
+    "x/admin",
+    "x/the-human",
+    "claude/admin",
+    "web1-",
+    "web-1",
+    "w.e.b_1",
+    "webl",
+    "WEB-1/x",
+]
 NOT_FOR_CLAUDE += ["b0ss", "boss.", "bo-ss/y", "claude-bus-2"]
-FOR_CLAUDE = ["ccwhitebee", "busybox1", "webmaster", "adminton", "humanity", "web11", "web2", "web1x", "rooted"]
+FOR_CLAUDE = [
+    "ccwhitebee",
+    "busybox1",
+    "webmaster",
+    "adminton",
+    "humanity",
+    "web11",
+    "web2",
+    "web1x",
+    "rooted",
+]
 FOR_CLAUDE += ["claude", "claude/x", "cc-1/alpha"]
 CASES = [*(("web1", name) for name in NOT_FOR_WEB1), *(("claude", name) for name in NOT_FOR_CLAUDE)]
 
@@ -120,7 +181,9 @@ def ways_to_post(name: str) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("who", "name"), CASES)
-def test_nobody_posts_as_somebody_else(fleet: Caller, nothing_stored: None, who: str, name: str) -> None:
+def test_nobody_posts_as_somebody_else(
+    fleet: Caller, nothing_stored: None, who: str, name: str
+) -> None:
     for form in ways_to_post(name):
         refusal(ask(fleet, who, "POST", "/post", **form), 403, "not_your_name")
 
@@ -146,30 +209,59 @@ def test_the_shared_user_keeps_every_other_name(fleet: Caller, name: str) -> Non
 
 
 @pytest.mark.parametrize("how", ["over HTTP", "by the operator", "by hand"])
-def test_a_name_that_a_machine_had_is_never_the_shared_users_again(fleet: Caller, config: Config, how: str) -> None:
+def test_a_name_that_a_machine_had_is_never_the_shared_users_again(
+    fleet: Caller, config: Config, how: str
+) -> None:
     ask(fleet, "boss", "POST", "/api/credentials", json={"name": "gone7"})
     if how == "over HTTP":
-        assert ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "gone7"}).status_code == 200
+        assert (
+            ask(
+                fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "gone7"}
+            ).status_code
+            == 200
+        )
     elif how == "by the operator":
         core = create_core(config)  # as another process has it
-        Register(Credentials(config.credentials_file), core.note_credential).revoke("gone7", "operator")
+        Register(Credentials(config.credentials_file), core.note_credential).revoke(
+            "gone7", "operator"
+        )
     else:
         lines = config.credentials_file.read_text().splitlines(keepends=True)
-        config.credentials_file.write_text("".join(line for line in lines if not line.startswith("gone7:")))
+        config.credentials_file.write_text(
+            "".join(line for line in lines if not line.startswith("gone7:"))
+        )
     for name in ("gone7", "Gone-7", "gone7/x"):
-        refusal(ask(fleet, "claude", "POST", "/post", json={"from": name, "body": "x"}), 403, "not_your_name")
+        refusal(
+            ask(fleet, "claude", "POST", "/post", json={"from": name, "body": "x"}),
+            403,
+            "not_your_name",
+        )
         seq = fleet.say(to="any")["seq"]
-        refusal(ask(fleet, "claude", "POST", f"/ack/{seq}", json={"reader": name}), 403, "not_your_name")
+        refusal(
+            ask(fleet, "claude", "POST", f"/ack/{seq}", json={"reader": name}), 403, "not_your_name"
+        )
     fleet.app.extensions["bus"].index.rebuild()
     for reopened in opened(create_app(config)):
-        refusal(ask(reopened, "claude", "POST", "/post", json={"from": "gone7", "body": "x"}), 403, "not_your_name")
+        refusal(
+            ask(reopened, "claude", "POST", "/post", json={"from": "gone7", "body": "x"}),
+            403,
+            "not_your_name",
+        )
 
 
-def test_a_machine_that_was_put_into_the_file_by_hand_is_known_by_what_it_sent(fleet: Caller, config: Config) -> None:
+def test_a_machine_that_was_put_into_the_file_by_hand_is_known_by_what_it_sent(
+    fleet: Caller, config: Config
+) -> None:
     assert ask(fleet, "web1", "POST", "/post", json={"body": "x"}).status_code == 201
     lines = config.credentials_file.read_text().splitlines(keepends=True)
-    config.credentials_file.write_text("".join(line for line in lines if not line.startswith("web1:")))
-    refusal(ask(fleet, "claude", "POST", "/post", json={"from": "web-1", "body": "x"}), 403, "not_your_name")
+    config.credentials_file.write_text(
+        "".join(line for line in lines if not line.startswith("web1:"))
+    )
+    refusal(
+        ask(fleet, "claude", "POST", "/post", json={"from": "web-1", "body": "x"}),
+        403,
+        "not_your_name",
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,30 +274,49 @@ def test_a_machine_that_was_put_into_the_file_by_hand_is_known_by_what_it_sent(f
         ("web1.", "credential_exists"),
     ],
 )
-def test_no_credential_is_made_for_a_name_that_differs_by_punctuation(fleet: Caller, name: str, code: str) -> None:
+def test_no_credential_is_made_for_a_name_that_differs_by_punctuation(
+    fleet: Caller, name: str, code: str
+) -> None:
     for path in ("/api/credentials", "/api/invites"):
-        refusal(ask(fleet, "boss", "POST", path, json={"name": name}), 400 if code == "bad_field" else 409, code)
+        refusal(
+            ask(fleet, "boss", "POST", path, json={"name": name}),
+            400 if code == "bad_field" else 409,
+            code,
+        )
 
 
 def test_digits_that_punctuation_keeps_apart_make_other_machines(fleet: Caller) -> None:
     for name in ("node1-1", "node11", "node-1-1-1"):
-        assert ask(fleet, "boss", "POST", "/api/credentials", json={"name": name}).status_code == 201
+        assert (
+            ask(fleet, "boss", "POST", "/api/credentials", json={"name": name}).status_code == 201
+        )
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
 @pytest.mark.parametrize("who", KEYS)
-def test_what_only_looks_like_a_name_is_none(fleet: Caller, nothing_stored: None, who: str, name: str) -> None:
+def test_what_only_looks_like_a_name_is_none(
+    fleet: Caller, nothing_stored: None, who: str, name: str
+) -> None:
     for form in ways_to_post(name):
         refusal(ask(fleet, who, "POST", "/post", **form), 400, "bad_field")
 
 
 def test_a_line_of_a_block_is_refused_on_its_own(fleet: Caller) -> None:
     lines = "\n".join(
-        json.dumps(one) for one in ({"body": "mine"}, {"body": "x", "from": "boss"}, {"body": "y", "from": "web1/a"})
+        json.dumps(one)
+        for one in (
+            {"body": "mine"},
+            {"body": "x", "from": "boss"},
+            {"body": "y", "from": "web1/a"},
+        )
     )
     reply = ask(fleet, "web1", "POST", "/post", data=lines, content_type="application/x-ndjson")
     results = [json.loads(line) for line in reply.get_data(as_text=True).splitlines()]
-    assert [one.get("error", one.get("from")) for one in results] == ["web1", "not_your_name", "web1/a"]
+    assert [one.get("error", one.get("from")) for one in results] == [
+        "web1",
+        "not_your_name",
+        "web1/a",
+    ]
     assert results[1]["status"] == 403
 
 
@@ -223,20 +334,39 @@ def test_left_out_the_name_is_the_callers(fleet: Caller) -> None:
 
 def test_the_shared_user_is_free_in_every_other_name(fleet: Caller) -> None:
     for name in ("alice", "alice/one", "claude", "claude/one", "web2", "web1x"):
-        assert ask(fleet, "claude", "POST", "/post", json={"from": name, "body": "x"}).status_code == 201
+        assert (
+            ask(fleet, "claude", "POST", "/post", json={"from": name, "body": "x"}).status_code
+            == 201
+        )
 
 
 def test_a_name_is_taken_as_soon_as_its_machine_has_joined(fleet: Caller, config: Config) -> None:
-    assert ask(fleet, "claude", "POST", "/post", json={"from": "web2", "body": "x"}).status_code == 201
+    assert (
+        ask(fleet, "claude", "POST", "/post", json={"from": "web2", "body": "x"}).status_code == 201
+    )
     assert ask(fleet, invited(fleet, "web2"), "POST", "/api/join").status_code == 201
-    refusal(ask(fleet, "claude", "POST", "/post", json={"from": "web2", "body": "x"}), 403, "not_your_name")
+    refusal(
+        ask(fleet, "claude", "POST", "/post", json={"from": "web2", "body": "x"}),
+        403,
+        "not_your_name",
+    )
     ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "web2"})
-    refusal(ask(fleet, "claude", "POST", "/post", json={"from": "web2", "body": "x"}), 403, "not_your_name")
+    refusal(
+        ask(fleet, "claude", "POST", "/post", json={"from": "web2", "body": "x"}),
+        403,
+        "not_your_name",
+    )
 
 
-def test_turned_off_the_shared_user_is_one_machine_among_others(fleet: Caller, config: Config) -> None:
+def test_turned_off_the_shared_user_is_one_machine_among_others(
+    fleet: Caller, config: Config
+) -> None:
     for other in opened(create_app(Config(**{**config.__dict__, "shared_user": "-"}))):
-        refusal(ask(other, "claude", "POST", "/post", json={"from": "alice", "body": "x"}), 403, "not_your_name")
+        refusal(
+            ask(other, "claude", "POST", "/post", json={"from": "alice", "body": "x"}),
+            403,
+            "not_your_name",
+        )
         reply = ask(other, "claude", "POST", "/post", json={"body": "x"})
         assert (reply.json["from"], reply.json["verified"]) == ("claude", True)
 
@@ -245,14 +375,24 @@ def test_turned_off_the_shared_user_is_one_machine_among_others(fleet: Caller, c
 
 
 @pytest.mark.parametrize(
-    "path", ["/messages?unread_by=web1", "/messages?unread_by=web1&wait=0.01", "/inbox?reader=web1", "/stream?unread_by=web1"]
+    "path",
+    [
+        "/messages?unread_by=web1",
+        "/messages?unread_by=web1&wait=0.01",
+        "/inbox?reader=web1",
+        "/stream?unread_by=web1",
+    ],
 )
 def test_a_look_at_anothers_mail_is_no_fetch_by_it(fleet: Caller, path: str) -> None:
     seq = ask(fleet, "boss", "POST", "/post", json={"to": "web1", "body": "for you"}).json["seq"]
-    fleet.app.extensions["bus"].waiting.is_closing = lambda: True  # streams end when there is nothing more
+    fleet.app.extensions["bus"].waiting.is_closing = lambda: (
+        True
+    )  # streams end when there is nothing more
 
     def fetched() -> Any:
-        return ask(fleet, "boss", "GET", f"/messages/{seq}/receipts").json["receipts"]["web1"]["fetched"]
+        return ask(fleet, "boss", "GET", f"/messages/{seq}/receipts").json["receipts"]["web1"][
+            "fetched"
+        ]
 
     for who in ("claude", "boss"):
         assert "for you" in ask(fleet, who, "GET", path).get_data(as_text=True)
@@ -269,12 +409,16 @@ def test_a_look_at_anothers_mail_is_no_fetch_by_it(fleet: Caller, path: str) -> 
 ROLES = {"shared": "claude", "member": "web1", "admin": "boss"}
 
 
-def roles_that_get_in(fleet: Caller, method: str, rule: Rule, headers: dict[str, str | None]) -> set[str]:
+def roles_that_get_in(
+    fleet: Caller, method: str, rule: Rule, headers: dict[str, str | None]
+) -> set[str]:
     """Those whom the guard lets through to this route, whose view does nothing."""
     inside = set()
     for role, header in headers.items():
         given = {} if header is None else {"Authorization": header}
-        reply = fleet.client.open(re.sub("<[^>]*>", "1" * 26, rule.rule), method=method, headers=given)
+        reply = fleet.client.open(
+            re.sub("<[^>]*>", "1" * 26, rule.rule), method=method, headers=given
+        )
         if role in ("none", "wrong"):
             assert reply.status_code == 401, (role, method, rule.rule)
         elif reply.status_code != 403:
@@ -291,7 +435,11 @@ def do_nothing(view: Any) -> Any:
     def nothing(**given: Any) -> Response:
         return Response(status=299)
 
-    return auth.may_call(view.may_call, call_type=view.call_type)(nothing) if hasattr(view, "may_call") else nothing
+    return (
+        auth.may_call(view.may_call, call_type=view.call_type)(nothing)
+        if hasattr(view, "may_call")
+        else nothing
+    )
 
 
 def wrong_doors(fleet: Caller) -> list[str]:
@@ -304,7 +452,9 @@ def wrong_doors(fleet: Caller) -> list[str]:
     for rule in fleet.app.url_map.iter_rules():
         # OPTIONS is answered by Flask, for all the views of a path by the guard of the first.
         for method in sorted(rule.methods - {"OPTIONS"}) if rule.rule not in wrong else ():
-            if roles_that_get_in(fleet, method, rule, headers) != set(views[rule.endpoint].may_call):
+            if roles_that_get_in(fleet, method, rule, headers) != set(
+                views[rule.endpoint].may_call
+            ):
                 wrong.append(f"{method} {rule.rule}")
     return wrong
 
@@ -320,24 +470,43 @@ def test_a_route_that_declares_nothing_is_found_and_lets_nobody_in(fleet: Caller
     assert wrong_doors(fleet) == ["/api/forgotten"]
 
 
-def test_a_hub_with_such_a_route_does_not_start(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_with_such_a_route_does_not_start(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bus.web.api.pages.may_call", lambda roles: lambda view: view)
     with pytest.raises(TypeError, match="/health"):
         create_app(config)
 
 
 def test_the_routes_that_matter_declare_what_they_should(fleet: Caller) -> None:
-    declared = {rule.rule: fleet.app.view_functions[rule.endpoint].may_call for rule in fleet.app.url_map.iter_rules()}
+    declared = {
+        rule.rule: fleet.app.view_functions[rule.endpoint].may_call
+        for rule in fleet.app.url_map.iter_rules()
+    }
     assert declared["/post"] == declared["/ack"] == declared["/messages"] == EVERYONE
     assert declared["/api/credentials/revoke"] == declared["/api/invites"] == ADMINS
     for path, roles in declared.items():
-        assert path == "/api/me" or not path.startswith("/api/") or "shared" not in roles, f"{path} is for the shared user"
+        assert path == "/api/me" or not path.startswith("/api/") or "shared" not in roles, (
+            f"{path} is for the shared user"
+        )
 
 
 def test_invites_get_into_one_route_only(fleet: Caller) -> None:
     header = invited(fleet)
-    for method, path in (("POST", "/post"), ("GET", "/messages"), ("GET", "/nothing-here"), ("PUT", "/post"), ("GET", "/api/me")):
-        refusal(ask(fleet, header, method, path, **({"json": {"body": "x"}} if method == "POST" else {})), 403, "not_allowed")
+    for method, path in (
+        ("POST", "/post"),
+        ("GET", "/messages"),
+        ("GET", "/nothing-here"),
+        ("PUT", "/post"),
+        ("GET", "/api/me"),
+    ):
+        refusal(
+            ask(
+                fleet, header, method, path, **({"json": {"body": "x"}} if method == "POST" else {})
+            ),
+            403,
+            "not_allowed",
+        )
     refusal(ask(fleet, "boss", "POST", "/api/invites", json={"name": "web2"}, headers={"Origin": "https://evil.example"}), 403,
             "foreign_origin")  # fmt: skip
     assert ask(fleet, header, "POST", "/api/join").status_code == 201
@@ -359,7 +528,11 @@ def test_what_is_refused_is_told_to_those_who_watch(fleet: Caller, config: Confi
     from bus.web.http import errors
 
     app = Flask("watched")
-    auth.init_app(app, fleet.app.extensions["credentials"], lambda who, kind, environ: heard.append((who.name, kind)))
+    auth.init_app(
+        app,
+        fleet.app.extensions["credentials"],
+        lambda who, kind, environ: heard.append((who.name, kind)),
+    )
     errors.init_app(app)
     app.add_url_rule("/protected", "protected", protected, methods=["POST"])
     app.add_url_rule("/plain", "plain", plain, methods=["POST"])
@@ -386,22 +559,41 @@ def test_an_admin_adds_lists_and_revokes(fleet: Caller, config: Config) -> None:
     assert ask(fleet, basic("web2", secret), "GET", "/api/me").json == {
         "ok": True, "name": "web2", "role": "member", "verified": True
     }  # fmt: skip
-    refusal(ask(fleet, "boss", "POST", "/api/credentials", json={"name": "WEB2"}), 409, "credential_exists")
+    refusal(
+        ask(fleet, "boss", "POST", "/api/credentials", json={"name": "WEB2"}),
+        409,
+        "credential_exists",
+    )
     listing = ask(fleet, "boss", "GET", "/api/credentials")
     listed = next(entry for entry in listing.json["credentials"] if entry["name"] == "web2")
     assert listed["role"] == "member"
     assert "SSHA" not in listing.get_data(as_text=True)
-    assert ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "web2"}).json == {"ok": True, "name": "web2"}
+    assert ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "web2"}).json == {
+        "ok": True,
+        "name": "web2",
+    }
     refusal(ask(fleet, basic("web2", secret), "GET", "/health"), 401, "unauthorized")
-    refusal(ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "web2"}), 404, "no_such_credential")
-    refusal(ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "boss"}), 409, "conflict")
+    refusal(
+        ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "web2"}),
+        404,
+        "no_such_credential",
+    )
+    refusal(
+        ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "boss"}),
+        409,
+        "conflict",
+    )
 
 
 def test_a_machine_rotates_its_own_secret_and_nobody_elses(fleet: Caller) -> None:
     new = ask(fleet, "web1", "POST", "/api/credentials/rotate").json["secret"]
     for header in (KEYS["web1"], basic("web1", new)):
         assert ask(fleet, header, "GET", "/health").status_code == 200
-    refusal(ask(fleet, "web1", "POST", "/api/credentials/rotate", json={"name": "boss"}), 403, "not_your_name")
+    refusal(
+        ask(fleet, "web1", "POST", "/api/credentials/rotate", json={"name": "boss"}),
+        403,
+        "not_your_name",
+    )
     refusal(ask(fleet, "claude", "POST", "/api/credentials/rotate"), 403, "not_allowed")
     ask(fleet, "boss", "POST", "/api/credentials/rotate", json={"name": "web1", "overlap_s": 0})
     for header in (KEYS["web1"], basic("web1", new)):
@@ -411,10 +603,18 @@ def test_a_machine_rotates_its_own_secret_and_nobody_elses(fleet: Caller) -> Non
 def test_an_old_secret_cannot_shut_out_the_owner(fleet: Caller) -> None:
     new = basic("web1", ask(fleet, "web1", "POST", "/api/credentials/rotate").json["secret"])
     for fields in ({"overlap_s": 0}, {}, {"name": "web1"}):
-        body = refusal(ask(fleet, "web1", "POST", "/api/credentials/rotate", json=fields), 403, "not_allowed")
-        assert "rotated" in body["message"] and "newest secret of web1" in body["hint"] and "admin" in body["hint"]
+        body = refusal(
+            ask(fleet, "web1", "POST", "/api/credentials/rotate", json=fields), 403, "not_allowed"
+        )
+        assert (
+            "rotated" in body["message"]
+            and "newest secret of web1" in body["hint"]
+            and "admin" in body["hint"]
+        )
     assert ask(fleet, "web1", "GET", "/health").status_code == 200  # for everything else it goes on
-    assert ask(fleet, new, "POST", "/api/credentials/rotate", json={"overlap_s": 0}).status_code == 200
+    assert (
+        ask(fleet, new, "POST", "/api/credentials/rotate", json={"overlap_s": 0}).status_code == 200
+    )
     refusal(ask(fleet, "web1", "GET", "/health"), 401, "unauthorized")
 
 
@@ -438,7 +638,9 @@ def test_an_admins_old_secret_changes_nothing(fleet: Caller) -> None:
         ask(fleet, new, "POST", "/api/credentials/revoke", json={"name": "web2"})
 
 
-def test_who_is_revoked_during_its_request_does_not_get_the_name_back(fleet: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_revoked_during_its_request_does_not_get_the_name_back(
+    fleet: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     register = Register(fleet.app.extensions["credentials"], lambda *change: None)
     read, new = credentials_routes._read, []
 
@@ -448,7 +650,11 @@ def test_who_is_revoked_during_its_request_does_not_get_the_name_back(fleet: Cal
         return read(shape)
 
     monkeypatch.setattr(credentials_routes, "_read", slow)
-    refusal(ask(fleet, "web1", "POST", "/api/credentials/rotate", json={"overlap_s": 0}), 401, "unauthorized")
+    refusal(
+        ask(fleet, "web1", "POST", "/api/credentials/rotate", json={"overlap_s": 0}),
+        401,
+        "unauthorized",
+    )
     assert ask(fleet, basic("web1", new[0]), "GET", "/health").status_code == 200
 
 
@@ -480,12 +686,19 @@ def test_what_is_wrong_with_a_request_is_said(
 
 
 def test_every_change_is_in_the_log_and_no_secret(fleet: Caller, config: Config) -> None:
-    secrets = [ask(fleet, "boss", "POST", "/api/credentials", json={"name": "web2", "admin": True}).json["secret"]]
+    secrets = [
+        ask(fleet, "boss", "POST", "/api/credentials", json={"name": "web2", "admin": True}).json[
+            "secret"
+        ]
+    ]
     secrets.append(ask(fleet, "web1", "POST", "/api/credentials/rotate").json["secret"])
     header = invited(fleet, "web3")
     secrets.append(ask(fleet, header, "POST", "/api/join").json["secret"])
     ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "web3"})
-    found = [(one["action"], one["name"], one["role"], one["by"].partition("~")[0]) for one in records(fleet)]
+    found = [
+        (one["action"], one["name"], one["role"], one["by"].partition("~")[0])
+        for one in records(fleet)
+    ]
     assert found == [
         ("add", "web2", "admin", "boss"),
         ("rotate", "web1", "member", "web1"),
@@ -501,15 +714,26 @@ def test_every_change_is_in_the_log_and_no_secret(fleet: Caller, config: Config)
 
 
 def test_an_invite_is_one_line_to_paste(fleet: Caller) -> None:
-    reply = ask(fleet, "boss", "POST", "/api/invites", json={"name": "web2"}, headers={"Host": "bus.example.org:8443"})
-    assert reply.json["line"] == f"bus join http://bus.example.org:8443 --invite {reply.json['code']}"
+    reply = ask(
+        fleet,
+        "boss",
+        "POST",
+        "/api/invites",
+        json={"name": "web2"},
+        headers={"Host": "bus.example.org:8443"},
+    )
+    assert (
+        reply.json["line"] == f"bus join http://bus.example.org:8443 --invite {reply.json['code']}"
+    )
     for scheme in ("http", "https"):
         headers = {"Host": "b", "X-Forwarded-Proto": scheme}
         other = ask(fleet, "boss", "POST", "/api/invites", json={"name": "web3"}, headers=headers)
         assert other.json["line"].startswith(f"bus join {scheme}://b --invite ")
     ask(fleet, "boss", "POST", "/api/credentials/revoke", json={"name": "web3"})
     assert re.fullmatch(r"[A-Za-z0-9_.-]+", reply.json["code"])
-    assert reply.json["code"] not in ask(fleet, "boss", "GET", "/api/credentials").get_data(as_text=True)
+    assert reply.json["code"] not in ask(fleet, "boss", "GET", "/api/credentials").get_data(
+        as_text=True
+    )
     assert ask(fleet, "boss", "GET", "/api/credentials").json["invites"] == [
         {"name": "web2", "role": "member", "expires": reply.json["expires"]}
     ]
@@ -519,8 +743,13 @@ def test_an_invite_joins_once(fleet: Caller) -> None:
     header = invited(fleet, admin=True)
     joined = ask(fleet, header, "POST", "/api/join")
     assert (joined.status_code, joined.json["name"], joined.json["role"]) == (201, "web2", "admin")
-    assert ask(fleet, basic("web2", joined.json["secret"]), "GET", "/api/credentials").status_code == 200
-    assert "used" in refusal(ask(fleet, header, "POST", "/api/join"), 410, "invite_spent")["message"]
+    assert (
+        ask(fleet, basic("web2", joined.json["secret"]), "GET", "/api/credentials").status_code
+        == 200
+    )
+    assert (
+        "used" in refusal(ask(fleet, header, "POST", "/api/join"), 410, "invite_spent")["message"]
+    )
 
 
 def test_an_expired_invite_is_told_so(fleet: Caller) -> None:
@@ -528,15 +757,22 @@ def test_an_expired_invite_is_told_so(fleet: Caller) -> None:
     credentials = fleet.app.extensions["credentials"]
     now = credentials.clock()
     credentials.clock = lambda: now + 61
-    assert "expired" in refusal(ask(fleet, header, "POST", "/api/join"), 410, "invite_spent")["message"]
+    assert (
+        "expired"
+        in refusal(ask(fleet, header, "POST", "/api/join"), 410, "invite_spent")["message"]
+    )
 
 
-def test_wrong_invites_are_refused_and_then_slowed_down(fleet: Caller, nothing_stored: None) -> None:
+def test_wrong_invites_are_refused_and_then_slowed_down(
+    fleet: Caller, nothing_stored: None
+) -> None:
     credentials = fleet.app.extensions["credentials"]
     now = credentials.clock()
     credentials.clock = lambda: now
     for number in range(10):
-        refusal(ask(fleet, basic(f"invite~{number}", "guess"), "POST", "/api/join"), 401, "unauthorized")
+        refusal(
+            ask(fleet, basic(f"invite~{number}", "guess"), "POST", "/api/join"), 401, "unauthorized"
+        )
     reply = ask(fleet, basic("invite~99", "guess"), "GET", "/health")
     refusal(reply, 429, "too_many_attempts")
     assert reply.headers["Retry-After"] == "6"
@@ -562,7 +798,9 @@ def test_of_two_machines_with_one_code_one_joins(fleet: Caller) -> None:
 # -- the shortcut ----------------------------------------------------------------------------------------
 
 
-def test_the_short_way_asks_what_the_long_one_asks(fleet: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_short_way_asks_what_the_long_one_asks(
+    fleet: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A post in plain JSON does not come by the guard of the other routes."""
     header = invited(fleet)
     answers: list[Callable[..., Any]] = []

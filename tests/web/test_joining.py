@@ -40,7 +40,9 @@ class Bus(Caller):
         return join
 
     def add(self, name: str) -> As:
-        return As(self.app, name, self.admin.post("/api/credentials", json={"name": name}).json["secret"])
+        return As(
+            self.app, name, self.admin.post("/api/credentials", json={"name": name}).json["secret"]
+        )
 
     def revoke(self, name: str) -> None:
         assert self.admin.post("/api/credentials/revoke", json={"name": name}).status_code == 200
@@ -79,7 +81,9 @@ def bus(tmp_path: Path) -> Iterator[Bus]:
 # -- broadcasts ----------------------------------------------------------------------------------------------
 
 
-def test_a_machine_starts_with_the_broadcasts_since_its_invite_and_all_mail_to_its_name(bus: Bus) -> None:
+def test_a_machine_starts_with_the_broadcasts_since_its_invite_and_all_mail_to_its_name(
+    bus: Bus,
+) -> None:
     old = bus.tell("old")
     bus.tell("old and expiring", expires_in_s=HOUR)
     bus.tell("welcome", to="web1")
@@ -91,9 +95,14 @@ def test_a_machine_starts_with_the_broadcasts_since_its_invite_and_all_mail_to_i
     since = ["since its invite", "since its invite, expiring", "to all"]
     assert bus.unread("web1") == ["welcome", *since]
     assert bus.unread("web1/new") == since, "a new session of it too"
-    assert bus.unread("web10") == bus.unread("nobody-s") == ["old", "old and expiring", *since], "the shared user's names get all"
+    assert bus.unread("web10") == bus.unread("nobody-s") == ["old", "old and expiring", *since], (
+        "the shared user's names get all"
+    )
     assert bus.bodies("to=web1")[0] == "old", "it can still be read"
-    assert bus.get("/messages?unread_by=web1/x&limit=1").json["messages"][0]["body"] == "since its invite"
+    assert (
+        bus.get("/messages?unread_by=web1/x&limit=1").json["messages"][0]["body"]
+        == "since its invite"
+    )
     assert bus.get(f"/messages?unread_by=web1/x&before={old['seq'] + 1}").json["messages"] == []
 
 
@@ -145,7 +154,9 @@ def test_a_wait_and_the_count_at_a_post_leave_old_broadcasts_out(bus: Bus) -> No
     bus.tell("old")
     web1 = bus.invite("web1")()
     got: list[Any] = []
-    waiting = threading.Thread(target=lambda: got.append(web1.get("/messages?unread_by=web1&wait=20").json["messages"]))
+    waiting = threading.Thread(
+        target=lambda: got.append(web1.get("/messages?unread_by=web1&wait=20").json["messages"])
+    )
     waiting.start()
     wait_until(lambda: bus.get("/health").json["waiting"])
     assert bus.tell("mail", to="web1")["delivery"]["web1"]["unread"] == 1
@@ -194,18 +205,26 @@ def test_an_invite_that_led_to_nothing_begins_nothing(bus: Bus, end: str) -> Non
     bus.tell("after")
     join()
     assert bus.unread("web1") == ["after"]
-    assert bus.unread("web1/a") == ["between", "after"], "what was acknowledged before the invite that counts, stays"
+    assert bus.unread("web1/a") == ["between", "after"], (
+        "what was acknowledged before the invite that counts, stays"
+    )
 
 
 # -- acknowledgements ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["ids", "through", "both"])
-def test_what_the_shared_user_acknowledges_since_the_invite_is_void_when_the_machine_joins(bus: Bus, how: str) -> None:
+def test_what_the_shared_user_acknowledges_since_the_invite_is_void_when_the_machine_joins(
+    bus: Bus, how: str
+) -> None:
     settled = bus.tell("before", to="web1")
     bus.acknowledge("web1", ids=[settled["seq"]])
     join = bus.invite("web1")
-    sent = [bus.tell("mail", to="web1"), bus.tell("to all", expires_in_s=HOUR), bus.tell("session", to="web1/alpha")]
+    sent = [
+        bus.tell("mail", to="web1"),
+        bus.tell("to all", expires_in_s=HOUR),
+        bus.tell("session", to="web1/alpha"),
+    ]
     for reader in ("web1", "web1/alpha"):
         if how != "through":
             bus.acknowledge(reader, ids=[message["seq"] for message in sent])
@@ -217,10 +236,17 @@ def test_what_the_shared_user_acknowledges_since_the_invite_is_void_when_the_mac
     assert bus.unread("web1") == ["mail", "to all"]
     assert bus.unread("web1/alpha") == ["to all", "session", "own"]
     assert bus.get(f"/messages/{sent[0]['seq']}/receipts").json["receipts"]["web1"]["acked"] is None
-    assert bus.get(f"/messages/{settled['seq']}/receipts").json["receipts"]["web1"]["acked"] is not None
-    assert web1.post("/ack", json={"ids": [sent[0]["seq"], settled["seq"]]}).json["acked"] == [sent[0]["seq"]]
+    assert (
+        bus.get(f"/messages/{settled['seq']}/receipts").json["receipts"]["web1"]["acked"]
+        is not None
+    )
+    assert web1.post("/ack", json={"ids": [sent[0]["seq"], settled["seq"]]}).json["acked"] == [
+        sent[0]["seq"]
+    ]
     assert bus.unread("web1") == ["to all"]
-    refusal(bus.post("/ack", json={"reader": "web1", "ids": [sent[1]["seq"]]}), 403, "not_your_name")
+    refusal(
+        bus.post("/ack", json={"reader": "web1", "ids": [sent[1]["seq"]]}), 403, "not_your_name"
+    )
 
 
 def test_a_fleet_that_moves_over_gets_nothing_again_that_it_acknowledged_before(bus: Bus) -> None:
@@ -258,6 +284,9 @@ def test_one_that_was_on_its_way_while_the_machine_joined_changes_nothing(bus: B
     bus.invite("web1")()
     sent = bus.tell("mail", to="web1")
     bus.app.extensions["bus"].log.append(
-        [{"kind": "ack", "auth": USER, "reader": name, "seqs": [sent["seq"]]} for name in ("web1", "web1/a")]
+        [
+            {"kind": "ack", "auth": USER, "reader": name, "seqs": [sent["seq"]]}
+            for name in ("web1", "web1/a")
+        ]
     )
     assert bus.unread("web1") == ["mail"]

@@ -12,12 +12,19 @@ from tests.web.conftest import last_seq, refusal
 
 
 def lines(*messages: Any) -> bytes:
-    return b"".join(message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n" for message in messages)
+    return b"".join(
+        message if isinstance(message, bytes) else json.dumps(message).encode() + b"\n"
+        for message in messages
+    )
 
 
-def post(bus: Caller, body: bytes, query: str = "", **headers: str) -> tuple[int, list[dict[str, Any]]]:
+def post(
+    bus: Caller, body: bytes, query: str = "", **headers: str
+) -> tuple[int, list[dict[str, Any]]]:
     """The status and the results of a batch."""
-    reply = bus.post(f"/post{query}", data=body, content_type="application/x-ndjson", headers=headers)
+    reply = bus.post(
+        f"/post{query}", data=body, content_type="application/x-ndjson", headers=headers
+    )
     assert reply.mimetype == "application/x-ndjson", reply.get_data()
     return reply.status_code, [json.loads(line) for line in reply.get_data().splitlines()]
 
@@ -36,10 +43,23 @@ def test_there_is_one_result_a_line_in_order(bus: Caller) -> None:
 
 
 def test_a_bad_line_is_refused_on_its_own_and_named(bus: Caller) -> None:
-    bad = [b"not json\n", b"\n", b"[1]\n", b'{"from":"alice","body":"\xff"}\n', b'{"from":"alice","body":"\\u0000"}\n']
+    bad = [
+        b"not json\n",
+        b"\n",
+        b"[1]\n",
+        b'{"from":"alice","body":"\xff"}\n',
+        b'{"from":"alice","body":"\\u0000"}\n',
+    ]
     status, results = post(
         bus,
-        lines(message(0), *bad, message(1, colour="red"), message(2, body="x" * 65_537), message(3, in_reply_to=77), message(4)),
+        lines(
+            message(0),
+            *bad,
+            message(1, colour="red"),
+            message(2, body="x" * 65_537),
+            message(3, in_reply_to=77),
+            message(4),
+        ),
     )
     assert status == 201
     assert [(result["line"], result.get("error"), result.get("status")) for result in results] == [
@@ -47,7 +67,11 @@ def test_a_bad_line_is_refused_on_its_own_and_named(bus: Caller) -> None:
         (9, "unknown_reply", 422), (10, None, None),
     ]  # fmt: skip
     assert results[7]["size"] == 65_537
-    assert all({"ok", "error", "message", "hint", "docs"} <= result.keys() for result in results if not result["ok"])
+    assert all(
+        {"ok", "error", "message", "hint", "docs"} <= result.keys()
+        for result in results
+        if not result["ok"]
+    )
     assert bus.bodies("unread_by=bob") == ["m0", "m4"]
 
 
@@ -59,14 +83,23 @@ def test_when_every_line_is_bad_the_status_says_so(bus: Caller) -> None:
 
 
 def test_a_thousand_messages_are_one_request_and_one_more_is_too_many(bus: Caller) -> None:
-    refusal(bus.post("/post", data=lines(*map(message, range(1_001))), content_type="application/x-ndjson"), 413, "too_large")
+    refusal(
+        bus.post(
+            "/post", data=lines(*map(message, range(1_001))), content_type="application/x-ndjson"
+        ),
+        413,
+        "too_large",
+    )
     assert last_seq(bus) == 0
     status, results = post(bus, lines(*map(message, range(1_000))))
     assert (status, len(results), last_seq(bus)) == (201, 1_000, 1_000)
 
 
 def test_the_last_newline_may_be_missing_and_lines_may_end_in_crlf(bus: Caller) -> None:
-    assert post(bus, lines(message(0)).replace(b"\n", b"\r\n") + json.dumps(message(1)).encode())[0] == 201
+    assert (
+        post(bus, lines(message(0)).replace(b"\n", b"\r\n") + json.dumps(message(1)).encode())[0]
+        == 201
+    )
     assert bus.bodies("unread_by=bob") == ["m0", "m1"]
 
 
@@ -77,7 +110,9 @@ def test_an_empty_batch_is_refused(bus: Caller, body: bytes) -> None:
 
 
 def test_the_query_gives_what_a_line_leaves_out(bus: Caller) -> None:
-    _, results = post(bus, lines({"body": "one"}, {"body": "two", "to": "carol"}), "?from=alice&to=bob&tags=a,b")
+    _, results = post(
+        bus, lines({"body": "one"}, {"body": "two", "to": "carol"}), "?from=alice&to=bob&tags=a,b"
+    )
     assert [(result["from"], result["to"], result["tags"]) for result in results] == [
         ("alice", "bob", ["a", "b"]),
         ("alice", "carol", ["a", "b"]),
@@ -113,7 +148,9 @@ def test_a_repeated_batch_with_another_line_is_refused_there(bus: Caller) -> Non
 
 
 def test_a_key_twice_in_one_batch_is_one_message(bus: Caller) -> None:
-    _, results = post(bus, lines(message(0, client_id="k"), message(0, client_id="k"), message(1, client_id="k")))
+    _, results = post(
+        bus, lines(message(0, client_id="k"), message(0, client_id="k"), message(1, client_id="k"))
+    )
     assert [(result.get("seq"), result.get("replayed"), result.get("error")) for result in results] == [
         (1, None, None), (1, True, None), (None, None, "key_reused"),
     ]  # fmt: skip
@@ -126,5 +163,9 @@ def test_a_key_too_long_to_be_told_apart_is_refused(bus: Caller) -> None:
 
 
 def test_millions_of_lines_are_counted_before_they_are_made(bus: Caller) -> None:
-    body = refusal(bus.post("/post", data=b"\n" * 2_000_000, content_type="application/x-ndjson"), 413, "too_large")
+    body = refusal(
+        bus.post("/post", data=b"\n" * 2_000_000, content_type="application/x-ndjson"),
+        413,
+        "too_large",
+    )
     assert body["size"] == 2_000_000

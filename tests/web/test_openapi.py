@@ -26,7 +26,9 @@ EXAMPLES = 15  # generated requests for each operation, besides the enumerated o
 # Well-formed requests may name a message that does not exist, or repeat a key with other content.
 CHECKS = {
     "positive_data_acceptance": {"expected-statuses": ["2xx", "403", "404", "409", "422"]},
-    "negative_data_rejection": {"expected-statuses": ["400", "401", "403", "404", "409", "413", "415", "422"]},
+    "negative_data_rejection": {
+        "expected-statuses": ["400", "401", "403", "404", "409", "413", "415", "422"]
+    },
 }
 # The text forms of a message cannot be generated from a schema: test_post_forms.py has them as tables.
 WRITTEN_BY_HAND = ("text/plain", "application/x-ndjson")
@@ -37,8 +39,12 @@ def as_it_is(context: Any, value: Any) -> bytes:
     return str(value).encode()
 
 
-_LABELS = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters=","), min_size=1, max_size=64)
-_NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True).filter(lambda name: name not in ("any", "all"))
+_LABELS = st.text(
+    st.characters(exclude_categories=("C", "Z"), exclude_characters=","), min_size=1, max_size=64
+)
+_NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True).filter(
+    lambda name: name not in ("any", "all")
+)
 for name, strategy in {
     "bus-tag": _LABELS,
     "bus-label": _LABELS,
@@ -67,7 +73,9 @@ def test_the_document_has_the_real_routes_and_methods_and_no_other(bus: Caller) 
         for rule in bus.app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    described = {(path, method) for path, item in openapi.document()["paths"].items() for method in item}
+    described = {
+        (path, method) for path, item in openapi.document()["paths"].items() for method in item
+    }
     assert described == real
 
 
@@ -76,8 +84,14 @@ def test_the_document_has_every_error_code() -> None:
     assert codes == sorted({kind.code for kind in family()})
 
 
-CONFIG = {"seed": SEED, "checks": CHECKS, "generation": {"allow-x00": False, "deterministic": True, "database": "none"}}
-routes = schemathesis.openapi.from_dict(openapi.document(), config=SchemathesisConfig.from_dict(CONFIG))
+CONFIG = {
+    "seed": SEED,
+    "checks": CHECKS,
+    "generation": {"allow-x00": False, "deterministic": True, "database": "none"},
+}
+routes = schemathesis.openapi.from_dict(
+    openapi.document(), config=SchemathesisConfig.from_dict(CONFIG)
+)
 
 
 class Door:
@@ -128,15 +142,23 @@ def credential_for(case: schemathesis.Case) -> str:
 
 
 @routes.exclude(path_regex="^/api/").parametrize()
-@settings(max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-def test_generated_requests_get_what_the_document_says(case: schemathesis.Case, described: None) -> None:
+@settings(
+    max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
+)
+def test_generated_requests_get_what_the_document_says(
+    case: schemathesis.Case, described: None
+) -> None:
     check(case)
 
 
 @pytest.mark.slow
 @routes.include(path_regex="^/api/").parametrize()
-@settings(max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-def test_generated_calls_get_what_the_document_says(case: schemathesis.Case, described: None) -> None:
+@settings(
+    max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
+)
+def test_generated_calls_get_what_the_document_says(
+    case: schemathesis.Case, described: None
+) -> None:
     check(case)
 
 
@@ -155,6 +177,10 @@ def check(case: schemathesis.Case) -> None:
             case.body.pop(field, None)
         for field in ("expires_in_s",) if case.body.get("allow") is None else ():
             case.body.pop(field, None)
-    if case.path == "/api/invites" and isinstance(case.body, dict) and case.body.get("replace") is case.body.get("admin") is True:
+    if (
+        case.path == "/api/invites"
+        and isinstance(case.body, dict)
+        and case.body.get("replace") is case.body.get("admin") is True
+    ):
         case.body.pop("admin")
     case.call_and_validate(headers={"Authorization": credential_for(case)})

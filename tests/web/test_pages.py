@@ -19,7 +19,12 @@ def test_health_counts_messages_and_tells_the_time(bus: Caller) -> None:
     assert (facts["ok"], facts["count"], facts["last_seq"]) == (True, 2, 3)
     assert abs((datetime.fromisoformat(facts["now"]) - datetime.now(UTC)).total_seconds()) < 60
     assert facts["now"].endswith("Z")
-    assert (facts["index"], facts["index_lag"], facts["storage"], facts["damaged_lines"]) == ("ready", 0, "ok", 0)
+    assert (facts["index"], facts["index_lag"], facts["storage"], facts["damaged_lines"]) == (
+        "ready",
+        0,
+        "ok",
+        0,
+    )
     assert facts["version"] == __version__
 
 

@@ -30,11 +30,17 @@ def test_nothing_is_allowed_until_it_is_granted_and_from_then_on_it_is(fleet: Fl
 
 def test_a_permission_tells_who_granted_it_when(fleet: Fleet) -> None:
     made = fleet.permit(commands=["git status", ["ls", "-l a"]], expires_in_s=60)
-    assert (made["by"], made["commands"], made["actions"]) == ("admin", [["git", "status"], ["ls", "-l a"]], ["exec"])
+    assert (made["by"], made["commands"], made["actions"]) == (
+        "admin",
+        [["git", "status"], ["ls", "-l a"]],
+        ["exec"],
+    )
     assert made["expires"] > made["granted"]
     read = fleet.permit(actions=["file_read"])
     listed = fleet.admin.get("/api/permissions").json["permissions"]
-    assert [(rule["source"], rule["target"], rule["action"], rule["granted"]) for rule in listed] == [
+    assert [
+        (rule["source"], rule["target"], rule["action"], rule["granted"]) for rule in listed
+    ] == [
         ("web1", "box", "exec", made["granted"]),
         ("web1", "box", "file_read", read["granted"]),
     ]
@@ -42,7 +48,9 @@ def test_a_permission_tells_who_granted_it_when(fleet: Fleet) -> None:
 
 
 def test_a_permission_for_names_that_nobody_has_says_so_and_holds(fleet: Fleet) -> None:
-    assert fleet.permit("nobody", "box")["unknown"] == {"source": "No machine nobody has a credential."}
+    assert fleet.permit("nobody", "box")["unknown"] == {
+        "source": "No machine nobody has a credential."
+    }
     assert fleet.permit("web1", "nowhere")["unknown"] == {"target": "There is no target nowhere."}
     member = fleet.permit("nobody", "db1", allow=False)["unknown"]
     assert list(member) == ["source", "target"], "a mistyped deny stops nobody"
@@ -59,7 +67,9 @@ def test_a_permission_for_names_that_nobody_has_says_so_and_holds(fleet: Fleet) 
     assert "unknown" not in fleet.permit("web1", "elsewhere"), "nobody can tell"
 
 
-def test_a_service_that_hangs_keeps_no_permission_from_being_answered(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_hangs_keeps_no_permission_from_being_answered(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(permissions, "_LOOKED_FOR_S", 0.1)
     with socket.socket(socket.AF_UNIX) as hung:
         with address_of(fleet.folder / "hung") as address:
@@ -82,9 +92,17 @@ def _to(path: Path) -> Callable[[ExecService], socket.socket]:
 def test_commands_are_for_exec_alone(fleet: Fleet) -> None:
     """Who may write any file may run any command."""
     fleet.permit(commands=["uptime"])
-    reply = fleet.web1.post("/api/file/write", json={"target": "box", "path": "/cron", "content": "* * * * * root id"})
+    reply = fleet.web1.post(
+        "/api/file/write", json={"target": "box", "path": "/cron", "content": "* * * * * root id"}
+    )
     refusal(reply, 403, "not_permitted")
-    fields = {"source": "web1", "target": "box", "allow": True, "commands": ["uptime"], "actions": ["exec", "file_write"]}
+    fields = {
+        "source": "web1",
+        "target": "box",
+        "allow": True,
+        "commands": ["uptime"],
+        "actions": ["exec", "file_write"],
+    }
     refusal(fleet.admin.post("/api/permit", json=fields), 400, "bad_field")
 
 
@@ -116,7 +134,9 @@ def test_a_revoked_name_takes_its_permissions_along(fleet: Fleet) -> None:
 
 def test_a_name_in_another_case_is_not_taken_for_the_machine(fleet: Fleet) -> None:
     fields = {"source": "WEB1", "target": "box", "allow": False}
-    assert "web1" in refusal(fleet.admin.post("/api/permit", json=fields), 400, "bad_field")["message"]
+    assert (
+        "web1" in refusal(fleet.admin.post("/api/permit", json=fields), 400, "bad_field")["message"]
+    )
 
 
 def test_a_removed_rule_was_never_said(fleet: Fleet) -> None:
@@ -129,7 +149,10 @@ def test_a_removed_rule_was_never_said(fleet: Fleet) -> None:
     assert fleet.web1.exec("true").status_code == 200
     read = fleet.web1.get("/api/permissions/check?target=box&action=file_read").json
     assert (read["allowed"], read["rule"]["allow"]) == (False, False)
-    assert fleet.admin.post("/api/permit", json=fields).json["permission"]["removed"] == ["file_read", "file_write"]
+    assert fleet.admin.post("/api/permit", json=fields).json["permission"]["removed"] == [
+        "file_read",
+        "file_write",
+    ]
     assert fleet.admin.post("/api/permit", json=fields).json["permission"]["removed"] == []
     fleet.app.extensions["bus"].index.rebuild()
     listed = fleet.admin.get("/api/permissions").json["permissions"]
@@ -150,7 +173,10 @@ def test_an_expired_permission_is_none(fleet: Fleet) -> None:
 def test_members_see_what_concerns_them(fleet: Fleet) -> None:
     for source, target in (("web1", "box"), ("db1", "box"), ("*", "den"), ("db1", "web1")):
         fleet.permit(source, target, actions=["exec"])
-    seen = {(rule["source"], rule["target"]) for rule in fleet.web1.get("/api/permissions").json["permissions"]}
+    seen = {
+        (rule["source"], rule["target"])
+        for rule in fleet.web1.get("/api/permissions").json["permissions"]
+    }
     assert seen == {("web1", "box"), ("*", "den"), ("db1", "web1")}
     assert len(fleet.admin.get("/api/permissions?source=db1").json["permissions"]) == 2
     assert len(fleet.admin.get("/api/permissions?target=den").json["permissions"]) == 1
@@ -197,13 +223,22 @@ def test_the_check_tells_which_rule_decides(fleet: Fleet) -> None:
         ({"source": "web1", "target": "box", "allow": True, "from": "web1"}, "not_your_name"),
     ],
 )
-def test_a_bad_permission_is_refused_and_grants_nothing(fleet: Fleet, fields: dict[str, Any], code: str) -> None:
-    refusal(fleet.admin.post("/api/permit", json=fields), 403 if code == "not_your_name" else 400, code)
+def test_a_bad_permission_is_refused_and_grants_nothing(
+    fleet: Fleet, fields: dict[str, Any], code: str
+) -> None:
+    refusal(
+        fleet.admin.post("/api/permit", json=fields), 403 if code == "not_your_name" else 400, code
+    )
     assert fleet.records("grant") == []
 
 
 def test_permissions_outlive_a_new_index(fleet: Fleet) -> None:
     fleet.permit(commands=["uptime"])
     fleet.app.extensions["bus"].index.rebuild()
-    assert fleet.web1.get("/api/permissions/check?target=box&action=exec&command=uptime").json["allowed"] is True
+    assert (
+        fleet.web1.get("/api/permissions/check?target=box&action=exec&command=uptime").json[
+            "allowed"
+        ]
+        is True
+    )
     refusal(fleet.web1.exec("id"), 403, "not_permitted")

@@ -14,7 +14,9 @@ from tests.web.conftest import refusal
 
 
 def test_a_message_is_answered_with_its_id_and_time_and_can_be_read_back(bus: Caller) -> None:
-    reply = bus.post("/post", json={"from": "alice", "to": "bob", "body": "hello", "tags": ["build"]})
+    reply = bus.post(
+        "/post", json={"from": "alice", "to": "bob", "body": "hello", "tags": ["build"]}
+    )
     assert reply.status_code == 201
     saved = reply.json
     assert {key: saved[key] for key in ("from", "to", "body", "tags", "priority", "auth")} == {
@@ -79,11 +81,21 @@ def test_a_body_is_kept_byte_for_byte_in_every_form(bus: Caller, body: str) -> N
     )
     bus.post("/post?from=alice&to=bob", data=raw, content_type="text/plain")
     bus.post("/post?from=alice&to=bob", data=raw, content_type="application/x-www-form-urlencoded")
-    bus.post("/post", data={"from": "alice", "to": "bob", "body": body}, content_type="application/x-www-form-urlencoded")
     bus.post(
-        "/post", data={"from": "alice", "to": "bob", "body": (io.BytesIO(raw), "note.md")}, content_type="multipart/form-data"
+        "/post",
+        data={"from": "alice", "to": "bob", "body": body},
+        content_type="application/x-www-form-urlencoded",
     )
-    bus.post("/post", data=json.dumps({"from": "alice", "to": "bob", "body": body}), content_type="application/x-ndjson")
+    bus.post(
+        "/post",
+        data={"from": "alice", "to": "bob", "body": (io.BytesIO(raw), "note.md")},
+        content_type="multipart/form-data",
+    )
+    bus.post(
+        "/post",
+        data=json.dumps({"from": "alice", "to": "bob", "body": body}),
+        content_type="application/x-ndjson",
+    )
     assert bus.bodies("unread_by=bob") == [body] * 7
 
 
@@ -92,27 +104,54 @@ def test_a_query_carries_the_fields_and_the_body_is_the_text(bus: Caller) -> Non
         "from": "alice", "to": "bob,carol", "tags": "build, ok,", "priority": "urgent", "thread": "release 7", "data": '{"n":1}',
         "expires_in_s": "60", "client_id": "k1",
     }  # fmt: skip
-    saved = bus.post("/post", query_string=query, data=b"# note\nline\n", content_type="text/markdown").json
-    assert (saved["to"], saved["tags"], saved["body"]) == (["bob", "carol"], ["build", "ok"], "# note\nline\n")
-    assert (saved["priority"], saved["thread"], saved["data"], saved["client_id"]) == ("urgent", "release 7", {"n": 1}, "k1")
+    saved = bus.post(
+        "/post", query_string=query, data=b"# note\nline\n", content_type="text/markdown"
+    ).json
+    assert (saved["to"], saved["tags"], saved["body"]) == (
+        ["bob", "carol"],
+        ["build", "ok"],
+        "# note\nline\n",
+    )
+    assert (saved["priority"], saved["thread"], saved["data"], saved["client_id"]) == (
+        "urgent",
+        "release 7",
+        {"n": 1},
+        "k1",
+    )
     assert "expires" in saved
 
 
 def test_a_query_alone_is_a_message_too(bus: Caller) -> None:
-    assert bus.post("/post?from=alice&to=bob&body=caf%C3%A9+%EF%BF%BD%26").json["body"] == "café \ufffd&"
+    assert (
+        bus.post("/post?from=alice&to=bob&body=caf%C3%A9+%EF%BF%BD%26").json["body"]
+        == "café \ufffd&"
+    )
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/x-www-form-urlencoded", "text/plain", "application/octet-stream", "", "application/json; charset=utf-8"]
+    "kind",
+    [
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "application/octet-stream",
+        "",
+        "application/json; charset=utf-8",
+    ],
 )
 def test_json_is_known_by_its_brace_when_curl_calls_it_otherwise(bus: Caller, kind: str) -> None:
-    reply = bus.post("/post", data=b' {"from":"alice","to":"bob","body":"hello"}', content_type=kind)
+    reply = bus.post(
+        "/post", data=b' {"from":"alice","to":"bob","body":"hello"}', content_type=kind
+    )
     assert reply.status_code == 201, reply.json
     assert bus.bodies("unread_by=bob") == ["hello"]
 
 
 def test_with_fields_in_the_query_a_text_that_looks_like_json_stays_text(bus: Caller) -> None:
-    saved = bus.post("/post?from=alice", data=b'{"from":"mallory"}', content_type="application/x-www-form-urlencoded").json
+    saved = bus.post(
+        "/post?from=alice",
+        data=b'{"from":"mallory"}',
+        content_type="application/x-www-form-urlencoded",
+    ).json
     assert (saved["from"], saved["body"]) == ("alice", '{"from":"mallory"}')
 
 
@@ -128,7 +167,12 @@ def test_a_form_carries_every_field(bus: Caller, kind: str) -> None:
         "data": '{"a":[1]}',
     }
     saved = bus.post("/post", data=form, content_type=kind).json
-    assert (saved["to"], saved["body"], saved["tags"], saved["data"]) == (["bob", "carol"], "a=b&c", ["x", "y"], {"a": [1]})
+    assert (saved["to"], saved["body"], saved["tags"], saved["data"]) == (
+        ["bob", "carol"],
+        "a=b&c",
+        ["x", "y"],
+        {"a": [1]},
+    )
     assert saved["in_reply_to"] == parent["id"]
 
 
@@ -143,7 +187,10 @@ def test_data_of_every_json_type_is_kept(bus: Caller) -> None:
 
 
 def test_brackets_in_texts_are_no_levels(bus: Caller) -> None:
-    assert bus.say(body='[{"' * 5_000, data={"a": "[" * 1_000, "b": '\\"[' * 500})["body"] == '[{"' * 5_000
+    assert (
+        bus.say(body='[{"' * 5_000, data={"a": "[" * 1_000, "b": '\\"[' * 500})["body"]
+        == '[{"' * 5_000
+    )
 
 
 def test_tags_are_kept_once_each_up_to_sixteen(bus: Caller) -> None:
@@ -168,13 +215,21 @@ def test_a_reply_inherits_the_thread_of_its_parent(bus: Caller) -> None:
 @pytest.mark.parametrize("ref", [0, 99, "99", "0" * 26])
 @pytest.mark.usefixtures("nothing_stored")
 def test_a_reply_to_what_is_not_there_is_refused(bus: Caller, ref: Any) -> None:
-    body = refusal(bus.post("/post", json={"from": "alice", "body": "x", "in_reply_to": ref}), 422, "unknown_reply")
+    body = refusal(
+        bus.post("/post", json={"from": "alice", "body": "x", "in_reply_to": ref}),
+        422,
+        "unknown_reply",
+    )
     assert body["field"] == "in_reply_to"
 
 
 def test_a_reply_to_a_record_that_is_no_message_is_refused(bus: Caller) -> None:
     bus.ack(bus.say())
-    refusal(bus.post("/post", json={"from": "alice", "body": "x", "in_reply_to": 2}), 422, "unknown_reply")
+    refusal(
+        bus.post("/post", json={"from": "alice", "body": "x", "in_reply_to": 2}),
+        422,
+        "unknown_reply",
+    )
 
 
 def test_an_expiry_is_told_as_a_time(bus: Caller, later: Any) -> None:
@@ -186,7 +241,9 @@ def test_an_expiry_is_told_as_a_time(bus: Caller, later: Any) -> None:
 
 
 def test_the_answer_says_how_each_recipient_is_doing(bus: Caller) -> None:
-    assert bus.say(to="bob")["delivery"] == {"bob": {"last_seen": None, "last_fetch": None, "unread": 1}}
+    assert bus.say(to="bob")["delivery"] == {
+        "bob": {"last_seen": None, "last_fetch": None, "unread": 1}
+    }
     assert bus.bodies("unread_by=bob") == ["hello"]
     bus.get("/messages?unread_by=carol")
     report = bus.say(to=["bob", "carol", "dave"])["delivery"]
@@ -207,7 +264,9 @@ def test_the_answer_counts_what_was_posted_and_acknowledged_a_moment_ago(bus: Ca
     repeated = bus.say(to="bob", client_id="k")["delivery"]["bob"]
     assert repeated["unread"] == 3
     assert repeated["last_seen"] is not None
-    assert bus.say(to=["bob", "alice"], sender="alice")["delivery"]["alice"]["unread"] == 0  # one's own is never unread
+    assert (
+        bus.say(to=["bob", "alice"], sender="alice")["delivery"]["alice"]["unread"] == 0
+    )  # one's own is never unread
 
 
 def test_a_broadcast_says_how_many_others_read_here(bus: Caller) -> None:
@@ -226,7 +285,9 @@ def test_one_message_to_several_is_one_record(bus: Caller) -> None:
     assert bus.get("/health").json["count"] == 1
 
 
-def test_a_post_that_the_index_cannot_hold_now_is_a_post_all_the_same(bus: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_post_that_the_index_cannot_hold_now_is_a_post_all_the_same(
+    bus: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Index, "catch_up", lambda self, **how: False)
         assert bus.say("kept")["seq"] == 1
@@ -237,6 +298,10 @@ def test_a_post_that_the_index_cannot_hold_now_is_a_post_all_the_same(bus: Calle
 def test_a_large_object_is_read_as_a_small_one(bus: Caller) -> None:
     """Also where a text holds what looks like more of the object."""
     body = 'a "quoted": [text], {with} \\ backslashes\\\\, \u00e9 and \n: ' * 400
-    data = {"n": [0, -1, 1.5, 1e300, 2**64 - 1, -(2**63), True, None], "text": '","from":"admin"', "é": {"a": {}, "b": []}}
+    data = {
+        "n": [0, -1, 1.5, 1e300, 2**64 - 1, -(2**63), True, None],
+        "text": '","from":"admin"',
+        "é": {"a": {}, "b": []},
+    }
     stored = bus.say(body, data=data)
     assert (stored["body"], stored["data"], stored["from"]) == (body, data, "alice")

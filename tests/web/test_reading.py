@@ -65,7 +65,12 @@ def test_a_page_has_these_messages_and_this_cursor(
     bus: Caller, ten: list[Any], query: str, found: Any, has_more: bool, next: int
 ) -> None:
     given = page(bus, query)
-    assert (numbers(given), given["count"], given["has_more"], given["next"]) == (list(found), len(found), has_more, next)
+    assert (numbers(given), given["count"], given["has_more"], given["next"]) == (
+        list(found),
+        len(found),
+        has_more,
+        next,
+    )
 
 
 def test_an_id_is_a_cursor_too(bus: Caller, ten: list[dict[str, Any]]) -> None:
@@ -87,9 +92,9 @@ def test_the_default_page_has_fifty(bus: Caller) -> None:
 @pytest.mark.parametrize("filter", ["", "&to=bob", "&unread_by=bob", "&tag=odd", "&from=alice"])
 def test_following_next_gives_everything_once_in_order(bus: Caller, filter: str) -> None:
     for number in range(23):
-        bus.say(f"m{number}", tags=["odd"] if number % 2 else [], expires_in_s=60 + number) if number % 5 == 0 else bus.say(
-            f"m{number}", tags=["odd"] if number % 2 else []
-        )
+        bus.say(
+            f"m{number}", tags=["odd"] if number % 2 else [], expires_in_s=60 + number
+        ) if number % 5 == 0 else bus.say(f"m{number}", tags=["odd"] if number % 2 else [])
     for start, forwards in (("since=0", True), ("order=desc", False)):
         cursor, seen = start, list[int]()
         for _ in range(20):
@@ -160,7 +165,9 @@ def mixed(bus: Caller) -> dict[str, dict[str, Any]]:
         ("since=1&to=bob", ["to all", "to both"]),
     ],
 )
-def test_filters_join_and_broadcasts_reach_every_name(bus: Caller, mixed: Any, query: str, bodies: list[str]) -> None:
+def test_filters_join_and_broadcasts_reach_every_name(
+    bus: Caller, mixed: Any, query: str, bodies: list[str]
+) -> None:
     assert bus.bodies(query) == bodies
 
 
@@ -170,7 +177,9 @@ def test_the_root_of_a_thread_is_found_by_its_own_id(bus: Caller) -> None:
     assert bus.bodies(f"thread={root['id']}") == ["root", "reply"]
 
 
-def test_an_expired_message_is_left_out_unless_asked_for(bus: Caller, later: Callable[[float], None]) -> None:
+def test_an_expired_message_is_left_out_unless_asked_for(
+    bus: Caller, later: Callable[[float], None]
+) -> None:
     gone = bus.say("gone", expires_in_s=60)
     bus.say("stays")
     later(59)
@@ -196,7 +205,9 @@ def test_an_acknowledgement_is_no_message(bus: Caller) -> None:
     assert page(bus)["count"] == bus.get("/health").json["count"] == 1
 
 
-def test_a_read_writes_no_record_and_changes_no_answer(bus: Caller, config: Config, ten: list[dict[str, Any]]) -> None:
+def test_a_read_writes_no_record_and_changes_no_answer(
+    bus: Caller, config: Config, ten: list[dict[str, Any]]
+) -> None:
     bus.ack(ten[4])
     log = Path(config.data_dir) / "bus.jsonl"
     before = log.read_bytes()
@@ -225,13 +236,23 @@ def test_a_wait_is_answered_at_once_when_there_is_something(bus: Caller) -> None
 
 
 @pytest.mark.parametrize(
-    "query", ["unread_by=bob", "to=bob&since=1", "tag=now&since=1", "from=carol&since=1", "thread=t&since=1", "since=1"]
+    "query",
+    [
+        "unread_by=bob",
+        "to=bob&since=1",
+        "tag=now&since=1",
+        "from=carol&since=1",
+        "thread=t&since=1",
+        "since=1",
+    ],
 )
 def test_a_wait_ends_as_soon_as_something_matches(bus: Caller, query: str) -> None:
     bus.say("not this", to="dave", sender="alice")
     core = bus.app.extensions["bus"]
     replies: list[dict[str, Any]] = []
-    waiter = threading.Thread(target=lambda: replies.append(page(Caller(bus.app), f"{query}&wait=30")))
+    waiter = threading.Thread(
+        target=lambda: replies.append(page(Caller(bus.app), f"{query}&wait=30"))
+    )
     waiter.start()
     wait_until(lambda: core.waiting.total() == 1)
     started = time.monotonic()
@@ -245,7 +266,9 @@ def test_a_wait_ends_as_soon_as_something_matches(bus: Caller, query: str) -> No
 def test_a_wait_is_not_ended_by_what_does_not_match(bus: Caller) -> None:
     core = bus.app.extensions["bus"]
     replies: list[dict[str, Any]] = []
-    waiter = threading.Thread(target=lambda: replies.append(page(Caller(bus.app), "unread_by=bob&tag=now&wait=30")))
+    waiter = threading.Thread(
+        target=lambda: replies.append(page(Caller(bus.app), "unread_by=bob&tag=now&wait=30"))
+    )
     waiter.start()
     wait_until(lambda: core.waiting.total() == 1)
     bus.say("to another", to="carol", tags=["now"])
@@ -256,11 +279,15 @@ def test_a_wait_is_not_ended_by_what_does_not_match(bus: Caller) -> None:
     assert [message["body"] for message in replies[0]["messages"]] == ["this"]
 
 
-def test_one_more_than_the_cap_gets_a_polite_answer_and_the_others_wait_on(bus: Caller, config: Config) -> None:
+def test_one_more_than_the_cap_gets_a_polite_answer_and_the_others_wait_on(
+    bus: Caller, config: Config
+) -> None:
     core = bus.app.extensions["bus"]
     replies: list[Any] = []
     waiters = [
-        threading.Thread(target=lambda: replies.append(page(Caller(bus.app), "unread_by=bob&wait=30")))
+        threading.Thread(
+            target=lambda: replies.append(page(Caller(bus.app), "unread_by=bob&wait=30"))
+        )
         for _ in range(config.max_waiting)
     ]
     for waiter in waiters:

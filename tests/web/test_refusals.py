@@ -25,7 +25,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 def denied(caller: As) -> list[dict[str, Any]]:
-    return [event for event in caller.events("type=credential&limit=500") if event["result"] == "denied"]
+    return [
+        event for event in caller.events("type=credential&limit=500") if event["result"] == "denied"
+    ]
 
 
 CHANGES = [
@@ -46,16 +48,31 @@ def test_a_refused_change_is_told_to_admins(
     caller = {"web1": fleet.web1, "claude": fleet.shared, "admin": fleet.admin}[who]
     assert caller.post(path, json=body).json["error"] == code
     event = denied(fleet.admin)[-1]
-    assert (event["from"], event["type"], event["command"], event["error"]) == (who, "credential", action, code)
+    assert (event["from"], event["type"], event["command"], event["error"]) == (
+        who,
+        "credential",
+        action,
+        code,
+    )
     assert event["target"] in (body["name"], "")
 
 
 def test_a_wrong_secret_is_told_without_the_secret(tmp_path: Path) -> None:
     with a_fleet(tmp_path) as fleet:
-        for header in (basic("web1", SECRET), basic(SECRET, "x"), None, "Bearer " + SECRET, basic("invite~4f2a77de10", SECRET)):
-            reply = fleet.admin.client.get("/messages", headers={} if header is None else {"Authorization": header})
+        for header in (
+            basic("web1", SECRET),
+            basic(SECRET, "x"),
+            None,
+            "Bearer " + SECRET,
+            basic("invite~4f2a77de10", SECRET),
+        ):
+            reply = fleet.admin.client.get(
+                "/messages", headers={} if header is None else {"Authorization": header}
+            )
             assert reply.status_code == 401
-        plain = fleet.admin.client.post("/post", json={"body": "x"}, headers={"Authorization": basic("db1", SECRET)})
+        plain = fleet.admin.client.post(
+            "/post", json={"body": "x"}, headers={"Authorization": basic("db1", SECRET)}
+        )
         assert plain.status_code == 401
         events = denied(fleet.admin)
         assert [event["command"].split(" from ")[0] for event in events] == [
@@ -63,7 +80,10 @@ def test_a_wrong_secret_is_told_without_the_secret(tmp_path: Path) -> None:
         ]  # fmt: skip
         assert {(event["from"], event["error"]) for event in events} == {("?", "unauthorized")}
         assert not any("command" in event or event.get("target") for event in denied(fleet.web1))
-        assert all(SECRET not in path.read_bytes().decode(errors="replace") for path in fleet.config.data_dir.glob("bus.jsonl*"))
+        assert all(
+            SECRET not in path.read_bytes().decode(errors="replace")
+            for path in fleet.config.data_dir.glob("bus.jsonl*")
+        )
 
 
 class Clock:
@@ -79,7 +99,13 @@ def test_a_flood_is_a_few_records_and_a_count(tmp_path: Path) -> None:
     refusals = Refusals(noted.append, Credentials(tmp_path / "credentials"), clock)
     error = Unauthorized("wrong")
     for number in range(5_000):
-        refusals.sign_in({"HTTP_AUTHORIZATION": basic(f"{number}", "x"), "REMOTE_ADDR": f"10.0.0.{number % 200}"}, error)
+        refusals.sign_in(
+            {
+                "HTTP_AUTHORIZATION": basic(f"{number}", "x"),
+                "REMOTE_ADDR": f"10.0.0.{number % 200}",
+            },
+            error,
+        )
         refusals.tell_rest()
     assert len(noted) == PER_MINUTE
     # One who guesses does not hide what a member was refused.

@@ -58,7 +58,9 @@ def fill(bus: Caller) -> None:
         ('"word"', ["quoted"]),
     ],
 )
-def test_messages_with_all_the_words_are_found_newest_first(library: Caller, q: str, starts: list[str]) -> None:
+def test_messages_with_all_the_words_are_found_newest_first(
+    library: Caller, q: str, starts: list[str]
+) -> None:
     assert [body.split()[0] for body in found(library, q)] == starts
 
 
@@ -100,7 +102,9 @@ def test_without_words_it_says_what_is_missing(bus: Caller, query: str) -> None:
     assert refusal(bus.get(f"/search{query}"), 400, "missing_field")["field"] == "q"
 
 
-@pytest.mark.parametrize(("q", "code"), [("a%00b", "bad_json"), ("%ff", "bad_field"), ("a&q=b", "bad_field")])
+@pytest.mark.parametrize(
+    ("q", "code"), [("a%00b", "bad_json"), ("%ff", "bad_field"), ("a&q=b", "bad_field")]
+)
 def test_words_that_are_no_text_are_refused(bus: Caller, q: str, code: str) -> None:
     refusal(bus.get(f"/search?q={q}"), 400, code)
 
@@ -120,7 +124,9 @@ def test_words_that_are_no_text_are_refused(bus: Caller, q: str, code: str) -> N
         ({"to": "nobody", "from": "alice"}, 0),
     ],
 )
-def test_the_filters_of_messages_hold_here(library: Caller, filters: dict[str, Any], count: int) -> None:
+def test_the_filters_of_messages_hold_here(
+    library: Caller, filters: dict[str, Any], count: int
+) -> None:
     assert len(found(library, "smoke", **filters)) == count
 
 

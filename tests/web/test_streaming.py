@@ -27,7 +27,9 @@ HubAt = Callable[..., RunningHub]
 
 def opened(bus: Caller, query: str = "", **headers: str) -> Any:
     """A stream, and its chunks as they come."""
-    reply = bus.client.open(f"/stream?{query}", headers={"Authorization": _basic(), **headers}, buffered=False)
+    reply = bus.client.open(
+        f"/stream?{query}", headers={"Authorization": _basic(), **headers}, buffered=False
+    )
     assert reply.status_code == 200, reply.get_data()
     return reply, (chunk.decode() for chunk in reply.iter_encoded() if chunk)
 
@@ -66,7 +68,9 @@ def test_an_event_has_its_seq_as_id_and_the_message_as_data(bus: Caller) -> None
         ("", "text/html", "text/event-stream"),
     ],
 )
-def test_the_form_is_chosen_by_accept_or_format(bus: Caller, query: str, accept: str, kind: str) -> None:
+def test_the_form_is_chosen_by_accept_or_format(
+    bus: Caller, query: str, accept: str, kind: str
+) -> None:
     reply, _ = opened(bus, query, Accept=accept)
     assert reply.mimetype == kind
     reply.close()
@@ -76,7 +80,9 @@ def test_ndjson_is_a_message_a_line_and_blank_lines_say_that_it_lives(bus: Calle
     saved = [bus.say("one"), bus.say("two")]
     reply, chunks = opened(bus, "since=0&format=ndjson")
     assert next(chunks) == "\n"
-    assert [json.loads(line)["id"] for line in next(chunks).splitlines()] == [message["id"] for message in saved]
+    assert [json.loads(line)["id"] for line in next(chunks).splitlines()] == [
+        message["id"] for message in saved
+    ]
     assert next(chunks) == "\n"
     reply.close()
 
@@ -94,9 +100,15 @@ def test_ndjson_is_a_message_a_line_and_blank_lines_say_that_it_lives(bus: Calle
         ("since=0&from=carol", {}, [3]),
     ],
 )
-def test_a_stream_starts_behind_its_cursor(bus: Caller, query: str, headers: dict[str, str], first: list[int]) -> None:
+def test_a_stream_starts_behind_its_cursor(
+    bus: Caller, query: str, headers: dict[str, str], first: list[int]
+) -> None:
     for number in range(1, 6):
-        bus.say(f"m{number}", tags=["b"] if number in (2, 4) else [], sender="carol" if number == 3 else "alice")
+        bus.say(
+            f"m{number}",
+            tags=["b"] if number in (2, 4) else [],
+            sender="carol" if number == 3 else "alice",
+        )
     bus.ack({"id": 1})
     reply, chunks = opened(bus, query, **headers)
     assert next(chunks) == ": alive\n\n"
@@ -125,7 +137,10 @@ def test_without_a_cursor_a_stream_gives_what_comes_from_now_on(bus: Caller) -> 
 
 
 def test_more_than_a_page_comes_without_gap_or_repeat(bus: Caller) -> None:
-    lines = b"".join(json.dumps({"from": "alice", "body": f"m{number}"}).encode() + b"\n" for number in range(1_000))
+    lines = b"".join(
+        json.dumps({"from": "alice", "body": f"m{number}"}).encode() + b"\n"
+        for number in range(1_000)
+    )
     for _ in range(2):
         bus.post("/post", data=lines, content_type="application/x-ndjson")
     reply, chunks = opened(bus, "since=0")
@@ -156,7 +171,8 @@ def test_a_closed_stream_gives_its_place_back(bus: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "status", "code"), [({"Last-Event-ID": "x"}, 400, "bad_field"), ({"Last-Event-ID": "0" * 26}, 404, "not_found")]
+    ("headers", "status", "code"),
+    [({"Last-Event-ID": "x"}, 400, "bad_field"), ({"Last-Event-ID": "0" * 26}, 404, "not_found")],
 )
 def test_a_bad_place_to_resume_is_refused_before_the_stream_begins(
     bus: Caller, headers: dict[str, str], status: int, code: str
@@ -194,7 +210,12 @@ class Follower:
 
 def from_sse(text: str) -> list[int]:
     """The seqs of the whole events in a text that may have been cut off anywhere."""
-    return [int(line[4:]) for event in text.split("\n\n")[:-1] for line in event.split("\n") if line.startswith("id: ")]
+    return [
+        int(line[4:])
+        for event in text.split("\n\n")[:-1]
+        for line in event.split("\n")
+        if line.startswith("id: ")
+    ]
 
 
 def from_ndjson(text: str) -> list[int]:
@@ -211,14 +232,22 @@ def from_text(text: str) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "read", "resume"),
-    [("sse", from_sse, "Last-Event-ID"), ("ndjson", from_ndjson, "since"), ("text", from_text, "since")],
+    [
+        ("sse", from_sse, "Last-Event-ID"),
+        ("ndjson", from_ndjson, "since"),
+        ("text", from_text, "since"),
+    ],
 )
 def test_a_stream_that_is_cut_off_resumes_without_gap_or_repeat_while_posts_go_on(
     hub: RunningHub, format: str, read: Callable[[str], list[int]], resume: str
 ) -> None:
     total = 240
     posters = [
-        threading.Thread(target=lambda name=name: [hub.say(f"m{number}", sender=name, to="any") for number in range(total // 3)])
+        threading.Thread(
+            target=lambda name=name: [
+                hub.say(f"m{number}", sender=name, to="any") for number in range(total // 3)
+            ]
+        )
         for name in ("alice", "bob", "carol")
     ]
     for poster in posters:
@@ -228,7 +257,9 @@ def test_a_stream_that_is_cut_off_resumes_without_gap_or_repeat_while_posts_go_o
     while len(seen) < total:
         last = str(seen[-1] if seen else 0)
         query, headers = (
-            (f"format={format}", {resume: last}) if resume == "Last-Event-ID" else (f"format={format}&since={last}", {})
+            (f"format={format}", {resume: last})
+            if resume == "Last-Event-ID"
+            else (f"format={format}&since={last}", {})
         )
         follower = Follower(hub, query, **headers)
         wanted = min(total - len(seen), 25)
@@ -260,14 +291,18 @@ def two_hubs(hub_at: HubAt, tmp_path: Path) -> tuple[RunningHub, RunningHub]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("query", ["unread_by=bob", "to=bob", "tag=now"])
-def test_a_wait_ends_when_another_worker_takes_the_message(two_hubs: tuple[RunningHub, RunningHub], query: str) -> None:
+def test_a_wait_ends_when_another_worker_takes_the_message(
+    two_hubs: tuple[RunningHub, RunningHub], query: str
+) -> None:
     here, there = two_hubs
     since = 0
     for _ in range(5):
         replies: list[tuple[Any, float]] = []
         path = f"/messages?{query}&wait=30&since={since}"
         poll = threading.Thread(
-            target=lambda path=path, replies=replies: replies.append((here.get(path).json(), time.monotonic()))
+            target=lambda path=path, replies=replies: replies.append(
+                (here.get(path).json(), time.monotonic())
+            )
         )
         poll.start()
         wait_until(lambda: there.get("/health").json()["waiting"] == 1)
@@ -369,7 +404,9 @@ def test_forty_that_wait_do_not_hold_up_a_post(hub: RunningHub) -> None:
 @pytest.mark.slow
 def test_a_hub_that_stops_answers_those_who_wait(hub: RunningHub) -> None:
     once, replies = {"Connection": "close"}, []
-    poll = threading.Thread(target=lambda: replies.append(hub.get("/messages?unread_by=bob&wait=60", headers=once)))
+    poll = threading.Thread(
+        target=lambda: replies.append(hub.get("/messages?unread_by=bob&wait=60", headers=once))
+    )
     poll.start()
     follower = Follower(hub, "", **once)
     wait_until(lambda: hub.get("/health").json()["waiting"] == 2)
@@ -423,7 +460,11 @@ def test_what_is_no_http_gets_an_answer_in_the_error_shape(hub: RunningHub) -> N
         assert head.split()[1:2] == [b"400"], (name, head)
         assert b"application/json" in head, name
         given = json.loads(body)
-        assert (given["ok"], given["error"], given["docs"]) == (False, "bad_request", "/docs#bad_request"), name
+        assert (given["ok"], given["error"], given["docs"]) == (
+            False,
+            "bad_request",
+            "/docs#bad_request",
+        ), name
         assert given["message"] and given["hint"], name
     assert hub.get("/health").json()["last_seq"] == 0
 
@@ -435,10 +476,16 @@ def test_chunks_are_counted_as_they_come(hub: RunningHub) -> None:
             yield b" " * 65_536
 
     small = hub.post(
-        "/post", data=iter([b'{"from":"alice",', b'"body":"in chunks"}']), headers={"Content-Type": "application/json"}
+        "/post",
+        data=iter([b'{"from":"alice",', b'"body":"in chunks"}']),
+        headers={"Content-Type": "application/json"},
     )
     assert (small.status_code, small.json()["body"]) == (201, "in chunks")
     for kind, limit in (("application/json", 1 << 20), ("application/x-ndjson", 8 << 20)):
         reply = hub.post("/post", data=endless(limit), headers={"Content-Type": kind})
-        assert (reply.status_code, reply.json()["error"], reply.json()["limit"]) == (413, "too_large", limit)
+        assert (reply.status_code, reply.json()["error"], reply.json()["limit"]) == (
+            413,
+            "too_large",
+            limit,
+        )
     assert hub.get("/health").json()["last_seq"] == 1

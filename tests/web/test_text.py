@@ -48,10 +48,18 @@ def text(bus: Caller, path: str) -> str:
 
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
-def test_what_acts_on_a_terminal_is_replaced_everywhere_and_kept_in_json(bus: Caller, body: str) -> None:
+def test_what_acts_on_a_terminal_is_replaced_everywhere_and_kept_in_json(
+    bus: Caller, body: str
+) -> None:
     bus.say(f"word {body} word")
     bus.app.extensions["bus"].waiting.is_closing = lambda: True  # ends the stream
-    for path in ("/messages", "/messages?unread_by=bob", "/messages/1", "/search?q=word", "/stream?since=0&format=text"):
+    for path in (
+        "/messages",
+        "/messages?unread_by=bob",
+        "/messages/1",
+        "/search?q=word",
+        "/stream?since=0&format=text",
+    ):
         shown = text(bus, path)
         assert "word" in shown
         assert "\ufffd" in shown
@@ -66,14 +74,22 @@ def test_newlines_tabs_and_letters_of_any_script_are_kept(bus: Caller) -> None:
 
 def test_a_message_is_one_line_about_it_and_its_body_indented(bus: Caller) -> None:
     root = bus.say("root", sender="carol", to=["bob", "dave"])
-    saved = bus.say("two\nlines\n", to="any", tags=["build", "ok"], priority="urgent", in_reply_to=root["id"])
+    saved = bus.say(
+        "two\nlines\n", to="any", tags=["build", "ok"], priority="urgent", in_reply_to=root["id"]
+    )
     assert text(bus, f"/messages/{saved['id']}") == (
         f"2 {saved['ts']} alice (unverified) > any URGENT #build #ok re {root['id']} ({saved['id']})\n  two\n  lines\n  \n"
     )
-    assert text(bus, "/messages/1") == f"1 {root['ts']} carol (unverified) > bob,dave ({root['id']})\n  root\n"
+    assert (
+        text(bus, "/messages/1")
+        == f"1 {root['ts']} carol (unverified) > bob,dave ({root['id']})\n  root\n"
+    )
 
 
-@pytest.mark.parametrize("break_", ["\n", "\r", "\r\n", "\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
+@pytest.mark.parametrize(
+    "break_",
+    ["\n", "\r", "\r\n", "\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"],
+)
 @pytest.mark.parametrize("path", ["/messages", "/messages/2", "/search?q=forged"])
 def test_a_body_cannot_pass_for_a_line_about_a_message(bus: Caller, path: str, break_: str) -> None:
     saved = bus.say("first")
@@ -98,7 +114,9 @@ def test_a_page_that_was_cut_says_how_to_go_on(bus: Caller, query: str, last: st
         bus.say(f"m{number}")
     assert text(bus, f"/messages?{query}").splitlines()[-1] == last
     rest = {"m0", "m1", "m2"} - set(bus.bodies(query))
-    assert rest == set(bus.bodies(f"{query.removesuffix('&since=0')}&{last.rsplit(maxsplit=1)[-1]}"))
+    assert rest == set(
+        bus.bodies(f"{query.removesuffix('&since=0')}&{last.rsplit(maxsplit=1)[-1]}")
+    )
 
 
 @pytest.mark.parametrize("path", ["/messages", "/messages?unread_by=bob", "/search?q=nothing"])
@@ -124,7 +142,9 @@ def test_facts_are_name_and_value_lines(bus: Caller, path: str) -> None:
 JSON, TEXT = "application/json", "text/plain"
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/messages", "/messages/1", "/messages/1/receipts", "/search?q=hello"])
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/messages", "/messages/1", "/messages/1/receipts", "/search?q=hello"]
+)
 @pytest.mark.parametrize(
     ("accept", "format", "kind"),
     [
@@ -141,7 +161,12 @@ JSON, TEXT = "application/json", "text/plain"
     ],
 )
 def test_the_form_is_chosen_by_accept_and_by_format_which_wins(
-    bus: Caller, later: Callable[[float], None], path: str, accept: str | None, format: str | None, kind: str
+    bus: Caller,
+    later: Callable[[float], None],
+    path: str,
+    accept: str | None,
+    format: str | None,
+    kind: str,
 ) -> None:
     bus.say()
     query = "" if format is None else ("&" if "?" in path else "?") + f"format={format}"
@@ -157,12 +182,23 @@ def test_a_sender_that_is_not_verified_is_marked_in_every_text(bus: Caller, conf
     Credentials(config.credentials_file).add("web1", "secret", MEMBER)
     bus.say("by the shared user", sender="ops", to="bob")
     proved = {"Authorization": basic("web1", "secret")}
-    assert bus.post("/post", json={"to": "bob", "body": "by the machine"}, headers=proved).status_code == 201
+    assert (
+        bus.post("/post", json={"to": "bob", "body": "by the machine"}, headers=proved).status_code
+        == 201
+    )
     bus.app.extensions["bus"].waiting.is_closing = lambda: True  # ends the stream
-    everywhere = ("/messages", "/messages?unread_by=bob", "/inbox?reader=bob", "/search?q=by", "/stream?since=0&format=text")
+    everywhere = (
+        "/messages",
+        "/messages?unread_by=bob",
+        "/inbox?reader=bob",
+        "/search?q=by",
+        "/stream?since=0&format=text",
+    )
     for path in everywhere:
         heads = [line for line in text(bus, path).splitlines() if "ops" in line or "web1" in line]
-        assert ["ops (unverified) " in head for head in heads] == ["ops" in head for head in heads], path
+        assert ["ops (unverified) " in head for head in heads] == [
+            "ops" in head for head in heads
+        ], path
         assert sum("(unverified)" in head for head in heads) == 1, path
         assert len(heads) == 2
     assert "ops (unverified) > bob" in text(bus, "/messages/1")
@@ -176,10 +212,18 @@ def test_the_mark_stays_however_long_the_name_is(bus: Caller) -> None:
     assert len(text(bus, "/inbox?reader=bob&budget=800")) <= 800
     shown = text(bus, "/inbox?reader=bob&budget=1200")
     assert shown.count("bbbb (unverified) to ") == 2
-    assert [stub["verified"] for stub in bus.get("/inbox?reader=bob&budget=1200").json["stubs"]] == [False]
+    assert [
+        stub["verified"] for stub in bus.get("/inbox?reader=bob&budget=1200").json["stubs"]
+    ] == [False]
 
 
-EVERYWHERE = ("/messages", "/messages/1", "/inbox?reader=bob", "/search?q=word", "/stream?since=0&format=text")
+EVERYWHERE = (
+    "/messages",
+    "/messages/1",
+    "/inbox?reader=bob",
+    "/search?q=word",
+    "/stream?since=0&format=text",
+)
 TAG = "x (01) 9 URGENT now from admin to bob"
 
 

@@ -25,7 +25,9 @@ def polling(bus: Caller) -> Iterator[list[str]]:
     assert not poll.is_alive(), "it was not woken"
 
 
-def test_a_poll_is_woken_by_a_post_to_another_process(bus: Caller, reopened: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_poll_is_woken_by_a_post_to_another_process(
+    bus: Caller, reopened: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(waiting, "_LOOK_EVERY_S", 60.0)
     for body in ("first", "second"):
         with polling(bus) as bodies:
