@@ -1,30 +1,40 @@
-"""The hub of claude-bus. `create_app` is the one place where its parts are joined."""
+"""The hub of claude-bus. This module is the one place where its parts are joined."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-_QUESTIONS_KEPT_S = (
-    2 * 86_400
-)  # a question is closed after a day and a quarter of an hour at the latest
+# A question is closed after a day and a quarter of an hour at the latest.
+_QUESTIONS_KEPT_S = 2 * 86_400
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from bus.config import Config
-    from bus.hub.core import Core
-    from bus.hub.net import Net
+    from bus.hub.hub import Hub
+    from bus.log.jsonl.disk import Disk
     from bus.runner.socket_server import Service
     from bus.system.scheduler import Turns
 
+Clock = Callable[[], float]
 
-def create_app(config: Config | None = None, turns: Turns | None = None) -> Flask:
-    """The WSGI application, with its core under `app.extensions["bus"]`, its credentials under `["credentials"]`, and its
-    end of the line to the service that runs commands under `["exec"]`.
 
-    `turns` says how requests share a worker; without it, as threads do.
+def create_app(
+    config: Config | None = None,
+    turns: Turns | None = None,
+    *,
+    clock: Clock = time.time,
+    disk: Disk | None = None,
+) -> Flask:
+    """Return the WSGI application.
+
+    `app.extensions` has its hub as `bus`, its credentials as `credentials`, and its end of the line to the service
+    that runs commands as `exec`. `turns` says how requests share a worker; without it, as threads do. `clock` returns
+    seconds since 1970, and `disk` is what the log is written with: a test may give others.
     """
     from bus.config import Config
     from bus.credentials import Credentials
@@ -34,9 +44,10 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
     from bus.web import make_app
 
     config = config or Config.from_env()
-    core = create_core(config, turns)
-    net = create_net(core, config)
-    credentials = Credentials(config.credentials_file, config.shared_name, tenure_of=net.tenure_of)
+    hub = create_hub(config, turns, clock=clock, disk=disk)
+    credentials = Credentials(
+        config.credentials_file, config.shared_name, tenure_of=hub.credentials.tenure_of
+    )
     service = ExecService(config.exec_socket_file)
     rest = (turns or Turns()).one_round
     run = config.data_dir / "run"
@@ -45,8 +56,7 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
         Quotas(run / "quotas-waiting", config.max_waiting_each, "waiting"),
     )
     app = make_app(
-        core,
-        net,
+        hub,
         service,
         credentials,
         keepalive_s=config.keepalive_s,
@@ -54,26 +64,19 @@ def create_app(config: Config | None = None, turns: Turns | None = None) -> Flas
         rest=rest,
         quotas=quotas,
     )
-    app.extensions["bus"] = core
+    app.extensions["bus"] = hub
     app.extensions["credentials"] = credentials
     app.extensions["exec"] = service
     return app
 
 
-def create_net(core: Core, config: Config) -> Net:
-    """Rights, calls and approvals over the same log and index."""
-    from bus.hub.net import Net
-    from bus.log.outputs import Results
+def create_service(
+    config: Config, *, clock: Clock = time.time, disk: Disk | None = None
+) -> Service:
+    """Return the service that runs commands, over the same data folder.
 
-    net = Net(core.log, core.index, core.waiting.ring)
-    net.append = core.append
-    net.approve_own = config.approve_own
-    net.beside = Results(config.data_dir / "questions", _QUESTIONS_KEPT_S)
-    return net
-
-
-def create_service(config: Config) -> Service:
-    """The service that runs commands, over the same data folder; raises BadSetting, and OSError when there is one already."""
+    Raises BadSetting, and OSError when there is one already.
+    """
     from bus.config import BadSetting
     from bus.credentials import Credentials
     from bus.log.outputs import Results
@@ -84,9 +87,10 @@ def create_service(config: Config) -> Service:
     from bus.runner.service import Work
     from bus.runner.socket_server import Service
 
-    core = create_core(config)
-    net = create_net(core, config)
-    credentials = Credentials(config.credentials_file, config.shared_name, tenure_of=net.tenure_of)
+    hub = create_hub(config, clock=clock, disk=disk)
+    credentials = Credentials(
+        config.credentials_file, config.shared_name, tenure_of=hub.credentials.tenure_of
+    )
     try:
         targets = Targets.load(
             config.targets_file,
@@ -98,10 +102,10 @@ def create_service(config: Config) -> Service:
         raise BadSetting(str(error)) from None
 
     def post(fields: dict[str, Any]) -> None:
-        core.post(Caller("bus", MEMBER), Draft.read({"from": "bus", **fields}))
+        hub.messages.post(Caller("bus", MEMBER), Draft.read({"from": "bus", **fields}))
 
     work = Work(
-        net,
+        hub,
         targets,
         Results(config.data_dir / "calls", config.exec_keep_s, config.exec_keep_bytes),
         Slots(config.exec_per_target, config.exec_per_caller),
@@ -117,10 +121,17 @@ def create_service(config: Config) -> Service:
     )
 
 
-def create_core(config: Config, turns: Turns | None = None) -> Core:
-    """The hub without HTTP: what the app and the commands share."""
-    from bus.hub.core import Core
+def create_hub(
+    config: Config,
+    turns: Turns | None = None,
+    *,
+    clock: Clock = time.time,
+    disk: Disk | None = None,
+) -> Hub:
+    """Return the hub without HTTP: what the app, the service and the commands share."""
     from bus.hub.daily_quotas import DailyQuotas
+    from bus.hub.hub import Hub
+    from bus.hub.journal import Journal
     from bus.index.database import Index
     from bus.live.bell import Bell
     from bus.live.presence import Presence
@@ -128,6 +139,7 @@ def create_core(config: Config, turns: Turns | None = None) -> Core:
     from bus.log.jsonl.disk import Disk
     from bus.log.jsonl.engine import JsonlLog
     from bus.log.jsonl.files import compress
+    from bus.log.outputs import Results
     from bus.system.scheduler import Turns
 
     turns = turns or Turns()
@@ -144,12 +156,18 @@ def create_core(config: Config, turns: Turns | None = None) -> Core:
         segment_max_bytes=config.segment_max_bytes,
         segment_max_age_s=config.segment_max_age_s,
         on_sealed=on_sealed,
+        disk=disk,
         turns=turns,
     )
     index = Index(config.data_dir / "index.db", log, turns, config.query_max_s)
     log.unique_index = index
-    presence = Presence(config.data_dir / "presence.db", config.polled_names_keep_s)
     run = config.data_dir / "run"
     waiting = WaitingRoom(log, SharedCounts(run / "waiting"), config.max_waiting, Bell(run))
     daily = DailyQuotas(run / "daily", config.max_daily_bytes, config.max_daily_names)
-    return Core(log, index, presence, waiting, daily=daily)
+    return Hub(
+        Journal(log, index, waiting, clock, daily),
+        Presence(config.data_dir / "presence.db", config.polled_names_keep_s),
+        daily,
+        beside=Results(config.data_dir / "questions", _QUESTIONS_KEPT_S),
+        approve_own=config.approve_own,
+    )

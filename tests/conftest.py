@@ -22,6 +22,7 @@ import requests
 from bus import create_app
 from bus.config import Config
 from bus.credentials import Credentials
+from bus.hub.hub import Hub
 from tests import builders
 
 builders.share()
@@ -50,6 +51,28 @@ def wait_until(condition: Callable[[], Any], within_s: float = 20) -> Any:
         time.sleep(0.01)
 
 
+class Clock:
+    """What a hub takes for the time. It goes with the real one until a test moves it."""
+
+    def __init__(self) -> None:
+        self._stopped_at: float | None = None
+        self._start = 0.0
+
+    def __call__(self) -> float:
+        return time.time() if self._stopped_at is None else self._stopped_at
+
+    def move(self, seconds: float) -> None:
+        """Stop, so many seconds after the moment of the first move."""
+        self._start = self._start or time.time()
+        self._stopped_at = self._start + seconds
+
+
+def move(hub: Hub, seconds: float) -> None:
+    """Move the clock of a hub: see `Clock.move`."""
+    assert isinstance(hub.journal.clock, Clock)
+    hub.journal.clock.move(seconds)
+
+
 class Unsent(io.RawIOBase):
     """A body of which only the size is there; whoever reads it gets the error."""
 
@@ -73,6 +96,12 @@ class Caller:
     def __init__(self, app: Any) -> None:
         self.app = app
         self.client = app.test_client()
+
+    @property
+    def hub(self) -> Hub:
+        """The hub without HTTP."""
+        hub: Hub = self.app.extensions["bus"]
+        return hub
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
         headers = {"Authorization": BASIC, **kwargs.pop("headers", {})}
@@ -119,17 +148,17 @@ def config(tmp_path: Path) -> Config:
 def bus(config: Config) -> Iterator[Caller]:
     """A hub in this process, on a real log and index."""
     Credentials(config.credentials_file).add(USER, PASSWORD)
-    yield from opened(create_app(config))
+    yield from opened(create_app(config, clock=Clock()))
 
 
 def opened(app: Any) -> Iterator[Caller]:
     """A caller of this app, which is closed afterwards."""
     yield Caller(app)
-    core = app.extensions["bus"]
-    core.waiting.is_closing = lambda: True
-    core.index.close()
-    core.presence.close()
-    core.log.close()
+    hub = app.extensions["bus"]
+    hub.waiting.is_closing = lambda: True
+    hub.index.close()
+    hub.presence.close()
+    hub.log.close()
 
 
 def free_port() -> int:

@@ -14,8 +14,10 @@ from typing import Any
 
 from bus import create_app, create_service
 from bus.config import Config
+from bus.hub.hub import Hub
+from bus.log.jsonl.disk import Disk
 from bus.runner.socket_server import Service
-from tests.conftest import PASSWORD, USER, Caller, basic, opened, wait_until
+from tests.conftest import PASSWORD, USER, Caller, Clock, basic, opened, wait_until
 
 SECRET = "a secret of this fleet"
 
@@ -54,6 +56,8 @@ class Fleet:
 
     def __init__(self, folder: Path, app: Any, service: Service, config: Config) -> None:
         self.folder, self.app, self.service, self.config = folder, app, service, config
+        self.hub: Hub = app.extensions["bus"]
+        self.runner_hub: Hub = service.work.hub  # its own, as in the runner's process
         self.admin, self.web1, self.db1 = As(app, "admin"), As(app, "web1"), As(app, "db1")
         self.shared = As(app, USER, PASSWORD)
 
@@ -69,9 +73,7 @@ class Fleet:
 
     def records(self, kind: str) -> list[dict[str, Any]]:
         """The records of one kind in the log."""
-        return [
-            record for _, record in self.app.extensions["bus"].log.read() if record["kind"] == kind
-        ]
+        return [record for _, record in self.hub.log.read() if record["kind"] == kind]
 
 
 def settings(folder: Path, **more: Any) -> Config:
@@ -94,15 +96,15 @@ def settings(folder: Path, **more: Any) -> Config:
 
 
 @contextmanager
-def a_fleet(folder: Path, **more: Any) -> Iterator[Fleet]:
-    """A fleet whose service runs in a thread; both are ended afterwards."""
+def a_fleet(folder: Path, disk: Disk | None = None, **more: Any) -> Iterator[Fleet]:
+    """A fleet whose service runs in a thread, its log on `disk`; both are ended afterwards."""
     config = settings(folder, **more)
-    app = create_app(config)
+    app = create_app(config, clock=Clock())
     credentials = app.extensions["credentials"]
     credentials.add(USER, PASSWORD)
     for name, role in (("admin", "admin"), ("web1", "member"), ("db1", "member")):
         credentials.add(name, SECRET, role)
-    service = create_service(config)
+    service = create_service(config, clock=Clock(), disk=disk)
     serve = service._server.serve_forever
     service._server.serve_forever = lambda poll_interval: serve(poll_interval / 10)  # type: ignore[method-assign]
     thread = threading.Thread(target=service.serve, daemon=True)

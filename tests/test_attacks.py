@@ -304,14 +304,14 @@ def test_mail_that_was_acknowledged_before_the_machine_joined(fleet: Fleet, how:
         assert given.json["acked"] == [mail]
     short, _, code = made["code"].partition(".")
     joined = As(fleet.app, f"invite~{short}", code).post("/api/join").json
-    fleet.app.extensions["bus"].log.append(
+    fleet.hub.log.append(
         [{"kind": "ack", "auth": fleet.shared.name, "reader": "web9", "seqs": [mail]}]
     )
     web9 = As(fleet.app, "web9", joined["secret"])
     assert (
         web9.bodies("unread_by=web9") == web9.bodies("unread_by=web9/alpha") == ["for web9 alone"]
     )
-    fleet.app.extensions["bus"].index.rebuild()
+    fleet.hub.index.rebuild()
     assert (
         web9.bodies("unread_by=web9") == web9.bodies("unread_by=web9/alpha") == ["for web9 alone"]
     )
@@ -323,7 +323,7 @@ def test_mail_that_was_acknowledged_before_the_machine_joined(fleet: Fleet, how:
 
 def test_retired_name(fleet: Fleet) -> None:
     assert fleet.admin.post("/api/credentials/revoke", json={"name": "web1"}).status_code == 200
-    fleet.app.extensions["bus"].index.rebuild()
+    fleet.hub.index.rebuild()
     seq = fleet.admin.post("/post", json={"to": "web1", "body": "for whoever is web1 next"}).json[
         "seq"
     ]
@@ -751,4 +751,4 @@ def test_heavy_posts_are_paid_for_by_who_posts_them(fleet: Fleet) -> None:
         [{"from": "b", "to": [f"n{name}" for name in range(64)], "body": "x"}] * 100,
     ):
         ndjson(fleet.shared, lines)
-        assert fleet.app.extensions["bus"].index.lag() == 0
+        assert fleet.hub.index.lag() == 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bus.live.presence import Presence
-from tests.conftest import Caller, wait_until
+from tests.conftest import Caller, move, wait_until
 
 NAMES = 1_200
 MONTH = 30 * 86_400
@@ -18,20 +19,14 @@ MONTH = 30 * 86_400
 
 @pytest.fixture
 def later(bus: Caller) -> Callable[[float], None]:
-    core = bus.app.extensions["bus"]
-    start = core._clock()
-
-    def move(seconds: float) -> None:
-        core._clock = lambda: start + seconds
-
-    return move
+    return partial(move, bus.hub)
 
 
 def crowd(bus: Caller) -> None:
     """Many names that have polled once."""
-    core = bus.app.extensions["bus"]
+    hub = bus.hub
     for number in range(NAMES):
-        core.presence.note_poll(f"eve/s{number:04}", [], core._now_ms())
+        hub.presence.note_poll(f"eve/s{number:04}", [], hub.journal.now_ms())
 
 
 def receipts(bus: Caller, ref: str, **query: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def by_invite(fleet: Fleet, **fields: Any) -> As:
 
 
 def rebuild(fleet: Fleet) -> None:
-    fleet.app.extensions["bus"].index.rebuild()
+    fleet.hub.index.rebuild()
 
 
 def nothing(fleet: Fleet) -> None:
@@ -278,13 +278,13 @@ def test_an_open_stream_delivers_nothing_more(fleet: Fleet, end: Callable[[Fleet
     end(fleet)
     fleet.admin.say("after", sender="admin", to="web1")
     assert [chunk for chunk in chunks if chunk.strip()] == []
-    wait_until(lambda: fleet.app.extensions["bus"].waiting.total() == 0)
+    wait_until(lambda: fleet.hub.waiting.total() == 0)
 
 
 @pytest.mark.parametrize("end", [revoke, rotate])
 def test_a_poll_that_waits_is_ended(fleet: Fleet, end: Callable[[Fleet], None]) -> None:
     waiting, got = in_thread(lambda: fleet.web1.get("/messages?unread_by=web1&wait=60"))
-    wait_until(lambda: fleet.app.extensions["bus"].waiting.total() == 1)
+    wait_until(lambda: fleet.hub.waiting.total() == 1)
     end(fleet)
     waiting.join(20)
     refusal(got[0], 401, "unauthorized")
@@ -292,7 +292,7 @@ def test_a_poll_that_waits_is_ended(fleet: Fleet, end: Callable[[Fleet], None]) 
 
 def test_others_go_on_waiting_when_a_credential_changes(fleet: Fleet) -> None:
     waiting, got = in_thread(lambda: fleet.db1.get("/messages?unread_by=db1&wait=60"))
-    wait_until(lambda: fleet.app.extensions["bus"].waiting.total() == 1)
+    wait_until(lambda: fleet.hub.waiting.total() == 1)
     revoke(fleet)
     fleet.admin.say("hello", sender="admin", to="db1")
     waiting.join(20)
@@ -303,7 +303,7 @@ def test_a_caller_that_waits_for_a_yes_is_ended(fleet: Fleet) -> None:
     fleet.permit(approval="required")
     id = fleet.web1.exec("true").json["id"]
     waiting, got = in_thread(lambda: fleet.web1.get(f"/api/approvals/{id}?wait=60"))
-    wait_until(lambda: fleet.app.extensions["bus"].waiting.total() == 1)
+    wait_until(lambda: fleet.hub.waiting.total() == 1)
     revoke(fleet)
     waiting.join(20)
     refusal(got[0], 401, "unauthorized")
@@ -357,10 +357,10 @@ def test_a_detached_command_is_ended_with_its_callers_name(
     end(fleet)
     if goes_on:
         ticks = (
-            fleet.service.work.net.last_tenure
+            fleet.runner_hub.credentials.last_tenure
         )  # the service looks once a second: wait until it has looked
         looked = threading.Event()
-        fleet.service.work.net.last_tenure = lambda: (looked.set(), ticks())[1]  # type: ignore[method-assign, func-returns-value]
+        fleet.runner_hub.credentials.last_tenure = lambda: (looked.set(), ticks())[1]  # type: ignore[method-assign, func-returns-value]
         assert looked.wait(20)
         assert not is_gone(pid)
         assert fleet.admin.delete(f"/api/exec/{id}").json["ended"] is True

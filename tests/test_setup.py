@@ -122,7 +122,7 @@ def test_a_log_that_went_missing_is_not_replaced_by_an_empty_one(
     bus: Caller, config: Config
 ) -> None:
     bus.say("precious")
-    bus.app.extensions["bus"].log.close()
+    bus.hub.log.close()
     (config.data_dir / "bus.jsonl").unlink()
     with pytest.raises(StorageFailed, match="missing"):
         create_app(config)
@@ -135,7 +135,7 @@ def test_a_log_put_back_while_no_hub_ran_is_served_whole(bus: Caller, config: Co
     early = path.read_bytes()
     bus.say("two")
     late = path.read_bytes()
-    bus.app.extensions["bus"].log.close()
+    bus.hub.log.close()
     path.write_bytes(early)
     for name in ("index.db", "index.db-wal", "index.db-shm", "run/state"):
         (config.data_dir / name).unlink(missing_ok=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bus import create_app, create_core, create_service  # noqa: F401  (before the rights to read the code are gone)
+from bus import create_app, create_hub, create_service  # noqa: F401  (before the rights to read the code are gone)
 from bus.config import Config
-from bus.hub.core import Core
+from bus.hub.hub import Hub
 from bus.log.jsonl import inspection
 from bus.log.jsonl.disk import Disk
 from bus.log.jsonl.files import compress, sealed
@@ -26,15 +26,15 @@ from bus.system import modes
 ID = "0" * 25
 
 
-def post(core: Core, sender: str, body: str) -> None:
-    made = core.post(
+def post(hub: Hub, sender: str, body: str) -> None:
+    made = hub.messages.post(
         Caller("claude", MEMBER), Draft.read({"from": sender, "to": "bob", "body": body})
     )
-    core.presence.note_poll(sender, [made.message["seq"]], 0)
+    hub.presence.note_poll(sender, [made.message["seq"]], 0)
 
 
-def found(core: Core) -> Any:
-    with core.index.reading() as db:
+def found(hub: Hub) -> Any:
+    with hub.index.reading() as db:
         return db.execute("SELECT count(*) FROM messages").fetchone()[0]
 
 
@@ -44,20 +44,20 @@ def keep(folder: Path, letter: str) -> Any:
     return results.get(ID + letter)
 
 
-def verbs(core: Core, folder: Path) -> dict[str, Callable[..., Any]]:
+def verbs(hub: Hub, folder: Path) -> dict[str, Callable[..., Any]]:
     return {
-        "post": lambda sender, body: post(core, sender, body),
+        "post": lambda sender, body: post(hub, sender, body),
         "read": lambda: [
-            record["body"] for _, record in core.log.read() if record["kind"] == "message"
+            record["body"] for _, record in hub.log.read() if record["kind"] == "message"
         ],
-        "found": lambda: found(core),
-        "rebuild": core.index.rebuild,
+        "found": lambda: found(hub),
+        "rebuild": hub.index.rebuild,
         "compress": lambda: [
             bool(compress(path, Disk())) for path in sealed(folder).values() if path.suffix != ".gz"
         ],
         "keep": lambda letter: keep(folder, letter),
         "prune": lambda: Results(folder / "calls", -1e9).prune(),
-        "readers": lambda: core.presence.readers(0),
+        "readers": lambda: hub.presence.readers(0),
         "settle": lambda: modes.settle(folder),
         "verify": lambda: inspection.verify(folder).as_dict(),
     }
@@ -69,8 +69,8 @@ def main() -> None:
     os.setgid(gid)
     os.setuid(uid)
     os.umask(modes.UMASK)
-    core = create_core(Config(data_dir=folder, segment_max_bytes=4096))
-    does = verbs(core, folder)
+    hub = create_hub(Config(data_dir=folder, segment_max_bytes=4096))
+    does = verbs(hub, folder)
     for line in sys.stdin:
         try:
             name, *arguments = line.split()

@@ -1,6 +1,6 @@
-"""Questions to admins: may this very call be made? Asked, answered, shown.
+"""Approvals: an admin is asked whether one very call may be made, and says yes or no.
 
-A question is a record, its answer another, and that its one call was made a third.
+The question is a record, its answer another, and a third says that its one call was made.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from bus.hub.journal import Journal
 from bus.index import calls as queries
 from bus.index.calls import Asked
 from bus.log.outputs import Results
-from bus.model import records
 from bus.model.approvals import APPROVAL_S, MAX_APPROVAL_S
 from bus.model.caller import Caller
 from bus.model.calls import Call
@@ -54,16 +53,24 @@ _OPEN = ("pending", "allowed")
 _ASKED_WITHIN_S = 60.0  # of a question's being kept, or it was not asked
 
 
-class Approvals(Journal):
-    """Asks, answers and shows. `approve_own`: an admin may say yes to a call of its own. `beside`: what is not for the log."""
+class Approvals:
+    """Asks, answers and shows.
 
-    approve_own = False
-    beside: Results | None = None
+    With `approve_own`, an admin may say yes to a call of its own. `beside` keeps what is not for the log.
+    """
+
+    def __init__(
+        self, journal: Journal, *, beside: Results | None = None, approve_own: bool = False
+    ) -> None:
+        self._journal, self.beside, self.approve_own = journal, beside, approve_own
 
     def ask(self, caller: Caller, call: Call, id: str, facts: Mapping[str, Any]) -> Record:
         """Record the question whether an admin says yes to this call; gives it. Raises TooManyQuestions."""
-        with self._current() as db:
-            if queries.pending_count(db, caller.name, self._now(), self._day_ago()) >= MAX_PENDING:
+        with self._journal.current() as db:
+            if (
+                queries.pending_count(db, caller.name, self._journal.utc(), self._day_ago())
+                >= MAX_PENDING
+            ):
                 raise TooManyQuestions(
                     f"{MAX_PENDING} questions of {caller.name} wait for an answer already.",
                     scope="questions",
@@ -74,9 +81,8 @@ class Approvals(Journal):
             for name, value in facts.items()
             if self.beside is None or name not in _BESIDE
         }
-        draft = {**self._asked(caller, call), "kind": "question", "approval": id, **shown}
-        draft["expires"] = records.utc(self._clock() + APPROVAL_S)
-        del draft["call"]
+        draft = {**call_fields(caller, call), "kind": "question", "approval": id, **shown}
+        draft["expires"] = self._journal.utc(APPROVAL_S)
         if self.beside is not None and len(shown) < len(facts):
             try:
                 draft["beside"] = self.beside.put(
@@ -87,7 +93,7 @@ class Approvals(Journal):
                     f"What an admin has to look at could not be kept: {error.strerror}. Nobody was asked."
                 ) from error
         try:
-            return self._append(draft)
+            return self._journal.record(draft)
         except BusError:
             self.forget(id)
             raise
@@ -101,7 +107,7 @@ class Approvals(Journal):
     def forget_closed(self) -> None:
         """Remove what is kept for questions that were used, refused or have expired, or that nobody was asked after all."""
         for id in [] if self.beside is None else self.beside.kept(older_s=_ASKED_WITHIN_S):
-            with self._index.reading() as db:
+            with self._journal.index.reading() as db:
                 found = queries.approval(db, id)
             if found is None or self._state(found) not in _OPEN:
                 self.forget(id)
@@ -120,13 +126,13 @@ class Approvals(Journal):
             )
         return None
 
-    def approvals(
+    def shown(
         self, caller: Caller, state: str | None, sender: str | None = None
     ) -> list[dict[str, Any]]:
         """The questions of the last day, newest last: all for an admin, a caller's own for others; of one `sender` if given."""
         since = self._day_ago()
         wanted = sender if caller.is_admin else caller.name
-        with self._index.reading() as db:
+        with self._journal.index.reading() as db:
             after = 0 if caller.is_admin else queries.owned_since(db, caller.name)
             found = (
                 row for row in queries.approvals(db, wanted, since) if row.question["seq"] > after
@@ -141,9 +147,9 @@ class Approvals(Journal):
             return list(newest)[::-1]
 
     def _day_ago(self) -> str:
-        return records.utc(self._clock() - MAX_APPROVAL_S)
+        return self._journal.utc(-MAX_APPROVAL_S)
 
-    def approval(self, caller: Caller, id: str) -> dict[str, Any]:
+    def get(self, caller: Caller, id: str) -> dict[str, Any]:
         """One question, for the one who asked it and admins; raises NoSuchApproval."""
         return self._shown(caller, self._approval(caller, id))
 
@@ -157,7 +163,7 @@ class Approvals(Journal):
                 f"The question {found.question['approval']} is {state} already.", state=state
             )
         self._refuse_unseen(found, allow)
-        mine = self._append(self._answer(caller, found, allow, expires_in_s))
+        mine = self._journal.record(self._answer(caller, found, allow, expires_in_s))
         if not allow:
             self.forget(found.question["approval"])
         found = self._approval(caller, id)
@@ -187,17 +193,17 @@ class Approvals(Journal):
         for found in waiting:
             self._refuse_unseen(found, allow)
         if waiting:
-            self._append_all(
+            self._journal.append(
                 [self._answer(caller, found, allow, expires_in_s) for found in waiting]
             )
         for found in waiting if not allow else []:
             self.forget(found.question["approval"])
-        return [self.approval(caller, found.question["approval"]) for found in asked]
+        return [self.get(caller, found.question["approval"]) for found in asked]
 
     def _answer(
         self, caller: Caller, found: Asked, allow: bool, expires_in_s: float
     ) -> dict[str, Any]:
-        expires = records.utc(self._clock() + expires_in_s)
+        expires = self._journal.utc(expires_in_s)
         id = found.question["approval"]
         return {
             "kind": "answer",
@@ -226,7 +232,7 @@ class Approvals(Journal):
             )
 
     def _approval(self, caller: Caller, id: str) -> Asked:
-        with self._index.reading() as db:
+        with self._journal.index.reading() as db:
             found = queries.approval(db, id.upper())
             since = queries.owned_since(db, caller.name)
         mine = (
@@ -238,9 +244,9 @@ class Approvals(Journal):
             raise NoSuchApproval(f"There is no question {id[:40]!r}.")
         return found
 
-    def _last_approval(self, caller: Caller, call: Call) -> tuple[Asked, str] | None:
+    def last(self, caller: Caller, call: Call) -> tuple[Asked, str] | None:
         """The newest question of a caller about this very request, and its state; "lost" when it cannot be answered with yes."""
-        with self._current() as db:
+        with self._journal.current() as db:
             found = queries.last_approval(db, caller.name, call.digest)
         if found is None:
             return None
@@ -252,7 +258,7 @@ class Approvals(Journal):
 
     def _state(self, found: Asked) -> str:
         question, answer, used = found
-        now = self._now()
+        now = self._journal.utc()
         if used is not None:
             return "used"
         if answer is None:
@@ -282,7 +288,7 @@ class Approvals(Journal):
             }
         return shown
 
-    def approval_required(self, question: Record) -> ApprovalRequired:
+    def required(self, question: Record) -> ApprovalRequired:
         """The answer to a call that waits for a yes."""
         id = question["approval"]
         return ApprovalRequired(
@@ -292,16 +298,15 @@ class Approvals(Journal):
             expires=question["expires"],
         )
 
-    def _asked(self, caller: Caller, call: Call, id: str = "") -> dict[str, Any]:
-        """What a record says of a call: which one, whose, and what people see of it."""
-        sender = (
-            call.sender if call.sender is not None and caller.is_me(call.sender) else caller.name
-        )
-        draft = {
-            "kind": "asked",
-            "call": id or self.new_id(),
-            "type": call.type,
-            "from": sender,
-            "auth": caller.name,
-        }
-        return {**draft, "target": call.target, "digest": call.digest, **call.shown}
+
+def call_fields(caller: Caller, call: Call) -> dict[str, Any]:
+    """Return what a record says of a call: whose it is, and what people see of it."""
+    is_mine = call.sender is not None and caller.is_me(call.sender)
+    return {
+        "type": call.type,
+        "from": call.sender if is_mine else caller.name,
+        "auth": caller.name,
+        "target": call.target,
+        "digest": call.digest,
+        **call.shown,
+    }

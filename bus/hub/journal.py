@@ -1,77 +1,94 @@
-"""What everything that records rights and calls stands on: log and index, a clock, and the bell for those who wait."""
+"""The one place that writes. Nothing else calls `append` of a log, brings the index up after it, or wakes who waits."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from bus.errors import Busy, Unavailable
-from bus.index import calls as queries
+from bus.errors import Busy
+from bus.hub.daily_quotas import DailyQuotas
+from bus.hub.upkeep import Upkeep
 from bus.index.database import Index
-from bus.log.base import Appended, Draft, Log
+from bus.live.waiting import WaitingRoom
+from bus.log.base import Appended, Log
 from bus.model import records
 from bus.model.records import Record
 
+Fields = Mapping[str, Any]
+
 
 class Journal:
-    """Appends, and reads an index that has everything that was appended."""
+    """Appends records, and reads an index that has everything that was appended.
+
+    `clock` returns the time in seconds since 1970. Without `daily`, no quota applies.
+    """
 
     def __init__(
         self,
         log: Log,
         index: Index,
-        ring: Callable[[], None],
+        waiting: WaitingRoom,
         clock: Callable[[], float] = time.time,
+        daily: DailyQuotas | None = None,
     ) -> None:
-        self._log, self._index, self._ring, self._clock = log, index, ring, clock
-        self.append: Callable[[Sequence[Draft]], list[Appended]] = log.append  # see Core.append
+        self.log, self.index, self.waiting, self.clock = log, index, waiting, clock
+        self.upkeep = Upkeep(index)
+        self._append = log.append if daily is None else daily.guarding(log.append)
 
-    def new_id(self) -> str:
-        """A new id for a call or an approval."""
-        return next(records.new_ids(self._clock()))
+    def record(self, fields: Fields) -> Record:
+        """Append one record, and return it as it is in the log. The index has it on return."""
+        return self.append([fields])[0].record
 
-    @contextmanager
-    def _current(self) -> Iterator[sqlite3.Connection]:
-        """The index with everything that the log has; raises Busy where it cannot be brought up.
+    def append(self, block: Sequence[Fields]) -> list[Appended]:
+        """Append a block: all of it is in the log and in the index on return, or none of it.
 
-        What is a little old would do for a page of messages, and not for a right: a grant may just have been taken back.
+        For what decides about rights: the next check of a right must see it. Raises OverQuota, and what
+        `Log.append` raises.
         """
-        if not self._index.catch_up():
-            raise Busy("What is granted cannot be read now: the index is behind the log.")
-        with self._index.reading() as db:
-            yield db
-
-    def _append(self, draft: dict[str, Any]) -> Record:
-        return self._append_all([draft])[0].record
-
-    def _append_all(self, block: Sequence[dict[str, Any]]) -> list[Appended]:
-        """Append in one block: all of it is on record on return, or none."""
-        appended = self.append(block)
-        # With waiting: the next check of a right must see what was just recorded.
-        self._index.catch_up()
-        self._ring()
+        appended = self._append([dict(fields) for fields in block])
+        self.index.catch_up()
+        self.waiting.ring()
         return appended
 
-    def is_over(self, record: Record) -> bool:
-        """Whether the credential that made this record was revoked since, or its name given to another."""
-        with self._current() as db:
-            return queries.is_over(db, record)
+    def append_soon(self, block: Sequence[dict[str, Any]]) -> list[Appended]:
+        """Append a block that the index may take in a little later, with others; raises as `append` does."""
+        appended = self._append(block)
+        self.waiting.ring()
+        self.upkeep.keep_up(block)
+        return appended
 
-    def last_tenure(self) -> int:
-        """The newest tenure of any name: it grows when somebody is revoked."""
-        with self._index.reading() as db:
-            return queries.last_tenure(db)
+    def take_in(self, block: Sequence[dict[str, Any]]) -> list[Appended]:
+        """Append what the operator imports: no quota applies to it."""
+        appended = self.log.append(block)
+        self.waiting.ring()
+        return appended
 
-    def tenure_of(self, name: str) -> int | None:
-        """Which holder of a name, one after the other, has it now; see `Caller.tenure`."""
-        try:
-            with self._current() as db:
-                return queries.tenure(db, name)
-        except Unavailable:
-            return None
+    @contextmanager
+    def current(self) -> Iterator[sqlite3.Connection]:
+        """The index with everything that the log has; raises Busy if it cannot be brought up.
 
-    def _now(self) -> str:
-        return records.utc(self._clock())
+        A page of messages may be a little old. A right may not: it may just have been taken away.
+        """
+        if not self.index.catch_up():
+            raise Busy("Permissions cannot be read now: the index is behind the log.")
+        with self.index.reading() as db:
+            yield db
+
+    def new_id(self) -> str:
+        """Return a new id for a call or an approval."""
+        return next(records.new_ids(self.clock()))
+
+    def time(self) -> float:
+        """Return the time in seconds since 1970."""
+        return self.clock()
+
+    def now_ms(self) -> int:
+        """Return the time in milliseconds since 1970."""
+        return int(self.clock() * 1000)
+
+    def utc(self, in_s: float = 0) -> str:
+        """Return the time, or the time in so many seconds, as records have it."""
+        return records.utc(self.clock() + in_s)

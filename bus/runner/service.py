@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from typing import Protocol
 
 from bus.errors import ApprovalRequired, BusError, Internal, StillRunning, UnknownTarget, no_target
-from bus.hub.net import Begun, Net, Ticket
+from bus.hub.calls import Begun, Ticket
+from bus.hub.hub import Hub
 from bus.index.calls import UNDONE, Found
 from bus.log.outputs import Results
 from bus.model.call_kinds import MAX_LIMIT
@@ -49,7 +50,7 @@ class Work:
 
     def __init__(
         self,
-        net: Net,
+        hub: Hub,
         targets: Targets,
         results: Results,
         slots: Slots,
@@ -61,7 +62,7 @@ class Work:
         admins: Callable[[], list[str]],
         members: Callable[[], Collection[str]],
     ) -> None:
-        self.net, self.targets, self.results = net, targets, results
+        self.hub, self.targets, self.results = hub, targets, results
         self._slots, self._max_output, self._max_file = slots, max_output, max_file
         self._restores_kept, self._post, self._admins, self._members = (
             restores_kept,
@@ -88,7 +89,7 @@ class Work:
         """
         with ExitStack() as held:
             try:
-                ticket = self.net.authorise(caller, call)
+                ticket = self.hub.calls.authorise(caller, call)
                 needs_yes = isinstance(ticket, Ticket) and ticket.approval is not None
             except ApprovalRequired as required:
                 if required.details["id"]:
@@ -109,19 +110,19 @@ class Work:
     def _again(self, caller: Caller, call: Call) -> Ticket | Found:
         """The right to make the call; where nobody has been asked for a yes yet, asks, and raises what that gives."""
         try:
-            return self.net.authorise(caller, call)
+            return self.hub.calls.authorise(caller, call)
         except ApprovalRequired as required:
             if required.details["id"]:
                 raise
         try:
             with self._slots.one_more(call.target, caller.name):
                 facts = preview.facts(call, self.driver_of(call.target), self._max_file)
-            question = self.net.ask(caller, call, self.net.new_id(), facts)
+            question = self.hub.approvals.ask(caller, call, self.hub.journal.new_id(), facts)
         except BusError as error:
-            self.net.failed(caller, call, error)
+            self.hub.calls.failed(caller, call, error)
             raise
         self._say(answers.asking(question, self._admins()))
-        raise self.net.approval_required(question)
+        raise self.hub.approvals.required(question)
 
     def _begin(
         self,
@@ -136,7 +137,7 @@ class Work:
         slot = ExitStack()
         driver = self._reached(ticket, slot)
         with slot:
-            id, running = self.net.new_id(), Running(call.type, is_let)
+            id, running = self.hub.journal.new_id(), Running(call.type, is_let)
             if call.stream:
                 hung_up.ends(running.cancel)
             # Before the record: who finds that must find that it runs, or would take it for lost.
@@ -144,7 +145,7 @@ class Work:
                 self._running[id] = running
             begun: Begun | None = None
             try:
-                begun = self.net.begin(ticket, id)
+                begun = self.hub.calls.begin(ticket, id)
             finally:
                 if begun is None or begun.replay is not None:
                     self._forget(id)
@@ -166,7 +167,7 @@ class Work:
                     driver.ready(call.target)
                 slot.enter_context(taken.pop_all())
         except BusError as error:
-            self.net.failed(caller, call, error)
+            self.hub.calls.failed(caller, call, error)
             raise
         return driver
 
@@ -284,7 +285,7 @@ class Work:
 
     def _has_name(self, caller: Caller) -> bool:
         """Whether this caller was not revoked since; where the index cannot tell, its results are swept later."""
-        return self.net.tenure_of(caller.name) in (caller.tenure, None)
+        return self.hub.credentials.tenure_of(caller.name) in (caller.tenure, None)
 
     def _forget(self, id: str) -> None:
         with self._mutex:
@@ -303,7 +304,7 @@ class Work:
         except Exception as error:
             logger.error("the output of call %s could not be kept: %s", id, error)
         try:
-            self.net.end(id, result, facts)
+            self.hub.calls.end(id, result, facts)
         except Exception as error:
             logger.error("the end of call %s could not be recorded: %s", id, error)
             with self._mutex:
@@ -335,7 +336,7 @@ class Work:
         if found.done is None:
             if id in self._running:
                 raise StillRunning(f"The first call under this key, {id}, has not ended.", id=id)
-            found = self.net.found(id) or found  # it may have ended since it was looked up
+            found = self.hub.calls.found(id) or found  # it may have ended since it was looked up
         try:
             return {**_given(self.state_of(found)), "replayed": True}
         except BusError as error:
@@ -349,7 +350,7 @@ class Work:
         running = self._running.get(id)
         if done is None and running is not None:
             return {"ok": True, "id": id, "state": "running", **running.so_far()}
-        answer = None if self.net.is_over(asked) else self.results.get(id)
+        answer = None if self.hub.credentials.is_over(asked) else self.results.get(id)
         if answer is not None:
             return answer if "error" in answer else {"state": "done", **answer}
         facts = {
@@ -406,16 +407,18 @@ class Work:
 
     def recover(self) -> int:
         """Record `unknown` for calls that the service did not live to see the end of; gives how many."""
-        for asked in self.net.unreached():
+        for asked in self.hub.calls.unreached():
             self._leftovers.add(asked["call"], asked["target"])
-        lost = [record for record in self.net.unfinished() if record["call"] not in self._running]
+        lost = [
+            record for record in self.hub.calls.unfinished() if record["call"] not in self._running
+        ]
         with ThreadPoolExecutor(
             _ENDED_AT_ONCE
         ) as pool:  # a target that does not answer takes seconds
             found_out = list(pool.map(self._found_out, lost))
         for record, (result, facts) in zip(lost, found_out, strict=True):
-            self.net.end(record["call"], result, facts)
-            if record.get("detach") and not self.net.is_over(record):
+            self.hub.calls.end(record["call"], result, facts)
+            if record.get("detach") and not self.hub.credentials.is_over(record):
                 self._say(
                     answers.told(
                         record["call"], record["from"], record["target"], answers.OUTCOMES[result]
@@ -460,7 +463,7 @@ class Work:
 
     def _left_ended(self, id: str, leaked: int | None) -> None:
         """Record that what a call left behind was ended after all."""
-        self.net.reaped(id, leaked)
+        self.hub.calls.reaped(id, leaked)
         answer = self.results.get(id)
         if answer is not None:
             self.results.put(id, {**answer, "leaked": leaked})
@@ -473,7 +476,7 @@ class Work:
             waiting, self._unrecorded = self._unrecorded, []
         for at, (id, result, facts) in enumerate(waiting):
             try:
-                self.net.end(id, result, facts)
+                self.hub.calls.end(id, result, facts)
             except BusError:
                 with self._mutex:
                     self._unrecorded += waiting[at:]
@@ -483,16 +486,16 @@ class Work:
             self.results.prune()
         if time.monotonic() > self._forget_at:
             self._forget_at = time.monotonic() + _FORGET_EVERY_S
-            self.net.forget_closed()
+            self.hub.approvals.forget_closed()
 
     def _sweep(self) -> None:
         """Remove the results of callers that were revoked since the last look; at the first, of all that ever were."""
-        newest = self.net.last_tenure()
+        newest = self.hub.credentials.last_tenure()
         if newest == self._swept:
             return
         for id in self.results.kept():
-            found = self.net.found(id)
-            if found is not None and self.net.is_over(found.asked):
+            found = self.hub.calls.found(id)
+            if found is not None and self.hub.credentials.is_over(found.asked):
                 self.results.drop(id)
         self._swept = newest
 

@@ -228,7 +228,7 @@ class Service:
         return {"result": [answers.of_snapshot(snapshot) for snapshot in found]}
 
     def _found(self, caller: Caller, request: Line) -> Found:
-        return self.work.net.call(caller, str(request.get("id", "")))
+        return self.work.hub.calls.get(caller, str(request.get("id", "")))
 
 
 def _answers(path: Path) -> bool:

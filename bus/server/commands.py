@@ -15,7 +15,7 @@ from typing import IO, Any, ParamSpec
 
 import click
 
-from bus import __version__, create_core, create_service
+from bus import __version__, create_hub, create_service
 from bus.config import BadSetting, Config
 from bus.credentials import Credentials, Granted, Register
 from bus.errors import BusError
@@ -143,12 +143,12 @@ def verify(as_json: bool) -> None:
 @command
 def reindex() -> None:
     """Make the index anew from the log, with progress on standard error."""
-    core = create_core(_owned(Config.from_env()))
+    hub = create_hub(_owned(Config.from_env()))
 
     def show(done: int, total: int) -> None:
         click.echo(f"\r{done} of {total} records", nl=False, err=True)
 
-    count = core.index.rebuild(show)
+    count = hub.index.rebuild(show)
     click.echo("", err=True)
     click.echo(f"applied {count} records")
 
@@ -177,8 +177,8 @@ def stats(as_json: bool) -> None:
 @command
 def export(kind: str) -> None:
     """Write the records of the log as JSON lines to standard output."""
-    core = create_core(_owned(Config.from_env()))
-    for _, record in core.log.read():
+    hub = create_hub(_owned(Config.from_env()))
+    for _, record in hub.log.read():
         if kind in ("all", record["kind"]):
             click.echo(json.dumps(record, ensure_ascii=False))
 
@@ -197,7 +197,7 @@ def import_(file: IO[bytes]) -> None:
     ):  # `init` has made them; the log may still be to be begun
         _existing(config)
     first_start.become_owner(config)
-    lines = Import(create_core(config), config.data_dir / "run", _told, _progress())
+    lines = Import(create_hub(config), config.data_dir / "run", _told, _progress())
     try:
         report = lines.run(file)
     finally:
@@ -358,7 +358,7 @@ def _owned(config: Config) -> Config:
     """The settings, for a command that writes in the data folder: root goes on as the folder's owner."""
     _existing(config)
     # Once root has become the owner, a Python in root's home is out of reach.
-    for module in ("bus.hub.core", "bus.index.database", "bus.live.presence"):
+    for module in ("bus.hub.hub", "bus.index.database", "bus.live.presence"):
         import_module(module)
     first_start.become_owner(config)
     return config
@@ -367,8 +367,10 @@ def _owned(config: Config) -> Config:
 def _register() -> Register:
     """The credentials of this hub, whose changes are noted in its log."""
     config = _owned(Config.from_env())
-    core = create_core(config)
-    return Register(Credentials(config.credentials_file, config.shared_name), core.note_credential)
+    hub = create_hub(config)
+    return Register(
+        Credentials(config.credentials_file, config.shared_name), hub.credentials.note_change
+    )
 
 
 def _show_granted(granted: Granted, as_json: bool) -> None:

@@ -28,7 +28,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 from bus.config import Config
-from bus.hub.core import Core
+from bus.hub.hub import Hub
 from bus.server import connections, first_start
 from bus.server.connections import BetweenRequests, Connections
 from bus.server.seats import Seat, Seats
@@ -316,22 +316,22 @@ def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Let polls and streams go as soon as their worker is told to stop."""
     gevent.get_hub().threadpool.maxsize = _config.threads
-    core = worker.wsgi.extensions.get("bus")  # scripts/bench runs an empty app in the same worker
-    if core is not None:
-        core.waiting.is_closing = lambda: not worker.alive
-        core.waiting.watching = worker.connections.watching
+    hub = worker.wsgi.extensions.get("bus")  # scripts/bench runs an empty app in the same worker
+    if hub is not None:
+        hub.waiting.is_closing = lambda: not worker.alive
+        hub.waiting.watching = worker.connections.watching
         # Posts go through however many wait.
-        core.waiting.most_here = worker.worker_connections * 3 // 4
-        worker.stopping.rawlink(lambda _: gevent.spawn(core.waiting.wake_all))
+        hub.waiting.most_here = worker.worker_connections * 3 // 4
+        worker.stopping.rawlink(lambda _: gevent.spawn(hub.waiting.wake_all))
         worker.let_calls_go = worker.wsgi.extensions["exec"].let_go
-        gevent.spawn(_tend, worker, core)
+        gevent.spawn(_tend, worker, hub)
 
 
-def _tend(worker: Any, core: Core) -> None:
+def _tend(worker: Any, hub: Hub) -> None:
     while worker.alive:
         gevent.sleep(_TEND_EVERY_S)
         try:
-            core.tend(lambda: gevent.sleep(0.001))
+            hub.journal.upkeep.tend(lambda: gevent.sleep(0.001))
         except Exception:
             worker.log.exception("the index could not be tended")
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from bus.errors import BadField, BusError, Busy
-from bus.hub.core import Core
+from bus.hub.hub import Hub
 from bus.index import messages as queries
 from bus.model import checks, records
 from bus.server import old_log
@@ -56,9 +56,9 @@ class Import:
     """One import into the log of a hub. `tell` is told, as text, what could not be taken over; `show` how far it has come."""
 
     def __init__(
-        self, core: Core, run: Path, tell: Callable[[str], None], show: Callable[[Report], None]
+        self, hub: Hub, run: Path, tell: Callable[[str], None], show: Callable[[Report], None]
     ) -> None:
-        self._core, self._tell, self._show = core, tell, show
+        self._hub, self._tell, self._show = hub, tell, show
         self._lock = FileLock(run / "import.lock", timeout=0, mode=modes.FILE)
         self._ids = records.new_ids(time.time())
         self.report = Report()
@@ -102,13 +102,12 @@ class Import:
                 )
                 line.readers.clear()
         if fresh:
-            for appended in self._core.log.append(fresh):
+            for appended in self._hub.journal.take_in(fresh):
                 known[checks.old_key(appended.record["old_id"])].seq = appended.record["seq"]
             self.report.imported += len(fresh)
         self._acknowledge(
             (known[checks.old_key(line.old_id)].seq, line.readers) for _, line in read
         )
-        self._core.waiting.ring()
 
     def _read(self, number: int, data: bytes) -> OldLine | None:
         if not data.strip():
@@ -133,10 +132,10 @@ class Import:
     def _known(self, old_ids: Iterable[str]) -> dict[str, _Known]:
         """The messages of these old ids that are here, by their keys; raises Busy while that cannot be known."""
         # An index that is behind would let a message in twice.
-        if not any(self._core.index.catch_up() for _ in range(_TRIES)):
+        if not any(self._hub.index.catch_up() for _ in range(_TRIES)):
             raise Busy("The index is behind the log, and another process holds it.")
         found = {}
-        with self._core.index.reading() as db:
+        with self._hub.index.reading() as db:
             for key in map(checks.old_key, old_ids):
                 seq = queries.seq_of_old_id(db, key)
                 if seq is not None and (text := queries.by_seq(db, seq)) is not None:
@@ -171,7 +170,7 @@ class Import:
                 if seq is not None:
                     seqs_of.setdefault(reader, []).append(seq)
         for reader, seqs in seqs_of.items():
-            self.report.acked += len(self._core.ack(None, reader, seqs).new)
+            self.report.acked += len(self._hub.acks.ack(None, reader, seqs).new)
 
 
 def _is_same(message: dict[str, Any], draft: dict[str, Any]) -> bool:

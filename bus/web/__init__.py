@@ -9,8 +9,7 @@ from typing import Any
 from flask import Flask, g, has_request_context
 
 from bus.credentials import Credentials, Register
-from bus.hub.core import Core
-from bus.hub.net import Net
+from bus.hub.hub import Hub
 from bus.live.quotas import Quotas
 from bus.model.caller import MACHINES, Caller
 from bus.model.strict_json import Rest
@@ -37,8 +36,7 @@ from bus.web.shortcut import Shortcut
 
 
 def make_app(
-    core: Core,
-    net: Net,
+    hub: Hub,
     service: ExecService,
     credentials: Credentials,
     *,
@@ -52,7 +50,7 @@ def make_app(
     `quotas`: of requests under way, and of those that wait.
     """
     under_way, waiting = quotas
-    core.waiting.owned = lambda: (
+    hub.waiting.owned = lambda: (
         waiting.held(g.caller.name) if has_request_context() else nullcontext()
     )
     app = Flask("bus", static_folder=None)
@@ -60,40 +58,43 @@ def make_app(
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.response_class = Reply
-    taken, refusals = TakenNames(core, credentials), Refusals(core.note_refused, credentials)
-    auth.init_app(app, credentials, _on_denied(net), refusals)
+    taken, refusals = (
+        TakenNames(hub, credentials),
+        Refusals(hub.credentials.note_refused, credentials),
+    )
+    auth.init_app(app, credentials, _on_denied(hub), refusals)
     errors.init_app(app)
 
     def machines() -> list[str]:
         return [name for name, role in credentials.users().items() if role in MACHINES]
 
     for routes in (
-        posting.blueprint(core, taken, rest),
-        messages.blueprint(core, taken, rest),
-        inbox.blueprint(core, taken, rest),
-        acks.blueprint(core, taken),
-        stream.blueprint(core, keepalive_s, taken),
-        pages.blueprint(core, service),
+        posting.blueprint(hub, taken, rest),
+        messages.blueprint(hub, taken, rest),
+        inbox.blueprint(hub, taken, rest),
+        acks.blueprint(hub, taken),
+        stream.blueprint(hub, keepalive_s, taken),
+        pages.blueprint(hub, service),
         credentials_routes.blueprint(
-            Register(credentials, core.note_credential), refusals, (*quotas, core.daily)
+            Register(credentials, hub.credentials.note_change), refusals, (*quotas, hub.daily)
         ),
-        calls.blueprint(net, service, max_file, rest),
-        permissions.blueprint(net, service, machines),
-        approvals.blueprint(net, core.waiting),
-        activity.blueprint(net, service, core.presence, machines),
+        calls.blueprint(hub, service, max_file, rest),
+        permissions.blueprint(hub, service, machines),
+        approvals.blueprint(hub),
+        activity.blueprint(hub, service, machines),
     ):
         app.register_blueprint(routes)
     if silent := auth.undeclared(app):
         raise TypeError(f"routes that do not say who may call them: {', '.join(silent)}")
 
-    shortcut = Shortcut(app.wsgi_app, core, credentials, taken, refusals, rest)
+    shortcut = Shortcut(app.wsgi_app, hub, credentials, taken, refusals, rest)
     app.wsgi_app = Counted(shortcut, under_way)  # type: ignore[method-assign]
     return app
 
 
-def _on_denied(net: Net) -> auth.Denied:
+def _on_denied(hub: Hub) -> auth.Denied:
     def record(caller: Caller, call_type: str, environ: Mapping[str, Any]) -> None:
-        net.refused_at_door(
+        hub.calls.refused_at_door(
             caller, call_type, f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'][:200]}"
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bus.credentials import Credentials
 from bus.errors import BusError
-from bus.hub.core import Core
+from bus.hub.hub import Hub
 from bus.model.caller import Taken
 from bus.model.strict_json import Rest, load_object
 from bus.web.api import posting
@@ -29,13 +29,13 @@ class Shortcut:
     def __init__(
         self,
         otherwise: WSGIApplication,
-        core: Core,
+        hub: Hub,
         credentials: Credentials,
         taken: Taken,
         refusals: Refusals,
         rest: Rest,
     ) -> None:
-        self._otherwise, self._core, self._credentials = otherwise, core, credentials
+        self._otherwise, self._hub, self._credentials = otherwise, hub, credentials
         self._taken, self._refusals, self._rest = taken, refusals, rest
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -45,7 +45,7 @@ class Shortcut:
             caller = auth.caller(environ, self._credentials, self._refusals)
             auth.check_role(caller, posting.MAY_POST, environ)
             fields = load_object(parameters.body_of(environ), rest=self._rest)
-            answer = posting.save(self._core, caller, fields, environ, self._taken)
+            answer = posting.save(self._hub, caller, fields, environ, self._taken)
         except BusError as error:
             return errors.error_reply(error)(environ, start_response)
         except Exception as error:

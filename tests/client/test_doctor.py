@@ -101,9 +101,8 @@ def test_files_that_others_can_read_are_named(
 
 
 def test_a_clock_that_is_off_is_told(look: Callable[..., dict[str, Step]], served: Served) -> None:
-    core: Any = served.caller.app.extensions["bus"]
-    now = core._clock
-    core._clock = lambda: now() + 3600
+    clock: Any = served.caller.hub.journal.clock
+    clock.move(3600)
     steps = look()
     assert steps["clock"].ok is False
     assert "+3600" in steps["clock"].text

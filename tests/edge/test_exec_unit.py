@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from bus import create_core, create_net
+from bus import create_hub
 from bus.config import Config
 from bus.errors import DriverUnavailable
 from bus.model.caller import ADMIN, Caller
@@ -204,11 +204,11 @@ def test_ssh_works_under_the_rules_of_the_unit(
     """As far as a machine that refuses: it was called over the network."""
     tool("ssh")
     config = Config(data_dir=tmp_path / "data", fsync="never")
-    core = create_core(config)
+    hub = create_hub(config)
     permission = Grant.read({"source": "root-of-tests", "target": "away", "allow": True})
-    create_net(core, config).permit(Caller("root-of-tests", ADMIN), permission)
-    core.index.close()
-    core.log.close()
+    hub.permissions.permit(Caller("root-of-tests", ADMIN), permission)
+    hub.index.close()
+    hub.log.close()
     with pytest.raises(DriverUnavailable, match="Connection refused"):
         call = {"type": "exec", "fields": {"target": "away", "argv": ["true"]}}
         service[0].ask({"op": "call", "authorization": AUTH, **call})

@@ -35,18 +35,16 @@ from tests.log.faulty import FaultyDisk
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    with a_fleet(tmp_path) as made:
-        made.permit()
-        yield made
+def disk() -> FaultyDisk:
+    """The disk of the service's log; the hub's own is well."""
+    return FaultyDisk()
 
 
 @pytest.fixture
-def disk(fleet: Fleet) -> FaultyDisk:
-    """The disk of the service's log; the hub's own is well."""
-    found = FaultyDisk()
-    fleet.service.work.net._log._disk = found  # type: ignore[attr-defined]
-    return found
+def fleet(tmp_path: Path, disk: FaultyDisk) -> Iterator[Fleet]:
+    with a_fleet(tmp_path, disk=disk) as made:
+        made.permit()
+        yield made
 
 
 def test_a_call_that_cannot_be_recorded_is_not_run(fleet: Fleet, disk: FaultyDisk) -> None:
@@ -83,7 +81,7 @@ def test_a_right_is_not_decided_on_an_index_that_is_behind(fleet: Fleet) -> None
     """Another process holds the index: the grant that was taken back meanwhile cannot be seen."""
     other = sqlite3.connect(fleet.config.data_dir / "index.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    fleet.app.extensions["bus"].log.append(
+    fleet.hub.log.append(
         [
             {
                 "kind": "grant",
@@ -496,7 +494,7 @@ def test_what_runs_where_nobody_can_reach_it_is_ended_once_somebody_can(tmp_path
             wait_until(lambda: is_gone(pid), within_s=40)
             wait_until(lambda: fleet.records("reaped"))
             assert fleet.web1.get(f"/api/exec/{answer['id']}").json["leaked"] == 0
-            assert fleet.service.work.net.unreached() == []
+            assert fleet.runner_hub.calls.unreached() == []
     finally:
         sshd.stop()
 

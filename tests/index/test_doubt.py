@@ -185,7 +185,7 @@ def test_damaged_lines_are_counted_and_everything_else_is_answered(
     active = config.data_dir / "bus.jsonl"
     lines = lines_of(active)
     flip(active, sum(map(len, lines[: number - 1])) + len(lines[number - 1]) // 2)
-    bus.app.extensions["bus"].index.rebuild()
+    bus.hub.index.rebuild()
     health = bus.get("/health").json
     assert (health["count"], health["damaged_lines"], health["index"]) == (8, 1, "ready")
     assert bus.bodies("unread_by=bob") == [f"m{turn}" for turn in range(1, 10) if turn != number]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from bus import create_app
 from bus.config import Config
 from bus.credentials import Credentials
-from tests.conftest import PASSWORD, USER, Caller, opened
+from tests.conftest import PASSWORD, USER, Caller, move, opened
 from tests.fleet import Fleet, a_fleet
 
 
@@ -31,13 +32,13 @@ def refusal(reply: Any, status: int, code: str) -> dict[str, Any]:
 
 def last_seq(bus: Caller) -> int:
     """The seq of the last record in the log."""
-    return int(bus.app.extensions["bus"].log.position().seq)
+    return int(bus.hub.log.position().seq)
 
 
 @pytest.fixture
 def nothing_stored(bus: Caller) -> Iterator[None]:
     """The test must leave the log as it is."""
-    log = bus.app.extensions["bus"].log
+    log = bus.hub.log
     before = log.position()
     yield
     # That somebody was turned away is on record; what they sent is not.
@@ -48,13 +49,7 @@ def nothing_stored(bus: Caller) -> Iterator[None]:
 @pytest.fixture
 def later(bus: Caller) -> Callable[[float], None]:
     """Moves the hub's clock: `later(60)` is a minute from now."""
-    core = bus.app.extensions["bus"]
-    start = core._clock()
-
-    def move(seconds: float) -> None:
-        core._clock = lambda: start + seconds
-
-    return move
+    return partial(move, bus.hub)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
     """One hub for all who are sent away; in the end nothing of theirs may be in its log."""
     for bus in new_hub(tmp_path_factory.mktemp("guarded")):
         yield bus
-        kinds = {record["kind"] for _, record in bus.app.extensions["bus"].log.read()}
+        kinds = {record["kind"] for _, record in bus.hub.log.read()}
         assert kinds <= {"refused"}
 
 

@@ -216,7 +216,7 @@ def test_the_feed_is_the_same_after_a_new_index(fleet: Fleet) -> None:
     fleet.web1.exec("true")
     fleet.web1.say("hi", sender="web1")
     before = fleet.admin.get("/api/activity").json
-    fleet.app.extensions["bus"].index.rebuild()
+    fleet.hub.index.rebuild()
     assert fleet.admin.get("/api/activity").json == before
 
 
@@ -423,7 +423,7 @@ def test_a_key_that_a_busy_target_left_free_stays_so_with_a_new_index(fleet: Fle
     refusal(fleet.web1.exec("true", client_id="k"), 409, "target_busy")
     freeze(fleet, thaw=True)
     first = fleet.web1.exec("true", client_id="k").json
-    fleet.app.extensions["bus"].index.rebuild()
+    fleet.hub.index.rebuild()
     assert fleet.web1.exec("true", client_id="k").json["id"] == first["id"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import move
 from tests.fleet import SECRET, As, Fleet, a_fleet, as_base64, wait_until
 from tests.web.conftest import refusal
 
@@ -175,7 +176,7 @@ def test_the_caller_can_wait_for_the_answer(asking: Fleet) -> None:
         target=lambda: got.append(asking.web1.get(f"/api/approvals/{id}?wait=30").json)
     )
     waiting.start()
-    wait_until(lambda: asking.app.extensions["bus"].waiting.total() == 1)
+    wait_until(lambda: asking.hub.waiting.total() == 1)
     answer(asking, id)
     waiting.join(20)
     assert got[0]["approval"]["state"] == "allowed"
@@ -184,9 +185,7 @@ def test_the_caller_can_wait_for_the_answer(asking: Fleet) -> None:
 def test_an_approval_has_its_time(asking: Fleet) -> None:
     id = ask(asking, asking.web1.exec("true"))
     answer(asking, id, expires_in_s=10)
-    net = asking.service.work.net
-    start = net._clock()
-    net._clock = lambda: start + 11
+    move(asking.runner_hub, 11)
     assert ask(asking, asking.web1.exec("true")) != id
 
 
@@ -578,15 +577,14 @@ def test_it_goes_with_a_no(asking: Fleet, secrets: str) -> None:
 
 
 def test_it_goes_when_the_question_expires(asking: Fleet, secrets: str) -> None:
-    net = asking.service.work.net
+    approvals = asking.runner_hub.approvals
     file = kept_for(asking, secrets)
     an_hour_ago = file.stat().st_mtime - 3600
     os.utime(file, (an_hour_ago, an_hour_ago))
-    net.forget_closed()
+    approvals.forget_closed()
     assert file.exists()
-    start = net._clock()
-    net._clock = lambda: start + 16 * 60
-    net.forget_closed()
+    move(asking.runner_hub, 16 * 60)
+    approvals.forget_closed()
     assert not file.exists()
 
 
@@ -628,10 +626,10 @@ def test_what_cannot_be_kept_is_not_asked(asking: Fleet) -> None:
 
 
 def test_a_question_of_an_older_log_is_shown_with_what_it_has_inside(asking: Fleet) -> None:
-    net = asking.service.work.net
-    kept, net.beside = net.beside, None
+    approvals = asking.runner_hub.approvals
+    kept, approvals.beside = approvals.beside, None
     id = ask(asking, asking.web1.exec("cat", **SECRET_INPUT))
-    net.beside = kept
+    approvals.beside = kept
     assert seen_by_admin(asking, id)["stdin"] == SECRET_INPUT["stdin"]
     answer(asking, id)
     assert asking.web1.exec("cat", **SECRET_INPUT).status_code == 200

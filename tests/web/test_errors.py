@@ -63,12 +63,12 @@ def test_a_wrong_method_is_told_the_right_ones(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "verb"),
+    ("method", "path", "part", "verb"),
     [
-        ("GET", "/messages", "messages"),
-        ("GET", "/messages/1", "message"),
-        ("POST", "/post", "post"),
-        ("POST", "/ack/1", "ack"),
+        ("GET", "/messages", "messages", "read"),
+        ("GET", "/messages/1", "messages", "get"),
+        ("POST", "/post", "messages", "post"),
+        ("POST", "/ack/1", "acks", "ack"),
     ],
 )
 def test_a_crash_is_answered_without_its_details_and_logged_with_them(
@@ -77,12 +77,13 @@ def test_a_crash_is_answered_without_its_details_and_logged_with_them(
     caplog: pytest.LogCaptureFixture,
     method: str,
     path: str,
+    part: str,
     verb: str,
 ) -> None:
     def crash(*args: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(bus.app.extensions["bus"], verb, crash)
+    monkeypatch.setattr(getattr(bus.hub, part), verb, crash)
     with caplog.at_level(logging.ERROR):
         reply = bus.call(
             method,
@@ -102,7 +103,7 @@ def test_a_crash_is_answered_without_its_details_and_logged_with_them(
 
 @pytest.mark.parametrize("kind", list(errors.family()), ids=lambda kind: kind.code)
 @pytest.mark.parametrize(
-    ("method", "path", "verb"), [("GET", "/messages", "messages"), ("POST", "/post", "post")]
+    ("method", "path", "verb"), [("GET", "/messages", "read"), ("POST", "/post", "post")]
 )
 def test_every_error_of_the_family_has_the_shape(
     bus: Caller,
@@ -115,7 +116,7 @@ def test_every_error_of_the_family_has_the_shape(
     def refuse(*args: object) -> None:
         raise kind("It is so.", hint="Do this.", size=7)
 
-    monkeypatch.setattr(bus.app.extensions["bus"], verb, refuse)
+    monkeypatch.setattr(bus.hub.messages, verb, refuse)
     reply = bus.call(
         method, path, **({"json": {"from": "a", "body": "b"}} if method == "POST" else {})
     )
@@ -148,7 +149,7 @@ def test_a_full_disk_and_a_held_index_are_told_apart_from_crashes(
         def fail(*args: object, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(bus.app.extensions["bus"], "messages", fail)
+        monkeypatch.setattr(bus.hub.messages, "read", fail)
         refusal(bus.get("/messages"), status, code)
 
 
@@ -191,8 +192,8 @@ def test_every_answer_asks_not_to_be_kept_or_listed(bus: Caller, path: str, stat
 )
 def test_head_says_what_get_would_without_a_body(bus: Caller, path: str) -> None:
     bus.say()
-    core = bus.app.extensions["bus"]
-    core.waiting.is_closing = lambda: True
+    hub = bus.hub
+    hub.waiting.is_closing = lambda: True
     head, get = bus.call("HEAD", path), bus.get(path)
     assert (head.status_code, head.mimetype, head.get_data()) == (
         get.status_code,
@@ -201,7 +202,7 @@ def test_head_says_what_get_would_without_a_body(bus: Caller, path: str) -> None
     )
     head.close()
     get.close()
-    assert core.waiting.total() == 0
+    assert hub.waiting.total() == 0
 
 
 @pytest.mark.parametrize(

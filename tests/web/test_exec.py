@@ -241,15 +241,15 @@ def test_of_many_at_once_under_one_key_one_runs(allowed: Fleet) -> None:
 def test_of_two_that_have_both_found_their_key_unused_one_runs(
     allowed: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net, both = allowed.service.work.net, threading.Barrier(2)
-    authorise = net.authorise
+    calls, both = allowed.runner_hub.calls, threading.Barrier(2)
+    authorise = calls.authorise
 
     def together(*given: Any) -> Any:
         found = authorise(*given)
         both.wait(20)
         return found
 
-    monkeypatch.setattr(net, "authorise", together)
+    monkeypatch.setattr(calls, "authorise", together)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda _: allowed.web1.exec("echo run >> counted", client_id="k"), range(2)))
     assert (allowed.folder / "box" / "counted").read_text() == "run\n"
@@ -258,8 +258,8 @@ def test_of_two_that_have_both_found_their_key_unused_one_runs(
 def test_a_call_that_is_on_record_and_has_not_begun_is_still_running(
     allowed: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net, recorded, go = allowed.service.work.net, threading.Event(), threading.Event()
-    begin = net.begin
+    calls, recorded, go = allowed.runner_hub.calls, threading.Event(), threading.Event()
+    begin = calls.begin
 
     def slowly(*given: Any) -> Any:
         begun = begin(*given)
@@ -267,7 +267,7 @@ def test_a_call_that_is_on_record_and_has_not_begun_is_still_running(
         assert go.wait(20)
         return begun
 
-    monkeypatch.setattr(net, "begin", slowly)
+    monkeypatch.setattr(calls, "begin", slowly)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(allowed.web1.exec, "echo hi", client_id="k")
         assert recorded.wait(20)

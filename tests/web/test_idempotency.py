@@ -76,7 +76,7 @@ def test_another_sender_may_use_the_same_key(bus: Caller) -> None:
 def test_another_credential_may_use_the_same_key_and_name(bus: Caller) -> None:
     """A name that was anybody's until its machine got a credential of its own."""
     post(bus)
-    Credentials(bus.app.extensions["bus"].log.folder / "credentials").add("alice", "secret")
+    Credentials(bus.hub.log.folder / "credentials").add("alice", "secret")
     reply = bus.client.post(
         "/post",
         json={"from": "alice", "to": "bob", "body": "hello"},
@@ -96,7 +96,7 @@ def test_keys_survive_a_restart(bus: Caller, reopened: Caller) -> None:
 
 def test_keys_survive_the_loss_of_the_index(bus: Caller, reopened: Caller) -> None:
     first = post(bus).json
-    reopened.app.extensions["bus"].index.rebuild()
+    reopened.hub.index.rebuild()
     assert post(reopened).json["id"] == first["id"]
 
 

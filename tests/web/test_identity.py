@@ -12,7 +12,7 @@ import pytest
 from flask import Response
 from werkzeug.routing import Rule
 
-from bus import create_app, create_core
+from bus import create_app, create_hub
 from bus.config import Config
 from bus.credentials import Credentials, Register
 from bus.model.caller import ADMIN, ADMINS, EVERYONE, MEMBER
@@ -221,8 +221,8 @@ def test_a_name_that_a_machine_had_is_never_the_shared_users_again(
             == 200
         )
     elif how == "by the operator":
-        core = create_core(config)  # as another process has it
-        Register(Credentials(config.credentials_file), core.note_credential).revoke(
+        hub = create_hub(config)  # as another process has it
+        Register(Credentials(config.credentials_file), hub.credentials.note_change).revoke(
             "gone7", "operator"
         )
     else:
@@ -240,7 +240,7 @@ def test_a_name_that_a_machine_had_is_never_the_shared_users_again(
         refusal(
             ask(fleet, "claude", "POST", f"/ack/{seq}", json={"reader": name}), 403, "not_your_name"
         )
-    fleet.app.extensions["bus"].index.rebuild()
+    fleet.hub.index.rebuild()
     for reopened in opened(create_app(config)):
         refusal(
             ask(reopened, "claude", "POST", "/post", json={"from": "gone7", "body": "x"}),
@@ -385,9 +385,7 @@ def test_turned_off_the_shared_user_is_one_machine_among_others(
 )
 def test_a_look_at_anothers_mail_is_no_fetch_by_it(fleet: Caller, path: str) -> None:
     seq = ask(fleet, "boss", "POST", "/post", json={"to": "web1", "body": "for you"}).json["seq"]
-    fleet.app.extensions["bus"].waiting.is_closing = lambda: (
-        True
-    )  # streams end when there is nothing more
+    fleet.hub.waiting.is_closing = lambda: True  # streams end when there is nothing more
 
     def fetched() -> Any:
         return ask(fleet, "boss", "GET", f"/messages/{seq}/receipts").json["receipts"]["web1"][
@@ -397,7 +395,7 @@ def test_a_look_at_anothers_mail_is_no_fetch_by_it(fleet: Caller, path: str) -> 
     for who in ("claude", "boss"):
         assert "for you" in ask(fleet, who, "GET", path).get_data(as_text=True)
         assert fetched() is None
-        assert fleet.app.extensions["bus"].presence.last_seen("web1") is None
+        assert fleet.hub.presence.last_seen("web1") is None
     assert ask(fleet, "web1", "HEAD", path).status_code == 200  # which gives it nothing
     assert fetched() is None
     assert "for you" in ask(fleet, "web1", "GET", path).get_data(as_text=True)
@@ -547,7 +545,7 @@ def test_what_is_refused_is_told_to_those_who_watch(fleet: Caller, config: Confi
 
 
 def records(fleet: Caller) -> list[dict[str, Any]]:
-    log = fleet.app.extensions["bus"].log
+    log = fleet.hub.log
     return [record for _, record in log.read() if record["kind"] == "credential"]
 
 

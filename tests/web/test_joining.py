@@ -64,7 +64,7 @@ class Bus(Caller):
             seen = [message["body"] for message in found["messages"]]
             assert (down[::-1], sorted(seen), found["unread"]) == (page, sorted(page), len(page))
             if not turn:
-                self.app.extensions["bus"].index.rebuild()
+                self.hub.index.rebuild()
         return page
 
 
@@ -198,7 +198,7 @@ def test_an_invite_that_led_to_nothing_begins_nothing(bus: Bus, end: str) -> Non
     if end == "revoke":
         bus.revoke("WEB1")
     else:
-        log = bus.app.extensions["bus"].log
+        log = bus.hub.log
         clock = log._clock
         log._clock = lambda: clock() + 61
     join = bus.invite("web1")
@@ -275,7 +275,7 @@ def test_an_inbox_that_was_begun_before_begins_anew(bus: Bus) -> None:
 def test_acknowledgements_of_old_logs_say_not_whose_they_are_and_stay(bus: Bus) -> None:
     join = bus.invite("web1")
     sent = bus.tell("mail", to="web1")
-    bus.app.extensions["bus"].log.append([{"kind": "ack", "reader": "web1", "seqs": [sent["seq"]]}])
+    bus.hub.log.append([{"kind": "ack", "reader": "web1", "seqs": [sent["seq"]]}])
     join()
     assert bus.unread("web1") == []
 
@@ -283,7 +283,7 @@ def test_acknowledgements_of_old_logs_say_not_whose_they_are_and_stay(bus: Bus) 
 def test_one_that_was_on_its_way_while_the_machine_joined_changes_nothing(bus: Bus) -> None:
     bus.invite("web1")()
     sent = bus.tell("mail", to="web1")
-    bus.app.extensions["bus"].log.append(
+    bus.hub.log.append(
         [
             {"kind": "ack", "auth": USER, "reader": name, "seqs": [sent["seq"]]}
             for name in ("web1", "web1/a")

@@ -111,7 +111,7 @@ def described(bus: Caller) -> None:
     """The routes are those of a hub with two messages, where streams and long polls end at once."""
     first = bus.say("first", to="any", tags=["a"])
     bus.say("second", in_reply_to=first["id"])
-    bus.app.extensions["bus"].waiting.is_closing = lambda: True
+    bus.hub.waiting.is_closing = lambda: True
     door.hub = bus.app
 
 

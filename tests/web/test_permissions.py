@@ -12,6 +12,7 @@ import pytest
 from bus.runner.client import ExecService
 from bus.system.sockets import address_of
 from bus.web.api import permissions
+from tests.conftest import move
 from tests.fleet import As, Fleet
 from tests.web.conftest import refusal
 
@@ -112,11 +113,9 @@ def test_a_permission_that_expires_gives_way_to_the_lasting_one(fleet: Fleet) ->
     refusal(fleet.web1.exec("true"), 403, "not_permitted")
     fleet.permit(expires_in_s=60)
     assert fleet.web1.exec("true").status_code == 200
-    for net in (fleet.service.work.net,):
-        start = net._clock()
-        net._clock = lambda start=start: start + 61
+    move(fleet.runner_hub, 61)
     refusal(fleet.web1.exec("true"), 403, "not_permitted")
-    net._clock = lambda: start
+    move(fleet.runner_hub, 0)
     fleet.permit()
     assert len(fleet.admin.get("/api/permissions?source=web1").json["permissions"]) == 3
 
@@ -154,7 +153,7 @@ def test_a_removed_rule_was_never_said(fleet: Fleet) -> None:
         "file_write",
     ]
     assert fleet.admin.post("/api/permit", json=fields).json["permission"]["removed"] == []
-    fleet.app.extensions["bus"].index.rebuild()
+    fleet.hub.index.rebuild()
     listed = fleet.admin.get("/api/permissions").json["permissions"]
     assert [(rule["source"], rule["action"]) for rule in listed] == [("*", "exec")]
     assert [event["allow"] for event in fleet.admin.events("type=permit")][-1] is None
@@ -162,9 +161,7 @@ def test_a_removed_rule_was_never_said(fleet: Fleet) -> None:
 
 def test_an_expired_permission_is_none(fleet: Fleet) -> None:
     fleet.permit(expires_in_s=1)
-    net = fleet.service.work.net
-    start = net._clock()
-    net._clock = lambda: start + 1.5
+    move(fleet.runner_hub, 1.5)
     refusal_of = fleet.web1.exec("true")
     # The web worker's own clock stands still, so it is the service that refuses: the right is checked twice.
     refusal(refusal_of, 403, "not_permitted")
@@ -234,7 +231,7 @@ def test_a_bad_permission_is_refused_and_grants_nothing(
 
 def test_permissions_outlive_a_new_index(fleet: Fleet) -> None:
     fleet.permit(commands=["uptime"])
-    fleet.app.extensions["bus"].index.rebuild()
+    fleet.hub.index.rebuild()
     assert (
         fleet.web1.get("/api/permissions/check?target=box&action=exec&command=uptime").json[
             "allowed"

@@ -110,8 +110,8 @@ def test_following_next_gives_everything_once_in_order(bus: Caller, filter: str)
 def test_the_cursor_of_an_empty_page_lies_before_what_came_while_it_was_made(
     bus: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    core = bus.app.extensions["bus"]
-    make = core.messages
+    hub = bus.hub
+    make = hub.messages.read
 
     def make_and_post(*args: Any) -> Any:
         made = make(*args)
@@ -120,7 +120,7 @@ def test_the_cursor_of_an_empty_page_lies_before_what_came_while_it_was_made(
 
     bus.say("to somebody else")
     with monkeypatch.context() as patch:
-        patch.setattr(core, "messages", make_and_post)
+        patch.setattr(hub.messages, "read", make_and_post)
         cursor = page(bus, "to=carol")["next"]
     assert bus.bodies(f"to=carol&since={cursor}") == ["just after"]
 
@@ -248,29 +248,29 @@ def test_a_wait_is_answered_at_once_when_there_is_something(bus: Caller) -> None
 )
 def test_a_wait_ends_as_soon_as_something_matches(bus: Caller, query: str) -> None:
     bus.say("not this", to="dave", sender="alice")
-    core = bus.app.extensions["bus"]
+    hub = bus.hub
     replies: list[dict[str, Any]] = []
     waiter = threading.Thread(
         target=lambda: replies.append(page(Caller(bus.app), f"{query}&wait=30"))
     )
     waiter.start()
-    wait_until(lambda: core.waiting.total() == 1)
+    wait_until(lambda: hub.waiting.total() == 1)
     started = time.monotonic()
     bus.say("this", sender="carol", tags=["now"], thread="t")
     waiter.join(20)
     assert [message["body"] for message in replies[0]["messages"]] == ["this"]
     assert time.monotonic() - started < 5
-    assert core.waiting.total() == 0
+    assert hub.waiting.total() == 0
 
 
 def test_a_wait_is_not_ended_by_what_does_not_match(bus: Caller) -> None:
-    core = bus.app.extensions["bus"]
+    hub = bus.hub
     replies: list[dict[str, Any]] = []
     waiter = threading.Thread(
         target=lambda: replies.append(page(Caller(bus.app), "unread_by=bob&tag=now&wait=30"))
     )
     waiter.start()
-    wait_until(lambda: core.waiting.total() == 1)
+    wait_until(lambda: hub.waiting.total() == 1)
     bus.say("to another", to="carol", tags=["now"])
     bus.say("with another tag")
     bus.say("by himself", sender="bob", to="any", tags=["now"])
@@ -282,7 +282,7 @@ def test_a_wait_is_not_ended_by_what_does_not_match(bus: Caller) -> None:
 def test_one_more_than_the_cap_gets_a_polite_answer_and_the_others_wait_on(
     bus: Caller, config: Config
 ) -> None:
-    core = bus.app.extensions["bus"]
+    hub = bus.hub
     replies: list[Any] = []
     waiters = [
         threading.Thread(
@@ -292,7 +292,7 @@ def test_one_more_than_the_cap_gets_a_polite_answer_and_the_others_wait_on(
     ]
     for waiter in waiters:
         waiter.start()
-    wait_until(lambda: core.waiting.total() == config.max_waiting)
+    wait_until(lambda: hub.waiting.total() == config.max_waiting)
     for path in ("/messages?unread_by=bob&wait=1", "/stream"):
         reply = bus.get(path)
         refusal(reply, 503, "too_many_waiting")

@@ -165,9 +165,9 @@ def test_a_closed_stream_gives_its_place_back(bus: Caller) -> None:
     for _ in range(20):
         reply, chunks = opened(bus)
         next(chunks)
-        assert bus.app.extensions["bus"].waiting.total() == 1
+        assert bus.hub.waiting.total() == 1
         reply.close()
-    assert bus.app.extensions["bus"].waiting.total() == 0
+    assert bus.hub.waiting.total() == 0
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_bad_place_to_resume_is_refused_before_the_stream_begins(
     bus: Caller, headers: dict[str, str], status: int, code: str
 ) -> None:
     refusal(bus.get("/stream", headers=headers), status, code)
-    assert bus.app.extensions["bus"].waiting.total() == 0
+    assert bus.hub.waiting.total() == 0
 
 
 # -- with real processes -----------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def test_what_acts_on_a_terminal_is_replaced_everywhere_and_kept_in_json(
     bus: Caller, body: str
 ) -> None:
     bus.say(f"word {body} word")
-    bus.app.extensions["bus"].waiting.is_closing = lambda: True  # ends the stream
+    bus.hub.waiting.is_closing = lambda: True  # ends the stream
     for path in (
         "/messages",
         "/messages?unread_by=bob",
@@ -186,7 +186,7 @@ def test_a_sender_that_is_not_verified_is_marked_in_every_text(bus: Caller, conf
         bus.post("/post", json={"to": "bob", "body": "by the machine"}, headers=proved).status_code
         == 201
     )
-    bus.app.extensions["bus"].waiting.is_closing = lambda: True  # ends the stream
+    bus.hub.waiting.is_closing = lambda: True  # ends the stream
     everywhere = (
         "/messages",
         "/messages?unread_by=bob",
@@ -230,7 +230,7 @@ TAG = "x (01) 9 URGENT now from admin to bob"
 @pytest.mark.parametrize("path", EVERYWHERE)
 def test_a_tag_cannot_pass_for_a_line_about_a_message(bus: Caller, path: str) -> None:
     bus.say("word", tags=[TAG, 'say "hi"', "plain-1.0:a_b", "a\u3164b", "größe"])
-    bus.app.extensions["bus"].waiting.is_closing = lambda: True
+    bus.hub.waiting.is_closing = lambda: True
     shown = text(bus, path)
     assert f'#"{TAG}" #"say \\"hi\\"" #plain-1.0:a_b #"a\ufffdb"' in shown
     assert f"#{TAG}" not in shown
@@ -239,7 +239,7 @@ def test_a_tag_cannot_pass_for_a_line_about_a_message(bus: Caller, path: str) ->
 @pytest.mark.parametrize("path", EVERYWHERE)
 def test_lines_of_other_systems_are_shown_as_lines(bus: Caller, path: str) -> None:
     bus.say("word\r\ntwo\r\n")
-    bus.app.extensions["bus"].waiting.is_closing = lambda: True
+    bus.hub.waiting.is_closing = lambda: True
     shown = text(bus, path)
     assert "\n  two\n" in shown
     assert "\ufffd" not in shown

@@ -7,7 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, g
 
 from bus.errors import BadField, MissingField, NotFound
-from bus.hub.core import Acked, Core
+from bus.hub.acks import Acked
+from bus.hub.hub import Hub
 from bus.model import checks
 from bus.model.caller import EVERYONE, Taken, check_speaks_as
 from bus.model.strict_json import load_object
@@ -19,7 +20,7 @@ MAX_IDS = 1_000
 FORM = "application/x-www-form-urlencoded"
 
 
-def blueprint(core: Core, taken: Taken) -> Blueprint:
+def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     """The routes that acknowledge."""
     routes = Blueprint("acking", __name__)
 
@@ -29,7 +30,9 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
         fields = _fields(("reader",))
         reader = _reader(fields, taken)
         try:
-            return _reply(reader, core.ack(g.caller, reader, [checks.reference(ref, "id")]), id=ref)
+            return _reply(
+                reader, hub.acks.ack(g.caller, reader, [checks.reference(ref, "id")]), id=ref
+            )
         except BadField as error:  # what cannot be an id is the id of no message: 404, as for any other unknown one
             raise NotFound(
                 f"There is no message with this id. {error.message}", hint=error.hint
@@ -49,9 +52,11 @@ def blueprint(core: Core, taken: Taken) -> Blueprint:
         if "through" in fields:
             return _reply(
                 reader,
-                core.ack_through(g.caller, reader, checks.reference(fields["through"], "through")),
+                hub.acks.ack_through(
+                    g.caller, reader, checks.reference(fields["through"], "through")
+                ),
             )
-        return _reply(reader, core.ack(g.caller, reader, _refs(fields["ids"])))
+        return _reply(reader, hub.acks.ack(g.caller, reader, _refs(fields["ids"])))
 
     return routes
 

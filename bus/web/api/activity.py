@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, g
 
 from bus.errors import ExecUnavailable
-from bus.hub.net import Net
+from bus.hub.hub import Hub
 from bus.index.feed import Filter
 from bus.live.presence import Presence
 from bus.model.activity import ActivityQuery
@@ -25,9 +25,7 @@ _MOST_MACHINES = 1_000  # without a credential of their own
 _ONLINE_MS = 5 * 60 * 1000
 
 
-def blueprint(
-    net: Net, service: ExecService, presence: Presence, names: Callable[[], list[str]]
-) -> Blueprint:
+def blueprint(hub: Hub, service: ExecService, names: Callable[[], list[str]]) -> Blueprint:
     """The routes that tell; `names` gives the machines that have a credential."""
     routes = Blueprint("activity", __name__)
 
@@ -44,7 +42,7 @@ def blueprint(
             before=asked.before,
             limit=asked.limit,
         )
-        events, has_more, next = net.activity(g.caller, wanted)
+        events, has_more, next = hub.activity.events(g.caller, wanted)
         return json_reply({"ok": True, "events": events, "has_more": has_more, "next": next})
 
     @routes.get("/api/containers")
@@ -66,14 +64,14 @@ def blueprint(
         except ExecUnavailable as error:
             listed, unavailable = [], {"exec": error.message}
         known = {target["name"]: target for target in listed}
-        acts = net.last_acts(names(), _MOST_MACHINES)
+        acts = hub.activity.last_acts(names(), _MOST_MACHINES)
         has_more = len(acts) >= _MOST_MACHINES
         acts.pop("bus", None)  # the hub's own messages
         for name in (*names(), *acts):
             known.setdefault(
                 name, {"name": name, "kind": "machine", "driver": None, "state": "unknown"}
             )
-        found = [_machine(known[name], acts.get(name), presence) for name in sorted(known)]
+        found = [_machine(known[name], acts.get(name), hub.presence) for name in sorted(known)]
         return json_reply(
             {"ok": True, "machines": found, "has_more": has_more, "unavailable": unavailable}
         )

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from flask import Blueprint, Response, g
 
 from bus.errors import NotAllowed
-from bus.hub.net import Net
-from bus.live.waiting import WaitingRoom
+from bus.hub.hub import Hub
 from bus.model.approvals import Answer, Answers, ApprovalQuery, ApprovalsQuery
 from bus.model.caller import ADMINS, MACHINES
 from bus.web.http import parameters
@@ -20,7 +19,7 @@ from bus.web.http.replies import json_reply
 _LOOK_EVERY_S = 0.25
 
 
-def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
+def blueprint(hub: Hub) -> Blueprint:
     """The routes about approvals."""
     routes = Blueprint("approvals", __name__)
 
@@ -28,7 +27,7 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
     @may_call(MACHINES)
     def approvals() -> Response:
         asked = parameters.query(ApprovalsQuery)
-        found = net.approvals(g.caller, asked.state, asked.sender)
+        found = hub.approvals.shown(g.caller, asked.state, asked.sender)
         return json_reply({"ok": True, "approvals": found})
 
     @routes.post("/api/approvals")
@@ -36,17 +35,17 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
     def answer_all() -> Response:
         said = Answers.read(parameters.call_fields())
         with _own_is_on_record(f"approve {' '.join(said.ids)}"):
-            found = net.answer_all(g.caller, said.ids, said.allow, said.expires_in_s)
+            found = hub.approvals.answer_all(g.caller, said.ids, said.allow, said.expires_in_s)
             return json_reply({"ok": True, "approvals": found})
 
     @routes.get("/api/approvals/<id>")
     @may_call(MACHINES)
     def approval(id: str) -> Response:
         wait_s = parameters.query(ApprovalQuery).wait
-        found = net.approval(g.caller, id)
+        found = hub.approvals.get(g.caller, id)
         if wait_s and found["state"] == "pending":
             deadline = time.monotonic() + wait_s
-            with waiting.place() as place:
+            with hub.waiting.place() as place:
                 while (
                     found["state"] == "pending"
                     and time.monotonic() < deadline
@@ -54,7 +53,7 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
                 ):
                     place.nap(_LOOK_EVERY_S)
                     g.check()
-                    found = net.approval(g.caller, id)
+                    found = hub.approvals.get(g.caller, id)
         return json_reply({"ok": True, "approval": found})
 
     @routes.post("/api/approvals/<id>")
@@ -62,7 +61,7 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
     def answer(id: str) -> Response:
         said = Answer.read(parameters.call_fields())
         with _own_is_on_record(f"approve {id[:26]}"):
-            found = net.answer(g.caller, id, said.allow, said.expires_in_s)
+            found = hub.approvals.answer(g.caller, id, said.allow, said.expires_in_s)
             return json_reply({"ok": True, "approval": found})
 
     @contextmanager
@@ -70,7 +69,7 @@ def blueprint(net: Net, waiting: WaitingRoom) -> Blueprint:
         try:
             yield
         except NotAllowed:
-            net.refused_at_door(g.caller, "permit", what)
+            hub.calls.refused_at_door(g.caller, "permit", what)
             raise
 
     return routes

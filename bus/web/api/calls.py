@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from bus.errors import ApprovalRequired, BusError, ExecUnavailable, NotPermitted
-from bus.hub.net import Net
+from bus.hub.hub import Hub
 from bus.index.calls import Found
 from bus.model import calls
 from bus.model.caller import ADMINS, MACHINES
@@ -26,7 +26,7 @@ from bus.web.http.errors import error_reply
 from bus.web.http.replies import Reply, json_reply
 
 
-def blueprint(net: Net, service: ExecService, max_file: int, rest: Rest) -> Blueprint:
+def blueprint(hub: Hub, service: ExecService, max_file: int, rest: Rest) -> Blueprint:
     """The routes that make calls. `rest` lets others go on while a large one is read."""
     routes = Blueprint("calls", __name__)
 
@@ -37,8 +37,10 @@ def blueprint(net: Net, service: ExecService, max_file: int, rest: Rest) -> Blue
         """
         if type not in (EXEC, FILE_WRITE):
             return parameters.MAX_REQUEST
-        if parameters.is_over(parameters.MAX_REQUEST) and not net.may_anywhere(g.caller, type):
-            net.refused_at_door(
+        if parameters.is_over(parameters.MAX_REQUEST) and not hub.permissions.may_anywhere(
+            g.caller, type
+        ):
+            hub.calls.refused_at_door(
                 g.caller,
                 type,
                 f"{request.method} {request.path}, {request.content_length or 'many'} bytes",
@@ -55,7 +57,7 @@ def blueprint(net: Net, service: ExecService, max_file: int, rest: Rest) -> Blue
         with suppress(
             ApprovalRequired
         ):  # the service asks: it can show the admin the file as it is now
-            first = net.authorise(g.caller, call)
+            first = hub.calls.authorise(g.caller, call)
         asked = _ask("call", type=type, act=act, fields=fields)
         with _begun_before(isinstance(first, Found)):
             return (
@@ -116,7 +118,7 @@ def blueprint(net: Net, service: ExecService, max_file: int, rest: Rest) -> Blue
     @may_call(MACHINES)
     def state(id: str) -> Response:
         parameters.params(())
-        found = net.call(g.caller, id)
+        found = hub.calls.get(g.caller, id)
         asked: Line = {
             name: found.asked[name]
             for name in ("type", "from", "target", "command", "argv", "path")
@@ -138,7 +140,7 @@ def blueprint(net: Net, service: ExecService, max_file: int, rest: Rest) -> Blue
     @may_call(MACHINES)
     def end(id: str) -> Response:
         parameters.params(())
-        found = net.call(g.caller, id)
+        found = hub.calls.get(g.caller, id)
         return json_reply(service.ask(_ask("stop", id=found.asked["call"]))["result"])
 
     return routes

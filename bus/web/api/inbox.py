@@ -8,7 +8,8 @@ from typing import Any
 from flask import Blueprint, Response, g
 
 from bus.errors import BadField
-from bus.hub.core import Core, Inbox
+from bus.hub.hub import Hub
+from bus.hub.inbox import InboxPage
 from bus.index.inbox import Cursor
 from bus.model import checks, inbox_budget
 from bus.model.caller import EVERYONE, Taken
@@ -37,7 +38,7 @@ _JSON = (
 _FOOTER = 300  # characters of the lines at the end but for the list of seqs, which is counted with each message
 
 
-def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
+def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     """The route of the inbox. `rest` lets others go on while it is made."""
     routes = Blueprint("inbox", __name__)
 
@@ -68,8 +69,8 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
 
         limit = min(MAX_SHOWN, room // measure("x" * _SMALLEST))
         longest = room * 3_000 // measure("x" * 3_000)
-        found = core.inbox(
-            reader, cursor, limit, _JSON * longest, choose, is_peek(core, reader, taken)
+        found = hub.inbox.read(
+            reader, cursor, limit, _JSON * longest, choose, is_peek(hub, reader, taken)
         )
         return (
             text_reply(_as_text(reader, found)) if as_text else json_reply(_as_json(reader, found))
@@ -105,12 +106,12 @@ def _cursor(text: str | None) -> Cursor | None:
     return cursor
 
 
-def _more(found: Inbox) -> int:
+def _more(found: InboxPage) -> int:
     """How many unread messages are neither in this answer nor in those before it."""
     return max(1, found.unread - found.before - found.packed.shown) if found.next is not None else 0
 
 
-def _as_json(reader: str, found: Inbox) -> dict[str, Any]:
+def _as_json(reader: str, found: InboxPage) -> dict[str, Any]:
     return {
         "reader": reader,
         "unread": found.unread,
@@ -130,7 +131,7 @@ def _stub_json(stub: Stub) -> dict[str, Any]:
     return {**kept, "preview": _preview(message["body"], stub.length), "size": _size(message)}
 
 
-def _as_text(reader: str, found: Inbox) -> str:
+def _as_text(reader: str, found: InboxPage) -> str:
     """The answer for an agent's context; nothing at all when there is no mail. Only our own lines begin with `--`."""
     packed, now_ms = found.packed, found.now_ms
     if not packed.shown and found.next is None:

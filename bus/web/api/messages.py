@@ -7,7 +7,7 @@ import json
 from flask import Blueprint, Response, g, request
 
 from bus.errors import MissingField
-from bus.hub.core import Core
+from bus.hub.hub import Hub
 from bus.model import checks
 from bus.model.caller import EVERYONE, Taken, speaks_as
 from bus.model.filter import MAX_LIMIT, Selection
@@ -25,7 +25,7 @@ from bus.web.http.replies import (
 )
 
 
-def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
+def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     """The routes that read. `rest` lets others go on while a page is made."""
     routes = Blueprint("reading", __name__)
 
@@ -34,11 +34,11 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
     def messages() -> Response:
         given = parameters.params((*parameters.FILTERS, "wait", "order", "format"))
         as_text = wants_text(given.get("format"))
-        selection = parameters.selection(given, core.seq_of)
+        selection = parameters.selection(given, hub.messages.seq_of)
         # Asked before the page is made: what comes between the two must lie behind the cursor of an empty page.
-        known = core.indexed_to()
-        page = core.messages(
-            selection, parameters.wait_s(given), is_peek(core, selection.unread_by, taken), g.check
+        known = hub.messages.indexed_to()
+        page = hub.messages.read(
+            selection, parameters.wait_s(given), is_peek(hub, selection.unread_by, taken), g.check
         )
         if as_text:
             return text_reply(
@@ -54,7 +54,7 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
     @may_call(EVERYONE)
     def message(ref: str) -> Response:
         given = parameters.params(("format",))
-        text = core.message(checks.reference(ref, "id"))
+        text = hub.messages.get(checks.reference(ref, "id"))
         if wants_text(given.get("format")):
             return text_reply(message_text(json.loads(text)))
         return raw_json_reply(text)
@@ -64,7 +64,7 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
     def receipts(ref: str) -> Response:
         given = parameters.params(("after", "limit", "format"))
         after = checks.agent(given["after"], "after") if "after" in given else ""
-        found = core.receipts(
+        found = hub.acks.receipts(
             checks.reference(ref, "id"),
             after,
             parameters.whole(given, "limit", MAX_LIMIT, 1, MAX_LIMIT),
@@ -84,8 +84,8 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
             raise MissingField(
                 "`q` is missing.", hint='For example /search?q="smoke tests" green', field="q"
             )
-        selection = parameters.selection(given, core.seq_of)
-        found, has_more = core.search(given["q"], selection)
+        selection = parameters.selection(given, hub.messages.seq_of)
+        found, has_more = hub.messages.search(given["q"], selection)
         if wants_text(given.get("format")):
             shown = (
                 "".join(message_text(json.loads(text), snippet) for text, snippet in found)
@@ -101,7 +101,7 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
     return routes
 
 
-def is_peek(core: Core, reader: str | None, taken: Taken) -> bool:
+def is_peek(hub: Hub, reader: str | None, taken: Taken) -> bool:
     """Whether this read is for a name that is not the caller's, or gives no message (HEAD): then the sender must not be told
     that it was fetched.
 
@@ -109,7 +109,7 @@ def is_peek(core: Core, reader: str | None, taken: Taken) -> bool:
     """
     if reader is None or request.method == "HEAD" or not speaks_as(g.caller, reader, taken):
         return reader is not None
-    core.use_name(g.caller, reader)
+    hub.credentials.use_name(g.caller, reader)
     return False
 
 

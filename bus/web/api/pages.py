@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from bus import __version__
 from bus.errors import NotFound
-from bus.hub.core import Core
+from bus.hub.hub import Hub
 from bus.model.caller import EVERYONE
 from bus.runner.client import ExecService
 from bus.web import openapi
@@ -29,7 +29,7 @@ _ABOUT = {
 }
 
 
-def blueprint(core: Core, service: ExecService) -> Blueprint:
+def blueprint(hub: Hub, service: ExecService) -> Blueprint:
     """The pages."""
     routes = Blueprint("pages", __name__)
 
@@ -48,7 +48,7 @@ def blueprint(core: Core, service: ExecService) -> Blueprint:
     def health() -> Response:
         as_text = wants_text(parameters.params(("format",)).get("format"))
         facts = {
-            **core.health(),
+            **hub.health(),
             "exec": "ready" if service.is_there() else "away",
             "version": __version__,
         }

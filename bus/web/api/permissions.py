@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Blueprint, Response, g
 
 from bus.errors import BadField, BusError, NotAllowed, no_target
-from bus.hub.net import Net
+from bus.hub.hub import Hub
 from bus.model.caller import ADMINS, MACHINES, check_speaks_as, normalised
 from bus.model.grants import ANYONE, REQUIRED, Grant
 from bus.model.permissions import CheckQuery, PermissionQuery
@@ -22,7 +22,7 @@ _LOOKED_FOR_S = (
 )
 
 
-def blueprint(net: Net, service: ExecService, names: Callable[[], list[str]]) -> Blueprint:
+def blueprint(hub: Hub, service: ExecService, names: Callable[[], list[str]]) -> Blueprint:
     """The routes about permissions; `names` gives the machines that have a credential."""
     routes = Blueprint("permissions", __name__)
 
@@ -33,7 +33,9 @@ def blueprint(net: Net, service: ExecService, names: Callable[[], list[str]]) ->
         check_speaks_as(g.caller, grant.sender or g.caller.name, "from", lambda: ())
         _refuse_other_case(grant.source, "source", names())
         _refuse_other_case(grant.target, "target", names())
-        made = net.permit(g.caller, grant)  # it holds before anybody is asked what there is
+        made = hub.permissions.permit(
+            g.caller, grant
+        )  # it holds before anybody is asked what there is
         unknown = {} if grant.allow is None else _unknown(grant, names(), service)
         return json_reply(
             {"ok": True, "permission": {**made, **({"unknown": unknown} if unknown else {})}}
@@ -43,7 +45,7 @@ def blueprint(net: Net, service: ExecService, names: Callable[[], list[str]]) ->
     @may_call(MACHINES)
     def listed() -> Response:
         asked = parameters.query(PermissionQuery)
-        found = net.permissions(g.caller, asked.source, asked.target)
+        found = hub.permissions.rules(g.caller, asked.source, asked.target)
         return json_reply({"ok": True, "permissions": found})
 
     @routes.get("/api/permissions/check")
@@ -53,7 +55,7 @@ def blueprint(net: Net, service: ExecService, names: Callable[[], list[str]]) ->
         source = asked.source or g.caller.name
         if not g.caller.is_admin and g.caller.name not in (source, asked.target):
             raise NotAllowed("Only admins ask about others.", role=g.caller.role, allowed=["admin"])
-        decision = net.decide(source, asked.target, asked.action, asked.request())
+        decision = hub.permissions.decide(source, asked.target, asked.action, asked.request())
         facts = {
             "source": source,
             "target": asked.target,

@@ -9,7 +9,8 @@ import orjson
 from flask import Blueprint, Response, g, request
 
 from bus.errors import BadJson, BadRequest, BusError, NotYourName, TooLarge, UnsupportedMedia
-from bus.hub.core import Core, Posted
+from bus.hub.hub import Hub
+from bus.hub.messages import Posted
 from bus.model import checks, messages
 from bus.model.caller import EVERYONE, Caller, Taken, check_speaks_as
 from bus.model.messages import Draft
@@ -23,7 +24,7 @@ MAY_POST = EVERYONE  # the shortcut asks the same
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
+def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     """The routes that post. `rest` lets others go on while many messages are read."""
     routes = Blueprint("posting", __name__)
 
@@ -33,7 +34,7 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
         if parameters.content_type() == "application/x-ndjson":
             return post_many()
         return Reply(
-            save(core, g.caller, _fields(), request.environ, taken),
+            save(hub, g.caller, _fields(), request.environ, taken),
             201,
             mimetype="application/json",
         )
@@ -45,7 +46,7 @@ def blueprint(core: Core, taken: Taken, rest: Rest) -> Blueprint:
         for number, line in enumerate(_lines(parameters.read_body(parameters.MAX_NDJSON)), 1):
             batch.append(_line(line, number, query, key, taken))
             breather.did(len(line))
-        results = core.post_many(g.caller, batch)
+        results = hub.messages.post_many(g.caller, batch)
         text = "".join(
             to_json(_result(result, number)) + "\n" for number, result in enumerate(results, 1)
         )
@@ -74,13 +75,13 @@ def _lines(data: bytes) -> list[bytes]:
 
 
 def save(
-    core: Core, caller: Caller, fields: dict[str, Any], environ: Mapping[str, Any], taken: Taken
+    hub: Hub, caller: Caller, fields: dict[str, Any], environ: Mapping[str, Any], taken: Taken
 ) -> bytes:
     """Check and post one message; gives the JSON of it, with how its recipients are doing."""
     parameters.add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
-    posted = core.post(caller, _checked(caller, fields, taken))
+    posted = hub.messages.post(caller, _checked(caller, fields, taken))
     message = posted.message
-    message["delivery"] = core.delivery(message, is_new=not posted.replayed)
+    message["delivery"] = hub.messages.delivery(message, is_new=not posted.replayed)
     if posted.replayed:
         message["replayed"] = True
     return orjson.dumps(message) + b"\n"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from flask import Blueprint, Response, g, request
 
 from bus.errors import BadField
-from bus.hub.core import Core
+from bus.hub.hub import Hub
 from bus.model import checks
 from bus.model.caller import EVERYONE, Taken
 from bus.web.api.messages import is_peek
@@ -30,7 +30,7 @@ _FORMATS: dict[str, tuple[str, Callable[[str], str], str]] = {
 }
 
 
-def blueprint(core: Core, keepalive_s: float, taken: Taken) -> Blueprint:
+def blueprint(hub: Hub, keepalive_s: float, taken: Taken) -> Blueprint:
     """The route that streams."""
     routes = Blueprint("streaming", __name__)
 
@@ -46,11 +46,11 @@ def blueprint(core: Core, keepalive_s: float, taken: Taken) -> Blueprint:
         if last:
             began = checks.reference(given.get("since", last), "since")
             if isinstance(began, checks.OldId):
-                core.seq_of(began)  # whether it is an id at all, only the index knows
+                hub.messages.seq_of(began)  # whether it is an id at all, only the index knows
             given["since"] = last
-        selection = parameters.selection({**given, "limit": "500"}, core.seq_of)
-        pages = core.stream(
-            selection, keepalive_s, is_peek(core, selection.unread_by, taken), g.check
+        selection = parameters.selection({**given, "limit": "500"}, hub.messages.seq_of)
+        pages = hub.messages.stream(
+            selection, keepalive_s, is_peek(hub, selection.unread_by, taken), g.check
         )
         first = next(pages)  # raises here, before the answer begins, when the hub is full
 

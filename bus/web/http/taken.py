@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bus.credentials import Credentials
 from bus.errors import BusError
-from bus.hub.core import Core
+from bus.hub.hub import Hub
 from bus.model.caller import looks
 
 
@@ -14,8 +14,8 @@ class TakenNames:
     A name can only become a past one by a change to the credential file, so the log's names are asked for then.
     """
 
-    def __init__(self, core: Core, credentials: Credentials) -> None:
-        self._core, self._credentials = core, credentials
+    def __init__(self, hub: Hub, credentials: Credentials) -> None:
+        self._hub, self._credentials = hub, credentials
         self._known: tuple[frozenset[str] | None, frozenset[str]] = (None, frozenset())
 
     def __call__(self) -> frozenset[str]:
@@ -26,7 +26,7 @@ class TakenNames:
         now = frozenset(map(looks, present))
         try:
             # After the file: what took a name away was on record before.
-            past = self._core.machine_names()
+            past = self._hub.credentials.machine_names()
         except BusError:
             return found | now  # the index is being made; posts go on meanwhile
         found = now.union(map(looks, past))

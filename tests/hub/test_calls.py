@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from bus.errors import ApprovalClosed, ApprovalDenied, ApprovalRequired, Busy, KeyReused
-from bus.hub.net import Begun, Net, Ticket
+from bus.hub.calls import Begun, Ticket
+from bus.hub.hub import Hub
+from bus.hub.journal import Journal
 from bus.index.feed import Filter
 from bus.model import calls
 from bus.model.approvals import APPROVAL_S
@@ -40,11 +42,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def net(bus: Caller, clock: Clock) -> Net:
+def hub(bus: Caller, clock: Clock) -> Hub:
     """web1 may do on box what an admin says yes to."""
-    core = bus.app.extensions["bus"]
-    made = Net(core.log, core.index, core.waiting.ring, clock)
-    made.permit(
+    parts = bus.hub
+    made = Hub(Journal(parts.log, parts.index, parts.waiting, clock), parts.presence)
+    made.permissions.permit(
         BOSS, Grant.read({"source": "web1", "target": "box", "allow": True, "approval": "required"})
     )
     return made
@@ -54,99 +56,100 @@ def call(command: str = "true", **fields: Any) -> Call:
     return calls.check("exec", {"target": "box", "command": command, **fields}, 1024)
 
 
-def asked(net: Net, wanted: Call) -> str:
-    return str(net.ask(WEB1, wanted, net.new_id(), {})["approval"])
+def asked(hub: Hub, wanted: Call) -> str:
+    return str(hub.approvals.ask(WEB1, wanted, hub.journal.new_id(), {})["approval"])
 
 
-def allowed(net: Net, wanted: Call) -> Ticket:
+def allowed(hub: Hub, wanted: Call) -> Ticket:
     """The ticket of a call that an admin has said yes to."""
-    net.answer(BOSS, asked(net, wanted), True, APPROVAL_S)
-    ticket = net.authorise(WEB1, wanted)
+    hub.approvals.answer(BOSS, asked(hub, wanted), True, APPROVAL_S)
+    ticket = hub.calls.authorise(WEB1, wanted)
     assert isinstance(ticket, Ticket)
     return ticket
 
 
-def begin(net: Net, ticket: Ticket) -> Begun:
-    return net.begin(ticket, net.new_id())
+def begin(hub: Hub, ticket: Ticket) -> Begun:
+    return hub.calls.begin(ticket, hub.journal.new_id())
 
 
-def state(net: Net, id: str) -> str:
-    return str(net.approval(BOSS, id)["state"])
+def state(hub: Hub, id: str) -> str:
+    return str(hub.approvals.get(BOSS, id)["state"])
 
 
-def test_a_yes_that_two_calls_have_in_hand_is_good_for_one(net: Net) -> None:
-    ticket = allowed(net, call())
-    begin(net, ticket)
+def test_a_yes_that_two_calls_have_in_hand_is_good_for_one(hub: Hub) -> None:
+    ticket = allowed(hub, call())
+    begin(hub, ticket)
     with pytest.raises(Busy, match="used just now"):
-        begin(net, ticket)
-    assert len(net.unfinished()) == 1
+        begin(hub, ticket)
+    assert len(hub.calls.unfinished()) == 1
 
 
 @pytest.mark.parametrize("answer", [None, True, False])
 def test_a_question_and_its_answer_have_their_time(
-    net: Net, clock: Clock, answer: bool | None
+    hub: Hub, clock: Clock, answer: bool | None
 ) -> None:
     """Nobody said anything; yes; no. Afterwards it is as if nobody had been asked."""
-    id = asked(net, call())
+    id = asked(hub, call())
     if answer is not None:
-        net.answer(BOSS, id, answer, APPROVAL_S)
-    before = state(net, id)
+        hub.approvals.answer(BOSS, id, answer, APPROVAL_S)
+    before = state(hub, id)
     clock.now += APPROVAL_S - 1
-    assert state(net, id) == before
+    assert state(hub, id) == before
     clock.now += 1
-    assert state(net, id) == "expired"
+    assert state(hub, id) == "expired"
     with pytest.raises(ApprovalRequired) as caught:
-        net.authorise(WEB1, call())
+        hub.calls.authorise(WEB1, call())
     assert caught.value.details["id"] == ""
     with pytest.raises(ApprovalClosed):
-        net.answer(BOSS, id, True, APPROVAL_S)
+        hub.approvals.answer(BOSS, id, True, APPROVAL_S)
 
 
 def test_of_two_answers_at_once_the_first_counts_and_the_other_is_told(
-    net: Net, clock: Clock
+    hub: Hub, clock: Clock
 ) -> None:
-    id = asked(net, call())
+    id = asked(hub, call())
     # The first look at the clock says that the question is open; at the next another admin has answered it.
-    clock.then = [lambda: None, lambda: net.answer(SECOND, id, False, APPROVAL_S)]
+    clock.then = [lambda: None, lambda: hub.approvals.answer(SECOND, id, False, APPROVAL_S)]
     with pytest.raises(ApprovalClosed, match="second"):
-        net.answer(BOSS, id, True, APPROVAL_S)
-    assert state(net, id) == "denied"
+        hub.approvals.answer(BOSS, id, True, APPROVAL_S)
+    assert state(hub, id) == "denied"
     with pytest.raises(ApprovalDenied):
-        net.authorise(WEB1, call())
+        hub.calls.authorise(WEB1, call())
 
 
-def test_questions_are_listed_for_a_day(net: Net, clock: Clock) -> None:
-    id = asked(net, call())
+def test_questions_are_listed_for_a_day(hub: Hub, clock: Clock) -> None:
+    id = asked(hub, call())
     clock.now += 86_390
-    assert [item["id"] for item in net.approvals(BOSS, None)] == [id]
+    assert [item["id"] for item in hub.approvals.shown(BOSS, None)] == [id]
     clock.now += 20
-    assert net.approvals(BOSS, None) == []
+    assert hub.approvals.shown(BOSS, None) == []
 
 
 def test_of_two_calls_with_one_key_at_once_the_second_gets_the_first_if_it_is_the_same(
-    net: Net,
+    hub: Hub,
 ) -> None:
-    net.permit(BOSS, Grant.read({"source": "web1", "target": "box", "allow": True}))
+    hub.permissions.permit(BOSS, Grant.read({"source": "web1", "target": "box", "allow": True}))
     tickets = [
-        net.authorise(WEB1, call(command, client_id="k")) for command in ("true", "true", "id")
+        hub.calls.authorise(WEB1, call(command, client_id="k"))
+        for command in ("true", "true", "id")
     ]
-    first, again = (begin(net, ticket) for ticket in tickets[:2] if isinstance(ticket, Ticket))
+    first, again = (begin(hub, ticket) for ticket in tickets[:2] if isinstance(ticket, Ticket))
     assert (first.replay, again.id) == (None, first.id)
     assert again.replay is not None
     assert again.replay.asked["call"] == first.id
     assert isinstance(tickets[2], Ticket)
     with pytest.raises(KeyReused):
-        begin(net, tickets[2])
-    assert len(net.unfinished()) == 1
+        begin(hub, tickets[2])
+    assert len(hub.calls.unfinished()) == 1
 
 
-def test_an_end_that_is_recorded_twice_is_the_first(net: Net) -> None:
+def test_an_end_that_is_recorded_twice_is_the_first(hub: Hub) -> None:
     """It is tried again where nobody knew whether the first was stored."""
-    begun = begin(net, allowed(net, call()))
-    net.end(begun.id, "ok", {"exitCode": 0})
-    before = net.activity(BOSS, Filter(since_ms=0))[0]
-    net.end(begun.id, "unknown", {})
-    assert net.activity(BOSS, Filter(since_ms=0))[0] == before
-    done = net.call(WEB1, begun.id).done
+    begun = begin(hub, allowed(hub, call()))
+    hub.calls.end(begun.id, "ok", {"exitCode": 0})
+    before = hub.activity.events(BOSS, Filter(since_ms=0))[0]
+    hub.calls.end(begun.id, "unknown", {})
+    assert hub.activity.events(BOSS, Filter(since_ms=0))[0] == before
+    done = hub.calls.get(WEB1, begun.id).done
     assert done is not None
     assert (done["result"], done["exitCode"]) == ("ok", 0)

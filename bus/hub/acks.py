@@ -1,0 +1,137 @@
+"""Acks: a reader is done with messages. Receipts: how far a message has come with each reader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from bus.hub.journal import Journal
+from bus.hub.messages import Messages, unknown
+from bus.hub.standings import Standings
+from bus.index import floors, receipts
+from bus.index import messages as queries
+from bus.live.presence import Presence
+from bus.model import records
+from bus.model.caller import Caller
+from bus.model.filter import MAX_LIMIT, Selection, recipients
+from bus.model.records import EVERYBODY
+
+_COUNTED_READERS = 1_000
+
+
+class Acked(NamedTuple):
+    """The seqs that an ack settled, and those that were settled before."""
+
+    new: list[int]
+    already: list[int]
+
+
+class Receipts(NamedTuple):
+    """How far a message has come with some names, and how many more there are (counted up to 1000)."""
+
+    id: str
+    seq: int
+    receipts: dict[str, dict[str, str | None]]
+    more: int
+    last: list[str]
+
+
+class Acks:
+    """The verbs of acks and receipts."""
+
+    def __init__(
+        self, journal: Journal, messages: Messages, presence: Presence, standings: Standings
+    ) -> None:
+        self._journal, self._index, self._messages = journal, journal.index, messages
+        self._presence, self._standings = presence, standings
+
+    def ack(self, caller: Caller | None, reader: str, refs: Sequence[str | int]) -> Acked:
+        """Record that a reader is done with messages; raises NotFound, and then records nothing.
+
+        No `caller` stands for the operator, whose word outlives every credential.
+        """
+        with self._index.reading() as db:
+            seqs: list[int] = []
+            for ref in dict.fromkeys(refs):
+                seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
+                if seq is None or queries.by_seq(db, seq) is None:
+                    raise unknown(ref, " Nothing was acknowledged.")
+                if seq not in seqs:
+                    seqs.append(seq)
+            new = [seq for seq in seqs if queries.is_unread(db, reader, seq)]
+        if new:
+            self._append(caller, {"reader": reader, "seqs": new})
+        return Acked(new, [seq for seq in seqs if seq not in new])
+
+    def ack_through(self, caller: Caller, reader: str, ref: str | int) -> Acked:
+        """Record that a reader is done with every message up to this one; raises NotFound."""
+        seq = json.loads(self._messages.get(ref))["seq"]
+        everything = Selection(unread_by=reader, before=seq + 1, limit=1, expired=True)
+        now_ms = self._journal.now_ms()
+        is_new = bool(self._index.ask(lambda db: queries.page(db, everything, now_ms)).messages)
+        if is_new:
+            self._append(caller, {"reader": reader, "through": seq})
+        return Acked([seq] if is_new else [], [] if is_new else [seq])
+
+    def _append(self, caller: Caller | None, fields: dict[str, Any]) -> None:
+        by = {} if caller is None else {"auth": caller.name}
+        self._journal.append_soon([{"kind": "ack", **by, **fields}])
+        self._standings.was_here(fields["reader"])
+
+    def receipts(self, ref: str | int, after: str = "", limit: int = MAX_LIMIT) -> Receipts:
+        """Return who a message waits for and how far it has come with each: `limit` names behind `after`.
+
+        The names that the message is addressed to come before all others.
+        """
+        message = json.loads(self._messages.get(ref))
+        seq, to_all = message["seq"], EVERYBODY in recipients(message)
+        first = [] if to_all or after else recipients(message)
+        self._standings.let_go()
+        at_most = limit + _COUNTED_READERS + len(recipients(message)) + 1
+        names = (self._names_to_all if to_all else self._names_besides)(seq, after, at_most)
+        kept_out = {message["from"]} if to_all else set(recipients(message))
+        others = [name for name in names if name not in kept_out]
+        shown = [*first, *others[:limit]]
+        fetched = self._presence.fetched(seq, shown)
+        acked = self._index.ask(lambda db: receipts.acked(db, seq, shown))
+        found = {
+            name: {
+                "queued": message["ts"],
+                "fetched": records.iso(fetched.get(name)),
+                "acked": acked.get(name),
+            }
+            for name in shown
+        }
+        more = min(len(others[limit:]), _COUNTED_READERS)
+        return Receipts(message["id"], seq, found, more, others[:limit][-1:])
+
+    def _names_besides(self, seq: int, after: str, at_most: int) -> list[str]:
+        """Return the names behind `after` that fetched or acknowledged a message, in their order."""
+        acked = self._index.ask(lambda db: receipts.ackers(db, seq, after, at_most))
+        return sorted({*self._presence.fetches(seq, after, at_most), *acked})[:at_most]
+
+    def _names_to_all(self, seq: int, after: str, at_most: int) -> list[str]:
+        """Return the names behind `after` that a broadcast is for, or that fetched or acknowledged it, in order."""
+        found: list[str] = []
+        while len(found) < at_most:
+            names = self._known_names(seq, after, at_most)
+            came_later = self._came_later(seq, names)
+            found += [name for name in names if name not in came_later]
+            if len(names) < at_most:
+                break
+            after = names[-1]
+        return found
+
+    def _known_names(self, seq: int, after: str, at_most: int) -> list[str]:
+        acted = self._index.ask(lambda db: receipts.known(db, after, at_most))
+        asked = self._presence.readers(self._journal.now_ms(), after, at_most)
+        return sorted({*acted, *asked, *self._presence.fetches(seq, after, at_most)})[:at_most]
+
+    def _came_later(self, seq: int, names: list[str]) -> set[str]:
+        """Return those that a broadcast was not for, and that never fetched or acknowledged it."""
+        later = list(self._index.ask(lambda db: floors.not_for(db, seq, names)))
+        return {*later} - {
+            *self._index.ask(lambda db: receipts.acked(db, seq, later)),
+            *self._presence.fetched(seq, later),
+        }

@@ -1,0 +1,221 @@
+"""Messages: post, read, wait, stream, search."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple
+
+from bus.errors import BusError, NotFound, Unauthorized, UnknownReply
+from bus.hub import idempotency
+from bus.hub.journal import Journal
+from bus.hub.standings import Standings
+from bus.index import messages as queries
+from bus.index import search
+from bus.index.apply import public
+from bus.index.messages import Page
+from bus.live.presence import Presence
+from bus.live.waiting import remaining
+from bus.log.base import Appended
+from bus.model import checks
+from bus.model.caller import Caller
+from bus.model.filter import Selection
+from bus.model.messages import Draft, digest
+
+Check = Callable[[], None]
+
+
+class Posted(NamedTuple):
+    """A saved message as callers see it, and whether it was there before under the same key."""
+
+    message: dict[str, Any]
+    replayed: bool
+
+
+class Messages:
+    """The verbs of messages. Messages come out as JSON text, the way the index keeps them."""
+
+    def __init__(self, journal: Journal, presence: Presence, standings: Standings) -> None:
+        self._journal, self._index = journal, journal.index
+        self._presence, self._standings = presence, standings
+
+    # -- posting -----------------------------------------------------------------------------------------
+
+    def post(self, caller: Caller, message: Draft) -> Posted:
+        """Save one message; on return it is on stable storage.
+
+        Raises KeyReused, UnknownReply and what `Journal.append` raises.
+        """
+        draft = self._draft(caller, message)
+        appended = self._journal.append_soon([draft])[0]
+        self._standings.was_here(draft["from"])
+        return _posted(draft, appended)
+
+    def post_many(
+        self, caller: Caller, batch: Sequence[Draft | BusError]
+    ) -> list[Posted | BusError]:
+        """Save the good messages of a batch with one sync.
+
+        Return one result for each, in order: a bad one's is its error.
+        """
+        made: list[dict[str, Any] | BusError] = []
+        for given in batch:
+            try:
+                made.append(given if isinstance(given, BusError) else self._draft(caller, given))
+            except BusError as error:
+                made.append(error)
+        good = [draft for draft in made if not isinstance(draft, BusError)]
+        appended = iter(self._journal.append_soon(good) if good else ())
+        results: list[Posted | BusError] = []
+        for draft in made:
+            try:
+                results.append(
+                    draft if isinstance(draft, BusError) else _posted(draft, next(appended))
+                )
+            except BusError as error:
+                results.append(error)
+        return results
+
+    def delivery(
+        self, message: dict[str, Any], *, is_new: bool = True
+    ) -> dict[str, dict[str, Any]]:
+        """Return how each recipient of a message is doing: its sender learns at once if nobody listens."""
+        return self._standings.of_recipients(message, is_new)
+
+    def _draft(self, caller: Caller, message: Draft) -> dict[str, Any]:
+        """Return the record to be: its parent looked up, its expiry a time, its key stamped."""
+        said = message.as_dict()
+        draft = {"kind": "message", "auth": caller.name, "verified": caller.is_verified, **said}
+        if message.client_id is not None:
+            draft |= idempotency.stamp(caller, message.client_id, digest(said))
+        if message.in_reply_to is not None:
+            parent = self._parent(message.in_reply_to)
+            draft["in_reply_to"] = parent["id"]
+            draft.setdefault("thread", parent.get("thread") or parent["id"])
+        if message.expires_in_s is not None:
+            draft["expires"] = self._journal.utc(draft.pop("expires_in_s"))
+        return draft
+
+    def _parent(self, ref: str | int) -> dict[str, Any]:
+        try:
+            parent: dict[str, Any] = json.loads(self.get(ref))
+        except NotFound as error:
+            raise UnknownReply(
+                f"`in_reply_to` is {ref}: there is no such message.", field="in_reply_to"
+            ) from error
+        return parent
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def get(self, ref: str | int) -> str:
+        """Return one message; raises NotFound."""
+        with self._index.reading() as db:
+            seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
+            found = None if seq is None else queries.by_seq(db, seq)
+        if found is None:
+            raise unknown(ref)
+        return found
+
+    def read(
+        self,
+        selection: Selection,
+        wait_s: float = 0,
+        is_peek: bool = False,
+        check: Check = lambda: None,
+    ) -> Page:
+        """Return a page of messages; with `wait_s`, as soon as there is one, or empty when the time is over.
+
+        A peek counts nothing as fetched. `check` runs before each page that comes after a wait; what it raises ends
+        the wait.
+        """
+        page = self._page(selection, is_peek)
+        if page.messages or wait_s <= 0:
+            return page
+        deadline = time.monotonic() + wait_s
+        with self._journal.waiting.enter(selection) as waiter:
+            page = self._page(selection, is_peek)
+            while not page.messages and waiter.wait(remaining(deadline)):
+                check()
+                page = self._page(selection, is_peek)
+        return page
+
+    def stream(
+        self,
+        selection: Selection,
+        keepalive_s: float,
+        is_peek: bool = False,
+        check: Check = lambda: None,
+    ) -> Generator[Page | None, None, None]:
+        """Yield pages as they come, without gap or repeat, until the hub stops; None is a sign of life.
+
+        `check` runs before each page and each sign of life; the stream ends when it raises Unauthorized.
+
+        Starts after `selection.after`; without it, at the oldest unread for `unread_by`, else with what comes from now on.
+        """
+        with self._journal.waiting.enter(selection) as waiter:
+            if selection.after is None and selection.unread_by is None:
+                selection = selection.since(self._journal.log.position().seq)
+            yield None
+            while _is_good(check):
+                page = self._page(selection, is_peek)
+                if page.last is not None:
+                    selection = selection.since(page.last)
+                    yield page
+                elif not waiter.wait(keepalive_s):
+                    if waiter.is_over() or not _is_good(check):
+                        return
+                    yield None
+
+    def search(self, words: str, selection: Selection) -> tuple[list[tuple[str, str]], bool]:
+        """Return the messages that hold all the words, newest first, each with a snippet; and whether there are more."""
+        query, now_ms = search.to_fts(words), self._journal.now_ms()
+        # SQLite merges the words that begin so before it looks at the clock again.
+        return self._index.ask(
+            lambda db: search.search(db, query, selection, now_ms), is_long="*" in query
+        )
+
+    def indexed_to(self) -> int:
+        """Return the seq up to which a page made from now on knows every record."""
+        return self._index.known_to()
+
+    def seq_of(self, ref: str | int) -> int:
+        """Return the seq of a cursor: a seq is itself, an id is looked up; raises NotFound."""
+        if isinstance(ref, int):
+            return ref
+        with self._index.reading() as db:
+            seq = queries.seq_of_id(db, ref)
+        if seq is None:
+            raise unknown(ref)
+        return seq
+
+    def _page(self, selection: Selection, is_peek: bool) -> Page:
+        now_ms = self._journal.now_ms()
+        page = self._index.ask(lambda db: queries.page(db, selection, now_ms))
+        if selection.unread_by is not None and not is_peek:
+            self._presence.note_poll(selection.unread_by, page.seqs, self._journal.now_ms())
+            self._standings.was_here(selection.unread_by)
+        return page
+
+
+def unknown(ref: str | int, more: str = "") -> BusError:
+    """Return the error for a reference that no message has."""
+    return (
+        ref.refusal()
+        if isinstance(ref, checks.OldId)
+        else NotFound(f"There is no message {ref}.{more}")
+    )
+
+
+def _posted(draft: dict[str, Any], appended: Appended) -> Posted:
+    if appended.replayed:
+        idempotency.refuse_other_message(appended.record, draft)
+    return Posted(public(appended.record), appended.replayed)
+
+
+def _is_good(check: Check) -> bool:
+    try:
+        check()
+    except Unauthorized:
+        return False
+    return True
