@@ -6,27 +6,25 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from busclient._connection import Connection
 from busclient._errors import (
     BadAnswer,
     BusError,
     HubFailed,
-    LocalTrouble,
     TooManyWaiting,
     Unavailable,
     Unreachable,
 )
 from busclient._http.calls import Calls, Patience, new_key
-from busclient._http.trouble import is_refused
 from busclient._messages import reading, sending
 from busclient._messages.message import Acked, Drained, Message, Posted
 from busclient._messages.reading import Ref
 from busclient._messages.stream import follow
-from busclient._outbox import delivery
-from busclient._outbox.outbox import Entry, Outbox
+from busclient._outbox.outbox import Outbox
 from busclient._places import Places
 from busclient._settings import Settings
 
@@ -65,10 +63,9 @@ class Bus:
         sleep: Callable[[float], None] = time.sleep,
         light: bool = False,
     ) -> None:
-        self.settings, self.outbox = settings, outbox
+        self.settings, self._sleep = settings, sleep
         self._calls = Calls(settings, transport, patience or Patience(), sleep, light=light)
-        self._sleep = sleep
-        self._start_hub: Callable[[], bool] | None = None
+        self._connection = Connection(settings, self._calls, outbox)
 
     @classmethod
     def from_env(cls, *, patience: Patience | None = None, light: bool = False) -> Bus:
@@ -83,7 +80,8 @@ class Bus:
             light=light,
         )
         if _hub_control.is_wanted(bus.settings, places):
-            bus._start_hub = lambda: _hub_control.start_once(bus.settings, places)
+            start = partial(_hub_control.start_once, bus.settings, places)
+            bus._connection.start_hub = start
         return bus
 
     def __repr__(self) -> str:
@@ -93,6 +91,11 @@ class Bus:
     def name(self) -> str:
         """Who I am on the bus."""
         return self.settings.name
+
+    @property
+    def outbox(self) -> Outbox | None:
+        """What keeps messages while the hub is away; None if nothing does."""
+        return self._connection.outbox
 
     # -- posting -----------------------------------------------------------------------------------------
 
@@ -126,24 +129,7 @@ class Bus:
         if in_reply_to is not None:
             more["in_reply_to"] = reading.ref(in_reply_to)
         fields = sending.draft(self.name, body, to, more)
-        if self.outbox is None:
-            return self._calling(lambda: sending.post(self._calls, fields))
-        try:
-            self._deliver_first()
-            if any(entry.is_for(*self.settings.place) for entry in self.outbox.entries()):
-                return self._queue(fields, "what was posted before it still waits")
-            return self._calling(lambda: sending.post(self._calls, fields))
-        except (Unreachable, Unavailable) as error:
-            return self._queue(fields, error.message)
-
-    def _deliver_first(self) -> None:
-        """Deliver what waits before a new message. Trouble with that is none of the new message's."""
-        try:
-            self.flush(wait_s=_DELIVERY_S)
-        except LocalTrouble as error:
-            logger.warning("the outbox was not delivered: %s", error.message)
-        except HubFailed as error:
-            raise Unavailable(error.message) from error
+        return self._connection.send(fields)
 
     def post_many(self, drafts: Sequence[Mapping[str, Any]]) -> list[Posted | BusError]:
         """Post up to 1,000 messages with one request and one sync; one outcome for each, in order. Not through the outbox.
@@ -154,7 +140,7 @@ class Bus:
             sending.checked({"from": self.name, "client_id": new_key(), **fields})
             for fields in drafts
         ]
-        return self._calling(lambda: sending.post_block(self._calls, block))
+        return self._connection.call(lambda: sending.post_block(self._calls, block))
 
     def reply(self, message: Ref, body: str, **fields: Any) -> Posted:
         """Answer a message to its sender, in its thread. Other fields as in `post`."""
@@ -166,44 +152,7 @@ class Bus:
 
         `any_hub` also takes what was written for another address or user.
         """
-        if self.outbox is None or self.outbox.is_empty():
-            return 0
-        url, user, via = self.settings.place
-        return self.outbox.deliver(
-            url,
-            user,
-            self._send_block,
-            via,
-            wait_s=wait_s,
-            any_hub=any_hub,
-            tell=self._tell_refused,
-        )
-
-    def _queue(self, fields: dict[str, Any], why: str) -> Posted:
-        assert self.outbox is not None
-        sending.check_size(fields, why)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        url, user, via = self.settings.place
-        self.outbox.add(url, user, now, fields, via)
-        logger.warning(
-            "not sent yet: %s. It is kept in %s and goes out with the next call that succeeds",
-            why.rstrip("."),
-            self.outbox.path,
-        )
-        return Posted(fields["client_id"], None, why=why.rstrip("."))
-
-    def _send_block(self, drafts: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
-        return self._reaching(lambda: delivery.deliver(self._calls, drafts))
-
-    def _tell_refused(self, refused: list[tuple[Entry, dict[str, Any]]]) -> None:
-        assert self.outbox is not None
-        for notice in delivery.notices(
-            delivery.teller(self.name), refused, str(self.outbox.refused_path)
-        ):
-            try:
-                sending.post(self._calls, notice)
-            except BusError as error:
-                logger.warning("%s could not be told: %s", notice["to"], error.message)
+        return self._connection.flush(wait_s=wait_s, any_hub=any_hub)
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -242,14 +191,14 @@ class Bus:
 
     def message(self, ref: Ref) -> Message:
         """One message by id or seq; raises NotFound."""
-        return Message.from_json(self._get(f"/messages/{reading.ref(ref)}"))
+        return Message.from_json(self._connection.get(f"/messages/{reading.ref(ref)}"))
 
     def search(self, words: str, *, limit: int = 50, **filters: Any) -> list[Message]:
         """Messages that hold all the words, newest first, each with a `snippet`."""
         found: list[Message] = []
         place: dict[str, int] = {}
         while True:
-            page = self._get(
+            page = self._connection.get(
                 "/search",
                 {**reading.params(filters), **place, "q": words, "limit": limit - len(found)},
             )
@@ -319,12 +268,12 @@ class Bus:
         }
         from busclient._messages.inbox import Inbox  # noqa: PLC0415
 
-        return Inbox.from_json(self._get("/inbox", reading.params(given)))
+        return Inbox.from_json(self._connection.get("/inbox", reading.params(given)))
 
     def inbox_text(self, *, budget: int = 6000, patience: Patience | None = None) -> str:
         """The same as text for an agent's context; empty when nothing is unread."""
         params = {"reader": self.name, "budget": budget, "format": "text"}
-        reply = self._calling(
+        reply = self._connection.call(
             lambda: self._calls.send("GET", "/inbox", params=params, patience=patience)
         )
         if not reply.header("Content-Type").startswith("text/plain"):
@@ -336,7 +285,7 @@ class Bus:
         found: dict[str, dict[str, str | None]] = {}
         place: dict[str, Any] = {}
         while True:
-            page = self._get(f"/messages/{reading.ref(ref)}/receipts", place)
+            page = self._connection.get(f"/messages/{reading.ref(ref)}/receipts", place)
             if not isinstance(page.get("receipts"), dict):
                 raise BadAnswer("The answer holds no receipts.")
             found |= page["receipts"]
@@ -346,7 +295,7 @@ class Bus:
 
     def health(self) -> dict[str, Any]:
         """How the hub is: `{"ok":true,"count":…,"now":…,"last_seq":…,…}`; also answered while it takes no posts."""
-        reply = self._calling(lambda: self._calls.send("GET", "/health", also=(503,)))
+        reply = self._connection.call(lambda: self._calls.send("GET", "/health", also=(503,)))
         return reading.health_in(reply.content, self.settings.url)
 
     # -- done with a message -----------------------------------------------------------------------------
@@ -355,13 +304,11 @@ class Bus:
         """Say that I am done with messages; again does no harm. Raises NotFound, and then none is acknowledged."""
         refs = [reading.ref(message) for message in messages]
         if len(refs) == 1:
-            return reading.acked_in(
-                self._call_json("POST", f"/ack/{refs[0]}", {"reader": self.name})
-            )
+            return reading.acked_in(self._connection.post(f"/ack/{refs[0]}", {"reader": self.name}))
         found = Acked([], [])
         for at in range(0, len(refs), 1000):
             part = reading.acked_in(
-                self._call_json("POST", "/ack", {"reader": self.name, "ids": refs[at : at + 1000]})
+                self._connection.post("/ack", {"reader": self.name, "ids": refs[at : at + 1000]})
             )
             found = Acked(found.new + part.new, found.already + part.already)
         return found
@@ -369,7 +316,7 @@ class Bus:
     def ack_through(self, message: Ref) -> Acked:
         """Say that I am done with every message up to this one."""
         return reading.acked_in(
-            self._call_json("POST", "/ack", {"reader": self.name, "through": reading.ref(message)})
+            self._connection.post("/ack", {"reader": self.name, "through": reading.ref(message)})
         )
 
     def drain(
@@ -393,7 +340,7 @@ class Bus:
 
     def me(self) -> dict[str, Any]:
         """Who the hub takes me for: `{"name":…,"role":"member","verified":true}`; raises NotFound at a hub without roles."""
-        return self._get("/api/me")
+        return self._connection.get("/api/me")
 
     # -- other machines ----------------------------------------------------------------------------------
 
@@ -402,21 +349,22 @@ class Bus:
         """Commands and files in other machines, and what happened: `bus.net.exec("db1", "uptime")`."""
         from busclient._net.net import Net  # noqa: PLC0415
 
-        return Net(self.settings, self._calls, self._calling, self._sleep)
+        return Net(self.settings, self._calls, self._connection.call, self._sleep)
 
     @property
     def admin(self) -> Admin:
         """What admins decide: permissions, approvals, containers, credentials. And a new secret for oneself."""
         from busclient._net.admin import Admin  # noqa: PLC0415
 
-        return Admin(self.settings, self._calls, self._calling, self._sleep)
+        return Admin(self.settings, self._calls, self._connection.call, self._sleep)
 
     # -- the connection ----------------------------------------------------------------------------------
 
     def without_outbox(self) -> Bus:
         """The same connection for posts that are to fail, and not to wait, when the hub is away."""
         twin = copy(self)
-        twin.outbox = None
+        twin._connection = Connection(self.settings, self._calls, None)
+        twin._connection.start_hub = self._connection.start_hub
         return twin
 
     def tell_when_slow(self, tell: Callable[[str], None]) -> None:
@@ -439,35 +387,5 @@ class Bus:
         self.close()
 
     def _page(self, filters: Mapping[str, Any], wait_s: float = 0) -> tuple[list[Message], bool]:
-        page = self._get("/messages", reading.params(filters), wait_s=wait_s)
+        page = self._connection.get("/messages", reading.params(filters), wait_s=wait_s)
         return reading.messages_in(page), bool(page.get("has_more"))
-
-    def _get(
-        self, path: str, params: Mapping[str, Any] | None = None, *, wait_s: float = 0
-    ) -> dict[str, Any]:
-        return self._calling(lambda: self._calls.json("GET", path, params=params, wait_s=wait_s))
-
-    def _call_json(self, method: str, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return self._calling(lambda: self._calls.json(method, path, json=fields))
-
-    def _calling(self, call: Callable[[], T]) -> T:
-        """Make a call, and empty the outbox now that the hub is known to be there."""
-        result = self._reaching(call)
-        if self.outbox is not None and not self.outbox.is_empty():
-            self._deliver_quietly()
-        return result
-
-    def _reaching(self, call: Callable[[], T]) -> T:
-        """Make a call; start the hub of this machine first, if that is what is missing."""
-        try:
-            return call()
-        except Unreachable as error:
-            if self._start_hub is None or not is_refused(error) or not self._start_hub():
-                raise
-        return call()
-
-    def _deliver_quietly(self) -> None:
-        try:
-            self.flush()
-        except BusError as error:
-            logger.warning("the outbox was not delivered: %s", error.message)

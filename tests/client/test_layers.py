@@ -25,6 +25,7 @@ LAYERS = (
     ("_http",),
     ("_messages",),
     PARTS,
+    ("_connection",),
     ("_bus",),
     ABOVE_THE_BUS,
     JOINTS,
