@@ -32,9 +32,10 @@ def create_app(
 ) -> Flask:
     """Return the WSGI application.
 
-    `app.extensions` has its hub as `bus`, its credentials as `credentials`, and its end of the line to the service
-    that runs commands as `exec`. `turns` says how requests share a worker; without it, as threads do. `clock` returns
-    seconds since 1970, and `disk` is what the log is written with: a test may give others.
+    `app.extensions` has its hub as `bus`, its credentials as `credentials`, and its end of the line
+    to the service that runs commands as `exec`. `turns` says how requests share a worker; without
+    it, as threads do. `clock` returns seconds since 1970, and `disk` is what the log is written
+    with: a test may give others.
     """
     from bus.config import Config
     from bus.credentials import Credentials

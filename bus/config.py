@@ -1,6 +1,7 @@
 """Every setting of the hub: one table, read once, frozen.
 
-Each is an environment variable. `docs/operations.md` lists them for people; a test keeps the two equal.
+Each is an environment variable. `docs/operations.md` lists them for people; a test keeps the two
+equal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The hub's errors: one family, one list of codes.
 
-An error carries its facts as fields of `details` and makes its own text. It is raised where the fact is
-known and answered in one place (`bus.web.http.errors`).
+An error carries its facts as fields of `details` and makes its own text. It is raised where the
+fact is known and answered in one place (`bus.web.http.errors`).
 
     BusError
     ├── BadRequest            400  the request is not well formed
@@ -80,8 +80,8 @@ from typing import Any
 class BusError(Exception):
     """What every error of the hub is.
 
-    `code` is stable and for programs, the message says what happened to what, `hint` what to do now.
-    `retry_after_s` is None where a retry of the same request cannot help.
+    `code` is stable and for programs, the message says what happened to what, `hint` what to do
+    now. `retry_after_s` is None where a retry of the same request cannot help.
     """
 
     code = "error"
@@ -97,7 +97,9 @@ class BusError(Exception):
             self.hint = hint
 
     def as_dict(self) -> dict[str, Any]:
-        """The body of the answer: `{"ok":false,"error":…,"message":…,"hint":…,"docs":…}` and the details."""
+        """The body of the answer: `{"ok":false,"error":…,"message":…,"hint":…,"docs":…}` and the
+        details.
+        """
         return {
             "ok": False,
             "error": self.code,

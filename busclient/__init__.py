@@ -8,12 +8,15 @@
         print(message.ts, message.sender, message.body)
         bus.ack(message)
 
-`docs/client.md` is the manual. Names that begin with an underscore, modules among them, may change at any time.
+`docs/client.md` is the manual. Names that begin with an underscore, modules among them, may change
+at any time.
 """
 
 from busclient._version import __version__
 
-TYPE_CHECKING = False  # what type checkers take for true; `typing` itself takes longer to load than all that is loaded here
+# what type checkers take for true; `typing` itself takes longer to load than all that is loaded
+# here
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from busclient._bus import Bus
     from busclient._errors import (

@@ -1,6 +1,8 @@
-"""The `bus` command, also as `python -m busclient`: says its version at once, and loads the rest for all else.
+"""The `bus` command, also as `python -m busclient`: says its version at once, and loads the rest
+for all else.
 
-Nothing is imported at the top: a status line or a hook that only asks for the version waits for Python alone.
+Nothing is imported at the top: a status line or a hook that only asks for the version waits for
+Python alone.
 """
 
 import sys
@@ -18,7 +20,10 @@ def main() -> None:
 
 
 def _said(text: str) -> bool:
-    """Whether this could be written. Where it could not, the command says why, and with which exit code."""
+    """Whether this could be written.
+
+    Where it could not, the command says why, and with which exit code.
+    """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -14,13 +14,9 @@ from busclient._connection import Connection
 from busclient._errors import (
     BadAnswer,
     BusError,
-    HubFailed,
-    TooManyWaiting,
-    Unavailable,
-    Unreachable,
 )
 from busclient._http.calls import Calls, Patience, new_key
-from busclient._messages import reading, sending
+from busclient._messages import polling, reading, sending
 from busclient._messages.message import Acked, Drained, Message, Posted
 from busclient._messages.reading import Ref
 from busclient._messages.stream import follow
@@ -40,17 +36,16 @@ logger = logging.getLogger("busclient")
 T = TypeVar("T")
 _PAGE = 200
 _DELIVERY_S = 5.0  # how long a post waits for another process that is emptying the outbox
-_LONGEST_WAIT_S = 50.0  # of the 60 that the hub allows
-_LAST_LOOK_S = 0.001  # when the hub was away at the end: is it still?
 _STREAM_IDLE_S = 40.0  # the hub gives a sign of life every 15
 
 
 class Bus:
     """Speaks for `settings.name`. Every call raises BusError; see `busclient._errors` for the tree.
 
-    `transport` is an adapter of requests, for tests and for ways of one's own; `light` does without requests, which takes
-    60 ms to load, where the hub can be reached so. `outbox` None means that `post` raises when the hub is away. Use it in
-    one thread at a time; as a context manager it closes its connection.
+    `transport` is an adapter of requests, for tests and for ways of one's own; `light` does without
+    requests, which takes 60 ms to load, where the hub can be reached so. `outbox` None means that
+    `post` raises when the hub is away. Use it in one thread at a time; as a context manager it
+    closes its connection.
     """
 
     def __init__(
@@ -69,7 +64,10 @@ class Bus:
 
     @classmethod
     def from_env(cls, *, patience: Patience | None = None, light: bool = False) -> Bus:
-        """The Bus of this user on this machine, with the outbox; raises SettingsError. See `Settings.find`."""
+        """The Bus of this user on this machine, with the outbox; raises SettingsError.
+
+        See `Settings.find`.
+        """
         from busclient import _hub_control  # noqa: PLC0415
 
         places = Places.of_user()
@@ -97,7 +95,7 @@ class Bus:
         """What keeps messages while the hub is away; None if nothing does."""
         return self._connection.outbox
 
-    # -- posting -----------------------------------------------------------------------------------------
+    # -- posting ---------------------------------------------------------------------------------
 
     def post(
         self,
@@ -112,11 +110,13 @@ class Bus:
         expires_in_s: float | None = None,
         key: str | None = None,
     ) -> Posted:
-        """Post a message. On return it is on the hub's stable storage or, when the hub is away, on this machine's.
+        """Post a message. On return it is on the hub's stable storage or, when the hub is away, on
+        this machine's.
 
-        `to` is a name, several, or `any` for everybody. A `key` makes two calls one message; without it each call is its
-        own. Raises Refused and what else the hub says of the request; Unreachable and Unavailable only without an outbox,
-        and OutboxFailed when the message could be kept nowhere.
+        `to` is a name, several, or `any` for everybody. A `key` makes two calls one message;
+        without it each call is its own. Raises Refused and what else the hub says of the request;
+        Unreachable and Unavailable only without an outbox, and OutboxFailed when the message could
+        be kept nowhere.
         """
         more = {
             "tags": tags,
@@ -132,9 +132,11 @@ class Bus:
         return self._connection.send(fields)
 
     def post_many(self, drafts: Sequence[Mapping[str, Any]]) -> list[Posted | BusError]:
-        """Post up to 1,000 messages with one request and one sync; one outcome for each, in order. Not through the outbox.
+        """Post up to 1,000 messages with one request and one sync; one outcome for each, in order.
+        Not through the outbox.
 
-        A draft holds the hub's fields (`to`, `body`, `tags`, …); `from` and `client_id` are filled in.
+        A draft holds the hub's fields (`to`, `body`, `tags`, …); `from` and `client_id` are filled
+        in.
         """
         block = [
             sending.checked({"from": self.name, "client_id": new_key(), **fields})
@@ -148,16 +150,20 @@ class Bus:
         return self.post(body, **{"to": original.sender, "in_reply_to": original.id, **fields})
 
     def flush(self, *, wait_s: float = 0, any_hub: bool = False) -> int:
-        """Deliver what waits in the outbox, in order; gives how many messages the hub took. Raises BusError.
+        """Deliver what waits in the outbox, in order; gives how many messages the hub took. Raises
+        BusError.
 
         `any_hub` also takes what was written for another address or user.
         """
         return self._connection.flush(wait_s=wait_s, any_hub=any_hub)
 
-    # -- reading -----------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------
 
     def unread(self, limit: int | None = None, **filters: Any) -> Iterator[Message]:
-        """What I have not acknowledged, oldest first, page by page. A read changes nothing. Filters as in `messages`."""
+        """What I have not acknowledged, oldest first, page by page.
+
+        A read changes nothing. Filters as in `messages`.
+        """
         left = limit
         cursor = filters.pop("since", None)
         while left is None or left > 0:
@@ -173,8 +179,8 @@ class Bus:
     def messages(self, *, limit: int = 50, **filters: Any) -> list[Message]:
         """Messages, oldest first; without `since` the newest. At most 500 at once.
 
-        Filters: `since`, `before` (id or seq), `to` (with broadcasts), `sender`, `tag`, `thread`, `unread_by`, `order`
-        (`asc`, `desc`), `expired=True` for expired ones too.
+        Filters: `since`, `before` (id or seq), `to` (with broadcasts), `sender`, `tag`, `thread`,
+        `unread_by`, `order` (`asc`, `desc`), `expired=True` for expired ones too.
         """
         upwards = filters.get("order") != "desc"
         newest = upwards and filters.get("since") is None and filters.get("unread_by") is None
@@ -208,41 +214,26 @@ class Bus:
             place = {"before": found[-1].seq}
 
     def wait(self, timeout_s: float, *, limit: int = 50, **filters: Any) -> list[Message]:
-        """Unread messages, as soon as there are any; [] when there are none in time. Filters as in `messages`.
+        """Unread messages, as soon as there are any; [] when there are none in time. Filters as in
+        `messages`.
 
-        It outlives a restart of the hub. Raises when the first call fails, and when the hub is away as the time ends.
+        It outlives a restart of the hub. Raises when the first call fails, and when the hub is away
+        as the time ends.
         """
-        ends = time.monotonic() + timeout_s
-        hold_s, breaks = 0.0, 0  # the first call only looks: what fails there, fails at once
-        while True:
-            left = max(ends - time.monotonic(), 0)
-            page: list[Message] = []
-            try:
-                params = {
-                    **filters,
-                    "unread_by": self.name,
-                    "limit": limit,
-                    "wait": round(hold_s, 3),
-                }
-                page, breaks = self._page(params, hold_s)[0], 0
-            except TooManyWaiting as error:
-                self._sleep(min(error.retry_after_s or 5.0, left))
-            except (Unreachable, Unavailable, HubFailed):
-                if not hold_s or left <= 0:
-                    raise
-                breaks += 1  # a restart, perhaps
-                self._sleep(min(0.1 * 2 ** min(breaks, 6), left))
-            left = max(ends - time.monotonic(), 0)
-            if page or (not left and not breaks):
-                return page
-            hold_s = min(left, _LONGEST_WAIT_S) or _LAST_LOOK_S
+        params = {**filters, "unread_by": self.name, "limit": limit}
+
+        def read(hold_s: float) -> list[Message]:
+            return self._page({**params, "wait": round(hold_s, 3)}, hold_s)[0]
+
+        return polling.poll(read, timeout_s, self._sleep)
 
     def stream(self, **filters: Any) -> Iterator[Message]:
-        """Messages as they come, for ever, without gap or repeat: after a break it reconnects and goes on where it was.
+        """Messages as they come, for ever, without gap or repeat: after a break it reconnects and
+        goes on where it was.
 
-        Starts after `since`; without it at the oldest unread of `unread_by`, else with what comes from now on. Filters as in
-        `messages`, and `tags=[…]` for messages with any of these tags. Raises only when the first connection fails, or
-        when the hub refuses.
+        Starts after `since`; without it at the oldest unread of `unread_by`, else with what comes
+        from now on. Filters as in `messages`, and `tags=[…]` for messages with any of these tags.
+        Raises only when the first connection fails, or when the hub refuses.
         """
         return follow(
             self._calls,
@@ -259,7 +250,9 @@ class Bus:
         budget_tokens: int | None = None,
         cursor: str | None = None,
     ) -> Inbox:
-        """What I should read first, chosen by the hub to fit a budget of characters or tokens; the rest as stubs and counts."""
+        """What I should read first, chosen by the hub to fit a budget of characters or tokens; the
+        rest as stubs and counts.
+        """
         given = {
             "reader": self.name,
             "budget": budget,
@@ -281,7 +274,9 @@ class Bus:
         return reply.content.decode("utf-8", "replace")
 
     def receipts(self, ref: Ref) -> dict[str, dict[str, str | None]]:
-        """Per reader of a message, when it was queued, fetched and acked: `{"bob":{"queued":…,"fetched":None,"acked":None}}`."""
+        """Per reader of a message, when it was queued, fetched and acked:
+        `{"bob":{"queued":…,"fetched":None,"acked":None}}`.
+        """
         found: dict[str, dict[str, str | None]] = {}
         place: dict[str, Any] = {}
         while True:
@@ -294,14 +289,19 @@ class Bus:
             place = {"after": page["next"]}
 
     def health(self) -> dict[str, Any]:
-        """How the hub is: `{"ok":true,"count":…,"now":…,"last_seq":…,…}`; also answered while it takes no posts."""
+        """How the hub is: `{"ok":true,"count":…,"now":…,"last_seq":…,…}`; also answered while it
+        takes no posts.
+        """
         reply = self._connection.call(lambda: self._calls.send("GET", "/health", also=(503,)))
         return reading.health_in(reply.content, self.settings.url)
 
-    # -- done with a message -----------------------------------------------------------------------------
+    # -- done with a message ---------------------------------------------------------------------
 
     def ack(self, *messages: Ref) -> Acked:
-        """Say that I am done with messages; again does no harm. Raises NotFound, and then none is acknowledged."""
+        """Say that I am done with messages; again does no harm.
+
+        Raises NotFound, and then none is acknowledged.
+        """
         refs = [reading.ref(message) for message in messages]
         if len(refs) == 1:
             return reading.acked_in(self._connection.post(f"/ack/{refs[0]}", {"reader": self.name}))
@@ -322,9 +322,11 @@ class Bus:
     def drain(
         self, handle: Callable[[Message], object], *, limit: int | None = None, **filters: Any
     ) -> Drained:
-        """Hand each unread message to `handle`, then ack it. At least once: after a crash the last one comes again.
+        """Hand each unread message to `handle`, then ack it. At least once: after a crash the last
+        one comes again.
 
-        An exception of the handler leaves its message unread, and the rest goes on. Filters as in `messages`.
+        An exception of the handler leaves its message unread, and the rest goes on. Filters as in
+        `messages`.
         """
         done, failed = 0, []
         for message in self.unread(limit, **filters):
@@ -339,10 +341,12 @@ class Bus:
         return Drained(done, failed)
 
     def me(self) -> dict[str, Any]:
-        """Who the hub takes me for: `{"name":…,"role":"member","verified":true}`; raises NotFound at a hub without roles."""
+        """Who the hub takes me for: `{"name":…,"role":"member","verified":true}`; raises NotFound
+        at a hub without roles.
+        """
         return self._connection.get("/api/me")
 
-    # -- other machines ----------------------------------------------------------------------------------
+    # -- other machines --------------------------------------------------------------------------
 
     @property
     def net(self) -> Net:
@@ -353,12 +357,15 @@ class Bus:
 
     @property
     def admin(self) -> Admin:
-        """What admins decide: permissions, approvals, containers, credentials. And a new secret for oneself."""
+        """What admins decide: permissions, approvals, containers, credentials.
+
+        And a new secret for oneself.
+        """
         from busclient._net.admin import Admin  # noqa: PLC0415
 
         return Admin(self.settings, self._calls, self._connection.call, self._sleep)
 
-    # -- the connection ----------------------------------------------------------------------------------
+    # -- the connection --------------------------------------------------------------------------
 
     def without_outbox(self) -> Bus:
         """The same connection for posts that are to fail, and not to wait, when the hub is away."""
@@ -368,7 +375,9 @@ class Bus:
         return twin
 
     def tell_when_slow(self, tell: Callable[[str], None]) -> None:
-        """Call `tell`, once and from another thread, when the hub is late with an answer that it should give at once."""
+        """Call `tell`, once and from another thread, when the hub is late with an answer that it
+        should give at once.
+        """
         self._calls.on_slow = tell
 
     def close(self) -> None:

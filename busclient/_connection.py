@@ -1,4 +1,6 @@
-"""How a `Bus` reaches its hub: it starts the hub of this machine if it must, and empties the outbox once it can."""
+"""How a `Bus` reaches its hub: it starts the hub of this machine if it must, and empties the outbox
+once it can.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Connection:
         return call()
 
     def send(self, fields: dict[str, Any]) -> Posted:
-        """Send a message, or keep it in the outbox: when the hub is away, or when earlier messages still wait."""
+        """Send a message, or keep it in the outbox: when the hub is away, or when earlier messages
+        still wait.
+        """
         if self.outbox is None:
             return self.call(lambda: sending.post(self.calls, fields))
         try:
@@ -74,7 +78,10 @@ class Connection:
             return self._queue(self.outbox, fields, error.message)
 
     def flush(self, *, wait_s: float = 0, any_hub: bool = False) -> int:
-        """Deliver what waits in the outbox, in order; return how many messages the hub took. Raises BusError."""
+        """Deliver what waits in the outbox, in order; return how many messages the hub took.
+
+        Raises BusError.
+        """
         if self.outbox is None or self.outbox.is_empty():
             return 0
         outbox = self.outbox

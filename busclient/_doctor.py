@@ -1,4 +1,6 @@
-"""Looking at each step between this machine and a read message, in the order in which they must work."""
+"""Looking at each step between this machine and a read message, in the order in which they must
+work.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class RoundTrip(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """One look: `ok` is None for news that is neither good nor bad; `hint` says what to do when it is False."""
+    """One look: `ok` is None for news that is neither good nor bad; `hint` says what to do when it
+    is False.
+    """
 
     name: str
     ok: bool | None
@@ -214,7 +218,10 @@ def _round_trip(bus: Bus) -> str:
 
 
 def round_trip(bus: Bus) -> RoundTrip:
-    """Post a message to oneself, read it, ack it; raises BusError. It expires in a minute, whatever happens."""
+    """Post a message to oneself, read it, ack it; raises BusError.
+
+    It expires in a minute, whatever happens.
+    """
     direct = bus.without_outbox()
     started = time.perf_counter()
     posted = direct.post(
@@ -299,7 +306,9 @@ def _hook(places: Places) -> Step:
 
 
 def _session_start_commands(config: Path) -> list[str]:
-    """The commands of the SessionStart hooks; raises OSError or ValueError for a file that Claude Code cannot read either."""
+    """The commands of the SessionStart hooks; raises OSError or ValueError for a file that Claude
+    Code cannot read either.
+    """
     try:
         text = config.read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -309,7 +318,9 @@ def _session_start_commands(config: Path) -> list[str]:
 
 
 def _missing_program(command: str) -> str | None:
-    """The script of ours (or `bus`) in a command line, when it is not there or may not be run; else None."""
+    """The script of ours (or `bus`) in a command line, when it is not there or may not be run; else
+    None.
+    """
     try:
         words = [os.path.expanduser(os.path.expandvars(word)) for word in shlex.split(command)]
     except ValueError:

@@ -1,15 +1,17 @@
-"""`bus drain --exec`: each unread message to a command, from cron or a timer; nothing lost, nobody stuck.
+"""`bus drain --exec`: each unread message to a command, from cron or a timer; nothing lost, nobody
+stuck.
 
-The command gets the message as one line of JSON on standard input and as BUS_* variables in its environment, never in
-its command line. Exit code 0 acknowledges. A message that failed `allowed` times, over as many runs, is a dead letter:
-its sender is told, it stays unread, and later runs pass it over. A command that cannot be run (126, 127) is trouble of this
-machine: the run stops there, and no attempt is counted. A file in the state folder for each name and hub remembers:
+The command gets the message as one line of JSON on standard input and as BUS_* variables in its
+environment, never in its command line. Exit code 0 acknowledges. A message that failed `allowed`
+times, over as many runs, is a dead letter: its sender is told, it stays unread, and later runs pass
+it over. A command that cannot be run (126, 127) is trouble of this machine: the run stops there,
+and no attempt is counted. A file in the state folder for each name and hub remembers:
 
     {"attempts":{"ID":2},"handled":["ID"],"dead":["ID"]}
 
-An attempt is counted before the command runs, so a message that takes the whole drain down is counted too. `handled` are
-those whose command ended well but whose ack did not get through: the next run acks them without running it again.
-A lock keeps two runs of one name apart.
+An attempt is counted before the command runs, so a message that takes the whole drain down is
+counted too. `handled` are those whose command ended well but whose ack did not get through: the
+next run acks them without running it again. A lock keeps two runs of one name apart.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ _LONGEST_STEM = 200  # a name of a file has at most 255 bytes
 
 @dataclass
 class Report:
-    """What a run did, as ids: handled and acked, failed (they come again), given up, and passed over as given up before."""
+    """What a run did, as ids: handled and acked, failed (they come again), given up, and passed
+    over as given up before.
+    """
 
     done: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -65,12 +69,15 @@ class Drainer:
         stem = _stem(bus)
         self._path = folder / f"{stem}.json"
         self._lock_path = folder / f"{stem}.lock"
-        # Of older clients: shared by `web/1` and `web_1`, and by all hubs. Each takes over what is there; ids are unique.
+        # Of older clients: shared by `web/1` and `web_1`, and by all hubs. Each takes over what is
+        # there; ids are unique.
         self._older_path = folder / f"drain-{bus.name.replace('/', '_')}.json"
         self._state = _State()
 
     def run(self, limit: int | None = None, *, retry_dead: bool = False) -> Report:
-        """Hand over what is unread, at most `limit` messages; raises BusError when the hub or the state folder fails."""
+        """Hand over what is unread, at most `limit` messages; raises BusError when the hub or the
+        state folder fails.
+        """
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
         report = Report()
@@ -111,7 +118,10 @@ class Drainer:
         self._save()
 
     def _attempt(self, message: Message, report: Report) -> bool:
-        """Run the command once; gives whether the message is to be acked. Raises LocalTrouble when there is nothing to run."""
+        """Run the command once; gives whether the message is to be acked.
+
+        Raises LocalTrouble when there is nothing to run.
+        """
         attempts = self._state.attempts[message.id] = self._state.attempts.get(message.id, 0) + 1
         self._save()
         failure = None if attempts > self._allowed else self._execute_counted(message)
@@ -140,7 +150,10 @@ class Drainer:
             raise
 
     def _execute(self, message: Message) -> str | None:
-        """What went wrong; None when the command ended with 0. Raises LocalTrouble when it could not be run at all."""
+        """What went wrong; None when the command ended with 0.
+
+        Raises LocalTrouble when it could not be run at all.
+        """
         try:
             process = subprocess.Popen(  # noqa: S602  the user's own command line; no part of a message is in it
                 self._command,
@@ -200,7 +213,9 @@ class _State:
 
     @classmethod
     def load(cls, path: Path) -> _State:
-        """What is remembered; nothing when the file is not there or not readable as such: a message then comes once more."""
+        """What is remembered; nothing when the file is not there or not readable as such: a message
+        then comes once more.
+        """
         try:
             fields: Any = json.loads(path.read_text())
             return cls(
@@ -223,7 +238,9 @@ class _State:
 
 
 def environment(message: Message) -> dict[str, str]:
-    """A message as BUS_* variables; those it has no value for are empty, so that none of an outer one shows through."""
+    """A message as BUS_* variables; those it has no value for are empty, so that none of an outer
+    one shows through.
+    """
     return {
         "BUS_ID": message.id,
         "BUS_SEQ": str(message.seq),
@@ -262,7 +279,9 @@ def _stem(bus: Bus) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command and, where the system has process groups, what it started: politely first, then for certain."""
+    """End a command and, where the system has process groups, what it started: politely first, then
+    for certain.
+    """
     if os.name == "nt":
         process.kill()
         process.wait()

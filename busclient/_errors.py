@@ -32,8 +32,9 @@
     │   └── Impossible        the target cannot do it as it is: no such program, folder, user, …
     └── HubFailed             a defect of the hub
 
-Calls raise `Unreachable` and `Unavailable` after their own retries. `Bus.post` raises neither while it has an
-outbox: it keeps the message there. `CODES` is the one list of the hub's codes; a test compares it with the hub's.
+Calls raise `Unreachable` and `Unavailable` after their own retries. `Bus.post` raises neither while
+it has an outbox: it keeps the message there. `CODES` is the one list of the hub's codes; a test
+compares it with the hub's.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ from typing import Any
 class BusError(Exception):
     """What every error of the client is.
 
-    `code` and `status` are the hub's (None when no hub spoke), `hint` says what to do now, `details` are the
-    other facts of the hub's answer, `retry_after_s` is how long the hub asks to wait.
+    `code` and `status` are the hub's (None when no hub spoke), `hint` says what to do now,
+    `details` are the other facts of the hub's answer, `retry_after_s` is how long the hub asks to
+    wait.
     """
 
     hint = ""
@@ -332,7 +334,10 @@ _SHARED_HINT = (
 
 
 def error_from(status: int, payload: Any, retry_after_s: float | None = None) -> BusError:
-    """The error that an answer stands for. `payload` is its JSON, or None when it had none (a proxy answered)."""
+    """The error that an answer stands for.
+
+    `payload` is its JSON, or None when it had none (a proxy answered).
+    """
     fields = payload if isinstance(payload, dict) else {}
     code = fields.get("error") if isinstance(fields.get("error"), str) else None
     is_ours = code is not None and status < 500  # a 202 can say what is still missing
@@ -361,7 +366,10 @@ def error_from(status: int, payload: Any, retry_after_s: float | None = None) ->
 
 
 def _hint_for(code: str, fields: Mapping[str, Any]) -> str | None:
-    """What to do, in commands. None, for the hint of the error's class, where the hub names only a route or says nothing."""
+    """What to do, in commands.
+
+    None, for the hint of the error's class, where the hub names only a route or says nothing.
+    """
     if code == "not_allowed" and fields.get("role") == "shared":
         return _SHARED_HINT
     hint = _HINTS.get(code, fields.get("hint"))

@@ -34,12 +34,17 @@ def _scratch_beside(path: Path) -> tuple[int, str]:
 
 
 def followed(path: Path) -> Path:
-    """Where a file is kept to which a link leads, as those of dotfiles do; the path itself where it is no link."""
+    """Where a file is kept to which a link leads, as those of dotfiles do; the path itself where it
+    is no link.
+    """
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replace a file that others may read, whole or not at all. A link in its place goes: it is not followed."""
+    """Replace a file that others may read, whole or not at all.
+
+    A link in its place goes: it is not followed.
+    """
     fd, scratch = _scratch_beside(path)
     try:
         with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
@@ -53,7 +58,9 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def as_file_name(text: str) -> str:
-    """A name for a file, another one for each text: what is not a plain ASCII character becomes %XX, byte by byte."""
+    """A name for a file, another one for each text: what is not a plain ASCII character becomes
+    %XX, byte by byte.
+    """
     plain = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
     return "".join(
         chr(byte) if byte in plain else f"%{byte:02X}"
@@ -62,7 +69,10 @@ def as_file_name(text: str) -> str:
 
 
 def check_room(path: Path) -> None:
-    """See that `write_private` would work: its folder can be written, and the disk has room. Raises OSError."""
+    """See that `write_private` would work: its folder can be written, and the disk has room.
+
+    Raises OSError.
+    """
     probe = path.with_name(f"{path.name}.probe")
     write_private(probe, "x" * 4096)
     probe.unlink()

@@ -1,4 +1,7 @@
-"""Other people's text, made harmless for a terminal and a reader. The hub's twin is `bus.model.harmless`; tests compare them."""
+"""Other people's text, made harmless for a terminal and a reader.
+
+The hub's twin is `bus.model.harmless`; tests compare them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import re
 
 from busclient._hidden import HIDDEN, PICTURES
 
-# What belongs to an emoji stays: a variation selector 16 behind a picture or in a keycap, a joiner between two pictures.
+# What belongs to an emoji stays: a variation selector 16 behind a picture or in a keycap, a joiner
+# between two pictures.
 _SELECTED = rf"(?<![{PICTURES}]\ufe0f)(?!(?<=[0-9#*]\ufe0f)\u20e3)"
 _JOINED = "".join(
     rf"(?!(?<=[{PICTURES}]{between}\u200d)[{PICTURES}])" for between in ("", r"\ufe0f")
@@ -33,12 +37,17 @@ def one_line(text: str, longest: int) -> str:
 
 
 def signed(sender: str, is_verified: bool) -> str:
-    """Who a message is from, with a mark where no credential of that name sent it. Every text of ours says it like this."""
+    """Who a message is from, with a mark where no credential of that name sent it.
+
+    Every text of ours says it like this.
+    """
     return sender if is_verified else f"{sender} (unverified)"
 
 
 def quoted(text: str, longest: int = 200) -> str:
-    """A field of one line so that one sees where it ends: in quotes, unless it is plain letters, digits and `._:-`."""
+    """A field of one line so that one sees where it ends: in quotes, unless it is plain letters,
+    digits and `._:-`.
+    """
     text = text if len(text) <= longest else text[: longest - 1] + "…"
     is_plain = _NEEDS_NO_QUOTES.fullmatch(text) is not None
     return text if is_plain else harmless(json.dumps(text, ensure_ascii=False))

@@ -1,6 +1,8 @@
-"""Joining a fleet: the settings file, written once and proved by a round trip; and a new secret now and then.
+"""Joining a fleet: the settings file, written once and proved by a round trip; and a new secret now
+and then.
 
-A secret is said once, in an answer. So that this machine can keep it is seen to before the hub is asked.
+A secret is said once, in an answer. So that this machine can keep it is seen to before the hub is
+asked.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from busclient._net.fleet_forms import Credential
 from busclient._places import Places
 from busclient._settings import Settings, as_values, check_free, quoted, read_env_text, write_env
 
-# For whoever has no settings yet: in place of those that speak of settings, and of the doctor, who looks at them.
+# For whoever has no settings yet: in place of those that speak of settings, and of the doctor, who
+# looks at them.
 _HINTS = {
     SettingsError.hint: "Nothing was written.",
     Unreachable.hint: "Is the hub up, and is the address right? Nothing was written.",
@@ -54,9 +57,11 @@ def hints_of_join() -> Iterator[None]:
 def redeem(
     url: str, code: str, places: Places, *, ssh_host: str | None = None, force: bool = False
 ) -> Settings:
-    """Turn an invite into this machine's own credential, written to the settings file; gives the settings.
+    """Turn an invite into this machine's own credential, written to the settings file; gives the
+    settings.
 
-    The code is spent only when the file can be written. Raises BusError; OutcomeUnknown when the answer was lost.
+    The code is spent only when the file can be written. Raises BusError; OutcomeUnknown when the
+    answer was lost.
     """
     invite, _, secret = code.strip().partition(".")
     if not (invite and secret):
@@ -113,7 +118,10 @@ def _spent(door: Bus) -> Credential:
 
 
 def rotate(bus: Bus, places: Places, overlap_s: float | None = None) -> Path:
-    """A new secret for oneself, in place of the old one in the settings file, which is given. Raises BusError."""
+    """A new secret for oneself, in place of the old one in the settings file, which is given.
+
+    Raises BusError.
+    """
     path = places.env_file
     if bus.settings.sources.get("BUS_PASS") != str(path):
         where = bus.settings.sources.get("BUS_PASS", "elsewhere")
@@ -162,7 +170,9 @@ def _check_room(path: Path) -> None:
 
 
 def _kept(made: Credential, write: Callable[[], None]) -> None:
-    """Write a secret down; where that fails after all, the error shows it, for it is said only once."""
+    """Write a secret down; where that fails after all, the error shows it, for it is said only
+    once.
+    """
     try:
         write()
     except (OSError, LocalTrouble) as error:

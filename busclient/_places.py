@@ -60,10 +60,11 @@ class Places:
 
 
 def place_of(setting: str, kept_in: Path) -> tuple[Path, str | None]:
-    """The folder that a BUS_HANDOFFS stands for, and the repository to clone where the folder is not there.
+    """The folder that a BUS_HANDOFFS stands for, and the repository to clone where the folder is
+    not there.
 
-    A folder is named by its path; `owner/name` (a repository at GitHub) and URLs have a folder of their own in `kept_in`.
-    A folder that is there goes before a repository of the same name.
+    A folder is named by its path; `owner/name` (a repository at GitHub) and URLs have a folder of
+    their own in `kept_in`. A folder that is there goes before a repository of the same name.
     """
     folder = Path(setting).expanduser()
     is_source = is_at_github(setting) or _URL.fullmatch(setting) is not None

@@ -65,7 +65,10 @@ _SIGNS_OF_A_CONTAINER = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Make them with `Settings.find()`, or by hand: `Settings(url=…, password=…, name=…)`. Raises SettingsError."""
+    """Make them with `Settings.find()`, or by hand: `Settings(url=…, password=…, name=…)`.
+
+    Raises SettingsError.
+    """
 
     url: str
     password: str = field(repr=False)
@@ -127,7 +130,9 @@ class Settings:
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """Whose hub it is: its URL, the user there, and the host from which the URL is seen so (empty: this machine)."""
+        """Whose hub it is: its URL, the user there, and the host from which the URL is seen so
+        (empty: this machine).
+        """
         return self.url, self.user, self.ssh_host or ""
 
     @property
@@ -148,7 +153,9 @@ def _handoffs(setting: str | None, places: Places) -> tuple[Path | None, str | N
 
 
 def default_name(user: str) -> str:
-    """Who I am where nothing says it: the user of the credential unless it is shared, else the short host name."""
+    """Who I am where nothing says it: the user of the credential unless it is shared, else the
+    short host name.
+    """
     if user != SHARED_USER and NAME.fullmatch(user):
         return user
     host = re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname().partition(".")[0]).lstrip("._-")[
@@ -158,7 +165,10 @@ def default_name(user: str) -> str:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The BUS_* values of an env file, empty ones left out; {} when there is none. Raises SettingsError."""
+    """The BUS_* values of an env file, empty ones left out; {} when there is none.
+
+    Raises SettingsError.
+    """
     return _parsed(_text_of(path))[0]
 
 
@@ -236,7 +246,9 @@ def _read_net_config(path: Path) -> dict[str, str]:
 
 
 def _url_of_host(root: Path = Path("/")) -> str:
-    """Where the host of this container has its hub: at the gateway, when that is a private address; else on this machine."""
+    """Where the host of this container has its hub: at the gateway, when that is a private address;
+    else on this machine.
+    """
     if not any((root / sign).exists() for sign in _SIGNS_OF_A_CONTAINER):
         return LOCAL_URL
     try:
@@ -280,7 +292,10 @@ def _checked_url(url: str) -> str:
 def write_env(
     path: Path, values: Mapping[str, str], *, force: bool = False, note: str = ""
 ) -> None:
-    """Write the settings file, for this user alone. Never over an existing one without `force`; raises SettingsError."""
+    """Write the settings file, for this user alone.
+
+    Never over an existing one without `force`; raises SettingsError.
+    """
     check_free(path, force=force)
     empty = [name for name, value in values.items() if not value]
     if empty:
@@ -314,10 +329,11 @@ def check_free(path: Path, *, force: bool = False) -> None:
 
 
 def quoted(value: str) -> str:
-    """A value as python-dotenv, scripts/session-start-poll and a shell that sources the file read it back.
+    """A value as python-dotenv, scripts/session-start-poll and a shell that sources the file read
+    it back.
 
-    In single quotes, where none of them changes anything. What cannot stand there goes into double quotes; a shell then
-    expands `$` and backquotes, the other two do not.
+    In single quotes, where none of them changes anything. What cannot stand there goes into double
+    quotes; a shell then expands `$` and backquotes, the other two do not.
     """
     if set(value) & set("\n\r\0"):
         raise SettingsError("A setting must be on one line.")

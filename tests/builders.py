@@ -1,7 +1,7 @@
 """One function that builds a URL for each route, however many hubs the tests make.
 
-Werkzeug compiles two for each route of each app: with eighty routes that is half of what it costs to make a hub. They
-know nothing of the app that they are made for, so hubs may share them.
+Werkzeug compiles two for each route of each app: with eighty routes that is half of what it costs
+to make a hub. They know nothing of the app that they are made for, so hubs may share them.
 """
 
 from __future__ import annotations

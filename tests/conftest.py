@@ -162,7 +162,8 @@ def opened(app: Any) -> Iterator[Caller]:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on, out of those that the system gives no client.
+    """Return a port of loopback that nobody listens on, out of those that the system gives no
+    client.
 
     It is taken a moment later: until then no connection of another test may get it.
     """

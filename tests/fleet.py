@@ -1,6 +1,8 @@
-"""A small fleet for tests: a hub in this process, the service that runs commands, and machines with credentials.
+"""A small fleet for tests: a hub in this process, the service that runs commands, and machines with
+credentials.
 
-Targets are folders (`box`, `den`) that play machines: the real drivers have their own suite in tests/containers.
+Targets are folders (`box`, `den`) that play machines: the real drivers have their own suite in
+tests/containers.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ class As(Caller):
 
 
 class Fleet:
-    """`admin`, the members `web1` and `db1`, the shared user; and the folders that `box` and `den` are."""
+    """`admin`, the members `web1` and `db1`, the shared user; and the folders that `box` and `den`
+    are.
+    """
 
     def __init__(self, folder: Path, app: Any, service: Service, config: Config) -> None:
         self.folder, self.app, self.service, self.config = folder, app, service, config

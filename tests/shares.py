@@ -1,11 +1,12 @@
 """How several workers (pytest-xdist) share the tests between them.
 
-A whole run takes a worker for each core; a run of named files takes none, because it is over before they have started.
-`-n 0` or `-p no:xdist` is a run in one process, `-n 4` one with four workers.
+A whole run takes a worker for each core; a run of named files takes none, because it is over before
+they have started. `-n 0` or `-p no:xdist` is a run in one process, `-n 4` one with four workers.
 
-Tests that share something costly, or that nothing may run beside, have the mark `xdist_group("its name")`: one worker runs
-them all, and makes what they share once. Others are given out by the dozen, from one file each time, so that what a file
-shares is made about once. The longest groups come first, so that no worker has a long one left when the others are through.
+Tests that share something costly, or that nothing may run beside, have the mark `xdist_group("its
+name")`: one worker runs them all, and makes what they share once. Others are given out by the
+dozen, from one file each time, so that what a file shares is made about once. The longest groups
+come first, so that no worker has a long one left when the others are through.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The attacks of docs/security.md, one row each: what is tried, and that nothing of it happens.
 
-Each test ends by looking at the target and the log, not only at the answer. A test compares the rows with the page.
+Each test ends by looking at the target and the log, not only at the answer. A test compares the
+rows with the page.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 def untouched(fleet: Fleet) -> None:
-    """No target has a file that was not there, no call has run, nothing was granted since the beginning."""
+    """No target has a file that was not there, no call has run, nothing was granted since the
+    beginning.
+    """
     for name in ("box", "den"):
         assert list((fleet.folder / name).iterdir()) == [], name
     assert not (fleet.folder / "pwned").exists()
@@ -52,7 +55,7 @@ def untouched(fleet: Fleet) -> None:
     assert len(fleet.records("grant")) == 1
 
 
-# -- hostile text in every field -----------------------------------------------------------------------------
+# -- hostile text in every field -----------------------------------------------------------------
 
 HOSTILE = (
     "; touch pwned",
@@ -152,7 +155,7 @@ def test_hostile_id(quiet: Fleet, text: str) -> None:
         )
 
 
-# -- what a reader is shown ----------------------------------------------------------------------------------
+# -- what a reader is shown ----------------------------------------------------------------------
 
 SHOWN = (
     "/messages",
@@ -221,7 +224,7 @@ def test_body_that_forges_a_line(busy: Fleet, end: str) -> None:
         assert sum(line.startswith("-- shown in full") for line in outside) <= 1
 
 
-# -- somebody else -------------------------------------------------------------------------------------------
+# -- somebody else -------------------------------------------------------------------------------
 
 Attack = Callable[[Fleet], Any]
 FORGED_HEADERS = (
@@ -400,7 +403,9 @@ def test_shared_user_on_protected_route(
 
 
 def test_every_route_below_api_is_in_the_table_of_the_shared_user(fleet: Fleet) -> None:
-    """A new route has to be thought about here: it is protected, or one of those that the shared user has by design."""
+    """A new route has to be thought about here: it is protected, or one of those that the shared
+    user has by design.
+    """
     named = {
         (method, re.sub("0{26}", "<id>", path).partition("?")[0]) for method, path, _ in PROTECTED
     }
@@ -414,7 +419,7 @@ def test_every_route_below_api_is_in_the_table_of_the_shared_user(fleet: Fleet) 
     assert real - free == named
 
 
-# -- credentials and approvals that are over -----------------------------------------------------------------
+# -- credentials and approvals that are over -----------------------------------------------------
 
 
 def test_revoked_credential(fleet: Fleet) -> None:
@@ -450,7 +455,9 @@ def test_reissued_name(fleet: Fleet) -> None:
 
 
 def test_credential_that_only_the_service_finds_revoked(fleet: Fleet) -> None:
-    """The service proves the credential itself: a worker that still believes in one runs nothing with it."""
+    """The service proves the credential itself: a worker that still believes in one runs nothing
+    with it.
+    """
     from bus.errors import Unauthorized
     from bus.runner.client import ExecService
 
@@ -619,7 +626,7 @@ def test_every_denial_is_on_record(fleet: Fleet) -> None:
     untouched(fleet)
 
 
-# -- availability --------------------------------------------------------------------------------------------
+# -- availability --------------------------------------------------------------------------------
 
 
 READ = AssertionError("the body was read")
@@ -663,7 +670,7 @@ def test_large_body_where_none_is_needed(quiet: Fleet, path: str) -> None:
     assert (reply.status_code, reply.json["error"]) == (413, "too_large")
 
 
-# -- the page ------------------------------------------------------------------------------------------------
+# -- the page ------------------------------------------------------------------------------------
 
 
 def test_every_attack_has_its_row_and_every_row_its_attack() -> None:
@@ -693,7 +700,9 @@ def ndjson(sender: As, lines: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("first", [[], ["aa"]], ids=["alone", "behind a full window of one name"])
 def test_many_names_of_the_shared_user_have_one_turn(fleet: Fleet, first: list[str]) -> None:
-    """Three hundred names, each with an urgent message: they take turns in the one place of their credential."""
+    """Three hundred names, each with an urgent message: they take turns in the one place of their
+    credential.
+    """
     names = [
         *(name for name in first for _ in range(100)),
         *(f"b{number:03}" for number in range(600)),

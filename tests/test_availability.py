@@ -1,6 +1,8 @@
-"""A member, or somebody without a credential, tries to stop a real hub: what docs/security.md says of that.
+"""A member, or somebody without a credential, tries to stop a real hub: what docs/security.md says
+of that.
 
-Each test looks at the means, never at the time that something takes; `scripts/bench availability` measures.
+Each test looks at the means, never at the time that something takes; `scripts/bench availability`
+measures.
 """
 
 from __future__ import annotations
@@ -71,7 +73,9 @@ def test_places_are_given_back_when_clients_hang_up(hub: RunningHub, data: bytes
 
 
 def test_half_sent_requests_make_room(hub: RunningHub) -> None:
-    """Without a credential, more of them than the worker has connections; then with a credential all goes on."""
+    """Without a credential, more of them than the worker has connections; then with a credential
+    all goes on.
+    """
     held = []
     try:
         for _ in range(1_200):
@@ -100,7 +104,9 @@ HALVES = {
 @pytest.mark.parametrize("end", ["shut down", "reset"])
 @pytest.mark.parametrize("kind", HALVES)
 def test_half_a_body_is_no_message_and_no_crash(hub: RunningHub, kind: str, end: str) -> None:
-    """What came of it would be a whole message, and is refused: the rest may have said the opposite."""
+    """What came of it would be a whole message, and is refused: the rest may have said the
+    opposite.
+    """
     media, body = HALVES[kind]
     length, path = (
         ("Transfer-Encoding: chunked", "/post?from=eve")
@@ -198,7 +204,9 @@ def test_one_credential_cannot_take_all_places(hub_at: Callable[..., RunningHub]
 
 
 def test_one_credential_cannot_take_all_waiting_places(hub_at: Callable[..., RunningHub]) -> None:
-    """Counted over both workers; another one waits, and the first goes on with all that does not wait."""
+    """Counted over both workers; another one waits, and the first goes on with all that does not
+    wait.
+    """
     hub = hub_at(BUS_MAX_WAITING_EACH="6", BUS_MAX_WAITING="12")
     Credentials(hub.data_dir / "credentials").add("web1", "a secret")
     held = [sent(hub, POLL if number % 2 else STREAM) for number in range(6)]

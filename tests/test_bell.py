@@ -53,7 +53,9 @@ def test_a_listener_that_was_killed_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_the_service_that_runs_commands_rings_for_what_it_appends(tmp_path: Path) -> None:
-    """The end of a detached command, and the message about it: who waits hears at once, and not at the next look."""
+    """The end of a detached command, and the message about it: who waits hears at once, and not at
+    the next look.
+    """
     with a_fleet(tmp_path) as fleet:
         fleet.permit()
         os.mkfifo(fleet.folder / "box" / "go")

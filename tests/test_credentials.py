@@ -1,4 +1,6 @@
-"""The credential file: what a line means, how it changes, and that it never loses or leaks anything."""
+"""The credential file: what a line means, how it changes, and that it never loses or leaks
+anything.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,7 @@ def take(credentials: Credentials, code: str, address: str = "") -> Caller:
     return caller(credentials, f"invite~{short}", secret, address)
 
 
-# -- what a line means -----------------------------------------------------------------------------------
+# -- what a line means ---------------------------------------------------------------------------
 
 
 def test_a_line_without_a_role_is_a_member_or_the_shared_user(credentials: Credentials) -> None:
@@ -187,7 +189,7 @@ def test_only_hashes_are_stored(
     assert not any(secret in seen for secret in secrets)
 
 
-# -- rotating and revoking -------------------------------------------------------------------------------
+# -- rotating and revoking -----------------------------------------------------------------------
 
 
 def test_both_secrets_work_until_the_overlap_is_over(
@@ -301,7 +303,9 @@ def test_a_name_that_is_given_anew_has_nothing_of_the_old_one(
 def test_a_change_is_seen_however_soon_it_comes_after_another(
     credentials: Credentials, register: Register
 ) -> None:
-    """The last file but one had this size, and may have had this inode: only the time tells them apart."""
+    """The last file but one had this size, and may have had this inode: only the time tells them
+    apart.
+    """
     later = (
         os.stat(credentials.path).st_mtime_ns + 10**12
     )  # a clock that stands still, or was set back
@@ -455,7 +459,7 @@ def test_every_change_is_noted_with_who_made_it(
     ]
 
 
-# -- invites ---------------------------------------------------------------------------------------------
+# -- invites -------------------------------------------------------------------------------------
 
 
 def test_an_invite_makes_one_credential(credentials: Credentials, register: Register) -> None:
@@ -548,7 +552,7 @@ def test_changes_at_once_lose_none(credentials: Credentials) -> None:
     assert set(credentials.users()) == {"claude", "boss", *(f"web{number}" for number in range(24))}
 
 
-# -- threads, and two starts at once ---------------------------------------------------------------------
+# -- threads, and two starts at once -------------------------------------------------------------
 
 
 def rotate_with_overlap(register: Register) -> None:
@@ -576,7 +580,9 @@ def test_a_change_while_a_secret_is_checked_is_not_forgotten(
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Register], None],
 ) -> None:
-    """One thread has read the file, and compares; another changes the file, and reads it, before the first remembers."""
+    """One thread has read the file, and compares; another changes the file, and reads it, before
+    the first remembers.
+    """
     from bus.credentials import reading
 
     old = register.add("web1", MEMBER, "boss").secret
@@ -602,7 +608,9 @@ def test_a_change_while_a_secret_is_checked_is_not_forgotten(
 def test_an_old_secret_is_not_taken_for_the_new_one_in_between(
     credentials: Credentials, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lines and their digests are of one file: else the second of the one is taken for the first of the other."""
+    """Lines and their digests are of one file: else the second of the one is taken for the first of
+    the other.
+    """
     from bus.credentials import reading
 
     old = register.add("web1", MEMBER, "boss").secret
@@ -700,7 +708,7 @@ def test_two_first_starts_that_both_find_nothing_leave_the_secrets_that_count(
     check_files(config)
 
 
-# -- guessing --------------------------------------------------------------------------------------------
+# -- guessing ------------------------------------------------------------------------------------
 
 
 def refused(attempt: Callable[..., object], *given: object) -> BusError:

@@ -34,7 +34,7 @@ def section(text: str, heading: str) -> str:
     return found[1]
 
 
-# -- nothing is left out -----------------------------------------------------------------------------------
+# -- nothing is left out -------------------------------------------------------------------------
 
 
 def test_every_route_has_its_paragraph(bus: Caller) -> None:
@@ -165,7 +165,7 @@ def test_what_is_printed_to_paste_is_understood_by_curl_7_81() -> None:
             assert lines == [], path
 
 
-# -- what is to be pasted works ----------------------------------------------------------------------------
+# -- what is to be pasted works ------------------------------------------------------------------
 
 
 def blocks(name: str, language: str) -> list[str]:
@@ -194,7 +194,10 @@ def pasted(code: str) -> str:
 
 @pytest.fixture
 def desk(hub: RunningHub, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """A shell in a folder with `data` and README.md, as in a clone. Its curl fails where the hub refuses; three messages wait."""
+    """A shell in a folder with `data` and README.md, as in a clone.
+
+    Its curl fails where the hub refuses; three messages wait.
+    """
     for number in range(3):
         hub.say(f"waiting {number}", sender="desk", to="any")
     shutil.copy(ROOT / "README.md", tmp_path)
@@ -296,7 +299,9 @@ def test_the_environment_file_is_the_one_that_the_docs_name(
 def test_every_python_snippet_works_when_pasted(
     page: str, desk: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    """The snippets of a page go on from one another; an endless one is the last of those it is run with."""
+    """The snippets of a page go on from one another; an endless one is the last of those it is run
+    with.
+    """
     before: list[str] = []
     for code in blocks(page, "python"):
         process = desk(sys.executable, "-c", "\n".join([*before, code]))

@@ -1,4 +1,6 @@
-"""The log of a simpler bus is taken in beside a running hub: nothing is lost silently, doubled, or out of reach."""
+"""The log of a simpler bus is taken in beside a running hub: nothing is lost silently, doubled, or
+out of reach.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.conftest import ROOT
 
-# From the bottom up. A room is a module at the top of `bus`, a folder, or what a folder's longer name here says.
+# From the bottom up. A room is a module at the top of `bus`, a folder, or what a folder's longer
+# name here says.
 LAYERS = (
     ("errors",),
     ("model",),
@@ -45,7 +46,9 @@ def modules(package: str) -> dict[str, Path]:
 
 
 def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
-    """The dotted names that a file imports, at its top or anywhere in it; `from bus.hub import acks` is bus.hub.acks."""
+    """The dotted names that a file imports, at its top or anywhere in it; `from bus.hub import
+    acks` is bus.hub.acks.
+    """
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -60,7 +63,9 @@ BUS = modules("bus")
 
 
 def room(module: str) -> str:
-    """The room of a module of the hub: bus.log.base is in `log`, bus.runner.drivers.lxc in `runner.drivers`."""
+    """The room of a module of the hub: bus.log.base is in `log`, bus.runner.drivers.lxc in
+    `runner.drivers`.
+    """
     parts = module.split(".")[1:]
     longer = ".".join(parts[:2])
     return longer if any(longer in rooms for rooms in LAYERS) else parts[0] if parts else ""
@@ -199,7 +204,8 @@ def test_hub_and_client_never_import_each_other() -> None:
     ]
 
 
-# What a rule about shapes needs of the standard library; none of it reads or changes anything outside. `os`: for urandom.
+# What a rule about shapes needs of the standard library; none of it reads or changes anything
+# outside. `os`: for urandom.
 SHAPES_USE = {
     "__future__", "base64", "bus", "collections", "contextlib", "dataclasses", "datetime", "difflib", "enum", "functools",
     "hashlib", "itertools", "json", "math", "orjson", "os", "re", "string", "typing", "unicodedata", "zlib",

@@ -1,4 +1,6 @@
-"""The count of what a credential holds is one for all processes, and a process that is gone leaves nothing in it."""
+"""The count of what a credential holds is one for all processes, and a process that is gone leaves
+nothing in it.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +139,9 @@ def test_every_kind_of_record_counts_for_its_credential_and_a_replay_does_not(
 
 
 def test_a_credential_brings_so_many_names_into_being_a_day(small: Caller, config: Config) -> None:
-    """As a sender, as a reader and by acknowledging; those it has used already go on, and a restart begins no new day."""
+    """As a sender, as a reader and by acknowledging; those it has used already go on, and a restart
+    begins no new day.
+    """
     id = small.post("/post", json={"from": "n1", "to": "any", "body": "x"}).json["id"]
     assert small.get("/messages?unread_by=n2").status_code == 200
     assert small.get("/inbox?reader=n3").status_code == 200

@@ -55,7 +55,7 @@ def nothing(fleet: Fleet) -> None:
     """The index stays as it is."""
 
 
-# -- what a re-issued name does not inherit ------------------------------------------------------------------
+# -- what a re-issued name does not inherit ------------------------------------------------------
 
 
 @pytest.mark.parametrize("meanwhile", [nothing, rebuild])
@@ -184,7 +184,7 @@ def test_all_of_it_holds_after_a_restart(tmp_path: Path) -> None:
         assert fleet.admin.get(f"/api/exec/{first}").json["stdout"] is None
 
 
-# -- an invite that replaces ---------------------------------------------------------------------------------
+# -- an invite that replaces ---------------------------------------------------------------------
 
 
 def test_an_invite_that_replaces_changes_the_secret_and_keeps_everything(fleet: Fleet) -> None:
@@ -233,7 +233,7 @@ def test_an_admin_that_is_replaced_stays_one(fleet: Fleet) -> None:
     assert As(fleet.app, "admin", joined["secret"]).get("/api/credentials").status_code == 200
 
 
-# -- what runs -----------------------------------------------------------------------------------------------
+# -- what runs -----------------------------------------------------------------------------------
 
 
 def in_thread(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
@@ -370,7 +370,7 @@ def test_a_detached_command_is_ended_with_its_callers_name(
         assert fleet.admin.bodies("unread_by=web1&tag=exec") == []
 
 
-# -- real processes ------------------------------------------------------------------------------------------
+# -- real processes ------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

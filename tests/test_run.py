@@ -1,4 +1,6 @@
-"""`scripts/run`: the hub with the service that runs commands beside it, and that none of both outlives the other's end."""
+"""`scripts/run`: the hub with the service that runs commands beside it, and that none of both
+outlives the other's end.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,10 @@ def command_line(pid: int) -> bytes:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., Both]]:
-    """Run the script: `run("name")`. Its virtual environment is that of these tests, so nothing is installed."""
+    """Run the script: `run("name")`.
+
+    Its virtual environment is that of these tests, so nothing is installed.
+    """
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')

@@ -209,7 +209,7 @@ def test_a_shared_user_that_cannot_be_is_refused(name: str) -> None:
         Config.from_env({"BUS_SHARED_USER": name})
 
 
-# -- the commands ----------------------------------------------------------------------------------------
+# -- the commands --------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""What a reader is shown of other people's text: the same by the hub, the client and the hook's script, from one table."""
+"""What a reader is shown of other people's text: the same by the hub, the client and the hook's
+script, from one table.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,8 @@ def by_script(text: str) -> str:
 @pytest.mark.parametrize(("text", "seen"), TABLE.values(), ids=TABLE)
 def test_all_three_show_the_same(text: str, seen: str) -> None:
     for lines in (harmless.body_lines, _harmless.body_lines):
-        # A last CR is one of a line without LF: the script, which sees lines, takes it for a line's end.
+        # A last CR is one of a line without LF: the script, which sees lines, takes it for a line's
+        # end.
         assert "\n".join(lines(text.removesuffix("\r"))) == seen
     assert by_script(text) == seen
 
@@ -99,7 +102,9 @@ def test_the_tables_are_those_that_unicode_gives() -> None:
 
 
 def test_what_is_left_is_a_character_that_can_be_seen_or_is_space() -> None:
-    """By Python's own data, which is older: no control or format character but visible ones, nothing named as blank."""
+    """By Python's own data, which is older: no control or format character but visible ones,
+    nothing named as blank.
+    """
     left = [char for char in map(chr, range(sys.maxunicode + 1)) if harmless.harmless(char) == char]
     odd = [
         char

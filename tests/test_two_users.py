@@ -1,4 +1,6 @@
-"""The data folder with two users in it, as on a server: the hub's, and that of the service that runs commands."""
+"""The data folder with two users in it, as on a server: the hub's, and that of the service that
+runs commands.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ class Actor:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A data folder as scripts/install-server makes it; not below pytest's own, which only root may enter."""
+    """A data folder as scripts/install-server makes it; not below pytest's own, which only root may
+    enter.
+    """
     if os.geteuid() != 0:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
             "only root can be two users"
@@ -181,7 +185,9 @@ def test_both_at_once_lose_nothing(folder: Path, enter: Callable[..., Actor]) ->
 def test_files_of_an_old_hub_or_a_backup_are_opened_to_the_group(
     folder: Path, enter: Callable[..., Actor]
 ) -> None:
-    """Before there were two users everything was 0600 or 0644, and so is a backup that was put in place."""
+    """Before there were two users everything was 0600 or 0644, and so is a backup that was put in
+    place.
+    """
     enter(HUB).ask("post", "hub", "old")
     for path in folder.rglob("*"):
         path.chmod(0o700 if path.is_dir() else 0o600)

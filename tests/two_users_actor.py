@@ -1,4 +1,5 @@
-"""A process that does to a data folder what it is told, as another user: `python -m tests.two_users_actor UID GID FOLDER`.
+"""A process that does to a data folder what it is told, as another user: `python -m
+tests.two_users_actor UID GID FOLDER`.
 
 Commands come as lines on standard input; each is answered by a line of JSON.
 """

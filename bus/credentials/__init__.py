@@ -1,7 +1,8 @@
 """Who may call: a file of `name:{SSHA}…` lines that nginx reads as well (`auth_basic_user_file`).
 
-Secrets are random, 256 bits, so a salted SHA-1 is enough and costs a microsecond; bcrypt on every request
-would be a denial of service by our own hand (docs/decisions/0004-password-hash.md has the measurement).
+Secrets are random, 256 bits, so a salted SHA-1 is enough and costs a microsecond; bcrypt on every
+request would be a denial of service by our own hand (docs/decisions/0004-password-hash.md has the
+measurement).
 """
 
 from bus.credentials.lines import hashed, new_secret

@@ -19,7 +19,9 @@ class Attempts:
         self._changing = threading.Lock()
 
     def check(self, key: str, now: float) -> None:
-        """Raise TooManyAttempts, with the seconds until one is allowed again, while this bucket is full."""
+        """Raise TooManyAttempts, with the seconds until one is allowed again, while this bucket is
+        full.
+        """
         over = self._level(key, now) - (FREE - 1)
         if over > 1e-6:
             error = TooManyAttempts("There were too many wrong codes.")

@@ -27,7 +27,8 @@ def read(path: Path) -> list[Line | Kept]:
 def read_version(path: Path) -> tuple[Version | None, list[Line | Kept]]:
     """The lines, and the version whose they are; no version where there is no file."""
     try:
-        # A byte that is no UTF-8 is the trouble of the line that holds it; at the next change it is written as it was.
+        # A byte that is no UTF-8 is the trouble of the line that holds it; at the next change it is
+        # written as it was.
         with path.open(encoding="utf-8", errors="surrogateescape") as file:
             found = _version(os.fstat(file.fileno()))
             return found, parsed(file.read().removeprefix("\ufeff").removesuffix("\n").split("\n"))
@@ -47,8 +48,8 @@ def version(path: Path) -> Version | None:
 def locked(path: Path) -> Iterator[list[Line | Kept]]:
     """The lines as they are now, while nobody else changes them; raises Busy.
 
-    The lock is on the folder: a lock file that root made would shut out the hub, and nginx's folder should hold no more
-    than it has to.
+    The lock is on the folder: a lock file that root made would shut out the hub, and nginx's folder
+    should hold no more than it has to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -103,7 +104,9 @@ def put_locked(
 
 
 def replaced(lines: Sequence[Line | Kept], user: str, mine: Sequence[Line]) -> list[Line | Kept]:
-    """The lines with those of one user exchanged, in the place of its first; at the end for a new one."""
+    """The lines with those of one user exchanged, in the place of its first; at the end for a new
+    one.
+    """
     result: list[Line | Kept] = []
     for line in lines:
         if not (isinstance(line, Line) and line.user == user):

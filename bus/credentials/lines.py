@@ -6,11 +6,11 @@
     invite~4f2a…:{SSHA}hash:invite for=name until=…     an invite; `admin` behind it: for an admin. `state=used`: it was taken.
                                                         `replace` behind it: it changes the secret of a name that there is
 
-nginx reads the same file (`auth_basic_user_file`): it takes the first line of a name, and stops at the second colon.
-A line that cannot be used lets nobody in, and is kept as it is, like a comment.
+nginx reads the same file (`auth_basic_user_file`): it takes the first line of a name, and stops at
+the second colon. A line that cannot be used lets nobody in, and is kept as it is, like a comment.
 
-To change this format: add a KEY=VALUE. A line with one that this code does not know is not used, because what it does
-not understand might have been a limit.
+To change this format: add a KEY=VALUE. A line with one that this code does not know is not used,
+because what it does not understand might have been a limit.
 """
 
 from __future__ import annotations

@@ -15,16 +15,17 @@ from bus.errors import InviteSpent, TooManyAttempts, Unauthorized
 from bus.model.caller import INVITE, MEMBER, SHARED, Caller, normalised
 
 _KEPT, _LONGEST_KEPT = 4_000, 512  # headers known to be good, and their characters: 2 MB in all
-_LEAST_COMPARED = (
-    2  # with a user's one line, its two while a rotation lasts, and with none: the same work
-)
+# With a user's one line, its two while a rotation lasts, and with none: the same work
+_LEAST_COMPARED = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    """The file as it was at one moment. Only `verified` grows: what was proven by these very lines, and until when it is.
+    """The file as it was at one moment. Only `verified` grows: what was proven by these very lines,
+    and until when it is.
 
-    Whoever looks at the file works with one snapshot to the end; another thread may have put the next in its place.
+    Whoever looks at the file works with one snapshot to the end; another thread may have put the
+    next in its place.
     """
 
     version: file.Version | None
@@ -35,7 +36,8 @@ class _Snapshot:
 
 
 class Credentials:
-    """The credential file. `shared_user` is the name whose line is the old fleet's; empty: there is none. For any thread.
+    """The credential file. `shared_user` is the name whose line is the old fleet's; empty: there is
+    none. For any thread.
 
     `tenure_of` says what `Caller.tenure` is for a name now.
     """
@@ -53,10 +55,11 @@ class Credentials:
         self._latest = _Snapshot(None, {}, {}, frozenset())
 
     def caller_of(self, header: str | None, address: str = "") -> Caller:
-        """Whom an Authorization header proves; raises Unauthorized, or for invites InviteSpent and TooManyAttempts.
+        """Whom an Authorization header proves; raises Unauthorized, or for invites InviteSpent and
+        TooManyAttempts.
 
-        A wrong password and an unknown user take the same time and give the same answer. `address` is where the
-        request comes from: wrong invites are counted by it.
+        A wrong password and an unknown user take the same time and give the same answer. `address`
+        is where the request comes from: wrong invites are counted by it.
         """
         snapshot = self._current()
         if header is None:
@@ -68,7 +71,8 @@ class Credentials:
         if user.startswith(INVITE_PREFIX):
             return self._invited(snapshot, user, secret, address)
         line = self._verify(snapshot, user, secret)
-        # After the file was read: a revocation is on record before the file loses the line, so this is not an older tenure.
+        # After the file was read: a revocation is on record before the file loses the line, so this
+        # is not an older tenure.
         tenure = self._tenure_of(user)
         caller = Caller(
             user,
@@ -78,7 +82,8 @@ class Credentials:
         )
         if tenure is None:
             return caller
-        # One credential has many headers: more spaces, another letter case. Those are proven anew each time.
+        # One credential has many headers: more spaces, another letter case. Those are proven anew
+        # each time.
         if len(header) <= _LONGEST_KEPT:
             if len(snapshot.verified) >= _KEPT:
                 snapshot.verified.clear()
@@ -86,7 +91,9 @@ class Credentials:
         return caller
 
     def still_proves(self, header: str | None, caller: Caller) -> bool:
-        """Whether a header that has proven this caller does so now: not revoked, not over, not demoted. Costs a `stat`."""
+        """Whether a header that has proven this caller does so now: not revoked, not over, not
+        demoted. Costs a `stat`.
+        """
         try:
             now = self.caller_of(header)
         except (Unauthorized, InviteSpent, TooManyAttempts):
@@ -124,10 +131,11 @@ class Credentials:
         }
 
     def taken(self) -> frozenset[str]:
-        """The names that belong to somebody, normalised: those of all credentials but the shared user's.
+        """The names that belong to somebody, normalised: those of all credentials but the shared
+        user's.
 
-        As of the last time the file was looked at, which is when the caller of this request was proved.
-        The same object as before while the file is the same.
+        As of the last time the file was looked at, which is when the caller of this request was
+        proved. The same object as before while the file is the same.
         """
         return (self._latest if self._latest.version is not None else self._current()).taken
 
@@ -146,8 +154,8 @@ class Credentials:
         raise Unauthorized("The user name or password is wrong.")
 
     def _invited(self, snapshot: _Snapshot, user: str, secret: str, address: str) -> Caller:
-        # A stranger's guesses must not keep out who has a code, though all come through one proxy: they are counted
-        # together, and those at an invite that exists with that invite.
+        # A stranger's guesses must not keep out who has a code, though all come through one proxy:
+        # they are counted together, and those at an invite that exists with that invite.
         now, bucket = self.clock(), f"{address} {user if user in snapshot.users else ''}"
         self._attempts.check(bucket, now)
         try:

@@ -1,7 +1,8 @@
 """Changes to who may call: made one at a time, noted in the log before they take effect.
 
-Each verb raises NoSuchCredential, CredentialExists or Conflict, and then nothing was changed. A change whose note fails
-is not made; one that fails after its note (a full disk) leaves a note of something that did not come to be.
+Each verb raises NoSuchCredential, CredentialExists or Conflict, and then nothing was changed. A
+change whose note fails is not made; one that fails after its note (a full disk) leaves a note of
+something that did not come to be.
 """
 
 from __future__ import annotations
@@ -28,9 +29,8 @@ from bus.model.caller import ADMIN, INVITE, MACHINES, MEMBER, bare, is_reserved,
 from bus.model.records import NAME
 
 _SPENT_KEPT_S = 7 * 24 * 3600  # so long a spent invite is told apart from a wrong one
-_OLD_SECRETS = (
-    3  # of a credential that is rotated again and again: a lost answer must not shut its owner out
-)
+# Of a credential that is rotated again and again: a lost answer must not shut its owner out
+_OLD_SECRETS = 3
 
 Lines = list[Line | Kept]
 
@@ -61,7 +61,10 @@ class Invite(NamedTuple):
 
 
 class Register:
-    """The one who changes the credential file. `note` is called with each change, before it is made."""
+    """The one who changes the credential file.
+
+    `note` is called with each change, before it is made.
+    """
 
     def __init__(self, credentials: Credentials, note: Note) -> None:
         self._credentials, self._path = credentials, credentials.path
@@ -69,10 +72,12 @@ class Register:
         self._check: Callable[[], None] = lambda: None
 
     def on_behalf_of(self, header: str | None) -> Register:
-        """The same, for whom an Authorization header proves; each change raises Unauthorized or NotAllowed.
+        """The same, for whom an Authorization header proves; each change raises Unauthorized or
+        NotAllowed.
 
-        What counts is the moment of the change, not that of the request's first look: the newest secret of its name
-        changes credentials, one that was rotated does not. Else it would shut out the one who rotated it.
+        What counts is the moment of the change, not that of the request's first look: the newest
+        secret of its name changes credentials, one that was rotated does not. Else it would shut
+        out the one who rotated it.
         """
         register = Register(self._credentials, self._note)
         register._check = lambda: self._refuse_old_secret(header)
@@ -105,7 +110,9 @@ class Register:
         return Granted(name, role, secret)
 
     def revoke(self, name: str, by: str) -> None:
-        """Take a name's credential and its open invites away, however they write it; the last admin's stays."""
+        """Take a name's credential and its open invites away, however they write it; the last
+        admin's stays.
+        """
         with self._changing() as lines:
             mine = [line for line in of_user(lines, name) if not line.is_used]
             gone = mine + [line for line in usable(lines) if _is_open_for(line, name)]
@@ -122,7 +129,8 @@ class Register:
     def invite(self, name: str, role: str, lasts_s: int, by: str, replace: bool = False) -> Invite:
         """A code by which a machine makes its own credential.
 
-        With `replace` the name has one and keeps its role: the code exchanges its secret. Raises NoSuchCredential.
+        With `replace` the name has one and keeps its role: the code exchanges its secret. Raises
+        NoSuchCredential.
         """
         with self._changing() as lines:
             if replace:
@@ -210,7 +218,9 @@ class Register:
         return Granted(name, role, secret)
 
     def _replaceable(self, lines: Lines, name: str) -> str:
-        """The role of a name whose secret an invite may exchange; raises NoSuchCredential, BadField."""
+        """The role of a name whose secret an invite may exchange; raises NoSuchCredential,
+        BadField.
+        """
         role = self._credentials.role_of(self._lines_of(lines, name)[0])
         if role not in MACHINES:
             raise BadField(

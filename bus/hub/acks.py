@@ -80,7 +80,8 @@ class Acks:
         self._standings.was_here(fields["reader"])
 
     def receipts(self, ref: str | int, after: str = "", limit: int = MAX_LIMIT) -> Receipts:
-        """Return who a message waits for and how far it has come with each: `limit` names behind `after`.
+        """Return who a message waits for and how far it has come with each: `limit` names behind
+        `after`.
 
         The names that the message is addressed to come before all others.
         """
@@ -112,7 +113,9 @@ class Acks:
         return sorted({*self._presence.fetches(seq, after, at_most), *acked})[:at_most]
 
     def _names_to_all(self, seq: int, after: str, at_most: int) -> list[str]:
-        """Return the names behind `after` that a broadcast is for, or that fetched or acknowledged it, in order."""
+        """Return the names behind `after` that a broadcast is for, or that fetched or acknowledged
+        it, in order.
+        """
         found: list[str] = []
         while len(found) < at_most:
             names = self._known_names(seq, after, at_most)

@@ -41,7 +41,9 @@ class Activity:
         return events, has_more, next
 
     def last_acts(self, names: Sequence[str], limit: int) -> dict[str, str]:
-        """Return when machines last did something that is in the log: these, and at most `limit` others, the latest."""
+        """Return when machines last did something that is in the log: these, and at most `limit`
+        others, the latest.
+        """
 
         def question(db: sqlite3.Connection) -> dict[str, str]:
             found = queries.last_acts(db, limit)

@@ -47,7 +47,8 @@ _HIDDEN = (
     "tenure",
     "beside",
 )
-# Of a question, what may be secret: it is kept beside the log, which is for ever, until the question is closed.
+# Of a question, what may be secret: it is kept beside the log, which is for ever, until the
+# question is closed.
 _BESIDE = ("stdin", "env", "diff")
 _OPEN = ("pending", "allowed")
 _ASKED_WITHIN_S = 60.0  # of a question's being kept, or it was not asked
@@ -56,7 +57,8 @@ _ASKED_WITHIN_S = 60.0  # of a question's being kept, or it was not asked
 class Approvals:
     """Asks, answers and shows.
 
-    With `approve_own`, an admin may say yes to a call of its own. `beside` keeps what is not for the log.
+    With `approve_own`, an admin may say yes to a call of its own. `beside` keeps what is not for
+    the log.
     """
 
     def __init__(
@@ -65,7 +67,10 @@ class Approvals:
         self._journal, self.beside, self.approve_own = journal, beside, approve_own
 
     def ask(self, caller: Caller, call: Call, id: str, facts: Mapping[str, Any]) -> Record:
-        """Record the question whether an admin says yes to this call; gives it. Raises TooManyQuestions."""
+        """Record the question whether an admin says yes to this call; gives it.
+
+        Raises TooManyQuestions.
+        """
         with self._journal.current() as db:
             if (
                 queries.pending_count(db, caller.name, self._journal.utc(), self._day_ago())
@@ -99,13 +104,18 @@ class Approvals:
             raise
 
     def forget(self, id: str) -> None:
-        """Remove what was kept beside the log for a question that is closed. Where that fails, `forget_closed` tries again."""
+        """Remove what was kept beside the log for a question that is closed.
+
+        Where that fails, `forget_closed` tries again.
+        """
         if self.beside is not None:
             with suppress(OSError):
                 self.beside.drop(id)
 
     def forget_closed(self) -> None:
-        """Remove what is kept for questions that were used, refused or have expired, or that nobody was asked after all."""
+        """Remove what is kept for questions that were used, refused or have expired, or that nobody
+        was asked after all.
+        """
         for id in [] if self.beside is None else self.beside.kept(older_s=_ASKED_WITHIN_S):
             with self._journal.index.reading() as db:
                 found = queries.approval(db, id)
@@ -115,7 +125,9 @@ class Approvals:
             self.beside.prune()  # and what a kill left half written
 
     def _kept(self, question: Record) -> dict[str, Any] | None:
-        """What was kept beside the log for a question; None where it is gone, or is not what was asked."""
+        """What was kept beside the log for a question; None where it is gone, or is not what was
+        asked.
+        """
         if "beside" not in question:
             return {}
         with suppress(OSError):
@@ -129,7 +141,9 @@ class Approvals:
     def shown(
         self, caller: Caller, state: str | None, sender: str | None = None
     ) -> list[dict[str, Any]]:
-        """The questions of the last day, newest last: all for an admin, a caller's own for others; of one `sender` if given."""
+        """The questions of the last day, newest last: all for an admin, a caller's own for others;
+        of one `sender` if given.
+        """
         since = self._day_ago()
         wanted = sender if caller.is_admin else caller.name
         with self._journal.index.reading() as db:
@@ -154,7 +168,10 @@ class Approvals:
         return self._shown(caller, self._approval(caller, id))
 
     def answer(self, caller: Caller, id: str, allow: bool, expires_in_s: float) -> dict[str, Any]:
-        """Record an admin's answer; raises NoSuchApproval, ApprovalClosed, NotAllowed. Gives the question as it is then."""
+        """Record an admin's answer; raises NoSuchApproval, ApprovalClosed, NotAllowed.
+
+        Gives the question as it is then.
+        """
         found = self._approval(caller, id)
         self._refuse_own(caller, found, allow)
         state = self._state(found)
@@ -182,9 +199,11 @@ class Approvals:
     def answer_all(
         self, caller: Caller, ids: Sequence[str], allow: bool, expires_in_s: float
     ) -> list[dict[str, Any]]:
-        """Record one answer to each of these questions that still waits, in one block; gives them all as they are then.
+        """Record one answer to each of these questions that still waits, in one block; gives them
+        all as they are then.
 
-        `by` of each says whose answer holds. Raises NoSuchApproval and NotAllowed, and then none is answered.
+        `by` of each says whose answer holds. Raises NoSuchApproval and NotAllowed, and then none is
+        answered.
         """
         asked = [self._approval(caller, id) for id in dict.fromkeys(id.upper() for id in ids)]
         for found in asked:
@@ -245,7 +264,9 @@ class Approvals:
         return found
 
     def last(self, caller: Caller, call: Call) -> tuple[Asked, str] | None:
-        """The newest question of a caller about this very request, and its state; "lost" when it cannot be answered with yes."""
+        """The newest question of a caller about this very request, and its state; "lost" when it
+        cannot be answered with yes.
+        """
         with self._journal.current() as db:
             found = queries.last_approval(db, caller.name, call.digest)
         if found is None:

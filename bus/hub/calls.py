@@ -56,10 +56,11 @@ class Calls:
         self._keys = CallKeys(journal, self._is_undone)
 
     def authorise(self, caller: Caller, call: Call) -> Ticket | Found:
-        """Return the right to make this call, or the first call under its key. A refusal is in the log when it is raised.
+        """Return the right to make this call, or the first call under its key. A refusal is in the
+        log when it is raised.
 
-        Raises NotYourName, NotAllowed, NotPermitted, ApprovalDenied and KeyReused; ApprovalRequired with the id of the
-        open question, or with an empty one if nobody has been asked yet.
+        Raises NotYourName, NotAllowed, NotPermitted, ApprovalDenied and KeyReused; ApprovalRequired
+        with the id of the open question, or with an empty one if nobody has been asked yet.
         """
         try:
             if call.sender is not None and not caller.is_me(call.sender):
@@ -102,7 +103,9 @@ class Calls:
         return self._approved(ticket) if decision.approval else ticket
 
     def _approved(self, ticket: Ticket) -> Ticket:
-        """Return the ticket with the approval that it needs; raises ApprovalRequired or ApprovalDenied."""
+        """Return the ticket with the approval that it needs; raises ApprovalRequired or
+        ApprovalDenied.
+        """
         found = self._approvals.last(ticket.caller, ticket.call)
         if found is None or found[1] in ("used", "expired", "lost"):
             raise ApprovalRequired(
@@ -134,8 +137,9 @@ class Calls:
             draft["detach"] = True
         block = [draft]
         if ticket.approval is not None:
-            # One block: either both are in the log or neither. `authorise` has just seen that the approval is unused, and
-            # the only service that begins calls lets one of a caller's approved calls at a time do both.
+            # One block: either both are in the log or neither. `authorise` has just seen that the
+            # approval is unused, and the only service that begins calls lets one of a caller's
+            # approved calls at a time do both.
             draft["approval"] = ticket.approval
             used = {"kind": "used", "approval": ticket.approval, "client_id": ticket.approval}
             block = [{**used, "auth": caller.name}, draft]
@@ -161,7 +165,9 @@ class Calls:
         )
 
     def reaped(self, id: str, leaked: int | None) -> None:
-        """Record that an ended call's processes on a target that was away are ended now, but for `leaked` of them."""
+        """Record that an ended call's processes on a target that was away are ended now, but for
+        `leaked` of them.
+        """
         self._journal.record({"kind": "reaped", "call": id, "leaked": leaked})
 
     def refused(self, caller: Caller, call: Call, error: BusError) -> None:
@@ -211,13 +217,17 @@ class Calls:
             return queries.unfinished(db)
 
     def unreached(self) -> list[Record]:
-        """Return how the calls began that have ended but for what they left on a target that was away."""
+        """Return how the calls began that have ended but for what they left on a target that was
+        away.
+        """
         with self._journal.index.reading() as db:
             return queries.unreached(db)
 
 
 def _begun(shown: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the beginning of what a refused call was about: a caller without rights must not fill the log."""
+    """Return the beginning of what a refused call was about: a caller without rights must not fill
+    the log.
+    """
     if "argv" in shown:
         return {"argv": [text[: _LONGEST_REFUSED // 8] for text in shown["argv"][:8]]}
     return {name: value[:_LONGEST_REFUSED] for name, value in shown.items()}

@@ -23,7 +23,9 @@ class CredentialRecords:
     def note_change(
         self, action: str, name: str, role: str, by: str, expires: int | None = None
     ) -> None:
-        """Record a change: add, rotate, revoke, invite (until `expires`, seconds since 1970), join or replace."""
+        """Record a change: add, rotate, revoke, invite (until `expires`, seconds since 1970), join
+        or replace.
+        """
         change = {"kind": "credential", "action": action, "name": name, "role": role}
         until = {} if expires is None else {"expires": records.utc(expires)}
         self._journal.append_soon([{**change, "by": by, "auth": by, **until}])
@@ -43,7 +45,9 @@ class CredentialRecords:
             self._daily.use_name(caller.name, name)
 
     def is_over(self, record: Record) -> bool:
-        """Return whether the credential behind a record was revoked since, or its name given to another."""
+        """Return whether the credential behind a record was revoked since, or its name given to
+        another.
+        """
         with self._journal.current() as db:
             return queries.is_over(db, record)
 
@@ -53,7 +57,9 @@ class CredentialRecords:
             return queries.last_tenure(db)
 
     def tenure_of(self, name: str) -> int | None:
-        """Return which holder of a name, one after the other, has it now (see `Caller.tenure`); None: not known."""
+        """Return which holder of a name, one after the other, has it now (see `Caller.tenure`);
+        None: not known.
+        """
         try:
             with self._journal.current() as db:
                 return queries.tenure(db, name)

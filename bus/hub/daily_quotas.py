@@ -1,7 +1,9 @@
-"""How much one credential may cause in a UTC day: bytes of the log, and names that it speaks, reads or acknowledges as.
+"""How much one credential may cause in a UTC day: bytes of the log, and names that it speaks, reads
+or acknowledges as.
 
-Counted over all processes, in a mapped file that outlives restarts: they do not begin the day anew. Two processes that
-count at the same instant may lose one of the two amounts, which is why no lock is taken for each message.
+Counted over all processes, in a mapped file that outlives restarts: they do not begin the day anew.
+Two processes that count at the same instant may lose one of the two amounts, which is why no lock
+is taken for each message.
 """
 
 from __future__ import annotations
@@ -23,13 +25,15 @@ from bus.system import modes
 
 _DAY_S = 86_400
 _ROWS, _SLOTS, _PROBES = 2_048, 1 << 18, 16
-# 64-bit words: the day, the credentials' digests, their bytes, their numbers of names; then a hash set of names in use.
+# 64-bit words: the day, the credentials' digests, their bytes, their numbers of names; then a hash
+# set of names in use.
 _DIGESTS, _BYTES, _NAMES, _SET = 1, 1 + _ROWS, 1 + 2 * _ROWS, 1 + 3 * _ROWS
 _WORDS = _SET + _SLOTS
 _REMEMBERED = 50_000  # names that are known to be counted
 _BESIDES = 160  # what the log adds to a draft: seq, id, time, framing
 _END_OF_A_CALL = 1_024  # counted when it is asked for: what records its end names no credential
-# What is refused. Changes to rights and credentials, and the ends of calls, are counted and always taken.
+# What is refused. Changes to rights and credentials, and the ends of calls, are counted and always
+# taken.
 _REFUSED = frozenset(("message", "ack", "asked", "question"))
 _OF_THE_HUB = frozenset(("", "bus"))
 
@@ -54,7 +58,9 @@ class DailyQuotas:
         self._used_names: set[tuple[str, str]] = set()
 
     def guarding(self, append: Append) -> Append:
-        """An `append` that counts what it stores for each credential; raises OverQuota too, and then stores nothing."""
+        """An `append` that counts what it stores for each credential; raises OverQuota too, and
+        then stores nothing.
+        """
 
         def counted(drafts: Sequence[dict[str, Any]]) -> list[Appended]:
             sizes = [_size(draft) for draft in drafts]
@@ -79,7 +85,9 @@ class DailyQuotas:
         return counted
 
     def use_name(self, owner: str, name: str) -> None:
-        """A credential speaks, reads or acknowledges under a name; raises OverQuota for one too many that are new today."""
+        """A credential speaks, reads or acknowledges under a name; raises OverQuota for one too
+        many that are new today.
+        """
         row = None if name == owner or owner in _OF_THE_HUB else self._row(owner)
         if row is None or (owner, name) in self._used_names:
             return
@@ -157,7 +165,9 @@ class DailyQuotas:
             self._day, self._rows, self._used_names = today, {}, set()
 
     def _slot_for(self, digest: int) -> int | None:
-        """Where a name that is new today may be put; None where it is not new, or all near its place are taken."""
+        """Where a name that is new today may be put; None where it is not new, or all near its
+        place are taken.
+        """
         for probe in range(_PROBES):
             slot = _SET + ((digest >> 16) + probe) % _SLOTS
             word = self._words[slot]

@@ -1,4 +1,6 @@
-"""Idempotency keys: a request that is repeated with its key gets the first answer, and nothing happens twice."""
+"""Idempotency keys: a request that is repeated with its key gets the first answer, and nothing
+happens twice.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,8 @@ def refuse_other_call(first: Record, call: Call) -> None:
 class CallKeys:
     """Finds the call that was made under a key.
 
-    A call that could not begin leaves its key unused, so each key has attempts: the one that counts is the first
-    that did something. `is_undone` says of the id of a call that it did nothing.
+    A call that could not begin leaves its key unused, so each key has attempts: the one that counts
+    is the first that did something. `is_undone` says of the id of a call that it did nothing.
     """
 
     def __init__(self, journal: Journal, is_undone: Callable[[str], bool]) -> None:
@@ -59,14 +61,18 @@ class CallKeys:
         return first
 
     def stamp(self, caller: Caller, call: Call) -> dict[str, Any]:
-        """Return the fields by which the record of a call's beginning carries its key; {} if it has none."""
+        """Return the fields by which the record of a call's beginning carries its key; {} if it has
+        none.
+        """
         if call.key is None:
             return {}
         attempt = self._attempt(caller, call.key)[0]
         return stamp(caller, call.key, call.digest) | ({"attempt": attempt} if attempt else {})
 
     def _attempt(self, caller: Caller, key: str) -> tuple[int, Record | None]:
-        """Return the number of the attempt that counts, and its record: None if it is still to be made."""
+        """Return the number of the attempt that counts, and its record: None if it is still to be
+        made.
+        """
         fields = {"kind": "asked", "auth": caller.name, "client_id": key, **caller.stamp()}
         for number in count():
             unique = records.unique_key({**fields, "attempt": number})

@@ -19,8 +19,8 @@ _COUNTED_UNREAD = 1_000  # "1000" stands for this many and more
 class InboxPage(NamedTuple):
     """What a reader should see now.
 
-    `next` leads to what is left (None: nothing is). Earlier answers showed `before` messages. `unread` is counted up
-    to a limit, and is exact if `is_exact`.
+    `next` leads to what is left (None: nothing is). Earlier answers showed `before` messages.
+    `unread` is counted up to a limit, and is exact if `is_exact`.
     """
 
     packed: Packed
@@ -48,8 +48,8 @@ class Inbox:
     ) -> InboxPage:
         """Return the unread messages behind a cursor that `choose` picks from the first `limit`.
 
-        Messages with more than `longest` characters come to `choose` cut. What it shows in full counts as fetched,
-        except in a peek.
+        Messages with more than `longest` characters come to `choose` cut. What it shows in full
+        counts as fetched, except in a peek.
         """
         now_ms = self._journal.now_ms()
         seen, unread = self._journal.index.ask(

@@ -1,4 +1,7 @@
-"""The one place that writes. Nothing else calls `append` of a log, brings the index up after it, or wakes who waits."""
+"""The one place that writes.
+
+Nothing else calls `append` of a log, brings the index up after it, or wakes who waits.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +48,8 @@ class Journal:
     def append(self, block: Sequence[Fields]) -> list[Appended]:
         """Append a block: all of it is in the log and in the index on return, or none of it.
 
-        For what decides about rights: the next check of a right must see it. Raises OverQuota, and what
-        `Log.append` raises.
+        For what decides about rights: the next check of a right must see it. Raises OverQuota, and
+        what `Log.append` raises.
         """
         appended = self._append([dict(fields) for fields in block])
         self.index.catch_up()
@@ -54,7 +57,9 @@ class Journal:
         return appended
 
     def append_soon(self, block: Sequence[dict[str, Any]]) -> list[Appended]:
-        """Append a block that the index may take in a little later, with others; raises as `append` does."""
+        """Append a block that the index may take in a little later, with others; raises as `append`
+        does.
+        """
         appended = self._append(block)
         self.waiting.ring()
         self.upkeep.keep_up(block)

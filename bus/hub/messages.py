@@ -40,7 +40,7 @@ class Messages:
         self._journal, self._index = journal, journal.index
         self._presence, self._standings = presence, standings
 
-    # -- posting -----------------------------------------------------------------------------------------
+    # -- posting ---------------------------------------------------------------------------------
 
     def post(self, caller: Caller, message: Draft) -> Posted:
         """Save one message; on return it is on stable storage.
@@ -80,7 +80,9 @@ class Messages:
     def delivery(
         self, message: dict[str, Any], *, is_new: bool = True
     ) -> dict[str, dict[str, Any]]:
-        """Return how each recipient of a message is doing: its sender learns at once if nobody listens."""
+        """Return how each recipient of a message is doing: its sender learns at once if nobody
+        listens.
+        """
         return self._standings.of_recipients(message, is_new)
 
     def _draft(self, caller: Caller, message: Draft) -> dict[str, Any]:
@@ -106,7 +108,7 @@ class Messages:
             ) from error
         return parent
 
-    # -- reading -----------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------
 
     def get(self, ref: str | int) -> str:
         """Return one message; raises NotFound."""
@@ -124,10 +126,11 @@ class Messages:
         is_peek: bool = False,
         check: Check = lambda: None,
     ) -> Page:
-        """Return a page of messages; with `wait_s`, as soon as there is one, or empty when the time is over.
+        """Return a page of messages; with `wait_s`, as soon as there is one, or empty when the time
+        is over.
 
-        A peek counts nothing as fetched. `check` runs before each page that comes after a wait; what it raises ends
-        the wait.
+        A peek counts nothing as fetched. `check` runs before each page that comes after a wait;
+        what it raises ends the wait.
         """
         page = self._page(selection, is_peek)
         if page.messages or wait_s <= 0:
@@ -147,11 +150,14 @@ class Messages:
         is_peek: bool = False,
         check: Check = lambda: None,
     ) -> Generator[Page | None, None, None]:
-        """Yield pages as they come, without gap or repeat, until the hub stops; None is a sign of life.
+        """Yield pages as they come, without gap or repeat, until the hub stops; None is a sign of
+        life.
 
-        `check` runs before each page and each sign of life; the stream ends when it raises Unauthorized.
+        `check` runs before each page and each sign of life; the stream ends when it raises
+        Unauthorized.
 
-        Starts after `selection.after`; without it, at the oldest unread for `unread_by`, else with what comes from now on.
+        Starts after `selection.after`; without it, at the oldest unread for `unread_by`, else with
+        what comes from now on.
         """
         with self._journal.waiting.enter(selection) as waiter:
             if selection.after is None and selection.unread_by is None:
@@ -168,7 +174,9 @@ class Messages:
                     yield None
 
     def search(self, words: str, selection: Selection) -> tuple[list[tuple[str, str]], bool]:
-        """Return the messages that hold all the words, newest first, each with a snippet; and whether there are more."""
+        """Return the messages that hold all the words, newest first, each with a snippet; and
+        whether there are more.
+        """
         query, now_ms = search.to_fts(words), self._journal.now_ms()
         # SQLite merges the words that begin so before it looks at the clock again.
         return self._index.ask(

@@ -45,7 +45,9 @@ class Permissions:
         return [action for action in grant.covered if action in said]
 
     def rules(self, caller: Caller, source: str | None, target: str | None) -> list[dict[str, Any]]:
-        """Return the rules that hold now: all of them to an admin, to others those that concern them."""
+        """Return the rules that hold now: all of them to an admin, to others those that concern
+        them.
+        """
         with self._journal.index.reading() as db:
             found = queries.rules(db, self._journal.utc())
         mine = (caller.name, ANYONE)
@@ -66,7 +68,9 @@ class Permissions:
         return permissions.decide(rules, source, target, action, request)
 
     def may_anywhere(self, caller: Caller, action: str) -> bool:
-        """Return whether a rule lets this caller do such a thing on any target, if only in part or with an approval."""
+        """Return whether a rule lets this caller do such a thing on any target, if only in part or
+        with an approval.
+        """
         with self._journal.current() as db:
             rules = queries.rules(db, self._journal.utc(), caller.name)
         return any(rule.allow and rule.action == action for rule in rules)

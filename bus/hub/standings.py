@@ -1,7 +1,9 @@
-"""How each recipient is doing, for the answer to a post: news that is kept for a quarter of a second.
+"""How each recipient is doing, for the answer to a post: news that is kept for a quarter of a
+second.
 
-Looked up anew for every post it would cost a fifth of one. Kept news is never older than what happened in this worker: a
-name that polls, posts or acknowledges here is looked up anew, and what is saved here is counted on top.
+Looked up anew for every post it would cost a fifth of one. Kept news is never older than what
+happened in this worker: a name that polls, posts or acknowledges here is looked up anew, and what
+is saved here is counted on top.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ _CAUGHT_UP_FIRST = 200  # records, 4 ms: what is behind that is left to readers 
 
 @dataclass
 class _Standing:
-    """What is known of a name; of everybody, only who reads. `counted_to` is the seq up to which `unread` counts."""
+    """What is known of a name; of everybody, only who reads.
+
+    `counted_to` is the seq up to which `unread` counts.
+    """
 
     last_seen: str | None = None
     last_fetch: str | None = None
@@ -48,10 +53,12 @@ class Standings:
         self._kept_until = 0.0
 
     def of_recipients(self, message: Record, is_new: bool) -> dict[str, dict[str, Any]]:
-        """A report for each recipient of a message that was just saved, or (not `is_new`) is repeated.
+        """A report for each recipient of a message that was just saved, or (not `is_new`) is
+        repeated.
 
-        For a name: when it was last here, when it last fetched something new (None: never), and how many messages it has
-        not acknowledged (None: not known now). For everybody: how many readers there are but the sender (1000: so many or more).
+        For a name: when it was last here, when it last fetched something new (None: never), and how
+        many messages it has not acknowledged (None: not known now). For everybody: how many readers
+        there are but the sender (1000: so many or more).
         """
         now = time.monotonic()
         if now > self._kept_until:

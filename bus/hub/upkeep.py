@@ -1,4 +1,6 @@
-"""When the index takes in what was appended: many records together, and never so late that a reader waits long."""
+"""When the index takes in what was appended: many records together, and never so late that a reader
+waits long.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from bus.index.weights import weight_us
 
 # A reader brings the index up, or `tend` does, or the post that finds it this many records behind.
 _LAG_ALLOWED = 5_000
-# Microseconds of work for the index that one block may leave to others: in all, and on average for each record.
+# Microseconds of work for the index that one block may leave to others: in all, and on average for
+# each record.
 _HEAVY_US, _HEAVY_EACH_US = 5_000, 500
 _TENDED_AT_ONCE = 200  # records, 4 ms
 
@@ -24,9 +27,11 @@ class Upkeep:
         self._index = index
 
     def keep_up(self, block: Sequence[dict[str, Any]]) -> None:
-        """Bring the index up if it is far behind. Otherwise that is left to the next reader, or to `tend`.
+        """Bring the index up if it is far behind. Otherwise that is left to the next reader, or to
+        `tend`.
 
-        Whoever posts what is heavy for the index waits until it is there, so that nobody else has to.
+        Whoever posts what is heavy for the index waits until it is there, so that nobody else has
+        to.
         """
         is_heavy = sum(map(weight_us, block)) > max(_HEAVY_US, len(block) * _HEAVY_EACH_US)
         if is_heavy or self._index.lag() > _LAG_ALLOWED:

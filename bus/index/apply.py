@@ -36,7 +36,9 @@ def public(record: Record) -> Record:
 
 
 class Applier:
-    """Applies records in order within one transaction; `finish` writes what was held back and the place."""
+    """Applies records in order within one transaction; `finish` writes what was held back and the
+    place.
+    """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -49,7 +51,9 @@ class Applier:
         self._messages = self._damaged = 0
 
     def apply(self, record: Record) -> None:
-        """Apply one record; a kind that is not known here has no meaning for queries and is passed over."""
+        """Apply one record; a kind that is not known here has no meaning for queries and is passed
+        over.
+        """
         kind = record["kind"]
         if name := machines.name_in(record):
             self._machines.add(name)

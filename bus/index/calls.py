@@ -1,4 +1,5 @@
-"""Calls, permissions, approvals and changes of credentials: what their records do to the index, and questions about them.
+"""Calls, permissions, approvals and changes of credentials: what their records do to the index, and
+questions about them.
 
 The kinds of record, each with `seq`, `ts` and `auth` (the credential that made it):
 
@@ -33,13 +34,15 @@ _LONGEST_SHOWN = 1_000
 _PRIVATE = frozenset(("digest", "client_id", "attempt", "approval", "detach"))
 
 
-# The errors of calls that had begun and have done nothing. Their idempotency keys are free: the same call again is a new one,
-# and its record has the number of the `attempt`, from 1 on.
+# The errors of calls that had begun and have done nothing. Their idempotency keys are free: the
+# same call again is a new one, and its record has the number of the `attempt`, from 1 on.
 UNDONE = ("target_busy", "driver_unavailable")
 
 
 class Found(NamedTuple):
-    """A call as the log tells it: the record that asked for it, and the one that it ended with, or None."""
+    """A call as the log tells it: the record that asked for it, and the one that it ended with, or
+    None.
+    """
 
     asked: Record
     done: Record | None
@@ -51,14 +54,16 @@ class Found(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A question as the log tells it: its record, that of the answer, and when its one call was made."""
+    """A question as the log tells it: its record, that of the answer, and when its one call was
+    made.
+    """
 
     question: Record
     answer: Record | None
     used: str | None
 
 
-# -- applying ------------------------------------------------------------------------------------------------
+# -- applying ------------------------------------------------------------------------------------
 
 
 def apply(db: sqlite3.Connection, record: Record) -> None:
@@ -124,7 +129,8 @@ def _answered(db: sqlite3.Connection, record: Record) -> None:
 
 
 def _owned(db: sqlite3.Connection, record: Record) -> None:
-    """A name that is revoked ends with all that hung on it; one that is given anew begins with nothing of who had it before.
+    """A name that is revoked ends with all that hung on it; one that is given anew begins with
+    nothing of who had it before.
 
     Two gifts without a revocation between them: the first holder was taken out of the file by hand.
     """
@@ -147,7 +153,9 @@ def _owned(db: sqlite3.Connection, record: Record) -> None:
 
 
 def _ended(db: sqlite3.Connection, record: Record) -> None:
-    """What a name has asked expires with every answer to it, and so does what it has answered, unless it was used before."""
+    """What a name has asked expires with every answer to it, and so does what it has answered,
+    unless it was used before.
+    """
     ends = "json_set({0}, '$.expires', min(json_extract({0}, '$.expires'), ?1))"
     db.execute(
         f"UPDATE approvals SET question = {ends.format('question')},"
@@ -180,7 +188,8 @@ def _done(db: sqlite3.Connection, record: Record) -> None:
         name: value for name, value in record.items() if name not in (*_NO_FACTS, "call", "state")
     }
     event = {**_event_of(found.asked), **facts, "time": found.asked["ts"]}
-    # One that ends after its caller was revoked is nobody's: it must not be taken for the next holder's.
+    # One that ends after its caller was revoked is nobody's: it must not be taken for the next
+    # holder's.
     _event(db, {**record, "auth": "" if is_over(db, found.asked) else found.asked["auth"]}, event)
 
 
@@ -251,7 +260,10 @@ def _event(db: sqlite3.Connection, record: Record, event: dict[str, Any]) -> Non
 
 
 def _brief(event: dict[str, Any]) -> dict[str, Any]:
-    """An event with long commands cut: a feed of a hundred must not be megabytes. The call has them whole."""
+    """An event with long commands cut: a feed of a hundred must not be megabytes.
+
+    The call has them whole.
+    """
     shown = dict(event)
     for name in ("command", "path"):
         if len(shown.get(name, "")) > _LONGEST_SHOWN:
@@ -272,7 +284,7 @@ def _json(record: Record) -> str:
     return json.dumps({name: value for name, value in record.items() if name != "sum"})
 
 
-# -- asking --------------------------------------------------------------------------------------------------
+# -- asking --------------------------------------------------------------------------------------
 
 
 def call(db: sqlite3.Connection, id: str) -> Found | None:
@@ -294,7 +306,10 @@ def unfinished(db: sqlite3.Connection) -> list[Record]:
 
 
 def unreached(db: sqlite3.Connection) -> list[Record]:
-    """What was asked and left something in a target that could not be reached to end it. Reads all calls, once at a start."""
+    """What was asked and left something in a target that could not be reached to end it.
+
+    Reads all calls, once at a start.
+    """
     found = db.execute(
         "SELECT asked, done FROM calls WHERE done LIKE '%\"unreached\":%' ORDER BY seq"
     )
@@ -304,7 +319,9 @@ def unreached(db: sqlite3.Connection) -> list[Record]:
 def rules(
     db: sqlite3.Connection, now: str, source: str | None = None, target: str | None = None
 ) -> list[Rule]:
-    """The rules that hold at `now` (a time as in records), of these two or a `*` in their place, where given."""
+    """The rules that hold at `now` (a time as in records), of these two or a `*` in their place,
+    where given.
+    """
     found: dict[tuple[str, str, str], Rule] = {}
     ends = [
         (column, value)
@@ -343,13 +360,17 @@ def approval(db: sqlite3.Connection, id: str) -> Asked | None:
 
 
 def owned_since(db: sqlite3.Connection, name: str) -> int:
-    """The seq of the record by which this name was last given to somebody; 0 when that is not on record."""
+    """The seq of the record by which this name was last given to somebody; 0 when that is not on
+    record.
+    """
     row = db.execute("SELECT seq FROM owners WHERE name = ?", (name,)).fetchone()
     return 0 if row is None else int(row[0])
 
 
 def tenure(db: sqlite3.Connection, name: str) -> int:
-    """The seq of the record that ended the last one who had this name; 0 when nobody had it before, as far as is on record."""
+    """The seq of the record that ended the last one who had this name; 0 when nobody had it before,
+    as far as is on record.
+    """
     row = db.execute("SELECT tenure FROM owners WHERE name = ?", (name,)).fetchone()
     return 0 if row is None else int(row[0])
 
@@ -403,7 +424,9 @@ def _approval(row: tuple[str, str | None, str | None]) -> Asked:
 
 
 def last_acts(db: sqlite3.Connection, limit: int) -> dict[str, str]:
-    """When each machine, with its sessions, last sent, acknowledged or called something: those that did so last."""
+    """When each machine, with its sessions, last sent, acknowledged or called something: those that
+    did so last.
+    """
     rows = db.execute(
         "SELECT substr(name, 1, instr(name || '/', '/') - 1) AS machine, max(ts) FROM agents GROUP BY machine"
         " ORDER BY max(ts) DESC LIMIT ?",

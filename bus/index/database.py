@@ -1,8 +1,8 @@
 """The index file: opening it, bringing it up to the log, and making it anew when it is in doubt.
 
-`catch_up` is the only road from the log to the index: at a start, after a crash, in every worker and in
-every command. It is in doubt, and made anew, when the file is damaged, of another schema, or speaks of
-records that the log does not hold (a power cut took them, or an older log was put back).
+`catch_up` is the only road from the log to the index: at a start, after a crash, in every worker
+and in every command. It is in doubt, and made anew, when the file is damaged, of another schema, or
+speaks of records that the log does not hold (a power cut took them, or an older log was put back).
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ logger = logging.getLogger("bus.index")
 SCHEMA = 9
 _SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
 _CHUNK = 2_000  # records a transaction, at most
-_FAR_BEHIND = (
-    20_000  # records: more than this is caught up in the background, and callers are told so
-)
+# Records: more than this is caught up in the background, and callers are told so
+_FAR_BEHIND = 20_000
 _PATIENCE_S = 1.0  # at a start, for another worker that is opening the same file
 _WAIT_S = 2.0  # for another process that is catching up
 _AT_ONCE_S = 0.004  # a question that takes longer is asked anew beside the requests
@@ -55,7 +54,8 @@ class Source(Protocol):
 
 
 class Index:
-    """A SQLite file that knows the log up to some place. One connection a process, used by one thread at a time.
+    """A SQLite file that knows the log up to some place. One connection a process, used by one
+    thread at a time.
 
     No question takes longer than `query_max_s`; catching up may.
     """
@@ -81,13 +81,15 @@ class Index:
         with suppress(Unavailable):
             self._open(_PATIENCE_S)
 
-    # -- reading -----------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------
 
     def ask(self, question: Callable[[sqlite3.Connection], T], is_long: bool = False) -> T:
-        """The answer to a question that may cost much; caught up with the log. Raises Rebuilding, TooCostly, Busy.
+        """The answer to a question that may cost much; caught up with the log. Raises Rebuilding,
+        TooCostly, Busy.
 
-        What is not answered in a moment is asked again beside the requests, where it holds up only other long ones; with
-        `is_long` it is not tried first. So a question must change nothing, and ask nothing but the connection.
+        What is not answered in a moment is asked again beside the requests, where it holds up only
+        other long ones; with `is_long` it is not tried first. So a question must change nothing,
+        and ask nothing but the connection.
         """
         try:
             with self.reading(_AT_ONCE_S) as db:
@@ -107,7 +109,9 @@ class Index:
 
     @contextmanager
     def reading(self, within_s: float = 0) -> Iterator[sqlite3.Connection]:
-        """A connection with one consistent view, caught up with the log; raises Rebuilding, TooCostly."""
+        """A connection with one consistent view, caught up with the log; raises Rebuilding,
+        TooCostly.
+        """
         self.catch_up()
         with self.as_is(within_s) as db:
             yield db
@@ -150,14 +154,16 @@ class Index:
         """The seq up to which every record is known here; 0 while there is no usable index."""
         return self._known.seq
 
-    # -- catching up -------------------------------------------------------------------------------------
+    # -- catching up -----------------------------------------------------------------------------
 
     def catch_up(self, *, wait: bool = True, at_most: int = 0) -> bool:
-        """Apply what the log has and the index has not, or `at_most` so many records. Raises Rebuilding.
+        """Apply what the log has and the index has not, or `at_most` so many records. Raises
+        Rebuilding.
 
-        Others have their turns between the steps, and each step takes 20 ms or so, however heavy the records are.
-        Gives up, with False, when the disk is full or another process holds the index for over two seconds: the
-        index then answers as of before, and `lag` says so. With `wait=False` it gives up at once.
+        Others have their turns between the steps, and each step takes 20 ms or so, however heavy
+        the records are. Gives up, with False, when the disk is full or another process holds the
+        index for over two seconds: the index then answers as of before, and `lag` says so. With
+        `wait=False` it gives up at once.
         """
         with self._mutex:
             self.connection()
@@ -172,15 +178,16 @@ class Index:
                     return False
                 time.sleep(0.001)
             elif self._known == before:
-                return (
-                    True  # the last lines of the log are damaged, so it gives less than it counts
-                )
+                # The last lines of the log are damaged, so it gives less than it counts
+                return True
             elif self._known.seq < target:
                 self._turns.one_round()
         return True
 
     def _step(self, size: int) -> bool:
-        """Apply some records; gives False where the disk is full or another process holds the index."""
+        """Apply some records; gives False where the disk is full or another process holds the
+        index.
+        """
         with self._mutex:
             try:
                 self._apply_some(self.connection(), size)
@@ -204,7 +211,7 @@ class Index:
             db.rollback()
             raise
 
-    # -- opening -----------------------------------------------------------------------------------------
+    # -- opening ---------------------------------------------------------------------------------
 
     def connection(self) -> sqlite3.Connection:
         """The connection to the present file; raises Rebuilding while there is no usable one."""
@@ -255,9 +262,8 @@ class Index:
         if not self.path.exists():
             return "there is none"
         if not os.access(self.path, os.W_OK):
-            return (
-                "another user made it for itself alone"  # SQLite would open it, and never catch up
-            )
+            # SQLite would open it, and never catch up
+            return "another user made it for itself alone"
         try:
             db = self._connect()
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -276,17 +282,19 @@ class Index:
 
     def _connect(self) -> sqlite3.Connection:
         modes.make_file(self.path)
-        # timeout=0: waiting is done here, so that it can be bounded and does not stop other requests.
+        # timeout=0: waiting is done here, so that it can be bounded and does not stop other
+        # requests.
         self._db = db = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False
         )
         self._inode = _inode(self.path)
         db.execute("PRAGMA journal_mode = WAL")
-        # NORMAL: after a power cut the file is whole, perhaps a little behind; the log catches it up.
+        # NORMAL: after a power cut the file is whole, perhaps a little behind; the log catches it
+        # up.
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA cache_size = -8192")
-        # In pages, 16 MB. A checkpoint syncs, and whoever's record brings it on waits for that: with SQLite's 1,000 pages one
-        # in a hundred posts did while a stream was read.
+        # In pages, 16 MB. A checkpoint syncs, and whoever's record brings it on waits for that:
+        # with SQLite's 1,000 pages one in a hundred posts did while a stream was read.
         db.execute("PRAGMA wal_autocheckpoint = 4000")
         return db
 
@@ -301,10 +309,11 @@ class Index:
             self._drop()
         self._long.close()
 
-    # -- making it anew ----------------------------------------------------------------------------------
+    # -- making it anew --------------------------------------------------------------------------
 
     def rebuild(self, progress: Progress | None = None) -> int:
-        """Make the index anew from the log, whatever state it is in; gives how many records were applied.
+        """Make the index anew from the log, whatever state it is in; gives how many records were
+        applied.
 
         Raises Rebuilding when another process is doing so.
         """
@@ -323,7 +332,8 @@ class Index:
         scratch = self.path.with_suffix(".db.new")
         scratch.unlink(missing_ok=True)
         place = build(scratch, self._source, progress or self._say)
-        # The old WAL must not meet the new file. Nobody else opens it meanwhile: `_exclusive` is held.
+        # The old WAL must not meet the new file. Nobody else opens it meanwhile: `_exclusive` is
+        # held.
         for name in (self.path, *(Path(f"{self.path}{ending}") for ending in ("-wal", "-shm"))):
             name.unlink(missing_ok=True)
         os.replace(scratch, self.path)
@@ -352,7 +362,9 @@ class Index:
                 logger.warning("%s", self._rebuilding)
 
     def _doubt(self, error: sqlite3.DatabaseError) -> None:
-        """Answer an error of SQLite's: passing trouble as it is, anything else by making the index anew."""
+        """Answer an error of SQLite's: passing trouble as it is, anything else by making the index
+        anew.
+        """
         if isinstance(error, sqlite3.OperationalError) and _is_passing(error):
             raise error
         if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
@@ -405,7 +417,9 @@ def _apply_chunk(
 
 
 def _tune_words(db: sqlite3.Connection, automerge: int, hash_bytes: int) -> None:
-    """Set how eagerly full-text segments are merged (https://sqlite.org/fts5.html, 6.2 and 6.6): 8 % of a rebuild."""
+    """Set how eagerly full-text segments are merged (https://sqlite.org/fts5.html, 6.2 and 6.6): 8
+    % of a rebuild.
+    """
     db.execute("INSERT INTO words (words, rank) VALUES ('automerge', ?)", (automerge,))
     db.execute("INSERT INTO words (words, rank) VALUES ('hashsize', ?)", (hash_bytes,))
 

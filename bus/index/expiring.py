@@ -1,11 +1,12 @@
 """Which messages still live, found in order of seq without walking over those that are dead.
 
-The table `expiring` is a tree for each mailbox: level 0 has the deadline of each of its expiring messages, level n the
-latest deadline within each stretch of 64**n seqs. A stretch whose latest deadline has passed is stepped over as one, so
-that a search costs a few steps however many messages have died, and no clock is needed to keep it in order.
+The table `expiring` is a tree for each mailbox: level 0 has the deadline of each of its expiring
+messages, level n the latest deadline within each stretch of 64**n seqs. A stretch whose latest
+deadline has passed is stepped over as one, so that a search costs a few steps however many messages
+have died, and no clock is needed to keep it in order.
 
-The mailbox `ALL` has every message of the hub, those that never expire too, from level 1 on: its level 0 is the table
-of messages.
+The mailbox `ALL` has every message of the hub, those that never expire too, from level 1 on: its
+level 0 is the table of messages.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def live(db: sqlite3.Connection, mailbox: str, now_ms: int, down: bool) -> Leave
 def next_live(
     db: sqlite3.Connection, mailbox: str, seq: int, now_ms: int, down: bool = False
 ) -> list[int]:
-    """The first live message of a mailbox at `seq` or behind it (before it with `down`), and some that follow it at once."""
+    """The first live message of a mailbox at `seq` or behind it (before it with `down`), and some
+    that follow it at once.
+    """
     leaves = live(db, mailbox, now_ms, down)
     if _found(db, mailbox, _TOP, 0, NEVER, now_ms, down) is None:
         return []

@@ -19,7 +19,10 @@ _SESSIONS = 100  # names below one name that are walked one by one
 
 
 class Filter(NamedTuple):
-    """Which events: None is no condition. `since_ms` is a time, `after` and `before` are seqs, both exclusive."""
+    """Which events: None is no condition.
+
+    `since_ms` is a time, `after` and `before` are seqs, both exclusive.
+    """
 
     since_ms: int
     sender: str | None = None
@@ -31,7 +34,8 @@ class Filter(NamedTuple):
 
 
 def events(db: sqlite3.Connection, wanted: Filter) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
-    """Events oldest first, each with the credential behind it, and whether there are more: the newest, or the next `after`.
+    """Events oldest first, each with the credential behind it, and whether there are more: the
+    newest, or the next `after`.
 
     As many as fit into a page of messages.
     """
@@ -78,7 +82,10 @@ def _messages(db: sqlite3.Connection, wanted: Filter, down: bool) -> Walk:
 
 
 def _from(db: sqlite3.Connection, table: str, name: str, down: bool) -> Walk:
-    """What is from a name or its sessions. With too many sessions for a walk each, all is looked through."""
+    """What is from a name or its sessions.
+
+    With too many sessions for a walk each, all is looked through.
+    """
     names, last = [name], name + "/"
     while len(names) <= _SESSIONS:
         row = db.execute(
@@ -99,7 +106,10 @@ def _from(db: sqlite3.Connection, table: str, name: str, down: bool) -> Walk:
 
 
 def first_since(db: sqlite3.Connection, table: str, since_ms: int) -> int | None:
-    """The seq of the first row of a table since a time; None without one. Ids begin with their time, and go on at random."""
+    """The seq of the first row of a table since a time; None without one.
+
+    Ids begin with their time, and go on at random.
+    """
     if since_ms <= 0:
         return 1
     first_id = next(records.new_ids(since_ms / 1000))[:_TIME]

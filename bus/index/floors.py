@@ -1,7 +1,8 @@
 """From which seq on broadcasts are for a name: a machine's mail begins with its invite.
 
-A row of the table `floors` is for the name itself or, where it ends in a slash, for all sessions of that machine. A name
-without either gets every broadcast there ever was. `joining.py` writes the rows.
+A row of the table `floors` is for the name itself or, where it ends in a slash, for all sessions of
+that machine. A name without either gets every broadcast there ever was. `joining.py` writes the
+rows.
 """
 
 from __future__ import annotations

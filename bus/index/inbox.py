@@ -1,13 +1,15 @@
-"""What a reader with little room should see first: unread messages in order of rank, at a bounded cost, fair to each sender.
+"""What a reader with little room should see first: unread messages in order of rank, at a bounded
+cost, fair to each sender.
 
-The rank of a message: urgent before normal before fyi; then the first of each sender before the second of any; then by name
-before broadcast; then the sooner deadline (`expires`) first, none last; then the older first. A machine and its sessions are
-one sender, and so are all names of one credential that proves none: the shared user has one place in a round, and its names
-take turns in it. So whoever posts a thousand urgent ones has one place in the first round, like everybody else.
+The rank of a message: urgent before normal before fyi; then the first of each sender before the
+second of any; then by name before broadcast; then the sooner deadline (`expires`) first, none last;
+then the older first. A machine and its sessions are one sender, and so are all names of one
+credential that proves none: the shared user has one place in a round, and its names take turns in
+it. So whoever posts a thousand urgent ones has one place in the first round, like everybody else.
 
-For backlogs that no reader would work through this way: of each priority the oldest `_WINDOW` are put into rounds, with the
-first of each of `_SENDERS` others behind them, machines before names that are not proved; what is left follows in the order
-of seq.
+For backlogs that no reader would work through this way: of each priority the oldest `_WINDOW` are
+put into rounds, with the first of each of `_SENDERS` others behind them, machines before names that
+are not proved; what is left follows in the order of seq.
 """
 
 from __future__ import annotations
@@ -54,17 +56,21 @@ FIRST = Rank(0, 0, 0, 0, 0)
 
 
 class Sender(NamedTuple):
-    """Who takes turns: a name without its session, and the credential that speaks under names it does not prove, or empty."""
+    """Who takes turns: a name without its session, and the credential that speaks under names it
+    does not prove, or empty.
+    """
 
     shared: str
     name: str
 
 
 class Cursor(NamedTuple):
-    """Where an answer ended: what comes after `rank` is next, among what was unread and alive when the first answer was given.
+    """Where an answer ended: what comes after `rank` is next, among what was unread and alive when
+    the first answer was given.
 
-    `acked` is the reader's last acknowledgement then. A later one has changed the rounds, so it begins anew with what is
-    still unread: that shows nothing twice that was acknowledged, and leaves nothing out.
+    `acked` is the reader's last acknowledgement then. A later one has changed the rounds, so it
+    begins anew with what is still unread: that shows nothing twice that was acknowledged, and
+    leaves nothing out.
     """
 
     rank: Rank
@@ -86,7 +92,9 @@ class Cursor(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The first messages behind a cursor, each with its rank; and the cursor as it holds, before any of them is shown."""
+    """The first messages behind a cursor, each with its rank; and the cursor as it holds, before
+    any of them is shown.
+    """
 
     messages: list[tuple[Rank, dict[str, Any]]]
     start: Cursor
@@ -110,7 +118,8 @@ def first(
 ) -> Seen:
     """The first `limit` unread messages of a reader behind a cursor.
 
-    One with a JSON of more than `longest` characters has the beginning of its body only, and the length of it in `size`.
+    One with a JSON of more than `longest` characters has the beginning of its body only, and the
+    length of it in `size`.
     """
     row = db.execute("SELECT seq FROM ackers WHERE reader = ?", (reader,)).fetchone()
     acked = 0 if row is None else row[0]
@@ -177,7 +186,9 @@ class _Finder:
     def first_of_others(
         self, priority: int, known: set[str], after: int
     ) -> Iterator[tuple[Sender, Rank]]:
-        """The first message behind `after` of each sender that is not known: of machines, then of other names."""
+        """The first message behind `after` of each sender that is not known: of machines, then of
+        other names.
+        """
         others = islice((name for name in self._names() if name not in known), _SENDERS)
         pairs = (
             (name, session)

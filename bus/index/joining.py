@@ -1,6 +1,7 @@
 """What a machine finds in its mailbox when it gets its credential.
 
-Its time begins with its invite (the oldest that was open when it joined), or where it was added without one, with that.
+Its time begins with its invite (the oldest that was open when it joined), or where it was added
+without one, with that.
 
 - Broadcasts from before then are not for it, nor for its sessions. A name that had posted or acknowledged something by then
   is no new one: it keeps what was unread to it. So does a name that had its credential before. Mail to a name is never cut.
@@ -63,7 +64,9 @@ def note_ack(db: sqlite3.Connection, record: Record) -> None:
 
 
 def _invited(db: sqlite3.Connection, record: Record) -> None:
-    """The first invite for a name begins its time; another one that is made while it is open only prolongs it."""
+    """The first invite for a name begins its time; another one that is made while it is open only
+    prolongs it.
+    """
     name, now_ms = record["name"], records.unix_ms(record["ts"])
     until_ms = (
         records.unix_ms(record["expires"]) if "expires" in record else now_ms + _LONGEST_INVITE_MS
@@ -87,7 +90,9 @@ def _begin(db: sqlite3.Connection, record: Record) -> int:
 
 
 def _close(db: sqlite3.Connection, name: str) -> None:
-    """No invite for this name is open any more; what was acknowledged meanwhile and still counts, stays."""
+    """No invite for this name is open any more; what was acknowledged meanwhile and still counts,
+    stays.
+    """
     db.execute("DELETE FROM invited WHERE name = ?", (name,))
     for table in ("provisional", "settled_before"):
         db.execute(f"DELETE FROM {table} WHERE {_OF_NAME}", (name,))
@@ -107,7 +112,9 @@ def _set_floors(db: sqlite3.Connection, name: str, begin: int) -> None:
 
 
 def _void(db: sqlite3.Connection, record: Record) -> None:
-    """Take back what others acknowledged since the invite: the ranges are again what they were, and what was sent since."""
+    """Take back what others acknowledged since the invite: the ranges are again what they were, and
+    what was sent since.
+    """
     name = record["name"]
     found = db.execute(
         f"SELECT reader, min(made) FROM provisional WHERE {_OF_NAME} GROUP BY reader", (name,)

@@ -1,7 +1,8 @@
 """How long a question to the index may take, and where a long one is answered.
 
-While SQLite works, nothing else in a gevent worker does. So a question is given a moment on the worker's own connection;
-one that needs more is asked anew in a thread, where SQLite lets the others go on, and there too it is stopped in time.
+While SQLite works, nothing else in a gevent worker does. So a question is given a moment on the
+worker's own connection; one that needs more is asked anew in a thread, where SQLite lets the others
+go on, and there too it is stopped in time.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def bounded(db: sqlite3.Connection, seconds: float) -> Iterator[None]:
 
 
 class LongQuestions:
-    """A second connection, which only reads, for one long question at a time, with a rest as long as each before the next."""
+    """A second connection, which only reads, for one long question at a time, with a rest as long
+    as each before the next.
+    """
 
     def __init__(self, path: Path, turns: Turns) -> None:
         self._path, self._turns = path, turns
@@ -49,7 +52,9 @@ class LongQuestions:
         self._rested_at = 0.0
 
     def answer(self, question: Callable[[sqlite3.Connection], T], within_s: float) -> T:
-        """The answer, from a thread where there are such; raises TooCostly, and Busy when others are before it for too long."""
+        """The answer, from a thread where there are such; raises TooCostly, and Busy when others
+        are before it for too long.
+        """
         if not self._mutex.acquire(timeout=_WAIT_S):
             raise Busy(
                 "Too many long searches are under way.", hint="Try again shortly, or ask for less."

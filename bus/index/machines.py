@@ -1,6 +1,7 @@
 """Which names machines have, or had: what the log tells of it.
 
-A name counts once a credential of it was made, rotated, replaced or revoked on record, or a message was sent with it.
+A name counts once a credential of it was made, rotated, replaced or revoked on record, or a message
+was sent with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Questions about messages, answered from the index. Each gives JSON text as it is shown to callers."""
+"""Questions about messages, answered from the index.
+
+Each gives JSON text as it is shown to callers.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ _FEW_DEAD = 8  # to be passed one by one before a walk is worth more
 
 
 class Page(NamedTuple):
-    """Messages as JSON in the order asked for, with their seqs; `has_more` when a limit, of count or bytes, cut some off."""
+    """Messages as JSON in the order asked for, with their seqs; `has_more` when a limit, of count
+    or bytes, cut some off.
+    """
 
     messages: list[str]
     seqs: list[int]
@@ -48,7 +53,8 @@ def page(db: sqlite3.Connection, selection: Selection, now_ms: int) -> Page:
 def _plain(
     db: sqlite3.Connection, selection: Selection, now_ms: int, down: bool
 ) -> tuple[list[tuple[int, str]], bool] | None:
-    """What `cut` gives for a selection without a filter, read straight from the table: half the cost of a walk.
+    """What `cut` gives for a selection without a filter, read straight from the table: half the
+    cost of a walk.
 
     None where many dead messages lie between: a walk steps over those.
     """
@@ -124,7 +130,9 @@ def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> 
 def _count_live(
     db: sqlite3.Connection, mailbox: str, seq: int, reader: str, now_ms: int, cap: int
 ) -> int:
-    """How many expiring messages of a mailbox, from `seq` on, live and are unread by a reader; some at a time, at most `cap`."""
+    """How many expiring messages of a mailbox, from `seq` on, live and are unread by a reader; some
+    at a time, at most `cap`.
+    """
     total = 0
     while total < cap and (some := expiring.next_live(db, mailbox, seq, now_ms)):
         covered_to, next_range = around(db, reader, 0, some[0])
@@ -157,7 +165,9 @@ def walk_of(
     down: bool,
     found: Iterable[Walk] = (),
 ) -> Walk:
-    """The seqs of a selection, whatever its place and limit; `found` are more walks that must agree, asked last."""
+    """The seqs of a selection, whatever its place and limit; `found` are more walks that must
+    agree, asked last.
+    """
     parts: list[Walk] = []
     if selection.thread is not None:
         parts.append(_thread(db, selection.thread, down))
@@ -199,7 +209,9 @@ def seqs_of(selection: Selection, walk: Walk, down: bool) -> Iterator[int]:
 
 
 def bounds(selection: Selection) -> tuple[int, int]:
-    """The first and the last seq that a selection may hold by its places; none where the first is the greater."""
+    """The first and the last seq that a selection may hold by its places; none where the first is
+    the greater.
+    """
     after = selection.after if selection.after is not None else 0
     before = selection.before if selection.before is not None else LAST
     return after + 1, before - 1

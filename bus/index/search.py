@@ -20,7 +20,8 @@ _TERM = re.compile(r'"([^"]*)"|(\S+)')
 def search(
     db: sqlite3.Connection, query: str, selection: Selection, now_ms: int
 ) -> tuple[list[tuple[str, str]], bool]:
-    """Messages that `query` (of `to_fts`) finds, newest first: (JSON, snippet); and whether there are more.
+    """Messages that `query` (of `to_fts`) finds, newest first: (JSON, snippet); and whether there
+    are more.
 
     As many as fit into a page. In a snippet what matched stands in [brackets].
     """
@@ -53,10 +54,12 @@ def _short(snippet: str) -> str:
 
 
 def to_fts(words: str) -> str:
-    """The FTS5 query for what a person typed; empty when there is no word in it. Raises BadField for too many words.
+    """The FTS5 query for what a person typed; empty when there is no word in it. Raises BadField
+    for too many words.
 
-    "quoted words" must stand together; a word that ends in * matches what begins so. Nothing else of FTS5's query language
-    reaches it, so no text is a syntax error. What is there twice is asked for once.
+    "quoted words" must stand together; a word that ends in * matches what begins so. Nothing else
+    of FTS5's query language reaches it, so no text is a syntax error. What is there twice is asked
+    for once.
     """
     terms: dict[str, str] = {}
     for phrase, word in _TERM.findall(words):
@@ -75,7 +78,9 @@ def to_fts(words: str) -> str:
 
 
 def _count_words(text: str) -> int:
-    """The words that FTS5's unicode61 makes of a text: runs of letters, numbers and private characters."""
+    """The words that FTS5's unicode61 makes of a text: runs of letters, numbers and private
+    characters.
+    """
     kinds = ((char, unicodedata.category(char)) for char in text)
     return len(
         "".join(char if kind[0] in "LN" or kind == "Co" else " " for char, kind in kinds).split()

@@ -1,12 +1,14 @@
 """Which messages a reader is done with, as few ranges of seq as can be.
 
-There are ranges for the lasting messages (`lasting` = 1) and others for those that expire (0). A range says that none of
-those in it is unread. It reaches over whatever lies between two of the reader's messages, so that two neighbours that are
-both done with always share one range. Hence every gap between ranges holds an unread message, and a poll costs by what it
-gives, not by how long the log is or how many messages were acknowledged behind one that never was.
+There are ranges for the lasting messages (`lasting` = 1) and others for those that expire (0). A
+range says that none of those in it is unread. It reaches over whatever lies between two of the
+reader's messages, so that two neighbours that are both done with always share one range. Hence
+every gap between ranges holds an unread message, and a poll costs by what it gives, not by how long
+the log is or how many messages were acknowledged behind one that never was.
 
-Of messages that expire, those that were dead when their neighbour was acknowledged (by the time in that record, so that
-every index has the same ranges) are no neighbours: a range reaches over them too.
+Of messages that expire, those that were dead when their neighbour was acknowledged (by the time in
+that record, so that every index has the same ranges) are no neighbours: a range reaches over them
+too.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _SPARSE = 20  # seqs an acknowledged one stands for at most, to be worth looking
 
 
 class Mail(NamedTuple):
-    """A reader's messages of one kind: the lasting ones, or those that expire as they are at a time.
+    """A reader's messages of one kind: the lasting ones, or those that expire as they are at a
+    time.
 
     `floor`: the seq from which on broadcasts are among them.
     """
@@ -37,7 +40,9 @@ class Mail(NamedTuple):
 
 
 def settle(db: sqlite3.Connection, mail: Mail, first: int, last: int = 0) -> None:
-    """Note that the reader is done with the message `first`, or with all of its messages from `first` to `last`."""
+    """Note that the reader is done with the message `first`, or with all of its messages from
+    `first` to `last`.
+    """
     last = last or first
     below = _range_at(db, mail, first)
     if below is not None and below[1] >= last:
@@ -59,7 +64,9 @@ def settle(db: sqlite3.Connection, mail: Mail, first: int, last: int = 0) -> Non
 
 
 def settle_many(db: sqlite3.Connection, reader: str, seqs: list[int], now_ms: int) -> None:
-    """Note that the reader is done with these messages: neighbours among its messages are settled together."""
+    """Note that the reader is done with these messages: neighbours among its messages are settled
+    together.
+    """
     places = json.dumps(seqs)
     expiring = {
         seq
@@ -90,10 +97,11 @@ def _settle_set(db: sqlite3.Connection, mail: Mail, done: set[int]) -> None:
 
 
 class NewestRanges:
-    """What `settle` does for messages that are the newest of all, without asking the database for each.
+    """What `settle` does for messages that are the newest of all, without asking the database for
+    each.
 
-    A busy sender of broadcasts settles every one of them for itself; here that only moves a number. `write`
-    must be called before anything else looks at the ranges.
+    A busy sender of broadcasts settles every one of them for itself; here that only moves a number.
+    `write` must be called before anything else looks at the ranges.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -176,7 +184,9 @@ def is_settled(db: sqlite3.Connection, reader: str, lasting: int, seq: int) -> b
 
 
 def around(db: sqlite3.Connection, reader: str, lasting: int, seq: int) -> tuple[int, int]:
-    """Up to where the range reaches that covers `seq` (0: none does), and where the next one begins."""
+    """Up to where the range reaches that covers `seq` (0: none does), and where the next one
+    begins.
+    """
     found = _range_at(db, Mail(reader, lasting, 0, 0), seq)
     if found is not None and found[1] >= seq:
         return found[1], found[1] + 1

@@ -1,10 +1,11 @@
 """Walks over seqs in order: one for each filter, and their meeting points for several.
 
-A walk can be asked for its first seq at or behind a place, so several are matched by leaping from one to the other
-(https://arxiv.org/abs/1210.0481, leapfrog join), and what matches little makes the whole cheap, whichever filter it is.
+A walk can be asked for its first seq at or behind a place, so several are matched by leaping from
+one to the other (https://arxiv.org/abs/1210.0481, leapfrog join), and what matches little makes the
+whole cheap, whichever filter it is.
 
-Down walks go from the newest to the oldest. Inside, a place is a *key* that always grows: the seq, or minus the seq in a
-walk down.
+Down walks go from the newest to the oldest. Inside, a place is a *key* that always grows: the seq,
+or minus the seq in a walk down.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _PATIENT = 16  # chunks that a full-text walk reads on before it is begun anew f
 
 
 class Walk(Protocol):
-    """Seqs in order; `seek` gives the first key that is not smaller than `key`, None behind the last."""
+    """Seqs in order; `seek` gives the first key that is not smaller than `key`, None behind the
+    last.
+    """
 
     def seek(self, key: int) -> int | None: ...
 
@@ -54,7 +57,8 @@ class Rows:
             return self._buffer[at]
         if self._is_last:
             return None
-        # Whoever goes on step by step gets more at a time; whoever leaps does not read what it leaps over.
+        # Whoever goes on step by step gets more at a time; whoever leaps does not read what it
+        # leaps over.
         goes_on = bool(self._buffer) and key <= self._buffer[-1] + 1
         self._size = min(self._size * 4, _MANY) if goes_on else _FEW
         rows = self._db.execute(self._sql, (*self._values, -key if self._down else key, self._size))
@@ -179,7 +183,10 @@ class Unsettled:
 
 
 class Words:
-    """The messages that a full-text query finds. Its cursor stays open: beginning one may mean merging many words."""
+    """The messages that a full-text query finds.
+
+    Its cursor stays open: beginning one may mean merging many words.
+    """
 
     def __init__(self, db: sqlite3.Connection, query: str, down: bool) -> None:
         self._begin: Callable[[int], sqlite3.Cursor] = lambda key: db.execute(

@@ -1,4 +1,6 @@
-"""About how long a record takes to be put into the index, so that a few heavy ones make a step like many light ones."""
+"""About how long a record takes to be put into the index, so that a few heavy ones make a step like
+many light ones.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from typing import Any
 from bus.model.filter import recipients
 
 STEP_US = 20_000  # what is applied before others have a turn
-# Measured on a laptop: a short message, a row of another table, a byte of words that no message had before, an acknowledgement.
+# Measured on a laptop: a short message, a row of another table, a byte of words that no message had
+# before, an acknowledgement.
 _RECORD_US, _ROW_US, _BYTE_US, _ACK_US = 20, 4, 0.5, 60
 
 

@@ -1,11 +1,13 @@
-"""How a process that has appended wakes the others that listen on the same data folder: a datagram to each.
+"""How a process that has appended wakes the others that listen on the same data folder: a datagram
+to each.
 
     data/run/bells/<pid>-<random>   the socket of a process in which somebody waits
     data/run/bell                   a number that changes whenever such a socket is made
 
-A ring costs a glance at that number while nobody listens. Who listens binds its socket first and looks at the log then; who
-appends makes its record durable first and rings then: so either sees the other. A ring can still be lost, where the one who
-appended is killed before it; listeners look by themselves now and then for that.
+A ring costs a glance at that number while nobody listens. Who listens binds its socket first and
+looks at the log then; who appends makes its record durable first and rings then: so either sees the
+other. A ring can still be lost, where the one who appended is killed before it; listeners look by
+themselves now and then for that.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ class Bell:
         self._mine: set[str] = set()
 
     def ring(self) -> None:
-        """Wake every other process that listens; called after an append. Raises nothing: it is news, not the post."""
+        """Wake every other process that listens; called after an append.
+
+        Raises nothing: it is news, not the post.
+        """
         try:
             number = self._number[0]
             if number != self._number_known:
@@ -88,7 +93,10 @@ class Ear:
         self._heard = heard
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a ring, at most so long; gives whether there was one. Rings that came together are one."""
+        """Wait for a ring, at most so long; gives whether there was one.
+
+        Rings that came together are one.
+        """
         is_heard = False
         self._heard.settimeout(timeout_s)
         with suppress(TimeoutError, BlockingIOError):

@@ -1,7 +1,7 @@
 """Who was here last and who fetched what: news, not history.
 
-It lies beside the log in `presence.db`, so that a read writes no record. Losing it costs nothing but these
-times, so it is never synced, and a fault in it is logged and otherwise ignored.
+It lies beside the log in `presence.db`, so that a read writes no record. Losing it costs nothing
+but these times, so it is never synced, and a fault in it is logged and otherwise ignored.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from bus.system import modes
 
 logger = logging.getLogger("bus.live.presence")
 
-# `counts`: 1, it was here lately, or nobody has looked since; 2, it was not, and stays for what it has posted or
-# acknowledged; 0, it has left.
+# `counts`: 1, it was here lately, or nobody has looked since; 2, it was not, and stays for what it
+# has posted or acknowledged; 0, it has left.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS readers (
     reader TEXT PRIMARY KEY, ms INTEGER NOT NULL, fetched_ms INTEGER, counts INTEGER NOT NULL DEFAULT 1
@@ -60,8 +60,8 @@ def _logged(what: str) -> Iterator[None]:
 class Presence:
     """Notes and tells when readers came and what they were given. Times are Unix milliseconds.
 
-    A name that does no more than poll leaves the lists of names when it has not been here for `keep_s`. When more than
-    `keep_bytes` are used, what is known of the oldest messages goes.
+    A name that does no more than poll leaves the lists of names when it has not been here for
+    `keep_s`. When more than `keep_bytes` are used, what is known of the oldest messages goes.
     """
 
     def __init__(self, path: Path, keep_s: float = KEEP_S, keep_bytes: int = KEEP_BYTES) -> None:
@@ -97,7 +97,9 @@ class Presence:
         return [row[0] for row in self._query(sql, now_ms - self._keep_ms, after, limit)]
 
     def forget(self, now_ms: int, have_acted: Callable[[list[str]], Collection[str]]) -> None:
-        """Let some names leave that were not here for long; `have_acted` gives those of them that stay."""
+        """Let some names leave that were not here for long; `have_acted` gives those of them that
+        stay.
+        """
         sql = "SELECT reader FROM readers WHERE counts = 1 AND ms < ? LIMIT ?"
         old = [row[0] for row in self._query(sql, now_ms - self._keep_ms, _FORGOTTEN_AT_ONCE)]
         if not old:
@@ -172,7 +174,8 @@ class Presence:
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
             modes.make_file(self._path)
-            # A short wait: another worker's note takes microseconds, and a reader's answer must not hang on news.
+            # A short wait: another worker's note takes microseconds, and a reader's answer must not
+            # hang on news.
             db = sqlite3.connect(self._path, timeout=0.05, check_same_thread=False)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = OFF")

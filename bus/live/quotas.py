@@ -1,7 +1,9 @@
-"""How much of the hub one credential may hold at once: requests under way, those that wait among them.
+"""How much of the hub one credential may hold at once: requests under way, those that wait among
+them.
 
-Counted over all workers, in a mapped file with a row for each credential and a column for each process. Columns of
-processes that are gone count for nothing, so a killed worker leaves nothing behind; after a restart all begin at 0.
+Counted over all workers, in a mapped file with a row for each credential and a column for each
+process. Columns of processes that are gone count for nothing, so a killed worker leaves nothing
+behind; after a restart all begin at 0.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ _SIZE = _COUNTS + _ROWS * _COLUMNS * 4
 
 
 class Quotas:
-    """Requests under way, or those that wait, by the name of the credential. `limit` holds for each."""
+    """Requests under way, or those that wait, by the name of the credential.
+
+    `limit` holds for each.
+    """
 
     def __init__(self, path: Path, limit: int, quota: str = "requests") -> None:
         self.limit, self.quota = limit, quota
@@ -88,7 +93,9 @@ class Quotas:
         )
 
     def _row(self, name: str) -> int | None:
-        """The row of a name, taken at its first request; None where all rows are taken: then it is not counted."""
+        """The row of a name, taken at its first request; None where all rows are taken: then it is
+        not counted.
+        """
         if name not in self._rows:
             digest = int.from_bytes(sha256(name.encode()).digest()[:8], "big") | 1
             with self._lock:
@@ -103,7 +110,9 @@ class Quotas:
         return self._words[row] == digest
 
     def _my_column(self) -> int:
-        """The column of this process, taken and emptied at its first request; the last is for those who find none."""
+        """The column of this process, taken and emptied at its first request; the last is for those
+        who find none.
+        """
         if self._pid != os.getpid():
             with self._lock:
                 self._column = next(

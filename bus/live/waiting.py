@@ -1,7 +1,8 @@
 """Long polls and streams that wait for a message: waking them, and keeping them few enough.
 
-A worker's listener follows the log, its own posts and those of other processes alike, and wakes the waiters
-whose selection a new record matches. It runs only while somebody waits, and sleeps until somebody rings.
+A worker's listener follows the log, its own posts and those of other processes alike, and wakes the
+waiters whose selection a new record matches. It runs only while somebody waits, and sleeps until
+somebody rings.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from bus.system import modes
 
 logger = logging.getLogger("bus.live.waiting")
 
-# Posts by other processes ring (`bus.live.bell`). A listener looks by itself this often, for one who was killed before it rang.
+# Posts by other processes ring (`bus.live.bell`). A listener looks by itself this often, for one
+# who was killed before it rang.
 _LOOK_EVERY_S = 0.5
-_LOOK_WITHOUT_BELL_S = (
-    0.01  # where there can be no bell; two workers then use 3 % of a core, doing nothing
-)
-# The record of a change to the credentials comes right before the change. Whoever waits is woken to be checked anew.
+# Where there can be no bell; two workers then use 3 % of a core, doing nothing
+_LOOK_WITHOUT_BELL_S = 0.01
+# The record of a change to the credentials comes right before the change. Whoever waits is woken to
+# be checked anew.
 _RECHECK_S = 0.3
 _SLOTS = 128
 
@@ -53,7 +55,9 @@ class Place:
         self.is_gone = False
 
     def is_over(self) -> bool:
-        """Whether there is nothing to wait for any more: the client has gone away, or the hub is stopping."""
+        """Whether there is nothing to wait for any more: the client has gone away, or the hub is
+        stopping.
+        """
         return self.is_gone or self._is_closing()
 
     def leave(self) -> None:
@@ -98,7 +102,8 @@ class WaitingRoom:
         self._recheck_at = math.inf
         self._looking = threading.Lock()
         self.is_closing: Callable[[], bool] = lambda: False
-        # What the server knows: calls a function when the client of this request goes away; how many may wait in this worker.
+        # What the server knows: calls a function when the client of this request goes away; how
+        # many may wait in this worker.
         self.watching: Callable[[Callable[[], None]], AbstractContextManager[None]] = (
             lambda on_gone: nullcontext()
         )
@@ -109,7 +114,10 @@ class WaitingRoom:
 
     @contextmanager
     def enter(self, selection: Selection) -> Iterator[Waiter]:
-        """Be woken for records that match, from now on; raises TooManyWaiting. A client that goes away ends the wait."""
+        """Be woken for records that match, from now on; raises TooManyWaiting.
+
+        A client that goes away ends the wait.
+        """
         waiter = Waiter(selection, self.is_closing)
         with self._taken(waiter):
             with self._mutex:
@@ -148,7 +156,9 @@ class WaitingRoom:
                 self._here -= 1
 
     def ring(self) -> None:
-        """Look for new records now, and have the other processes look; called after an append by this one."""
+        """Look for new records now, and have the other processes look; called after an append by
+        this one.
+        """
         seq = self._source.position().seq
         if seq > self._rung_to:  # posts that were committed together ring once
             self._rung_to = seq
@@ -223,7 +233,8 @@ class WaitingRoom:
 class SharedCounts:
     """A count for each worker in one mapped file, so that a cap holds over all of them.
 
-    A slot is (process id, count). Slots of processes that are gone count for nothing and are taken again.
+    A slot is (process id, count). Slots of processes that are gone count for nothing and are taken
+    again.
     """
 
     def __init__(self, path: Path) -> None:

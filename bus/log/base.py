@@ -62,7 +62,10 @@ class Log(Protocol):
     unique_index: UniqueIndex
 
     def append(self, drafts: Sequence[Draft]) -> list[Appended]:
-        """Make records of drafts; one result a draft. Raises Busy, Unconfirmed, StorageFailed, NoRoom."""
+        """Make records of drafts; one result a draft.
+
+        Raises Busy, Unconfirmed, StorageFailed, NoRoom.
+        """
 
     def read(self, after: Position = START) -> Iterator[tuple[Position, Record]]:
         """The durable records after a position, oldest first, each with the position behind it."""

@@ -1,4 +1,7 @@
-"""The log's twin in memory: the same promises, without the disk. For tests and for trying things out."""
+"""The log's twin in memory: the same promises, without the disk.
+
+For tests and for trying things out.
+"""
 
 from __future__ import annotations
 

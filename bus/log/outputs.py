@@ -1,7 +1,7 @@
 """What calls gave: output and contents too large for the log, one file a call, kept for a while.
 
-The log has the facts of every call for ever; these files have the bytes, so that a repeated call gets its stored
-answer. A file is on stable storage before the record that says the call has ended.
+The log has the facts of every call for ever; these files have the bytes, so that a repeated call
+gets its stored answer. A file is on stable storage before the record that says the call has ended.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Results:
         return sha256(data).hexdigest()
 
     def get(self, key: str, sum: str | None = None) -> dict[str, Any] | None:
-        """A result; None when it was not kept, or no longer is, or is not the one with this SHA-256."""
+        """A result; None when it was not kept, or no longer is, or is not the one with this
+        SHA-256.
+        """
         try:
             data = self._path(key).read_bytes()
             found: dict[str, Any] = orjson.loads(data)
@@ -57,7 +59,9 @@ class Results:
         ]
 
     def prune(self) -> int:
-        """Remove those that are older than they are kept, and the oldest of what is more than is kept; gives how many."""
+        """Remove those that are older than they are kept, and the oldest of what is more than is
+        kept; gives how many.
+        """
         self._new_bytes = 0
         oldest, left, gone = time.time() - self._keep_s, self._keep_bytes, 0
         for path, made, size in sorted(self._entries(), key=lambda entry: -entry[1]):

@@ -21,7 +21,10 @@ _HOURS = Kind(_BETWEEN.check, {**_BETWEEN.schema, "default": _DAY_H})
 
 @dataclass(frozen=True, kw_only=True)
 class ActivityQuery(Shape):
-    """Events of the last `hours`; None is no condition. `since` and `before` are seqs, both exclusive."""
+    """Events of the last `hours`; None is no condition.
+
+    `since` and `before` are seqs, both exclusive.
+    """
 
     hours: Annotated[float | None, _HOURS] = None
     sender: Annotated[str | None, AGENT] = None
@@ -32,7 +35,9 @@ class ActivityQuery(Shape):
     limit: Annotated[int, whole(1, MAX_LIMIT)] = 100
 
     def since_ms(self, now_s: float) -> int:
-        """The time (Unix, milliseconds) from which events are asked for: a day ago, if nothing else is said."""
+        """The time (Unix, milliseconds) from which events are asked for: a day ago, if nothing else
+        is said.
+        """
         if self.hours is None and self.since is not None:
             return 0  # who follows by `since` was perhaps away for longer than a day
         hours = _DAY_H if self.hours is None else self.hours

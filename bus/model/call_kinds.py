@@ -1,4 +1,7 @@
-"""The kinds of fields that a call has: commands, paths, bytes, variables, names of snapshots. No I/O."""
+"""The kinds of fields that a call has: commands, paths, bytes, variables, names of snapshots.
+
+No I/O.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,10 @@ def _bytes(value: Any, field: str) -> str:
 
 
 def as_base64(value: str, field: str, encoding: Any, how: str) -> str:
-    """Bytes that came as text or as base64, as base64; `how` is the field of the encoding. Raises BadField."""
+    """Bytes that came as text or as base64, as base64; `how` is the field of the encoding.
+
+    Raises BadField.
+    """
     if encoding == "utf-8":
         return base64.b64encode(value.encode()).decode()
     if encoding != "base64":
@@ -188,7 +194,8 @@ ENV = Kind(
         "additionalProperties": False,
     },
 )
-# A format of our own: what is right both as text and as base64, whatever the encoding beside it says.
+# A format of our own: what is right both as text and as base64, whatever the encoding beside it
+# says.
 BYTES = Kind(
     _bytes,
     {

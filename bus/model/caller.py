@@ -1,8 +1,9 @@
 """Who a caller is and which names it may speak as. Pure.
 
-A credential is a machine's own name, and speaks for that name and its sessions (`seanclaude`, `seanclaude/alpha`).
-The shared user of an old fleet (`claude`) speaks under any name that no credential and no rule has taken, and its
-messages are stamped as not verified. Rights hang on the credential, never on a name in a request.
+A credential is a machine's own name, and speaks for that name and its sessions (`seanclaude`,
+`seanclaude/alpha`). The shared user of an old fleet (`claude`) speaks under any name that no
+credential and no rule has taken, and its messages are stamped as not verified. Rights hang on the
+credential, never on a name in a request.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ MACHINES = frozenset((MEMBER, ADMIN))
 ADMINS = frozenset((ADMIN,))
 INVITES = frozenset((INVITE,))
 
-# Names that a reader takes for a person or for the bus itself. No credential but `admin` may have one of them.
+# Names that a reader takes for a person or for the bus itself. No credential but `admin` may have
+# one of them.
 RESERVED = frozenset(
     (
         "admin",
@@ -63,9 +65,10 @@ Taken = Callable[[], Collection[str]]  # gives what the names look like that mac
 class Caller:
     """Whom a credential proves: its user name, and one of shared, member, admin, invite.
 
-    `is_current` is false for a secret that was rotated: it goes on for everything but changes to who may call.
-    `tenure` tells those who had one name after each other apart: the seq of the record that ended the one before, 0 for
-    the first, None while that cannot be known because the index is being made.
+    `is_current` is false for a secret that was rotated: it goes on for everything but changes to
+    who may call. `tenure` tells those who had one name after each other apart: the seq of the
+    record that ended the one before, 0 for the first, None while that cannot be known because the
+    index is being made.
     """
 
     name: str
@@ -89,7 +92,9 @@ class Caller:
         return self.name if self.is_verified else None
 
     def stamp(self) -> dict[str, int]:
-        """What a record under an idempotency key says of who had the name; raises Rebuilding while that is not known."""
+        """What a record under an idempotency key says of who had the name; raises Rebuilding while
+        that is not known.
+        """
         if self.tenure is None:
             raise Rebuilding(
                 "The index is behind: it is not known yet whose idempotency keys these are."
@@ -102,30 +107,40 @@ class Caller:
 
 
 def normalised(name: str) -> str:
-    """What is left of a name when letters that look alike to software are made alike: NFKC, case folded."""
+    """What is left of a name when letters that look alike to software are made alike: NFKC, case
+    folded.
+    """
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def bare(name: str) -> str:
-    """A machine's name without case and punctuation, but between digits: `web-1.` is `web1`, and `node-1-1` not `node-11`."""
+    """A machine's name without case and punctuation, but between digits: `web-1.` is `web1`, and
+    `node-1-1` not `node-11`.
+    """
     return _NOT_BETWEEN_DIGITS.sub("", _PUNCTUATION.sub("-", normalised(name)))
 
 
 @lru_cache(4096)
 def looks(name: str) -> str:
-    """What a reader in a hurry sees of the machine in a name: no case, no punctuation, `0` as `o`, `1` and `i` as `l`, …"""
+    """What a reader in a hurry sees of the machine in a name: no case, no punctuation, `0` as `o`,
+    `1` and `i` as `l`, …
+    """
     seen = _PUNCTUATION.sub("", normalised(name).partition("/")[0]).translate(_ALIKE)
     return seen.replace("rn", "m").replace("vv", "w")
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a name, or the machine in a session's name, is one that no machine may take, however it is punctuated."""
+    """Whether a name, or the machine in a session's name, is one that no machine may take, however
+    it is punctuated.
+    """
     return _PUNCTUATION.sub("", normalised(name).partition("/")[0]) in _RESERVED_BARE
 
 
 @lru_cache(4096)
 def is_a_title(text: str) -> bool:
-    """Whether a text for people is, or holds, a reserved word: `human-overseer`, `adm1n`, `Admin2`; not `busybox`."""
+    """Whether a text for people is, or holds, a reserved word: `human-overseer`, `adm1n`, `Admin2`;
+    not `busybox`.
+    """
     words = [text, *_PUNCTUATION.split(text)]
     return any(
         looks(shown) in _RESERVED_LOOKS for word in words for shown in (word, word.strip(digits))

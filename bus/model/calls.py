@@ -1,7 +1,9 @@
-"""What a caller may ask of a target: an exec, a file or an act on a container, each a struct. No I/O.
+"""What a caller may ask of a target: an exec, a file or an act on a container, each a struct. No
+I/O.
 
-`docs/net.md` has the tables of fields. A checked call is data: `request` is what it does, canonical, so that two
-requests for the same thing have one digest; how the answer is wanted (`stream`, `detach`, the idempotency key) is apart.
+`docs/net.md` has the tables of fields. A checked call is data: `request` is what it does,
+canonical, so that two requests for the same thing have one digest; how the answer is wanted
+(`stream`, `detach`, the idempotency key) is apart.
 """
 
 from __future__ import annotations
@@ -46,10 +48,12 @@ _MAX_ID = 2**32 - 2
 
 @dataclass(frozen=True)
 class Call:
-    """A checked request: `type` exec, file_read, file_write or container; `sender` None is the caller itself.
+    """A checked request: `type` exec, file_read, file_write or container; `sender` None is the
+    caller itself.
 
-    `request` holds plain JSON values: for exec `argv`, `timeout_s` and where given `cwd`, `user`, `env`, `stdin`
-    (base64); for a write `content` (base64). `shown` is what people see of it, a command, a path or an act.
+    `request` holds plain JSON values: for exec `argv`, `timeout_s` and where given `cwd`, `user`,
+    `env`, `stdin` (base64); for a write `content` (base64). `shown` is what people see of it, a
+    command, a path or an act.
     """
 
     type: str
@@ -81,7 +85,9 @@ class _Asked(Shape):
     sender: Annotated[str | None, AGENT, CALLER_OR_SESSION] = None
 
     def call(self, max_file: int) -> Call:
-        """The call that it asks for; raises BadField for wrong base64, TooLarge for a file of more than `max_file` bytes."""
+        """The call that it asks for; raises BadField for wrong base64, TooLarge for a file of more
+        than `max_file` bytes.
+        """
         raise NotImplementedError
 
 
@@ -257,7 +263,10 @@ _OF_SOME_ACT = ("from", "name", "snapshot", "force", "timeout_s", "snapshot_firs
 
 
 def check(type: str, given: Mapping[str, Any], max_file: int, act: str = "") -> Call:
-    """The call in these fields; raises MissingField, BadField, UnknownField, TooLarge. `act` is a container's."""
+    """The call in these fields; raises MissingField, BadField, UnknownField, TooLarge.
+
+    `act` is a container's.
+    """
     shape = ACTS[act] if type == CONTAINER else _SHAPES[type]
     check_fields(given, _OF_SOME_ACT if type == CONTAINER else shape.names())
     refuse_null(given, given)

@@ -1,4 +1,7 @@
-"""Checks that every shape needs: names, references, labels, keys and numbers, nothing guessed. No I/O."""
+"""Checks that every shape needs: names, references, labels, keys and numbers, nothing guessed.
+
+No I/O.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,9 @@ def label(value: Any, field: str, longest: int, forbidden: str = "") -> str:
 
 
 def reference(value: Any, field: str) -> str | int:
-    """The id or seq of a record, not looked up yet: a seq as a number, an id in capitals, an `OldId` for what is neither."""
+    """The id or seq of a record, not looked up yet: a seq as a number, an id in capitals, an
+    `OldId` for what is neither.
+    """
     if (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
@@ -105,7 +110,10 @@ def reference(value: Any, field: str) -> str | int:
 
 
 class OldId(str):
-    """What can only be an id of before an import. Where there is no such message, it is a mistake like any other: `refusal`."""
+    """What can only be an id of before an import.
+
+    Where there is no such message, it is a mistake like any other: `refusal`.
+    """
 
     def __new__(cls, value: str, field: str) -> OldId:
         made = super().__new__(cls, value)
@@ -127,14 +135,18 @@ def _no_reference(value: Any, field: str) -> BadField:
 
 
 def old_key(old_id: str) -> str:
-    """By what a message with this id in another bus is found: `old:17` for a number, which could be taken for a seq."""
+    """By what a message with this id in another bus is found: `old:17` for a number, which could be
+    taken for a seq.
+    """
     if old_id.isdigit() and len(old_id) < len(str(MAX_SEQ)):
         return f"old:{old_id}"
     return old_id.upper() if len(old_id) == 26 and old_id.isalnum() else old_id
 
 
 def key(value: Any, field: str) -> str:
-    """An idempotency key; quotes around it, as the IETF draft's structured field has them, are taken off."""
+    """An idempotency key; quotes around it, as the IETF draft's structured field has them, are
+    taken off.
+    """
     if isinstance(value, str) and len(value) > 2 and value[0] == value[-1] == '"':
         value = value[1:-1]
     if (

@@ -1,6 +1,7 @@
 """Changes to who may call: POST /api/credentials, /api/invites and /api/join. No I/O.
 
-Whether a name is free, reserved or known is not said here: the credential file and the register know.
+Whether a name is free, reserved or known is not said here: the credential file and the register
+know.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ class Revocation(Shape):
 
 @dataclass(frozen=True, kw_only=True)
 class NewInvite(NewCredential):
-    """POST /api/invites: a code that makes one credential, or with `replace` exchanges the secret of one."""
+    """POST /api/invites: a code that makes one credential, or with `replace` exchanges the secret
+    of one.
+    """
 
     expires_in_s: Annotated[int, _seconds(_MIN_INVITE_S, MAX_INVITE_S)] = INVITE_S
     replace: Annotated[bool, _REPLACE, "exchange the secret of a name; without `admin`"] = False

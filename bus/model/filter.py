@@ -1,4 +1,7 @@
-"""Which messages a reader asks for: the one form of a filter, for queries, long polls and streams. Pure."""
+"""Which messages a reader asks for: the one form of a filter, for queries, long polls and streams.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ MAX_PAGE_BYTES = (
 class Selection:
     """A filter over messages; None means any.
 
-    `to` takes in broadcasts. `unread_by` is what that reader has neither acknowledged nor written itself.
-    `after` and `before` are seqs, both exclusive. `newest` takes the last `limit` instead of the first; the
-    result is oldest first all the same, unless `descending`.
+    `to` takes in broadcasts. `unread_by` is what that reader has neither acknowledged nor written
+    itself. `after` and `before` are seqs, both exclusive. `newest` takes the last `limit` instead
+    of the first; the result is oldest first all the same, unless `descending`.
     """
 
     to: str | None = None
@@ -49,7 +52,10 @@ class Selection:
         return replace(self, after=seq, newest=False, descending=False)
 
     def matches(self, record: Record) -> bool:
-        """Whether a new record may be among those asked for. Acknowledgements and expiry are not looked at."""
+        """Whether a new record may be among those asked for.
+
+        Acknowledgements and expiry are not looked at.
+        """
         if record["kind"] != "message":
             return False
         names = recipients(record)

@@ -106,7 +106,9 @@ _APPROVAL = Kind(_approval, {"const": REQUIRED})
 
 @dataclass(frozen=True, kw_only=True)
 class Grant(Shape):
-    """POST /api/permit: allow or deny something; or with `allow` None remove what was said of it before."""
+    """POST /api/permit: allow or deny something; or with `allow` None remove what was said of it
+    before.
+    """
 
     sender: Annotated[str | None, AGENT, CALLER_OR_SESSION] = None
     source: Annotated[str, _END]
@@ -157,7 +159,9 @@ class Grant(Shape):
 
     @classmethod
     def schema(cls) -> Json:
-        """What OpenAPI says: the forms that an allow, with `commands` or without, a deny and a removal have."""
+        """What OpenAPI says: the forms that an allow, with `commands` or without, a deny and a
+        removal have.
+        """
         allowed, denied, removed = ({"enum": [allow]} for allow in (True, False, None))
         exec_only = {**_ACTIONS.schema, "items": {"enum": [EXEC]}, "maxItems": 1}
         only_allowed = ("commands", "approval")

@@ -1,4 +1,7 @@
-"""Other people's text as people, terminals and models are shown it. Pure. The client has its own in `busclient._harmless`."""
+"""Other people's text as people, terminals and models are shown it.
+
+Pure. The client has its own in `busclient._harmless`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import Any
 
 from bus.model.hidden import HIDDEN, PICTURES
 
-# A variation selector 16 behind a picture or in a keycap, and a joiner between two pictures, belong to an emoji.
+# A variation selector 16 behind a picture or in a keycap, and a joiner between two pictures, belong
+# to an emoji.
 _HARMFUL = re.compile(
     f"[{HIDDEN}](?<![{PICTURES}]\ufe0f)(?!(?<=[0-9#*]\ufe0f)\u20e3)"
     f"(?!(?<=[{PICTURES}]\u200d)[{PICTURES}])(?!(?<=[{PICTURES}]\ufe0f\u200d)[{PICTURES}])"
@@ -27,10 +31,15 @@ def body_lines(body: str) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """A text of one line so that one sees where it ends: in quotes, unless it is plain letters, digits and `._:-`."""
+    """A text of one line so that one sees where it ends: in quotes, unless it is plain letters,
+    digits and `._:-`.
+    """
     return text if _PLAIN.fullmatch(text) else harmless(json.dumps(text, ensure_ascii=False))
 
 
 def sender(message: dict[str, Any]) -> str:
-    """Who a message is from, with a mark where no credential of that name has sent it. Every text form says it like this."""
+    """Who a message is from, with a mark where no credential of that name has sent it.
+
+    Every text form says it like this.
+    """
     return message["from"] if message.get("verified") is True else f"{message['from']} (unverified)"

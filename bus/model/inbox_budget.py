@@ -1,4 +1,7 @@
-"""Which messages fit a budget: the first ones in full, others as one line, the rest not at all. Pure."""
+"""Which messages fit a budget: the first ones in full, others as one line, the rest not at all.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ Message = dict[str, Any]
 Measure = Callable[[str], int]
 
 SHORT, LONG = 72, 1_000  # characters of a body in a stub: at first, and at most where room is left
-BYTES_PER_TOKEN = (
-    3  # of UTF-8: on the safe side for English (4) and for code, about right for other scripts
-)
+# Of UTF-8: on the safe side for English (4) and for code, about right for other scripts
+BYTES_PER_TOKEN = 3
 
 
 class Stub(NamedTuple):
@@ -49,11 +51,12 @@ def pack(
     whole: Callable[[Message], str | None],
     brief: Callable[[Message, int], str],
 ) -> Packed:
-    """Choose among messages in their order of rank. `whole` is None for one that is too long for any room.
+    """Choose among messages in their order of rank. `whole` is None for one that is too long for
+    any room.
 
-    A quarter of the room at most is kept for stubs. What is too long becomes a stub, and shorter ones after it may still be
-    shown in full; the first that fits in no form ends the choice, so that what is left out is all of lower rank. Room
-    that is left in the end makes the stubs longer.
+    A quarter of the room at most is kept for stubs. What is too long becomes a stub, and shorter
+    ones after it may still be shown in full; the first that fits in no form ends the choice, so
+    that what is left out is all of lower rank. Room that is left in the end makes the stubs longer.
     """
     stubs_cost = [measure(brief(message, SHORT)) for message in messages]
     for_stubs = min(room // 4, sum(stubs_cost))
@@ -83,7 +86,8 @@ def _lengthened(
     stubs = []
     for left, message in zip(range(len(short), 0, -1), short, strict=True):
         before = measure(brief(message, SHORT))
-        # A character may be several tokens' worth of bytes, and harmless text is never longer than what it replaces.
+        # A character may be several tokens' worth of bytes, and harmless text is never longer than
+        # what it replaces.
         length = min(LONG, SHORT + room // left)
         while length > SHORT and measure(brief(message, length)) - before > room // left:
             length = max(SHORT, length * 2 // 3)

@@ -1,4 +1,6 @@
-"""The kinds of fields that several shapes have: names, times, choices, numbers, in JSON and as texts of a query. No I/O."""
+"""The kinds of fields that several shapes have: names, times, choices, numbers, in JSON and as
+texts of a query. No I/O.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ _NOBODY: Json = {"not": {"pattern": "^([aA][nN][yY]|[aA][lL][lL])(/.*)?$"}}
 NAME_SCHEMA: Json = {"type": "string", "pattern": f"^{NAME.pattern}$", **_NOBODY}
 MACHINE_SCHEMA: Json = {"type": "string", "pattern": f"^{_PART}$", **_NOBODY}
 ULID_SCHEMA: Json = {"type": "string", "pattern": "^[0-9A-Za-z]{26}$"}
-# Besides, the `old_id` of an imported message is taken: of what form it is, only the hub that has it knows.
+# Besides, the `old_id` of an imported message is taken: of what form it is, only the hub that has
+# it knows.
 REFERENCE_TEXT_SCHEMA: Json = {"type": "string", "pattern": "^([0-9]{1,18}|[0-9A-Za-z]{26})$"}
 _SEQ_SCHEMA: Json = {"type": "integer", "minimum": 0, "maximum": MAX_SEQ - 1}
 
@@ -42,8 +45,8 @@ def _text(value: Any, field: str) -> str:
 AGENT = Kind(checks.agent, NAME_SCHEMA)
 TARGET = Kind(_machine, MACHINE_SCHEMA)
 TEXT = Kind(_text, {"type": "string"})
-# Formats of our own, where no pattern says the same in every dialect: printable Unicode without space
-# around it, and in a tag without a comma.
+# Formats of our own, where no pattern says the same in every dialect: printable Unicode without
+# space around it, and in a tag without a comma.
 TAG = Kind(
     lambda value, field: checks.label(value, field, 64, forbidden=","),
     {"type": "string", "minLength": 1, "maxLength": 64, "format": "bus-tag"},
@@ -78,7 +81,7 @@ def expiry(longest: int = MAX_EXPIRY_S, hint: str = "") -> Kind:
     return Kind(check, {"type": "number", "minimum": 1, "maximum": longest})
 
 
-# -- texts of a query ------------------------------------------------------------------------------
+# -- texts of a query ----------------------------------------------------------------------------
 
 
 def choice(values: Iterable[str], hint: str = "") -> Kind:
@@ -124,7 +127,7 @@ MAX_WAIT_S = 60
 WAIT = number(0, MAX_WAIT_S, f"0 to {MAX_WAIT_S} seconds are allowed.")
 
 
-# -- values of JSON --------------------------------------------------------------------------------
+# -- values of JSON ------------------------------------------------------------------------------
 
 
 def flag(hint: str, what: str = "") -> Kind:

@@ -165,7 +165,9 @@ class Draft(Shape):
 
     @classmethod
     def schema(cls) -> Json:
-        """What OpenAPI says of it as JSON: `from` may be left out by all whose credential has a name of its own."""
+        """What OpenAPI says of it as JSON: `from` may be left out by all whose credential has a
+        name of its own.
+        """
         return {**object_schema(cls), "required": ["body"]}
 
     @classmethod
@@ -183,13 +185,17 @@ class Draft(Shape):
 
 
 def digest(said: Mapping[str, Any]) -> str:
-    """What tells a repeated message from another one under the same idempotency key; `said` are a draft's fields."""
+    """What tells a repeated message from another one under the same idempotency key; `said` are a
+    draft's fields.
+    """
     content = {name: value for name, value in said.items() if name != "client_id"}
     return sha256(_canonical(content).encode()).hexdigest()[:32]
 
 
 def from_texts(given: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a message that came as texts, in a query or a form: lists split, numbers and JSON read."""
+    """The fields of a message that came as texts, in a query or a form: lists split, numbers and
+    JSON read.
+    """
     fields: dict[str, Any] = dict(given)
     if "tags" in fields:
         fields["tags"] = [tag.strip() for tag in given["tags"].split(",") if tag.strip()]

@@ -1,7 +1,7 @@
 """Which permission decides a call, and how. Pure.
 
-A rule says of one source, target and action: allow or deny, for how long, for which commands, and whether an admin is
-asked each time. The rules of `docs/net.md`, "Permissions", in code.
+A rule says of one source, target and action: allow or deny, for how long, for which commands, and
+whether an admin is asked each time. The rules of `docs/net.md`, "Permissions", in code.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from bus.model.grants import ANYONE, REQUIRED
 from bus.model.kinds import MACHINE_SCHEMA, TEXT, choice
 from bus.model.shape import Kind, Shape
 
-# What a shell passes on as it is. Not `~`, `*`, `?`, `[`, `{`, `#`, `!`, `$`, quotes, operators or line ends.
+# What a shell passes on as it is. Not `~`, `*`, `?`, `[`, `{`, `#`, `!`, `$`, quotes, operators or
+# line ends.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@%+, -]+")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What was last said of a source, a target and an action. `expires` and `granted` are times as in records."""
+    """What was last said of a source, a target and an action.
+
+    `expires` and `granted` are times as in records.
+    """
 
     source: str
     target: str
@@ -111,7 +115,10 @@ def decide(
     action: str,
     request: Mapping[str, Any] | None = None,
 ) -> Decision:
-    """The decision on a call, by the rules that hold now. Without `request` the commands of a rule are not compared."""
+    """The decision on a call, by the rules that hold now.
+
+    Without `request` the commands of a rule are not compared.
+    """
     matching = [rule for rule in rules if rule.matches(source, target, action)]
     if not matching:
         return Decision(False, f"no permission matches {source} -> {target} for {action}")
@@ -149,7 +156,9 @@ def _refusal(rule: Rule, action: str, request: Mapping[str, Any] | None) -> str 
 
 
 def plain_words(argv: Sequence[str]) -> list[str] | None:
-    """The words that will run: those of `argv`, or of a `bash -c` text in which a shell has nothing to do; else None."""
+    """The words that will run: those of `argv`, or of a `bash -c` text in which a shell has nothing
+    to do; else None.
+    """
     if list(argv[:2]) != ["bash", "-c"]:
         return list(argv)
     if len(argv) != 3 or _PLAIN.fullmatch(argv[2]) is None:

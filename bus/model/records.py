@@ -4,13 +4,15 @@ A line is one JSON object in ASCII, ending in a newline:
 
     {"seq":412,"id":"01K…","ts":"2026-11-20T20:14:27.123Z","kind":"message",…,"sum":"1c291ca3-9f2c51d0c3a1e2b4"}
 
-`sum` is always the last key. Its second half is 16 hex digits of SHA-256 over the sum of the line before and
-the bytes before `,"sum"`, by which a lost, swapped or replaced line shows. The first is a CRC-32 over those
-bytes and the second half, by which a line proves itself: a changed byte anywhere in it is its own damage.
-A line without a record (`is_filler`) stands where torn bytes stood.
+`sum` is always the last key. Its second half is 16 hex digits of SHA-256 over the sum of the line
+before and the bytes before `,"sum"`, by which a lost, swapped or replaced line shows. The first is
+a CRC-32 over those bytes and the second half, by which a line proves itself: a changed byte
+anywhere in it is its own damage. A line without a record (`is_filler`) stands where torn bytes
+stood.
 
-To change this format: add a key (readers keep what they do not know) or raise `bus.index.database.SCHEMA`
-when the index must read old lines anew. The meaning of `seq`, `kind` and `sum` does not change.
+To change this format: add a key (readers keep what they do not know) or raise
+`bus.index.database.SCHEMA` when the index must read old lines anew. The meaning of `seq`, `kind`
+and `sum` does not change.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ import orjson
 
 Record = dict[str, Any]
 
-# Of the records that a log may hold; `damaged` stands for a line that cannot be read. A new kind is added here.
+# Of the records that a log may hold; `damaged` stands for a line that cannot be read. A new kind is
+# added here.
 KINDS = (
     *("message", "ack", "credential", "refused", "grant", "asked", "done", "reaped"),
     *("question", "answer", "used", "segment", "damaged"),
@@ -45,12 +48,15 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BYTE_TO_LETTER = bytes(ord(_CROCKFORD[byte & 31]) for byte in range(256))
 _AT_ONCE = 64
 
-# ensure_ascii: U+2028 and friends split lines in some readers, and lone surrogates could not be written.
+# ensure_ascii: U+2028 and friends split lines in some readers, and lone surrogates could not be
+# written.
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
 class Position(NamedTuple):
-    """A place between two records: `seq` is the last record before it, `token` the log engine's own."""
+    """A place between two records: `seq` is the last record before it, `token` the log engine's
+    own.
+    """
 
     seq: int
     token: str
@@ -79,10 +85,12 @@ def unix_ms(ts: str) -> int:
 
 
 def new_ids(seconds: float) -> Iterator[str]:
-    """ULIDs of this time without end: 26 characters, unique, easy to say. They order nothing here; `seq` does.
+    """ULIDs of this time without end: 26 characters, unique, easy to say. They order nothing here;
+    `seq` does.
 
-    The form is https://github.com/ulid/spec: 48 bits of milliseconds and 80 random ones, in Crockford's base 32.
-    Ours, because the library took half of what saving a message in a batch costs (14 of 27 µs, 2026-11-20).
+    The form is https://github.com/ulid/spec: 48 bits of milliseconds and 80 random ones, in
+    Crockford's base 32. Ours, because the library took half of what saving a message in a batch
+    costs (14 of 27 µs, 2026-11-20).
     """
     ms = int(seconds * 1000)
     time_part = "".join(_CROCKFORD[ms >> shift & 31] for shift in range(45, -1, -5))
@@ -102,7 +110,9 @@ def encode(record: Record, previous_sum: str) -> tuple[bytes, str]:
 
 
 def _encoded(record: Record) -> bytes:
-    """The record as one JSON object in ASCII; by the faster encoder where all of it is ASCII anyway."""
+    """The record as one JSON object in ASCII; by the faster encoder where all of it is ASCII
+    anyway.
+    """
     try:
         text = orjson.dumps(record)
     except TypeError:  # a lone surrogate, a number of more than 64 bits
@@ -148,7 +158,8 @@ def sum_of(line: bytes) -> str:
 
 
 def filler(length: int, reason: str) -> bytes:
-    """A valid line of exactly `length` bytes to stand where torn bytes stood, so that the file never shrinks.
+    """A valid line of exactly `length` bytes to stand where torn bytes stood, so that the file
+    never shrinks.
 
     Short ones are blank, which every JSON reader skips.
     """
@@ -160,7 +171,9 @@ def filler(length: int, reason: str) -> bytes:
 
 
 def seq_at_start(line: bytes) -> int:
-    """The seq that a line begins with, or 0; a glance for those who look for few lines among many, no proof."""
+    """The seq that a line begins with, or 0; a glance for those who look for few lines among many,
+    no proof.
+    """
     digits = line[7 : line.find(b",", 7)]
     return int(digits) if line.startswith(b'{"seq":') and digits.isdigit() else 0
 
@@ -173,10 +186,11 @@ def is_filler(line: bytes) -> bool:
 def unique_key(record: Record) -> str | None:
     """What no two records share; None without such a thing.
 
-    For a message, who sent it under which idempotency key; for a call, whose credential asked for it under which, and at
-    which attempt (where those before have done nothing); for the use of an approval, the approval. No credential's name
-    begins with a space, and no key has a line end, so none of them can meet. Nor has a name an @: behind it is the tenure,
-    so that whoever is given a name anew meets no key of who had it before.
+    For a message, who sent it under which idempotency key; for a call, whose credential asked for
+    it under which, and at which attempt (where those before have done nothing); for the use of an
+    approval, the approval. No credential's name begins with a space, and no key has a line end, so
+    none of them can meet. Nor has a name an @: behind it is the tenure, so that whoever is given a
+    name anew meets no key of who had it before.
     """
     key = record.get("client_id")
     if key is None:

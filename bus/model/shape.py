@@ -1,12 +1,14 @@
-"""Shapes of requests: a struct of typed fields, from which the check and the OpenAPI schema come. No I/O.
+"""Shapes of requests: a struct of typed fields, from which the check and the OpenAPI schema come.
+No I/O.
 
     @dataclass(frozen=True, kw_only=True)
     class Grant(Shape):
         sender: Annotated[str | None, AGENT, "the caller, where it is left out"] = None
         target: Annotated[str, TARGET]
 
-`Grant.read(fields)` checks, `Grant.schema()` describes. Rules about several fields are its `__post_init__`, which
-raises BadField or MissingField. Why there is no library: docs/decisions/0006-shapes-of-requests.md
+`Grant.read(fields)` checks, `Grant.schema()` describes. Rules about several fields are its
+`__post_init__`, which raises BadField or MissingField. Why there is no library:
+docs/decisions/0006-shapes-of-requests.md
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ _SENT_AS = {"sender": "from"}  # a word of Python's own
 
 @dataclass(frozen=True)
 class Kind:
-    """What a field may hold: `check(value, field)` returns it clean or raises a BadRequest or TooLarge; `schema` is OpenAPI's.
+    """What a field may hold: `check(value, field)` returns it clean or raises a BadRequest or
+    TooLarge; `schema` is OpenAPI's.
 
-    A required field that is not there is checked as None; or, with `missing`, refused with that hint.
+    A required field that is not there is checked as None; or, with `missing`, refused with that
+    hint.
     """
 
     check: Callable[[Any, str], Any]
@@ -36,7 +40,9 @@ class Kind:
 
 
 class Field(NamedTuple):
-    """One field of a shape: its attribute, what it may hold, and what it is when it is left out, or what makes that."""
+    """One field of a shape: its attribute, what it may hold, and what it is when it is left out, or
+    what makes that.
+    """
 
     attribute: str
     check: Callable[[Any, str], Any]
@@ -66,7 +72,9 @@ class Shape:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The names of the fields as they are sent, in the order in which they are told and checked."""
+        """The names of the fields as they are sent, in the order in which they are told and
+        checked.
+        """
         return tuple(fields(cls))
 
     @classmethod
@@ -76,7 +84,8 @@ class Shape:
         if not given.keys() <= table.keys():
             check_fields(given, table)
         made = object.__new__(cls)
-        # A frozen dataclass's own __init__ takes a microsecond and a half, a quarter of what checking a post takes.
+        # A frozen dataclass's own __init__ takes a microsecond and a half, a quarter of what
+        # checking a post takes.
         values = made.__dict__
         for name, field in table.items():
             if name in given:
@@ -115,7 +124,9 @@ S = TypeVar("S", bound=Shape)
 def object_schema(
     shape: type[Shape], leave_out: Iterable[str] = (), require: Iterable[str] = (), **other: Json
 ) -> Json:
-    """The schema of an object of a shape's fields: some left out, some required here, some with `other` schemas."""
+    """The schema of an object of a shape's fields: some left out, some required here, some with
+    `other` schemas.
+    """
     told = {name: field for name, field in fields(shape).items() if name not in leave_out}
     return {
         "type": "object",
@@ -153,7 +164,9 @@ def _field(field: dataclasses.Field[Any], annotated: tuple[Any, ...]) -> Field:
 
 
 def refuse_null(given: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Refuse null in these fields, where it is neither a value nor the same as leaving the field out."""
+    """Refuse null in these fields, where it is neither a value nor the same as leaving the field
+    out.
+    """
     for name in names:
         if name in given and given[name] is None:
             raise BadField(

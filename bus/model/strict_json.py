@@ -1,4 +1,7 @@
-"""JSON as it should be: what Python's parser lets pass and a log must not hold is refused here. Pure."""
+"""JSON as it should be: what Python's parser lets pass and a log must not hold is refused here.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,15 @@ import orjson
 from bus.errors import BadJson
 
 MAX_DEPTH = 16
-# No request needs so many texts, numbers and brackets in one object; a member's megabytes of them held a worker for seconds.
+# No request needs so many texts, numbers and brackets in one object; a member's megabytes of them
+# held a worker for seconds.
 MAX_VALUES = 5_000
 # Fewer bytes than this cannot hold so many that it matters.
 _SMALL = 8 * 1024
 _PIECE = 32 * 1024
 _TEXTS_A_TURN = 1_000
-# Possessive, and a text without an end is one token: otherwise a hostile megabyte of \\" takes an hour.
+# Possessive, and a text without an end is one token: otherwise a hostile megabyte of \\" takes an
+# hour.
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _IN_TEXT = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
@@ -28,9 +33,9 @@ Rest = Callable[[], object]
 def load_object(data: bytes, what: str = "The body", rest: Rest = lambda: None) -> dict[str, Any]:
     """The object in these bytes; raises BadJson for anything but one strict JSON object in UTF-8.
 
-    Refused: invalid UTF-8, a byte order mark, NaN and infinities, duplicate keys, more than 16 levels, more than
-    5,000 texts, numbers and brackets, numbers too long to hold, lone surrogates, and NUL in any text.
-    `rest` is called now and then while a large one is looked through.
+    Refused: invalid UTF-8, a byte order mark, NaN and infinities, duplicate keys, more than 16
+    levels, more than 5,000 texts, numbers and brackets, numbers too long to hold, lone surrogates,
+    and NUL in any text. `rest` is called now and then while a large one is looked through.
     """
     if len(data) <= _SMALL:
         _check_depth(data, what)
@@ -44,9 +49,11 @@ def load_object(data: bytes, what: str = "The body", rest: Rest = lambda: None) 
 
 
 def _quickly(data: bytes, colons: int, what: str) -> dict[str, Any] | None:
-    """The object, by a parser that is a few times faster and less strict; None where the strict one has to look.
+    """The object, by a parser that is a few times faster and less strict; None where the strict one
+    has to look.
 
-    `colons` is at least the number of pairs: where the parsed object has as many, no key was there twice.
+    `colons` is at least the number of pairs: where the parsed object has as many, no key was there
+    twice.
     """
     try:
         value = orjson.loads(data)
@@ -60,7 +67,9 @@ def _quickly(data: bytes, colons: int, what: str) -> dict[str, Any] | None:
 
 
 def _pairs(top: dict[str, Any]) -> int:
-    """How many pairs there are on all levels; -1 where a number may have been too long for its kind."""
+    """How many pairs there are on all levels; -1 where a number may have been too long for its
+    kind.
+    """
     found = 0
     left: list[Any] = [top]
     while left:
@@ -117,7 +126,9 @@ def _deeper(depth: int, token: bytes, what: str) -> int:
 
 
 class _Scan:
-    """Counts what is in a large text before any of it is made, in pieces, and stops at the first too many."""
+    """Counts what is in a large text before any of it is made, in pieces, and stops at the first
+    too many.
+    """
 
     def __init__(self, data: bytes, what: str, rest: Rest) -> None:
         self._data, self._what, self._rest = data, what, rest

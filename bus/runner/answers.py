@@ -83,7 +83,10 @@ def of_snapshot(snapshot: Snapshot) -> Answer:
 
 
 def as_text(data: bytes, is_cut: bool = False) -> tuple[str, str]:
-    """Bytes as text, where they are UTF-8, else as base64; and which. Of a cut one the last character may be missing."""
+    """Bytes as text, where they are UTF-8, else as base64; and which.
+
+    Of a cut one the last character may be missing.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         return decoder.decode(data, final=not is_cut), "utf-8"
@@ -177,7 +180,9 @@ class Chunks:
         self._rest = {"stdout": b"", "stderr": b""}
 
     def line(self, stream: str, data: bytes) -> Answer | None:
-        """What came, and what was kept back before; None when it is only the beginning of a character."""
+        """What came, and what was kept back before; None when it is only the beginning of a
+        character.
+        """
         data = self._rest[stream] + data
         whole = len(data) - _unfinished(data)
         self._rest[stream] = data[whole:]

@@ -29,16 +29,21 @@ class ExecService:
         self._open: set[socket.socket] = set()
 
     def let_go(self) -> None:
-        """Have every request that waits answered at once, because the hub is stopping. May be called again."""
+        """Have every request that waits answered at once, because the hub is stopping.
+
+        May be called again.
+        """
         while self._open:
             connection = self._open.pop()
             with suppress(OSError):  # it has just been answered
                 connection.send(LEAVE)
 
     def ask(self, request: Line, within_s: float | None = None) -> Line:
-        """The one answer to a request; raises what the service answers, ExecUnavailable, TargetFailed.
+        """The one answer to a request; raises what the service answers, ExecUnavailable,
+        TargetFailed.
 
-        With `within_s` (less than ALIVE_EVERY_S) a service that is slower is given up: for what can be done without.
+        With `within_s` (less than ALIVE_EVERY_S) a service that is slower is given up: for what can
+        be done without.
         """
         with closing(self.lines(request, within_s or _SILENCE_S)) as lines:
             for line in lines:
@@ -69,7 +74,8 @@ class ExecService:
     def is_there(self) -> bool:
         """Whether the service answers: asked at most once a second.
 
-        Whoever comes while one asks gets the news of before, so that a service that hangs does not hold up everybody.
+        Whoever comes while one asks gets the news of before, so that a service that hangs does not
+        hold up everybody.
         """
         now = time.monotonic()
         if now > self._ask_after or self._was_there is None:

@@ -1,4 +1,6 @@
-"""What is left of commands in targets that could not be reached to end it: tried again until they can be."""
+"""What is left of commands in targets that could not be reached to end it: tried again until they
+can be.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ class _Leftover:
 class Leftovers:
     """Runs to be ended, by the ids of their calls. `tend` is called now and then and does not wait.
 
-    `end` ends what is left of a call in a target, gives how many processes could not be ended (None: the target cannot tell),
-    and raises while the target cannot be reached. `ended` is told of each that is through.
+    `end` ends what is left of a call in a target, gives how many processes could not be ended
+    (None: the target cannot tell), and raises while the target cannot be reached. `ended` is told
+    of each that is through.
     """
 
     def __init__(
@@ -43,7 +46,9 @@ class Leftovers:
             self._left[id] = _Leftover(target, due=time.monotonic() + _FIRST_PAUSE_S)
 
     def tend(self) -> None:
-        """Begin to try what is due, in a thread of its own: a target that does not answer takes seconds."""
+        """Begin to try what is due, in a thread of its own: a target that does not answer takes
+        seconds.
+        """
         with self._mutex:
             due = {id: left for id, left in self._left.items() if left.due <= time.monotonic()}
             if self._at_work or not due:

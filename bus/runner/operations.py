@@ -49,7 +49,9 @@ def run(call: Call, id: str, cap: int) -> Run:
 
 
 def write(call: Call, base_sha256: str | None, real: str | None) -> Write:
-    """The write that a call asks for; with `base_sha256`, over a file with that content only, with `real` there only."""
+    """The write that a call asks for; with `base_sha256`, over a file with that content only, with
+    `real` there only.
+    """
     request = dict(call.request)
     if base_sha256 is not None:
         # The admin said yes to a difference from this very file.

@@ -1,4 +1,6 @@
-"""What an admin is shown before saying yes: the exact command, or the difference that a write would make."""
+"""What an admin is shown before saying yes: the exact command, or the difference that a write would
+make.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ _SHORT = {"\\": "\\\\", "\t": "\\t", "\r": "\\r"}
 def facts(call: Call, driver: Driver, max_file: int) -> dict[str, Any]:
     """The facts of a call that an admin needs: all of it, for nothing may be allowed unseen.
 
-    For a file they hold `real_path`, where its path leads now, and for a write `base_sha256` of what is there, "" for
-    nothing. Raises TooLarge for what is too much to be looked at, and what reading the file raises.
+    For a file they hold `real_path`, where its path leads now, and for a write `base_sha256` of
+    what is there, "" for nothing. Raises TooLarge for what is too much to be looked at, and what
+    reading the file raises.
     """
     if call.type == EXEC:
         shown = {name: value for name, value in call.request.items() if name != "stdin"}
@@ -84,7 +87,9 @@ def _difference(path: str, old: bytes, new: bytes) -> str:
 
 
 def _ended(lines: list[str]) -> list[str]:
-    """Lines with their ends; where the last one has none, a line says so that no content can be: it is no spelling."""
+    """Lines with their ends; where the last one has none, a line says so that no content can be: it
+    is no spelling.
+    """
     *whole, last = lines
     ended = [line + "\n" for line in whole]
     return [*ended, last + "\n\\ no newline at the end\n"] if last else ended
@@ -93,9 +98,10 @@ def _ended(lines: list[str]) -> list[str]:
 def spelt(line: bytes) -> str:
     """Bytes in printable ASCII, so that no two contents look alike; a line without its end.
 
-    What is printed stands for itself, but for a backslash, which is doubled, and a space at the end, which is `\\x20`. Bytes that
-    are no UTF-8 and ASCII control characters are `\\xff`, tabs `\\t`, CR `\\r`; every other character is `\\u00e9` or
-    `\\U0001f600`: letters that look like others, marks that combine and what cannot be seen would hide a difference.
+    What is printed stands for itself, but for a backslash, which is doubled, and a space at the
+    end, which is `\\x20`. Bytes that are no UTF-8 and ASCII control characters are `\\xff`, tabs
+    `\\t`, CR `\\r`; every other character is `\\u00e9` or `\\U0001f600`: letters that look like
+    others, marks that combine and what cannot be seen would hide a difference.
     """
     text = "".join(map(_spelt, line.decode(errors="surrogateescape")))
     bare = text.rstrip(" ")

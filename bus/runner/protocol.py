@@ -1,9 +1,10 @@
 """How the web workers talk to the service that runs commands: lines of JSON over a unix socket.
 
-One connection a request. The client sends one object; the service answers with objects, a line each, and empty lines as
-signs of life, and closes. An object `{"error":{…},"status":…}` is an error of the family, and is raised as that. The
-request carries the caller's own Authorization header: the service proves it again and trusts nothing else. A worker that
-stops sends LEAVE; the service answers at once with the id under which the call goes on, where a hang-up would end a stream.
+One connection a request. The client sends one object; the service answers with objects, a line
+each, and empty lines as signs of life, and closes. An object `{"error":{…},"status":…}` is an error
+of the family, and is raised as that. The request carries the caller's own Authorization header: the
+service proves it again and trusts nothing else. A worker that stops sends LEAVE; the service
+answers at once with the id under which the call goes on, where a hang-up would end a stream.
 """
 
 from __future__ import annotations

@@ -14,7 +14,10 @@ from bus.runner.answers import Answer
 
 
 class HangUp:
-    """Whether the other end of a connection is gone; and what is to be ended then. `call` is the id of what it began."""
+    """Whether the other end of a connection is gone; and what is to be ended then.
+
+    `call` is the id of what it began.
+    """
 
     def __init__(self) -> None:
         self.call: str | None = None
@@ -41,7 +44,9 @@ class HangUp:
 
 
 class Standing(NamedTuple):
-    """How a call's credential is now: whether its secret still proves its caller, and whether the caller still has its name."""
+    """How a call's credential is now: whether its secret still proves its caller, and whether the
+    caller still has its name.
+    """
 
     is_proven: Callable[[], bool]
     has_name: Callable[[], bool]
@@ -54,7 +59,10 @@ class Standing(NamedTuple):
 
 @dataclass
 class Running:
-    """A call that runs now: how it is ended, and its output so far. `is_let` says whether it may run on."""
+    """A call that runs now: how it is ended, and its output so far.
+
+    `is_let` says whether it may run on.
+    """
 
     type: str
     is_let: Callable[[], bool]

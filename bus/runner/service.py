@@ -46,7 +46,10 @@ class Targets(Protocol):
 
 
 class Work:
-    """Everything that the service does with a checked call. Used by a thread for each connection."""
+    """Everything that the service does with a checked call.
+
+    Used by a thread for each connection.
+    """
 
     def __init__(
         self,
@@ -78,14 +81,16 @@ class Work:
         self._swept = 0
         self._mutex = threading.Lock()
 
-    # -- one call ----------------------------------------------------------------------------------------
+    # -- one call --------------------------------------------------------------------------------
 
     def make(
         self, caller: Caller, call: Call, emit: Emit, hung_up: HangUp, standing: Standing
     ) -> Answer:
-        """Make a call, or give what the first one under its key gave; raises BusError. `emit` is for streams.
+        """Make a call, or give what the first one under its key gave; raises BusError. `emit` is
+        for streams.
 
-        It is ended when its credential is: a detached one with its caller's name, any other one with the secret.
+        It is ended when its credential is: a detached one with its caller's name, any other one
+        with the secret.
         """
         with ExitStack() as held:
             try:
@@ -96,7 +101,8 @@ class Work:
                     raise
                 needs_yes = True
             if needs_yes:
-                # One of a caller's at a time, and looked at again: another one may have asked, or used the yes, meanwhile.
+                # One of a caller's at a time, and looked at again: another one may have asked, or
+                # used the yes, meanwhile.
                 held.enter_context(self._asking[caller.name])
                 ticket = self._again(caller, call)
             standing.check()
@@ -108,7 +114,9 @@ class Work:
             )
 
     def _again(self, caller: Caller, call: Call) -> Ticket | Found:
-        """The right to make the call; where nobody has been asked for a yes yet, asks, and raises what that gives."""
+        """The right to make the call; where nobody has been asked for a yes yet, asks, and raises
+        what that gives.
+        """
         try:
             return self.hub.calls.authorise(caller, call)
         except ApprovalRequired as required:
@@ -156,14 +164,17 @@ class Work:
             return self._start(id, ticket, driver, emit, running, slot)
 
     def _reached(self, ticket: Ticket, slot: ExitStack) -> Driver:
-        """The driver, and a slot taken; raises what is in the way, which is on record then and uses no key up."""
+        """The driver, and a slot taken; raises what is in the way, which is on record then and uses
+        no key up.
+        """
         caller, call = ticket.caller, ticket.call
         try:
             driver = self.driver_of(call.target)
             with ExitStack() as taken:
                 taken.enter_context(self._slots.one_more(call.target, caller.name))
                 if call.stream or call.detach or ticket.approval is not None:
-                    # Once it has begun its caller hears too late that it cannot run, and the yes is used up.
+                    # Once it has begun its caller hears too late that it cannot run, and the yes is
+                    # used up.
                     driver.ready(call.target)
                 slot.enter_context(taken.pop_all())
         except BusError as error:
@@ -172,8 +183,11 @@ class Work:
         return driver
 
     def driver_of(self, target: str) -> Driver:
-        """The driver of a target; raises UnknownTarget, DriverUnavailable. For callers who have a right there, or are admins:
-        a member that is no target is told apart from a name that nobody has."""
+        """The driver of a target; raises UnknownTarget, DriverUnavailable.
+
+        For callers who have a right there, or are admins: a member that is no target is told apart
+        from a name that nobody has.
+        """
         try:
             return self.targets.driver_of(target)
         except UnknownTarget:
@@ -184,7 +198,9 @@ class Work:
     def _start(
         self, id: str, ticket: Ticket, driver: Driver, emit: Emit, running: Running, slot: ExitStack
     ) -> Answer:
-        """Run it here and now; or, taking the slot along, in a thread, where the caller does not wait to the end."""
+        """Run it here and now; or, taking the slot along, in a thread, where the caller does not
+        wait to the end.
+        """
         call = ticket.call
         if call.stream:
             emit({"id": id, "state": "running"})
@@ -284,7 +300,9 @@ class Work:
         return answer, {"error": error.code, "reason": error.message, **_took(started)}
 
     def _has_name(self, caller: Caller) -> bool:
-        """Whether this caller was not revoked since; where the index cannot tell, its results are swept later."""
+        """Whether this caller was not revoked since; where the index cannot tell, its results are
+        swept later.
+        """
         return self.hub.credentials.tenure_of(caller.name) in (caller.tenure, None)
 
     def _forget(self, id: str) -> None:
@@ -294,9 +312,11 @@ class Work:
     def _keep(
         self, id: str, result: str, answer: Answer, facts: Answer, *, is_stored: bool
     ) -> None:
-        """Keep the answer, then record the end. What cannot be recorded now is tried again by `tend`: it did run.
+        """Keep the answer, then record the end. What cannot be recorded now is tried again by
+        `tend`: it did run.
 
-        What was read from a file is not stored: a repeated read reads again. Nor is what leaves the key unused.
+        What was read from a file is not stored: a repeated read reads again. Nor is what leaves the
+        key unused.
         """
         try:
             if is_stored:
@@ -328,10 +348,12 @@ class Work:
         except BusError as error:
             logger.error("a message could not be posted: %s", error)
 
-    # -- calls that were made before ---------------------------------------------------------------------
+    # -- calls that were made before -------------------------------------------------------------
 
     def replay(self, found: Found) -> Answer:
-        """What the first call under a key gave; raises StillRunning, or the error that it ended with."""
+        """What the first call under a key gave; raises StillRunning, or the error that it ended
+        with.
+        """
         id = found.asked["call"]
         if found.done is None:
             if id in self._running:
@@ -344,7 +366,9 @@ class Work:
             raise
 
     def state_of(self, found: Found) -> Answer:
-        """How a call is, with everything that its answer had; `error` and `status` where it ended with one."""
+        """How a call is, with everything that its answer had; `error` and `status` where it ended
+        with one.
+        """
         asked, done = found
         id = asked["call"]
         running = self._running.get(id)
@@ -392,7 +416,10 @@ class Work:
                 running.cancel.set()
 
     def end_revoked(self) -> None:
-        """End the commands whose credential is no longer good. What has no way to be ended in the middle runs to its end."""
+        """End the commands whose credential is no longer good.
+
+        What has no way to be ended in the middle runs to its end.
+        """
         with self._mutex:
             commands = [running for running in self._running.values() if running.type == EXEC]
         for running in commands:
@@ -403,10 +430,12 @@ class Work:
         """Whether nothing runs."""
         return not self._running
 
-    # -- upkeep ------------------------------------------------------------------------------------------
+    # -- upkeep ----------------------------------------------------------------------------------
 
     def recover(self) -> int:
-        """Record `unknown` for calls that the service did not live to see the end of; gives how many."""
+        """Record `unknown` for calls that the service did not live to see the end of; gives how
+        many.
+        """
         for asked in self.hub.calls.unreached():
             self._leftovers.add(asked["call"], asked["target"])
         lost = [
@@ -427,7 +456,9 @@ class Work:
         return len(lost)
 
     def _found_out(self, record: Record) -> tuple[str, Answer]:
-        """How a lost call ended: as its answer says, where that was kept before the service died, else nobody knows."""
+        """How a lost call ended: as its answer says, where that was kept before the service died,
+        else nobody knows.
+        """
         answer = self.results.get(record["call"])
         if answer is None:
             return "unknown", {"reason": "the service ended while it ran", **self._ended(record)}
@@ -469,7 +500,9 @@ class Work:
             self.results.put(id, {**answer, "leaked": leaked})
 
     def tend(self) -> None:
-        """Record and end what could not be before, and remove old results, and those of callers that were revoked."""
+        """Record and end what could not be before, and remove old results, and those of callers
+        that were revoked.
+        """
         self._leftovers.tend()
         self._sweep()
         with self._mutex:
@@ -489,7 +522,9 @@ class Work:
             self.hub.approvals.forget_closed()
 
     def _sweep(self) -> None:
-        """Remove the results of callers that were revoked since the last look; at the first, of all that ever were."""
+        """Remove the results of callers that were revoked since the last look; at the first, of all
+        that ever were.
+        """
         newest = self.hub.credentials.last_tenure()
         if newest == self._swept:
             return

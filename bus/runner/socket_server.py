@@ -35,14 +35,16 @@ _SLOW_READER_S = 20.0
 _TEND_EVERY_S = 1.0
 _LISTED_FOR_S = 1.0
 _LAST_WORDS_S = 15.0
-_MARGIN_S = (
-    0.5  # the run ends at its time, and is told to have timed out, before its reader counts as gone
-)
+# The run ends at its time, and is told to have timed out, before its reader counts as gone
+_MARGIN_S = 0.5
 _BEGUN_IN_S = 2.0
 
 
 class Service:
-    """Takes requests until it is stopped. Raises OSError when another one serves this socket, or this data."""
+    """Takes requests until it is stopped.
+
+    Raises OSError when another one serves this socket, or this data.
+    """
 
     def __init__(
         self, path: Path, data_dir: Path, work: Work, credentials: Credentials, max_file: int
@@ -50,7 +52,8 @@ class Service:
         self.path, self.work, self._credentials, self._max_file = path, work, credentials, max_file
         for folder in (path.parent, data_dir / "run"):
             folder.mkdir(mode=modes.FOLDER, parents=True, exist_ok=True)
-        # Of the data, not of the socket: a second service would take the first one's calls for lost, and end them.
+        # Of the data, not of the socket: a second service would take the first one's calls for
+        # lost, and end them.
         self._lock = FileLock(
             data_dir / "run" / "exec.lock", timeout=0, mode=modes.FILE, thread_local=False
         )
@@ -64,7 +67,9 @@ class Service:
         self._server = self._listen()
 
     def serve(self, parent: int | None = None) -> None:
-        """Serve until `stop_soon`, or until the process `parent` is gone; then end what runs, and record that."""
+        """Serve until `stop_soon`, or until the process `parent` is gone; then end what runs, and
+        record that.
+        """
         lost = self.work.recover()
         if lost:
             logger.warning("%d calls ran when the service ended; nobody knows how they ended", lost)
@@ -114,7 +119,7 @@ class Service:
             except Exception:
                 logger.exception("tending failed")
 
-    # -- a request ---------------------------------------------------------------------------------------
+    # -- a request -------------------------------------------------------------------------------
 
     def _answer(self, connection: socket.socket) -> None:
         talk = _Talk(connection)
@@ -252,7 +257,9 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class _Talk:
-    """One connection: its request, lines sent one at a time, and whether the other end is still there."""
+    """One connection: its request, lines sent one at a time, and whether the other end is still
+    there.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection, self._mutex = connection, threading.Lock()
@@ -301,7 +308,9 @@ class _Talk:
             came = poll.poll(ALIVE_EVERY_S * 1000)
             if self._ended.is_set():
                 return
-            if came:  # the request is whole: what comes after it is the end, or the word that the hub is stopping
+            # the request is whole: what comes after it is the end, or the word that the hub is
+            # stopping
+            if came:
                 if self._wants_to_leave():
                     self._let_go(begins)
                 else:

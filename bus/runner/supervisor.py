@@ -1,4 +1,7 @@
-"""Runs the service in a process of its own, and starts it again when that dies. For where no systemd does: scripts/run."""
+"""Runs the service in a process of its own, and starts it again when that dies.
+
+For where no systemd does: scripts/run.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ _LAST_WORDS_S = 20.0  # the service takes 15 at most to end what it runs
 class Supervisor:
     """Keeps `run` running in a child until the process `parent` is gone, or a signal says to stop.
 
-    `run` is called in the child with the number of this process, with which it must end. No thread may run here: it forks.
+    `run` is called in the child with the number of this process, with which it must end. No thread
+    may run here: it forks.
     """
 
     def __init__(self, run: Callable[[int], None], parent: int) -> None:
@@ -65,7 +69,10 @@ class Supervisor:
             os._exit(code)  # what is above in the stack is the supervisor's
 
     def _until_ended(self, child: int) -> int:
-        """Wait for the child; end it when it is time to stop. Gives its code, or the negative of its signal."""
+        """Wait for the child; end it when it is time to stop.
+
+        Gives its code, or the negative of its signal.
+        """
         deadline = None
         while True:
             ended, status = os.waitpid(child, os.WNOHANG)

@@ -104,7 +104,8 @@ def serve() -> None:
 )
 @command
 def exec_service(beside: int | None) -> None:
-    """Run the service that runs commands and reads files in targets. Ends what it runs when it is stopped.
+    """Run the service that runs commands and reads files in targets. Ends what it runs when it is
+    stopped.
 
     With --beside it is also started again when it dies.
     """
@@ -187,7 +188,8 @@ def export(kind: str) -> None:
 @click.argument("file", type=click.File("rb"), metavar="OLD.jsonl")
 @command
 def import_(file: IO[bytes]) -> None:
-    """Take in the log of a simpler bus: JSON lines with id, ts, from, to, body, tags and acks; `-` is standard input.
+    """Take in the log of a simpler bus: JSON lines with id, ts, from, to, body, tags and acks; `-`
+    is standard input.
 
     What cannot be read is told line by line. Run it again as often as you like: nothing is doubled.
     """
@@ -355,7 +357,9 @@ def settings() -> None:
 
 
 def _owned(config: Config) -> Config:
-    """The settings, for a command that writes in the data folder: root goes on as the folder's owner."""
+    """The settings, for a command that writes in the data folder: root goes on as the folder's
+    owner.
+    """
     _existing(config)
     # Once root has become the owner, a Python in root's home is out of reach.
     for module in ("bus.hub.hub", "bus.index.database", "bus.live.presence"):

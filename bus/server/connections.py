@@ -1,8 +1,10 @@
-"""The connections of a worker: how many there may be, how long each may take, and whether its client is still there.
+"""The connections of a worker: how many there may be, how long each may take, and whether its
+client is still there.
 
-Whoever reaches the socket may open connections without any credential. So a connection that has not brought a request
-with a good credential yet is the first to be closed when there are many, and its first head must come soon. Among the
-others, those with no request under way make room when the worker is nearly full.
+Whoever reaches the socket may open connections without any credential. So a connection that has not
+brought a request with a good credential yet is the first to be closed when there are many, and its
+first head must come soon. Among the others, those with no request under way make room when the
+worker is nearly full.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ from typing import Any
 import gevent
 import gevent.monkey
 
-# For the log, the index, locks, and the service that runs commands: a worker full of connections must still do its work.
+# For the log, the index, locks, and the service that runs commands: a worker full of connections
+# must still do its work.
 RESERVE = 192
 _ENOUGH = 65_536
 HEAD_S = 10.0  # the first head of a connection
-STALL_S = (
-    60.0  # a client that neither sends nor takes anything for so long, while a request is under way
-)
+# A client that neither sends nor takes anything for so long, while a request is under way
+STALL_S = 60.0
 BODY_S = 180.0  # a whole body, 16 MiB at most
 _DISCARDED, _DISCARD_S = 16 << 20, 5.0  # of a body that nobody has read
 _PIECE = 1 << 20
@@ -46,7 +48,9 @@ def raise_limit() -> int:
 
 
 def that_fit(wanted: int, open_files: int) -> int:
-    """How many connections a worker may have: as many as wanted, unless there are too few open files."""
+    """How many connections a worker may have: as many as wanted, unless there are too few open
+    files.
+    """
     return max(16, min(wanted, open_files - RESERVE))
 
 
@@ -95,12 +99,15 @@ class Connections:
         connection = self.here()
         is_first = connection is not None and connection.requests == 0
         is_proven = connection is None or connection.is_proven
-        # Later heads have as long as an idle connection: nginx must never find one closed that it is about to use.
+        # Later heads have as long as an idle connection: nginx must never find one closed that it
+        # is about to use.
         seconds = min(HEAD_S, self._keepalive_s) if is_first else self._keepalive_s
         return BetweenRequests(seconds, self._idle if is_proven else self._unproven)
 
     def idle_for(self, seconds: float, after: float) -> list[BetweenRequests]:
-        """Those that have waited for so long, counted from `after` (of time.monotonic) at the earliest."""
+        """Those that have waited for so long, counted from `after` (of time.monotonic) at the
+        earliest.
+        """
         now = time.monotonic()
         return [
             wait
@@ -110,9 +117,11 @@ class Connections:
 
     @contextmanager
     def watching(self, on_gone: Callable[[], None]) -> Iterator[None]:
-        """Call `on_gone` when the client of this greenlet's request goes away while the block runs. For nothing else to do.
+        """Call `on_gone` when the client of this greenlet's request goes away while the block runs.
+        For nothing else to do.
 
-        A client that has ended only its sending counts as gone: the two look alike, and nginx takes it so as well.
+        A client that has ended only its sending counts as gone: the two look alike, and nginx takes
+        it so as well.
         """
         connection = self.here()
         if connection is None:
@@ -126,7 +135,9 @@ class Connections:
 
 
 class BetweenRequests(gevent.Timeout):  # type: ignore[misc]
-    """The time-out of a connection that has no request under way; it can be brought forward by throwing it."""
+    """The time-out of a connection that has no request under way; it can be brought forward by
+    throwing it.
+    """
 
     def __init__(self, seconds: float, room: dict[BetweenRequests, None]) -> None:
         super().__init__(seconds, False)
@@ -176,9 +187,11 @@ class _Watch:
 
 
 def discard_rest(body: Any) -> bool:
-    """Read what nobody has read of a request's body, so that its connection can go on; False where there is too much.
+    """Read what nobody has read of a request's body, so that its connection can go on; False where
+    there is too much.
 
-    gunicorn does so in pieces of 1 KiB, and copies up to 1 MiB for each: half a minute of a worker for 16 MB.
+    gunicorn does so in pieces of 1 KiB, and copies up to 1 MiB for each: half a minute of a worker
+    for 16 MB.
     """
     if getattr(body, "failed", False):
         return False

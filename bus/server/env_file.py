@@ -1,4 +1,6 @@
-"""Files of NAME=value lines that curl users source, and that the client, python-dotenv and scripts/session-start-poll read."""
+"""Files of NAME=value lines that curl users source, and that the client, python-dotenv and
+scripts/session-start-poll read.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from bus.config import BadSetting
 
 
 def read(path: Path) -> dict[str, str]:
-    """The values, empty ones left out; none where there is no file. A foreign byte spoils its own value, no other."""
+    """The values, empty ones left out; none where there is no file.
+
+    A foreign byte spoils its own value, no other.
+    """
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             return {
@@ -33,7 +38,10 @@ def text(values: Mapping[str, str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    """In single quotes, where a shell and python-dotenv change nothing; else in double ones. The client does the same."""
+    """In single quotes, where a shell and python-dotenv change nothing; else in double ones.
+
+    The client does the same.
+    """
     if "'" in value or "\\\\" in value or value.endswith("\\"):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return f"'{value}'"

@@ -1,4 +1,6 @@
-"""What a first start needs: the data folder, a credential, an admin, and files that curl users can source."""
+"""What a first start needs: the data folder, a credential, an admin, and files that curl users can
+source.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,11 @@ FIRST_ADMIN = "admin"
 def prepare(config: Config, environ: Mapping[str, str] | None = None) -> list[str]:
     """Make what is not there yet; gives a line for each thing made.
 
-    The first credential is BUS_USER and BUS_PASS where they are set, else `claude` and a random secret. It is
-    also written, in the clear, to `claude-bus.env` in the data folder, mode 0600. Where there is no admin, `admin` is
-    made, its secret in `admin.env`. What is made here is not noted in the log: there may be none yet. Of two starts at
-    once one makes it: what is missing is looked for again under the lock of the credentials.
+    The first credential is BUS_USER and BUS_PASS where they are set, else `claude` and a random
+    secret. It is also written, in the clear, to `claude-bus.env` in the data folder, mode 0600.
+    Where there is no admin, `admin` is made, its secret in `admin.env`. What is made here is not
+    noted in the log: there may be none yet. Of two starts at once one makes it: what is missing is
+    looked for again under the lock of the credentials.
     """
     environ = os.environ if environ is None else environ
     said = []
@@ -60,7 +63,8 @@ def _make_user(config: Config, credentials: Credentials, user: str, given: str) 
         if is_there():  # another start was faster
             return []
         secret = given or new_secret()
-        # The file first: a crash in between leaves a file that the next start replaces, not a secret that is lost.
+        # The file first: a crash in between leaves a file that the next start replaces, not a
+        # secret that is lost.
         path = _write_env(_env_file(config), config, user, secret)
         file.put_locked(
             config.credentials_file, lines, user, secret, ADMIN if user == FIRST_ADMIN else ""
@@ -90,7 +94,9 @@ def _make_admin(config: Config, credentials: Credentials) -> list[str]:
 
 
 def _follow_address(config: Config, path: Path, user: str) -> list[str]:
-    """Write the hub's address into a file to be sourced, when it has changed and no hub answers at the one that is there."""
+    """Write the hub's address into a file to be sourced, when it has changed and no hub answers at
+    the one that is there.
+    """
 
     def is_right(values: dict[str, str]) -> bool:
         return "BUS_PASS" not in values or values.get("BUS_URL") == base_url(config)
@@ -112,7 +118,9 @@ def _follow_address(config: Config, path: Path, user: str) -> list[str]:
 
 
 def _is_answered(url: str) -> bool:
-    """Whether a connection is taken at an address of this machine, as where another hub runs on this data folder."""
+    """Whether a connection is taken at an address of this machine, as where another hub runs on
+    this data folder.
+    """
     try:
         address = urlsplit(url)
         with socket.create_connection(
@@ -149,7 +157,9 @@ def is_closed_to_others(config: Config) -> bool:
 
 
 def restore(config: Config) -> bool:
-    """Lift the stop that a failed write or sync left, after verifying the log; gives whether there was one."""
+    """Lift the stop that a failed write or sync left, after verifying the log; gives whether there
+    was one.
+    """
     log = JsonlLog(
         config.data_dir, fsync=config.fsync == "always", lock_timeout_s=config.lock_timeout_s
     )
@@ -173,7 +183,9 @@ def base_url(config: Config) -> str:
 
 
 def public_url(config: Config) -> str:
-    """Where machines elsewhere find the hub, as far as it is known here: BUS_URL, or what claude-bus.env says."""
+    """Where machines elsewhere find the hub, as far as it is known here: BUS_URL, or what
+    claude-bus.env says.
+    """
     known = env_file.read(_env_file(config))
     return os.environ.get("BUS_URL") or known.get("BUS_URL") or base_url(config)
 
@@ -184,7 +196,9 @@ def is_loopback(url: str) -> bool:
 
 
 def become_owner(config: Config) -> None:
-    """As root, go on as the user that the data folder belongs to: what root makes in it would shut out the hub."""
+    """As root, go on as the user that the data folder belongs to: what root makes in it would shut
+    out the hub.
+    """
     owner = config.data_dir.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
         os.setgroups([])

@@ -1,8 +1,9 @@
-"""How gunicorn runs the hub: a gunicorn configuration file, with the few things that need gunicorn or gevent.
+"""How gunicorn runs the hub: a gunicorn configuration file, with the few things that need gunicorn
+or gevent.
 
-gevent workers: on two cores a durable post costs 0.6 of an empty view there and 0.4 with threads, and a
-waiting poll costs a greenlet (docs/decisions/0002-worker-class.md). The app is loaded after the fork
-(no preload), because a lock taken through an inherited descriptor excludes nobody.
+gevent workers: on two cores a durable post costs 0.6 of an empty view there and 0.4 with threads,
+and a waiting poll costs a greenlet (docs/decisions/0002-worker-class.md). The app is loaded after
+the fork (no preload), because a lock taken through an inherited descriptor excludes nobody.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ _LOOK_EVERY_S = 0.3
 _GRACE_S = 1.0
 _QUICK_S = 2.0
 _NOTIFY_EVERY_S = 1.0
-_ONE_ROUND_S = 0.0001  # less than a pass of the loop takes; with 0, gevent goes on before it has looked at any socket
-# How long a new connection is left to the worker that has fewer. Beside a stopped worker, one takes 800 a second.
+# less than a pass of the loop takes; with 0, gevent goes on before it has looked at any socket
+_ONE_ROUND_S = 0.0001
+# How long a new connection is left to the worker that has fewer. Beside a stopped worker, one takes
+# 800 a second.
 _POLITE_S = 0.005
 _seats = Seats()
 _config = Config.from_env()
@@ -59,9 +62,11 @@ bind = _config.listen
 workers = _config.workers
 worker_class = "bus.server.gunicorn_config.HubWorker"
 worker_connections = connections.that_fit(_config.max_waiting + 1_000, connections.raise_limit())
-# Longer than nginx keeps an idle connection to the hub, so that it is never the hub that hangs up first.
+# Longer than nginx keeps an idle connection to the hub, so that it is never the hub that hangs up
+# first.
 keepalive = 75
-# Polls, streams and commands are let go at once when a worker stops; this is for an append that waits for its locks.
+# Polls, streams and commands are let go at once when a worker stops; this is for an append that
+# waits for its locks.
 graceful_timeout = 30
 timeout = 60
 # The heartbeat must not sit on the disk that may fail.
@@ -69,7 +74,8 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
 # The app trusts no header from the network, and needs none.
 forwarded_allow_ips = ""
 forwarder_headers = ""
-# For the socket only. Where its folder keeps others out, that is the door: the folder's group need not be the hub's own.
+# For the socket only. Where its folder keeps others out, that is the door: the folder's group need
+# not be the hub's own.
 umask = 0 if first_start.is_closed_to_others(_config) else modes.UMASK
 control_socket_disable = True
 accesslog = None
@@ -78,7 +84,9 @@ proc_name = "claude-bus"
 
 
 class HubWorker(GeventWorker):  # type: ignore[misc]
-    """A gevent worker that lets idle connections go when it stops, and answers unreadable requests in the hub's form."""
+    """A gevent worker that lets idle connections go when it stops, and answers unreadable requests
+    in the hub's form.
+    """
 
     alive: bool
 
@@ -133,7 +141,8 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
             self._seat.count(-1)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Answer one request; closes the connection where what is left of its body is too much to be passed over.
+        """Answer one request; closes the connection where what is left of its body is too much to
+        be passed over.
 
         One that was sent together with it waits its turn like those of other connections.
         """
@@ -155,7 +164,8 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
             gevent.sleep(_ONE_ROUND_S)
 
     def _let_idle_go(self) -> None:
-        """After a stop, let commands go on by themselves, and close connections that have had time for one more request.
+        """After a stop, let commands go on by themselves, and close connections that have had time
+        for one more request.
 
         (That one would have closed them.)
         """
@@ -169,8 +179,9 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
     def handle_quit(self, sig: int, frame: Any) -> None:
         """A quick stop (Ctrl-C): what is under way has a moment to end.
 
-        Not gunicorn's own, which raises SystemExit in a greenlet: where the worker is through before that, it comes out as
-        a traceback. A Ctrl-C comes twice, from the terminal and from the master.
+        Not gunicorn's own, which raises SystemExit in a greenlet: where the worker is through
+        before that, it comes out as a traceback. A Ctrl-C comes twice, from the terminal and from
+        the master.
         """
         if self.alive:
             self.handle_exit(sig, frame)
@@ -184,7 +195,9 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         )  # this runs in a signal handler
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer what gunicorn's parser refuses: a bad request line or header, a request that is too long."""
+        """Answer what gunicorn's parser refuses: a bad request line or header, a request that is
+        too long.
+        """
         if not isinstance(exc, ParseException):
             super().handle_error(req, client, addr, exc)
             return
@@ -223,7 +236,9 @@ class _Door(StreamServer):  # type: ignore[misc]
         seat.open()
 
     def do_read(self) -> tuple[_InTurn, Any] | None:
-        """A new connection and where it is from, or None: there is none, or it is left to another worker."""
+        """A new connection and where it is from, or None: there is none, or it is left to another
+        worker.
+        """
         if self._is_polite and self._seat.is_for_another():
             self.stop_accepting()
             self._timer = self.loop.timer(_POLITE_S)
@@ -237,7 +252,9 @@ class _Door(StreamServer):  # type: ignore[misc]
         return _InTurn(self.family, fileno=fd), address
 
     def _take_what_is_left(self) -> None:
-        """The other worker is busy, or stopped: take some connections that it had time to take, and ask again."""
+        """The other worker is busy, or stopped: take some connections that it had time to take, and
+        ask again.
+        """
         if not self.started:
             return
         self.start_accepting()
@@ -249,13 +266,13 @@ class _Door(StreamServer):  # type: ignore[misc]
 class _InTurn(socket):  # type: ignore[misc]
     """A connection that is served once in each round of the loop; reads let posts go first.
 
-    gevent's own `recv` takes what is there already, without letting others go first: a client that was quick with its
-    next request kept the worker, and fifteen others waited for up to 290 ms (docs/decisions/0002-worker-class.md).
+    gevent's own `recv` takes what is there already, without letting others go first: a client that
+    was quick with its next request kept the worker, and fifteen others waited for up to 290 ms
+    (docs/decisions/0002-worker-class.md).
     """
 
-    posters: Any = (
-        None  # where the kernel says whether one of them has sent something; a worker's own
-    )
+    # Where the kernel says whether one of them has sent something; a worker's own
+    posters: Any = None
     _posts = False
     latest: float | None = None  # of time.monotonic: nothing is waited for after that
 
@@ -281,7 +298,9 @@ class _InTurn(socket):  # type: ignore[misc]
         return max(0.001, min(timeout_s or connections.STALL_S, self.latest - time.monotonic()))
 
     def note(self, is_post: bool) -> None:
-        """Remember whether this connection's last request was a post: the next one is likely to be one, too."""
+        """Remember whether this connection's last request was a post: the next one is likely to be
+        one, too.
+        """
         if self.posters is None or is_post is self._posts:
             return
         self._posts = is_post
@@ -292,7 +311,9 @@ class _InTurn(socket):  # type: ignore[misc]
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Let a stop end a worker that is still booting: it has its master's handlers, which would only take note of it."""
+    """Let a stop end a worker that is still booting: it has its master's handlers, which would only
+    take note of it.
+    """
     for how in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(how, signal.SIG_DFL)
     os.umask(modes.UMASK)
@@ -348,7 +369,8 @@ class GeventTurns(Turns):
         gevent.sleep(_ONE_ROUND_S)
 
     def nap(self) -> None:
-        # The system's sleep: gevent's takes a millisecond at the least, three times what a sync does.
+        # The system's sleep: gevent's takes a millisecond at the least, three times what a sync
+        # does.
         _real_sleep(0.00003)
 
     def block(self, job: Job) -> None:

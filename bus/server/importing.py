@@ -1,8 +1,9 @@
 """Taking in the log of a simpler bus, line by line, beside a running hub.
 
-A message gets a new id and seq, as every record does, and keeps its time (`ts`) and its old id (`old_id`), by which it can be
-cited from then on. A message whose old id is here already is the same one: so a file can be imported again, also after it
-has grown, or after an import that was ended halfway. One import at a time: `run/import.lock`.
+A message gets a new id and seq, as every record does, and keeps its time (`ts`) and its old id
+(`old_id`), by which it can be cited from then on. A message whose old id is here already is the
+same one: so a file can be imported again, also after it has grown, or after an import that was
+ended halfway. One import at a time: `run/import.lock`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _SAME = ("ts", "from", "body")  # by which two messages with one old id are the 
 
 @dataclass
 class Report:
-    """What an import did: messages that are new, those that were here, acknowledgements, lines that are no message."""
+    """What an import did: messages that are new, those that were here, acknowledgements, lines that
+    are no message.
+    """
 
     lines: int = 0
     imported: int = 0
@@ -53,7 +56,10 @@ class _Known:
 
 
 class Import:
-    """One import into the log of a hub. `tell` is told, as text, what could not be taken over; `show` how far it has come."""
+    """One import into the log of a hub.
+
+    `tell` is told, as text, what could not be taken over; `show` how far it has come.
+    """
 
     def __init__(
         self, hub: Hub, run: Path, tell: Callable[[str], None], show: Callable[[Report], None]
@@ -64,7 +70,10 @@ class Import:
         self.report = Report()
 
     def run(self, file: IO[bytes]) -> Report:
-        """Take in every line of a file. Raises Busy where another import is at work, and what `append` raises."""
+        """Take in every line of a file.
+
+        Raises Busy where another import is at work, and what `append` raises.
+        """
         try:
             self._lock.acquire()
         except Timeout:
@@ -130,7 +139,9 @@ class Import:
         self._tell(f"line {number} was not imported: {why}")
 
     def _known(self, old_ids: Iterable[str]) -> dict[str, _Known]:
-        """The messages of these old ids that are here, by their keys; raises Busy while that cannot be known."""
+        """The messages of these old ids that are here, by their keys; raises Busy while that cannot
+        be known.
+        """
         # An index that is behind would let a message in twice.
         if not any(self._hub.index.catch_up() for _ in range(_TRIES)):
             raise Busy("The index is behind the log, and another process holds it.")
@@ -178,7 +189,9 @@ def _is_same(message: dict[str, Any], draft: dict[str, Any]) -> bool:
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file, without a byte order mark at its start; of one that is too long a little more than MAX_LINE."""
+    """The lines of a file, without a byte order mark at its start; of one that is too long a little
+    more than MAX_LINE.
+    """
     first = True
     while data := file.readline(MAX_LINE + 1):
         if len(data) > MAX_LINE:

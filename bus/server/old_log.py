@@ -2,9 +2,10 @@
 
     {"id":"m-17","ts":"2025-03-01T12:00:00Z","from":"ann","to":"bob","body":"hello","tags":["a"],"acks":["bob"]}
 
-`id`, `ts`, `from` and `body` are needed. `to` is a name, a list or a text with commas; without it, everybody. `ts` is ISO 8601
-(UTC where it names no zone), or seconds or milliseconds since 1970. `acks` is a list of readers, or of objects with a
-`reader`, or an object with readers as its keys. `in_reply_to`, `thread`, `priority` and `data` are kept where they are good.
+`id`, `ts`, `from` and `body` are needed. `to` is a name, a list or a text with commas; without it,
+everybody. `ts` is ISO 8601 (UTC where it names no zone), or seconds or milliseconds since 1970.
+`acks` is a list of readers, or of objects with a `reader`, or an object with readers as its keys.
+`in_reply_to`, `thread`, `priority` and `data` are kept where they are good.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _EVERYBODY = ("*", "everybody", "everyone")
 
 @dataclass
 class OldLine:
-    """What a line says: a draft without its id and parent, those as the old bus wrote them, and who had read it.
+    """What a line says: a draft without its id and parent, those as the old bus wrote them, and who
+    had read it.
 
     `notes` say what was left out, `unknown` which fields this bus has no place for.
     """

@@ -1,18 +1,24 @@
-"""How many connections each worker has, in memory that all of them share, so that the fullest lets others go first.
+"""How many connections each worker has, in memory that all of them share, so that the fullest lets
+others go first.
 
-Every worker waits on the same listening socket, and who wakes first takes a new connection. By chance sixteen
-kept-alive clients then fall twelve to four on two workers, and the twelve wait three times as long.
+Every worker waits on the same listening socket, and who wakes first takes a new connection. By
+chance sixteen kept-alive clients then fall twelve to four on two workers, and the twelve wait three
+times as long.
 """
 
 from __future__ import annotations
 
 import mmap
 
-_SLOTS = 256  # more than BUS_WORKERS allows, twice over: during a reload the old workers are there as well
+# more than BUS_WORKERS allows, twice over: during a reload the old workers are there as well
+_SLOTS = 256
 
 
 class Seats:
-    """Made before the workers are forked. A slot holds the number of connections plus one; 0: no such worker."""
+    """Made before the workers are forked.
+
+    A slot holds the number of connections plus one; 0: no such worker.
+    """
 
     def __init__(self) -> None:
         self._slots = memoryview(mmap.mmap(-1, _SLOTS * 8)).cast("Q")

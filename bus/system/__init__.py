@@ -1,4 +1,5 @@
-"""The machine below: file modes, sockets, which errors pass by themselves, and how work takes turns in a process.
+"""The machine below: file modes, sockets, which errors pass by themselves, and how work takes turns
+in a process.
 
 Nothing here knows what a message is.
 """

@@ -1,4 +1,7 @@
-"""How the requests of a worker take turns. With threads the system sees to it; `bus.server.gunicorn_config` has gevent's way."""
+"""How the requests of a worker take turns.
+
+With threads the system sees to it; `bus.server.gunicorn_config` has gevent's way.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ class Turns:
         time.sleep(0.0001)
 
     def block(self, job: Job) -> None:
-        """Do a job that may sit in the system for long, without holding up others; raises what it raises."""
+        """Do a job that may sit in the system for long, without holding up others; raises what it
+        raises.
+        """
         job()
 
     def beside(self, job: Job) -> None:

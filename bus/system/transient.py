@@ -1,8 +1,9 @@
-"""Which errors of the system pass by themselves: they are about this process and this moment, not about the disk. Pure.
+"""Which errors of the system pass by themselves: they are about this process and this moment, not
+about the disk. Pure.
 
-Too many open files, no memory, no more threads: the next try may succeed, so the answer is a 503 that says so. None of
-them may stop the log or throw an index away. An error of a sync is never one of them, whatever its number: nobody
-knows what reached the disk (docs/reliability.md).
+Too many open files, no memory, no more threads: the next try may succeed, so the answer is a 503
+that says so. None of them may stop the log or throw an index away. An error of a sync is never one
+of them, whatever its number: nobody knows what reached the disk (docs/reliability.md).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ NUMBERS = NO_FILES | {errno.ENOMEM, errno.EINTR, errno.EAGAIN}
 def is_passing(error: BaseException) -> bool:
     """Whether the same thing may succeed in a moment."""
     if isinstance(error, sqlite3.Error):
-        # Not the disk's own errors: SQLite says "unable to open" for files that it has no descriptor for.
+        # Not the disk's own errors: SQLite says "unable to open" for files that it has no
+        # descriptor for.
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in (
             sqlite3.SQLITE_CANTOPEN,
             sqlite3.SQLITE_NOMEM,

@@ -1,4 +1,6 @@
-"""Flask lives here and nowhere else: one blueprint a subject; a route parses, calls one verb and replies."""
+"""Flask lives here and nowhere else: one blueprint a subject; a route parses, calls one verb and
+replies.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ def make_app(
     rest: Rest,
     quotas: tuple[Quotas, Quotas],
 ) -> Flask:
-    """The WSGI application over its parts. `rest` lets others go on between the parts of a long piece of work.
+    """The WSGI application over its parts. `rest` lets others go on between the parts of a long
+    piece of work.
 
     `quotas`: of requests under way, and of those that wait.
     """

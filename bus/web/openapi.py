@@ -1,4 +1,7 @@
-"""The OpenAPI 3.1 description of every route. Tests compare it with the real routes and throw requests at it."""
+"""The OpenAPI 3.1 description of every route.
+
+Tests compare it with the real routes and throw requests at it.
+"""
 
 from __future__ import annotations
 

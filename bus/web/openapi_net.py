@@ -1,4 +1,6 @@
-"""What the OpenAPI document says of commands, files, containers, permissions, approvals and the feed."""
+"""What the OpenAPI document says of commands, files, containers, permissions, approvals and the
+feed.
+"""
 
 from __future__ import annotations
 

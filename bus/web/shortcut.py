@@ -1,7 +1,8 @@
 """The one hot road, a post in plain JSON, without Flask's contexts and routing.
 
-They cost as much as checking, encoding and committing the message together (docs/decisions/0002-worker-class.md).
-Everything it calls is what the route calls; any other form of a post takes the route.
+They cost as much as checking, encoding and committing the message together
+(docs/decisions/0002-worker-class.md). Everything it calls is what the route calls; any other form
+of a post takes the route.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The `bus` command: a group whose subcommands are loaded when they are used, and the one place where errors end.
+"""The `bus` command: a group whose subcommands are loaded when they are used, and the one place
+where errors end.
 
 Exit codes (also in `bus --help` and docs/client.md; a test compares the three):
 """
@@ -29,7 +30,10 @@ class _Harmless(logging.Formatter):
 
 
 class _ReaderGone(Exception):
-    """Whoever reads our output has seen enough. A BrokenPipeError would be click's, which makes exit code 1 of it."""
+    """Whoever reads our output has seen enough.
+
+    A BrokenPipeError would be click's, which makes exit code 1 of it.
+    """
 
 
 class _Commands(click.Group):
@@ -78,10 +82,12 @@ class _Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="bus")
 def cli() -> None:
-    """Post and read messages on claude-bus, a message bus for AI coding agents; run commands in each other's machines.
+    """Post and read messages on claude-bus, a message bus for AI coding agents; run commands in
+    each other's machines.
 
-    A message goes to a name and stays unread until that name acknowledges it; reading changes nothing. Every command
-    takes --json. Settings: BUS_URL, BUS_USER, BUS_PASS, BUS_NAME, or ~/.secrets/claude-bus.env (`bus join` writes it).
+    A message goes to a name and stays unread until that name acknowledges it; reading changes
+    nothing. Every command takes --json. Settings: BUS_URL, BUS_USER, BUS_PASS, BUS_NAME, or
+    ~/.secrets/claude-bus.env (`bus join` writes it).
     """
 
 
@@ -98,7 +104,9 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give a stream that was closed (`>&-`) a number of its own: else the connection to the hub would get it."""
+    """Give a stream that was closed (`>&-`) a number of its own: else the connection to the hub
+    would get it.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             out.is_closed = out.is_closed or name == "stdout"
@@ -110,7 +118,10 @@ def _open_closed_streams() -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command line; gives its exit code. Of `exec` and `call` they are the command's: each failure of ours has one."""
+    """Run one command line; gives its exit code.
+
+    Of `exec` and `call` they are the command's: each failure of ours has one.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     is_commands = arguments[:1] == ["exec"] or (
         arguments[:1] == ["call"] and "--end" not in arguments

@@ -17,7 +17,8 @@ from busclient._harmless import harmless, one_line
 from busclient._net.forms import Approval
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@%+,-]+")
-# What the hub spells, in a difference: other letters than ASCII's are also shown as they read. A doubled backslash is none.
+# What the hub spells, in a difference: other letters than ASCII's are also shown as they read. A
+# doubled backslash is none.
 _SPELT = re.compile(r"\\\\|\\u([0-9a-f]{4})|\\U(00(?:0[0-9a-f]|10)[0-9a-f]{4})")
 _HEAD = ("id", "state", "from", "target", "action", "argv", "diff", "asked", "ok")
 
@@ -48,7 +49,8 @@ _HEAD = ("id", "state", "from", "target", "action", "argv", "diff", "asked", "ok
 def approve(
     id: str | None, asker: str | None, deny: bool, yes: bool, expires_in_s: float | None, state: str
 ) -> int:
-    """Answer the question ID: may this very call be made? Without ID, list the questions. Admins answer.
+    """Answer the question ID: may this very call be made? Without ID, list the questions. Admins
+    answer.
 
     It shows what would be done, word for word, and asks on a terminal; --yes and --deny do not ask.
     With --all-from, it answers those that it has shown, and none that came meanwhile.
@@ -114,7 +116,9 @@ def _show(found: list[Approval]) -> None:
 
 
 def _whole(asked: Approval) -> Iterator[str]:
-    """Everything that is asked for, so that nothing is allowed unseen; indented, so that no part can pass for a head."""
+    """Everything that is asked for, so that nothing is allowed unseen; indented, so that no part
+    can pass for a head.
+    """
     when = f" {age(asked.asked)}" if asked.asked else ""
     yield one_line(
         f"{asked.id}{when} {asked.sender} > {asked.target} {asked.action} ({asked.state})", 300
@@ -142,5 +146,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _word(word: str) -> str:
-    """A word of a command, so that one sees where it ends and what is in it: in ASCII, with quotes where it is not plain."""
+    """A word of a command, so that one sees where it ends and what is in it: in ASCII, with quotes
+    where it is not plain.
+    """
     return word if _is_plain(word) else json.dumps(word)

@@ -1,6 +1,8 @@
-"""What the `bus` command can do: each command with its module, what it is for on one line, and two examples.
+"""What the `bus` command can do: each command with its module, what it is for on one line, and two
+examples.
 
-Read for `bus --help` without loading a module; a test holds the examples against the commands, and each line against a width.
+Read for `bus --help` without loading a module; a test holds the examples against the commands, and
+each line against a width.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """A command: the module that holds a click command of that name, what it does, and lines to copy."""
+    """A command: the module that holds a click command of that name, what it does, and lines to
+    copy.
+    """
 
     module: str
     what: str

@@ -41,9 +41,10 @@ _MOST_NAMED = 5
 def drain(command: str, limit: int | None, timeout_s: float, failures: int, retry: bool) -> int:
     """Hand each unread message to CMD; for cron and timers.
 
-    CMD gets the message as JSON on standard input, and as BUS_FROM, BUS_BODY, BUS_TAGS, BUS_ID, BUS_SEQ, BUS_TS, BUS_TO,
-    BUS_PRIORITY, BUS_THREAD and BUS_IN_REPLY_TO. Exit code 0 acknowledges it; 126 and 127 (CMD cannot be run) stop the run with
-    exit code 8; else it comes again in the next run. Two runs never overlap: the second ends at once with exit code 0.
+    CMD gets the message as JSON on standard input, and as BUS_FROM, BUS_BODY, BUS_TAGS, BUS_ID,
+    BUS_SEQ, BUS_TS, BUS_TO, BUS_PRIORITY, BUS_THREAD and BUS_IN_REPLY_TO. Exit code 0 acknowledges
+    it; 126 and 127 (CMD cannot be run) stop the run with exit code 8; else it comes again in the
+    next run. Two runs never overlap: the second ends at once with exit code 0.
     """
     if not command.strip():
         raise click.UsageError("--exec is empty: every message would be acknowledged unread.")

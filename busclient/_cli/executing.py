@@ -73,10 +73,12 @@ def exec(
     raw: bool,
     **given: Any,
 ) -> int:
-    """Run CMD in TARGET, a container or a machine. Its words are taken as they are, without a shell; -c TEXT is for bash.
+    """Run CMD in TARGET, a container or a machine. Its words are taken as they are, without a
+    shell; -c TEXT is for bash.
 
-    Output comes as it is written, and the exit code is the command's: 124 when its time was over, 125 when it was not run or
-    nobody knows how it ended. Ctrl-C and SIGTERM end it, with all its processes.
+    Output comes as it is written, and the exit code is the command's: 124 when its time was over,
+    125 when it was not run or nobody knows how it ended. Ctrl-C and SIGTERM end it, with all its
+    processes.
     """
     how = {name: value for name, value in given.items() if value is not None}
     command = _command(shell, click.get_current_context().obj)
@@ -221,8 +223,9 @@ def _end(id: str) -> None:
 def call(id: str, end: bool, wait_s: float, raw: bool) -> int:
     """Say how the call ID is, and show what it gave; or --end it.
 
-    The exit code is the command's once it is done, as with bus exec: 124 when its time was over, 125 when it was ended, was
-    not run, or nobody knows how it ended. While it runs: 0, after --wait 124.
+    The exit code is the command's once it is done, as with bus exec: 124 when its time was over,
+    125 when it was ended, was not run, or nobody knows how it ended. While it runs: 0, after --wait
+    124.
     """
     with open_bus() as bus:
         if end:

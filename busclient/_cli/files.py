@@ -21,7 +21,10 @@ from busclient._cli.screen import Screen
 @kinds.wait_approval
 @json_option
 def cat(place: kinds.Place, raw: bool, **given: Any) -> None:
-    """Show a file of another machine, byte for byte. One of more than 8 MiB comes in parts, one call for each."""
+    """Show a file of another machine, byte for byte.
+
+    One of more than 8 MiB comes in parts, one call for each.
+    """
     if given["offset"] is None and given["limit"] is None and not out.as_json:
         _show_all(place, given["wait_for_approval_s"], raw)
         return

@@ -69,8 +69,9 @@ def container(
 ) -> None:
     """List containers; or do something with the one called NAME. For admins.
 
-    SNAPSHOT is the name of one to restore or delete, or of the new one. A new one without a name is called by the day (UTC):
-    2026-02-27, then 2026-02-27-2. A date restores the newest of that day. A restore keeps what is there now as a snapshot first.
+    SNAPSHOT is the name of one to restore or delete, or of the new one. A new one without a name is
+    called by the day (UTC): 2026-02-27, then 2026-02-27-2. A date restores the newest of that day.
+    A restore keeps what is there now as a snapshot first.
     """
     _check(action, name, snapshot)
     if (force or timeout_s is not None) and action != "stop":
@@ -194,7 +195,10 @@ def _show(events: Iterable[Event]) -> None:
 
 
 def _line(event: Event) -> str:
-    """One line about an event: who, whom, what, and how it ended. The last words are another machine's."""
+    """One line about an event: who, whom, what, and how it ended.
+
+    The last words are another machine's.
+    """
     fields, about = event.raw, event.about or ""
     end = [event.result, event.error or ""]
     end += [

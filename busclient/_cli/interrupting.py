@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """SIGTERM and the end of the terminal do what Ctrl-C does; under nohup the end of the terminal does nothing."""
+    """SIGTERM and the end of the terminal do what Ctrl-C does; under nohup the end of the terminal
+    does nothing.
+    """
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

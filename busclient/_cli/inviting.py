@@ -30,7 +30,9 @@ from busclient._settings import is_loopback
 )
 @json_option
 def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) -> None:
-    """Print a line that makes one machine the member NAME, when it is pasted there: once, within 24 hours. For admins."""
+    """Print a line that makes one machine the member NAME, when it is pasted there: once, within 24
+    hours. For admins.
+    """
     if admin and replace:
         raise click.UsageError("--replace keeps the role: leave --admin out.")
     with open_bus() as bus:
@@ -57,9 +59,11 @@ def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) ->
 )
 @json_option
 def credential(action: str, name: str | None, overlap_s: float | None) -> None:
-    """List credentials; rotate one, your own unless NAME is given; revoke that of NAME. Others' are for admins.
+    """List credentials; rotate one, your own unless NAME is given; revoke that of NAME. Others' are
+    for admins.
 
-    `rotate` of your own writes the new secret into ~/.secrets/claude-bus.env, if the old one is there, and proves it.
+    `rotate` of your own writes the new secret into ~/.secrets/claude-bus.env, if the old one is
+    there, and proves it.
     """
     from busclient import _joining  # noqa: PLC0415
 
@@ -110,7 +114,9 @@ def _list(found: list[dict[str, Any]], invites: list[dict[str, Any]]) -> None:
 
 
 def _used(fields: dict[str, Any]) -> str:
-    """What a credential holds now and has caused today; nothing where it is idle, or the hub does not say."""
+    """What a credential holds now and has caused today; nothing where it is idle, or the hub does
+    not say.
+    """
     shown = {
         "requests": "under way",
         "waiting": "waiting",

@@ -45,9 +45,11 @@ def join(
     code: str | None,
     force: bool,
 ) -> None:
-    """Join the hub at URL: check the credential, write ~/.secrets/claude-bus.env, and prove it with a round trip.
+    """Join the hub at URL: check the credential, write ~/.secrets/claude-bus.env, and prove it with
+    a round trip.
 
-    With --invite CODE the hub makes this machine's own credential, under the name that the invite is for.
+    With --invite CODE the hub makes this machine's own credential, under the name that the invite
+    is for.
     """
     from busclient._bus import Bus  # noqa: PLC0415
     from busclient._doctor import round_trip  # noqa: PLC0415
@@ -106,7 +108,10 @@ def _ssh_host() -> str | None:
 
 
 def _password(user: str) -> str:
-    """The password, asked for on a terminal, else the first line of standard input. Raises click.UsageError."""
+    """The password, asked for on a terminal, else the first line of standard input.
+
+    Raises click.UsageError.
+    """
     if sys.stdin.isatty() and not out.as_json:
         asked: str = click.prompt(f"Password of {user}", hide_input=True, err=True)
         return asked
@@ -160,7 +165,10 @@ def up(url: str) -> None:
 @click.command()
 @json_option
 def down() -> None:
-    """End the hub that `bus up` started. It is not started again by itself until the next `bus up`."""
+    """End the hub that `bus up` started.
+
+    It is not started again by itself until the next `bus up`.
+    """
     from busclient import _hub_control  # noqa: PLC0415
 
     was_running = _hub_control.down(Places.of_user())

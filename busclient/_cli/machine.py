@@ -44,7 +44,9 @@ def status() -> None:
 @click.command()
 @json_option
 def doctor() -> int:
-    """Try each step between this machine and a read message, with its time, and say what to do where one fails."""
+    """Try each step between this machine and a read message, with its time, and say what to do
+    where one fails.
+    """
     from busclient._doctor import examine  # noqa: PLC0415
 
     steps = []

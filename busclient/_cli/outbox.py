@@ -31,10 +31,11 @@ _SHOWN_KEY, _LEAST_KEY = 8, 4  # characters
 def outbox(
     action: str, keys: tuple[str, ...], everything: bool, refused: bool, flush: bool, any_hub: bool
 ) -> None:
-    """List the messages that wait on this machine for a hub that is away; deliver, drop or redirect them.
+    """List the messages that wait on this machine for a hub that is away; deliver, drop or redirect
+    them.
 
-    Messages wait for the address and user they were written for: `redirect` lets them wait for the present ones. KEY is the
-    beginning of a key, as the list shows it.
+    Messages wait for the address and user they were written for: `redirect` lets them wait for the
+    present ones. KEY is the beginning of a key, as the list shows it.
     """
     box = Outbox(Places.of_user().state)
     if flush:

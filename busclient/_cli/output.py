@@ -1,4 +1,7 @@
-"""What `bus` prints: text for people and agents, JSON for programs. Other people's text is made harmless here."""
+"""What `bus` prints: text for people and agents, JSON for programs.
+
+Other people's text is made harmless here.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ class OutputLost(Exception):
 
 
 class Output:
-    """The two streams, and whether JSON was asked for. Colours only on a terminal, not with NO_COLOR or TERM=dumb."""
+    """The two streams, and whether JSON was asked for.
+
+    Colours only on a terminal, not with NO_COLOR or TERM=dumb.
+    """
 
     as_json = False
     is_closed = False
@@ -49,7 +55,10 @@ class Output:
         self._complain(f"bus: {_with_lines_marked(text)}")
 
     def result(self, facts: Mapping[str, Any], text: str) -> None:
-        """The outcome of a command, in the form asked for. What is done is done, also where nobody can be told."""
+        """The outcome of a command, in the form asked for.
+
+        What is done is done, also where nobody can be told.
+        """
         try:
             if self.as_json:
                 self.json({"ok": True, **facts})
@@ -88,7 +97,9 @@ class Output:
             error.show()
 
     def messages(self, messages: Iterable[Message], *, longest: int | None = None) -> int:
-        """Messages, each a head and its body indented, so that no body can pass for a head; gives how many."""
+        """Messages, each a head and its body indented, so that no body can pass for a head; gives
+        how many.
+        """
         count = 0
         for count, message in enumerate(messages, 1):  # noqa: B007
             if self.as_json:
@@ -99,7 +110,9 @@ class Output:
         return count
 
     def _write(self, text: str, color: bool | None = None) -> None:
-        """A line on standard output; raises OutputLost, and BrokenPipeError when its reader has seen enough."""
+        """A line on standard output; raises OutputLost, and BrokenPipeError when its reader has
+        seen enough.
+        """
         if self.is_closed:
             raise OutputLost("it is closed")
         try:
@@ -122,7 +135,9 @@ def _with_lines_marked(text: str) -> str:
 
 
 def forget_output() -> None:
-    """Let what is still in the buffer of standard output go nowhere: Python would complain of it once more at its end."""
+    """Let what is still in the buffer of standard output go nowhere: Python would complain of it
+    once more at its end.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -147,7 +162,9 @@ def json_option(function: F) -> F:
 
 
 def message_text(message: Message, longest: int | None = None) -> str:
-    """A message for people: one line about it, then its body (at most `longest` characters of it) indented."""
+    """A message for people: one line about it, then its body (at most `longest` characters of it)
+    indented.
+    """
     marks = [f"#{quoted(tag, 80)}" for tag in message.tags]
     if message.in_reply_to:
         marks.append(f"re {quoted(message.in_reply_to)}")
@@ -177,7 +194,10 @@ def age(ts: str) -> str:
 
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table: lines of columns, each as wide as its widest cell. The head is left out where there is nothing below it."""
+    """A table: lines of columns, each as wide as its widest cell.
+
+    The head is left out where there is nothing below it.
+    """
     cells = [[one_line(cell, 140) or "-" for cell in row] for row in rows]
     table = [list(head), *cells] if cells else []
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

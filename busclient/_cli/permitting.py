@@ -51,7 +51,10 @@ _action: Callable[[F], F] = click.option(
 )
 @json_option
 def permit(source: str, target: str, remove: bool, **given: Any) -> None:
-    """Let the machine SOURCE run commands and read and write files in TARGET ('*': any). For admins."""
+    """Let the machine SOURCE run commands and read and write files in TARGET ('*': any).
+
+    For admins.
+    """
     if remove and any(given[name] for name in ("commands", "needs_approval", "expires_in_s")):
         raise click.UsageError("--remove goes with --action alone.")
     with open_bus() as bus:

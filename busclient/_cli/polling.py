@@ -32,7 +32,8 @@ _SHOWN = "\n-- shown in full: "
 @click.option("--ack", is_flag=True, help="Acknowledge what is shown in full.")
 @json_option
 def poll(budget: int, ack: bool) -> int:
-    """Show what is unread, for a hook at session start: the most urgent first, within a budget; nothing when there is none.
+    """Show what is unread, for a hook at session start: the most urgent first, within a budget;
+    nothing when there is none.
 
     Always exits 0 and never takes longer than 2 seconds; one short line says when the hub is away.
     """
@@ -101,9 +102,11 @@ def _handoff_head() -> str:
 @click.option("--to", default="any", show_default=True, help="Who is told on the bus.")
 @json_option
 def handoff(file: str | None, to: str) -> int:
-    """Write a handoff from FILE (or - or standard input): into the git clone that BUS_HANDOFFS names, with a pointer on the bus.
+    """Write a handoff from FILE (or - or standard input): into the git clone that BUS_HANDOFFS
+    names, with a pointer on the bus.
 
-    It is committed before anything goes over the network; what cannot be pushed now goes with the next one.
+    It is committed before anything goes over the network; what cannot be pushed now goes with the
+    next one.
     """
     from busclient._handoffs import cloning, handoffs  # noqa: PLC0415
 

@@ -100,7 +100,9 @@ def log(limit: int, full: bool, **given: Any) -> None:
 )
 @json_option
 def search(words: tuple[str, ...], limit: int, **given: Any) -> None:
-    """Find messages that hold all WORDS, newest first. "Quoted words" stand together; word* matches beginnings."""
+    """Find messages that hold all WORDS, newest first. "Quoted words" stand together; word* matches
+    beginnings.
+    """
     text = " ".join(f'"{word}"' if " " in word else word for word in words)
     with open_bus() as bus:
         _list(bus.search(text, limit=limit, **given), full=False)

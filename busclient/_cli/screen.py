@@ -9,10 +9,12 @@ from busclient._harmless import harmless
 
 
 class Screen:
-    """Writes bytes as they are into a file or a pipe; on a terminal as text in which nothing can act on it.
+    """Writes bytes as they are into a file or a pipe; on a terminal as text in which nothing can
+    act on it.
 
-    What runs over there has no terminal of its own, so it seldom means its control characters; but whoever broke into that
-    machine may. Carriage returns become line ends on a terminal: else a line could be made to look like another.
+    What runs over there has no terminal of its own, so it seldom means its control characters; but
+    whoever broke into that machine may. Carriage returns become line ends on a terminal: else a
+    line could be made to look like another.
     """
 
     def __init__(self, stream: Any, *, raw: bool = False) -> None:

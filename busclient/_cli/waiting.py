@@ -25,7 +25,10 @@ from busclient._cli.output import json_option, open_bus, out
 def watch(
     mine: bool, to: str | None, tags: tuple[str, ...], since: str | None, **filters: Any
 ) -> None:
-    """Show messages as they come, until interrupted. Reconnects by itself, without gap or repeat."""
+    """Show messages as they come, until interrupted.
+
+    Reconnects by itself, without gap or repeat.
+    """
     with open_bus() as bus:
         place = int(since) if since is not None and since.isdigit() else since
         recipient = bus.name if mine and to is None else to

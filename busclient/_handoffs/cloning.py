@@ -1,7 +1,8 @@
-"""The clone of handoffs that BUS_HANDOFFS names by its repository: where it is kept, and how it comes there.
+"""The clone of handoffs that BUS_HANDOFFS names by its repository: where it is kept, and how it
+comes there.
 
-`python -m busclient._handoffs.cloning SOURCE FOLDER` makes it in a process of its own, for a session start that cannot wait.
-scripts/session-start-poll uses the same folder for the same source.
+`python -m busclient._handoffs.cloning SOURCE FOLDER` makes it in a process of its own, for a
+session start that cannot wait. scripts/session-start-poll uses the same folder for the same source.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def is_clone(folder: Path) -> bool:
 
 
 def clone(source: str, folder: Path, within_s: float = WITHIN_S) -> None:
-    """Clone a repository into a folder that is not there, whole or not at all. Raises LocalTrouble."""
+    """Clone a repository into a folder that is not there, whole or not at all.
+
+    Raises LocalTrouble.
+    """
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".cloning-"))

@@ -1,9 +1,10 @@
 """The user's git, in one repository and no other.
 
-A hook of git's runs with variables that name the repository it works in (GIT_DIR, GIT_INDEX_FILE, …); they would win over
-`git -C CLONE`, and what is meant for the clone would go into the user's own branch. So git gets none of what
-`git rev-parse --local-env-vars` lists, never looks for a repository above the clone, and runs no hooks: with a
-`core.hooksPath` for all repositories, a hook that calls us would call itself.
+A hook of git's runs with variables that name the repository it works in (GIT_DIR, GIT_INDEX_FILE,
+…); they would win over `git -C CLONE`, and what is meant for the clone would go into the user's own
+branch. So git gets none of what `git rev-parse --local-env-vars` lists, never looks for a
+repository above the clone, and runs no hooks: with a `core.hooksPath` for all repositories, a hook
+that calls us would call itself.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ def environment(clone: Path) -> dict[str, str]:
 
 
 def run(command: list[str], environ: dict[str, str], timeout_s: float) -> str:
-    """Run a command that is git or calls it; gives its output. Raises LocalTrouble with what it said."""
+    """Run a command that is git or calls it; gives its output.
+
+    Raises LocalTrouble with what it said.
+    """
     try:
         process = subprocess.Popen(  # noqa: S603
             command,
@@ -71,7 +75,9 @@ def run(command: list[str], environ: dict[str, str], timeout_s: float) -> str:
 
 @functools.cache
 def _local_variables() -> frozenset[str]:
-    """The variables that tie git to one repository, as this git knows them; those of git 2.39 where it cannot say."""
+    """The variables that tie git to one repository, as this git knows them; those of git 2.39 where
+    it cannot say.
+    """
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         listed = subprocess.run(
             ["git", "rev-parse", "--local-env-vars"],  # noqa: S607  the user's git, wherever it is

@@ -1,8 +1,9 @@
 """Handoffs: notes from one session to the next, in a git clone that a fleet shares (BUS_HANDOFFS).
 
-`latest.md` is the newest one. Each is also kept as `handoffs/TIME-NAME.md`, a name that nobody else makes: so two machines
-that write at once cannot lose each other's text, whoever's `latest.md` wins. A handoff is committed before anything
-goes over the network; what cannot be pushed now is pushed with the next one.
+`latest.md` is the newest one. Each is also kept as `handoffs/TIME-NAME.md`, a name that nobody else
+makes: so two machines that write at once cannot lose each other's text, whoever's `latest.md` wins.
+A handoff is committed before anything goes over the network; what cannot be pushed now is pushed
+with the next one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _PUSH_ATTEMPTS = 4
 
 @dataclass(frozen=True)
 class Handoff:
-    """What became of a handoff: the file that keeps it, its commit, and why it is not pushed (None: it is)."""
+    """What became of a handoff: the file that keeps it, its commit, and why it is not pushed (None:
+    it is).
+    """
 
     path: str
     commit: str
@@ -45,9 +48,11 @@ def pull(clone: Path, within_s: float) -> bool:
 
 
 def head(clone: Path) -> str:
-    """The beginning of `latest.md`, harmless; empty when there is none, or when it is no plain file of the clone's own.
+    """The beginning of `latest.md`, harmless; empty when there is none, or when it is no plain file
+    of the clone's own.
 
-    Whoever may push may push a link: followed, it would show any file of this user's to the session, and be written through.
+    Whoever may push may push a link: followed, it would show any file of this user's to the
+    session, and be written through.
     """
     try:
         fd = os.open(
@@ -67,8 +72,11 @@ def head(clone: Path) -> str:
 def write(
     clone: Path, text: str, name: str, *, now: datetime | None = None, timeout_s: float = 30
 ) -> Handoff:
-    """Write a handoff, commit it and push it. Raises LocalTrouble when it could not be committed; then nothing is lost
-    either: the text is in the clone, or in the caller's hands."""
+    """Write a handoff, commit it and push it.
+
+    Raises LocalTrouble when it could not be committed; then nothing is lost either: the text is in
+    the clone, or in the caller's hands.
+    """
     if not cloning.is_clone(clone):
         raise LocalTrouble(
             f"{clone} is no git clone.", hint="Set BUS_HANDOFFS to one: git clone URL DIR."
@@ -107,7 +115,10 @@ def _make_folder(folder: Path) -> None:
 
 
 def _push(clone: Path, name: str, timeout_s: float) -> str | None:
-    """Push; when others were first, put our commits on top of theirs and try again. Gives why it did not work."""
+    """Push; when others were first, put our commits on top of theirs and try again.
+
+    Gives why it did not work.
+    """
     why = ""
     for _ in range(_PUSH_ATTEMPTS):
         try:
@@ -117,7 +128,8 @@ def _push(clone: Path, name: str, timeout_s: float) -> str | None:
         else:
             return None
         try:
-            # In a rebase "theirs" are the commits that are moved: of two latest.md, the one of this machine wins.
+            # In a rebase "theirs" are the commits that are moved: of two latest.md, the one of this
+            # machine wins.
             git(
                 clone,
                 *_identity(clone, name),

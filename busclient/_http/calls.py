@@ -1,8 +1,8 @@
 """One call to the hub: time-outs, retries with back-off, and errors in the client's own words.
 
-Everything that is sent may be sent again: reads change nothing, an ack is idempotent, and posts, commands and writes have
-an idempotency key. So all calls are retried after connection errors and after 429, 502, 503 and 504; the few that must
-not be are sent with `ONCE`.
+Everything that is sent may be sent again: reads change nothing, an ack is idempotent, and posts,
+commands and writes have an idempotency key. So all calls are retried after connection errors and
+after 429, 502, 503 and 504; the few that must not be are sent with `ONCE`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Reply:
 class Calls:
     """A connection to one hub, kept and used again. Not for several threads at once.
 
-    `transport` is an adapter of requests, in place of sockets; `light` spares requests where the hub can do without.
+    `transport` is an adapter of requests, in place of sockets; `light` spares requests where the
+    hub can do without.
     """
 
     def __init__(
@@ -96,12 +97,12 @@ class Calls:
         self.settings, self.patience = settings, patience
         self._given, self._light, self._sleep = transport, light, sleep
         self._transport: Transport | None = None
-        self.on_slow: Callable[[str], None] | None = (
-            None  # is told once that the hub lets a caller wait; from another thread
-        )
+        # Is told once that the hub lets a caller wait; from another thread
+        self.on_slow: Callable[[str], None] | None = None
 
     def json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        """The JSON object that answers a call; raises BusError, also for a 202 that says what is still missing.
+        """The JSON object that answers a call; raises BusError, also for a 202 that says what is
+        still missing.
 
         `request` as in `send`.
         """
@@ -128,8 +129,8 @@ class Calls:
     ) -> Reply:
         """The answer to a call, read whole; raises BusError.
 
-        `wait_s` is how long the hub was asked to hold the answer back, `also` are statuses that are no error; the rest
-        goes to `request`.
+        `wait_s` is how long the hub was asked to hold the answer back, `also` are statuses that are
+        no error; the rest goes to `request`.
         """
         patience = patience or self.patience
         request = self.request(method, path, **given)
@@ -147,7 +148,10 @@ class Calls:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Request:
-        """A request with our credential. `params` that are None are left out, `json` and `data` are the body. Raises Refused."""
+        """A request with our credential.
+
+        `params` that are None are left out, `json` and `data` are the body. Raises Refused.
+        """
         query = urlencode(
             {name: value for name, value in (params or {}).items() if value is not None}, doseq=True
         )
@@ -166,7 +170,9 @@ class Calls:
     def retrying(
         self, make: Callable[[float], T], patience: Patience | None = None, wait_s: float = 0
     ) -> T:
-        """What `make` gives, called again after passing trouble; `make` is told when all has to be over (monotonic)."""
+        """What `make` gives, called again after passing trouble; `make` is told when all has to be
+        over (monotonic).
+        """
         patience = patience or self.patience
         ends = time.monotonic() + wait_s + patience.total_s
         for attempt in range(1, patience.attempts + 1):
@@ -182,7 +188,8 @@ class Calls:
     def stream(
         self, path: str, *, idle_s: float, method: str = "GET", **given: Any
     ) -> Iterator[bytes]:
-        """The chunks of an endless answer, as they come; raises BusError when it breaks or is silent for `idle_s`.
+        """The chunks of an endless answer, as they come; raises BusError when it breaks or is
+        silent for `idle_s`.
 
         The rest goes to `request`.
         """

@@ -1,4 +1,6 @@
-"""A limit on a whole call: a time-out on each read never ends a call to a hub that sends a byte a second."""
+"""A limit on a whole call: a time-out on each read never ends a call to a hub that sends a byte a
+second.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ _watch: ContextVar[_Watch | None] = ContextVar("busclient_watch", default=None)
 
 @contextlib.contextmanager
 def deadline(total_s: float) -> Iterator[None]:
-    """End the call made inside after so many seconds, however slowly its answer drips. Raises Broken then."""
+    """End the call made inside after so many seconds, however slowly its answer drips.
+
+    Raises Broken then.
+    """
     watch = _Watch()
     timer = threading.Timer(max(total_s, 0.001), watch.end)
     timer.daemon = True
@@ -51,7 +56,9 @@ def deadline(total_s: float) -> Iterator[None]:
 
 
 def awaits_on(sock: socket.socket | None) -> None:
-    """Let `deadline` know on which socket an answer is awaited; raises TimeoutError when the time is over already."""
+    """Let `deadline` know on which socket an answer is awaited; raises TimeoutError when the time
+    is over already.
+    """
     watch = _watch.get()
     if watch is not None:
         watch.sock = sock

@@ -1,7 +1,9 @@
-"""The way to a hub for what starts often: HTTP by the standard library, without the 60 ms that `requests` takes to load.
+"""The way to a hub for what starts often: HTTP by the standard library, without the 60 ms that
+`requests` takes to load.
 
-It does what `requests_transport` does, and one suite of tests holds the two together. What it cannot do (a proxy of another
-kind than HTTP, a hub's name that is not ASCII) `suits` tells: that goes by requests.
+It does what `requests_transport` does, and one suite of tests holds the two together. What it
+cannot do (a proxy of another kind than HTTP, a hub's name that is not ASCII) `suits` tells: that
+goes by requests.
 """
 
 from __future__ import annotations
@@ -69,7 +71,10 @@ class LightTransport(Transport):
             self._idle = None
 
     def open(self, connect_s: float) -> http.client.HTTPConnection:
-        """A new connection to the hub; raises OSError and http.client.HTTPException. A seam for tests."""
+        """A new connection to the hub; raises OSError and http.client.HTTPException.
+
+        A seam for tests.
+        """
         is_tls = self._hub.scheme == "https"
         door = self._proxy or self._hub
         host, port = door.hostname or "", door.port or _PORTS[door.scheme]
@@ -99,7 +104,9 @@ class LightTransport(Transport):
         return connection
 
     def _connection(self, connect_s: float) -> http.client.HTTPConnection:
-        """A connection that nobody uses: the one that was kept, unless the hub has closed it, else a new one."""
+        """A connection that nobody uses: the one that was kept, unless the hub has closed it, else
+        a new one.
+        """
         kept, self._idle = self._idle, None
         if kept is not None:
             if not _has_news(kept):
@@ -121,7 +128,9 @@ class LightTransport(Transport):
             connection.close()
 
     def _target(self, url: str) -> str:
-        """What stands in the request's first line: a proxy is told the whole URL, unless TLS goes through it."""
+        """What stands in the request's first line: a proxy is told the whole URL, unless TLS goes
+        through it.
+        """
         parts = urlsplit(url)
         path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         return url if self._proxy is not None and parts.scheme == "http" else path
@@ -171,7 +180,8 @@ class _LightAnswer(Answer):
         self._keep(self._connection)
 
     def _pieces(self) -> Iterator[bytes]:
-        # http.client takes an early end for the end, so what is left is counted here. None: chunked, or until the end.
+        # http.client takes an early end for the end, so what is left is counted here. None:
+        # chunked, or until the end.
         left = self._response.length
         while left != 0:
             data = self._response.read1(_PIECE if left is None else min(left, _PIECE))

@@ -1,4 +1,5 @@
-"""Whether calls go through a proxy, and whom they trust: as the environment says, in the words that requests knows.
+"""Whether calls go through a proxy, and whom they trust: as the environment says, in the words that
+requests knows.
 
 So a machine is set up once for whatever it runs, and both transports go the same way.
 """
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def asks_environment(settings: Settings) -> bool:
-    """Whether the environment has a say: a proxy has no business between this machine and itself, nor beyond an ssh."""
+    """Whether the environment has a say: a proxy has no business between this machine and itself,
+    nor beyond an ssh.
+    """
     return not settings.is_loopback and settings.ssh_host is None
 
 
@@ -48,7 +51,9 @@ def _may_be_set() -> bool:
 
 
 def _is_exempt(hub: SplitResult) -> bool:
-    """Whether no_proxy names this host: an end of its name (with its port or not), its address, or a network that it is in."""
+    """Whether no_proxy names this host: an end of its name (with its port or not), its address, or
+    a network that it is in.
+    """
     from urllib.request import proxy_bypass  # noqa: PLC0415
 
     host = hub.hostname or ""
@@ -91,7 +96,8 @@ def _is_in(address: int, network: str) -> bool:
 
 
 def trust(settings: Settings) -> ssl.SSLContext:
-    """Who may vouch for a hub: those of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE (a file or a folder), else certifi's.
+    """Who may vouch for a hub: those of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE (a file or a folder),
+    else certifi's.
 
     Raises FileNotFoundError.
     """

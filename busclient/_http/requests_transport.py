@@ -71,7 +71,8 @@ class _RequestsAnswer(Answer):
         return str(self._reply.headers.get(name, ""))
 
     def chunks(self, *, live: bool) -> Iterator[bytes]:
-        # Chunked: each chunk as it comes. A proxy that does not chunk gives no sign where to stop, so byte by byte.
+        # Chunked: each chunk as it comes. A proxy that does not chunk gives no sign where to stop,
+        # so byte by byte.
         piece = (None if getattr(self._reply.raw, "chunked", False) else 1) if live else _PIECE
         try:
             yield from self._reply.iter_content(piece)

@@ -1,9 +1,10 @@
 """The hub through `ssh -W`: the system's ssh, with the user's own configuration, keys and agent.
 
-A connection of HTTP is a process `ssh -W HUB:PORT HOST`. They all share one SSH connection (ControlMaster), which stays
-up for ten minutes after the last call, also over several runs of `bus`. Nothing listens on a local port, so no other
-user of this machine can come in by it or take its place. Windows' ssh has no ControlMaster: there one process holds
-its own connection as long as it runs.
+A connection of HTTP is a process `ssh -W HUB:PORT HOST`. They all share one SSH connection
+(ControlMaster), which stays up for ten minutes after the last call, also over several runs of
+`bus`. Nothing listens on a local port, so no other user of this machine can come in by it or take
+its place. Windows' ssh has no ControlMaster: there one process holds its own connection as long as
+it runs.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from busclient._http.trouble import SshFailed
 from busclient._places import Places
 
 KEPT_S = 600
-_LONGEST_PATH = 80  # a unix socket's path is at most 104 bytes on some systems, and ssh adds 17 to it for a while
+# a unix socket's path is at most 104 bytes on some systems, and ssh adds 17 to it for a while
+_LONGEST_PATH = 80
 _CHUNK = 65536
 
 
 def command(host: str, target: str, folder: Path | None) -> list[str]:
-    """The argument vector that joins standard input and output to `target` (`host:port`) as seen from `host`."""
+    """The argument vector that joins standard input and output to `target` (`host:port`) as seen
+    from `host`.
+    """
     if host.startswith("-") or not host.isprintable() or set(host) & set(" /%$'\""):
         raise SettingsError(f"BUS_SSH_HOST is {host!r}, which is no host name.")
     ssh = shutil.which("ssh")
@@ -50,7 +54,10 @@ def command(host: str, target: str, folder: Path | None) -> list[str]:
 
 
 class Tunnels:
-    """Connections to the hub as seen from one host. `folder` keeps the shared one: this user's state folder unless given."""
+    """Connections to the hub as seen from one host.
+
+    `folder` keeps the shared one: this user's state folder unless given.
+    """
 
     def __init__(self, host: str, folder: Path | None = None) -> None:
         self.host = host

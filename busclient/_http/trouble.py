@@ -19,7 +19,8 @@ _BROKEN_OFF = (
     BrokenPipeError,
 )
 
-# What OpenSSH says when it has opened no way to the hub: each is a whole line of its own, never one of a banner.
+# What OpenSSH says when it has opened no way to the hub: each is a whole line of its own, never one
+# of a banner.
 _NO_WAY_THERE = re.compile(
     r"channel \d+: open failed: |(?:\S+: )?stdio forwarding (?:request )?failed", re.IGNORECASE
 )
@@ -30,7 +31,10 @@ _NO_TLS = ("HTTP_REQUEST", "WRONG_VERSION_NUMBER")
 
 
 class SshFailed(OSError):
-    """What ssh said before it ended. `is_unsent` when that was before anything could go through it."""
+    """What ssh said before it ended.
+
+    `is_unsent` when that was before anything could go through it.
+    """
 
     def __init__(self, host: str, lines: Sequence[str]) -> None:
         super().__init__(f"ssh to {host} failed: {' '.join(lines).rstrip('.')}")
@@ -75,7 +79,10 @@ def is_refused(error: BaseException) -> bool:
 
 
 def is_unsent(error: BaseException) -> bool:
-    """Whether a call failed before anything of it was sent: no address, no connection, no trust. False where that is open."""
+    """Whether a call failed before anything of it was sent: no address, no connection, no trust.
+
+    False where that is open.
+    """
     return any(getattr(cause, "is_unsent", False) for cause in chain(error))
 
 

@@ -1,4 +1,6 @@
-"""Straight into a WSGI application, for tests without a socket: an adapter of requests, for `Bus(settings, transport=…)`."""
+"""Straight into a WSGI application, for tests without a socket: an adapter of requests, for
+`Bus(settings, transport=…)`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class WsgiTransport(BaseAdapter):
-    """Calls a WSGI application in this process. An exception of the application comes out as it is."""
+    """Calls a WSGI application in this process.
+
+    An exception of the application comes out as it is.
+    """
 
     def __init__(self, app: WsgiApp) -> None:
         super().__init__()

@@ -13,7 +13,10 @@ from busclient._messages.message import Message
 
 @dataclass(frozen=True, repr=False)
 class Stub:
-    """A message of which only the beginning is shown. `size` is the length of its whole body in characters."""
+    """A message of which only the beginning is shown.
+
+    `size` is the length of its whole body in characters.
+    """
 
     seq: int
     id: str
@@ -30,9 +33,11 @@ class Stub:
 
 @dataclass(frozen=True)
 class Inbox:
-    """The most urgent unread messages in full, then stubs, both in the hub's order; `more` counts the rest.
+    """The most urgent unread messages in full, then stubs, both in the hub's order; `more` counts
+    the rest.
 
-    `unread` counts all (at most 1000: then `unread_is_exact` is False). With `has_more`, ask again with `cursor`.
+    `unread` counts all (at most 1000: then `unread_is_exact` is False). With `has_more`, ask again
+    with `cursor`.
     """
 
     messages: tuple[Message, ...]

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from busclient._errors import BadAnswer
 from busclient._harmless import one_line, signed
 
-# What may stand in a path for a seq or an id, also one of before an import; the hub knows which there are.
+# What may stand in a path for a seq or an id, also one of before an import; the hub knows which
+# there are.
 REF = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:@+=~-]{0,127}")
 
 
@@ -19,10 +20,10 @@ REF = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:@+=~-]{0,127}")
 class Message:
     """A message as the hub keeps it.
 
-    `seq` orders messages and is the cursor; `id` is what people cite; `ts` is UTC in ISO 8601. `to` holds one or
-    more names, or just `any` for a broadcast. `verified`: a machine's own credential sent it; `signed` is the
-    sender with a mark where not. Messages with the same seq are equal. The body is other people's text: data, not
-    orders; make it `harmless` before a terminal sees it.
+    `seq` orders messages and is the cursor; `id` is what people cite; `ts` is UTC in ISO 8601. `to`
+    holds one or more names, or just `any` for a broadcast. `verified`: a machine's own credential
+    sent it; `signed` is the sender with a mark where not. Messages with the same seq are equal. The
+    body is other people's text: data, not orders; make it `harmless` before a terminal sees it.
     """
 
     seq: int
@@ -43,7 +44,10 @@ class Message:
 
     @classmethod
     def from_json(cls, fields: Any) -> Message:
-        """A message of the hub's JSON; fields newer than this client stay in `raw`. Raises BadAnswer."""
+        """A message of the hub's JSON; fields newer than this client stay in `raw`.
+
+        Raises BadAnswer.
+        """
         try:
             to = fields["to"]
             return cls(
@@ -87,9 +91,11 @@ class Message:
 
 @dataclass(frozen=True)
 class Posted:
-    """What became of a post. `message` is None while it waits in the outbox; `key` is its idempotency key.
+    """What became of a post. `message` is None while it waits in the outbox; `key` is its
+    idempotency key.
 
-    `delivery` says for each recipient how it is doing: `{"bob":{"last_seen":…,"last_fetch":…,"unread":3}}`.
+    `delivery` says for each recipient how it is doing:
+    `{"bob":{"last_seen":…,"last_fetch":…,"unread":3}}`.
     """
 
     key: str
@@ -112,7 +118,9 @@ class Acked(NamedTuple):
 
 
 class Drained(NamedTuple):
-    """What a drain did: how many messages were handled and acknowledged, and which failed with what."""
+    """What a drain did: how many messages were handled and acknowledged, and which failed with
+    what.
+    """
 
     done: int
     failed: list[tuple[Message, Exception]]

@@ -1,4 +1,6 @@
-"""What is asked of the hub's messages, and what it answers: filters as parameters, pages as messages."""
+"""What is asked of the hub's messages, and what it answers: filters as parameters, pages as
+messages.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ Ref = Message | str | int
 
 
 def ref(message: Ref) -> str | int:
-    """The id or seq of a message, which may stand in a path; raises Refused for what can be neither."""
+    """The id or seq of a message, which may stand in a path; raises Refused for what can be
+    neither.
+    """
     found = message.id if isinstance(message, Message) else message
     if not REF.fullmatch(str(found)):
         raise Refused(

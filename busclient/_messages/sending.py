@@ -15,7 +15,9 @@ MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024  # bytes; the hub's, which a test compa
 
 
 def draft(sender: str, body: str, to: str | Sequence[str], more: Mapping[str, Any]) -> Draft:
-    """The fields of a post as the hub takes them, with an idempotency key of its own unless `more` gives one."""
+    """The fields of a post as the hub takes them, with an idempotency key of its own unless `more`
+    gives one.
+    """
     given = {name: value for name, value in more.items() if value not in (None, ())}
     if "tags" in given:
         given["tags"] = [given["tags"]] if isinstance(given["tags"], str) else list(given["tags"])
@@ -24,7 +26,9 @@ def draft(sender: str, body: str, to: str | Sequence[str], more: Mapping[str, An
 
 
 def checked(fields: Draft) -> Draft:
-    """The same fields; raises Refused when they cannot be written as JSON, which has no NaN and no infinity."""
+    """The same fields; raises Refused when they cannot be written as JSON, which has no NaN and no
+    infinity.
+    """
     try:
         json.dumps(fields, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -36,7 +40,9 @@ def checked(fields: Draft) -> Draft:
 
 
 def check_size(fields: Draft, why: str) -> None:
-    """Raise TooLarge when a hub would not take this message, which cannot be asked now: it must not wait for a refusal."""
+    """Raise TooLarge when a hub would not take this message, which cannot be asked now: it must not
+    wait for a refusal.
+    """
     sizes = {
         "body": _size(str(fields["body"])),
         "data": _size(json.dumps(fields.get("data") or {})),
@@ -62,7 +68,10 @@ def post(calls: Calls, fields: Draft) -> Posted:
 
 
 def post_block(calls: Calls, drafts: Sequence[Draft]) -> list[Posted | BusError]:
-    """Post up to 1,000 messages in one request; one outcome for each, in order. Raises BusError when none was looked at."""
+    """Post up to 1,000 messages in one request; one outcome for each, in order.
+
+    Raises BusError when none was looked at.
+    """
     body = "".join(json.dumps(fields) + "\n" for fields in drafts).encode()
     reply = calls.send(
         "POST", "/post", data=body, headers={"Content-Type": "application/x-ndjson"}, also=(400,)

@@ -1,7 +1,7 @@
 """Following the hub's stream over breaks, without gap or repeat.
 
-The cursor is the seq of the last message handed out. A line that a break cut short is thrown away: the message
-comes again, whole, after the reconnection.
+The cursor is the seq of the last message handed out. A line that a break cut short is thrown away:
+the message comes again, whole, after the reconnection.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def follow(
         if value is not None
     }
     tags = _tags(query)
-    # With the place known before the first connection, a break before the first message loses nothing either.
+    # With the place known before the first connection, a break before the first message loses
+    # nothing either.
     if query.get("since") is None and query.get("unread_by") is None:
         query["since"] = last_seq()
     breaks, is_first = 0, True

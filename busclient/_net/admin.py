@@ -16,9 +16,12 @@ _HOLD_S = 15.0  # the hub answers a container's change after ten, done or not
 
 
 class Admin(Part):
-    """Get it as `bus.admin`. For those who are no admins every call but `rotate` of their own raises Forbidden."""
+    """Get it as `bus.admin`.
 
-    # -- permissions -------------------------------------------------------------------------------------
+    For those who are no admins every call but `rotate` of their own raises Forbidden.
+    """
+
+    # -- permissions -----------------------------------------------------------------------------
 
     def permit(
         self,
@@ -30,9 +33,11 @@ class Admin(Part):
         needs_approval: bool = False,
         expires_in_s: float | None = None,
     ) -> Permission:
-        """Let a machine do something in a target; `*` is any. Replaces what was said of the same source, target and action.
+        """Let a machine do something in a target; `*` is any. Replaces what was said of the same
+        source, target and action.
 
-        `actions` are exec, file_read and file_write: none given, all three. `commands` are the allowed beginnings of commands.
+        `actions` are exec, file_read and file_write: none given, all three. `commands` are the
+        allowed beginnings of commands.
         """
         more = {
             "commands": list(commands) or None,
@@ -42,13 +47,18 @@ class Admin(Part):
         return self._permission(source, target, True, actions, more)
 
     def revoke(self, source: str, target: str, *, actions: Sequence[str] = ()) -> Permission:
-        """Deny it, from the next call on; what runs already goes on. A deny of two names beats an allow of `*`."""
+        """Deny it, from the next call on; what runs already goes on.
+
+        A deny of two names beats an allow of `*`.
+        """
         return self._permission(source, target, False, actions, {})
 
     def remove_permission(
         self, source: str, target: str, *, actions: Sequence[str] = ()
     ) -> tuple[str, ...]:
-        """Take back what was allowed or denied, so that what was said of `*` decides again; gives the actions that had a rule."""
+        """Take back what was allowed or denied, so that what was said of `*` decides again; gives
+        the actions that had a rule.
+        """
         fields = self._fields(source=source, target=target, actions=list(actions) or None)
         reply = self._post("/api/permit", {**fields, "allow": None})
         with shaped("a permission"):
@@ -64,7 +74,7 @@ class Admin(Part):
         with shaped("a permission"):
             return Permission.from_json(reply["permission"])
 
-    # -- approvals ---------------------------------------------------------------------------------------
+    # -- approvals -------------------------------------------------------------------------------
 
     def approve(
         self, id: str, allow: bool = True, *, expires_in_s: float | None = None
@@ -86,9 +96,11 @@ class Admin(Part):
     def approve_all(
         self, ids: Sequence[str], allow: bool = True, *, expires_in_s: float | None = None
     ) -> list[Approval]:
-        """Give one answer to these questions, as far as they still wait; gives them all as they are then.
+        """Give one answer to these questions, as far as they still wait; gives them all as they are
+        then.
 
-        Answer what was looked at: `bus.net.approvals(state="pending", sender="web1")` lists what one machine has asked.
+        Answer what was looked at: `bus.net.approvals(state="pending", sender="web1")` lists what
+        one machine has asked.
         """
         fields = given({"ids": list(ids), "allow": allow, "expires_in_s": expires_in_s})
         return [
@@ -96,7 +108,7 @@ class Admin(Part):
             for fields in listed(self._post("/api/approvals", fields), "approvals")
         ]
 
-    # -- containers --------------------------------------------------------------------------------------
+    # -- containers ------------------------------------------------------------------------------
 
     def containers(self) -> Containers:
         """Every container that the drivers list."""
@@ -117,9 +129,11 @@ class Admin(Part):
         snapshot_first: bool = True,
         wait_s: float = 600,
     ) -> Changed:
-        """Start, stop, snapshot, restore or delete-snapshot, and wait up to `wait_s` until that is done. See docs/net.md.
+        """Start, stop, snapshot, restore or delete-snapshot, and wait up to `wait_s` until that is
+        done. See docs/net.md.
 
-        Raises TargetBusy when its turn did not come, OutcomeUnknown when it is not done in time or failed after it began.
+        Raises TargetBusy when its turn did not come, OutcomeUnknown when it is not done in time or
+        failed after it began.
         """
         fields = self._fields(
             name=name,
@@ -161,7 +175,7 @@ class Admin(Part):
             )
         return reply
 
-    # -- credentials -------------------------------------------------------------------------------------
+    # -- credentials -----------------------------------------------------------------------------
 
     def invite(
         self,
@@ -171,9 +185,11 @@ class Admin(Part):
         replace: bool = False,
         expires_in_s: float | None = None,
     ) -> Invite:
-        """A code for one machine, good once and for 24 hours: its `line` makes that machine a member (or an admin).
+        """A code for one machine, good once and for 24 hours: its `line` makes that machine a
+        member (or an admin).
 
-        With `replace` for one that was installed again: it gets a new secret, and its name keeps everything else.
+        With `replace` for one that was installed again: it gets a new secret, and its name keeps
+        everything else.
         """
         fields = given(
             {
@@ -200,7 +216,10 @@ class Admin(Part):
         )
 
     def rotate(self, name: str | None = None, *, overlap_s: float | None = None) -> Credential:
-        """A new secret for a name, one's own unless said (that anybody may). The old one holds `overlap_s` longer."""
+        """A new secret for a name, one's own unless said (that anybody may).
+
+        The old one holds `overlap_s` longer.
+        """
         return Credential.from_json(
             self._post_once(
                 "/api/credentials/rotate", given({"name": name, "overlap_s": overlap_s})

@@ -12,7 +12,8 @@ from busclient._net.forms import Fields, _raw, shaped
 
 @dataclass(frozen=True)
 class Machine:
-    """A name that the hub knows. `kind` is container or machine; `driver` is None where it is no target.
+    """A name that the hub knows. `kind` is container or machine; `driver` is None where it is no
+    target.
 
     `online` is None when nothing is known.
     """
@@ -72,7 +73,10 @@ class Containers(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot of a container. `by_restore`: a restore made it by itself, and later ones delete it."""
+    """A snapshot of a container.
+
+    `by_restore`: a restore made it by itself, and later ones delete it.
+    """
 
     name: str
     made: str
@@ -89,7 +93,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Changed:
-    """What became of a container. `snapshot` was made, gone back to or deleted; `saved` is what a restore made of it first."""
+    """What became of a container.
+
+    `snapshot` was made, gone back to or deleted; `saved` is what a restore made of it first.
+    """
 
     id: str
     name: str
@@ -113,10 +120,12 @@ class Changed:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened. `result` is ok, denied, error, running, asked (an admin, for a yes) or unknown.
+    """Something that happened. `result` is ok, denied, error, running, asked (an admin, for a yes)
+    or unknown.
 
-    A call comes once while it runs and again, with the same `id` and a higher `seq`, when it has ended. `about` is its command
-    or path, a message's text, or what was granted; None where that is not for the caller's eyes. `error` is the hub's code.
+    A call comes once while it runs and again, with the same `id` and a higher `seq`, when it has
+    ended. `about` is its command or path, a message's text, or what was granted; None where that is
+    not for the caller's eyes. `error` is the hub's code.
     """
 
     seq: int
@@ -168,7 +177,9 @@ def _about(fields: Mapping[str, Any]) -> str | None:
 
 
 class Events(NamedTuple):
-    """What happened, newest last, and whether there is more: older events, or with `since` newer ones."""
+    """What happened, newest last, and whether there is more: older events, or with `since` newer
+    ones.
+    """
 
     found: list[Event]
     has_more: bool
@@ -176,7 +187,10 @@ class Events(NamedTuple):
 
 @dataclass(frozen=True)
 class Invite:
-    """A code that makes one machine a member, once. `line` can be pasted there; both are secrets."""
+    """A code that makes one machine a member, once.
+
+    `line` can be pasted there; both are secrets.
+    """
 
     name: str
     expires: str

@@ -1,4 +1,7 @@
-"""What Claude Net answers, typed. `raw` is the hub's own JSON, with fields that are newer than this client."""
+"""What Claude Net answers, typed.
+
+`raw` is the hub's own JSON, with fields that are newer than this client.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,12 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended. `exit_code` is None when it was ended: its time was over (`timed_out`), or somebody did (`cancelled`).
+    """How a command ended. `exit_code` is None when it was ended: its time was over (`timed_out`),
+    or somebody did (`cancelled`).
 
-    `stdout` and `stderr` are what the hub kept: the first MiB of each; `truncated` says that there was more, the sizes how much.
-    `has_output` is False when the hub has forgotten it (after a week), or streamed it. `leaked` processes could not be ended;
-    None: nobody knows how many.
+    `stdout` and `stderr` are what the hub kept: the first MiB of each; `truncated` says that there
+    was more, the sizes how much. `has_output` is False when the hub has forgotten it (after a
+    week), or streamed it. `leaked` processes could not be ended; None: nobody knows how many.
     """
 
     id: str
@@ -93,7 +97,8 @@ class Result:
 
 @dataclass(frozen=True)
 class Call:
-    """A call and how it is: `state` is running, done, denied, error, or unknown when nobody knows how it ended.
+    """A call and how it is: `state` is running, done, denied, error, or unknown when nobody knows
+    how it ended.
 
     `result` is there once an exec is done, `error` when it was denied or failed.
     """
@@ -144,9 +149,11 @@ class Call:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """A file in a target, as it is now. `mode` is octal text; `sha256` of the whole file is what `if_sha256` takes.
+    """A file in a target, as it is now. `mode` is octal text; `sha256` of the whole file is what
+    `if_sha256` takes.
 
-    `sha256` is empty for a part of a file that is too large to be read whole; as `if_sha256` that writes over no file.
+    `sha256` is empty for a part of a file that is too large to be read whole; as `if_sha256` that
+    writes over no file.
     """
 
     target: str
@@ -161,7 +168,9 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class RemoteFile(FileFacts):
-    """A file with its content from `offset` on; `size`, `sha256` and `mode` are those of the whole file."""
+    """A file with its content from `offset` on; `size`, `sha256` and `mode` are those of the whole
+    file.
+    """
 
     content: bytes = field(default=b"", repr=False)
     offset: int = 0
@@ -197,9 +206,11 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Permission:
-    """A rule of an admin's. `commands` are the allowed beginnings, each a tuple of words; empty: any command.
+    """A rule of an admin's. `commands` are the allowed beginnings, each a tuple of words; empty:
+    any command.
 
-    `unknown` says why a name leads nowhere, where one was just given that is neither a machine nor a target.
+    `unknown` says why a name leads nowhere, where one was just given that is neither a machine nor
+    a target.
     """
 
     source: str
@@ -238,7 +249,8 @@ class Permission:
 
 @dataclass(frozen=True)
 class Approval:
-    """A question to the admins: may this very call be made? `state` is pending, allowed, denied, used or expired.
+    """A question to the admins: may this very call be made? `state` is pending, allowed, denied,
+    used or expired.
 
     An exec has `argv`; a write has `path` and `diff`. `raw` has everything that was asked for.
     """

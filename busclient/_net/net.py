@@ -1,4 +1,7 @@
-"""`bus.net`: commands and files in other machines, and what happened in the fleet. `docs/net.md` is the hub's side."""
+"""`bus.net`: commands and files in other machines, and what happened in the fleet.
+
+`docs/net.md` is the hub's side.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,8 @@ Command = str | Sequence[str]
 class How(TypedDict, total=False):
     """How a command is run. All of it may be left out.
 
-    `timeout_s` is 30 unless given, at most 3,600; `cwd` an absolute path, the user's home unless given; `user` one of the
-    target's; `key` the idempotency key, made up unless given.
+    `timeout_s` is 30 unless given, at most 3,600; `cwd` an absolute path, the user's home unless
+    given; `user` one of the target's; `key` the idempotency key, made up unless given.
     """
 
     timeout_s: float
@@ -55,21 +58,22 @@ _FOLLOW_S = 2.0
 class Net(Part):
     """Get it as `bus.net`. Every call raises BusError; NotPermitted until an admin has granted it.
 
-    `target` is a container or a machine. A command is text for bash, or a list of words that is run without a shell. With
-    `wait_for_approval_s` a call that needs an admin's yes waits for it so long and is then made; without, it raises
-    ApprovalRequired. Calls that do something have an idempotency key, so that a retry never does it twice; with a `key` of
-    one's own that holds over restarts of the caller too.
+    `target` is a container or a machine. A command is text for bash, or a list of words that is run
+    without a shell. With `wait_for_approval_s` a call that needs an admin's yes waits for it so
+    long and is then made; without, it raises ApprovalRequired. Calls that do something have an
+    idempotency key, so that a retry never does it twice; with a `key` of one's own that holds over
+    restarts of the caller too.
     """
 
-    # -- commands ----------------------------------------------------------------------------------------
+    # -- commands --------------------------------------------------------------------------------
 
     def exec(
         self, target: str, command: Command, *, wait_for_approval_s: float = 0, **how: Unpack[How]
     ) -> Result:
         """Run a command and give back how it ended, with its output (the first MiB of each stream).
 
-        Once, whatever happens on the way: when the connection breaks it runs on, and is asked for again. Raises OutcomeUnknown
-        when the hub died meanwhile and nobody can say how it ended.
+        Once, whatever happens on the way: when the connection breaks it runs on, and is asked for
+        again. Raises OutcomeUnknown when the hub died meanwhile and nobody can say how it ended.
         """
         fields = self._command(target, command, how)
         runs_s = how.get("timeout_s", _TIMEOUT_S)
@@ -99,7 +103,10 @@ class Net(Part):
     def exec_detached(
         self, target: str, command: Command, *, wait_for_approval_s: float = 0, **how: Unpack[How]
     ) -> str:
-        """Start a command and give its id: `call` and `wait_for_call` take it. A message from `bus` comes when it has ended."""
+        """Start a command and give its id: `call` and `wait_for_call` take it.
+
+        A message from `bus` comes when it has ended.
+        """
         fields = {**self._command(target, command, how), "detach": True}
         reply = self._insisting(
             lambda: self._post("/api/exec", fields), approval_s=wait_for_approval_s
@@ -126,7 +133,7 @@ class Net(Part):
         path = f"/api/exec/{in_path(id)}"
         return bool(self._calling(lambda: self._calls.json("DELETE", path)).get("ended"))
 
-    # -- files -------------------------------------------------------------------------------------------
+    # -- files -----------------------------------------------------------------------------------
 
     def read_file(
         self,
@@ -137,7 +144,10 @@ class Net(Part):
         limit: int | None = None,
         wait_for_approval_s: float = 0,
     ) -> RemoteFile:
-        """A file with its content, or with `limit` bytes of it from `offset` on. `path` is absolute, inside the target."""
+        """A file with its content, or with `limit` bytes of it from `offset` on.
+
+        `path` is absolute, inside the target.
+        """
         fields = self._fields(target=target, path=path, offset=offset, limit=limit)
         reply = self._insisting(
             lambda: self._post("/api/file/read", fields), approval_s=wait_for_approval_s
@@ -153,9 +163,11 @@ class Net(Part):
     def file_parts(
         self, target: str, path: str, *, wait_for_approval_s: float = 0
     ) -> Iterator[RemoteFile]:
-        """A file in parts that follow each other: one part, or as many as a file needs that is too large to be read whole.
+        """A file in parts that follow each other: one part, or as many as a file needs that is too
+        large to be read whole.
 
-        Raises Conflict when it has become shorter meanwhile; what else changes between two parts does not show.
+        Raises Conflict when it has become shorter meanwhile; what else changes between two parts
+        does not show.
         """
         try:
             yield self.read_file(target, path, wait_for_approval_s=wait_for_approval_s)
@@ -189,7 +201,8 @@ class Net(Part):
     ) -> FileFacts:
         """Write a file, whole or not at all. `mode` is octal text such as "0644".
 
-        With `if_sha256` only over a file with that content, with "" only where there is none; else raises FileChanged.
+        With `if_sha256` only over a file with that content, with "" only where there is none; else
+        raises FileChanged.
         """
         text, encoding = encoded(content)
         given = {
@@ -214,7 +227,7 @@ class Net(Part):
         )
         return FileFacts(**file_facts(target, path, reply))
 
-    # -- looking -----------------------------------------------------------------------------------------
+    # -- looking ---------------------------------------------------------------------------------
 
     def machines(self) -> Machines:
         """Every name that the hub knows, containers and machines."""
@@ -235,7 +248,10 @@ class Net(Part):
     def check_permission(
         self, target: str, action: str, *, source: str | None = None, command: str | None = None
     ) -> Verdict:
-        """Whether a call would be allowed: `action` is exec, file_read or file_write. `source` is for admins; else it is me."""
+        """Whether a call would be allowed: `action` is exec, file_read or file_write.
+
+        `source` is for admins; else it is me.
+        """
         query = _given({"source": source, "target": target, "action": action, "command": command})
         found = self._get("/api/permissions/check", query)
         with shaped("a verdict"):
@@ -247,7 +263,8 @@ class Net(Part):
             )
 
     def approvals(self, *, state: str | None = None, sender: str | None = None) -> list[Approval]:
-        """The questions of the last day, newest last: mine, for admins all, or those of the machine `sender`.
+        """The questions of the last day, newest last: mine, for admins all, or those of the machine
+        `sender`.
 
         `state` is one of those of Approval.
         """
@@ -265,9 +282,11 @@ class Net(Part):
         before: int | None = None,
         limit: int | None = None,
     ) -> list[Event]:
-        """What happened, newest last: the newest of the last day, or with `since` (a seq) what came after. At most 500.
+        """What happened, newest last: the newest of the last day, or with `since` (a seq) what came
+        after. At most 500.
 
-        `before` is a seq, too: that of the oldest event of one page gives the page before it. `all_activity` has all of them.
+        `before` is a seq, too: that of the oldest event of one page gives the page before it.
+        `all_activity` has all of them.
         """
         query = {
             "hours": hours,
@@ -288,7 +307,9 @@ class Net(Part):
         return Events(found, has_more)
 
     def all_activity(self, **filters: Any) -> Iterator[Event]:
-        """All that `activity` finds with these filters, oldest first, however much; of the last day unless said."""
+        """All that `activity` finds with these filters, oldest first, however much; of the last day
+        unless said.
+        """
         if filters.get("since") is None:
             filters |= {"since": 0, "hours": filters.get("hours") or 24}
         query, has_more = _feed_query({**filters, "limit": 500}), True
@@ -298,7 +319,8 @@ class Net(Part):
             yield from events
 
     def follow_activity(self, **filters: Any) -> Iterator[Event]:
-        """What happens, as it happens, for ever; first what `activity` gives with these filters. Goes on after a break.
+        """What happens, as it happens, for ever; first what `activity` gives with these filters.
+        Goes on after a break.
 
         Raises only when the first call fails, or when the hub refuses.
         """

@@ -1,4 +1,6 @@
-"""What the sides of a Bus (`net`, `admin`) share: the way to the hub, the name to speak as, and waiting for a yes."""
+"""What the sides of a Bus (`net`, `admin`) share: the way to the hub, the name to speak as, and
+waiting for a yes.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class Part:
         self._settings, self._calls, self._calling, self._sleep = settings, calls, calling, sleep
 
     def _fields(self, **fields: Any) -> dict[str, Any]:
-        """Those that are given, and `from`: me, when I am the credential's own name or a session of it, else left to the hub."""
+        """Those that are given, and `from`: me, when I am the credential's own name or a session of
+        it, else left to the hub.
+        """
         me, user = self._settings.name, self._settings.user
         is_mine = me == user or me.startswith(f"{user}/")
         return {**({"from": me} if is_mine else {}), **given(fields)}
@@ -64,7 +68,10 @@ class Part:
         )
 
     def _post_once(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """A call that must not be repeated by itself. Raises OutcomeUnknown when its answer was lost."""
+        """A call that must not be repeated by itself.
+
+        Raises OutcomeUnknown when its answer was lost.
+        """
         try:
             return self._post(path, fields, patience=ONCE)
         except Unreachable as error:
@@ -75,8 +82,9 @@ class Part:
     def _insisting(self, call: Callable[[], T], *, runs_s: float = 0, approval_s: float = 0) -> T:
         """Make a call that has an idempotency key until it is answered.
 
-        Waits up to `runs_s` while the first call under the key still runs, up to `approval_s` for an admin's yes, and a minute
-        for a target that is busy, ever longer between two attempts: each is on record.
+        Waits up to `runs_s` while the first call under the key still runs, up to `approval_s` for
+        an admin's yes, and a minute for a target that is busy, ever longer between two attempts:
+        each is on record.
         """
         now, busy_s = time.monotonic(), 0.0
         runs_until, approval_until = now + runs_s, now + approval_s
@@ -106,10 +114,13 @@ class Part:
             except (Unreachable, Unavailable):
                 if unknown is None:
                     raise
-                raise unknown from None  # that it cannot be asked now does not mean that nothing was done
+                # that it cannot be asked now does not mean that nothing was done
+                raise unknown from None
 
     def _wait_for_yes(self, asked: ApprovalRequired, until: float) -> None:
-        """Return when the question was answered with yes; raises ApprovalDenied, or `asked` again when nobody answered."""
+        """Return when the question was answered with yes; raises ApprovalDenied, or `asked` again
+        when nobody answered.
+        """
         while True:
             left = until - time.monotonic()
             approval = self.approval(asked.id, wait_s=max(0.0, min(left, _LONGEST_HOLD_S)))

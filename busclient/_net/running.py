@@ -1,9 +1,10 @@
 """A command that runs in a target, seen from here: its output as it comes, and how it ended.
 
-The hub streams lines of JSON: who it is (`{"id":…,"state":"running"}`), chunks (`{"stdout":…}`, `{"stderr":…}`), empty lines
-as signs of life, and `{"result":{…}}`. When the connection breaks after the first line, the command may have ended or not: the
-hub is asked for the call by its id, and what is stored of its output beyond what was seen is handed out. So it is when a hub
-that stops lets the command go on by itself; its end is waited for then.
+The hub streams lines of JSON: who it is (`{"id":…,"state":"running"}`), chunks (`{"stdout":…}`,
+`{"stderr":…}`), empty lines as signs of life, and `{"result":{…}}`. When the connection breaks
+after the first line, the command may have ended or not: the hub is asked for the call by its id,
+and what is stored of its output beyond what was seen is handed out. So it is when a hub that stops
+lets the command go on by itself; its end is waited for then.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ Lines = Iterator[Mapping[str, Any]]
 
 
 class Running:
-    """Iterate for the chunks; after the last, `result` says how it ended. As a context manager: leaving early ends it.
+    """Iterate for the chunks; after the last, `result` says how it ended. As a context manager:
+    leaving early ends it.
 
     Raises OutcomeUnknown when it was begun and nobody can say how it ended.
     """

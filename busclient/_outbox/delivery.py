@@ -22,10 +22,12 @@ _MOST_NAMED = 10
 
 
 def deliver(calls: Calls, drafts: Sequence[Draft]) -> list[dict[str, Any] | None]:
-    """Send drafts in order, at most 1,000; gives for each None when the hub has it, or why it is refused for good.
+    """Send drafts in order, at most 1,000; gives for each None when the hub has it, or why it is
+    refused for good.
 
-    Fewer outcomes than drafts: passing trouble, the rest stays. Where the hub refuses a request as a whole, its halves are
-    sent, until it is known which of them it does not take. Raises BusError when nothing could be sent.
+    Fewer outcomes than drafts: passing trouble, the rest stays. Where the hub refuses a request as
+    a whole, its halves are sent, until it is known which of them it does not take. Raises BusError
+    when nothing could be sent.
     """
     try:
         results = sending.post_block(calls, drafts)
@@ -49,8 +51,8 @@ def deliver(calls: Calls, drafts: Sequence[Draft]) -> list[dict[str, Any] | None
 def is_final(error: BusError) -> bool:
     """Whether the hub itself said of this very request that it will never take it.
 
-    A wrong password or address is not the message's fault, and neither is a slow network (408). 429 asks to wait, but only
-    if it says for how long.
+    A wrong password or address is not the message's fault, and neither is a slow network (408). 429
+    asks to wait, but only if it says for how long.
     """
     if error.code is None or error.status is None or not 400 <= error.status < 500:
         return False
@@ -60,7 +62,9 @@ def is_final(error: BusError) -> bool:
 
 
 def notices(sender: str, refused: Iterable[Refusal], kept_in: str) -> list[Draft]:
-    """A message to each sender of what was refused; also said as a warning, for who sits at this machine."""
+    """A message to each sender of what was refused; also said as a warning, for who sits at this
+    machine.
+    """
     by_author: dict[str, list[Refusal]] = {}
     for entry, why in refused:
         logger.warning(
@@ -72,7 +76,9 @@ def notices(sender: str, refused: Iterable[Refusal], kept_in: str) -> list[Draft
 
 
 def teller(name: str) -> str:
-    """The name that notices are from: a session of ours, since what a name writes to itself is not unread to it."""
+    """The name that notices are from: a session of ours, since what a name writes to itself is not
+    unread to it.
+    """
     return f"{name.partition('/')[0]}/outbox"
 
 

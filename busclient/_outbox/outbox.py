@@ -4,14 +4,16 @@
 
     {"key":"01f…","hub":"https://bus.example.org","via":"","user":"claude","queued":"2026-11-20T20:14:27Z","draft":{"from":…,"body":…}}
 
-`via` is the SSH host from which the address is seen so; lines of older clients have none, and go by the address alone.
+`via` is the SSH host from which the address is seen so; lines of older clients have none, and go by
+the address alone.
 
-`add` returns when the line is on stable storage. Lines are written whole under a lock of its own (`filelock`), so several
-shells may add at once; a line torn by a crash is ended, and set aside at the next delivery. `deliver` sends the lines of
-this hub in order, a block at a time, and takes them out when the hub has answered for them; if it dies in between, the
-lines are sent again under the same idempotency keys, which the hub answers with the first message. Adding never
-waits for the network. What the hub refuses for good goes to `outbox-refused.jsonl` as `{"why":{…},"line":"…"}`, with the
-line as it was.
+`add` returns when the line is on stable storage. Lines are written whole under a lock of its own
+(`filelock`), so several shells may add at once; a line torn by a crash is ended, and set aside at
+the next delivery. `deliver` sends the lines of this hub in order, a block at a time, and takes them
+out when the hub has answered for them; if it dies in between, the lines are sent again under the
+same idempotency keys, which the hub answers with the first message. Adding never waits for the
+network. What the hub refuses for good goes to `outbox-refused.jsonl` as `{"why":{…},"line":"…"}`,
+with the line as it was.
 
 To change the format: add a key; lines of older clients must stay readable.
 """
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 Draft = dict[str, Any]
-# Sends drafts in order; gives for each its outcome: None when the hub has it, an error's dict when refused for good.
-# Fewer outcomes than drafts: the rest was not reached. Raises BusError when nothing could be sent.
+# Sends drafts in order; gives for each its outcome: None when the hub has it, an error's dict when
+# refused for good. Fewer outcomes than drafts: the rest was not reached. Raises BusError when
+# nothing could be sent.
 Send = Callable[[list[Draft]], list[dict[str, Any] | None]]
 Tell = Callable[[list[tuple["Entry", dict[str, Any]]]], None]
 
@@ -127,7 +130,10 @@ class Outbox:
     def redirect(
         self, keys: Collection[str], hub: str, user: str, via: str = "", *, refused: bool = False
     ) -> int:
-        """Let messages wait for this hub and user, behind what waits already; gives how many. Raises OutboxFailed."""
+        """Let messages wait for this hub and user, behind what waits already; gives how many.
+
+        Raises OutboxFailed.
+        """
         with self._changing():
             found = self.refused() if refused else self.entries()
             moved = [entry for entry in found if entry.draft is not None and entry.key in keys]
@@ -147,9 +153,11 @@ class Outbox:
         any_hub: bool = False,
         tell: Tell | None = None,
     ) -> int:
-        """Send what waits for this hub and user; gives how many arrived. `tell` hears of those that were refused for good.
+        """Send what waits for this hub and user; gives how many arrived. `tell` hears of those that
+        were refused for good.
 
-        0 at once when another process is delivering (or after `wait_s`). Raises what `send` raises, and OutboxFailed.
+        0 at once when another process is delivering (or after `wait_s`). Raises what `send` raises,
+        and OutboxFailed.
         """
         if self.is_empty():
             return 0
@@ -204,8 +212,10 @@ class Outbox:
             _append(self.refused_path, "".join(lines).encode())
 
     def _take_out(self, gone: list[Entry], path: Path) -> None:
-        """Write the file anew without these lines; what was added meanwhile stays. When all is gone, it is emptied in place,
-        which works on a full disk as well."""
+        """Write the file anew without these lines; what was added meanwhile stays.
+
+        When all is gone, it is emptied in place, which works on a full disk as well.
+        """
         if not gone:
             return
         lines = {entry.line for entry in gone}

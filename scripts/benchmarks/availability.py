@@ -1,4 +1,5 @@
-"""What a member who means harm costs another one: each attack, and the waiting of a victim who posts and polls.
+"""What a member who means harm costs another one: each attack, and the waiting of a victim who
+posts and polls.
 
 To add a row, write a function that makes one turn of the attack, and put it into `ATTACKS`:
 
@@ -7,9 +8,10 @@ To add a row, write a function that makes one turn of the attack, and put it int
 
     Attack("16 MB of numbers to /api/exec", numbers)
 
-The turn is repeated by `PROCESSES` processes, each with a `Mallory` of its own, as long as the victim is measured. What
-has to be there before (20,000 messages, say) is a second function, `prepare`: it runs once, after the calm figures.
-Each row has a hub of its own. Everything stays on loopback, ends by itself, and ends only what it started.
+The turn is repeated by `PROCESSES` processes, each with a `Mallory` of its own, as long as the
+victim is measured. What has to be there before (20,000 messages, say) is a second function,
+`prepare`: it runs once, after the calm figures. Each row has a hub of its own. Everything stays on
+loopback, ends by itself, and ends only what it started.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ Row = tuple[str, str, str, bool]  # what, figure, bound, met
 
 
 class Mallory:
-    """A member without any permission, who means harm. Also `shared`: the old fleet's shared user."""
+    """A member without any permission, who means harm.
+
+    Also `shared`: the old fleet's shared user.
+    """
 
     def __init__(self, url: str, user: str = "mallory", password: str = _PASSWORD) -> None:
         self.url, self.user = url, user
@@ -55,7 +60,9 @@ class Mallory:
     def call(
         self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
     ) -> int:
-        """Make a request over a kept connection, wait for its answer, and give the status; 0 where the hub hung up."""
+        """Make a request over a kept connection, wait for its answer, and give the status; 0 where
+        the hub hung up.
+        """
         try:
             if self._connection is None:
                 self._connection = load.Connection(self.url)
@@ -163,7 +170,7 @@ def _go_on(url: str, attack: Attack, stop: Event) -> None:
             attack.turn(mallory)
 
 
-# -- the attacks ---------------------------------------------------------------------------------------------
+# -- the attacks ---------------------------------------------------------------------------------
 
 _NUMBERS = b'{"target":"box","command":"id","env":[' + b"1," * 8_000_000 + b"1]}"
 _LINES = b"\n".join(

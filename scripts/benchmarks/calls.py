@@ -1,6 +1,7 @@
 """What a command in a container costs through the bus, beside plain `lxc exec`, on a private LXD.
 
-`measure()` gives rows of (what, figure, demanded, met); both sides of a figure are measured in turns, in this run.
+`measure()` gives rows of (what, figure, demanded, met); both sides of a figure are measured in
+turns, in this run.
 """
 
 from __future__ import annotations
@@ -116,7 +117,9 @@ def _lxd() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def _hub(environ: dict[str, str]) -> Iterator[Callable[[], None]]:
-    """A hub and the service beside it; gives a call of `true`, as a caller with a connection makes it."""
+    """A hub and the service beside it; gives a call of `true`, as a caller with a connection makes
+    it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.mkdir(mode=0o700)

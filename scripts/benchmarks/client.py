@@ -1,6 +1,8 @@
-"""What a machine pays for reading its mail: the poll at session start, `bus inbox`, `bus drain`; and for `bus --version`.
+"""What a machine pays for reading its mail: the poll at session start, `bus inbox`, `bus drain`;
+and for `bus --version`.
 
-`measure()` gives rows of (what, figure, demanded, met); ratios are within this run, on this machine.
+`measure()` gives rows of (what, figure, demanded, met); ratios are within this run, on this
+machine.
 """
 
 from __future__ import annotations

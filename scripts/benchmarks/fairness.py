@@ -1,7 +1,9 @@
-"""Whether clients that ask at the same time are served alike: medians and slowest answers in closed loops.
+"""Whether clients that ask at the same time are served alike: medians and slowest answers in closed
+loops.
 
-`measure()` gives rows of (what, figure, bound, met); servers are measured in turns, and each figure is the median of the
-turns. A fair median is about clients / throughput, so each fair figure has its throughput beside it.
+`measure()` gives rows of (what, figure, bound, met); servers are measured in turns, and each figure
+is the median of the turns. A fair median is about clients / throughput, so each fair figure has its
+throughput beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from benchmarks import hubs, load
 
 CLIENTS, TURNS, SECONDS = 16, 5, 2.0
 MESSAGES = "/messages?limit=20"
-# GET /messages by 16 clients made 0.60 of the empty view before connections were served in turns; 0.9 of that is asked.
+# GET /messages by 16 clients made 0.60 of the empty view before connections were served in turns;
+# 0.9 of that is asked.
 _LEAST_READS = 0.54
 
 Row = tuple[str, str, str, bool]

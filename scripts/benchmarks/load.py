@@ -1,7 +1,8 @@
-"""A small closed-loop HTTP load: so many clients, each sending its next request when it has its answer.
+"""A small closed-loop HTTP load: so many clients, each sending its next request when it has its
+answer.
 
-Raw sockets and one thread, so that the load costs little beside the server it is on the same two cores with.
-Loopback only, bounded in time, and it ends nothing that it did not start.
+Raw sockets and one thread, so that the load costs little beside the server it is on the same two
+cores with. Loopback only, bounded in time, and it ends nothing that it did not start.
 """
 
 from __future__ import annotations

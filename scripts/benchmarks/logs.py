@@ -1,4 +1,6 @@
-"""Logs to measure with: made with the hub's own log and index, without syncing, so that a million takes a minute."""
+"""Logs to measure with: made with the hub's own log and index, without syncing, so that a million
+takes a minute.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,11 @@ BLOCK = 5_000
 
 
 def fill(folder: Path, messages: int) -> None:
-    """A log of so many 200-byte messages between ten agents, with 20 unread for `reader`, and an index.
+    """A log of so many 200-byte messages between ten agents, with 20 unread for `reader`, and an
+    index.
 
-    `slow` has one message at the very beginning that it never acknowledged, and after it a tenth of all that
-    it did; then 20 unread as well.
+    `slow` has one message at the very beginning that it never acknowledged, and after it a tenth of
+    all that it did; then 20 unread as well.
     """
     random.seed(20)
     log = JsonlLog(folder, fsync=False)
@@ -64,7 +67,9 @@ def fill(folder: Path, messages: int) -> None:
 
 
 def plain_rebuild(folder: Path, target: Path) -> float:
-    """Records a second of a plain loop that parses the same lines into one SQLite table with one index."""
+    """Records a second of a plain loop that parses the same lines into one SQLite table with one
+    index.
+    """
 
     def rows() -> Iterator[tuple[int, str, str, str]]:
         for path in [*sealed(folder).values(), folder / "bus.jsonl"]:

@@ -1,4 +1,7 @@
-"""What is measured, one function a line of docs/benchmarks.md. Each gives rows: what, figure, bound, whether it is met."""
+"""What is measured, one function a line of docs/benchmarks.md.
+
+Each gives rows: what, figure, bound, whether it is met.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ def at_most(what: str, value: float, bound: float, note: str = "") -> Row:
 
 
 def posts(messages: int) -> list[Row]:
-    """Single posts by 16 clients and by one, beside an empty view; in turns, so that noise meets all alike."""
+    """Single posts by 16 clients and by one, beside an empty view; in turns, so that noise meets
+    all alike.
+    """
     many, one, gain, rates = [], [], [], []
     with hubs.scratch() as folder, hubs.hub(folder / "data") as hub, hubs.empty_view() as empty:
         for _ in range(SLICES):
@@ -98,7 +103,9 @@ def burst(messages: int) -> list[Row]:
 
 
 def polls(messages: int) -> list[Row]:
-    """An unread poll with 20 unread, in a small and in a large log; and for a reader that skipped its oldest message."""
+    """An unread poll with 20 unread, in a small and in a large log; and for a reader that skipped
+    its oldest message.
+    """
     with hubs.scratch() as folder:
         logs.fill(folder / "small", 1_000)
         logs.fill(folder / "large", messages)
@@ -181,7 +188,9 @@ def waits(messages: int) -> list[Row]:
 
 
 def starts(messages: int) -> list[Row]:
-    """The start with a large log and a good index, the rebuild of the index, and what a worker then holds."""
+    """The start with a large log and a good index, the rebuild of the index, and what a worker then
+    holds.
+    """
     with hubs.scratch() as folder:
         data = folder / "data"
         logs.fill(data, messages)
@@ -327,7 +336,9 @@ def fair(messages: int) -> list[Row]:
 
 
 def machines(messages: int) -> list[Row]:
-    """What a machine pays for reading its mail: the poll at session start, `bus inbox`, `bus drain`."""
+    """What a machine pays for reading its mail: the poll at session start, `bus inbox`, `bus
+    drain`.
+    """
     return [Row(what, f"{figure:.2f}", bound, met) for what, figure, bound, met in client.measure()]
 
 
@@ -342,7 +353,9 @@ def commands(messages: int) -> list[Row]:
 
 
 def availability(messages: int) -> list[Row]:
-    """What a hostile member costs another one: the victim's median and p99 under each attack, in calm ones."""
+    """What a hostile member costs another one: the victim's median and p99 under each attack, in
+    calm ones.
+    """
     return [Row(what, figure, bound, met) for what, figure, bound, met in attacks.measure()]
 
 

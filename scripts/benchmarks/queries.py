@@ -1,6 +1,8 @@
-"""What questions cost that a hostile member can make dear: polls beside expiring broadcasts, searches, broadcasts to many names.
+"""What questions cost that a hostile member can make dear: polls beside expiring broadcasts,
+searches, broadcasts to many names.
 
-`measure(messages)` gives rows of (what, figure, demanded, met); both sides of a ratio are asked in turns, in this run.
+`measure(messages)` gives rows of (what, figure, demanded, met); both sides of a ratio are asked in
+turns, in this run.
 """
 
 from __future__ import annotations
@@ -123,7 +125,9 @@ def _medians(one: str, other: str, data: bytes) -> tuple[float, float]:
 
 
 def _fill(folder: Path, expiring: int) -> None:
-    """A log of so many broadcasts that live for a day, which `done` has acknowledged, and a few for each reader."""
+    """A log of so many broadcasts that live for a day, which `done` has acknowledged, and a few for
+    each reader.
+    """
     log = JsonlLog(folder, fsync=False)
     expires = records.utc(time.time() + 86_400)
     for start in range(0, expiring, _BLOCK):

@@ -1,4 +1,6 @@
-"""What the client's tests share: a client over WSGI with troubles on order, the command, and hubs behind real sockets."""
+"""What the client's tests share: a client over WSGI with troubles on order, the command, and hubs
+behind real sockets.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ def cli(
     capsys: pytest.CaptureFixture[str],
     pauses: list[float],
 ) -> Callable[..., Ran]:
-    """The `bus` command in this process, as bob, with the hub behind `door`: `cli("post", "alice", stdin="hi")`."""
+    """The `bus` command in this process, as bob, with the hub behind `door`: `cli("post", "alice",
+    stdin="hi")`.
+    """
     for name, value in {
         "BUS_URL": URL,
         "BUS_USER": USER,
@@ -144,9 +148,8 @@ class Served:
 
 
 class _Handler(WSGIRequestHandler):
-    protocol_version = (
-        "HTTP/1.1"  # for chunked answers; it closes the connection after each all the same
-    )
+    # For chunked answers; it closes the connection after each all the same
+    protocol_version = "HTTP/1.1"
 
     def log(self, *_: Any) -> None:
         """Nothing."""

@@ -1,9 +1,12 @@
-"""Ways to a hub's WSGI application in this process on which each call takes the next trouble that was ordered.
+"""Ways to a hub's WSGI application in this process on which each call takes the next trouble that
+was ordered.
 
-`away`: the connection is refused. `lost`: the hub does its work and the answer is lost. A number: a proxy answers with that
-status. Bytes: something answers 200 and these. (status, headers, bytes): just that. None: no trouble.
+`away`: the connection is refused. `lost`: the hub does its work and the answer is lost. A number: a
+proxy answers with that status. Bytes: something answers 200 and these. (status, headers, bytes):
+just that. None: no trouble.
 
-There is one for each transport of the client: `Door` is an adapter of requests, `LightDoor` a connection whose socket is not one.
+There is one for each transport of the client: `Door` is an adapter of requests, `LightDoor` a
+connection whose socket is not one.
 """
 
 from __future__ import annotations
@@ -93,7 +96,9 @@ def transport_by(door: Door | LightDoor, settings: Settings) -> Transport:
 
 
 class _Wire:
-    """What http.client takes for a socket: what is sent becomes a request to the application, its answer what is received."""
+    """What http.client takes for a socket: what is sent becomes a request to the application, its
+    answer what is received.
+    """
 
     def __init__(self, door: LightDoor) -> None:
         self.door, self.sent = door, b""
@@ -130,7 +135,9 @@ class _Wire:
 
 
 class _Answered(io.RawIOBase):
-    """An application's answer as it goes over the wire; a read gives one piece of it, as a socket would."""
+    """An application's answer as it goes over the wire; a read gives one piece of it, as a socket
+    would.
+    """
 
     def __init__(self, app: Any, environ: dict[str, Any]) -> None:
         self._head = ""

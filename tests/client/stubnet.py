@@ -1,4 +1,6 @@
-"""A hub's side of Claude Net as docs/net.md tells it, with answers on order, and every request kept."""
+"""A hub's side of Claude Net as docs/net.md tells it, with answers on order, and every request
+kept.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ class Asked:
 class StubNet:
     """A WSGI app. `on("POST /api/exec", …)` orders answers, each given once, the last for ever.
 
-    An answer is (status, object), an object (200), a list of lines for a stream (None: a sign of life; an exception: the
-    connection breaks), or a function of the request that gives one of these.
+    An answer is (status, object), an object (200), a list of lines for a stream (None: a sign of
+    life; an exception: the connection breaks), or a function of the request that gives one of
+    these.
     """
 
     def __init__(self) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from busclient import LocalTrouble, _hub_control
 from busclient._cli import exits
+from busclient._hub_control.process import listens
 from busclient._places import Places
 from busclient._settings import write_env
 from tests.client.conftest import command
@@ -134,7 +135,7 @@ def test_ten_sessions_at_once_start_one_hub(
 def test_with_autostart_and_no_settings_at_all_a_hub_is_made(
     machine: dict[str, str], home: Path, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if _hub_control._listens("http://127.0.0.1:8787"):
+    if listens("http://127.0.0.1:8787"):
         write_env(
             places.env_file,
             {
@@ -189,7 +190,7 @@ def stranger() -> Iterator[tuple[str, int]]:
         [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(ROOT / "busclient")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    wait_until(lambda: _hub_control._listens(f"http://127.0.0.1:{port}"))
+    wait_until(lambda: listens(f"http://127.0.0.1:{port}"))
     yield f"http://127.0.0.1:{port}", process.pid
     assert process.poll() is None
     process.kill()

@@ -1,4 +1,6 @@
-"""The commands of Claude Net, through their command line, against a stand-in that answers as docs/net.md says."""
+"""The commands of Claude Net, through their command line, against a stand-in that answers as
+docs/net.md says.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,7 @@ def cli(
     return run
 
 
-# -- exec --------------------------------------------------------------------------------------------------
+# -- exec ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 42, 126, 127, 137, 255])
@@ -397,7 +399,7 @@ def test_raw_bytes_reach_a_terminal_when_asked_for() -> None:
     assert raw.getvalue() == b"\x1b[31m\xff\r\n"
 
 
-# -- files -------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------
 
 
 def test_a_file_that_is_too_large_to_be_read_whole_is_shown_in_parts(
@@ -502,7 +504,7 @@ def test_files_have_the_ordinary_exit_codes(cli: Cli, net: StubNet) -> None:
     assert cli("put", "db1:/x", "/no/such/file").code == exits.LOCAL
 
 
-# -- rights ------------------------------------------------------------------------------------------------
+# -- rights --------------------------------------------------------------------------------------
 
 
 def test_permissions_are_given_and_taken(cli: Cli, net: StubNet) -> None:
@@ -705,7 +707,7 @@ def test_open_questions_are_listed(cli: Cli, net: StubNet) -> None:
     assert [asked.query for asked in net.asked] == [{"state": "pending"}, {"state": "denied"}]
 
 
-# -- the fleet ---------------------------------------------------------------------------------------------
+# -- the fleet -----------------------------------------------------------------------------------
 
 
 def test_containers_are_listed_and_changed(cli: Cli, net: StubNet) -> None:
@@ -1005,7 +1007,7 @@ def test_the_activity_is_followed_until_interrupted(
     assert len(pauses) == 2
 
 
-# -- invites and credentials -------------------------------------------------------------------------------
+# -- invites and credentials ---------------------------------------------------------------------
 
 JOINED = (201, {"ok": True, "name": "new", "secret": "s3cret", "role": "member"})
 

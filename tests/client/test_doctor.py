@@ -151,7 +151,9 @@ def test_a_hook_that_cannot_run_is_told(
 def test_a_proxy_that_works_is_no_failure(
     served: Served, home: Path, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The hub's name is known to the proxy alone; the stub of one is the hub itself, which takes any address."""
+    """The hub's name is known to the proxy alone; the stub of one is the hub itself, which takes
+    any address.
+    """
     monkeypatch.setenv("http_proxy", served.url.removeprefix("http://"))
     write_env(
         places.env_file,

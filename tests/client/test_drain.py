@@ -25,7 +25,9 @@ Cli = Callable[..., Ran]
 
 @pytest.fixture
 def record(tmp_path: Path) -> Callable[..., str]:
-    """A command that notes the body of each message it gets, and ends with a code: `record(exit=1)`."""
+    """A command that notes the body of each message it gets, and ends with a code:
+    `record(exit=1)`.
+    """
     path = tmp_path / "got"
 
     def make(exit: int = 0, variable: str = "BUS_BODY") -> str:

@@ -38,7 +38,9 @@ def test_a_hub_that_dies_between_fetch_and_ack_loses_no_message(hub: RunningHub)
 def test_posts_over_kills_of_the_hub_arrive_once_and_in_order(
     hub: RunningHub, tmp_path: Path
 ) -> None:
-    """It dies between send and answer as well as in between: what was posted is there once, in order, after the last start."""
+    """It dies between send and answer as well as in between: what was posted is there once, in
+    order, after the last start.
+    """
     stop = threading.Event()
 
     def kill_and_start() -> None:
@@ -142,7 +144,8 @@ def test_a_full_home_disk_is_said_and_spoils_nothing(
     assert "Traceback" not in ran.stderr
     (waiting,) = command(away, "outbox", "--json").stdout.splitlines()
     assert json.loads(waiting)["draft"]["body"] == "kept"
-    # With the hub there, the full disk is in nobody's way: posts and reads go on, and what waits is delivered.
+    # With the hub there, the full disk is in nobody's way: posts and reads go on, and what waits is
+    # delivered.
     here = environ_for(hub.url, small_home)
     for arguments in (
         ("post", "bob", "direct"),

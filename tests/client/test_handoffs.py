@@ -174,7 +174,9 @@ def test_the_command_writes_and_posts_a_pointer(
 def in_a_hook(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, dict[str, str]]:
-    """A repository of the user's own with staged work, and the variables that one of its hooks has (they are set here)."""
+    """A repository of the user's own with staged work, and the variables that one of its hooks has
+    (they are set here).
+    """
     own = tmp_path / "own"
     git(tmp_path, "init", "--quiet", "--initial-branch=main", "own")
     git(

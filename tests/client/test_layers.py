@@ -1,4 +1,5 @@
-"""The client's arrows point down only: cli -> what joins -> the Bus -> {outbox | net | …} -> messages -> http -> settings.
+"""The client's arrows point down only: cli -> what joins -> the Bus -> {outbox | net | …} ->
+messages -> http -> settings.
 
 Siblings do not see each other, and there is no circle.
 """

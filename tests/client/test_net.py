@@ -1,4 +1,6 @@
-"""`bus.net` and `bus.admin` against a stand-in that answers as docs/net.md says: what is sent, and what troubles become."""
+"""`bus.net` and `bus.admin` against a stand-in that answers as docs/net.md says: what is sent, and
+what troubles become.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,7 @@ def approval(state: str, **more: Any) -> dict[str, Any]:
     return {"ok": True, "approval": facts}
 
 
-# -- commands ----------------------------------------------------------------------------------------------
+# -- commands ------------------------------------------------------------------------------------
 
 
 def test_a_command_gives_its_exit_code_and_its_bytes(web1: Bus, net: StubNet) -> None:
@@ -268,7 +270,7 @@ def test_ending_a_call(web1: Bus, net: StubNet) -> None:
     assert web1.net.end_call("01A") is False
 
 
-# -- streams -----------------------------------------------------------------------------------------------
+# -- streams -------------------------------------------------------------------------------------
 
 
 def test_output_comes_in_order_and_then_the_result(web1: Bus, net: StubNet) -> None:
@@ -554,7 +556,7 @@ def test_a_stream_that_is_none_is_told(web1: Bus, net: StubNet, lines: list[Any]
         list(running)
 
 
-# -- approvals ---------------------------------------------------------------------------------------------
+# -- approvals -----------------------------------------------------------------------------------
 
 
 def test_a_question_to_an_admin_is_no_success(web1: Bus, net: StubNet) -> None:
@@ -611,7 +613,7 @@ def test_answering_questions(web1: Bus, net: StubNet) -> None:
     assert net.asked[-1].query == {"state": "pending"}
 
 
-# -- files -------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------
 
 FACTS = {"ok": True, "id": "01F", "size": 4, "sha256": "9f86", "mode": "0644", "uid": 0, "gid": 0}
 
@@ -659,7 +661,7 @@ def test_a_write_whose_answer_is_lost_is_made_once(web1: Bus, net: StubNet, door
     assert first == second
 
 
-# -- errors ------------------------------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -690,7 +692,7 @@ def test_a_name_of_somebody_else_is_answered_with_advice_for_this_client(
     assert "BUS_NAME" in caught.value.hint
 
 
-# -- admins, and looking -----------------------------------------------------------------------------------
+# -- admins, and looking -------------------------------------------------------------------------
 
 RULE = {
     "source": "web1",
@@ -850,7 +852,7 @@ def test_a_first_look_at_the_activity_that_fails_is_told(
         next(web1.net.follow_activity())
 
 
-# -- credentials -------------------------------------------------------------------------------------------
+# -- credentials ---------------------------------------------------------------------------------
 
 
 def test_credentials_are_made_rotated_and_revoked(web1: Bus, net: StubNet) -> None:

@@ -1,4 +1,6 @@
-"""The client and the real hub together: in this process with folders that play machines, and as processes."""
+"""The client and the real hub together: in this process with folders that play machines, and as
+processes.
+"""
 
 from __future__ import annotations
 
@@ -312,7 +314,7 @@ def test_a_credential_speaks_for_its_own_name_only(speaks: As, fleet: Fleet) -> 
     assert speaks("web1", "laptop").net.exec("box", "id").succeeded
 
 
-# -- as processes ------------------------------------------------------------------------------------------
+# -- as processes --------------------------------------------------------------------------------
 
 
 @dataclass
@@ -430,7 +432,9 @@ def test_a_stream_is_not_cut_where_the_kept_output_is(whole: Whole, tmp_path: Pa
 def test_leaving_a_command_ends_its_whole_tree_over_there(
     whole: Whole, how: signal.Signals | None, tmp_path: Path
 ) -> None:
-    """By Ctrl-C, by SIGTERM, by a death without a word, and by a reader of our output that goes away (None)."""
+    """By Ctrl-C, by SIGTERM, by a death without a word, and by a reader of our output that goes
+    away (None).
+    """
     assert whole.admin("permit", "admin", "box").returncode == 0
     script = "sleep 600 & echo $! > child; echo $$ > shell; while true; do echo y; sleep 0.01; done"
     with subprocess.Popen(

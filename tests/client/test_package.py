@@ -80,7 +80,9 @@ def test_every_code_of_the_hub_has_an_error_and_no_other() -> None:
 
 
 def test_no_hint_that_users_of_the_command_see_names_a_route() -> None:
-    """Each is replaced, or left out; so is one that the hub makes for a single case, or that a newer hub has."""
+    """Each is replaced, or left out; so is one that the hub makes for a single case, or that a
+    newer hub has.
+    """
     for kind in family():
         shown = _errors.error_from(kind.status, kind("x").as_dict()).hint
         assert not re.search(r"(GET|POST|PUT|DELETE) /|(^|\s)/\w|curl", shown), (kind.code, shown)

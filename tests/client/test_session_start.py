@@ -1,4 +1,6 @@
-"""scripts/session-start-poll and `bus poll`: what a hook prints at session start, and that it never holds a session back."""
+"""scripts/session-start-poll and `bus poll`: what a hook prints at session start, and that it never
+holds a session back.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +126,9 @@ def test_trouble_is_one_short_line(
 
 @pytest.fixture
 def stub() -> Iterator[Callable[[bytes, float], str]]:
-    """A server that sends some bytes and then one more every so often: `stub(head, pause_s)` gives its URL."""
+    """A server that sends some bytes and then one more every so often: `stub(head, pause_s)` gives
+    its URL.
+    """
     listeners = []
 
     def serve(head: bytes, pause_s: float) -> str:
@@ -330,7 +334,8 @@ def test_hard_files_are_read_alike_by_client_and_script(tmp_path: Path) -> None:
     ) == (b"x", b"x", b"B\xfcro")
 
 
-# Space of other kinds than this one is left out: Python strips it from unquoted values, and a shell does not know it.
+# Space of other kinds than this one is left out: Python strips it from unquoted values, and a shell
+# does not know it.
 VALUES = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"]) | st.just(" "), min_size=1
 )

@@ -79,7 +79,8 @@ def sshd(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     folder = tmp_path / "sshd"
     folder.mkdir()
     server = Sshd(folder, home)
-    # ssh takes the home from the user's record and not from HOME: a wrapper on the PATH gives it this configuration.
+    # ssh takes the home from the user's record and not from HOME: a wrapper on the PATH gives it
+    # this configuration.
     wrapper = folder / "bin" / "ssh"
     wrapper.parent.mkdir()
     wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {server.config} "$@"\n')
@@ -256,7 +257,9 @@ def test_calls_share_one_connection_of_http_too(
 
 @pytest.fixture
 def noisy(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
-    """A machine whose login shell prints before each command, as bash does with a .bashrc that prints."""
+    """A machine whose login shell prints before each command, as bash does with a .bashrc that
+    prints.
+    """
     (tmp_path / "noisy").mkdir()
     (tmp_path / "noisy" / "bashrc").write_text(
         "echo Welcome to hubhost; printf 'no line end'; echo noise >&2\n"

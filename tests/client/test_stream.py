@@ -18,7 +18,9 @@ Make = Callable[..., Bus]
 
 
 class Breaking:
-    """An application whose streams break after so many bytes, each after its own number; the last number goes on."""
+    """An application whose streams break after so many bytes, each after its own number; the last
+    number goes on.
+    """
 
     def __init__(self, app: Any, *after: int) -> None:
         self.app, self.after = app, list(after)

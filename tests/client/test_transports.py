@@ -1,4 +1,6 @@
-"""The two ways behind the client's one seam: what each sends, whom it trusts, and that they cannot be told apart."""
+"""The two ways behind the client's one seam: what each sends, whom it trusts, and that they cannot
+be told apart.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ pytestmark = pytest.mark.usefixtures("home", "way")
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Answers everything with `answer`, and keeps what came: the connection, the first line, the headers and the body."""
+    """Answers everything with `answer`, and keeps what came: the connection, the first line, the
+    headers and the body.
+    """
 
     daemon_threads = True
 
@@ -213,7 +217,7 @@ def test_an_error_of_the_hub_keeps_its_code_and_its_wait(server: Server) -> None
     assert (caught.value.status, caught.value.retry_after_s) == (401, 7)
 
 
-# -- proxies -----------------------------------------------------------------------------------------------
+# -- proxies -------------------------------------------------------------------------------------
 
 
 def test_a_proxy_is_asked_with_its_credential(
@@ -246,18 +250,19 @@ def test_a_proxy_that_is_away_or_says_no_is_told(
     assert {line.rpartition(" ")[0] for _, line, *_ in server.seen} == {"CONNECT hub.invalid:443"}
 
 
-# -- TLS ---------------------------------------------------------------------------------------------------
+# -- TLS -----------------------------------------------------------------------------------------
 
-THERE = (
-    "127.0.0.2"  # an address that is not taken for this machine's own: the environment has a say
-)
+# An address that is not taken for this machine's own: the environment has a say
+THERE = "127.0.0.2"
 
 
 @pytest.fixture
 def certified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], tuple[Server, str]]]:
-    """Makes a server with a certificate of its own for a subject such as `IP:127.0.0.2`; gives it and the certificate."""
+    """Makes a server with a certificate of its own for a subject such as `IP:127.0.0.2`; gives it
+    and the certificate.
+    """
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):

@@ -1,4 +1,6 @@
-"""A hub whose certificate this machine does not trust: what each command says of it, and that nothing was sent."""
+"""A hub whose certificate this machine does not trust: what each command says of it, and that
+nothing was sent.
+"""
 
 from __future__ import annotations
 

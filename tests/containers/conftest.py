@@ -1,4 +1,6 @@
-"""One target of each driver: a folder, this machine over a private sshd, a container of a private LXD."""
+"""One target of each driver: a folder, this machine over a private sshd, a container of a private
+LXD.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +50,18 @@ class Place:
 
     @property
     def inner(self) -> str:
-        """The folder as programs see it: those of a folder that plays a container see the whole machine."""
+        """The folder as programs see it: those of a folder that plays a container see the whole
+        machine.
+        """
         if isinstance(self.driver, LocalDriver):
             return str(self.driver._root(self.target)) + self.folder
         return self.folder
 
 
 def alive(words: str) -> list[str]:
-    """The processes of this machine, those in its containers included, that have these words among their arguments."""
+    """The processes of this machine, those in its containers included, that have these words among
+    their arguments.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -126,14 +132,18 @@ def lxc(lxd: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]
 
 
 def places(*names: str) -> Any:
-    """A fixture with one test for each of these drivers; real ones are slow, and there is one LXD for all tests."""
+    """A fixture with one test for each of these drivers; real ones are slow, and there is one LXD
+    for all tests.
+    """
     marks = {"ssh": [pytest.mark.slow], "lxc": [pytest.mark.slow, pytest.mark.xdist_group("lxd")]}
     return [pytest.param(name, marks=marks.get(name, [])) for name in names]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that ask for the LXD by name with those that have it as one of several targets."""
+    """Keep the tests that ask for the LXD by name with those that have it as one of several
+    targets.
+    """
     for item in items:
         if "lxd" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("lxd"))
@@ -159,8 +169,9 @@ def container(request: pytest.FixtureRequest) -> Place:
 
 @pytest.fixture
 def fake_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[str]]]:
-    """An `lxc` (and `incus`, `ssh`) first on the PATH that answers lists with one and two; gives what each was called with,
-    but for what it was asked of the state of things."""
+    """An `lxc` (and `incus`, `ssh`) first on the PATH that answers lists with one and two; gives
+    what each was called with, but for what it was asked of the state of things.
+    """
     folder, calls = tmp_path / "bin", tmp_path / "calls"
     folder.mkdir()
     calls.mkdir()

@@ -266,7 +266,8 @@ def test_what_a_lost_run_left_behind_can_be_ended(place: Place) -> None:
     assert alive(f"sleep {seconds}") == []
 
 
-# What the program finds in the memory of the shell that waits for it: as root, or where the kernel lets a user look.
+# What the program finds in the memory of the shell that waits for it: as root, or where the kernel
+# lets a user look.
 WORD = r"""
 read -r range x <<EOF
 $(grep -F '[heap]' /proc/$PPID/maps)
@@ -838,7 +839,9 @@ def test_parts_of_a_file_over_the_limit_are_read_where_they_are(place: Place) ->
 
 
 def test_a_file_that_grows_while_it_is_read_is_told(place: Place) -> None:
-    """/proc has files that say a size of 0 and have content; those of the folder's driver are outside it."""
+    """/proc has files that say a size of 0 and have content; those of the folder's driver are
+    outside it.
+    """
     if place.driver.name == "local":
         return
     assert place.driver.read(
@@ -849,7 +852,9 @@ def test_a_file_that_grows_while_it_is_read_is_told(place: Place) -> None:
 
 
 def test_a_file_that_is_swapped_for_a_fifo_costs_bounded_time(place: Place) -> None:
-    """The opening may wait for a writer that never comes; the time-out ends it, and nothing stays behind."""
+    """The opening may wait for a writer that never comes; the time-out ends it, and nothing stays
+    behind.
+    """
     place.sh("echo x >file; mkfifo fifo")
     place.driver.file_timeout_s = 1.5  # type: ignore[attr-defined]
     stop = threading.Event()
@@ -924,7 +929,9 @@ def test_a_writer_that_is_ended_leaves_the_old_file_and_nothing_else(with_flock:
 
 @contextmanager
 def a_lost_write(place: Place, first: Callable[[Path], object]) -> Iterator[None]:
-    """In the block a write waits for the folder's lock, its new file being whole; after `first` its client is ended."""
+    """In the block a write waits for the folder's lock, its new file being whole; after `first` its
+    client is ended.
+    """
     stop, held, writer = threading.Event(), threading.Event(), threading.get_native_id()
     holder = threading.Thread(
         target=place.run,
@@ -984,7 +991,9 @@ def test_a_lost_write_says_whether_it_was_done(
 def test_a_write_that_cannot_be_cleaned_up_after_is_never_told_as_not_done(
     local: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A target that is frozen in the middle goes on writing when it thaws; `target_busy` would say that nothing was done."""
+    """A target that is frozen in the middle goes on writing when it thaws; `target_busy` would say
+    that nothing was done.
+    """
     monkeypatch.setattr("bus.runner.drivers.posix._QUIET_S", 0.1)
     with (
         a_lost_write(local, lambda part: freeze(local)),
@@ -1015,7 +1024,8 @@ def test_a_container_that_is_frozen_in_the_middle_of_a_file_is_busy_for_readers_
         with pytest.raises(TargetBusy, match="frozen"):
             lxc.driver.read(lxc.target, f"{lxc.folder}/zeros", 0, 1 << 30, 1 << 30)
         lxc.driver.start(lxc.target)
-        # This busybox has no flock, so that this one is taken for it; what it says comes before the file has its name.
+        # This busybox has no flock, so that this one is taken for it; what it says comes before the
+        # file has its name.
         lxc.sh(
             "printf '#!/bin/sh\\necho held\\nsleep 1000\\n' >/usr/local/bin/flock; chmod +x /usr/local/bin/flock"
         )

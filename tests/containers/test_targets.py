@@ -1,4 +1,6 @@
-"""Which targets there are; names, before any process starts; and what arrives in the arguments of `lxc` and `ssh`."""
+"""Which targets there are; names, before any process starts; and what arrives in the arguments of
+`lxc` and `ssh`.
+"""
 
 from __future__ import annotations
 
@@ -427,7 +429,9 @@ def test_a_snapshot_that_is_there_is_told(fake_client: Calls, tmp_path: Path) ->
 def test_a_client_that_hangs_after_the_end_is_not_waited_for(
     fake_client: Calls, tmp_path: Path
 ) -> None:
-    """Of fifty `lxc exec` at once some hang (LXD 5.0.2); all has come, and nothing of the run is alive."""
+    """Of fifty `lxc exec` at once some hang (LXD 5.0.2); all has come, and nothing of the run is
+    alive.
+    """
     (tmp_path / "bin" / "lxc").write_text(
         '#!/bin/sh\nfor word; do case $word in *[!0-9a-f]*|"") ;; ????????????????????????????????)\n'
         "printf out; "

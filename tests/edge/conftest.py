@@ -1,7 +1,9 @@
-"""Fixtures: the shipped nginx file run by a real nginx in a scratch folder, and something real behind it.
+"""Fixtures: the shipped nginx file run by a real nginx in a scratch folder, and something real
+behind it.
 
-`edge` is nginx in front of the hub; `make_edge` puts the same nginx in front of any socket. The configuration is the
-shipped file with only its ports and paths exchanged (`harness.derive`), so what is tested is what is installed.
+`edge` is nginx in front of the hub; `make_edge` puts the same nginx in front of any socket. The
+configuration is the shipped file with only its ports and paths exchanged (`harness.derive`), so
+what is tested is what is installed.
 """
 
 from __future__ import annotations
@@ -50,7 +52,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_edge(
     tmp_path_factory: pytest.TempPathFactory, certificate: Path
 ) -> Iterator[Callable[..., Edge]]:
-    """Start nginx in front of a unix socket: `make_edge(path)`. `http` adds lines around the shipped file."""
+    """Start nginx in front of a unix socket: `make_edge(path)`.
+
+    `http` adds lines around the shipped file.
+    """
     with ExitStack() as stack:
 
         def make(hub_socket: Path, http: str = "") -> Edge:
@@ -61,7 +66,8 @@ def make_edge(
             (folder / "credentials").write_text(credential_line(USER, TOKEN))
             (folder / "acme").mkdir()
             (folder / "claude-bus.conf").write_text(derive(folder, hub_socket, https, http_port))
-            # Scratch folders are open to their owner only; nginx's workers would else be another user.
+            # Scratch folders are open to their owner only; nginx's workers would else be another
+            # user.
             user = "user root;" if os.geteuid() == 0 else ""
             (folder / "nginx.conf").write_text(WRAPPER.format(dir=folder, user=user, http=http))
             process = stack.enter_context(
@@ -78,7 +84,9 @@ def make_edge(
 
 @contextmanager
 def running_hub(folder: Path, **settings: str) -> Iterator[Path]:
-    """The real hub under gunicorn, on a unix socket, knowing the credential of the tests; gives the socket."""
+    """The real hub under gunicorn, on a unix socket, knowing the credential of the tests; gives the
+    socket.
+    """
     path = folder / "hub.sock"
     (folder / "credentials").write_text(credential_line(USER, TOKEN))
     environ = {**os.environ, "BUS_DATA_DIR": str(folder / "data"), "BUS_LISTEN": f"unix:{path}"}
@@ -101,7 +109,10 @@ def hub_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def whole(make_edge: Callable[..., Edge], tmp_path: Path) -> Iterator[Edge]:
-    """nginx and a hub of its own that read one credential file, as on a server. One worker: it counts wrong invites."""
+    """nginx and a hub of its own that read one credential file, as on a server.
+
+    One worker: it counts wrong invites.
+    """
     with running_hub(tmp_path, BUS_WORKERS="1") as path:
         edge = make_edge(path)
         (edge.dir / "credentials").unlink()

@@ -1,4 +1,6 @@
-"""What the edge tests stand on: processes that end with their block, a client, the shipped nginx file made local."""
+"""What the edge tests stand on: processes that end with their block, a client, the shipped nginx
+file made local.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,10 @@ def told_by(command: list[Any], **options: Any) -> subprocess.CompletedProcess[s
 def wait_for(
     condition: Callable[[], Any], process: subprocess.Popen[Any], what: str, deadline_s: float = 30
 ) -> Any:
-    """What `condition` gives once that is true. Fails when `process` ends before, or at the deadline."""
+    """What `condition` gives once that is true.
+
+    Fails when `process` ends before, or at the deadline.
+    """
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         if found := condition():
@@ -130,7 +135,9 @@ class Edge:
     signed_in: dict[str, str] = field(default_factory=lambda: basic(USER, TOKEN))
 
     def connect(self, source: str = "127.0.0.1") -> http.client.HTTPSConnection:
-        """A TLS connection from this local address; the certificate is our own, so it is not checked."""
+        """A TLS connection from this local address; the certificate is our own, so it is not
+        checked.
+        """
         trust = ssl._create_unverified_context()
         return http.client.HTTPSConnection(
             "127.0.0.1", self.https, timeout=20, context=trust, source_address=(source, 0)
@@ -146,7 +153,10 @@ class Edge:
         auth: dict[str, str] | None = None,
         on: http.client.HTTPConnection | None = None,
     ) -> Answer:
-        """One request, on a connection of its own unless `on` is given. `auth={}` sends no credential."""
+        """One request, on a connection of its own unless `on` is given.
+
+        `auth={}` sends no credential.
+        """
         connection = on or self.connect()
         sent = {**(self.signed_in if auth is None else auth), **(headers or {})}
         try:

@@ -1,4 +1,6 @@
-"""A server with a systemd of its own (scripts/server-for-tests), and what an operator does there as root."""
+"""A server with a systemd of its own (scripts/server-for-tests), and what an operator does there as
+root.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,9 @@ class Server:
         self.sh(f"cd /root; tar xf all.tar; rm all.tar; echo 127.0.0.1 {DOMAIN} >> /etc/hosts")
 
     def install(self, *arguments: str) -> str:
-        """Run the installer, packages coming from the folder that was brought along; under the umask of careful people."""
+        """Run the installer, packages coming from the folder that was brought along; under the
+        umask of careful people.
+        """
         return self.in_checkout(
             f"umask 077; scripts/install-server --domain {DOMAIN} {' '.join(arguments)} 2>&1"
         )
@@ -122,7 +126,9 @@ class Server:
         )
 
     def bus(self, command: str, user: str = "claude") -> str:
-        """The words that begin a call of the `bus` command as this user, who trusts the certificate."""
+        """The words that begin a call of the `bus` command as this user, who trusts the
+        certificate.
+        """
         told = f"set -a; . /root/{user}.env; CURL_CA_BUNDLE=/etc/ssl/claude-bus/fullchain.pem; set +a; cd /opt/claude-bus"
         return f"({told}; exec {PYTHON} -m busclient {command})"
 
@@ -140,7 +146,9 @@ class Server:
 
 
 def commands_below(heading: str) -> list[str]:
-    """The blocks of commands below a heading of docs/deploy.md, in order, with this server's name in them."""
+    """The blocks of commands below a heading of docs/deploy.md, in order, with this server's name
+    in them.
+    """
     text = (
         (ROOT / "docs" / "deploy.md")
         .read_text()

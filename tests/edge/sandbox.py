@@ -1,7 +1,9 @@
-"""Run a command under the seccomp rules of a systemd unit, without systemd: `python sandbox.py UNIT COMMAND…`.
+"""Run a command under the seccomp rules of a systemd unit, without systemd: `python sandbox.py UNIT
+COMMAND…`.
 
-Read from the unit: SystemCallFilter, SystemCallErrorNumber, MemoryDenyWriteExecute, RestrictAddressFamilies, in the
-meaning of systemd.exec(5). Other lines (namespaces, capabilities) are not emulated. Needs libseccomp and systemd-analyze.
+Read from the unit: SystemCallFilter, SystemCallErrorNumber, MemoryDenyWriteExecute,
+RestrictAddressFamilies, in the meaning of systemd.exec(5). Other lines (namespaces, capabilities)
+are not emulated. Needs libseccomp and systemd-analyze.
 """
 
 from __future__ import annotations
@@ -82,7 +84,10 @@ def load(default: int, rules: list[tuple[int, str, list[Comparison]]]) -> None:
 
 
 def confine(unit: str) -> None:
-    """Apply the unit's rules to this process. The allow list comes last: it may forbid adding filters."""
+    """Apply the unit's rules to this process.
+
+    The allow list comes last: it may forbid adding filters.
+    """
     refuse = ERRNO | errno.EPERM
     if values(unit, "MemoryDenyWriteExecute") == ["yes"]:
         both = [Comparison(2, MASKED_EQUAL, WRITE | EXEC, WRITE | EXEC)]
@@ -92,7 +97,8 @@ def confine(unit: str) -> None:
         load(ALLOW, [(refuse, "mmap", both), *changes, (refuse, "shmat", shared)])
     families = " ".join(values(unit, "RestrictAddressFamilies")).split()
     if families:
-        # Rules of one call are or-ed, and libseccomp allows one comparison per argument of a rule: so each other family is named.
+        # Rules of one call are or-ed, and libseccomp allows one comparison per argument of a rule:
+        # so each other family is named.
         ours = {int(getattr(socket, name)) for name in families}
         others = [Comparison(0, EQUAL, family) for family in range(max(ours)) if family not in ours]
         others.append(Comparison(0, GREATER, max(ours)))

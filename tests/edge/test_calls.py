@@ -57,7 +57,8 @@ def ask(edge: Edge, route: str, /, **fields: Any) -> Answer:
 
 def test_a_line_of_a_stream_is_here_while_its_command_runs(server: Edge, tmp_path: Path) -> None:
     with closing(server.connect()) as connection:
-        # It goes on only when its first line has been seen, so a line held back anywhere would hold this up.
+        # It goes on only when its first line has been seen, so a line held back anywhere would hold
+        # this up.
         command = "echo first; while [ ! -e seen ]; do sleep 0.05; done; echo second"
         body = {"target": "box", "command": command, "stream": True, "timeout_s": 15, "cwd": "/"}
         connection.request("POST", "/api/exec", json.dumps(body), {**ADMIN, **JSON})

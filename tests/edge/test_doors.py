@@ -1,7 +1,8 @@
-"""Who gets where on a server: the hub, the service that runs commands, nginx, and everybody else, as users of their own.
+"""Who gets where on a server: the hub, the service that runs commands, nginx, and everybody else,
+as users of their own.
 
-The folders get the owners and modes that the units, the tmpfiles file and scripts/install-server name, with user ids in the
-place of names: this machine need not know the users, and is not changed.
+The folders get the owners and modes that the units, the tmpfiles file and scripts/install-server
+name, with user ids in the place of names: this machine need not know the users, and is not changed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from .harness import ROOT, answers, running, told_by, tool, wait_for
 
 pytestmark = pytest.mark.slow
 
-# Like /etc/passwd and /etc/group after scripts/install-server; test_install.py holds it to these memberships.
+# Like /etc/passwd and /etc/group after scripts/install-server; test_install.py holds it to these
+# memberships.
 GROUPS = {"claude-bus": 41810, "claude-bus-web": 41811, "www-data": 41812, "nobody": 41813}
 USERS = {
     "claude-bus": (41801, "claude-bus", []),
@@ -39,7 +41,9 @@ PACKAGES = str(Path(orjson.__file__).parents[1])
 
 
 def interpreter() -> str:
-    """A Python that any user may run, with the packages of this one; that of a venv may be in root's home."""
+    """A Python that any user may run, with the packages of this one; that of a venv may be in
+    root's home.
+    """
     code = f"import sys, gevent, gunicorn, orjson; assert sys.version_info[:2] == {sys.version_info[:2]}"
     for found in (sys.executable, "/usr/bin/python3"):
         try:

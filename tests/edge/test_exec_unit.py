@@ -1,4 +1,6 @@
-"""The shipped unit of the service that runs commands: no fault, little given away, and lxc and ssh work within what it leaves."""
+"""The shipped unit of the service that runs commands: no fault, little given away, and lxc and ssh
+work within what it leaves.
+"""
 
 from __future__ import annotations
 

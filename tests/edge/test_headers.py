@@ -1,4 +1,6 @@
-"""What reaches the hub: an echo application behind the shipped nginx file says which headers came through."""
+"""What reaches the hub: an echo application behind the shipped nginx file says which headers came
+through.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +33,44 @@ def app(environ, start_response):
     return [json.dumps(seen).encode()]
 """
 
-# Each name is one that some proxy, framework or server takes for the caller's identity, address, scheme or path.
-# fmt: off
+# Each name is one that some proxy, framework or server takes for the caller's identity, address,
+# scheme or path. fmt: off
 SPOOFED = [
-    "Remote-User", "X-Remote-User", "X-Remote-Addr", "X-Authenticated-User", "X-Auth-Request-User", "X-WebAuth-User",
-    "X-Client-IP", "Client-IP", "True-Client-IP", "Forwarded", "X-Forwarded", "X-Forwarded-By",
-    "X-Forwarded-Client-Cert", "X-Forwarded-Email", "X-Forwarded-For", "X-Forwarded-Groups", "X-Forwarded-Host",
-    "X-Forwarded-Port", "X-Forwarded-Preferred-Username", "X-Forwarded-Prefix", "X-Forwarded-Proto",
-    "X-Forwarded-Protocol", "X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-Uri",
-    "X-Forwarded-User", "X-HTTP-Method-Override", "X-Original-URL", "X-Real-IP", "X-Rewrite-URL", "X-Script-Name",
-    "Script-Name", "Path-Info", "Proxy",
+    "Remote-User",
+    "X-Remote-User",
+    "X-Remote-Addr",
+    "X-Authenticated-User",
+    "X-Auth-Request-User",
+    "X-WebAuth-User",
+    "X-Client-IP",
+    "Client-IP",
+    "True-Client-IP",
+    "Forwarded",
+    "X-Forwarded",
+    "X-Forwarded-By",
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-Email",
+    "X-Forwarded-For",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Preferred-Username",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Protocol",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Server",
+    "X-Forwarded-Ssl",
+    "X-Forwarded-Uri",
+    "X-Forwarded-User",
+    "X-HTTP-Method-Override",
+    "X-Original-URL",
+    "X-Real-IP",
+    "X-Rewrite-URL",
+    "X-Script-Name",
+    "Script-Name",
+    "Path-Info",
+    "Proxy",
 ]
 # fmt: on
 

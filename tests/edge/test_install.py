@@ -1,6 +1,7 @@
 """scripts/install-server, into a scratch root. It runs from a git checkout made of this one.
 
-Never without --root, not even as a dry run: were the dry run broken, the test would install the hub on this machine.
+Never without --root, not even as a dry run: were the dry run broken, the test would install the hub
+on this machine.
 """
 
 from __future__ import annotations
@@ -145,7 +146,9 @@ def test_secrets_are_readable_by_nobody_else(root: Path) -> None:
 
 
 def install_where(checkout: Path, root: Path, tmp_path: Path, groups: dict[str, str]) -> list[str]:
-    """Install on a machine whose users have these groups; gives the commands that it would run there."""
+    """Install on a machine whose users have these groups; gives the commands that it would run
+    there.
+    """
     tools = tmp_path / "tools"
     tools.mkdir(exist_ok=True)
     users = "".join(f'{name}) echo "{given}" ;;\n' for name, given in groups.items())
@@ -422,7 +425,9 @@ def make_pair(folder: Path, name: str = DOMAIN) -> None:
 
 @pytest.fixture
 def hook(root: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs certbot's hook for a folder, below the scratch root: `hook(lineage, nginx=1)` where nginx refuses."""
+    """Runs certbot's hook for a folder, below the scratch root: `hook(lineage, nginx=1)` where
+    nginx refuses.
+    """
     script = tmp_path / "hook"
     text = (root / "etc/letsencrypt/renewal-hooks/deploy/claude-bus").read_text()
     script.write_text(text.replace("/etc/ssl/claude-bus", str(root / "etc/ssl/claude-bus")))
@@ -573,7 +578,9 @@ def test_what_must_be_a_file_of_the_hub_and_is_none_stops_an_upgrade_before_it_b
 def test_what_goes_wrong_before_the_exchange_leaves_the_old_code(
     checkout: Path, root: Path
 ) -> None:
-    """A file of the hub that turns bad while the installer runs, here as its very first step with the hub's files."""
+    """A file of the hub that turns bad while the installer runs, here as its very first step with
+    the hub's files.
+    """
     (root / "etc/claude-bus/credentials").write_text(
         ""
     )  # so that an admin is made anew, for which there is no room

@@ -181,7 +181,8 @@ def ask_often(edge: Edge, count: int, source: str, auth: dict[str, str]) -> list
 def test_a_flood_of_wrong_passwords_is_stopped_and_meets_nobody_else(edge: Edge) -> None:
     flood = ask_often(edge, BURST * 3, "127.0.0.2", basic("claude", "guess"))
     assert {answer.status for answer in flood} == {401, 429}
-    # The limit comes before the credential: with the right one that address is refused as well, unread.
+    # The limit comes before the credential: with the right one that address is refused as well,
+    # unread.
     refused = [
         answer
         for answer in ask_often(edge, 20, "127.0.0.2", edge.signed_in)
@@ -401,7 +402,9 @@ def test_without_a_hub_the_answer_is_a_502_that_says_retry(
 def test_what_nginx_says_itself_it_says_of_a_large_block_too(
     make_edge: Callable[..., Edge], tmp_path: Path, size: int
 ) -> None:
-    """The limit is compared again on the way to the answer: a 413 in HTML would make a client give up for good."""
+    """The limit is compared again on the way to the answer: a 413 in HTML would make a client give
+    up for good.
+    """
     edge = make_edge(tmp_path / "nobody.sock")
     as_block = {"Content-Type": "application/x-ndjson"}
     assert_shape(edge.ask("POST", "/post", b"x" * size, as_block), 502, "hub_unreachable")

@@ -1,6 +1,8 @@
-"""A whole server: systemd, nginx, both services, as scripts/install-server makes it; installed, upgraded, killed and restarted.
+"""A whole server: systemd, nginx, both services, as scripts/install-server makes it; installed,
+upgraded, killed and restarted.
 
-One server for all tests, in a container of a private LXD: it takes a minute or two to make, so each test leaves it well.
+One server for all tests, in a container of a private LXD: it takes a minute or two to make, so each
+test leaves it well.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ def test_a_service_writes_in_its_own_folders_only(server: Server, unit: str) -> 
         assert "Read-only" in server.run(f"{within} touch {place}/probe").stderr, place
 
 
-# Waits, as the hub's user, until the installer has changed a file of the hub's, then puts a link in the place of another.
+# Waits, as the hub's user, until the installer has changed a file of the hub's, then puts a link in
+# the place of another.
 THIEF = """
 import os
 watched, target, link = "/var/lib/claude-bus/admin.env", "/etc/claude-bus/credentials", "/etc/claude-bus/link"
@@ -144,7 +147,8 @@ print(json.dumps(seen))
 """
 PYTHON_OF_LOAD = "/root/load-venv/bin/python"  # the hub's own would be exchanged under it
 
-# How a server was whose hub ran the commands too: nginx in the group of the hub, and no group for the web alone.
+# How a server was whose hub ran the commands too: nginx in the group of the hub, and no group for
+# the web alone.
 ONE_SERVICE = """
 systemctl disable --now claude-bus-exec 2>&1
 gpasswd --delete www-data claude-bus-web; gpasswd --add www-data claude-bus
@@ -182,7 +186,8 @@ def test_a_restart_of_the_hub_does_not_wait_for_a_command_that_runs(server: Serv
         assert caller.stdout is not None and caller.stdout.readline() == "begun\n"
         server.sh("systemctl restart claude-bus")
         server.is_well()
-        # If the restart waited for the command, it would have ended. -x: the caller's own command line has the words too.
+        # If the restart waited for the command, it would have ended. -x: the caller's own command
+        # line has the words too.
         server.sh("pgrep -xf 'sleep 200'")
         server.sh("systemctl restart claude-bus-exec")
         assert server.run("pgrep -xf 'sleep 200'").returncode == 1
@@ -208,7 +213,8 @@ def test_nothing_is_lost_when_it_is_killed_or_the_machine_restarts(server: Serve
     assert [server.ask(f"/messages/{id}")[0] for id in ids] == [200, 200]
 
 
-# What names the product, or has no owner any more. /root has the operator's checkout, /var/log/journal is told to stay.
+# What names the product, or has no owner any more. /root has the operator's checkout,
+# /var/log/journal is told to stay.
 LEFT = """
 find / /run /tmp /dev/shm -xdev \\( -path /root -o -path /proc -o -path /sys -o -path /var/log/journal \\) -prune -o \
     \\( -iname '*claude*bus*' -o -nouser -o -nogroup \\) -print

@@ -1,4 +1,6 @@
-"""The shipped unit: systemd finds no fault in it, it gives little away, and the hub lives within what it leaves."""
+"""The shipped unit: systemd finds no fault in it, it gives little away, and the hub lives within
+what it leaves.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,10 @@ class Unit:
     socket: Path
 
     def request(self, method: str, path: str, body: str | None = None) -> HTTPConnection:
-        """Send a request; the answer is still to come. A connection of its own: a stop waits for idle ones."""
+        """Send a request; the answer is still to come.
+
+        A connection of its own: a stop waits for idle ones.
+        """
         connection = HTTPConnection("hub")
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(20)
@@ -178,7 +183,9 @@ def test_a_stop_does_not_wait_for_the_long_polls(unit: Unit, notified: socket.so
 
 
 def test_the_socket_can_be_opened_by_the_folders_group(unit: Unit, notified: socket.socket) -> None:
-    """nginx comes in through the group of the folder (0750); the socket itself must not keep it out."""
+    """nginx comes in through the group of the folder (0750); the socket itself must not keep it
+    out.
+    """
     assert b"READY=1" in notified.recv(4096)
     assert unit.ask("GET", "/health")[0] == 200
     assert unit.socket.stat().st_mode & 0o060 == 0o060

@@ -31,7 +31,7 @@ from tests.conftest import ROOT, RunningHub, basic, wait_until
 from tests.fleet import SECRET, Fleet, a_fleet, is_gone, settings
 from tests.log.faulty import FaultyDisk
 
-# -- in this process -----------------------------------------------------------------------------------------
+# -- in this process -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_a_reader_that_reads_nothing_does_not_keep_a_command_beyond_its_time(fle
     assert is_gone(int((fleet.folder / "box" / "pid").read_text()))
 
 
-# -- real processes ------------------------------------------------------------------------------------------
+# -- real processes ------------------------------------------------------------------------------
 
 
 class RunningService:
@@ -515,7 +515,9 @@ def until_answered(hub: FleetHub, command: str, key: str, **fields: Any) -> dict
 
 @pytest.mark.slow
 def test_whatever_is_killed_no_call_runs_twice(pair: Pair, tmp_path: Path) -> None:
-    """Kills at random places, callers that repeat until they are answered; every key runs at most once."""
+    """Kills at random places, callers that repeat until they are answered; every key runs at most
+    once.
+    """
     hub, service, _ = pair
     seed = random.randrange(10**6)
     print(f"seed {seed}")

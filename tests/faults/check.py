@@ -1,4 +1,6 @@
-"""What became of the acknowledged posts: a data folder compared with a ledger, from outside the hub."""
+"""What became of the acknowledged posts: a data folder compared with a ledger, from outside the
+hub.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Tally:
             self.remarks.append(f"not so: {promise}")
 
     def compare(self, folder: Path, posts: Iterable[Post], counted: Iterable[Post]) -> None:
-        """Count what is wrong with a log: `posts` are all that were tried, `counted` those that must be there."""
+        """Count what is wrong with a log: `posts` are all that were tried, `counted` those that
+        must be there.
+        """
         records, bad = _records(folder)
         messages = [record for record in records if record.get("kind") == "message"]
         seqs = [record["seq"] for record in records if "seq" in record]

@@ -1,7 +1,8 @@
 """Clients that post to hubs without pause, and a ledger of what each post was answered with.
 
-The ledger lives in the process of the test, outside of every fault. A post is acknowledged when its 201 has
-been read to the end; the time of that is noted, since only acknowledgements before a power cut count.
+The ledger lives in the process of the test, outside of every fault. A post is acknowledged when its
+201 has been read to the end; the time of that is noted, since only acknowledgements before a power
+cut count.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ PAUSE_S = 0.02  # before the same post is tried again
 
 @dataclass
 class Post:
-    """One message on its way. Times are those of `time.monotonic`; `acked` is None until its 201."""
+    """One message on its way.
+
+    Times are those of `time.monotonic`; `acked` is None until its 201.
+    """
 
     key: str
     body: str
@@ -37,9 +41,9 @@ class Post:
 class Load:
     """`clients` threads that post to `urls` by turns.
 
-    With `retries` a failed post is tried again under its key until it is acknowledged; without, each failure
-    counts and the client goes on. Every second client opens a connection for each request, the others keep
-    theirs; `timeout_s` is how long one waits for an answer.
+    With `retries` a failed post is tried again under its key until it is acknowledged; without,
+    each failure counts and the client goes on. Every second client opens a connection for each
+    request, the others keep theirs; `timeout_s` is how long one waits for an answer.
     """
 
     def __init__(

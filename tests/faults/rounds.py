@@ -1,7 +1,8 @@
 """One round of each fault, on real hubs. The tests run a few, `scripts/torture` hundreds.
 
-Every round takes a source of chance, an empty folder and a tally, and ends the processes it started. It counts
-what went wrong rather than fail, so that a long run can go on and tell everything.
+Every round takes a source of chance, an empty folder and a tally, and ends the processes it
+started. It counts what went wrong rather than fail, so that a long run can go on and tell
+everything.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def kill_workers(rng: random.Random, folder: Path, tally: Tally, kills: int = 12
 
 
 def kill_the_master(rng: random.Random, folder: Path, tally: Tally, kills: int = 2) -> None:
-    """The master is killed, by turns alone or with all its workers at once, and the hub is started again."""
+    """The master is killed, by turns alone or with all its workers at once, and the hub is started
+    again.
+    """
     with running(folder / "data") as hub:
         with Load([hub.url], rng.random()) as load:
             for turn in range(kills):
@@ -76,7 +79,9 @@ def kill_the_master(rng: random.Random, folder: Path, tally: Tally, kills: int =
 
 
 def cut_the_power(rng: random.Random, folder: Path, tally: Tally, **settings: str) -> None:
-    """The disk loses what was not synced while clients post; only acknowledgements before the cut count."""
+    """The disk loses what was not synced while clients post; only acknowledgements before the cut
+    count.
+    """
     switch = PowerSwitch(folder)
     switch.on()
     data_dir, output = switch.place / "data", folder / "hub.log"
@@ -89,7 +94,8 @@ def cut_the_power(rng: random.Random, folder: Path, tally: Tally, **settings: st
                 load.activity(20)
         switch.off()
         switch.on()
-        # What a reboot takes away: the shared numbers belong to a boot, and this machine has not booted.
+        # What a reboot takes away: the shared numbers belong to a boot, and this machine has not
+        # booted.
         (data_dir / "run" / "state").unlink(missing_ok=True)
         with running(data_dir, output=output) as hub:
             hub.say("after the power cut")
@@ -106,7 +112,9 @@ def cut_the_power(rng: random.Random, folder: Path, tally: Tally, **settings: st
 
 
 def fill_the_disk(rng: random.Random, folder: Path, tally: Tally) -> None:
-    """Posts on a full disk are refused with 507 and reads go on; room comes back and so do posts, by themselves."""
+    """Posts on a full disk are refused with 507 and reads go on; room comes back and so do posts,
+    by themselves.
+    """
     with mounted("tmpfs", "tmpfs", folder / "small", "size=24m") as disk:
         data_dir, ballast = disk / "data", disk / "ballast"
         with (
@@ -206,7 +214,9 @@ def held_by_a_stopped_process(lock: Path) -> Iterator[None]:
 
 
 def stop_the_holder_of_the_lock(rng: random.Random, folder: Path, tally: Tally) -> None:
-    """A stopped process keeps a lock: posts are answered 503 in bounded time, reads go on, and all goes on afterwards."""
+    """A stopped process keeps a lock: posts are answered 503 in bounded time, reads go on, and all
+    goes on afterwards.
+    """
     with running(folder / "data") as hub, Load([hub.url], rng.random()) as load:
         for lock in ("append.lock", "sync.lock"):
             load.progress(rng.randrange(10, 40))
@@ -231,7 +241,9 @@ def stop_the_holder_of_the_lock(rng: random.Random, folder: Path, tally: Tally) 
 
 
 def stop_workers(rng: random.Random, folder: Path, tally: Tally, stops: int = 8) -> None:
-    """Workers are stopped and let go at random moments; their clients lose patience and try again elsewhere."""
+    """Workers are stopped and let go at random moments; their clients lose patience and try again
+    elsewhere.
+    """
     with running(folder / "data") as hub:
         with Load([hub.url], rng.random(), timeout_s=2) as load:
             for _ in range(stops):
@@ -262,7 +274,9 @@ def set_the_clock_back(rng: random.Random, folder: Path, tally: Tally) -> None:
 
 
 def reload_under_load(rng: random.Random, folder: Path, tally: Tally, reloads: int = 4) -> None:
-    """`kill -HUP` changes every worker, and no request of any client fails, though none is tried twice."""
+    """`kill -HUP` changes every worker, and no request of any client fails, though none is tried
+    twice.
+    """
     with running(folder / "data") as hub:
         with Load([hub.url], rng.random(), retries=False) as load:
             for _ in range(reloads):
@@ -278,7 +292,9 @@ def reload_under_load(rng: random.Random, folder: Path, tally: Tally, reloads: i
 
 
 def run_two_hubs(rng: random.Random, folder: Path, tally: Tally) -> None:
-    """Two hubs on one data folder: one order, and a message posted at one is seen at the other at once."""
+    """Two hubs on one data folder: one order, and a message posted at one is seen at the other at
+    once.
+    """
     with (
         running(folder / "data", BUS_WORKERS="2") as one,
         running(folder / "data", BUS_WORKERS="2") as other,
@@ -341,7 +357,9 @@ def work_offline_beside_the_hub(rng: random.Random, folder: Path, tally: Tally) 
 
 
 def ask(hub: RunningHub, path: str) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON of an answer; its connection is closed, so that the hub need not wait for it to stop."""
+    """The status and the JSON of an answer; its connection is closed, so that the hub need not wait
+    for it to stop.
+    """
     reply = hub.get(path, headers={"Connection": "close"})
     return reply.status_code, reply.json()
 

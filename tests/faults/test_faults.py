@@ -1,4 +1,6 @@
-"""A few rounds of each fault on real processes; `scripts/torture` runs the same ones by the hundred."""
+"""A few rounds of each fault on real processes; `scripts/torture` runs the same ones by the
+hundred.
+"""
 
 from __future__ import annotations
 

@@ -58,8 +58,9 @@ def mounted(kind: str, source: str, place: Path, options: str) -> Iterator[Path]
 class PowerSwitch:
     """An ext4 file system on a loop device whose power can be cut.
 
-    A cut is EXT4_IOC_SHUTDOWN without flushing: what was not synced is gone, and nothing reaches the disk any
-    more. The machine itself stays up, so what a reboot would take away as well has to be taken away by hand.
+    A cut is EXT4_IOC_SHUTDOWN without flushing: what was not synced is gone, and nothing reaches
+    the disk any more. The machine itself stays up, so what a reboot would take away as well has to
+    be taken away by hand.
     """
 
     def __init__(self, folder: Path, size_mb: int = 96) -> None:
@@ -78,8 +79,8 @@ class PowerSwitch:
     def cut(self) -> float:
         """Cut the power; gives the last moment at which it was surely on.
 
-        A sync under way during the ioctl may return 0 though its data is dropped: an artefact, since a machine
-        without power answers nobody. Hence the time is taken before.
+        A sync under way during the ioctl may return 0 though its data is dropped: an artefact,
+        since a machine without power answers nobody. Hence the time is taken before.
         """
         fd = os.open(self.place, os.O_RDONLY)
         try:
@@ -102,9 +103,11 @@ class PowerSwitch:
 
 
 class Shim:
-    """Makes writes or syncs of the log fail, and the wall clock wrong, in every process started with `environ`.
+    """Makes writes or syncs of the log fail, and the wall clock wrong, in every process started
+    with `environ`.
 
-    It is a few lines of C, loaded with LD_PRELOAD, and obeys numbers in a file that both sides have mapped.
+    It is a few lines of C, loaded with LD_PRELOAD, and obeys numbers in a file that both sides have
+    mapped.
     """
 
     _SOURCE = Path(__file__).with_name("shim.c")

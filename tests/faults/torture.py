@@ -1,4 +1,6 @@
-"""The long run behind `scripts/torture`: many rounds of each fault, and a table of what came of them."""
+"""The long run behind `scripts/torture`: many rounds of each fault, and a table of what came of
+them.
+"""
 
 from __future__ import annotations
 

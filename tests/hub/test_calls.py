@@ -1,4 +1,6 @@
-"""Approvals and keys at the moments that no request can be timed to meet: two at once, and times that are over."""
+"""Approvals and keys at the moments that no request can be timed to meet: two at once, and times
+that are over.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,8 @@ def test_of_two_answers_at_once_the_first_counts_and_the_other_is_told(
     hub: Hub, clock: Clock
 ) -> None:
     id = asked(hub, call())
-    # The first look at the clock says that the question is open; at the next another admin has answered it.
+    # The first look at the clock says that the question is open; at the next another admin has
+    # answered it.
     clock.then = [lambda: None, lambda: hub.approvals.answer(SECOND, id, False, APPROVAL_S)]
     with pytest.raises(ApprovalClosed, match="second"):
         hub.approvals.answer(BOSS, id, True, APPROVAL_S)

@@ -1,4 +1,6 @@
-"""The one road from the log to the index, also when several processes walk it and when it is blocked."""
+"""The one road from the log to the index, also when several processes walk it and when it is
+blocked.
+"""
 
 from __future__ import annotations
 

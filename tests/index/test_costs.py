@@ -1,4 +1,6 @@
-"""What a question costs, counted in steps of SQLite's machine: by what it gives, not by what others have sent."""
+"""What a question costs, counted in steps of SQLite's machine: by what it gives, not by what others
+have sent.
+"""
 
 from __future__ import annotations
 
@@ -214,7 +216,7 @@ def test_a_reader_is_done_with_what_lies_dead_between_two_that_it_acknowledged(h
     assert len(ranges) == 1
 
 
-# -- the feed ------------------------------------------------------------------------------------------------
+# -- the feed ------------------------------------------------------------------------------------
 
 
 def all_events(index: Index, **wanted: object) -> list[int]:

@@ -194,7 +194,9 @@ def test_damaged_lines_are_counted_and_everything_else_is_answered(
 
 
 def test_a_log_that_ends_in_damage_does_not_hold_readers_up(open_both: OpenBoth) -> None:
-    """The newline between the last two records is lost: the log counts two and gives one damaged line."""
+    """The newline between the last two records is lost: the log counts two and gives one damaged
+    line.
+    """
     log, index = open_both()
     log.append([draft("a"), draft("b"), draft("c")])
     lines = lines_of(log.folder / "bus.jsonl")

@@ -91,7 +91,9 @@ class Naive:
 
 
 def play(history: list[Any], log: MemoryLog, index: Index) -> Naive:
-    """Do all that a history says, in the log and in the naive model; a look lets the index catch up so far."""
+    """Do all that a history says, in the log and in the naive model; a look lets the index catch up
+    so far.
+    """
     naive = Naive()
     for step in history:
         if step[0] == "look":

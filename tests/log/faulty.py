@@ -14,7 +14,8 @@ class Killed(BaseException):
 
 
 class FaultyDisk(Disk):
-    """A disk whose room, errors and end can be set at any time. Syncs are counted, and cost nothing.
+    """A disk whose room, errors and end can be set at any time. Syncs are counted, and cost
+    nothing.
 
     `room` is how many bytes may still be written; `errors` maps a method to the errno it raises;
     `dies_in` maps a method to the number of bytes it handles before the process is killed in it.
@@ -62,7 +63,9 @@ class FaultyDisk(Disk):
             raise Killed
 
     def _allowed(self, wanted: int) -> int:
-        """How much of a write goes through: a full disk takes a part first and says so only at the next."""
+        """How much of a write goes through: a full disk takes a part first and says so only at the
+        next.
+        """
         if self.room is not None:
             if self.room == 0:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -39,7 +39,9 @@ def seqs(log: Log) -> list[int]:
 
 
 def records_on_disk(folder: Path) -> list[dict[str, Any]]:
-    """Every JSON object of a log's files, in order; fails on a byte that strict JSON lines do not allow."""
+    """Every JSON object of a log's files, in order; fails on a byte that strict JSON lines do not
+    allow.
+    """
     found = []
     for path in [*files.sealed(folder).values(), folder / files.ACTIVE]:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -64,7 +66,10 @@ def is_clean(folder: Path) -> bool:
 
 
 def reboot(folder: Path) -> None:
-    """Take away what does not outlive a reboot: the shared numbers. The machine itself stays up in tests."""
+    """Take away what does not outlive a reboot: the shared numbers.
+
+    The machine itself stays up in tests.
+    """
     (folder / "run" / "state").unlink()
 
 

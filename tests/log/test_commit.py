@@ -335,7 +335,9 @@ def test_a_sealing_without_descriptors_loses_nothing(
 
 
 def test_restoring_copies_what_is_really_on_the_disk(folder: Path, open_log: OpenLog) -> None:
-    """After a failed sync the page cache shows more than the disk holds; here the file shows what the disk held."""
+    """After a failed sync the page cache shows more than the disk holds; here the file shows what
+    the disk held.
+    """
     disk = FaultyDisk()
     log = open_log(disk=disk)
     log.append([draft("on the disk")])

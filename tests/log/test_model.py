@@ -1,4 +1,6 @@
-"""Any order of posts and faults, against a simple model: what was acknowledged is there, once, in order."""
+"""Any order of posts and faults, against a simple model: what was acknowledged is there, once, in
+order.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ WHO = st.integers(0, 1)
 
 
 class LogMachine(RuleBasedStateMachine):
-    """Two processes on one folder, whose disk fails, whose lives end at any byte, and whose machine loses power."""
+    """Two processes on one folder, whose disk fails, whose lives end at any byte, and whose machine
+    loses power.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +60,7 @@ class LogMachine(RuleBasedStateMachine):
             self.folder / "data", disk=disk, lock_timeout_s=0.2, segment_max_bytes=3_000
         )
 
-    # -- what may happen ---------------------------------------------------------------------------------
+    # -- what may happen -------------------------------------------------------------------------
 
     @rule(who=WHO, batch=BATCHES)
     def post(self, who: int, batch: list[tuple[str | None, int]]) -> None:
@@ -119,7 +123,9 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(kept=st.floats(0, 1), zeros=st.integers(0, 5_000))
     def lose_power(self, kept: float, zeros: int) -> None:
-        """Of what was not synced a part remains, perhaps with blocks behind it that were never written."""
+        """Of what was not synced a part remains, perhaps with blocks behind it that were never
+        written.
+        """
         for log in self.logs:
             log.close()
         active = self.folder / "data" / files.ACTIVE
@@ -148,7 +154,7 @@ class LogMachine(RuleBasedStateMachine):
     def remember_a_place(self, who: int) -> None:
         self.places += [place for place, _ in self.logs[who].read()][-1:]
 
-    # -- what must hold ----------------------------------------------------------------------------------
+    # -- what must hold --------------------------------------------------------------------------
 
     @invariant()
     def every_reader_sees_what_was_acknowledged_once_and_in_order(self) -> None:
@@ -196,7 +202,9 @@ class LogMachine(RuleBasedStateMachine):
 
 
 class CalmEnd(LogMachine):
-    """The same, and at the end everything calms down: then one more post leaves strict JSON lines behind."""
+    """The same, and at the end everything calms down: then one more post leaves strict JSON lines
+    behind.
+    """
 
     def teardown(self) -> None:
         if self.logs:

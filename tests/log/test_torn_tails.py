@@ -92,7 +92,9 @@ def test_torn_bytes_are_kept_and_counted(folder: Path, open_log: OpenLog) -> Non
 def test_a_block_torn_between_its_lines_keeps_its_whole_lines(
     folder: Path, open_log: OpenLog
 ) -> None:
-    """A killed writer's whole lines count like any other; the client that got no answer finds them by its keys."""
+    """A killed writer's whole lines count like any other; the client that got no answer finds them
+    by its keys.
+    """
     log = open_log()
     drafts = [draft(f"line {number}", key=str(number)) for number in range(3)]
     kill_while_writing(folder, drafts, 400)
@@ -162,7 +164,9 @@ def test_a_healer_killed_half_way_is_followed_by_one_that_finishes(
 
 
 def test_the_file_of_a_log_that_shrank_is_not_written_to(folder: Path, open_log: OpenLog) -> None:
-    """Bytes behind a synced offset must never come to be others: that gave an acknowledgement without a sync."""
+    """Bytes behind a synced offset must never come to be others: that gave an acknowledgement
+    without a sync.
+    """
     from bus.errors import StorageFailed
 
     log = open_log()

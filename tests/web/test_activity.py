@@ -134,7 +134,9 @@ def test_how_far_back_is_asked_of_messages_and_calls_alike(
 
 
 def test_an_event_has_what_the_page_says_and_no_more(fleet: Fleet) -> None:
-    """Not the idempotency key, by which a caller proves that a call is its own, and nothing of how it is kept."""
+    """Not the idempotency key, by which a caller proves that a call is its own, and nothing of how
+    it is kept.
+    """
     fleet.permit(approval="required")
     id = fleet.web1.exec("true", client_id="k").json["id"]
     fleet.admin.post(f"/api/approvals/{id}", json={"allow": True})
@@ -233,7 +235,7 @@ def test_an_unknown_filter(fleet: Fleet) -> None:
     refusal(fleet.admin.get("/api/activity?kind=exec"), 400, "unknown_field")
 
 
-# -- machines and containers ---------------------------------------------------------------------------------
+# -- machines and containers ---------------------------------------------------------------------
 
 
 def test_every_known_name_is_a_machine_or_a_container(fleet: Fleet) -> None:
@@ -361,7 +363,7 @@ def test_without_the_service_a_call_that_was_begun_is_not_said_to_be_undone(flee
         assert "Nothing was run" not in body["hint"]
 
 
-# -- containers in odd states --------------------------------------------------------------------------------
+# -- containers in odd states --------------------------------------------------------------------
 
 
 def freeze(fleet: Fleet, *, thaw: bool = False) -> None:

@@ -238,7 +238,7 @@ def test_of_two_calls_at_once_one_uses_the_yes(asking: Fleet) -> None:
     assert (asking.folder / "box" / "ran").read_text() == "run\n"
 
 
-# -- nothing is allowed unseen -------------------------------------------------------------------------------
+# -- nothing is allowed unseen -------------------------------------------------------------------
 
 
 def write(fleet: Fleet, content: str, **more: Any) -> Any:
@@ -341,7 +341,7 @@ def test_an_answer_is_told_in_the_feed(asking: Fleet) -> None:
     assert (event["from"], event["command"], event["source"]) == ("admin", f"refuse {id}", "web1")
 
 
-# -- who answers, and how many at once -----------------------------------------------------------------------
+# -- who answers, and how many at once -----------------------------------------------------------
 
 
 def another_admin(fleet: Fleet) -> As:
@@ -421,7 +421,7 @@ def test_an_answer_to_several_is_for_all_of_them_or_none(asking: Fleet) -> None:
     assert asking.records("answer") == []
 
 
-# -- what is shown is what is allowed ------------------------------------------------------------------------
+# -- what is shown is what is allowed ------------------------------------------------------------
 
 
 def seen_by_admin(fleet: Fleet, id: str) -> dict[str, Any]:
@@ -530,7 +530,7 @@ def test_a_file_that_may_be_read_is_the_one_that_was_seen(asking: Fleet) -> None
     assert read().json["content"] == "public"
 
 
-# -- what is kept beside the log -----------------------------------------------------------------------------
+# -- what is kept beside the log -----------------------------------------------------------------
 
 SECRET_INPUT = {"stdin": "password-in-stdin\n", "env": {"TOKEN": "token-in-env"}}
 

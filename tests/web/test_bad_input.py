@@ -123,7 +123,9 @@ def test_hostile_quotes_cost_no_time(bus: Caller) -> None:
 
 
 def test_megabytes_are_looked_through_in_pieces_and_only_as_far_as_needed() -> None:
-    """Counting stops at the first too many, and others have their turns while a long text is passed over."""
+    """Counting stops at the first too many, and others have their turns while a long text is passed
+    over.
+    """
     turns: list[int] = []
     numbers = b'{"a":[' + b"1," * 1_000_000 + b"1]}"
     with pytest.raises(BadJson, match="more than 5000"):

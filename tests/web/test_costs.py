@@ -52,7 +52,8 @@ def test_a_page_is_bounded_by_bytes_and_leads_to_the_next(
         pages += 1
         if not page["has_more"]:
             break
-        # Without `since` it is the newest ones that come first, and the oldest of them that leads on.
+        # Without `since` it is the newest ones that come first, and the oldest of them that leads
+        # on.
         place = (
             page["next"]
             if "/search" in path or "desc" in path or step == "since"

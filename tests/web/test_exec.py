@@ -28,7 +28,7 @@ def lines_of(reply: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in reply.get_data().splitlines() if line.strip()]
 
 
-# -- running -------------------------------------------------------------------------------------------------
+# -- running -------------------------------------------------------------------------------------
 
 
 def test_the_answer_has_what_the_command_gave(allowed: Fleet) -> None:
@@ -214,7 +214,7 @@ def test_bad_input_is_told_and_runs_nothing(
     assert len(allowed.records("asked")) == before
 
 
-# -- once ----------------------------------------------------------------------------------------------------
+# -- once ----------------------------------------------------------------------------------------
 
 
 def test_a_repeated_call_runs_once_and_gets_the_stored_answer(allowed: Fleet) -> None:
@@ -315,7 +315,7 @@ def test_an_answer_whose_output_is_no_longer_kept_has_its_facts(allowed: Fleet) 
     )
 
 
-# -- streams -------------------------------------------------------------------------------------------------
+# -- streams -------------------------------------------------------------------------------------
 
 
 def test_a_stream_has_chunks_and_then_the_result(allowed: Fleet) -> None:
@@ -388,7 +388,7 @@ def test_a_stream_that_may_not_begin_is_an_error_of_its_own(fleet: Fleet) -> Non
     assert lines_of(reply)[-1]["error"]["error"] == "no_such_folder"
 
 
-# -- detached ------------------------------------------------------------------------------------------------
+# -- detached ------------------------------------------------------------------------------------
 
 
 def test_a_detached_call_is_answered_at_once_and_told_when_it_ends(allowed: Fleet) -> None:
@@ -445,7 +445,7 @@ def test_a_running_call_can_be_ended(allowed: Fleet) -> None:
     assert allowed.web1.delete(f"/api/exec/{id}").json["ended"] is False
 
 
-# -- the worker and the service, each for itself -------------------------------------------------------------
+# -- the worker and the service, each for itself -------------------------------------------------
 
 
 def test_the_service_tells_of_a_call_and_ends_it_only_where_it_concerns_who_asks(
@@ -475,7 +475,7 @@ def test_the_worker_refuses_without_asking_the_service(allowed: Fleet) -> None:
     refusal(allowed.db1.delete(f"/api/exec/{id}"), 404, "no_such_call")
 
 
-# -- limits --------------------------------------------------------------------------------------------------
+# -- limits --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The same key and content from the same sender is the same message; with other content it is refused."""
+"""The same key and content from the same sender is the same message; with other content it is
+refused.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def invited(fleet: Caller, name: str = "web2", **fields: Any) -> str:
     return basic(f"invite~{short}", secret)
 
 
-# -- the stamps ------------------------------------------------------------------------------------------
+# -- the stamps ----------------------------------------------------------------------------------
 
 
 def test_the_hub_stamps_who_it_was(fleet: Caller) -> None:
@@ -97,9 +97,10 @@ def test_no_header_says_who_one_is(fleet: Caller, header: str) -> None:
     )
 
 
-# -- somebody else's name --------------------------------------------------------------------------------
+# -- somebody else's name ------------------------------------------------------------------------
 
-# Those that look alike to people but are no names at all are a bad_field: no letter but ASCII is in a name.
+# Those that look alike to people but are no names at all are a bad_field: no letter but ASCII is in
+# a name.
 NOT_FOR_WEB1 = [
     "boss",
     "claude",
@@ -130,7 +131,8 @@ NO_NAMES = [
     "web1/",
     "/web1",
 ]
-# Those that a reader in a hurry takes for one of them: other punctuation, digits for letters, a reserved word as a part.
+# Those that a reader in a hurry takes for one of them: other punctuation, digits for letters, a
+# reserved word as a part.
 NOT_FOR_CLAUDE += [
     "admin.",
     "admin-",
@@ -371,7 +373,7 @@ def test_turned_off_the_shared_user_is_one_machine_among_others(
         assert (reply.json["from"], reply.json["verified"]) == ("claude", True)
 
 
-# -- reading for others ----------------------------------------------------------------------------------
+# -- reading for others --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -402,7 +404,7 @@ def test_a_look_at_anothers_mail_is_no_fetch_by_it(fleet: Caller, path: str) -> 
     assert fetched() is not None
 
 
-# -- every route with every role -------------------------------------------------------------------------
+# -- every route with every role -----------------------------------------------------------------
 
 ROLES = {"shared": "claude", "member": "web1", "admin": "boss"}
 
@@ -541,7 +543,7 @@ def test_what_is_refused_is_told_to_those_who_watch(fleet: Caller, config: Confi
     assert heard == [("claude", "exec"), ("web1", "exec")]
 
 
-# -- credentials over HTTP -------------------------------------------------------------------------------
+# -- credentials over HTTP -----------------------------------------------------------------------
 
 
 def records(fleet: Caller) -> list[dict[str, Any]]:
@@ -708,7 +710,7 @@ def test_every_change_is_in_the_log_and_no_secret(fleet: Caller, config: Config)
     assert not any(secret in log for secret in secrets)
 
 
-# -- invites ---------------------------------------------------------------------------------------------
+# -- invites -------------------------------------------------------------------------------------
 
 
 def test_an_invite_is_one_line_to_paste(fleet: Caller) -> None:
@@ -793,7 +795,7 @@ def test_of_two_machines_with_one_code_one_joins(fleet: Caller) -> None:
     assert sorted(statuses) == [201] + [410] * 7
 
 
-# -- the shortcut ----------------------------------------------------------------------------------------
+# -- the shortcut --------------------------------------------------------------------------------
 
 
 def test_the_short_way_asks_what_the_long_one_asks(

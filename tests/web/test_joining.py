@@ -1,4 +1,6 @@
-"""What is in a machine's mailbox when it gets its credential: broadcasts since its invite, nothing settled behind its back."""
+"""What is in a machine's mailbox when it gets its credential: broadcasts since its invite, nothing
+settled behind its back.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ class Bus(Caller):
         assert reply.status_code == 200, reply.json
 
     def unread(self, name: str) -> list[str]:
-        """What is unread to a name, once every way to ask has said the same, before and after the index is made anew."""
+        """What is unread to a name, once every way to ask has said the same, before and after the
+        index is made anew.
+        """
         for turn in range(2):
             page = self.bodies(f"unread_by={name}&limit=500")
             down = self.bodies(f"unread_by={name}&limit=500&order=desc")
@@ -78,7 +82,7 @@ def bus(tmp_path: Path) -> Iterator[Bus]:
         yield Bus(caller.app)
 
 
-# -- broadcasts ----------------------------------------------------------------------------------------------
+# -- broadcasts ----------------------------------------------------------------------------------
 
 
 def test_a_machine_starts_with_the_broadcasts_since_its_invite_and_all_mail_to_its_name(
@@ -210,7 +214,7 @@ def test_an_invite_that_led_to_nothing_begins_nothing(bus: Bus, end: str) -> Non
     )
 
 
-# -- acknowledgements ----------------------------------------------------------------------------------------
+# -- acknowledgements ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["ids", "through", "both"])

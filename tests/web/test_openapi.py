@@ -1,4 +1,6 @@
-"""The OpenAPI document tells the truth about the routes: compared with them, validated, and thrown at them."""
+"""The OpenAPI document tells the truth about the routes: compared with them, validated, and thrown
+at them.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ CHECKS = {
         "expected-statuses": ["400", "401", "403", "404", "409", "413", "415", "422"]
     },
 }
-# The text forms of a message cannot be generated from a schema: test_post_forms.py has them as tables.
+# The text forms of a message cannot be generated from a schema: test_post_forms.py has them as
+# tables.
 WRITTEN_BY_HAND = ("text/plain", "application/x-ndjson")
 
 
@@ -116,7 +119,8 @@ def described(bus: Caller) -> None:
 
 
 def credential_for(case: schemathesis.Case) -> str:
-    """The shared user where the request says who speaks, else a machine; an admin or a fresh invite where only they may.
+    """The shared user where the request says who speaks, else a machine; an admin or a fresh invite
+    where only they may.
 
     Made anew each time: the request before may have rotated or revoked it.
     """
@@ -130,7 +134,8 @@ def credential_for(case: schemathesis.Case) -> str:
         credentials.add("boss", PASSWORD, ADMIN)
         return basic("boss", PASSWORD)
     if case.path.startswith("/api/"):
-        # A member without any permission: whatever is generated must not run on the machine that tests it.
+        # A member without any permission: whatever is generated must not run on the machine that
+        # tests it.
         credentials.add("machine", PASSWORD, MEMBER)
         return basic("machine", PASSWORD)
     speaks = case.query if case.method == "GET" else case.body

@@ -163,7 +163,8 @@ def test_an_expired_permission_is_none(fleet: Fleet) -> None:
     fleet.permit(expires_in_s=1)
     move(fleet.runner_hub, 1.5)
     refusal_of = fleet.web1.exec("true")
-    # The web worker's own clock stands still, so it is the service that refuses: the right is checked twice.
+    # The web worker's own clock stands still, so it is the service that refuses: the right is
+    # checked twice.
     refusal(refusal_of, 403, "not_permitted")
 
 

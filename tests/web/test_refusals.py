@@ -1,4 +1,6 @@
-"""Who was turned away, or was refused a change to the credentials, is on record: bounded, and without secrets."""
+"""Who was turned away, or was refused a change to the credentials, is on record: bounded, and
+without secrets.
+"""
 
 from __future__ import annotations
 

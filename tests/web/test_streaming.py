@@ -1,4 +1,6 @@
-"""GET /stream and long polls: without gap or repeat, awake across processes, and never more than the cap."""
+"""GET /stream and long polls: without gap or repeat, awake across processes, and never more than
+the cap.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from tests.web.conftest import refusal
 HubAt = Callable[..., RunningHub]
 
 
-# -- the forms, in this process ----------------------------------------------------------------------------
+# -- the forms, in this process ------------------------------------------------------------------
 
 
 def opened(bus: Caller, query: str = "", **headers: str) -> Any:
@@ -181,7 +183,7 @@ def test_a_bad_place_to_resume_is_refused_before_the_stream_begins(
     assert bus.hub.waiting.total() == 0
 
 
-# -- with real processes -----------------------------------------------------------------------------------
+# -- with real processes -------------------------------------------------------------------------
 
 
 class Follower:
@@ -418,7 +420,7 @@ def test_a_hub_that_stops_answers_those_who_wait(hub: RunningHub) -> None:
     follower.close()
 
 
-# -- what gunicorn refuses before the hub sees it ----------------------------------------------------------
+# -- what gunicorn refuses before the hub sees it ------------------------------------------------
 
 UNREADABLE = {
     "garbage": b"garbage\r\n\r\n",

@@ -15,7 +15,9 @@ from tests.conftest import Caller, wait_until
 
 @contextmanager
 def polling(bus: Caller) -> Iterator[list[str]]:
-    """A long poll is under way in the block, which must have it answered; gives the bodies that it brings, once it has them."""
+    """A long poll is under way in the block, which must have it answered; gives the bodies that it
+    brings, once it has them.
+    """
     bodies: list[str] = []
     poll = threading.Thread(target=lambda: bodies.extend(bus.bodies("unread_by=bob&wait=60")))
     poll.start()

@@ -1,4 +1,6 @@
-"""The one door to the disk for everything the log writes, so that tests can replace it by one that fails."""
+"""The one door to the disk for everything the log writes, so that tests can replace it by one that
+fails.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,17 @@ class Disk:
         return os.write(fd, data)
 
     def overwrite(self, fd: int, data: bytes, offset: int) -> int:
-        """Write in place. `fd` must lack O_APPEND: with it Linux ignores the offset (pwrite(2), BUGS)."""
+        """Write in place.
+
+        `fd` must lack O_APPEND: with it Linux ignores the offset (pwrite(2), BUGS).
+        """
         return os.pwrite(fd, data, offset)
 
     def sync(self, fd: int) -> None:
         """Return when all of the file is on stable storage. Never retried: a second fsync lies.
 
-        fdatasync, not fsync: four times better at the 99th percentile (shared measurement, 2026-11-20).
+        fdatasync, not fsync: four times better at the 99th percentile (shared measurement,
+        2026-11-20).
         """
         if FULL_SYNC is not None:
             fcntl.fcntl(fd, FULL_SYNC)

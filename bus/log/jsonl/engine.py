@@ -4,10 +4,11 @@
     data/bus-<seq>.jsonl    sealed files             data/run/sync.lock     who may sync
     data/quarantine/        bytes set aside          data/run/state         how far both have come
 
-An append takes the append lock, looks at what others wrote since (and heals what a killed one left torn),
-writes one block of whole lines, and lets go. Then it takes the sync lock, unless a sync that began after
-its write has been done by another meanwhile. The file never shrinks: an offset that was once "synced up to
-here" must never come to hold other bytes (a truncated tail gave an acknowledgement without a sync).
+An append takes the append lock, looks at what others wrote since (and heals what a killed one left
+torn), writes one block of whole lines, and lets go. Then it takes the sync lock, unless a sync that
+began after its write has been done by another meanwhile. The file never shrinks: an offset that was
+once "synced up to here" must never come to hold other bytes (a truncated tail gave an
+acknowledgement without a sync).
 """
 
 from __future__ import annotations
@@ -37,13 +38,17 @@ logger = logging.getLogger("bus.log")
 
 _LEAST_ROOM = 128 * 1024  # bytes
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# A sync on another thread costs a fifth of a post's time, so it is only done where the disk costs more.
+# A sync on another thread costs a fifth of a post's time, so it is only done where the disk costs
+# more.
 _SLOW_SYNC_S = 0.003
 _KEYS_KEPT = 20_000  # recent unique keys in memory, before those that the index knows are let go
 
 
 class _Tail:
-    """What this process knows of the end of the active file. Only looked at under the append lock."""
+    """What this process knows of the end of the active file.
+
+    Only looked at under the append lock.
+    """
 
     def __init__(self, file: files.OpenFile, segment: int, born: float, restores: int) -> None:
         self.file, self.segment, self.born, self.restores = file, segment, born, restores
@@ -61,7 +66,10 @@ class _Block(NamedTuple):
 
 
 class JsonlLog:
-    """See `bus.log.base` for the promises. Any number of processes may have one on the same folder."""
+    """See `bus.log.base` for the promises.
+
+    Any number of processes may have one on the same folder.
+    """
 
     def __init__(
         self,
@@ -93,7 +101,7 @@ class JsonlLog:
         reopen = weakref.WeakMethod(self._reopen_after_fork)
         os.register_at_fork(after_in_child=lambda: (method := reopen()) and method())
 
-    # -- the promises ------------------------------------------------------------------------------------
+    # -- the promises ----------------------------------------------------------------------------
 
     def append(self, drafts: Sequence[Draft]) -> list[Appended]:
         return self._group.append(drafts)
@@ -101,7 +109,8 @@ class JsonlLog:
     def read(self, after: Position = START) -> Iterator[tuple[Position, Record]]:
         end = self._state.synced
         segment, offset, total = _parse_token(after.token)
-        # How many records a damaged line held is a guess, so a good line is never judged by its number.
+        # How many records a damaged line held is a guess, so a good line is never judged by its
+        # number.
         seq, last_good = after.seq, 0 if total == "damaged" else after.seq
         for first, lines in self._segments_from(segment, offset, end):
             for line in lines:
@@ -151,7 +160,8 @@ class JsonlLog:
         if path is not None:
             sealed = files.open_if_there(path)
             if path.suffix == ".gz" or sealed is None:
-                return True  # verified when it was sealed; reading it through would make every start slow
+                # verified when it was sealed; reading it through would make every start slow
+                return True
             file = sealed
         wanted = b"\n" if total in ("", "damaged") else f'{total}"}}\n'.encode()
         return offset == 0 or os.pread(file.fd, len(wanted), max(0, offset - len(wanted))) == wanted
@@ -174,19 +184,23 @@ class JsonlLog:
         self._closed = True
 
     def restore(self) -> bool:
-        """Lift the stop that a failed write or sync left, after verifying the log; gives whether there was one."""
+        """Lift the stop that a failed write or sync left, after verifying the log; gives whether
+        there was one.
+        """
         if not self._state.failed:
             return False
         with self._append_lock, self._sync_lock:
             return healing.restore(self.folder, self._state, self._disk)
 
     def take_in_rest(self) -> None:
-        """Make whole lines behind the known end durable and known: of a killed process, or of a log put back while none ran."""
+        """Make whole lines behind the known end durable and known: of a killed process, or of a log
+        put back while none ran.
+        """
         with self._append_lock:
             tail, end = self._refreshed_tail(), self._state.written
         self._sync_up_to(end, tail)
 
-    # -- committing --------------------------------------------------------------------------------------
+    # -- committing ------------------------------------------------------------------------------
 
     def _commit(self, batch: list[list[Draft]]) -> list[list[Appended]]:
         with self._append_lock:
@@ -197,7 +211,8 @@ class JsonlLog:
             results, block = self._encoded(batch, tail)
             if block.data:
                 self._write(tail, block)
-            # A replay may be of a record that nobody has synced yet, so it waits for the sync as well.
+            # A replay may be of a record that nobody has synced yet, so it waits for the sync as
+            # well.
             end = self._state.written
         self._sync_up_to(end, tail)
         return results
@@ -252,7 +267,10 @@ class JsonlLog:
         self._remember(block.fresh)
 
     def _undo(self, tail: _Tail) -> bool:
-        """Cover what a failed write left, so that nothing of it is stored. It needs no room: it overwrites."""
+        """Cover what a failed write left, so that nothing of it is stored.
+
+        It needs no room: it overwrites.
+        """
         try:
             healing.cover(self.folder, tail.end, tail.file.size(), "a write failed", self._disk)
         except OSError as error:
@@ -265,7 +283,8 @@ class JsonlLog:
         return True
 
     def _sync_up_to(self, end: Mark, tail: _Tail) -> None:
-        # In this order: `restore` counts first, so a mark that it set is never taken for one of before.
+        # In this order: `restore` counts first, so a mark that it set is never taken for one of
+        # before.
         if (
             self._state.synced.seq >= end.seq
             and not self._state.failed
@@ -328,10 +347,12 @@ class JsonlLog:
                 key: record for key, record in self._recent.items() if record["seq"] > known
             }
 
-    # -- the tail ----------------------------------------------------------------------------------------
+    # -- the tail --------------------------------------------------------------------------------
 
     def _refreshed_tail(self) -> _Tail:
-        """The tail as it is now, with what other processes wrote read and what a killed one left healed."""
+        """The tail as it is now, with what other processes wrote read and what a killed one left
+        healed.
+        """
         try:
             self._begin_if_exchanged()
             tail, written = self._tail, self._state.written
@@ -359,7 +380,9 @@ class JsonlLog:
             self._fail("check", error)
 
     def _begin_if_exchanged(self) -> None:
-        """Start anew where a process was killed between putting a new active file in place and saying so."""
+        """Start anew where a process was killed between putting a new active file in place and
+        saying so.
+        """
         if os.stat(self._active_path).st_ino != self._state.inode:
             with self._sync_lock:
                 healing.begin(self.folder, self._state, self._disk)
@@ -390,13 +413,15 @@ class JsonlLog:
         last = healing.last_line(self.folder, mark.size)
         if last is not None:
             tail.seq, tail.sum = last["seq"], last["sum"]
-        # More than the last good line says, where damaged ones stand behind it: their numbers are not given again.
+        # More than the last good line says, where damaged ones stand behind it: their numbers are
+        # not given again.
         tail.seq = max(tail.seq, mark.seq)
         first = healing.first_line(self.folder)
         if first is not None:
             tail.born = records.unix_ms(first["ts"]) / 1000
         tail.end = mark.size
-        # What came while this was another file was not followed, and `restore` may have dropped what was.
+        # What came while this was another file was not followed, and `restore` may have dropped
+        # what was.
         self._recent, self._missed_keys = {}, True
         return tail
 
@@ -410,7 +435,9 @@ class JsonlLog:
         return first
 
     def _keys_after(self, known: int) -> dict[str, Record]:
-        """The unique keys of records that the index does not know and that this process did not see come."""
+        """The unique keys of records that the index does not know and that this process did not see
+        come.
+        """
         end = self._state.written
         found: dict[str, Record] = {}
         if known >= end.seq:
@@ -430,7 +457,7 @@ class JsonlLog:
                             found[key] = record
         return found
 
-    # -- sealing -----------------------------------------------------------------------------------------
+    # -- sealing ---------------------------------------------------------------------------------
 
     def _is_full(self, tail: _Tail) -> bool:
         too_old = bool(self._max_age_s) and self._clock() - tail.born > self._max_age_s
@@ -468,12 +495,14 @@ class JsonlLog:
         return self._tail
 
     def _unless_renewed(self, tail: _Tail, error: OSError) -> _Tail:
-        """The old file, which serves on when a sealing found no descriptor; raises Busy where another has its place already."""
+        """The old file, which serves on when a sealing found no descriptor; raises Busy where
+        another has its place already.
+        """
         if os.stat(self._active_path).st_ino == tail.file.inode():
             return tail
         raise _short_of(error) from error  # the next append sees to it, as after a crash
 
-    # -- reading -----------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------
 
     def _segments_from(
         self, segment: int, offset: int, end: Mark
@@ -496,13 +525,14 @@ class JsonlLog:
         ):
             return tail.file.lines(start, end.size)
         file = files.OpenFile(self.folder / files.ACTIVE)
-        # A file gets its sealed name before another takes its place: without that name, this is still the one.
+        # A file gets its sealed name before another takes its place: without that name, this is
+        # still the one.
         path = files.sealed(self.folder).get(end.segment)
         if path is None:
             return file.lines(start, end.size)
         return (line for line in files.sealed_lines(path, start) if line.end <= end.size)
 
-    # -- opening -----------------------------------------------------------------------------------------
+    # -- opening ---------------------------------------------------------------------------------
 
     def _open(self) -> None:
         run = self.folder / "run"
@@ -515,14 +545,16 @@ class JsonlLog:
             with self._append_lock, self._sync_lock:
                 if not healing.is_begun(self.folder, self._state):
                     healing.begin(self.folder, self._state, self._disk)
-        # Opened by the first append, under its lock: a worker must be able to start, and to read, while a stopped
-        # process holds that lock. One that cannot start makes gunicorn end the whole hub.
+        # Opened by the first append, under its lock: a worker must be able to start, and to read,
+        # while a stopped process holds that lock. One that cannot start makes gunicorn end the
+        # whole hub.
         self._tail = None
 
     def _reopen_after_fork(self) -> None:
         """A lock taken through an inherited descriptor excludes nobody, so a child gets its own."""
         if not self._closed:
-            # The parent's, which would stay locked as long as this child lives if the parent were killed now.
+            # The parent's, which would stay locked as long as this child lives if the parent were
+            # killed now.
             self._append_lock.close()
             self._sync_lock.close()
             self._open()

@@ -1,4 +1,6 @@
-"""The files of a log: the active one, `bus.jsonl`, and the sealed ones, `bus-<first seq>.jsonl` or `.jsonl.gz`."""
+"""The files of a log: the active one, `bus.jsonl`, and the sealed ones, `bus-<first seq>.jsonl` or
+`.jsonl.gz`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ _CHUNK = 1 << 20
 
 
 class Line(NamedTuple):
-    """Bytes without their newline, and the offset behind it. `whole` is False for a tail that has none."""
+    """Bytes without their newline, and the offset behind it.
+
+    `whole` is False for a tail that has none.
+    """
 
     data: bytes
     end: int
@@ -72,7 +77,9 @@ def sealed(folder: Path) -> dict[int, Path]:
 
 
 def sealed_lines(path: Path, start: int) -> Iterator[Line]:
-    """The lines of a sealed file from an offset, counted in uncompressed bytes; it may be compressed meanwhile."""
+    """The lines of a sealed file from an offset, counted in uncompressed bytes; it may be
+    compressed meanwhile.
+    """
     if path.suffix != ".gz" and (file := open_if_there(path)) is not None:
         yield from file.lines(start, file.size())
         return
@@ -115,8 +122,8 @@ def put_in_place(folder: Path, disk: Disk) -> None:
 def seal(folder: Path, first_seq: int, header: bytes, disk: Disk) -> Path:
     """Give the active file its sealed name and put a new one, holding `header`, in its place.
 
-    The active file must be synced. A crash at any point leaves either the old file active or the new one:
-    the second name is a hard link, and the exchange one rename.
+    The active file must be synced. A crash at any point leaves either the old file active or the
+    new one: the second name is a hard link, and the exchange one rename.
     """
     fd = os.open(folder / NEXT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, modes.FILE)
     try:
@@ -134,10 +141,11 @@ def seal(folder: Path, first_seq: int, header: bytes, disk: Disk) -> Path:
 
 
 def compress(path: Path, disk: Disk) -> Path | None:
-    """Replace a sealed file by its gzip form, and give that; a crash leaves one or both, never none.
+    """Replace a sealed file by its gzip form, and give that; a crash leaves one or both, never
+    none.
 
-    None, and nothing done, for a file that another process is compressing or has compressed, and for one that is
-    still the active file because its sealing was cut short.
+    None, and nothing done, for a file that another process is compressing or has compressed, and
+    for one that is still the active file because its sealing was cut short.
     """
     source = open_if_there(path)
     if source is None or is_same(path.with_name(ACTIVE), source):
@@ -170,7 +178,9 @@ def _opened(name: str, flags: int) -> int:
 
 
 def _is_ours(fd: int, scratch: Path) -> bool:
-    """Whether this process alone has the scratch file, and it has not become the finished one meanwhile."""
+    """Whether this process alone has the scratch file, and it has not become the finished one
+    meanwhile.
+    """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.stat(scratch).st_ino == os.fstat(fd).st_ino

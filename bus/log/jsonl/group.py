@@ -1,8 +1,9 @@
 """Group commit inside a process: posts that come while one is being synced share the next sync.
 
-The first to come leads: it takes all that waits, commits it, hands out the results and passes the lead on.
-No thread of its own, so a lone post costs no hand-over between threads; under gevent the followers are
-greenlets and the wake-ups cost next to nothing (docs/decisions/0002-worker-class.md has the measurements).
+The first to come leads: it takes all that waits, commits it, hands out the results and passes the
+lead on. No thread of its own, so a lone post costs no hand-over between threads; under gevent the
+followers are greenlets and the wake-ups cost next to nothing (docs/decisions/0002-worker-class.md
+has the measurements).
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class GroupCommit:
 
     def __init__(self, commit: Commit, timeout_s: float, turns: Turns) -> None:
         self._commit, self._turns = commit, turns
-        # The append lock and the sync lock may each take `timeout_s`, once for those before us and once for us.
+        # The append lock and the sync lock may each take `timeout_s`, once for those before us and
+        # once for us.
         self._timeout_s = 4 * timeout_s + 10
         self._mutex = threading.Lock()
         self._waiting: list[_Ticket] = []
@@ -81,8 +83,8 @@ class GroupCommit:
         raise Unconfirmed("The hub is still waiting for its disk.")
 
     def _lead(self) -> None:
-        # Whatever has arrived joins. One who appends alone does not wait for others: they may be readers, of whom there
-        # is always one that has something to do.
+        # Whatever has arrived joins. One who appends alone does not wait for others: they may be
+        # readers, of whom there is always one that has something to do.
         if self._last_call < self._company_until:
             self._turns.let_others()
         with self._mutex:

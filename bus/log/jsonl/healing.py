@@ -1,8 +1,8 @@
 """What a start does to the files of a log, and what is done to the bytes that a fault left behind.
 
-Bytes that are no whole line are copied to `quarantine/` and covered in place by a filler line of the same
-length, so that the file stays valid for `jq` and never shrinks. A damaged line with good lines behind it is
-left as it is: it was acknowledged once, and is evidence.
+Bytes that are no whole line are copied to `quarantine/` and covered in place by a filler line of
+the same length, so that the file stays valid for `jq` and never shrinks. A damaged line with good
+lines behind it is left as it is: it was acknowledged once, and is evidence.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from bus.system import modes, transient
 
 logger = logging.getLogger("bus.log")
 
-# A power cut can only tear what was not synced: at most one block of each worker, 8 MiB, four times over.
+# A power cut can only tear what was not synced: at most one block of each worker, 8 MiB, four times
+# over.
 _CHECKED_AT_START = 32 << 20
 _BACKWARDS = 256 << 10
 
@@ -62,7 +63,9 @@ def begin(folder: Path, state: SharedState, disk: Disk) -> None:
 
 
 def _refuse_a_missing_log(folder: Path, state: SharedState) -> None:
-    """An empty log in the place of one that went missing would give its seqs again, and take the index with it."""
+    """An empty log in the place of one that went missing would give its seqs again, and take the
+    index with it.
+    """
     known = state.written.seq if state.is_ours() else 0
     if not (folder / files.ACTIVE).exists() and (known or files.sealed(folder)):
         raise StorageFailed(
@@ -74,9 +77,9 @@ def _refuse_a_missing_log(folder: Path, state: SharedState) -> None:
 def heal_tail(folder: Path, start: int, end: int, disk: Disk) -> int:
     """Cover what is no line in the last bytes of the active file; gives how many bytes that were.
 
-    `start` may be inside a line when the file is longer than what is checked; that line is not judged.
-    Covered are: a tail without a newline, lines with NUL bytes in them (blocks that never reached the disk),
-    and the damaged lines behind the last good one.
+    `start` may be inside a line when the file is longer than what is checked; that line is not
+    judged. Covered are: a tail without a newline, lines with NUL bytes in them (blocks that never
+    reached the disk), and the damaged lines behind the last good one.
     """
     if start >= end:
         return 0
@@ -117,7 +120,9 @@ def cover(folder: Path, start: int, end: int, reason: str, disk: Disk) -> None:
 
 
 def last_line(folder: Path, size: int) -> Record | None:
-    """The last good record at or before offset `size` of the active file, or of the files before it."""
+    """The last good record at or before offset `size` of the active file, or of the files before
+    it.
+    """
     file = files.OpenFile(folder / files.ACTIVE)
     reach = _BACKWARDS
     while True:
@@ -144,8 +149,9 @@ def first_line(folder: Path) -> Record | None:
 def restore(folder: Path, state: SharedState, disk: Disk) -> bool:
     """Lift the stop that a failed write or sync left; gives whether there was one. Both locks held.
 
-    What the page cache says of such a file is not to be believed, so the file is read from the disk itself,
-    and what proves good there is copied to a new file and synced. The old one goes to quarantine.
+    What the page cache says of such a file is not to be believed, so the file is read from the disk
+    itself, and what proves good there is copied to a new file and synced. The old one goes to
+    quarantine.
     """
     if not state.failed:
         return False

@@ -17,7 +17,10 @@ from bus.model import records
 
 @dataclass
 class Report:
-    """What `verify` found. A problem is a file, a line (from 1), the offset behind it and what is wrong."""
+    """What `verify` found.
+
+    A problem is a file, a line (from 1), the offset behind it and what is wrong.
+    """
 
     records: int = 0
     torn: int = 0
@@ -46,7 +49,9 @@ class Report:
 
 
 def verify(folder: Path) -> Report:
-    """Check every line: that it proves itself, follows the line before it, and that no seq is missing."""
+    """Check every line: that it proves itself, follows the line before it, and that no seq is
+    missing.
+    """
     report = Report()
     total: str | None = records.FIRST_SUM
     for path, lines in _files(folder):
@@ -76,9 +81,11 @@ def stats(folder: Path) -> dict[str, Any]:
 
 
 def backup(folder: Path, credentials: Path, target: Path) -> dict[str, int]:
-    """Copy the log up to its last whole line, and the credential file, to a new folder; synced on return.
+    """Copy the log up to its last whole line, and the credential file, to a new folder; synced on
+    return.
 
-    The active file is opened first, so a file that is sealed meanwhile is copied all the same, once.
+    The active file is opened first, so a file that is sealed meanwhile is copied all the same,
+    once.
     """
     if target.exists() and any(target.iterdir()):
         raise FileExistsError(f"{target} is there and not empty")
@@ -121,7 +128,9 @@ def _files(folder: Path) -> Iterator[tuple[Path, Iterator[files.Line]]]:
 
 
 def _sealed_before(folder: Path, active: files.OpenFile) -> list[Path]:
-    """The sealed files that come before an open active one, which may itself have been sealed since."""
+    """The sealed files that come before an open active one, which may itself have been sealed
+    since.
+    """
     first = records.first_of(line.data for line in active.lines(0, active.size()))
     return [
         path
@@ -133,7 +142,9 @@ def _sealed_before(folder: Path, active: files.OpenFile) -> list[Path]:
 def _check(
     report: Report, file: str, number: int, line: files.Line, total: str | None
 ) -> str | None:
-    """Check one line against the sum of the one before (None: unknown); gives the sum to go on with."""
+    """Check one line against the sum of the one before (None: unknown); gives the sum to go on
+    with.
+    """
 
     def wrong(problem: str) -> None:
         report.problems.append({"file": file, "line": number, "end": line.end, "problem": problem})

@@ -1,8 +1,9 @@
 """Locks between processes, and the few numbers that all of them share.
 
-`flock`, not the filelock library: 0.6 µs a turn against 148 µs measured, twice on every post. Opened after
-the fork (an inherited descriptor excludes nobody) and never on the log itself. Taken without blocking and
-with a deadline: a stopped process that holds one must cost the others an error, not their lives.
+`flock`, not the filelock library: 0.6 µs a turn against 148 µs measured, twice on every post.
+Opened after the fork (an inherited descriptor excludes nobody) and never on the log itself. Taken
+without blocking and with a deadline: a stopped process that holds one must cost the others an
+error, not their lives.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from bus.errors import Busy
 from bus.system import modes
 from bus.system.scheduler import Turns
 
-# Naps of a tenth of a millisecond: a sync by another process is over after a few, and gevent's own sleep takes one whole.
+# Naps of a tenth of a millisecond: a sync by another process is over after a few, and gevent's own
+# sleep takes one whole.
 _NAPS = 20
 
 
@@ -80,7 +82,9 @@ class _Word:
 
 
 class Mark(NamedTuple):
-    """A point in the log: `size` bytes into the segment whose first record is `segment`, behind record `seq`."""
+    """A point in the log: `size` bytes into the segment whose first record is `segment`, behind
+    record `seq`.
+    """
 
     segment: int
     size: int
@@ -90,8 +94,9 @@ class Mark(NamedTuple):
 class _Published:
     """A Mark that one process sets under a lock and all read without one.
 
-    Two copies and a counter: the writer fills the copy not in use, then counts up. A writer killed in between
-    leaves the old Mark standing; a reader overtaken in between sees the counter move and reads again.
+    Two copies and a counter: the writer fills the copy not in use, then counts up. A writer killed
+    in between leaves the old Mark standing; a reader overtaken in between sees the counter move and
+    reads again.
     """
 
     def __init__(self, index: int) -> None:
@@ -117,8 +122,8 @@ class _Published:
 class SharedState:
     """Numbers that every process with this data folder sees at once, in a small mapped file.
 
-    Written only under the lock named beside each. They describe the page cache, so they are worth nothing
-    after a reboot: the boot they belong to is among them.
+    Written only under the lock named beside each. They describe the page cache, so they are worth
+    nothing after a reboot: the boot they belong to is among them.
     """
 
     MAGIC = 0x6275735F6C6F6701  # "bus_log", layout 1

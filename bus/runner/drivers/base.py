@@ -1,8 +1,8 @@
 """What a driver does with a target: a container, a machine, or a folder that plays one.
 
-Every driver passes one suite, `tests/containers/test_contract.py`. Callers hand in checked values: names that the
-driver lists, absolute paths without `..`, argument vectors. Nothing here is ever an option or a shell's text on the
-hub's machine. Every call ends in bounded time.
+Every driver passes one suite, `tests/containers/test_contract.py`. Callers hand in checked values:
+names that the driver lists, absolute paths without `..`, argument vectors. Nothing here is ever an
+option or a shell's text on the hub's machine. Every call ends in bounded time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 
 from bus.runner.drivers.snapshots import Snapshot
 
-# Called with "stdout" or "stderr" and what came, in order, from the thread that called `exec`; all of it, past the cap too.
+# Called with "stdout" or "stderr" and what came, in order, from the thread that called `exec`; all
+# of it, past the cap too.
 OnOutput = Callable[[str, bytes], None]
 
 
@@ -22,8 +23,9 @@ OnOutput = Callable[[str, bytes], None]
 class Run:
     """A program to be run in a target.
 
-    `marker` is unique; every process of the run carries it (BUS_EXEC_ID), by which the run is ended. `cwd` None is the
-    user's home, `user` None the target's own default (root in a container), else a name or `uid` or `uid:gid`.
+    `marker` is unique; every process of the run carries it (BUS_EXEC_ID), by which the run is
+    ended. `cwd` None is the user's home, `user` None the target's own default (root in a
+    container), else a name or `uid` or `uid:gid`.
     """
 
     argv: tuple[str, ...]
@@ -49,11 +51,13 @@ class Output:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. `exit_code` is the program's; 128 + N for signal N; None when it was ended, or is not known.
+    """How a run ended. `exit_code` is the program's; 128 + N for signal N; None when it was ended,
+    or is not known.
 
-    `leaked` counts processes of the run that could not be ended; None: nobody knows, because the target has no way to tell
-    (macOS), or with `is_unreached` because it could not be reached: then `end` has to be tried again. `lost` says why nobody
-    knows how the program ended: the client ended before it, and what was left of the program was ended by its marker.
+    `leaked` counts processes of the run that could not be ended; None: nobody knows, because the
+    target has no way to tell (macOS), or with `is_unreached` because it could not be reached: then
+    `end` has to be tried again. `lost` says why nobody knows how the program ended: the client
+    ended before it, and what was left of the program was ended by its marker.
     """
 
     exit_code: int | None
@@ -69,7 +73,8 @@ class Ended:
 
 @dataclass(frozen=True)
 class File:
-    """A file, or the part of it that was asked for. `size` and `sha256` are of the whole, `mode` as 0o644.
+    """A file, or the part of it that was asked for. `size` and `sha256` are of the whole, `mode` as
+    0o644.
 
     `sha256` None: it is a part of a file that is too large to be read whole.
     """
@@ -86,9 +91,9 @@ class File:
 class Write:
     """A file to be written, whole or not at all.
 
-    `mode`, `uid` and `gid` None: those of the file that is there, else 0o644 and the target's default user.
-    `if_sha256`: only over a file with this content; the empty text: only where there is no file. `real`: only where `path`
-    leads to this one, as `Driver.resolve` gives it.
+    `mode`, `uid` and `gid` None: those of the file that is there, else 0o644 and the target's
+    default user. `if_sha256`: only over a file with this content; the empty text: only where there
+    is no file. `real`: only where `path` leads to this one, as `Driver.resolve` gives it.
     """
 
     path: str
@@ -105,7 +110,8 @@ class Write:
 class Listed:
     """A target: `kind` container or machine.
 
-    `state` is running, stopped, frozen (as for a snapshot), starting, stopping, error, or unknown (a machine is not asked).
+    `state` is running, stopped, frozen (as for a snapshot), starting, stopping, error, or unknown
+    (a machine is not asked).
     """
 
     name: str
@@ -117,7 +123,9 @@ class Listed:
 
 
 class Restored(NamedTuple):
-    """What a restore went back to, the snapshot of what was there before (None: none was asked for), and which went for it."""
+    """What a restore went back to, the snapshot of what was there before (None: none was asked
+    for), and which went for it.
+    """
 
     snapshot: str
     saved: str | None = None
@@ -139,20 +147,25 @@ class Driver(Protocol):
         on_output: OnOutput | None = None,
         cancel: threading.Event | None = None,
     ) -> Ended:
-        """Run a program. At its time, or when `cancel` is set, its whole tree of processes is ended; what came is given.
+        """Run a program. At its time, or when `cancel` is set, its whole tree of processes is
+        ended; what came is given.
 
-        Raises NoSuchProgram, NoSuchFolder (cwd), NoSuchUser, TargetStopped, UnknownTarget, DriverUnavailable, TargetFailed;
-        TargetBusy where it was not begun because the target is frozen, or is being worked on.
+        Raises NoSuchProgram, NoSuchFolder (cwd), NoSuchUser, TargetStopped, UnknownTarget,
+        DriverUnavailable, TargetFailed; TargetBusy where it was not begun because the target is
+        frozen, or is being worked on.
         """
 
     def end(self, target: str, marker: str) -> int | None:
-        """End what is left of a run that nobody waits for; gives how many processes could not be ended.
+        """End what is left of a run that nobody waits for; gives how many processes could not be
+        ended.
 
-        None: the target cannot tell. Raises why it cannot be reached; in one that is stopped or gone nothing is left.
+        None: the target cannot tell. Raises why it cannot be reached; in one that is stopped or
+        gone nothing is left.
         """
 
     def resolve(self, target: str, path: str) -> str:
-        """Where a path leads inside the target: all links resolved, the file's own too. What is not there stays as written.
+        """Where a path leads inside the target: all links resolved, the file's own too. What is not
+        there stays as written.
 
         Raises NotAFile for a link that leads nowhere or out, FileRefused, and what exec raises.
         """
@@ -166,40 +179,55 @@ class Driver(Protocol):
         max_size: int,
         real: str | None = None,
     ) -> File:
-        """Up to `limit` bytes of a regular file from `offset`; with `real` only where `path` leads to that, else PathMoved.
+        """Up to `limit` bytes of a regular file from `offset`; with `real` only where `path` leads
+        to that, else PathMoved.
 
-        A link is followed only within the target. Raises NoSuchFile, NotAFile (with `type`), FileRefused, TooLarge (these are
-        more than `max_size` bytes), and what exec raises.
+        A link is followed only within the target. Raises NoSuchFile, NotAFile (with `type`),
+        FileRefused, TooLarge (these are more than `max_size` bytes), and what exec raises.
         """
 
     def write(self, target: str, write: Write) -> File:
-        """Write a file through a new one beside it and a rename; gives it as it is now (with empty `content`).
+        """Write a file through a new one beside it and a rename; gives it as it is now (with empty
+        `content`).
 
         Raises FileChanged, PathMoved, NoSuchFolder, NotAFile, FileRefused, and what exec raises.
         """
 
     def ready(self, target: str) -> None:
-        """Raise why nothing can be run there now, as far as that can be told beforehand: what exec raises."""
+        """Raise why nothing can be run there now, as far as that can be told beforehand: what exec
+        raises.
+        """
 
-    # Operations on one container are done one after the other. Each raises TargetBusy when its turn has not come in time, and
-    # then has done nothing.
+    # Operations on one container are done one after the other. Each raises TargetBusy when its turn
+    # has not come in time, and then has done nothing.
 
     def start(self, target: str) -> bool:
-        """Start it, or thaw it; False when it was running. Raises NotSupported, UnknownTarget, TargetBusy, TargetFailed."""
+        """Start it, or thaw it; False when it was running.
+
+        Raises NotSupported, UnknownTarget, TargetBusy, TargetFailed.
+        """
 
     def stop(self, target: str, timeout_s: float = 30, force: bool = False) -> bool:
-        """Stop it, also a frozen one; False when it was stopped. After `timeout_s` by force. Raises as start does."""
+        """Stop it, also a frozen one; False when it was stopped.
+
+        After `timeout_s` by force. Raises as start does.
+        """
 
     def snapshots(self, target: str) -> Sequence[Snapshot]:
         """The snapshots of a container, oldest first. Raises NotSupported, UnknownTarget."""
 
     def snapshot(self, target: str, name: str | None = None) -> str:
-        """Make a snapshot; gives its name: by the date where none is given. Raises SnapshotExists, and as start does."""
+        """Make a snapshot; gives its name: by the date where none is given.
+
+        Raises SnapshotExists, and as start does.
+        """
 
     def restore(self, target: str, snapshot: str, keep: int = 0) -> Restored:
-        """Go back to a snapshot, a date meaning the newest of that day. Raises NoSuchSnapshot, and as start does.
+        """Go back to a snapshot, a date meaning the newest of that day. Raises NoSuchSnapshot, and
+        as start does.
 
-        With `keep`, what is there is kept as a snapshot first, and of those that restores have made so many are left.
+        With `keep`, what is there is kept as a snapshot first, and of those that restores have made
+        so many are left.
         """
 
     def delete_snapshot(self, target: str, name: str) -> None:

@@ -1,4 +1,6 @@
-"""What is the same in every target that is a container: operations one at a time, snapshots by date, restores."""
+"""What is the same in every target that is a container: operations one at a time, snapshots by
+date, restores.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ _TRIES = 5  # another hub, or the operator, may take the next name first
 
 
 class ContainerDriver(PosixDriver):
-    """A driver whose targets are containers. `queues` outlives the driver where the table of targets is read again."""
+    """A driver whose targets are containers.
+
+    `queues` outlives the driver where the table of targets is read again.
+    """
 
     queues: Queues
     queue_s = QUEUE_S
@@ -119,7 +124,10 @@ class ContainerDriver(PosixDriver):
         raise TargetBusy(f"Others make snapshots of {target} at the same time. Nothing was done.")
 
     def _thin_out(self, target: str, keep: int, spared: str) -> tuple[str, ...]:
-        """Delete what restores have made beyond the number that is kept; gives the names. The restore is done, come what may."""
+        """Delete what restores have made beyond the number that is kept; gives the names.
+
+        The restore is done, come what may.
+        """
         removed = []
         try:
             for name in snapshots.surplus(self.snapshots(target), keep, spared):

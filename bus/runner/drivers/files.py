@@ -1,4 +1,6 @@
-"""Files of a target, by a script that runs in it: the hub opens none of its files, and no path is a path here."""
+"""Files of a target, by a script that runs in it: the hub opens none of its files, and no path is a
+path here.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ _FACTS = re.compile(rb"(\d{1,19}) (0?[0-7]{1,4}) (\d{1,10}) (\d{1,10})")
 _SUM = re.compile(r"[0-9a-f]{64}|")
 
 
-# Of two conditional writers of one path the second waits, also where the target has no flock (busybox).
+# Of two conditional writers of one path the second waits, also where the target has no flock
+# (busybox).
 _locks = [threading.Lock() for _ in range(64)]
 
 
@@ -74,10 +77,11 @@ def read(
     place: str = "",
     real: str | None = None,
 ) -> File:
-    """What `Driver.read` says; `place` is the path that is opened, where it is another than the one that is told.
+    """What `Driver.read` says; `place` is the path that is opened, where it is another than the one
+    that is told.
 
-    A file of at most `max_size` bytes comes over whole, also for a part of it: so `sha256` and `size` are of the very bytes
-    that it is a part of. Of a larger one only the part comes.
+    A file of at most `max_size` bytes comes over whole, also for a part of it: so `sha256` and
+    `size` are of the very bytes that it is a part of. Of a larger one only the part comes.
     """
     numbers = str(max_size), real or "", str(offset), str(limit)
     run = _run(
@@ -100,7 +104,8 @@ def read(
 
 
 def write(driver: Runs, target: str, write: Write, timeout_s: float, place: str = "") -> File:
-    """What `Driver.write` says; `place` as above. A link to a file stays one: the file that it leads to is replaced.
+    """What `Driver.write` says; `place` as above. A link to a file stays one: the file that it
+    leads to is replaced.
 
     The new file has neither the access lists nor the further names (hard links) of the old one.
     """
@@ -164,9 +169,11 @@ def _looked(driver: Runs, target: str, path: str, run: Run) -> Ended:
 
 
 def _unwritten(driver: Runs, target: str, path: str, ended: Ended, clean: Run) -> BusError:
-    """What a write that was ended before its own end has done. Only where the new file could be removed is that certain.
+    """What a write that was ended before its own end has done. Only where the new file could be
+    removed is that certain.
 
-    A driver's own error would not do: some say that nothing was done. One that is frozen goes on writing when it is thawed.
+    A driver's own error would not do: some say that nothing was done. One that is frozen goes on
+    writing when it is thawed.
     """
     why = ended.lost or f"it took more than {ended.duration_ms / 1000:.0f} s"
     try:

@@ -1,8 +1,10 @@
-"""What LXD or Incus says of its instances: their states, what is being done with them, their snapshots.
+"""What LXD or Incus says of its instances: their states, what is being done with them, their
+snapshots.
 
-The states are its own, told in fewer words. A pool that is a folder freezes a container for every snapshot (20 s for 4 GB).
-LXD then lets anybody start it, which thaws it in the middle of the copy, and stop or rename it; a second snapshot, or a start
-during a restore, makes the first fail (LXD 5.0.2, 2026-11-26). So who wants to change an instance looks at its operations first.
+The states are its own, told in fewer words. A pool that is a folder freezes a container for every
+snapshot (20 s for 4 GB). LXD then lets anybody start it, which thaws it in the middle of the copy,
+and stop or rename it; a second snapshot, or a start during a restore, makes the first fail (LXD
+5.0.2, 2026-11-26). So who wants to change an instance looks at its operations first.
 """
 
 from __future__ import annotations
@@ -64,7 +66,9 @@ def operation(found: Mapping[str, Any], target: str) -> str | None:
 
 
 def _names(resources: Mapping[str, Any]) -> set[str]:
-    """The instances of an operation: /1.0/instances/NAME or, for one on a snapshot, /1.0/instances/NAME/SNAPSHOT."""
+    """The instances of an operation: /1.0/instances/NAME or, for one on a snapshot,
+    /1.0/instances/NAME/SNAPSHOT.
+    """
     urls = [
         urlsplit(str(url)).path.split("/")
         for kind in ("instances", "containers")

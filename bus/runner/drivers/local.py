@@ -1,7 +1,8 @@
-"""Folders that play containers: for a laptop without LXD, and for fast tests. They confine nothing but paths.
+"""Folders that play containers: for a laptop without LXD, and for fast tests. They confine nothing
+but paths.
 
-A target's folder is its `/` for files and for `cwd`, and its home; programs run as the hub's own user and see the whole
-machine. State and snapshots are in `FOLDER.bus` beside it.
+A target's folder is its `/` for files and for `cwd`, and its home; programs run as the hub's own
+user and see the whole machine. State and snapshots are in `FOLDER.bus` beside it.
 """
 
 from __future__ import annotations
@@ -232,12 +233,16 @@ class LocalDriver(ContainerDriver):
         return root.with_name(root.name + ".bus")
 
     def _state(self, target: str) -> str:
-        """As the marks beside the folder say; `frozen` is made and taken away by hand, or by a start or stop."""
+        """As the marks beside the folder say; `frozen` is made and taken away by hand, or by a
+        start or stop.
+        """
         found = [mark for mark in ("stopped", "frozen") if (self._beside(target) / mark).exists()]
         return found[0] if found else "running"
 
     def _inside(self, target: str, path: str) -> Path:
-        """Where this path of the target is on the machine, links resolved; raises NotAFile where one leads out."""
+        """Where this path of the target is on the machine, links resolved; raises NotAFile where
+        one leads out.
+        """
         root = self._root(target)
         place = Path(os.path.realpath(f"{root}/{path}"))
         if not place.is_relative_to(root):

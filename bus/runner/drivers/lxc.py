@@ -1,8 +1,10 @@
-"""Containers of LXD, or of Incus, which takes the same arguments but for snapshots. Through the client, never the socket.
+"""Containers of LXD, or of Incus, which takes the same arguments but for snapshots. Through the
+client, never the socket.
 
-What the client does, as measured on LXD 5.0.2: killing it leaves grandchildren running, `--cwd` that is missing is
-silently `/`, `--user` takes numbers only and leaves the group at root's, and `file pull` of a FIFO hangs and then blocks
-the container's deletion. So programs run below the script START, files come by scripts, and users are looked up first.
+What the client does, as measured on LXD 5.0.2: killing it leaves grandchildren running, `--cwd`
+that is missing is silently `/`, `--user` takes numbers only and leaves the group at root's, and
+`file pull` of a FIFO hangs and then blocks the container's deletion. So programs run below the
+script START, files come by scripts, and users are looked up first.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ from bus.runner.drivers.process import PATH, Command, Said, said, text
 from bus.runner.drivers.queues import Queues
 from bus.runner.drivers.snapshots import Snapshot
 
-# What the client needs of the hub's environment: its own settings, and where the daemon's socket is.
+# What the client needs of the hub's environment: its own settings, and where the daemon's socket
+# is.
 _KEPT = (
     "HOME",
     "LXD_CONF",
@@ -79,7 +82,10 @@ class LxcDriver(ContainerDriver):
         self._trouble: DriverUnavailable | None = None
 
     def has(self, target: str) -> bool:
-        """Whether there is this container. One that was there is believed in until a call finds it gone."""
+        """Whether there is this container.
+
+        One that was there is believed in until a call finds it gone.
+        """
         with self._lock:
             if target in self._known:
                 return True
@@ -205,7 +211,9 @@ class LxcDriver(ContainerDriver):
         return instances.operation(self._asked(target, "/1.0/operations?recursion=1"), target)
 
     def _asked(self, target: str, path: str) -> Any:
-        """What the daemon answers, an empty object where that is nothing at all; raises UnknownTarget, DriverUnavailable."""
+        """What the daemon answers, an empty object where that is nothing at all; raises
+        UnknownTarget, DriverUnavailable.
+        """
         path += f"{'&' if '?' in path else '?'}project={quote(self._project)}"
         told = said(self._client(["query"], path), _LIST_S, cap=1 << 26)
         if told.code != 0:
@@ -249,7 +257,10 @@ class LxcDriver(ContainerDriver):
         return said(self._client(verb_and_arguments, "--project", self._project), timeout_s)
 
     def _changed(self, target: str, told: Said, already: str = "") -> bool:
-        """Whether it was done; False where the client says that it was so already. Raises why it was not done."""
+        """Whether it was done; False where the client says that it was so already.
+
+        Raises why it was not done.
+        """
         if told.code == 0:
             return True
         if already and already in told.stderr:
@@ -338,7 +349,9 @@ class LxcDriver(ContainerDriver):
         return TargetFailed(f"{self.name} ended with {code}{said}")
 
     def _not_now(self, target: str, words: str) -> BusError | None:
-        """That the target is in a state in which nothing is started there, where that is what these words say."""
+        """That the target is in a state in which nothing is started there, where that is what these
+        words say.
+        """
         if re.search(r"([Ii]nstance|[Cc]ontainer) is frozen", words):
             return self._frozen(target)
         if re.search(r"[Ii]nstance is busy running|agent isn't currently running", words):
@@ -368,8 +381,9 @@ class LxcDriver(ContainerDriver):
         )
 
     def _silent(self, code: int) -> int | None:
-        # Under load lxc exec loses the whole stderr of a short run, about 3 in 1,000 (LXD 5.0.2, 2026-11-21). It then has the
-        # exit code of the script, which is the program's, but 125 for those to which lxc would add words.
+        # Under load lxc exec loses the whole stderr of a short run, about 3 in 1,000 (LXD 5.0.2,
+        # 2026-11-21). It then has the exit code of the script, which is the program's, but 125 for
+        # those to which lxc would add words.
         return code if code <= 128 and code not in (1, 125, 126, 127) else None
 
     def _gone(self, target: str) -> BusError | None:
@@ -392,7 +406,9 @@ class LxcDriver(ContainerDriver):
 
 
 def _through(by: str, name: str, uid: str, gid: str, groups: str) -> tuple[str, ...]:
-    """How root of a container starts a shell that has all the groups of a user; empty: nothing is needed, or nothing can."""
+    """How root of a container starts a shell that has all the groups of a user; empty: nothing is
+    needed, or nothing can.
+    """
     if by.endswith("/setpriv"):
         return by, f"--reuid={uid}", f"--regid={gid}", f"--groups={groups}", "/bin/sh"
     # Without the -- it would take options of the program for its own.

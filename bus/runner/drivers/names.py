@@ -1,4 +1,6 @@
-"""The rules for names of targets, snapshots, hosts and users: what passes can be no option, no path and no remote."""
+"""The rules for names of targets, snapshots, hosts and users: what passes can be no option, no path
+and no remote.
+"""
 
 from __future__ import annotations
 

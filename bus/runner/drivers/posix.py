@@ -1,4 +1,6 @@
-"""What is the same in every target that has a POSIX shell: running programs, reading and writing files."""
+"""What is the same in every target that has a POSIX shell: running programs, reading and writing
+files.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _AFTER_S = 1.0  # what was ended has this long to hand over what it has said
 
 
 class Ending(NamedTuple):
-    """How a client ended: its exit code, 128 + N for signal N, and whether it was itself ended by a signal on this machine."""
+    """How a client ended: its exit code, 128 + N for signal N, and whether it was itself ended by a
+    signal on this machine.
+    """
 
     code: int
     was_killed: bool
@@ -45,7 +49,8 @@ class PosixDriver(ABC):
 
     name: str
     file_timeout_s: float
-    says_begin = False  # what enters it may print by itself: the run says on stdout where its own output begins
+    # what enters it may print by itself: the run says on stdout where its own output begins
+    says_begin = False
 
     @abstractmethod
     def _command(
@@ -58,11 +63,16 @@ class PosixDriver(ABC):
         """Why nothing was started, by the client's exit code and words."""
 
     def _gone(self, target: str) -> BusError | None:
-        """Why a target runs nothing any more, as it is now: it was stopped, or taken away. None: it runs, or is not known to."""
+        """Why a target runs nothing any more, as it is now: it was stopped, or taken away.
+
+        None: it runs, or is not known to.
+        """
         return None
 
     def _may_have_run(self, words: str) -> bool:
-        """Whether a client that ends with these words, before the script has said any, may have started the program."""
+        """Whether a client that ends with these words, before the script has said any, may have
+        started the program.
+        """
         return False
 
     def _entered(self, target: str, run: Run) -> str:
@@ -94,11 +104,15 @@ class PosixDriver(ABC):
         return self._command(target, argv, {**run.env, MARK: run.marker}, run)
 
     def _silent(self, code: int) -> int | None:
-        """The program's exit code, where a client that said nothing at all ended with this one; None: it cannot be told."""
+        """The program's exit code, where a client that said nothing at all ended with this one;
+        None: it cannot be told.
+        """
         return None
 
     def outcome(self, target: str, run: Run, signs: Signs, client: Ending, words: str) -> int | str:
-        """The exit code of a run that came to its end, or why nobody knows it; raises what kept it from its start."""
+        """The exit code of a run that came to its end, or why nobody knows it; raises what kept it
+        from its start.
+        """
         if "folder" in signs.said:
             raise NoSuchFolder(
                 f"There is no folder {run.cwd} in {target}, or it may not be entered."
@@ -137,10 +151,12 @@ class PosixDriver(ABC):
         look: bool = False,
         user: str | None = None,
     ) -> int | None:
-        """End every process with this text in its environment, and what belongs to it by the `traces` of its start.
+        """End every process with this text in its environment, and what belongs to it by the
+        `traces` of its start.
 
-        Gives how many are left; None: the target cannot tell. With `look` none is ended. `user` is whom the run ran as, where
-        by number. Raises why the target could not be reached; one that does not run has nothing left.
+        Gives how many are left; None: the target cannot tell. With `look` none is ended. `user` is
+        whom the run ran as, where by number. Raises why the target could not be reached; one that
+        does not run has nothing left.
         """
         numbers = [str(number) for number in (*traces, 0, 0, 0)[:3]]
         uid = (user or "").partition(":")[0]
@@ -241,8 +257,9 @@ class _Running:
     ) -> int | None:
         """The client's exit code; None when its time was over or it was cancelled.
 
-        Of fifty `lxc exec` at once some hang for good after all has come (LXD 5.0.2, 2026-11-21). Where the script has said
-        its end and then nothing came, a look tells whether somebody still holds the output, or nobody does any more.
+        Of fifty `lxc exec` at once some hang for good after all has come (LXD 5.0.2, 2026-11-21).
+        Where the script has said its end and then nothing came, a look tells whether somebody still
+        holds the output, or nobody does any more.
         """
         pause = _QUIET_S
         while (
@@ -260,7 +277,9 @@ class _Running:
         return code
 
     def _end(self) -> None:
-        """End what is left of the run, and note how many could not be, or that the target cannot be reached for it now."""
+        """End what is left of the run, and note how many could not be, or that the target cannot be
+        reached for it now.
+        """
         try:
             self._leaked = self._ended_by_marker()
         except BusError as error:

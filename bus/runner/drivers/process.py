@@ -1,6 +1,8 @@
-"""A process on the hub's machine that works for a target: `lxc`, `ssh`, or a shell of the local twin.
+"""A process on the hub's machine that works for a target: `lxc`, `ssh`, or a shell of the local
+twin.
 
-No shell sees the arguments, nothing waits without a deadline, and what comes is handed on in pieces, never gathered here.
+No shell sees the arguments, nothing waits without a deadline, and what comes is handed on in
+pieces, never gathered here.
 """
 
 from __future__ import annotations
@@ -89,9 +91,11 @@ class Process:
         self._popen.wait()
 
     def pump(self, until: float, take: Take, cancel: threading.Event | None = None) -> int | None:
-        """Hand on what comes until the end of both streams and of the process; gives its code, 128 + N for signal N.
+        """Hand on what comes until the end of both streams and of the process; gives its code, 128
+        + N for signal N.
 
-        None when it has not ended at `until` (monotonic), or when `cancel` was set. May be called again.
+        None when it has not ended at `until` (monotonic), or when `cancel` was set. May be called
+        again.
         """
         while self._selector.get_map():
             left = _left(until, cancel)
@@ -183,6 +187,8 @@ def said(command: Command, timeout_s: float, cap: int = 1 << 20) -> Said:
 
 
 def text(data: bytes) -> str:
-    """What a program said about its failure, for a message: its last lines, without control characters."""
+    """What a program said about its failure, for a message: its last lines, without control
+    characters.
+    """
     words = data[-2000:].decode("utf-8", "replace").strip()
     return "".join(letter if letter.isprintable() else " " for letter in words)[-500:]

@@ -1,4 +1,6 @@
-"""One operation on a container at a time: those who come meanwhile wait in line, for a bounded time."""
+"""One operation on a container at a time: those who come meanwhile wait in line, for a bounded
+time.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,11 @@ class Queues:
 
     @contextmanager
     def turn(self, target: str, within_s: float, kind: str, joins: str = "") -> Iterator[None]:
-        """Run the block when everybody before has had their turn; raises TargetBusy when that takes too long.
+        """Run the block when everybody before has had their turn; raises TargetBusy when that takes
+        too long.
 
-        Where the turn is one of the kind `joins`, the block runs beside it: a stop by force cuts a patient stop short.
+        Where the turn is one of the kind `joins`, the block runs beside it: a stop by force cuts a
+        patient stop short.
         """
         me = _Turn(kind)
         with self._changed:

@@ -1,9 +1,12 @@
-"""Shell texts that run inside a target, for dash, bash and busybox. What varies comes as "$1", never in the text."""
+"""Shell texts that run inside a target, for dash, bash and busybox.
+
+What varies comes as "$1", never in the text.
+"""
 
 from __future__ import annotations
 
-# Every variable of these two begins with __bus_, for what the caller's environment exports would be changed by them, and
-# hand the word on; `bus.model.calls` refuses such names in `env`.
+# Every variable of these two begins with __bus_, for what the caller's environment exports would be
+# changed by them, and hand the word on; `bus.model.calls` refuses such names in `env`.
 #
 # $0 is START, $1 its word, $2 the folder or empty, the rest the program with its arguments. Starts START anew, so that the
 # word stands among the arguments of nothing that the program can see: it comes through a pipe. LXD starts a run in a session
@@ -66,11 +69,13 @@ case $__bus_r in 125|126|127) exit 125 ;; esac
 exit "$__bus_r"
 """
 
-# For a target that is entered through a login shell: says on stdout where the run's own output begins.
+# For a target that is entered through a login shell: says on stdout where the run's own output
+# begins.
 BEGIN = r"""printf '\036%s begin\n' "$1"
 """
 
-# Ends every process that has the text $1 in its environment, what descends from those, and the sessions that they lead;
+# Ends every process that has the text $1 in its environment, what descends from those, and the
+# sessions that they lead;
 # $2 is the session of a run, $3 and $4 the inodes of the pipes that it writes to, or 0 each: who holds those belongs to
 # it, too, however it ran away. First all are stopped, until no new one is found: what forks cannot run away, and what
 # emptied its environment is still found below its parent. Says how many are left. Without a /proc, as on macOS, $2 is the
@@ -167,7 +172,8 @@ type_of() {
 facts() { stat -L -c '%s %a %u %g' "$1" 2>/dev/null || stat -L -f '%z %Mp%03Lp %u %g' "$1"; }
 """
 
-# Where the path $1 leads, in `r`: every link resolved, the file's own too; what is not there yet stays as it is written.
+# Where the path $1 leads, in `r`: every link resolved, the file's own too; what is not there yet
+# stays as it is written.
 _REAL = r"""
 real_of() {
   q=$1 rest=
@@ -190,8 +196,9 @@ printf '%s\n' "${r:-/}"
 """
 )
 
-# The regular file $1, at most $2 bytes of it and one more, behind a line with its size, mode and owner. `test -f` is before
-# the opening: that of a FIFO would wait for a writer. Where one takes its place just then, the time-out ends it.
+# The regular file $1, at most $2 bytes of it and one more, behind a line with its size, mode and
+# owner. `test -f` is before the opening: that of a FIFO would wait for a writer. Where one takes
+# its place just then, the time-out ends it.
 # $3 is where the path has to lead, or empty: looked at once the file is open, where the system tells what was opened.
 # Of a file of more than $2 bytes only $5 of them from $4 on, where that is not more than $2 either.
 READ = (
@@ -347,12 +354,13 @@ if [ -r . ] && command -v flock >/dev/null; then { flock 9 && commit; } 9<.; els
 """
 )
 
-# After a writer was ended by force. What could be removed had not taken the place of the old file, and cannot any more.
+# After a writer was ended by force. What could be removed had not taken the place of the old file,
+# and cannot any more.
 CLEAN = _RESOLVED + 'rm "$t" </dev/null && echo removed\n'
 
-# What the target knows of the user $1, a name or a number: name, number, group, home, all its groups with
-# commas, and the path of what gives it those, for LXD gives a user none but the first: setpriv, busybox's su
-# (another one stays, with all its arguments), or nothing.
+# What the target knows of the user $1, a name or a number: name, number, group, home, all its
+# groups with commas, and the path of what gives it those, for LXD gives a user none but the first:
+# setpriv, busybox's su (another one stays, with all its arguments), or nothing.
 PASSWD = r"""
 place_of() { for d in /usr/bin /bin /usr/sbin /sbin; do [ -x "$d/$1" ] && echo "$d/$1" && return; done; }
 { getent passwd "$1" || cat /etc/passwd; } 2>/dev/null | while IFS=: read -r n x u g x h x; do

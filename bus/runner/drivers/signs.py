@@ -1,8 +1,8 @@
 """What the script START says of a run, taken out of the run's stderr.
 
-The word stands in no arguments and no environment that the program can see, but it is in the memory of the script's shell,
-which what runs as the same user may read (docs/security.md). So a sign is taken only where the script itself would say it,
-once and in its form; the rest is the program's.
+The word stands in no arguments and no environment that the program can see, but it is in the memory
+of the script's shell, which what runs as the same user may read (docs/security.md). So a sign is
+taken only where the script itself would say it, once and in its form; the rest is the program's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _NEXT = {"": ("started", "folder", "failed"), "started": ("failed", "code"), "fa
 
 
 class Beginning:
-    """Where a run's own stdout begins, at the line that the script BEGIN says; what comes before is a login shell's noise."""
+    """Where a run's own stdout begins, at the line that the script BEGIN says; what comes before is
+    a login shell's noise.
+    """
 
     def __init__(self, word: str) -> None:
         self._sign = b"\x1e%s begin\n" % word.encode()
@@ -41,8 +43,9 @@ class Beginning:
 class Signs:
     """Lines that begin with a word of this run only, wherever in the stream they stand.
 
-    `said` has what they said, in its order: `started` (with the session and the inodes of the pipes), `folder`, `failed`,
-    `code` (with the exit code). `before` is what came before the first of them: the client's own words, and not the program's.
+    `said` has what they said, in its order: `started` (with the session and the inodes of the
+    pipes), `folder`, `failed`, `code` (with the exit code). `before` is what came before the first
+    of them: the client's own words, and not the program's.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
 """How snapshots are named, and which one a name means. Pure.
 
-The first without a name of a day (in UTC) is called by its date, `2026-02-27`, later ones `2026-02-27-2`, `-3`, …. A restore
-keeps what was there before as `before-restore-20260227-140501`. Every other name is somebody's own.
+The first without a name of a day (in UTC) is called by its date, `2026-02-27`, later ones
+`2026-02-27-2`, `-3`, …. A restore keeps what was there before as `before-restore-20260227-140501`.
+Every other name is somebody's own.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def before_restore(names: Collection[str], now: datetime) -> str:
 def meant(wanted: str, found: Sequence[Snapshot]) -> str | None:
     """The snapshot that this name means; None when there is none.
 
-    A date means the newest of the snapshots that are called by it; with `-1` it means the first, whose name is the date alone.
+    A date means the newest of the snapshots that are called by it; with `-1` it means the first,
+    whose name is the date alone.
     """
     names = [snapshot.name for snapshot in found]
     if DATE.fullmatch(wanted):
@@ -65,12 +67,16 @@ def meant(wanted: str, found: Sequence[Snapshot]) -> str | None:
 
 
 def surplus(found: Sequence[Snapshot], keep: int, spared: str) -> list[str]:
-    """Those that restores made by themselves and that are more than are kept, oldest first; never the `spared` one."""
+    """Those that restores made by themselves and that are more than are kept, oldest first; never
+    the `spared` one.
+    """
     made = sorted((snapshot.made, snapshot.name) for snapshot in found if snapshot.is_by_restore)
     return [name for _, name in made[: max(0, len(made) - keep)] if name != spared]
 
 
 def _number(name: str, day: str) -> int | None:
-    """The how-manieth of this day a snapshot is by its name; None for one that is not called by the day."""
+    """The how-manieth of this day a snapshot is by its name; None for one that is not called by the
+    day.
+    """
     parts = _DATED.fullmatch(name)
     return int(parts[2] or 1) if parts is not None and parts[1] == day else None

@@ -1,7 +1,9 @@
-"""Machines that are no containers, through the system's own `ssh`: its configuration, keys and known hosts.
+"""Machines that are no containers, through the system's own `ssh`: its configuration, keys and
+known hosts.
 
-A machine has a POSIX shell, and its user's login shell quotes as one does (sh, bash, zsh, ksh; not fish, not csh).
-Without a /proc (macOS) a run that is ended takes its process group with it, and what left that is not found.
+A machine has a POSIX shell, and its user's login shell quotes as one does (sh, bash, zsh, ksh; not
+fish, not csh). Without a /proc (macOS) a run that is ended takes its process group with it, and
+what left that is not found.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class SshDriver(PosixDriver):
     """Machines by the names of their targets."""
 
     name = "ssh"
-    # Before it runs a command, the login shell reads its start-up files, and what those print is in front of everything.
+    # Before it runs a command, the login shell reads its start-up files, and what those print is in
+    # front of everything.
     says_begin = True
 
     def __init__(self, machines: Mapping[str, Machine], file_timeout_s: float = 30.0) -> None:
@@ -141,7 +144,8 @@ class SshDriver(PosixDriver):
         return TargetFailed(f"{target} has no usable shell ({code}): {text(words.encode())}")
 
     def _may_have_run(self, words: str) -> bool:
-        # A connection that broke once it stood. What keeps one from being made is told in other words.
+        # A connection that broke once it stood. What keeps one from being made is told in other
+        # words.
         return re.search(_BROKEN, words, re.MULTILINE) is not None
 
     def _machine(self, target: str) -> Machine:

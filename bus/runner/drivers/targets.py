@@ -1,4 +1,7 @@
-"""Which targets there are, and by which driver each is reached. The one gate: a name that passes it is a known one."""
+"""Which targets there are, and by which driver each is reached.
+
+The one gate: a name that passes it is a known one.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class Listing(NamedTuple):
 
 
 class Targets:
-    """The containers that LXD or Incus lists, and over them a table that is read again when it changes."""
+    """The containers that LXD or Incus lists, and over them a table that is read again when it
+    changes.
+    """
 
     def __init__(self, file: Path, lxc: LxcDriver | None) -> None:
         self._file, self._lxc = file, lxc
@@ -44,7 +49,8 @@ class Targets:
     ) -> Targets:
         """Targets by these settings; raises BadTable, and ValueError for `only`.
 
-        `lxc` is the client: lxc, incus, or empty for none. `only` names the containers that are targets; empty: all are.
+        `lxc` is the client: lxc, incus, or empty for none. `only` names the containers that are
+        targets; empty: all are.
         """
         if lxc not in ("", "lxc", "incus"):
             raise ValueError(f"The client is lxc or incus or none, and not {lxc!r}.")
@@ -56,7 +62,8 @@ class Targets:
     def driver_of(self, name: str) -> Driver:
         """The driver of this target; raises UnknownTarget, DriverUnavailable.
 
-        No process is started for a name that breaks the rules, and for others at most about one a second.
+        No process is started for a name that breaks the rules, and for others at most about one a
+        second.
         """
         if not MACHINE.fullmatch(name):
             raise UnknownTarget("No target has such a name.")
@@ -94,7 +101,9 @@ class Targets:
         return Listing([found[name] for name in sorted(found)], unavailable)
 
     def _refresh(self) -> None:
-        """Read the table again when it is another; one that is wrong lets nobody in, for it may take a target away."""
+        """Read the table again when it is another; one that is wrong lets nobody in, for it may
+        take a target away.
+        """
         if _state(self._file) != self._seen:
             try:
                 self._read()

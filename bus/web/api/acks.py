@@ -62,7 +62,10 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
 
 
 def _reader(fields: dict[str, Any], taken: Taken) -> str:
-    """Who acknowledges: the caller, unless it says as which of its names. Nobody does for another."""
+    """Who acknowledges: the caller, unless it says as which of its names.
+
+    Nobody does for another.
+    """
     reader = checks.agent(fields.get("reader", g.caller.own_name), "reader")
     check_speaks_as(g.caller, reader, "reader", taken)
     return reader

@@ -1,6 +1,7 @@
 """Commands, files and containers: POST /api/exec, /api/file/*, /api/container/*, and how a call is.
 
-The worker checks shape and right, then hands the request to the service that runs commands, which does both again.
+The worker checks shape and right, then hands the request to the service that runs commands, which
+does both again.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ def blueprint(hub: Hub, service: ExecService, max_file: int, rest: Rest) -> Blue
     routes = Blueprint("calls", __name__)
 
     def limit(type: str) -> int:
-        """How long a body may be: a file, or the input of a command, is read only for one who may do such a thing somewhere.
+        """How long a body may be: a file, or the input of a command, is read only for one who may
+        do such a thing somewhere.
 
-        Which target it is about stands in the body, so a short one is read, and the refusal recorded with what it says.
+        Which target it is about stands in the body, so a short one is read, and the refusal
+        recorded with what it says.
         """
         if type not in (EXEC, FILE_WRITE):
             return parameters.MAX_REQUEST
@@ -184,7 +187,10 @@ def _state_shown(answer: Line) -> Line:
 
 
 def _streamed(service: ExecService, asked: Line) -> Response:
-    """The lines of a running command as they come. What fails before the first is an answer of its own."""
+    """The lines of a running command as they come.
+
+    What fails before the first is an answer of its own.
+    """
     lines = service.lines(asked)
     try:
         first = next(lines, None)

@@ -1,10 +1,12 @@
-"""/api/credentials, /api/invites and /api/join: admins give machines their credentials, and machines take them.
+"""/api/credentials, /api/invites and /api/join: admins give machines their credentials, and
+machines take them.
 
-An answer with a secret is the only one that ever has it. A repeated request makes another secret, so none of these
-takes an idempotency key: after a lost answer rotate, or make a new invite.
+An answer with a secret is the only one that ever has it. A repeated request makes another secret,
+so none of these takes an idempotency key: after a lost answer rotate, or make a new invite.
 
-Who changes something here has the newest secret of its name. The register looks once more while nobody else can change
-the file: a caller that was revoked or rotated since the guard let it in changes nothing.
+Who changes something here has the newest secret of its name. The register looks once more while
+nobody else can change the file: a caller that was revoked or rotated since the guard let it in
+changes nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def blueprint(
 
     @routes.errorhandler(BusError)
     def refused(error: BusError) -> Response:
-        # Not who got past no door: that is on record already. Not what is no more than a wrong form.
+        # Not who got past no door: that is on record already. Not what is no more than a wrong
+        # form.
         if refusals is not None and "caller" in g and error.status in (401, 403, 409, 410):
             refusals.change(g.caller, str(request.endpoint).rpartition(".")[2], _named(), error)
         return error_reply(error)
@@ -158,7 +161,9 @@ def _read(shape: type[S]) -> S:
 
 
 def _base_url() -> str:
-    """Where the caller found the hub: nginx passes the Host that it was asked for, and that it speaks TLS."""
+    """Where the caller found the hub: nginx passes the Host that it was asked for, and that it
+    speaks TLS.
+    """
     scheme = (
         "https"
         if request.environ.get("HTTP_X_FORWARDED_PROTO") == "https"

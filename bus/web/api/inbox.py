@@ -27,15 +27,14 @@ from bus.web.http.replies import json_reply, text_reply, wants_text
 DEFAULT_BUDGET, MIN_BUDGET, MAX_BUDGET = 6_000, 800, 100_000
 MIN_TOKENS, MAX_TOKENS = 500, 50_000
 MAX_SHOWN = 200
-_LONGEST_LINE = (
-    160  # characters of the line about a message: with the least budget, one stub always fits
-)
+# Characters of the line about a message: with the least budget, one stub always fits
+_LONGEST_LINE = 160
 _LONGEST_SENDER = 64
 _SMALLEST = 60  # characters of the shortest stub: more messages than this allows cannot be shown
-_JSON = (
-    3  # characters of the JSON of a message that is still read whole, for each that may be shown
-)
-_FOOTER = 300  # characters of the lines at the end but for the list of seqs, which is counted with each message
+# Characters of the JSON of a message that is still read whole, for each that may be shown
+_JSON = 3
+# characters of the lines at the end but for the list of seqs, which is counted with each message
+_FOOTER = 300
 
 
 def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
@@ -132,7 +131,10 @@ def _stub_json(stub: Stub) -> dict[str, Any]:
 
 
 def _as_text(reader: str, found: InboxPage) -> str:
-    """The answer for an agent's context; nothing at all when there is no mail. Only our own lines begin with `--`."""
+    """The answer for an agent's context; nothing at all when there is no mail.
+
+    Only our own lines begin with `--`.
+    """
     packed, now_ms = found.packed, found.now_ms
     if not packed.shown and found.next is None:
         return ""
@@ -191,7 +193,10 @@ def _size(message: dict[str, Any]) -> int:
 
 
 def _whole(message: dict[str, Any], now_ms: int, *, with_seq: bool = True) -> str:
-    """A message in full. While sizes are taken, its seq in the list at the end is counted with it."""
+    """A message in full.
+
+    While sizes are taken, its seq in the list at the end is counted with it.
+    """
     due = f" expires {message['expires']}" if "expires" in message else ""
     re = f" re {message['in_reply_to']}" if "in_reply_to" in message else ""
     head = f"{_line(message, now_ms)}{re}{due} ({message['id']})\n"

@@ -35,7 +35,8 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         given = parameters.params((*parameters.FILTERS, "wait", "order", "format"))
         as_text = wants_text(given.get("format"))
         selection = parameters.selection(given, hub.messages.seq_of)
-        # Asked before the page is made: what comes between the two must lie behind the cursor of an empty page.
+        # Asked before the page is made: what comes between the two must lie behind the cursor of an
+        # empty page.
         known = hub.messages.indexed_to()
         page = hub.messages.read(
             selection, parameters.wait_s(given), is_peek(hub, selection.unread_by, taken), g.check
@@ -102,8 +103,8 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
 
 
 def is_peek(hub: Hub, reader: str | None, taken: Taken) -> bool:
-    """Whether this read is for a name that is not the caller's, or gives no message (HEAD): then the sender must not be told
-    that it was fetched.
+    """Whether this read is for a name that is not the caller's, or gives no message (HEAD): then
+    the sender must not be told that it was fetched.
 
     Raises OverQuota where the name is one too many of the caller's today.
     """
@@ -114,7 +115,9 @@ def is_peek(hub: Hub, reader: str | None, taken: Taken) -> bool:
 
 
 def _next(seqs: list[int], selection: Selection, known: int) -> int:
-    """The cursor to go on with: for `since` when the oldest come first, for `before` when the newest do."""
+    """The cursor to go on with: for `since` when the oldest come first, for `before` when the
+    newest do.
+    """
     if selection.descending:
         start = known if selection.before is None else selection.before
         return min(seqs, default=start)

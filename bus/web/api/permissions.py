@@ -17,9 +17,8 @@ from bus.web.http import parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import json_reply
 
-_LOOKED_FOR_S = (
-    2.0  # a service that hangs must not keep an admin who denies from hearing that it holds
-)
+# A service that hangs must not keep an admin who denies from hearing that it holds
+_LOOKED_FOR_S = 2.0
 
 
 def blueprint(hub: Hub, service: ExecService, names: Callable[[], list[str]]) -> Blueprint:
@@ -83,7 +82,10 @@ def _refuse_other_case(name: str, field: str, names: list[str]) -> None:
 
 
 def _unknown(grant: Grant, names: list[str], service: ExecService) -> dict[str, str]:
-    """What is wrong with a name that is neither a machine nor a target, by its field. Where nobody can tell: nothing."""
+    """What is wrong with a name that is neither a machine nor a target, by its field.
+
+    Where nobody can tell: nothing.
+    """
     found = {}
     source, target = grant.source, grant.target
     if source not in (ANYONE, *names):

@@ -88,7 +88,9 @@ def save(
 
 
 def _checked(caller: Caller, fields: dict[str, Any], taken: Taken) -> Draft:
-    """The checked message of somebody who may speak as the one it is from: the caller, unless it says so."""
+    """The checked message of somebody who may speak as the one it is from: the caller, unless it
+    says so.
+    """
     if caller.own_name is not None:
         fields.setdefault("from", caller.own_name)
     message = Draft.read(fields)
@@ -104,7 +106,8 @@ def _fields() -> dict[str, Any]:
         return _joined(query, parameters.json_body())
     if kind == "multipart/form-data":
         return _joined(query, messages.from_texts(parameters.multipart()))
-    # curl --data-binary says urlencoded whatever it sends, so the query decides: with fields there, this is the text.
+    # curl --data-binary says urlencoded whatever it sends, so the query decides: with fields there,
+    # this is the text.
     if kind == "application/x-www-form-urlencoded" and not query:
         return _form_or_json()
     if kind in ("", *_FORMS, "application/octet-stream") or kind.startswith("text/"):
@@ -131,7 +134,10 @@ def _joined(query: dict[str, str], fields: dict[str, Any]) -> dict[str, Any]:
 def _line(
     line: bytes, number: int, query: dict[str, Any], key: str | None, taken: Taken
 ) -> Draft | BusError:
-    """The checked message on one line, or what is wrong with it. A key for the request is one for each of its lines."""
+    """The checked message on one line, or what is wrong with it.
+
+    A key for the request is one for each of its lines.
+    """
     try:
         fields = {**query, **load_object(line, f"Line {number}")}
         if key is not None and "client_id" not in fields:

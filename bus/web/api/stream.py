@@ -41,7 +41,8 @@ def blueprint(hub: Hub, keepalive_s: float, taken: Taken) -> Blueprint:
             (*(name for name in parameters.FILTERS if name not in ("limit", "before")), "format")
         )
         mimetype, render, alive = _FORMATS[_format(given.get("format"))]
-        # A browser's EventSource repeats the URL it began with, so where it has got to counts for more than `since`.
+        # A browser's EventSource repeats the URL it began with, so where it has got to counts for
+        # more than `since`.
         last = request.headers.get("Last-Event-ID")
         if last:
             began = checks.reference(given.get("since", last), "since")

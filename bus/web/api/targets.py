@@ -12,7 +12,10 @@ Targets = tuple[list[dict[str, Any]], dict[str, str]]
 
 
 def listed(service: ExecService, within_s: float | None = None) -> Targets:
-    """All targets, and which driver does not answer, with the reason; raises ExecUnavailable. `within_s` as in `ask`."""
+    """All targets, and which driver does not answer, with the reason; raises ExecUnavailable.
+
+    `within_s` as in `ask`.
+    """
     asked = {"op": "targets", "authorization": request.environ.get("HTTP_AUTHORIZATION")}
     answer = service.ask(asked, within_s)["result"]
     return answer["targets"], answer["unavailable"]

@@ -1,6 +1,7 @@
 """Who is calling, and whether this route is for them.
 
-A credential for every route, and no state change on behalf of another web origin. Every view says who may call it:
+A credential for every route, and no state change on behalf of another web origin. Every view says
+who may call it:
 
     @routes.get("/api/credentials")
     @may_call(ADMINS)
@@ -25,7 +26,8 @@ _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 View = TypeVar("View", bound=Callable[..., Any])
-# Called with a refused caller, the call type that its route declares, and the request's environment.
+# Called with a refused caller, the call type that its route declares, and the request's
+# environment.
 Denied = Callable[[Caller, str, Mapping[str, Any]], None]
 
 
@@ -72,7 +74,10 @@ def init_app(
 
 
 def _rechecked(header: str | None, caller: Caller, credentials: Credentials) -> Callable[[], None]:
-    """For a request that waits: raises Unauthorized once its credential is revoked or over. To be called before it delivers."""
+    """For a request that waits: raises Unauthorized once its credential is revoked or over.
+
+    To be called before it delivers.
+    """
 
     def check() -> None:
         if not credentials.still_proves(header, caller):
@@ -106,7 +111,10 @@ def caller(
 
 
 def check_role(caller: Caller, roles: frozenset[str] | None, environ: Mapping[str, Any]) -> None:
-    """Raise NotAllowed unless the caller has one of the roles. None: the route does not exist, and all but invites may know."""
+    """Raise NotAllowed unless the caller has one of the roles.
+
+    None: the route does not exist, and all but invites may know.
+    """
     if caller.role == INVITE if roles is None else caller.role not in roles:
         what = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'][:200]}"
         raise NotAllowed(
@@ -117,7 +125,9 @@ def check_role(caller: Caller, roles: frozenset[str] | None, environ: Mapping[st
 
 
 def _refuse_foreign_origin(environ: Mapping[str, Any]) -> None:
-    """Browsers add cached basic credentials to any page's request; curl and libraries send neither header."""
+    """Browsers add cached basic credentials to any page's request; curl and libraries send neither
+    header.
+    """
     site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
     if site not in (None, "none", "same-origin"):
         raise ForeignOrigin(f"A web page of another site ({site}) made this call.")

@@ -40,7 +40,8 @@ def init_app(app: Flask) -> None:
 def error_reply(error: BusError) -> Reply:
     """The answer to an error."""
     fields = error.as_dict()
-    # They repeat what a request said, and are read in terminals; what a program compares is in other fields.
+    # They repeat what a request said, and are read in terminals; what a program compares is in
+    # other fields.
     fields |= {name: harmless(fields[name]) for name in ("message", "hint")}
     reply = json_reply(fields, error.status)
     if error.status == 401:

@@ -48,7 +48,8 @@ def content_type() -> str:
 def read_body(limit: int = MAX_REQUEST) -> bytes:
     """The bytes of the body; never holds more than `limit` in memory.
 
-    Raises TooLarge with both sizes, TooSlow, and BadRequest for a body that did not come whole: half of one is not a message.
+    Raises TooLarge with both sizes, TooSlow, and BadRequest for a body that did not come whole:
+    half of one is not a message.
     """
     return body_of(request.environ, limit)
 
@@ -80,7 +81,9 @@ def json_body() -> dict[str, Any]:
 
 
 def call_fields(limit: int = MAX_REQUEST, rest: Rest = lambda: None) -> dict[str, Any]:
-    """The JSON object of a call, with the idempotency key of the header where there is one; no query parameters."""
+    """The JSON object of a call, with the idempotency key of the header where there is one; no
+    query parameters.
+    """
     params(())
     kind = content_type()
     if kind not in (
@@ -97,7 +100,9 @@ def call_fields(limit: int = MAX_REQUEST, rest: Rest = lambda: None) -> dict[str
 
 
 def add_key(fields: dict[str, Any], header: str | None) -> None:
-    """Put the idempotency key of the header, where there is one, among the fields; raises BadField where they have another."""
+    """Put the idempotency key of the header, where there is one, among the fields; raises BadField
+    where they have another.
+    """
     if header is None:
         return
     key = checks.key(header, "Idempotency-Key")
@@ -129,7 +134,9 @@ def urlencoded(data: bytes) -> dict[str, str]:
 
 
 def multipart() -> dict[str, str]:
-    """The fields of a multipart form; raises BadField for a repeated field, or a file that is not `body`."""
+    """The fields of a multipart form; raises BadField for a repeated field, or a file that is not
+    `body`.
+    """
     _checked_size(request.environ, MAX_REQUEST)
     request.max_content_length = request.max_form_memory_size = MAX_REQUEST
     fields = _once(request.form.items(multi=True), (), "field")
@@ -216,7 +223,9 @@ def flag(given: dict[str, str], name: str) -> bool:
 
 
 def _checked_size(environ: Mapping[str, Any], limit: int) -> int | None:
-    """The size that a request says its body has, if it does; refuses one that is too long, and a compressed one."""
+    """The size that a request says its body has, if it does; refuses one that is too long, and a
+    compressed one.
+    """
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in ("", "identity"):
         raise UnsupportedMedia("The body is compressed.")
     text = environ.get("CONTENT_LENGTH", "")

@@ -1,8 +1,10 @@
-"""Puts on record who was turned away at the door, or was refused a change to the credentials: so many a minute, no more.
+"""Puts on record who was turned away at the door, or was refused a change to the credentials: so
+many a minute, no more.
 
-Whoever has no credential must not be able to fill the log, so of each kind a minute has `PER_MINUTE` records, and one
-for the same caller and matter. What is left out is counted; the next record, or a request a minute later, tells how many.
-Each worker counts for itself. No secret is on record, and of a user name that nobody has only the beginning.
+Whoever has no credential must not be able to fill the log, so of each kind a minute has
+`PER_MINUTE` records, and one for the same caller and matter. What is left out is counted; the next
+record, or a request a minute later, tells how many. Each worker counts for itself. No secret is on
+record, and of a user name that nobody has only the beginning.
 """
 
 from __future__ import annotations

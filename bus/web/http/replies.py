@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Reply(Response):
     """An answer with the headers that every answer has.
 
-    One that is whole in memory is sent as it is: Werkzeug's own way to the same bytes looks for a Location to
-    complete and takes a tenth of a post's time (profiled 2026-11-20).
+    One that is whole in memory is sent as it is: Werkzeug's own way to the same bytes looks for a
+    Location to complete and takes a tenth of a post's time (profiled 2026-11-20).
     """
 
     ALWAYS = (("X-Robots-Tag", "noindex, nofollow"), ("Cache-Control", "no-store"))
@@ -79,7 +79,9 @@ def page_json(messages: Sequence[str], has_more: bool, next: int) -> str:
 
 
 def message_text(message: dict[str, Any], body: str | None = None) -> str:
-    """A message as text: one line about it, then its body indented, so that no body can pass for a line about it."""
+    """A message as text: one line about it, then its body indented, so that no body can pass for a
+    line about it.
+    """
     marks = [] if message["priority"] == "normal" else [message["priority"].upper()]
     marks += [f"#{quoted(tag)}" for tag in message["tags"]]
     if "in_reply_to" in message:
@@ -95,7 +97,8 @@ def message_text(message: dict[str, Any], body: str | None = None) -> str:
 
 
 def page_text(messages: Iterable[str], more: str | None, rest: Rest) -> str:
-    """A page of messages as text; says so when there is none, and which parameter gives more (None: there are no more).
+    """A page of messages as text; says so when there is none, and which parameter gives more (None:
+    there are no more).
 
     `rest` lets others go on: a page of what has to be made harmless takes a while.
     """

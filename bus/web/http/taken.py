@@ -11,7 +11,8 @@ from bus.model.caller import looks
 class TakenNames:
     """What `bus.model.caller.Taken` is, for this hub. For any thread.
 
-    A name can only become a past one by a change to the credential file, so the log's names are asked for then.
+    A name can only become a past one by a change to the credential file, so the log's names are
+    asked for then.
     """
 
     def __init__(self, hub: Hub, credentials: Credentials) -> None:

@@ -1,4 +1,6 @@
-"""Each request counts against its credential's quota, from the moment the credential is proven to the end of its answer."""
+"""Each request counts against its credential's quota, from the moment the credential is proven to
+the end of its answer.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ KEY = "bus.under_way"
 
 
 class UnderWay:
-    """A request's place in the count of its credential; it has none before the credential is proven."""
+    """A request's place in the count of its credential; it has none before the credential is
+    proven.
+    """
 
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas

@@ -1,23 +1,22 @@
-"""A hub on this machine that nobody had to start: `bus up`, `bus down`, and starting it at the first call.
+"""A hub on this machine that nobody had to start: `bus up`, `bus down`, and starting it at the
+first call.
 
-The hub runs `python -m bus serve` with this Python, in the background, on a loopback address; its data is under
-`Places.hub_data`. `hub.json` in the state folder says what runs:
+The hub runs `python -m bus serve` with this Python, in the background, on a loopback address; its
+data is under `Places.hub_data`. `hub.json` in the state folder says what runs:
 
     {"url":"http://127.0.0.1:8787","pid":4711,"born":"…","wanted":true}
 
-`born` is when the process began, as the system tells it: process numbers are used again, and only ours is ever ended.
-Settings are written last, when a hub has taken their credential.
-`wanted` turns false at `bus down`: from then on only `bus up` or BUS_AUTOSTART=1 starts it. A lock lets ten sessions that
-come in the same second start one hub.
+`born` is when the process began, as the system tells it: process numbers are used again, and only
+ours is ever ended. Settings are written last, when a hub has taken their credential. `wanted` turns
+false at `bus down`: from then on only `bus up` or BUS_AUTOSTART=1 starts it. A lock lets ten
+sessions that come in the same second start one hub.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -28,6 +27,7 @@ from urllib.parse import urlsplit
 from busclient._errors import BadAnswer, BusError, LocalTrouble, SettingsError, Unauthorized
 from busclient._files import write_private
 from busclient._http.calls import Calls, Patience, new_key
+from busclient._hub_control.process import born_of, is_hub, listens
 from busclient._places import Places
 from busclient._settings import (
     LOCAL_URL,
@@ -48,7 +48,10 @@ _NEEDED = ("bus", "flask", "gunicorn", "gevent")
 
 
 def find_settings(places: Places) -> Settings:
-    """The settings; with BUS_AUTOSTART=1 and none at all, those of a hub that is started now. Raises SettingsError."""
+    """The settings; with BUS_AUTOSTART=1 and none at all, those of a hub that is started now.
+
+    Raises SettingsError.
+    """
     try:
         return Settings.find(places=places)
     except SettingsError:
@@ -86,10 +89,12 @@ def _say_started(settings: Settings) -> None:
 
 
 def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:
-    """See that a hub runs here and that the settings lead to it; gives them, and whether it was started now.
+    """See that a hub runs here and that the settings lead to it; gives them, and whether it was
+    started now.
 
-    Without settings it writes `~/.secrets/claude-bus.env` with a new credential, once the hub has taken that. Raises
-    SettingsError when the settings name a hub elsewhere, LocalTrouble, and what else the hub says of the credential.
+    Without settings it writes `~/.secrets/claude-bus.env` with a new credential, once the hub has
+    taken that. Raises SettingsError when the settings name a hub elsewhere, LocalTrouble, and what
+    else the hub says of the credential.
     """
     _check_packages()
     _check_url(url)
@@ -118,7 +123,7 @@ def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:
 def _made(settings: Settings, places: Places) -> Settings:
     """Start a hub for settings that are written down once it has taken their credential."""
     check_free(places.env_file)
-    if _listens(settings.url):
+    if listens(settings.url):
         raise _left_behind(settings) if _runs_at(settings.url, places) else _taken(settings)
     _start_locked(settings, places)
     values = {"BUS_URL": settings.url, "BUS_USER": settings.user, "BUS_PASS": settings.password}
@@ -134,7 +139,7 @@ def is_running(places: Places) -> bool:
     """Whether the hub that `bus up` started runs."""
     known = _known(places)
     pid = known.get("pid")
-    return isinstance(pid, int) and _is_hub(pid, known.get("born"), places)
+    return isinstance(pid, int) and is_hub(pid, known.get("born"), places)
 
 
 def _runs_at(url: str, places: Places) -> bool:
@@ -177,7 +182,10 @@ def _prove(settings: Settings) -> None:
 
 
 def down(places: Places) -> bool:
-    """End the hub that `bus up` started, and start it no more; gives whether one ran. Raises LocalTrouble."""
+    """End the hub that `bus up` started, and start it no more; gives whether one ran.
+
+    Raises LocalTrouble.
+    """
     with _lock(places):
         return _down_locked(places)
 
@@ -187,11 +195,11 @@ def _down_locked(places: Places) -> bool:
     pid, born = known.get("pid"), known.get("born")
     if known:
         _remember(places, {**known, "wanted": False, "pid": None, "born": None})
-    if not isinstance(pid, int) or not _is_hub(pid, born, places):
+    if not isinstance(pid, int) or not is_hub(pid, born, places):
         return False
     os.kill(pid, signal.SIGTERM)
     _wait_for(
-        lambda: not _is_hub(pid, born, places),
+        lambda: not is_hub(pid, born, places),
         _STOP_S,
         f"The hub (process {pid}) did not end within {_STOP_S:g} s.",
     )
@@ -199,13 +207,15 @@ def _down_locked(places: Places) -> bool:
 
 
 def _start(settings: Settings, places: Places) -> bool:
-    """Start the hub at the settings' address, unless it runs there; on return it takes the credential. Raises BusError."""
+    """Start the hub at the settings' address, unless it runs there; on return it takes the
+    credential. Raises BusError.
+    """
     with _lock(places):
         return _start_locked(settings, places)
 
 
 def _start_locked(settings: Settings, places: Places) -> bool:
-    if _listens(settings.url):
+    if listens(settings.url):
         try:
             _prove(settings)
         except BadAnswer:
@@ -228,7 +238,7 @@ def _start_locked(settings: Settings, places: Places) -> bool:
             raise LocalTrouble(
                 f"The hub ended at once: {_last_line(log)}", hint=f"{log} says more."
             )
-        if not _listens(settings.url):
+        if not listens(settings.url):
             return False
         _prove(settings)
         return True
@@ -238,7 +248,9 @@ def _start_locked(settings: Settings, places: Places) -> bool:
 
 
 def _spawn(settings: Settings, places: Places) -> subprocess.Popen[bytes]:
-    """The hub in the background: its own session, its output in `hub.log`, nothing of ours kept open."""
+    """The hub in the background: its own session, its output in `hub.log`, nothing of ours kept
+    open.
+    """
     import subprocess  # noqa: PLC0415  what a call to a hub that runs need not load
 
     address = urlsplit(settings.url)
@@ -333,51 +345,6 @@ def _known(places: Places) -> dict[str, Any]:
 
 def _remember(places: Places, facts: Mapping[str, Any]) -> None:
     write_private(places.state / "hub.json", json.dumps(facts) + "\n")
-
-
-def _listens(url: str) -> bool:
-    """Whether something accepts connections at this address."""
-    address = urlsplit(url)
-    with (
-        contextlib.suppress(OSError),
-        socket.create_connection((address.hostname, address.port or 80), timeout=2),
-    ):
-        return True
-    return False
-
-
-def _is_hub(pid: int, born: str | None, places: Places) -> bool:
-    """Whether this process lives and is the hub that was started here."""
-    with contextlib.suppress(ChildProcessError, OSError):
-        os.waitpid(pid, os.WNOHANG)  # ours, when `down` runs in the program that ran `up`
-    now = born_of(pid)
-    if now is None:
-        return False
-    if born is not None:
-        return now == born
-    try:  # noted by an older client: by its data folder
-        return (
-            f"BUS_DATA_DIR={places.hub_data}\0".encode()
-            in Path(f"/proc/{pid}/environ").read_bytes() + b"\0"
-        )
-    except OSError:
-        return False
-
-
-def born_of(pid: int) -> str | None:
-    """When a process began, in whatever form the system tells it; None when there is none."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return None if fields[0] == "Z" else f"{boot} {fields[19]}"
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return None
-    import subprocess  # noqa: PLC0415
-
-    command = ["ps", "-o", "lstart=", "-p", str(pid)]
-    ps = subprocess.run(command, capture_output=True, check=False, text=True)  # noqa: S603
-    return ps.stdout.strip() or None
 
 
 def _wait_for(condition: Any, within_s: float, otherwise: str) -> None:
