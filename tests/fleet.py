@@ -2,7 +2,7 @@
 credentials.
 
 Targets are folders (`box`, `den`) that play machines: the real drivers have their own suite in
-tests/containers.
+tests/runner/drivers.
 """
 
 from __future__ import annotations

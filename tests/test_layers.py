@@ -228,3 +228,23 @@ def imports_of(package: str, path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == package)
         elif isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == package:
             yield from (alias.name for alias in node.names)
+
+
+def test_tests_stand_where_what_they_test_stands() -> None:
+    """A folder of tests has the name of the folder that it tests, or crosses the tree on purpose."""
+    crossing = {"client", "edge", "faults", "data"}
+    folders = {
+        path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    lost = [
+        str(folder)
+        for folder in folders
+        if folder.parts and folder.parts[0] not in crossing and not (ROOT / "bus" / folder).is_dir()
+    ]
+    assert lost == []
+    parts = [
+        folder.parts[1]
+        for folder in folders
+        if folder.parts[:1] == ("client",) and folder.parts[1:]
+    ]
+    assert [part for part in parts if not (ROOT / "busclient" / f"_{part}").is_dir()] == []

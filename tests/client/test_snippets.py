@@ -20,9 +20,9 @@ import pytest
 import busclient._http.calls
 from busclient import Admin, How, Net
 from busclient._cli import cli as cli_group
+from tests.client.cli.test_cli import Cli
 from tests.client.conftest import Served, command
 from tests.client.doors import Door
-from tests.client.test_cli import Cli
 from tests.conftest import ROOT, Caller
 
 MANUAL = (ROOT / "docs" / "client.md").read_text()

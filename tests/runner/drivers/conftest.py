@@ -21,7 +21,7 @@ from bus.runner.drivers.local import LocalDriver
 from bus.runner.drivers.lxc import LxcDriver
 from bus.runner.drivers.ssh import SshDriver
 from bus.runner.drivers.table import Machine
-from tests.client.test_ssh import Sshd
+from tests.client.http.test_ssh import Sshd
 from tests.conftest import ROOT
 
 SCRIPT = str(ROOT / "scripts" / "lxd-for-tests")

@@ -50,9 +50,9 @@ from bus.runner.drivers.posix import PosixDriver
 from bus.runner.drivers.process import Command, said
 from bus.runner.drivers.ssh import SshDriver
 from bus.runner.drivers.table import Machine
-from tests.client.test_ssh import Sshd
+from tests.client.http.test_ssh import Sshd
 from tests.conftest import free_port, wait_until
-from tests.containers.conftest import Place, alive
+from tests.runner.drivers.conftest import Place, alive
 
 MIB = 1 << 20
 HOSTILE = [

@@ -23,8 +23,8 @@ from busclient._cli.screen import Screen
 from busclient._places import Places
 from tests.client.conftest import Ran
 from tests.client.doors import URL, Door, transport_by
+from tests.client.net.test_net import ASKED, EXEC, FACTS, RULE, approval, page
 from tests.client.stubnet import StubNet, ended, error, streamed
-from tests.client.test_net import ASKED, EXEC, FACTS, RULE, approval, page
 
 Cli = Callable[..., Ran]
 

@@ -26,7 +26,7 @@ from bus.config import Config
 from bus.credentials import Credentials
 from bus.runner.protocol import encoded
 from bus.system.sockets import address_of
-from tests.client.test_ssh import Sshd
+from tests.client.http.test_ssh import Sshd
 from tests.conftest import ROOT, RunningHub, basic, wait_until
 from tests.fleet import SECRET, Fleet, a_fleet, is_gone, settings
 from tests.log.faulty import FaultyDisk
