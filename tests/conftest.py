@@ -52,10 +52,10 @@ def wait_until(condition: Callable[[], Any], within_s: float = 20) -> Any:
 
 
 class Clock:
-    """What a hub takes for the time. It goes with the real one until a test moves it."""
+    """What a hub takes for the time: the real one until a test moves it, or `stopped_at`."""
 
-    def __init__(self) -> None:
-        self._stopped_at: float | None = None
+    def __init__(self, stopped_at: float | None = None) -> None:
+        self._stopped_at = stopped_at
         self._start = 0.0
 
     def __call__(self) -> float:

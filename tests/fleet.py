@@ -100,15 +100,20 @@ def settings(folder: Path, **more: Any) -> Config:
 
 
 @contextmanager
-def a_fleet(folder: Path, disk: Disk | None = None, **more: Any) -> Iterator[Fleet]:
-    """A fleet whose service runs in a thread, its log on `disk`; both are ended afterwards."""
+def a_fleet(
+    folder: Path, disk: Disk | None = None, stopped_at: float | None = None, **more: Any
+) -> Iterator[Fleet]:
+    """A fleet whose service runs in a thread, its log on `disk`; both are ended afterwards.
+
+    With `stopped_at`, that is the time for both.
+    """
     config = settings(folder, **more)
-    app = create_app(config, clock=Clock())
+    app = create_app(config, clock=Clock(stopped_at))
     credentials = app.extensions["credentials"]
     credentials.add(USER, PASSWORD)
     for name, role in (("admin", "admin"), ("web1", "member"), ("db1", "member")):
         credentials.add(name, SECRET, role)
-    service = create_service(config, clock=Clock(), disk=disk)
+    service = create_service(config, clock=Clock(stopped_at), disk=disk)
     serve = service._server.serve_forever
     service._server.serve_forever = lambda poll_interval: serve(poll_interval / 10)  # type: ignore[method-assign]
     thread = threading.Thread(target=service.serve, daemon=True)

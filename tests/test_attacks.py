@@ -51,8 +51,10 @@ def untouched(fleet: Fleet) -> None:
     for name in ("box", "den"):
         assert list((fleet.folder / name).iterdir()) == [], name
     assert not (fleet.folder / "pwned").exists()
-    assert [record["result"] for record in fleet.records("done") if record["result"] == "ok"] == []
-    assert len(fleet.records("grant")) == 1
+    assert [
+        record["result"] for record in fleet.records("call_ended") if record["result"] == "ok"
+    ] == []
+    assert len(fleet.records("permission")) == 1
 
 
 # -- hostile text in every field -----------------------------------------------------------------
@@ -547,7 +549,9 @@ def test_own_approval_of_an_admin(fleet: Fleet) -> None:
         )
         assert fleet.admin.exec("touch pwned", **{"from": sender}).status_code == 202
     assert list((fleet.folder / "box").iterdir()) == []
-    assert len([record for record in fleet.records("done") if record["result"] == "denied"]) == 4
+    assert (
+        len([record for record in fleet.records("call_ended") if record["result"] == "denied"]) == 4
+    )
 
 
 def test_grant_removed_while_the_call_waits(fleet: Fleet) -> None:
@@ -619,7 +623,7 @@ def test_every_denial_is_on_record(fleet: Fleet) -> None:
     ]
     for caller, path, body in tries:
         assert caller.post(path, json=body).status_code == 403
-    denied = [record for record in fleet.records("done") if record["result"] == "denied"]
+    denied = [record for record in fleet.records("call_ended") if record["result"] == "denied"]
     assert len(denied) == len(tries)
     types = [event["type"] for event in fleet.admin.events() if event["result"] == "denied"]
     assert types == ["exec", "file_read", "file_write", "container", "permit", "exec", "exec"]
@@ -639,8 +643,10 @@ def test_large_body_of_who_may_nothing(fleet: Fleet, path: str) -> None:
         path, input_stream=Unsent(16 << 20, READ), content_type="application/json"
     )
     assert (reply.status_code, reply.json["error"]) == (403, "not_permitted")
-    (done,) = [record for record in fleet.records("done") if record["result"] == "denied"]
-    (asked,) = [record for record in fleet.records("asked") if record["call"] == done["call"]]
+    (done,) = [record for record in fleet.records("call_ended") if record["result"] == "denied"]
+    (asked,) = [
+        record for record in fleet.records("call_started") if record["call"] == done["call"]
+    ]
     assert asked["auth"] == "db1"
     assert len(str(asked)) < 1_000
     # A rule for some target is enough to be heard, and the right is then looked at as ever.

@@ -325,7 +325,7 @@ def test_a_command_that_runs_is_ended(fleet: Fleet, end: Callable[[Fleet], None]
     waiting.join(30)
     refusal(got[0], 401, "unauthorized")
     wait_until(lambda: is_gone(pid))
-    done = fleet.records("done")[-1]
+    done = fleet.records("call_ended")[-1]
     assert (done["result"], done["cancelled"]) == ("error", True)
     assert "revoked" in done["reason"]
     assert list((fleet.config.data_dir / "calls").glob("*.json")) == [] or end is not revoke

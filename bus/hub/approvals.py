@@ -86,7 +86,7 @@ class Approvals:
             for name, value in facts.items()
             if self.beside is None or name not in _BESIDE
         }
-        draft = {**call_fields(caller, call), "kind": "question", "approval": id, **shown}
+        draft = {**call_fields(caller, call), "kind": "approval_asked", "approval": id, **shown}
         draft["expires"] = self._journal.utc(APPROVAL_S)
         if self.beside is not None and len(shown) < len(facts):
             try:
@@ -225,7 +225,7 @@ class Approvals:
         expires = self._journal.utc(expires_in_s)
         id = found.question["approval"]
         return {
-            "kind": "answer",
+            "kind": "approval_answered",
             "approval": id,
             "allow": allow,
             "expires": expires,

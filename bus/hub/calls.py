@@ -131,7 +131,7 @@ class Calls:
         An approval is used up by it, even if the call then fails.
         """
         caller, call = ticket.caller, ticket.call
-        draft = {"kind": "asked", "call": id, **call_fields(caller, call)}
+        draft = {"kind": "call_started", "call": id, **call_fields(caller, call)}
         draft |= self._keys.stamp(caller, call)
         if call.detach:
             draft["detach"] = True
@@ -141,7 +141,11 @@ class Calls:
             # approval is unused, and the only service that begins calls lets one of a caller's
             # approved calls at a time do both.
             draft["approval"] = ticket.approval
-            used = {"kind": "used", "approval": ticket.approval, "client_id": ticket.approval}
+            used = {
+                "kind": "approval_used",
+                "approval": ticket.approval,
+                "client_id": ticket.approval,
+            }
             block = [{**used, "auth": caller.name}, draft]
         *before, appended = self._journal.append(block)
         if ticket.approval is not None:
@@ -161,14 +165,14 @@ class Calls:
         """Record how a call ended: `result` is ok, error or unknown. Durable on return."""
         state = "done" if result == "ok" else result
         self._journal.record(
-            {"kind": "done", "call": id, "result": result, "state": state, **facts}
+            {"kind": "call_ended", "call": id, "result": result, "state": state, **facts}
         )
 
     def reaped(self, id: str, leaked: int | None) -> None:
         """Record that an ended call's processes on a target that was away are ended now, but for
         `leaked` of them.
         """
-        self._journal.record({"kind": "reaped", "call": id, "leaked": leaked})
+        self._journal.record({"kind": "call_reaped", "call": id, "leaked": leaked})
 
     def refused(self, caller: Caller, call: Call, error: BusError) -> None:
         """Record a call that was refused."""
@@ -188,8 +192,13 @@ class Calls:
 
     def _not_begun(self, caller: Caller, call: Call, result: str, error: BusError) -> None:
         id = self._journal.new_id()
-        asked = {"kind": "asked", "call": id, **call_fields(caller, call), **_begun(call.shown)}
-        done = {"kind": "done", "call": id, "result": result, "state": result}
+        asked = {
+            "kind": "call_started",
+            "call": id,
+            **call_fields(caller, call),
+            **_begun(call.shown),
+        }
+        done = {"kind": "call_ended", "call": id, "result": result, "state": result}
         self._journal.append([asked, {**done, "error": error.code, "reason": error.message}])
 
     def get(self, caller: Caller, id: str) -> Found:

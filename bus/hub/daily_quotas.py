@@ -34,7 +34,7 @@ _BESIDES = 160  # what the log adds to a draft: seq, id, time, framing
 _END_OF_A_CALL = 1_024  # counted when it is asked for: what records its end names no credential
 # What is refused. Changes to rights and credentials, and the ends of calls, are counted and always
 # taken.
-_REFUSED = frozenset(("message", "ack", "asked", "question"))
+_REFUSED = frozenset(("message", "ack", "call_started", "approval_asked"))
 _OF_THE_HUB = frozenset(("", "bus"))
 
 Append = Callable[[Sequence[dict[str, Any]]], list[Appended]]
@@ -195,4 +195,8 @@ def _digest(text: str) -> int:
 
 
 def _size(draft: dict[str, Any]) -> int:
-    return len(orjson.dumps(draft)) + _BESIDES + (_END_OF_A_CALL if draft["kind"] == "asked" else 0)
+    return (
+        len(orjson.dumps(draft))
+        + _BESIDES
+        + (_END_OF_A_CALL if draft["kind"] == "call_started" else 0)
+    )

@@ -73,7 +73,7 @@ class CallKeys:
         """Return the number of the attempt that counts, and its record: None if it is still to be
         made.
         """
-        fields = {"kind": "asked", "auth": caller.name, "client_id": key, **caller.stamp()}
+        fields = {"kind": "call_started", "auth": caller.name, "client_id": key, **caller.stamp()}
         for number in count():
             unique = records.unique_key({**fields, "attempt": number})
             began = self._journal.index.record_of_unique(str(unique))

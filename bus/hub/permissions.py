@@ -28,7 +28,7 @@ class Permissions:
         """
         before = [] if grant.allow is not None else self._said(grant)
         sender = grant.sender or caller.name
-        draft = {"kind": "grant", "auth": caller.name, "from": sender, **grant.rule()}
+        draft = {"kind": "permission", "auth": caller.name, "from": sender, **grant.rule()}
         if grant.expires_in_s is not None:
             draft["expires"] = self._journal.utc(grant.expires_in_s)
         record = self._journal.record(draft)

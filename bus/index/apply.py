@@ -70,7 +70,7 @@ class Applier:
                 self._flush_names()
                 joining.apply(self._db, record)
             calls.apply(self._db, record)
-            if kind in ("asked", "grant", "answer"):
+            if kind in ("call_started", "permission", "approval_answered"):
                 self._acted(str(record.get("from") or record["auth"]), record)
 
     def finish(self, place: Position) -> None:

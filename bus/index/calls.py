@@ -69,15 +69,15 @@ class Asked(NamedTuple):
 def apply(db: sqlite3.Connection, record: Record) -> None:
     """Apply a record of one of these kinds; any other is passed over."""
     kind = record["kind"]
-    if kind == "asked":
+    if kind == "call_started":
         _asked(db, record)
-    elif kind == "done":
+    elif kind == "call_ended":
         _done(db, record)
-    elif kind == "reaped":
+    elif kind == "call_reaped":
         _reaped(db, record)
-    elif kind == "grant":
+    elif kind == "permission":
         _grant(db, record)
-    elif kind == "question":
+    elif kind == "approval_asked":
         db.execute(
             "INSERT OR IGNORE INTO approvals VALUES (?, ?, ?, ?, ?, NULL, NULL)",
             (record["approval"], record["seq"], record["auth"], record["digest"], _json(record)),
@@ -88,9 +88,9 @@ def apply(db: sqlite3.Connection, record: Record) -> None:
             if name in record
         }
         _event(db, record, {"id": record["approval"], **shown, "result": "asked"})
-    elif kind == "answer":
+    elif kind == "approval_answered":
         _answered(db, record)
-    elif kind == "used":
+    elif kind == "approval_used":
         db.execute("UPDATE approvals SET used = ? WHERE id = ?", (record["ts"], record["approval"]))
         _keyed(db, record)
     elif kind == "refused":

@@ -32,7 +32,7 @@ from bus.system.scheduler import Turns
 
 logger = logging.getLogger("bus.index")
 
-SCHEMA = 9
+SCHEMA = 10
 _SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
 _CHUNK = 2_000  # records a transaction, at most
 # Records: more than this is caught up in the background, and callers are told so

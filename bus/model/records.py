@@ -34,9 +34,20 @@ Record = dict[str, Any]
 # Of the records that a log may hold; `damaged` stands for a line that cannot be read. A new kind is
 # added here.
 KINDS = (
-    *("message", "ack", "credential", "refused", "grant", "asked", "done", "reaped"),
-    *("question", "answer", "used", "segment", "damaged"),
+    *("message", "ack", "credential", "refused", "permission"),
+    *("call_started", "call_ended", "call_reaped"),
+    *("approval_asked", "approval_answered", "approval_used", "segment", "damaged"),
 )
+# What older versions called them. Such lines are in logs for ever; only `decode` knows.
+_OLD_KINDS = {
+    "grant": "permission",
+    "asked": "call_started",
+    "done": "call_ended",
+    "reaped": "call_reaped",
+    "question": "approval_asked",
+    "answer": "approval_answered",
+    "used": "approval_used",
+}
 FIRST_SUM = "0" * 8 + "-" + "0" * 16
 _SUM_BYTES = len(f',"sum":"{FIRST_SUM}"}}')
 _FILLER = b'{"kind":"torn"'
@@ -121,7 +132,10 @@ def _encoded(record: Record) -> bytes:
 
 
 def decode(line: bytes) -> Record:
-    """The record of a line (without its newline), its `sum` included; raises Damaged."""
+    """Return the record of a line (without its newline), its `sum` included; raises Damaged.
+
+    Its kind has the name that it has today, whatever the line says.
+    """
     body, tail = line[:-_SUM_BYTES], line[-_SUM_BYTES:]
     if not tail.startswith(b',"sum":"') or not tail.endswith(b'"}'):
         raise Damaged("it does not end in a sum")
@@ -133,6 +147,7 @@ def decode(line: bytes) -> Record:
         raise Damaged(f"it is not JSON: {error}") from None
     if not isinstance(record.get("seq"), int) or not isinstance(record.get("kind"), str):
         raise Damaged("it has no seq or no kind")
+    record["kind"] = _OLD_KINDS.get(record["kind"], record["kind"])
     return record  # type: ignore[no-any-return]
 
 
@@ -195,7 +210,7 @@ def unique_key(record: Record) -> str | None:
     key = record.get("client_id")
     if key is None:
         return None
-    if record["kind"] == "used":
+    if record["kind"] == "approval_used":
         return f" used {key}"
     auth = f"{record['auth']}@{record['tenure']}" if "tenure" in record else record["auth"]
     if record["kind"] == "message":

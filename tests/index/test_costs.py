@@ -271,7 +271,7 @@ def test_questions_of_long_ago_cost_nothing(tmp_path: Path) -> None:
     def ask(count: int, auth: str) -> None:
         ids, expires = records.new_ids(now), records.utc(now + 900)
         call = {
-            "kind": "question",
+            "kind": "approval_asked",
             "auth": auth,
             "from": auth,
             "type": "exec",

@@ -52,7 +52,7 @@ def test_a_call_that_cannot_be_recorded_is_not_run(fleet: Fleet, disk: FaultyDis
     reply = fleet.web1.exec("touch ran")
     assert (reply.status_code, reply.json["error"]) == (507, "no_room")
     assert not (fleet.folder / "box" / "ran").exists()
-    assert fleet.records("asked") == []
+    assert fleet.records("call_started") == []
 
 
 def test_an_end_that_cannot_be_recorded_is_recorded_later_and_the_caller_hears_it(
@@ -65,15 +65,15 @@ def test_an_end_that_cannot_be_recorded_is_recorded_later_and_the_caller_hears_i
         target=lambda: got.append(fleet.web1.exec("read word < go; echo $word", client_id="k").json)
     )
     call.start()
-    wait_until(lambda: fleet.records("asked"))
+    wait_until(lambda: fleet.records("call_started"))
     disk.errors["write"] = errno.ENOSPC
     fifo.write_text("hello\n")
     call.join(20)
     assert got[0]["stdout"] == "hello\n"
-    assert fleet.records("done") == []
+    assert fleet.records("call_ended") == []
     disk.errors.clear()
-    wait_until(lambda: fleet.records("done"))
-    assert fleet.records("done")[0]["result"] == "ok"
+    wait_until(lambda: fleet.records("call_ended"))
+    assert fleet.records("call_ended")[0]["result"] == "ok"
     assert fleet.web1.exec("read word < go; echo $word", client_id="k").json["replayed"] is True
 
 
@@ -84,7 +84,7 @@ def test_a_right_is_not_decided_on_an_index_that_is_behind(fleet: Fleet) -> None
     fleet.hub.log.append(
         [
             {
-                "kind": "grant",
+                "kind": "permission",
                 "auth": "admin",
                 "from": "admin",
                 "source": "web1",
@@ -113,7 +113,7 @@ def test_what_a_call_gave_is_on_stable_storage_before_its_end_is_recorded(
             (
                 Path(os.readlink(f"/proc/self/fd/{fd}")).parent == kept,
                 files,
-                len(fleet.records("done")),
+                len(fleet.records("call_ended")),
             )
         )
         real(fd)
@@ -167,7 +167,7 @@ def test_stopping_the_service_ends_what_runs_and_records_it(tmp_path: Path) -> N
         pid = int(wait_until(lambda: fleet.web1.get(f"/api/exec/{id}").json["stdout"]))
         fleet.service.stop_soon()
         wait_until(lambda: not fleet.config.exec_socket_file.exists())
-        assert fleet.records("done")[-1]["cancelled"] is True
+        assert fleet.records("call_ended")[-1]["cancelled"] is True
         assert is_gone(pid)
 
 
@@ -201,7 +201,7 @@ def test_a_run_whose_end_nobody_told_is_unknown_everywhere(fleet: Fleet) -> None
     assert (again["state"], again["stdout"], again["replayed"]) == ("unknown", "out\n", True)
     assert fleet.web1.get(f"/api/exec/{answer['id']}").json["state"] == "unknown"
     assert (
-        fleet.records("done")[-1]["result"]
+        fleet.records("call_ended")[-1]["result"]
         == fleet.admin.events("type=exec")[-1]["result"]
         == "unknown"
     )
@@ -233,7 +233,7 @@ def test_a_reader_that_reads_nothing_does_not_keep_a_command_beyond_its_time(fle
         door.connect(address)
         door.sendall(encoded(request))
         done = wait_until(
-            lambda: fleet.records("done"), within_s=15
+            lambda: fleet.records("call_ended"), within_s=15
         )  # a slow reader of an answer has 20 s
     assert (done[0].get("timed_out"), done[0].get("cancelled")) == (True, None)
     assert is_gone(int((fleet.folder / "box" / "pid").read_text()))
@@ -489,10 +489,10 @@ def test_what_runs_where_nobody_can_reach_it_is_ended_once_somebody_can(tmp_path
                     os.kill(session, signal.SIGKILL)
                 answer = call.result(60).json
             assert (answer["state"], answer["leaked"]) == ("unknown", None)
-            assert fleet.records("done")[-1]["unreached"] is True
+            assert fleet.records("call_ended")[-1]["unreached"] is True
             sshd.start()
             wait_until(lambda: is_gone(pid), within_s=40)
-            wait_until(lambda: fleet.records("reaped"))
+            wait_until(lambda: fleet.records("call_reaped"))
             assert fleet.web1.get(f"/api/exec/{answer['id']}").json["leaked"] == 0
             assert fleet.runner_hub.calls.unreached() == []
     finally:

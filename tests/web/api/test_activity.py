@@ -61,7 +61,7 @@ def test_every_call_is_a_record_before_it_runs_and_one_after(fleet: Fleet) -> No
     fleet.permit()
     fleet.web1.exec("exit 3")
     fleet.db1.exec("true")
-    asked, done = fleet.records("asked"), fleet.records("done")
+    asked, done = fleet.records("call_started"), fleet.records("call_ended")
     assert [record["call"] for record in asked] == [record["call"] for record in done]
     assert [record["result"] for record in done] == ["ok", "denied"]
     assert all(a["seq"] < d["seq"] for a, d in zip(asked, done, strict=True))

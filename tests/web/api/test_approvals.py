@@ -49,7 +49,7 @@ def test_a_call_waits_for_a_yes_which_is_good_once(asking: Fleet) -> None:
     assert answer(asking, id).json["approval"]["state"] == "allowed"
     assert asking.web1.exec("echo run >> ran").status_code == 200
     assert asking.admin.get(f"/api/approvals/{id}").json["approval"]["state"] == "used"
-    assert asking.records("asked")[-1]["approval"] == id
+    assert asking.records("call_started")[-1]["approval"] == id
     assert ask(asking, asking.web1.exec("echo run >> ran")) != id
     assert (asking.folder / "box" / "ran").read_text() == "run\n"
 
@@ -131,7 +131,7 @@ def test_what_cannot_be_done_asks_nobody_and_is_on_record(asking: Fleet) -> None
         ("exec", "unknown_target"),
         ("file_write", "file_changed"),
     ]
-    assert asking.records("question") == []
+    assert asking.records("approval_asked") == []
 
 
 def test_a_no_stands(asking: Fleet) -> None:
@@ -300,7 +300,7 @@ def test_many_at_once_ask_one_question(asking: Fleet) -> None:
         call.join(30)
     assert len(got) == 6
     assert len(set(got)) == 1
-    assert len(asking.records("question")) == 1
+    assert len(asking.records("approval_asked")) == 1
 
 
 def test_an_approved_call_that_is_repeated_under_its_key_asks_nobody_again(asking: Fleet) -> None:
@@ -319,7 +319,7 @@ def test_an_approved_call_that_is_repeated_under_its_key_asks_nobody_again(askin
     for call in calls:
         call.join(30)
     assert set(got) <= {200, 409}
-    assert len(asking.records("question")) == 1
+    assert len(asking.records("approval_asked")) == 1
     assert (asking.folder / "box" / "ran").read_text() == "run\n"
 
 
@@ -418,7 +418,7 @@ def test_an_answer_to_several_is_for_all_of_them_or_none(asking: Fleet) -> None:
             asking.admin.post("/api/approvals", json={"ids": bad, "allow": True}).status_code == 400
         )
     assert asking.admin.post("/api/approvals", json={"ids": [id]}).status_code == 400
-    assert asking.records("answer") == []
+    assert asking.records("approval_answered") == []
 
 
 # -- what is shown is what is allowed ------------------------------------------------------------
@@ -603,7 +603,7 @@ def test_what_is_gone_or_changed_cannot_be_approved_and_is_asked_anew(
         409,
         "question_lost",
     )
-    assert asking.records("answer") == []
+    assert asking.records("approval_answered") == []
     again = ask(asking, asking.web1.exec("cat", **SECRET_INPUT))
     assert again != secrets
     answer(asking, again)
@@ -621,7 +621,7 @@ def test_what_cannot_be_removed_stops_no_answer(asking: Fleet, secrets: str) -> 
 def test_what_cannot_be_kept_is_not_asked(asking: Fleet) -> None:
     (asking.config.data_dir / "questions").write_text("no folder")
     refusal(asking.web1.exec("cat", **SECRET_INPUT), 507, "no_room")
-    assert asking.records("question") == []
+    assert asking.records("approval_asked") == []
     assert "password-in-stdin" not in in_the_log(asking)
 
 

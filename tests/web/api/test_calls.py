@@ -208,10 +208,10 @@ def test_a_program_is_named_in_quotes_so_that_it_forges_no_line(allowed: Fleet) 
 def test_bad_input_is_told_and_runs_nothing(
     allowed: Fleet, fields: dict[str, Any], code: str
 ) -> None:
-    before = len(allowed.records("asked"))
+    before = len(allowed.records("call_started"))
     reply = allowed.web1.exec(**fields)
     refusal(reply, 413 if code == "too_large" else 400, code)
-    assert len(allowed.records("asked")) == before
+    assert len(allowed.records("call_started")) == before
 
 
 # -- once ----------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ def test_a_stream_that_is_ended_from_elsewhere_says_so(allowed: Fleet) -> None:
         target=lambda: got.append(lines_of(allowed.web1.exec("sleep 300", stream=True)))
     )
     call.start()
-    id = wait_until(lambda: [record["call"] for record in allowed.records("asked")])[0]
+    id = wait_until(lambda: [record["call"] for record in allowed.records("call_started")])[0]
     wait_until(lambda: allowed.web1.delete(f"/api/exec/{id}").json["ended"])
     call.join(20)
     assert got[0][-1]["result"]["cancelled"] is True
@@ -542,7 +542,7 @@ def test_what_a_message_tells_of_a_detached_call_is_not_what_it_was(allowed: Fle
 def test_a_refused_call_leaves_only_its_beginning_in_the_log(fleet: Fleet) -> None:
     fleet.web1.exec("x" * 60_000)
     fleet.web1.exec(argv=["x" * 5_000] * 10)
-    assert all(len(str(record)) < 2_500 for record in fleet.records("asked"))
+    assert all(len(str(record)) < 2_500 for record in fleet.records("call_started"))
 
 
 def test_what_was_read_from_a_file_is_not_kept(allowed: Fleet) -> None:

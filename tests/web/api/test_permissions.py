@@ -227,7 +227,7 @@ def test_a_bad_permission_is_refused_and_grants_nothing(
     refusal(
         fleet.admin.post("/api/permit", json=fields), 403 if code == "not_your_name" else 400, code
     )
-    assert fleet.records("grant") == []
+    assert fleet.records("permission") == []
 
 
 def test_permissions_outlive_a_new_index(fleet: Fleet) -> None:
