@@ -230,6 +230,23 @@ def imports_of(package: str, path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
+def calls_of(module: str) -> Iterator[tuple[str, str]]:
+    """Every method call in a module: what it is called on, as text, and its name."""
+    for node in ast.walk(ast.parse(BUS[module].read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield ast.unparse(node.func.value), node.func.attr
+
+
+def test_only_the_journal_appends_and_wakes() -> None:
+    for module in BUS:
+        for owner, verb in calls_of(module):
+            is_log = owner.split(".")[-1] in ("log", "_log")
+            if (verb == "append" and is_log) or (verb == "ring" and "bell" not in owner):
+                assert module == "bus.hub.journal", f"{module}: {owner}.{verb}(…)"
+            if verb == "append" and owner.split(".")[-1] in ("journal", "_journal"):
+                assert module.startswith("bus.hub."), f"{module} appends without a verb of the hub"
+
+
 def test_tests_stand_where_what_they_test_stands() -> None:
     """A folder of tests has the name of the folder that it tests, or crosses the tree on purpose."""
     crossing = {"client", "edge", "faults", "data"}

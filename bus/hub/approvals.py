@@ -5,10 +5,11 @@ The question is a record, its answer another, and a third says that its one call
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from bus.errors import (
     ApprovalClosed,
@@ -23,7 +24,9 @@ from bus.errors import (
 from bus.hub.journal import Journal
 from bus.index import calls as queries
 from bus.index.calls import Asked
+from bus.live.waiting import remaining
 from bus.log.outputs import Results
+from bus.model import records
 from bus.model.approvals import APPROVAL_S, MAX_APPROVAL_S
 from bus.model.caller import Caller
 from bus.model.calls import Call
@@ -52,6 +55,18 @@ _HIDDEN = (
 _BESIDE = ("stdin", "env", "diff")
 _OPEN = ("pending", "allowed")
 _ASKED_WITHIN_S = 60.0  # of a question's being kept, or it was not asked
+
+
+class AnswerTo(NamedTuple):
+    """What a caller waits for who has asked an admin; see `bus.live.waiting`."""
+
+    id: str
+    kind: str = "approval_answered"
+    mailbox: None = None
+
+    def matches(self, record: Record) -> bool:
+        """Return whether this record answers the question."""
+        return bool(record["approval"] == self.id)
 
 
 class Approvals:
@@ -166,6 +181,29 @@ class Approvals:
     def get(self, caller: Caller, id: str) -> dict[str, Any]:
         """One question, for the one who asked it and admins; raises NoSuchApproval."""
         return self._shown(caller, self._approval(caller, id))
+
+    def wait(
+        self, caller: Caller, id: str, wait_s: float, check: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
+        """Return one question once it is answered or expires, or as it is when the time is over.
+
+        `check` runs after each wait; what it raises ends the wait. Raises NoSuchApproval.
+        """
+        found = self.get(caller, id)
+        if wait_s <= 0 or found["state"] != "pending":
+            return found
+        deadline = time.monotonic() + wait_s
+        with self._journal.waiting.enter(AnswerTo(found["id"])) as waiter:
+            found = self.get(caller, id)
+            while found["state"] == "pending":
+                expires_in_s = records.unix_ms(found["expires"]) / 1000 - self._journal.time()
+                left_s = remaining(deadline)
+                is_woken = waiter.wait(max(0.001, min(left_s, expires_in_s)))
+                if not is_woken and (waiter.is_over() or left_s <= 0):
+                    break
+                check()
+                found = self.get(caller, id)
+        return found
 
     def answer(self, caller: Caller, id: str, allow: bool, expires_in_s: float) -> dict[str, Any]:
         """Record an admin's answer; raises NoSuchApproval, ApprovalClosed, NotAllowed.

@@ -1,4 +1,4 @@
-"""Long polls and streams that wait for a message: waking them, and keeping them few enough.
+"""Requests that wait for a record: waking them, and keeping them few enough.
 
 A worker's listener follows the log, its own posts and those of other processes alike, and wakes the
 waiters whose selection a new record matches. It runs only while somebody waits, and sleeps until
@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from bus.errors import TooManyWaiting
 from bus.live.bell import Bell
-from bus.model.filter import Selection, recipients
+from bus.model.filter import recipients
 from bus.model.records import EVERYBODY, START, Position, Record
 from bus.system import modes
 
@@ -39,6 +39,9 @@ _RECHECK_S = 0.3
 _SLOTS = 128
 
 
+_Key = tuple[str, str | None]  # the kind that a waiter waits for, and its mailbox
+
+
 class Source(Protocol):
     """What the listener needs of a log."""
 
@@ -46,39 +49,41 @@ class Source(Protocol):
     def position(self) -> Position: ...
 
 
-class Place:
-    """One request that waits, for whatever it looks at by itself; see `WaitingRoom.place`."""
+class Wanted(Protocol):
+    """What a waiter waits for: records of one kind.
 
-    def __init__(self, is_closing: Callable[[], bool]) -> None:
+    A message wakes only waiters with one of its recipients as their `mailbox`, and those with none.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def mailbox(self) -> str | None: ...
+    def matches(self, record: Record) -> bool:
+        """Return whether a new record may be among those asked for."""
+        ...
+
+
+class Waiter:
+    """One request that waits for records; see `WaitingRoom.enter`."""
+
+    def __init__(self, wanted: Wanted, is_closing: Callable[[], bool]) -> None:
+        self.wanted = wanted
         self._event = threading.Event()
         self._is_closing = is_closing
-        self.is_gone = False
+        self._is_gone = False
 
     def is_over(self) -> bool:
-        """Whether there is nothing to wait for any more: the client has gone away, or the hub is
-        stopping.
-        """
-        return self.is_gone or self._is_closing()
+        """Return whether waiting is pointless: the client has gone away, or the hub is stopping."""
+        return self._is_gone or self._is_closing()
 
     def leave(self) -> None:
-        """The client has gone away."""
-        self.is_gone = True
+        """Note that the client has gone away."""
+        self._is_gone = True
         self._event.set()
 
-    def nap(self, seconds: float) -> None:
-        """Wait so long, or until the client has gone away."""
-        self._event.wait(seconds)
-
-
-class Waiter(Place):
-    """One request that waits for messages; see `WaitingRoom.enter`."""
-
-    def __init__(self, selection: Selection, is_closing: Callable[[], bool]) -> None:
-        super().__init__(is_closing)
-        self.selection = selection
-
     def wait(self, timeout_s: float) -> bool:
-        """Wait until something may have matched; gives False when the time is over, or `is_over`."""
+        """Wait until something may have matched; return False if the time or the wait is over."""
         if timeout_s <= 0 or self.is_over():
             return False
         woken = self._event.wait(timeout_s)
@@ -96,7 +101,7 @@ class WaitingRoom:
         self._source, self._counts, self._cap, self._bell = source, counts, cap, bell
         self._rung_to = 0
         self._mutex = threading.Lock()
-        self._by_mailbox: dict[str | None, set[Waiter]] = defaultdict(set)
+        self._waiters: dict[_Key, set[Waiter]] = defaultdict(set)
         self._seen = START
         self._listening = False
         self._recheck_at = math.inf
@@ -113,47 +118,40 @@ class WaitingRoom:
         self._here = 0
 
     @contextmanager
-    def enter(self, selection: Selection) -> Iterator[Waiter]:
+    def enter(self, wanted: Wanted) -> Iterator[Waiter]:
         """Be woken for records that match, from now on; raises TooManyWaiting.
 
         A client that goes away ends the wait.
         """
-        waiter = Waiter(selection, self.is_closing)
-        with self._taken(waiter):
-            with self._mutex:
-                if not self._listening:
-                    self._seen, self._listening = self._source.position(), True
-                    threading.Thread(target=self._listen, name="listener", daemon=True).start()
-                self._by_mailbox[selection.mailbox].add(waiter)
-            try:
-                yield waiter
-            finally:
-                with self._mutex:
-                    self._by_mailbox[selection.mailbox].discard(waiter)
-                    if not self._by_mailbox[selection.mailbox]:
-                        del self._by_mailbox[selection.mailbox]
-
-    @contextmanager
-    def place(self) -> Iterator[Place]:
-        """Be counted among those who wait, for one who looks by itself; raises TooManyWaiting."""
-        place = Place(self.is_closing)
-        with self._taken(place):
-            yield place
-
-    @contextmanager
-    def _taken(self, place: Place) -> Iterator[None]:
-        """A place taken while the block runs."""
         if self._here >= self.most_here:
             raise TooManyWaiting(
-                f"{self.most_here} requests are waiting in this worker already, which is all it holds."
+                f"{self.most_here} requests are waiting in this worker already, which is all it "
+                "holds."
             )
+        waiter, key = Waiter(wanted, self.is_closing), (wanted.kind, wanted.mailbox)
         with self.owned(), self._counts.one_more(self._cap):
             self._here += 1
             try:
-                with self.watching(place.leave):
-                    yield
+                with self.watching(waiter.leave), self._woken(waiter, key):
+                    yield waiter
             finally:
                 self._here -= 1
+
+    @contextmanager
+    def _woken(self, waiter: Waiter, key: _Key) -> Iterator[None]:
+        """Wake the waiter while the block runs."""
+        with self._mutex:
+            if not self._listening:
+                self._seen, self._listening = self._source.position(), True
+                threading.Thread(target=self._listen, name="listener", daemon=True).start()
+            self._waiters[key].add(waiter)
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._waiters[key].discard(waiter)
+                if not self._waiters[key]:
+                    del self._waiters[key]
 
     def ring(self) -> None:
         """Look for new records now, and have the other processes look; called after an append by
@@ -173,7 +171,7 @@ class WaitingRoom:
     def wake_all(self) -> None:
         """Have everybody who waits look again: the hub is stopping, say."""
         with self._mutex:
-            for waiters in self._by_mailbox.values():
+            for waiters in self._waiters.values():
                 for waiter in waiters:
                     waiter.wake()
 
@@ -198,7 +196,7 @@ class WaitingRoom:
                 self._look()
             pause(min(look_every_s, max(0.01, self._recheck_at - time.monotonic())))
             with self._mutex:
-                if not self._by_mailbox:
+                if not self._waiters:
                     self._listening = False
                     return
 
@@ -209,9 +207,8 @@ class WaitingRoom:
             try:
                 for place, record in self._source.read(self._seen):
                     self._seen = place
-                    if record["kind"] == "message":
-                        self._wake_for(record)
-                    elif record["kind"] == "credential":
+                    self._wake_for(record)
+                    if record["kind"] == "credential":
                         self._recheck_at = time.monotonic() + _RECHECK_S
             except Exception:
                 logger.exception(
@@ -221,12 +218,16 @@ class WaitingRoom:
                 self.wake_all()
 
     def _wake_for(self, record: Record) -> None:
-        names = recipients(record)
+        kind = record["kind"]
+        names = recipients(record) if kind == "message" else []
         with self._mutex:
-            keys = list(self._by_mailbox) if EVERYBODY in names else [*names, None]
+            if EVERYBODY in names:
+                keys = [key for key in self._waiters if key[0] == kind]
+            else:
+                keys = [(kind, name) for name in (*names, None)]
             for key in keys:
-                for waiter in self._by_mailbox.get(key, ()):
-                    if waiter.selection.matches(record):
+                for waiter in self._waiters.get(key, ()):
+                    if waiter.wanted.matches(record):
                         waiter.wake()
 
 

@@ -38,6 +38,11 @@ class Selection:
     expired: bool = False
 
     @property
+    def kind(self) -> str:
+        """The kind of record that is asked for."""
+        return "message"
+
+    @property
     def mailbox(self) -> str | None:
         """The one recipient whose messages and broadcasts are asked for."""
         return self.unread_by or self.to
@@ -56,8 +61,6 @@ class Selection:
 
         Acknowledgements and expiry are not looked at.
         """
-        if record["kind"] != "message":
-            return False
         names = recipients(record)
         return (
             all(

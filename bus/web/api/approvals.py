@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,8 +14,6 @@ from bus.model.caller import ADMINS, MACHINES
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import json_reply
-
-_LOOK_EVERY_S = 0.25
 
 
 def blueprint(hub: Hub) -> Blueprint:
@@ -42,18 +39,7 @@ def blueprint(hub: Hub) -> Blueprint:
     @may_call(MACHINES)
     def approval(id: str) -> Response:
         wait_s = parameters.query(ApprovalQuery).wait
-        found = hub.approvals.get(g.caller, id)
-        if wait_s and found["state"] == "pending":
-            deadline = time.monotonic() + wait_s
-            with hub.waiting.place() as place:
-                while (
-                    found["state"] == "pending"
-                    and time.monotonic() < deadline
-                    and not place.is_over()
-                ):
-                    place.nap(_LOOK_EVERY_S)
-                    g.check()
-                    found = hub.approvals.get(g.caller, id)
+        found = hub.approvals.wait(g.caller, id, wait_s or 0, g.check)
         return json_reply({"ok": True, "approval": found})
 
     @routes.post("/api/approvals/<id>")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import move
+from bus import create_app
+from bus.live import waiting
+from tests.conftest import move, opened
 from tests.fleet import SECRET, As, Fleet, a_fleet, as_base64, wait_until
 from tests.web.conftest import refusal
 
@@ -180,6 +183,37 @@ def test_the_caller_can_wait_for_the_answer(asking: Fleet) -> None:
     answer(asking, id)
     waiting.join(20)
     assert got[0]["approval"]["state"] == "allowed"
+
+
+def test_a_caller_that_waits_hears_of_an_answer_in_another_process_at_once(
+    asking: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_LOOK_EVERY_S", 60.0)  # only the bell can wake it in time
+    ids = [ask(asking, asking.web1.exec(command)) for command in ("true", "false")]
+    got: list[Any] = []
+    waiter = threading.Thread(
+        target=lambda: got.append(asking.web1.get(f"/api/approvals/{ids[0]}?wait=50").json)
+    )
+    waiter.start()
+    wait_until(lambda: asking.hub.waiting.total() == 1)
+    for other in opened(create_app(asking.config)):
+        admin = As(other.app, "admin")
+        admin.post(f"/api/approvals/{ids[1]}", json={"allow": True})
+        assert not got  # an answer to another question is none of its business
+        admin.post(f"/api/approvals/{ids[0]}", json={"allow": False})
+        waiter.join(20)
+    assert [reply["approval"]["state"] for reply in got] == ["denied"]
+
+
+def test_a_caller_that_waits_hears_that_the_question_has_expired(asking: Fleet) -> None:
+    id = ask(asking, asking.web1.exec("true"))
+    move(asking.hub, 15 * 60 - 0.2)
+    began = time.monotonic()
+    found = threading.Thread(target=lambda: move(asking.hub, 15 * 60 + 1))
+    found.start()
+    reply = asking.web1.get(f"/api/approvals/{id}?wait=50").json
+    assert reply["approval"]["state"] == "expired"
+    assert time.monotonic() - began < 20
 
 
 def test_an_approval_has_its_time(asking: Fleet) -> None:
