@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT, Unsent, basic
 from tests.fleet import SECRET, As, Fleet, a_fleet
+from tests.log.folder import drafts
 
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 
@@ -310,7 +311,7 @@ def test_mail_that_was_acknowledged_before_the_machine_joined(fleet: Fleet, how:
     short, _, code = made["code"].partition(".")
     joined = As(fleet.app, f"invite~{short}", code).post("/api/join").json
     fleet.hub.log.append(
-        [{"kind": "ack", "auth": fleet.shared.name, "reader": "web9", "seqs": [mail]}]
+        drafts([{"kind": "ack", "auth": fleet.shared.name, "reader": "web9", "seqs": [mail]}])
     )
     web9 = As(fleet.app, "web9", joined["secret"])
     assert (

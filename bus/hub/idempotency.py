@@ -75,8 +75,8 @@ class CallKeys:
         """
         fields = {"kind": "call_started", "auth": caller.name, "client_id": key, **caller.stamp()}
         for number in count():
-            unique = records.unique_key({**fields, "attempt": number})
-            began = self._journal.index.record_of_unique(str(unique))
+            unique = str(records.unique_key({**fields, "attempt": number}))
+            began = self._journal.index.records_of_unique([unique]).get(unique)
             if began is None or not self._is_undone(began["call"]):
                 return number, began
         raise AssertionError("count has no end")

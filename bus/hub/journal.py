@@ -16,7 +16,7 @@ from bus.hub.daily_quotas import DailyQuotas
 from bus.hub.upkeep import Upkeep
 from bus.index.database import Index
 from bus.live.waiting import WaitingRoom
-from bus.log.base import Appended, Log
+from bus.log.base import Appended, Draft, Log
 from bus.model import records
 from bus.model.records import Record
 
@@ -39,7 +39,7 @@ class Journal:
     ) -> None:
         self.log, self.index, self.waiting, self.clock = log, index, waiting, clock
         self.upkeep = Upkeep(index)
-        self._append = log.append if daily is None else daily.guarding(log.append)
+        self._append = self._stored if daily is None else daily.guarding(self._stored)
 
     def record(self, fields: Fields) -> Record:
         """Append one record, and return it as it is in the log. The index has it on return."""
@@ -67,9 +67,12 @@ class Journal:
 
     def take_in(self, block: Sequence[dict[str, Any]]) -> list[Appended]:
         """Append what the operator imports: no quota applies to it."""
-        appended = self.log.append(block)
+        appended = self._stored(block)
         self.waiting.ring()
         return appended
+
+    def _stored(self, block: Sequence[dict[str, Any]]) -> list[Appended]:
+        return self.log.append([Draft(fields, records.unique_key(fields)) for fields in block])
 
     @contextmanager
     def current(self) -> Iterator[sqlite3.Connection]:

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,7 @@ _SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
 _CHUNK = 2_000  # records a transaction, at most
 # Records: more than this is caught up in the background, and callers are told so
 _FAR_BEHIND = 20_000
+_KEYS_AT_ONCE = 500  # parameters of one question
 _PATIENCE_S = 1.0  # at a start, for another worker that is opening the same file
 _WAIT_S = 2.0  # for another process that is catching up
 _AT_ONCE_S = 0.004  # a question that takes longer is asked anew beside the requests
@@ -135,20 +136,27 @@ class Index:
         """How many records of the log are not known here yet."""
         return max(0, self._source.position().seq - self._known.seq)
 
-    def record_of_unique(self, key: str) -> Record | None:
-        """The record with this unique key (see `records.unique_key`), as far as `known_to`."""
+    def records_of_unique(self, keys: Collection[str]) -> dict[str, Record]:
+        """Return the records with these unique keys (see `records.unique_key`), as far as
+        `known_to`.
+        """
+        found: dict[str, Record] = {}
+        wanted = iter(keys)
         with self.as_is() as db:
-            row = db.execute(
-                "SELECT messages.json, digest, unique_keys.json FROM unique_keys LEFT JOIN messages USING (seq) WHERE key = ?",
-                (key,),
-            ).fetchone()
-        if row is None:
-            return None
-        return (
-            {**json.loads(row[0]), "kind": "message", "digest": row[1]}
-            if row[2] is None
-            else json.loads(row[2])
-        )
+            while some := list(islice(wanted, _KEYS_AT_ONCE)):
+                rows = db.execute(
+                    "SELECT key, messages.json, digest, unique_keys.json FROM unique_keys "
+                    "LEFT JOIN messages USING (seq) "
+                    f"WHERE key IN ({', '.join('?' * len(some))})",
+                    some,
+                )
+                for key, message, digest, record in rows:
+                    found[key] = (
+                        {**json.loads(message), "kind": "message", "digest": digest}
+                        if record is None
+                        else json.loads(record)
+                    )
+        return found
 
     def known_to(self) -> int:
         """The seq up to which every record is known here; 0 while there is no usable index."""

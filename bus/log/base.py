@@ -20,13 +20,20 @@ A position is opaque but for its `seq`. It stays good over restarts, sealing and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bus.model.records import START, Position, Record
 
-# A field of this name in a draft keeps it from being stored twice; see `records.unique_key`.
-Draft = dict[str, Any]
+
+class Draft(NamedTuple):
+    """A record that is not in the log yet: its fields, and the key that no two records share.
+
+    Engines do not look into either. `records.unique_key` makes the key; None: it has none.
+    """
+
+    fields: dict[str, Any]
+    unique_key: str | None = None
 
 
 class Appended(NamedTuple):
@@ -39,8 +46,11 @@ class Appended(NamedTuple):
 class UniqueIndex(Protocol):
     """Finds old unique keys for an engine that cannot keep them all in memory."""
 
-    def record_of_unique(self, key: str) -> Record | None:
-        """The record with this unique key, if it is among those up to `known_to`."""
+    def records_of_unique(self, keys: Collection[str]) -> dict[str, Record]:
+        """Return the records with these unique keys, as far as they are among those up to
+        `known_to`.
+        """
+        ...
 
     def known_to(self) -> int:
         """Every record up to this seq is known here."""
@@ -49,8 +59,8 @@ class UniqueIndex(Protocol):
 class NothingKnown:
     """The unique index of a log that has none: only keys seen by this process are found."""
 
-    def record_of_unique(self, key: str) -> Record | None:
-        return None
+    def records_of_unique(self, keys: Collection[str]) -> dict[str, Record]:
+        return {}
 
     def known_to(self) -> int:
         return 0

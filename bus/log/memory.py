@@ -54,7 +54,7 @@ class MemoryLog:
         self._records.clear()
 
     def _append_one(self, draft: Draft) -> Appended:
-        key = records.unique_key(draft)
+        key = draft.unique_key
         if key is not None and key in self._by_key:
             return Appended(self._by_key[key], True)
         now = self._clock()
@@ -62,7 +62,7 @@ class MemoryLog:
             "seq": len(self._records) + 1,
             "id": next(records.new_ids(now)),
             "ts": records.utc(now),
-            **draft,
+            **draft.fields,
         }
         self._records.append(record)
         if key is not None:

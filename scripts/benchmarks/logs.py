@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bus.index.database import build
+from bus.log.base import Draft
 from bus.log.jsonl.engine import JsonlLog
 from bus.log.jsonl.files import sealed
-from bus.model.records import Record
 
 _WORDS = [
     f"{first}{second}{third}"
@@ -49,18 +49,18 @@ def fill(folder: Path, messages: int) -> None:
     last = log.position().seq
     log.append(
         [
-            {"kind": "ack", "reader": "slow", "seqs": seqs[at : at + 1_000]}
+            Draft({"kind": "ack", "reader": "slow", "seqs": seqs[at : at + 1_000]})
             for at in range(0, len(seqs), 1_000)
         ]
     )
     rest = list(range(seqs[-1] + 1, last + 1))
     log.append(
         [
-            {"kind": "ack", "reader": "slow", "seqs": rest[at : at + 1_000]}
+            Draft({"kind": "ack", "reader": "slow", "seqs": rest[at : at + 1_000]})
             for at in range(0, len(rest), 1_000)
         ]
     )
-    log.append([{"kind": "ack", "reader": "reader", "through": last}])
+    log.append([Draft({"kind": "ack", "reader": "reader", "through": last})])
     log.append([_message("reader") for _ in range(20)] + [_message("slow") for _ in range(20)])
     build(folder / "index.db", log, lambda done, total: None)
     log.close()
@@ -124,17 +124,19 @@ def plain_burst(path: Path, blocks: list[list[str]]) -> float:
     return seq / (time.perf_counter() - began)
 
 
-def _message(to: str) -> Record:
+def _message(to: str) -> Draft:
     body = " ".join(random.choices(_WORDS, k=50))[:200]
-    return {
-        "kind": "message",
-        "auth": "claude",
-        "from": f"agent{random.randrange(10)}",
-        "to": to,
-        "body": body,
-        "tags": ["bench"],
-        "priority": "normal",
-    }
+    return Draft(
+        {
+            "kind": "message",
+            "auth": "claude",
+            "from": f"agent{random.randrange(10)}",
+            "to": to,
+            "body": body,
+            "tags": ["bench"],
+            "priority": "normal",
+        }
+    )
 
 
 def _blocks(total: int) -> Iterator[int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import hubs, load
 from bus.index.database import build
 from bus.live.presence import Presence
+from bus.log.base import Draft
 from bus.log.jsonl.engine import JsonlLog
 from bus.model import records
 
@@ -138,13 +139,13 @@ def _fill(folder: Path, expiring: int) -> None:
             ]
         )
     if expiring:
-        log.append([{"kind": "ack", "reader": "done", "through": log.position().seq}])
+        log.append([Draft({"kind": "ack", "reader": "done", "through": log.position().seq})])
     log.append([_message(to, number) for to in ("done", "new") for number in range(UNREAD)])
     build(folder / "index.db", log, lambda done, total: None)
     log.close()
 
 
-def _message(to: str, number: int, **fields: str) -> dict[str, object]:
+def _message(to: str, number: int, **fields: str) -> Draft:
     words = " ".join(_COMMON[(number + step) % len(_COMMON)] for step in range(0, 30))
     message = {
         "kind": "message",
@@ -155,4 +156,4 @@ def _message(to: str, number: int, **fields: str) -> dict[str, object]:
         "tags": [],
         "priority": "normal",
     }
-    return {**message, **fields}
+    return Draft({**message, **fields})

@@ -9,7 +9,7 @@ from bus.index import messages, receipts, search
 from bus.index.database import Index
 from bus.log.jsonl.engine import JsonlLog
 from bus.model.filter import Selection
-from tests.log.folder import draft
+from tests.log.folder import draft, drafts
 
 READERS = ("alice", "bob", "carol")
 NOW_MS = 1_900_000_000_000
@@ -18,10 +18,12 @@ NOW_MS = 1_900_000_000_000
 def fill(log: JsonlLog) -> None:
     """Messages of all sorts, acknowledged in part."""
     log.append(
-        [
-            draft(f"plain {number}", key=f"key {number}", tags=["build"] if number % 3 else [])
-            for number in range(9)
-        ]
+        drafts(
+            [
+                draft(f"plain {number}", key=f"key {number}", tags=["build"] if number % 3 else [])
+                for number in range(9)
+            ]
+        )
     )
     log.append(
         [
@@ -37,10 +39,12 @@ def fill(log: JsonlLog) -> None:
         ]
     )
     log.append(
-        [
-            {"kind": "ack", "reader": "bob", "seqs": [2, 3, 10]},
-            {"kind": "ack", "reader": "carol", "through": 10},
-        ]
+        drafts(
+            [
+                {"kind": "ack", "reader": "bob", "seqs": [2, 3, 10]},
+                {"kind": "ack", "reader": "carol", "through": 10},
+            ]
+        )
     )
     log.append([draft("the last", to="carol")])
 
@@ -58,7 +62,7 @@ def answers(index: Index) -> dict[str, Any]:
         said["thread"] = messages.page(db, Selection(thread="t"), NOW_MS)
         said["search"] = search.search(db, search.to_fts("plain"), Selection(), NOW_MS)
         said["acked"] = {seq: receipts.acked(db, seq, list(READERS)) for seq in range(1, 15)}
-    said["unique"] = index.record_of_unique("claude alice key 4")
+    said["unique"] = index.records_of_unique(["claude alice key 4"])
     return said
 
 

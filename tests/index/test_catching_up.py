@@ -21,7 +21,7 @@ from bus.log.memory import MemoryLog
 from bus.system.scheduler import Turns
 from tests.conftest import Caller
 from tests.index.answers import answers, fill
-from tests.log.folder import ROOT, draft
+from tests.log.folder import ROOT, draft, drafts
 
 OpenBoth = Callable[[], tuple[JsonlLog, Index]]
 
@@ -168,10 +168,14 @@ def test_heavy_records_are_applied_in_steps_with_turns_for_others_in_between(
 
     index = Index(tmp_path / "index.db", log, Watched())
     log.append(
-        [draft(" ".join(f"{number}w{word}" for word in range(8_000))) for number in range(8)]
+        drafts(
+            [draft(" ".join(f"{number}w{word}" for word in range(8_000))) for number in range(8)]
+        )
     )
-    log.append([draft("x", to=[f"n{name}" for name in range(64)]) for _ in range(200)])
-    log.append([{"kind": "ack", "reader": "bob", "seqs": list(range(1, 200))} for _ in range(8)])
+    log.append(drafts([draft("x", to=[f"n{name}" for name in range(64)]) for _ in range(200)]))
+    log.append(
+        drafts([{"kind": "ack", "reader": "bob", "seqs": list(range(1, 200))} for _ in range(8)])
+    )
     assert index.catch_up()
     assert len(seen) >= 12
     assert seen == sorted(set(seen))

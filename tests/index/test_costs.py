@@ -16,7 +16,7 @@ from bus.index.database import Index
 from bus.log.memory import MemoryLog
 from bus.model import records
 from bus.model.filter import MAX_PAGE_BYTES, Selection
-from tests.log.folder import draft
+from tests.log.folder import draft, drafts
 
 NOW_MS = 1_900_000_000_000
 PAST, FUTURE = records.utc(NOW_MS / 1000 - 60), records.utc(NOW_MS / 1000 + 60)
@@ -29,7 +29,7 @@ Hub = tuple[MemoryLog, Index]
 def hub(tmp_path: Path) -> Iterator[Hub]:
     log = MemoryLog(clock=lambda: NOW_MS / 1000)
     index = Index(tmp_path / "index.db", log)
-    log.append([draft(f"m{number}", to="bob") for number in range(20)])
+    log.append(drafts([draft(f"m{number}", to="bob") for number in range(20)]))
     yield log, index
     index.close()
 
@@ -52,23 +52,25 @@ def steps(index: Index, question: Callable[[sqlite3.Connection], object]) -> int
 
 def flood(log: MemoryLog, **fields: object) -> list[int]:
     made = log.append(
-        [draft("flood", **{"from": "eve", "to": "any", **fields}) for _ in range(MANY)]
+        drafts([draft("flood", **{"from": "eve", "to": "any", **fields}) for _ in range(MANY)])
     )
     return [appended.record["seq"] for appended in made]
 
 
 def joined(log: MemoryLog, name: str) -> None:
     log.append(
-        [
-            {
-                "kind": "credential",
-                "action": "add",
-                "name": name,
-                "role": "member",
-                "by": "x",
-                "auth": "x",
-            }
-        ]
+        drafts(
+            [
+                {
+                    "kind": "credential",
+                    "action": "add",
+                    "name": name,
+                    "role": "member",
+                    "by": "x",
+                    "auth": "x",
+                }
+            ]
+        )
     )
 
 
@@ -100,14 +102,14 @@ def test_expiring_messages_cost_nothing_when_they_are_dead_or_acknowledged(
     if way == DEAD:
         flood(log, expires=PAST)
     elif way == ACKED:
-        log.append([{"kind": "ack", "reader": "bob", "seqs": flood(log, expires=FUTURE)}])
+        log.append(drafts([{"kind": "ack", "reader": "bob", "seqs": flood(log, expires=FUTURE)}]))
     else:
         both = [
             draft("m", **{"from": "eve", "to": "any", "expires": (PAST, FUTURE)[number % 2]})
             for number in range(MANY)
         ]
-        for live in log.append(both)[1::2]:
-            log.append([{"kind": "ack", "reader": "bob", "seqs": [live.record["seq"]]}])
+        for live in log.append(drafts(both))[1::2]:
+            log.append(drafts([{"kind": "ack", "reader": "bob", "seqs": [live.record["seq"]]}]))
     for name in ABOUT_A_READER if way != DEAD else QUESTIONS:
         assert steps(index, QUESTIONS[name]) < 2 * before[name] + 90, name
 
@@ -133,7 +135,7 @@ def test_a_page_without_a_filter_costs_no_more_than_reading_its_rows(hub: Hub) -
 def test_dead_messages_are_left_out_of_a_page_without_a_filter(hub: Hub, dead: int) -> None:
     log, index = hub
     log.append([draft("dead", expires=PAST) for _ in range(dead)])
-    log.append([draft(f"n{number}") for number in range(5)])
+    log.append(drafts([draft(f"n{number}") for number in range(5)]))
     last = log.position().seq
     after = list(range(last - 4, last + 1))
     with index.reading() as db:
@@ -154,10 +156,10 @@ def test_dead_messages_are_left_out_of_a_page_without_a_filter(hub: Hub, dead: i
 
 def test_live_expiring_messages_cost_a_poll_no_more_than_lasting_ones(hub: Hub) -> None:
     log, index = hub
-    log.append([{"kind": "ack", "reader": "bob", "through": 20}])
+    log.append(drafts([{"kind": "ack", "reader": "bob", "through": 20}]))
     flood(log)
     lasting = {name: steps(index, question) for name, question in QUESTIONS.items()}
-    log.append([{"kind": "ack", "reader": "bob", "through": log.position().seq}])
+    log.append(drafts([{"kind": "ack", "reader": "bob", "through": log.position().seq}]))
     flood(log, expires=FUTURE)
     for name in ABOUT_A_READER:
         assert steps(index, QUESTIONS[name]) < 3 * lasting[name] + 60, name
@@ -204,11 +206,13 @@ def test_a_reader_is_done_with_what_lies_dead_between_two_that_it_acknowledged(h
     seqs = []
     for number in range(30):
         (made,) = log.append(
-            [draft("m", to="any", expires=PAST if number % 2 else FUTURE, **{"from": "eve"})]
+            drafts(
+                [draft("m", to="any", expires=PAST if number % 2 else FUTURE, **{"from": "eve"})]
+            )
         )
         seqs.append(made.record["seq"])
     for seq in seqs[::2]:
-        log.append([{"kind": "ack", "reader": "bob", "seqs": [seq]}])
+        log.append(drafts([{"kind": "ack", "reader": "bob", "seqs": [seq]}]))
     with index.reading() as db:
         ranges = db.execute(
             "SELECT lo, hi FROM settled WHERE reader = 'bob' AND lasting = 0"
@@ -248,7 +252,7 @@ def test_the_feed_costs_by_what_it_gives(hub: Hub) -> None:
 def test_the_feed_of_a_machine_has_that_of_its_sessions(hub: Hub, sessions: int) -> None:
     log, index = hub
     names = ["web", *(f"web/s{number}" for number in range(sessions)), "web0", "web-1"]
-    made = log.append([draft("m", **{"from": name}) for name in names])
+    made = log.append(drafts([draft("m", **{"from": name}) for name in names]))
     assert all_events(index, sender="web", limit=50) == [done.record["seq"] for done in made[:-2]]
     assert all_events(index, sender="web/s1") == [made[2].record["seq"]]
 
@@ -279,7 +283,7 @@ def test_questions_of_long_ago_cost_nothing(tmp_path: Path) -> None:
             "digest": "d",
             "expires": expires,
         }
-        log.append([{**call, "approval": next(ids)} for _ in range(count)])
+        log.append(drafts([{**call, "approval": next(ids)} for _ in range(count)]))
 
     def cost() -> int:
         day_ago = records.utc(now - 86_400)
@@ -304,9 +308,13 @@ def test_receipts_cost_nothing_for_names_that_acknowledged_what_is_older(hub: Hu
     log, index = hub
     before = steps(index, lambda db: receipts.ackers(db, 20, "", 100))
     log.append(
-        [{"kind": "ack", "reader": f"eve/s{number}", "through": 5} for number in range(MANY)]
+        drafts(
+            [{"kind": "ack", "reader": f"eve/s{number}", "through": 5} for number in range(MANY)]
+        )
     )
-    log.append([{"kind": "ack", "reader": name, "through": 20} for name in ("carol", "bob")])
+    log.append(
+        drafts([{"kind": "ack", "reader": name, "through": 20} for name in ("carol", "bob")])
+    )
     with index.reading() as db:
         assert receipts.ackers(db, 20, "", 100) == ["bob", "carol"]
         assert receipts.ackers(db, 20, "bob", 100) == ["carol"]
@@ -322,12 +330,20 @@ def test_an_inbox_costs_no_more_with_many_names_and_sessions(hub: Hub) -> None:
         for number in range(600)
         for session in (1, 2)
     ]
-    log.append(as_many)
+    log.append(drafts(as_many))
     before = steps(index, QUESTIONS["inbox"])
     log.append(
-        [{**message, "from": f"{message['from']}{more}"} for message in as_many for more in "abcde"]
+        drafts(
+            [
+                {**message.fields, "from": f"{message.fields['from']}{more}"}
+                for message in as_many
+                for more in "abcde"
+            ]
+        )
     )
-    log.append([draft("m", to="bob", **{"from": f"n0001/s{number}"}) for number in range(MANY)])
+    log.append(
+        drafts([draft("m", to="bob", **{"from": f"n0001/s{number}"}) for number in range(MANY)])
+    )
     assert steps(index, QUESTIONS["inbox"]) < 1.5 * before + 60
 
 
@@ -336,28 +352,34 @@ def test_broadcasts_from_before_a_machine_joined_cost_it_nothing(hub: Hub) -> No
     before = {name: steps(index, QUESTIONS[name]) for name in ABOUT_A_READER}
     for more in ({}, {"expires": FUTURE}):
         log.append(
-            [
-                draft("m", **{"from": "eve", "to": ("any", "bob")[number % 2], **more})
-                for number in range(600)
-            ]
+            drafts(
+                [
+                    draft("m", **{"from": "eve", "to": ("any", "bob")[number % 2], **more})
+                    for number in range(600)
+                ]
+            )
         )
     log.append(
-        [
-            {
-                "kind": "credential",
-                "action": "add",
-                "name": "bob",
-                "role": "member",
-                "by": "x",
-                "auth": "x",
-            }
-        ]
+        drafts(
+            [
+                {
+                    "kind": "credential",
+                    "action": "add",
+                    "name": "bob",
+                    "role": "member",
+                    "by": "x",
+                    "auth": "x",
+                }
+            ]
+        )
     )
     log.append(
-        [
-            {"kind": "ack", "auth": "bob", "reader": "bob", "seqs": [seq]}
-            for seq in range(22, 1_221, 2)
-        ]
+        drafts(
+            [
+                {"kind": "ack", "auth": "bob", "reader": "bob", "seqs": [seq]}
+                for seq in range(22, 1_221, 2)
+            ]
+        )
     )
     for name in ABOUT_A_READER:
         assert steps(index, QUESTIONS[name]) < 2 * before[name] + 60, name

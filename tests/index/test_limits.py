@@ -14,7 +14,7 @@ from bus.index import limits
 from bus.index.database import Index
 from bus.log.memory import MemoryLog
 from bus.system.scheduler import Turns
-from tests.log.folder import draft
+from tests.log.folder import draft, drafts
 
 ENDLESS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
 LONG = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000) SELECT max(x) FROM n"
@@ -120,7 +120,9 @@ def test_a_question_that_is_stopped_leaves_no_line_in_the_log_of_the_server(tmp_
 def test_catching_up_is_never_stopped(tmp_path: Path) -> None:
     log = MemoryLog()
     index = Index(tmp_path / "index.db", log, query_max_s=0.001)
-    log.append([draft(f"word {number}", tags=["a", "b"], to=["x", "y"]) for number in range(4_000)])
+    log.append(
+        drafts([draft(f"word {number}", tags=["a", "b"], to=["x", "y"]) for number in range(4_000)])
+    )
     assert index.ask(asks(COUNT)) == 4_000
     assert index.rebuild() == 4_000
     index.close()

@@ -16,6 +16,7 @@ from bus.index.database import Index
 from bus.log.memory import MemoryLog
 from bus.model import records
 from bus.model.filter import Selection
+from tests.log.folder import drafts
 
 NAMES = ("a", "b", "c", "a/s")
 NOW_MS = 1_900_000_000_000
@@ -109,11 +110,13 @@ def play(history: list[Any], log: MemoryLog, index: Index) -> Naive:
                     "by": "x",
                     "auth": "x",
                 }
-                naive.change(who, action, log.append([record])[0].record["seq"])
+                naive.change(who, action, log.append(drafts([record]))[0].record["seq"])
         elif step[0] == "post":
             _, sender, to, expires = step
             fields = {"kind": "message", "auth": "x", "from": sender, "to": to, "body": "b"}
-            (made,) = log.append([fields if expires is None else {**fields, "expires": expires}])
+            (made,) = log.append(
+                drafts([fields if expires is None else {**fields, "expires": expires}])
+            )
             naive.sent[made.record["seq"]] = (sender, to if isinstance(to, list) else [to], expires)
             naive.acted.setdefault(sender, made.record["seq"])
         else:
@@ -131,7 +134,7 @@ def acknowledge(step: Any, log: MemoryLog, naive: Naive) -> None:
         return
     fields = {"through": seqs[0]} if through else {"seqs": seqs}
     made = log.append(
-        [{"kind": "ack", "reader": reader, "auth": machine if is_own else "x", **fields}]
+        drafts([{"kind": "ack", "reader": reader, "auth": machine if is_own else "x", **fields}])
     )[0].record["seq"]
     if is_own or machine not in naive.machines:
         naive.acted.setdefault(reader, made)

@@ -30,7 +30,10 @@ def open_log(folder: Path) -> Iterator[OpenLog]:
     opened = []
 
     def open_one(**settings: Any) -> JsonlLog:
-        log = JsonlLog(folder, **{"lock_timeout_s": 0.3, "disk": FaultyDisk(), **settings})
+        log = JsonlLog(
+            folder,
+            **{"lock_timeout_s": 0.3, "disk": FaultyDisk(), **settings},
+        )
         opened.append(log)
         return log
 

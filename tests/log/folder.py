@@ -6,16 +6,18 @@ import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bus.log.base import Log
+from bus.log.base import Draft, Log
 from bus.log.jsonl import files, inspection
+from bus.model import records
 
 ROOT = Path(__file__).parents[2]
 
 
-def draft(body: str = "hello", key: str | None = None, **fields: Any) -> dict[str, Any]:
+def draft(body: str = "hello", key: str | None = None, **fields: Any) -> Draft:
     """A message that has no seq yet; with `key` it carries an idempotency key."""
     made = {
         "kind": "message",
@@ -25,7 +27,17 @@ def draft(body: str = "hello", key: str | None = None, **fields: Any) -> dict[st
         "body": body,
         **fields,
     }
-    return made if key is None else {**made, "client_id": key, "digest": "d"}
+    return keyed(made if key is None else {**made, "client_id": key, "digest": "d"})
+
+
+def keyed(fields: dict[str, Any]) -> Draft:
+    """The draft of these fields, with its unique key as the hub makes it."""
+    return Draft(fields, records.unique_key(fields))
+
+
+def drafts(made: Iterable[Draft | dict[str, Any]]) -> list[Draft]:
+    """The drafts of these fields; a draft stays one."""
+    return [one if isinstance(one, Draft) else keyed(one) for one in made]
 
 
 def bodies(log: Log) -> list[str]:

@@ -13,7 +13,7 @@ from bus.log.base import Appended, Log
 from bus.log.jsonl.engine import JsonlLog
 from bus.log.memory import MemoryLog
 from bus.model.records import START, Position
-from tests.log.folder import bodies, draft, seqs
+from tests.log.folder import bodies, draft, drafts, seqs
 
 
 @pytest.fixture(params=["jsonl", "memory"])
@@ -43,8 +43,8 @@ def test_records_come_back_in_the_order_they_were_appended(log: Log) -> None:
 
 
 def test_each_seq_is_one_more_than_that_of_the_record_before_whatever_the_kind(log: Log) -> None:
-    log.append([draft("a"), {"kind": "ack", "reader": "bob", "seqs": [1]}])
-    log.append([{"kind": "of another time"}])
+    log.append(drafts([draft("a"), {"kind": "ack", "reader": "bob", "seqs": [1]}]))
+    log.append(drafts([{"kind": "of another time"}]))
     assert seqs(log) == [1, 2, 3]
     assert log.position().seq == 3
 
@@ -58,7 +58,7 @@ def test_append_answers_with_the_records_that_read_gives(log: Log) -> None:
 
 
 def test_an_empty_batch_adds_nothing(log: Log) -> None:
-    assert log.append([]) == []
+    assert log.append(drafts([])) == []
     assert log.position().seq == 0
 
 
@@ -96,18 +96,20 @@ def test_a_unique_key_counts_within_one_batch_too(log: Log) -> None:
 
 def test_a_unique_key_belongs_to_one_sender_and_one_credential(log: Log) -> None:
     log.append(
-        [
-            draft("a", key="k"),
-            draft("b", key="k", **{"from": "bob"}),
-            draft("c", key="k", auth="carol"),
-        ]
+        drafts(
+            [
+                draft("a", key="k"),
+                draft("b", key="k", **{"from": "bob"}),
+                draft("c", key="k", auth="carol"),
+            ]
+        )
     )
     assert bodies(log) == ["a", "b", "c"]
 
 
 def test_drafts_with_one_key_from_many_threads_at_once_become_one_record(log: Log) -> None:
     results = in_threads(
-        8, lambda number: log.append([draft("same", key="k"), draft(f"own {number}")])
+        8, lambda number: log.append(drafts([draft("same", key="k"), draft(f"own {number}")]))
     )
     assert bodies(log).count("same") == 1
     assert sum(not made[0].replayed for made in results) == 1
@@ -116,7 +118,9 @@ def test_drafts_with_one_key_from_many_threads_at_once_become_one_record(log: Lo
 
 def test_many_threads_share_one_unbroken_order_and_each_keeps_its_own(log: Log) -> None:
     def post_ten(number: int) -> list[int]:
-        return [log.append([draft(f"{number}:{turn}")])[0].record["seq"] for turn in range(10)]
+        return [
+            log.append(drafts([draft(f"{number}:{turn}")]))[0].record["seq"] for turn in range(10)
+        ]
 
     answered = in_threads(4, post_ten)
     assert seqs(log) == list(range(1, 41))

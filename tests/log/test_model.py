@@ -188,15 +188,15 @@ class LogMachine(RuleBasedStateMachine):
         for key, length in batch:
             self.count += 1
             made.append(draft(f"{key or 'none'}:{self.count}:" + "x" * length, key=key))
-        self.tried |= {one["body"] for one in made}
+        self.tried |= {one.fields["body"] for one in made}
         return made
 
     def note(self, drafts: list[dict[str, Any]], results: list[Any]) -> None:
         """Acknowledged: a repeat is answered with the first record, and so is every later one."""
         for one, result in zip(drafts, results, strict=True):
-            seq, key = result.record["seq"], one.get("client_id")
+            seq, key = result.record["seq"], one.fields.get("client_id")
             self.acknowledged[seq] = result.record["body"]
-            assert result.replayed == (result.record["body"] != one["body"])
+            assert result.replayed == (result.record["body"] != one.fields["body"])
             if key is not None:
                 assert self.by_key.setdefault(key, seq) == seq
 

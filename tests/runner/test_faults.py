@@ -30,6 +30,7 @@ from tests.client.http.test_ssh import Sshd
 from tests.conftest import ROOT, RunningHub, basic, wait_until
 from tests.fleet import SECRET, Fleet, a_fleet, is_gone, settings
 from tests.log.faulty import FaultyDisk
+from tests.log.folder import drafts
 
 # -- in this process -----------------------------------------------------------------------------
 
@@ -82,17 +83,19 @@ def test_a_right_is_not_decided_on_an_index_that_is_behind(fleet: Fleet) -> None
     other = sqlite3.connect(fleet.config.data_dir / "index.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     fleet.hub.log.append(
-        [
-            {
-                "kind": "permission",
-                "auth": "admin",
-                "from": "admin",
-                "source": "web1",
-                "target": "box",
-                "allow": False,
-                "actions": ["exec"],
-            }
-        ]
+        drafts(
+            [
+                {
+                    "kind": "permission",
+                    "auth": "admin",
+                    "from": "admin",
+                    "source": "web1",
+                    "target": "box",
+                    "allow": False,
+                    "actions": ["exec"],
+                }
+            ]
+        )
     )
     reply = fleet.web1.exec("touch ran")
     assert (reply.status_code, reply.json["error"]) == (503, "busy")

@@ -83,7 +83,9 @@ class JsonlLog:
         disk: Disk | None = None,
         turns: Turns | None = None,
         clock: Callable[[], float] = time.time,
+        key_of: Callable[[Record], str | None] = records.unique_key,
     ) -> None:
+        """`key_of` returns the unique key of a record that is read back from the files."""
         self.folder = folder
         self._active_path = str(folder / files.ACTIVE)
         self.unique_index: UniqueIndex = NothingKnown()
@@ -93,6 +95,7 @@ class JsonlLog:
         self._on_sealed = on_sealed
         self._disk, self._turns = disk or Disk(), turns or Turns()
         self._sync_takes_s = 0.0
+        self._key_of = key_of
         self._recent: dict[str, Record] = {}
         self._missed_keys = True
         self._tail: _Tail | None = None
@@ -227,17 +230,18 @@ class JsonlLog:
         lines: list[bytes] = []
         results: list[list[Appended]] = []
         fresh: dict[str, Record] = {}
+        keys = {key for drafts in batch for _, key in drafts if key is not None}
+        known = self._with_keys(keys) if keys else {}
         for drafts in batch:
             made = []
-            for draft in drafts:
-                key = records.unique_key(draft)
+            for fields, key in drafts:
                 if key is not None:
-                    first = fresh.get(key) or self._first_with(key)
+                    first = fresh.get(key) or known.get(key)
                     if first is not None:
                         made.append(Appended(first, True))
                         continue
                 seq += 1
-                record = {"seq": seq, "id": next(ids), "ts": ts, **draft}
+                record = {"seq": seq, "id": next(ids), "ts": ts, **fields}
                 line, total = records.encode(record, total)
                 lines.append(line)
                 made.append(Appended(record, False))
@@ -400,7 +404,7 @@ class JsonlLog:
                 if not records.is_filler(line.data):
                     record = records.decode(line.data)
                     tail.seq, tail.sum = max(tail.seq, record["seq"]), record["sum"]
-                    key = records.unique_key(record)
+                    key = self._key_of(record)
                     if key is not None:
                         self._recent[key] = record
         tail.end = size
@@ -425,14 +429,16 @@ class JsonlLog:
         self._recent, self._missed_keys = {}, True
         return tail
 
-    def _first_with(self, key: str) -> Record | None:
-        """The record with this unique key, if there is one. Append lock held; raises Rebuilding."""
-        first = self._recent.get(key) or self.unique_index.record_of_unique(key)
-        if first is None and self._missed_keys:
+    def _with_keys(self, keys: set[str]) -> dict[str, Record]:
+        """Return the records with these unique keys. Append lock held; raises Rebuilding."""
+        found = {key: self._recent[key] for key in keys & self._recent.keys()}
+        if len(found) < len(keys):
+            found |= self.unique_index.records_of_unique(keys - found.keys())
+        if len(found) < len(keys) and self._missed_keys:
             self._recent.update(self._keys_after(self.unique_index.known_to()))
             self._missed_keys = False
-            first = self._recent.get(key)
-        return first
+            found |= {key: self._recent[key] for key in keys & self._recent.keys()}
+        return found
 
     def _keys_after(self, known: int) -> dict[str, Record]:
         """The unique keys of records that the index does not know and that this process did not see
@@ -449,10 +455,10 @@ class JsonlLog:
             segment if known < end.segment - 1 else end.segment, 0, end
         ):
             for line in lines:
-                if records.seq_at_start(line.data) > known and b'"client_id"' in line.data:
+                if records.seq_at_start(line.data) > known:
                     with suppress(records.Damaged):
                         record = records.decode(line.data)
-                        key = records.unique_key(record)
+                        key = self._key_of(record)
                         if key is not None:
                             found[key] = record
         return found

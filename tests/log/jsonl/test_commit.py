@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from bus.errors import BusError, Busy, NoRoom, StorageFailed, Unconfirmed
+from bus.log.base import Draft
 from bus.log.jsonl import healing
 from bus.log.jsonl.disk import Disk
 from bus.log.jsonl.engine import JsonlLog
 from bus.log.jsonl.locks import SharedState
 from tests.conftest import wait_until
 from tests.log.faulty import FaultyDisk
-from tests.log.folder import bodies, draft, is_clean, messages_on_disk, python, reboot, seqs
+from tests.log.folder import bodies, draft, drafts, is_clean, messages_on_disk, python, reboot, seqs
 
 OpenLog = Callable[..., JsonlLog]
 
@@ -30,10 +31,11 @@ APPEND = """
 import json, sys
 from pathlib import Path
 from bus.errors import BusError
+from bus.log.base import Draft
 from bus.log.jsonl.engine import JsonlLog
 log = JsonlLog(Path(sys.argv[1]), lock_timeout_s=0.3)
 try:
-    print(log.append([json.loads(sys.argv[2])])[0].record["seq"])
+    print(log.append([Draft(*json.loads(sys.argv[2]))])[0].record["seq"])
 except BusError as error:
     print(error.code)
 """
@@ -60,12 +62,12 @@ def held(lock: Path) -> Iterator[None]:
 class InBackground:
     """An append in a thread of its own; `outcome()` is its result or its error."""
 
-    def __init__(self, log: JsonlLog, *drafts: dict[str, Any]) -> None:
+    def __init__(self, log: JsonlLog, *drafts: Draft) -> None:
         self._outcome: list[Any] = []
         self._thread = threading.Thread(target=self._run, args=(log, drafts))
         self._thread.start()
 
-    def _run(self, log: JsonlLog, drafts: tuple[dict[str, Any], ...]) -> None:
+    def _run(self, log: JsonlLog, drafts: tuple[Draft, ...]) -> None:
         try:
             self._outcome.append(log.append(drafts))
         except BusError as error:
@@ -107,7 +109,7 @@ def test_posts_that_come_while_one_is_synced_share_the_next_sync(folder: Path) -
     def post(number: int) -> None:
         for turn in range(turns):
             disk.enters()
-            log.append([draft(f"{number}:{turn}")])
+            log.append(drafts([draft(f"{number}:{turn}")]))
             disk.leaves()
         disk.enters()  # gone for good: nobody waits for it
 
@@ -213,7 +215,7 @@ def test_after_a_failed_write_or_sync_nobody_acknowledges_until_the_log_is_resto
     assert open_log().restore()
     for log in (failing, sibling):
         assert not log.failed()
-        log.append([draft(f"after {id(log)}")])
+        log.append(drafts([draft(f"after {id(log)}")]))
     failing.append([draft("hit", key="hit")])
     assert messages_on_disk(folder).count("hit") == 1 and "refused" not in messages_on_disk(folder)
     assert bodies(sibling)[0] == "before" and seqs(sibling) == list(range(1, 5))
@@ -535,7 +537,7 @@ def test_a_clock_that_steps_back_does_not_disturb_the_order(
     log = open_log(clock=clock, segment_max_bytes=300)
     for number, time_s in enumerate(times):
         now[0] = time_s
-        log.append([draft(f"m{number}")])
+        log.append(drafts([draft(f"m{number}")]))
     assert bodies(log) == ["m0", "m1", "m2", "m3"]
     assert seqs(log) == list(range(1, log.position().seq + 1))
     assert is_clean(folder)
@@ -551,7 +553,7 @@ def test_a_line_is_ascii_and_says_what_was_given(tmp_path: Path, body: str) -> N
         "body": body,
         "data": {"large": 2**64 - 1, "half": 0.5, "tiny": 1e-300},
     }
-    log.append([given])
+    log.append(drafts([given]))
     line = (tmp_path / "bus.jsonl").read_bytes()
     assert line.isascii()
     assert {name: json.loads(line)[name] for name in given} == given

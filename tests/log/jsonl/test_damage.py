@@ -10,7 +10,7 @@ import pytest
 from bus.log.jsonl import inspection
 from bus.log.jsonl.engine import JsonlLog
 from bus.model.records import START
-from tests.log.folder import bodies, draft, flip, lines_of, reboot
+from tests.log.folder import bodies, draft, drafts, flip, lines_of, reboot
 
 OpenLog = Callable[..., JsonlLog]
 COUNT = 7
@@ -19,7 +19,7 @@ COUNT = 7
 @pytest.fixture
 def active(folder: Path, open_log: OpenLog) -> Path:
     """The file of a log of seven messages, m1 to m7."""
-    open_log().append([draft(f"m{number}") for number in range(1, COUNT + 1)])
+    open_log().append(drafts([draft(f"m{number}") for number in range(1, COUNT + 1)]))
     return folder / "bus.jsonl"
 
 
@@ -164,7 +164,7 @@ def test_a_replaced_line_with_a_right_checksum_is_found_by_the_chain(active: Pat
 def test_a_sealed_file_is_checked_by_its_name(folder: Path, open_log: OpenLog) -> None:
     log = open_log(segment_max_bytes=1_000)
     for number in range(12):
-        log.append([draft(f"m{number}")])
+        log.append(drafts([draft(f"m{number}")]))
     sealed = sorted(folder.glob("bus-*.jsonl"))[1]
     flip(sealed, 300)
     (problem,) = inspection.verify(folder).problems

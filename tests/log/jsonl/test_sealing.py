@@ -15,7 +15,7 @@ from bus.log.jsonl.disk import Disk
 from bus.log.jsonl.engine import JsonlLog
 from bus.model.records import START, Position
 from tests.log.faulty import FaultyDisk, Killed
-from tests.log.folder import bodies, draft, is_clean, lines_of, messages_on_disk, reboot
+from tests.log.folder import bodies, draft, drafts, is_clean, lines_of, messages_on_disk, reboot
 
 OpenLog = Callable[..., JsonlLog]
 SMALL = 800  # bytes: full after four messages
@@ -64,7 +64,7 @@ def test_positions_stay_good_over_sealing_compression_and_reopening(
     log = open_log(segment_max_bytes=SMALL)
     places = []
     for number in range(12):
-        log.append([draft(f"m{number}")])
+        log.append(drafts([draft(f"m{number}")]))
         places.append((list(log.read())[-1][0], log.position()))
     for path in list(files.sealed(folder).values())[:2]:
         files.compress(path, Disk())

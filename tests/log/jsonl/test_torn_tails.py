@@ -10,7 +10,16 @@ import pytest
 
 from bus.log.jsonl.engine import JsonlLog
 from tests.log.faulty import FaultyDisk, Killed
-from tests.log.folder import bodies, draft, is_clean, lines_of, messages_on_disk, reboot, seqs
+from tests.log.folder import (
+    bodies,
+    draft,
+    drafts,
+    is_clean,
+    lines_of,
+    messages_on_disk,
+    reboot,
+    seqs,
+)
 
 OpenLog = Callable[..., JsonlLog]
 ACKED = ["first", "second"]
@@ -33,7 +42,7 @@ def length_of_last_line(folder: Path) -> int:
     shutil.copytree(folder, copy)
     reboot(copy)
     log = JsonlLog(copy, disk=FaultyDisk())
-    log.append([LAST])
+    log.append(drafts([LAST]))
     log.close()
     return len(lines_of(copy / "bus.jsonl")[-1])
 
@@ -68,9 +77,9 @@ def test_a_tail_torn_at_any_byte_is_healed_and_nothing_acknowledged_is_lost(
 
 def check_healed(log: JsonlLog, folder: Path, size: int, torn: int) -> None:
     """A retry of the torn message and one more are saved once, after all that was there."""
-    (retried,) = log.append([LAST])
+    (retried,) = log.append(drafts([LAST]))
     log.append([draft("next")])
-    assert bodies(log) == [*ACKED, LAST["body"], "next"], f"torn after {torn} bytes"
+    assert bodies(log) == [*ACKED, LAST.fields["body"], "next"], f"torn after {torn} bytes"
     assert retried.record["seq"] == 3 and seqs(log) == [1, 2, 3, 4]
     assert (folder / "bus.jsonl").stat().st_size > size
     assert is_clean(folder)

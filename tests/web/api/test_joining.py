@@ -16,6 +16,7 @@ from bus.config import Config
 from bus.credentials import Credentials
 from tests.conftest import PASSWORD, USER, Caller, opened, wait_until
 from tests.fleet import SECRET, As
+from tests.log.folder import drafts
 from tests.web.conftest import refusal
 
 HOUR = 3600
@@ -279,7 +280,7 @@ def test_an_inbox_that_was_begun_before_begins_anew(bus: Bus) -> None:
 def test_acknowledgements_of_old_logs_say_not_whose_they_are_and_stay(bus: Bus) -> None:
     join = bus.invite("web1")
     sent = bus.tell("mail", to="web1")
-    bus.hub.log.append([{"kind": "ack", "reader": "web1", "seqs": [sent["seq"]]}])
+    bus.hub.log.append(drafts([{"kind": "ack", "reader": "web1", "seqs": [sent["seq"]]}]))
     join()
     assert bus.unread("web1") == []
 
@@ -288,9 +289,11 @@ def test_one_that_was_on_its_way_while_the_machine_joined_changes_nothing(bus: B
     bus.invite("web1")()
     sent = bus.tell("mail", to="web1")
     bus.hub.log.append(
-        [
-            {"kind": "ack", "auth": USER, "reader": name, "seqs": [sent["seq"]]}
-            for name in ("web1", "web1/a")
-        ]
+        drafts(
+            [
+                {"kind": "ack", "auth": USER, "reader": name, "seqs": [sent["seq"]]}
+                for name in ("web1", "web1/a")
+            ]
+        )
     )
     assert bus.unread("web1") == ["mail"]
