@@ -58,6 +58,7 @@ def nothing(fleet: Fleet) -> None:
 # -- what a re-issued name does not inherit ------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meanwhile", [nothing, rebuild])
 def test_a_reissued_name_has_no_keys_and_no_results_of_the_one_before(
     fleet: Fleet, meanwhile: Callable[[Fleet], None]
@@ -317,6 +318,7 @@ def pid_of(fleet: Fleet) -> int:
     return int(wait_until(lambda: file.exists() and file.read_text().strip()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [revoke, rotate, by_hand])
 def test_a_command_that_runs_is_ended(fleet: Fleet, end: Callable[[Fleet], None]) -> None:
     waiting, got = in_thread(lambda: fleet.web1.exec(RUNS, timeout_s=600))
@@ -348,6 +350,7 @@ def test_a_command_that_streams_is_ended_and_says_why(fleet: Fleet) -> None:
     wait_until(lambda: is_gone(pid))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("end", "goes_on"), [(revoke, False), (by_hand, False), (rotate, True)])
 def test_a_detached_command_is_ended_with_its_callers_name(
     fleet: Fleet, end: Callable[[Fleet], None], goes_on: bool

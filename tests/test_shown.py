@@ -95,6 +95,7 @@ def test_whatever_the_order_all_three_show_the_same(text: str) -> None:
     assert harmless.harmless(text) == _harmless.harmless(text) == by_script(text)
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_that_unicode_gives() -> None:
     command = [sys.executable, "-m", "scripts.hidden", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

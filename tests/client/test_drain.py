@@ -199,6 +199,7 @@ def test_what_is_passed_over_is_named_by_every_run(bus: Caller, cli: Cli) -> Non
     assert json.loads(cli("drain", "--exec", "true", "--json").out)["passed"] == [bad["id"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_drain_that_is_ended_ends_its_command(
     served: Served, home: Path, tmp_path: Path, how: signal.Signals, cli: Cli

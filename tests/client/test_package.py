@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import click
+import pytest
 
 import busclient
 from bus.errors import BadRequest, family
@@ -197,6 +198,7 @@ def test_the_version_is_told_without_loading_anything() -> None:
     assert lost.returncode == exits.LOCAL
 
 
+@pytest.mark.slow
 def test_a_command_loads_no_requests_and_no_form_that_it_does_not_need() -> None:
     unwanted = "{'requests', 'urllib3', 'filelock', 'dotenv', 'busclient._net.fleet_forms'} & set(sys.modules)"
     for line in ("['inbox']", "['exec', 'db1', '--', 'true']"):

@@ -108,6 +108,7 @@ def test_a_command_that_was_not_sent_is_not_called_unknown(
             bus.admin.invite("web1")
 
 
+@pytest.mark.slow
 def test_a_drain_fails_its_timer_where_no_hub_that_is_away_would(
     untrusted: tuple[str, list[str]], home: Path
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_call_that_cannot_be_recorded_is_not_run(fleet: Fleet, disk: FaultyDis
     assert fleet.records("call_started") == []
 
 
+@pytest.mark.slow
 def test_an_end_that_cannot_be_recorded_is_recorded_later_and_the_caller_hears_it(
     fleet: Fleet, disk: FaultyDisk
 ) -> None:
@@ -78,6 +79,7 @@ def test_an_end_that_cannot_be_recorded_is_recorded_later_and_the_caller_hears_i
     assert fleet.web1.exec("read word < go; echo $word", client_id="k").json["replayed"] is True
 
 
+@pytest.mark.slow
 def test_a_right_is_not_decided_on_an_index_that_is_behind(fleet: Fleet) -> None:
     """Another process holds the index: the grant that was taken back meanwhile cannot be seen."""
     other = sqlite3.connect(fleet.config.data_dir / "index.db", isolation_level=None)
@@ -129,6 +131,7 @@ def test_what_a_call_gave_is_on_stable_storage_before_its_end_is_recorded(
     ]  # the file before it has its name, the folder after
 
 
+@pytest.mark.slow
 def test_old_results_are_removed_by_the_service(tmp_path: Path) -> None:
     kept = settings(tmp_path).data_dir / "calls"
     kept.mkdir()
@@ -148,6 +151,7 @@ def test_the_door_is_shut_for_others_whatever_the_umask(tmp_path: Path) -> None:
         os.umask(before)
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_process_that_it_is_for(tmp_path: Path) -> None:
     service = create_service(settings(tmp_path))
     serving = threading.Thread(
@@ -190,6 +194,7 @@ def test_nonsense_at_its_door_harms_nobody(fleet: Fleet, line: bytes) -> None:
     assert fleet.web1.exec("echo well").json["stdout"] == "well\n"
 
 
+@pytest.mark.slow
 def test_a_run_whose_end_nobody_told_is_unknown_everywhere(fleet: Fleet) -> None:
     command = "echo out; kill -KILL $PPID; sleep 300"
     answer = fleet.web1.exec(command, client_id="k").json
@@ -221,6 +226,7 @@ def test_a_stream_that_was_delivered_whole_is_not_truncated(tmp_path: Path) -> N
         assert (kept["truncated"], len(kept["stdout"])) == (True, 1024)
 
 
+@pytest.mark.slow
 def test_a_reader_that_reads_nothing_does_not_keep_a_command_beyond_its_time(fleet: Fleet) -> None:
     fields = {"target": "box", "command": "echo $$ > pid; yes", "timeout_s": 0.5, "stream": True}
     request = {

@@ -166,6 +166,7 @@ def test_a_silent_hub_is_given_up(stub: Callable[..., str]) -> None:
     silence.set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wait_s", "count"), [(0.0, 1), (1.0, 0)])
 def test_who_waits_for_a_silent_hub_is_told_once_unless_the_wait_is_meant_to_last(
     stub: Callable[..., str], monkeypatch: pytest.MonkeyPatch, wait_s: float, count: int

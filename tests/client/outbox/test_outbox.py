@@ -341,6 +341,7 @@ def test_without_an_outbox_a_post_fails(client: Make, door: Door) -> None:
         client().post("x")
 
 
+@pytest.mark.slow
 def test_one_delivers_at_a_time_and_a_post_meanwhile_does_not_overtake(
     client: Make, door: Door, outbox: Outbox, bus: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -366,6 +366,7 @@ def test_a_run_whose_shell_is_ended_is_ended_by_its_marker_and_nobody_knows_its_
     assert alive(f"sleep {seconds}") == []
 
 
+@pytest.mark.slow
 def test_a_client_that_is_ended_is_no_end_of_the_program(place: Place) -> None:
     """The program goes on without it, past its time: it is ended by its marker."""
     seconds = f"1{random.randrange(10**8):08}"
@@ -380,6 +381,7 @@ def test_a_client_that_is_ended_is_no_end_of_the_program(place: Place) -> None:
     assert alive(f"sleep {seconds}") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", ["started --5", "started 99999999999999999999 1 1", "started 1 1 1", "code 0", "failed"]
 )
@@ -851,6 +853,7 @@ def test_a_file_that_grows_while_it_is_read_is_told(place: Place) -> None:
         place.driver.read(place.target, "/proc/self/status", 0, 10, 10)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_swapped_for_a_fifo_costs_bounded_time(place: Place) -> None:
     """The opening may wait for a writer that never comes; the time-out ends it, and nothing stays
     behind.
@@ -1236,6 +1239,7 @@ def test_operations_on_one_target_are_done_one_after_the_other(container: Place)
         driver.delete_snapshot(target, name)
 
 
+@pytest.mark.slow
 def test_an_operation_whose_turn_does_not_come_is_told_to_come_again(container: Place) -> None:
     driver, target = container.driver, container.target
     assert isinstance(driver, ContainerDriver)

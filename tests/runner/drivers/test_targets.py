@@ -426,6 +426,7 @@ def test_a_snapshot_that_is_there_is_told(fake_client: Calls, tmp_path: Path) ->
         LxcDriver().snapshot("one", "s")
 
 
+@pytest.mark.slow
 def test_a_client_that_hangs_after_the_end_is_not_waited_for(
     fake_client: Calls, tmp_path: Path
 ) -> None:

@@ -350,6 +350,7 @@ def test_without_the_service_calls_say_so_and_the_rest_goes_on(fleet: Fleet) -> 
     assert fleet.admin.events("type=exec") == []
 
 
+@pytest.mark.slow
 def test_without_the_service_a_call_that_was_begun_is_not_said_to_be_undone(fleet: Fleet) -> None:
     fleet.permit()
     id = fleet.web1.exec("true", client_id="k").json["id"]
