@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from bus.hub.journal import Journal
 from bus.hub.messages import Messages, unknown
 from bus.hub.standings import Standings
-from bus.index import floors, receipts
+from bus.index import acks as acked_by
+from bus.index import floors, names
 from bus.index import messages as queries
 from bus.live.presence import Presence
 from bus.model import records
@@ -95,7 +96,7 @@ class Acks:
         others = [name for name in names if name not in kept_out]
         shown = [*first, *others[:limit]]
         fetched = self._presence.fetched(seq, shown)
-        acked = self._index.ask(lambda db: receipts.acked(db, seq, shown))
+        acked = self._index.ask(lambda db: acked_by.acked(db, seq, shown))
         found = {
             name: {
                 "queued": message["ts"],
@@ -109,7 +110,7 @@ class Acks:
 
     def _names_besides(self, seq: int, after: str, at_most: int) -> list[str]:
         """Return the names behind `after` that fetched or acknowledged a message, in their order."""
-        acked = self._index.ask(lambda db: receipts.ackers(db, seq, after, at_most))
+        acked = self._index.ask(lambda db: acked_by.ackers(db, seq, after, at_most))
         return sorted({*self._presence.fetches(seq, after, at_most), *acked})[:at_most]
 
     def _names_to_all(self, seq: int, after: str, at_most: int) -> list[str]:
@@ -127,7 +128,7 @@ class Acks:
         return found
 
     def _known_names(self, seq: int, after: str, at_most: int) -> list[str]:
-        acted = self._index.ask(lambda db: receipts.known(db, after, at_most))
+        acted = self._index.ask(lambda db: names.known(db, after, at_most))
         asked = self._presence.readers(self._journal.now_ms(), after, at_most)
         return sorted({*acted, *asked, *self._presence.fetches(seq, after, at_most)})[:at_most]
 
@@ -135,6 +136,6 @@ class Acks:
         """Return those that a broadcast was not for, and that never fetched or acknowledged it."""
         later = list(self._index.ask(lambda db: floors.not_for(db, seq, names)))
         return {*later} - {
-            *self._index.ask(lambda db: receipts.acked(db, seq, later)),
+            *self._index.ask(lambda db: acked_by.acked(db, seq, later)),
             *self._presence.fetched(seq, later),
         }

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bus.hub.journal import Journal
-from bus.index import calls as queries
-from bus.index import feed, receipts
+from bus.index import activity as queries
+from bus.index import names as acts
+from bus.index import place, tenures
+from bus.index.activity import Filter
 from bus.model.caller import Caller
 
 # What everybody may know of an event that is not about them.
@@ -21,13 +23,13 @@ class Activity:
     def __init__(self, journal: Journal) -> None:
         self._index = journal.index
 
-    def events(self, caller: Caller, wanted: feed.Filter) -> tuple[list[dict[str, Any]], bool, int]:
+    def events(self, caller: Caller, wanted: Filter) -> tuple[list[dict[str, Any]], bool, int]:
         """Return events, oldest first, whether there are more, and the seq to go on from."""
         (found, has_more), known, since = self._index.ask(
             lambda db: (
-                feed.events(db, wanted),
-                receipts.known_to(db),
-                queries.owned_since(db, caller.name),
+                queries.events(db, wanted),
+                place.known_to(db),
+                tenures.owned_since(db, caller.name),
             )
         )
         if wanted.before is not None:
@@ -46,11 +48,11 @@ class Activity:
         """
 
         def question(db: sqlite3.Connection) -> dict[str, str]:
-            found = queries.last_acts(db, limit)
+            found = acts.last_acts(db, limit)
             missing = {
                 name: ts
                 for name in names
-                if name not in found and (ts := queries.last_act(db, name)) is not None
+                if name not in found and (ts := acts.last_act_of_machine(db, name)) is not None
             }
             return found | missing
 

@@ -22,8 +22,9 @@ from bus.errors import (
     TooManyQuestions,
 )
 from bus.hub.journal import Journal
-from bus.index import calls as queries
-from bus.index.calls import Asked
+from bus.index import approvals as queries
+from bus.index import tenures
+from bus.index.approvals import Asked
 from bus.live.waiting import remaining
 from bus.log.outputs import Results
 from bus.model import records
@@ -133,7 +134,7 @@ class Approvals:
         """
         for id in [] if self.beside is None else self.beside.kept(older_s=_ASKED_WITHIN_S):
             with self._journal.index.reading() as db:
-                found = queries.approval(db, id)
+                found = queries.get(db, id)
             if found is None or self._state(found) not in _OPEN:
                 self.forget(id)
         if self.beside is not None:
@@ -162,9 +163,9 @@ class Approvals:
         since = self._day_ago()
         wanted = sender if caller.is_admin else caller.name
         with self._journal.index.reading() as db:
-            after = 0 if caller.is_admin else queries.owned_since(db, caller.name)
+            after = 0 if caller.is_admin else tenures.owned_since(db, caller.name)
             found = (
-                row for row in queries.approvals(db, wanted, since) if row.question["seq"] > after
+                row for row in queries.newest(db, wanted, since) if row.question["seq"] > after
             )
             shown = (
                 self._shown(caller, row) for row in found if sender in (None, row.question["auth"])
@@ -290,8 +291,8 @@ class Approvals:
 
     def _approval(self, caller: Caller, id: str) -> Asked:
         with self._journal.index.reading() as db:
-            found = queries.approval(db, id.upper())
-            since = queries.owned_since(db, caller.name)
+            found = queries.get(db, id.upper())
+            since = tenures.owned_since(db, caller.name)
         mine = (
             found is not None
             and found.question["auth"] == caller.name
@@ -306,7 +307,7 @@ class Approvals:
         cannot be answered with yes.
         """
         with self._journal.current() as db:
-            found = queries.last_approval(db, caller.name, call.digest)
+            found = queries.last(db, caller.name, call.digest)
         if found is None:
             return None
         state = self._state(found)

@@ -21,6 +21,7 @@ from bus.hub.idempotency import CallKeys, refuse_other_call
 from bus.hub.journal import Journal
 from bus.hub.permissions import Permissions
 from bus.index import calls as queries
+from bus.index import tenures
 from bus.index.calls import Found
 from bus.model.caller import Caller
 from bus.model.calls import CONTAINER, Call
@@ -204,8 +205,8 @@ class Calls:
     def get(self, caller: Caller, id: str) -> Found:
         """Return one call, for its caller, its target and admins; raises NoSuchCall."""
         with self._journal.index.reading() as db:
-            found = queries.call(db, id.upper())
-            since = queries.owned_since(db, caller.name)
+            found = queries.get(db, id.upper())
+            since = tenures.owned_since(db, caller.name)
         is_mine = (
             found is not None
             and concerns(caller, found.asked["auth"], found.asked.get("target"))
@@ -218,7 +219,7 @@ class Calls:
     def found(self, id: str) -> Found | None:
         """Return one call, whoever asks; None if there is none."""
         with self._journal.index.reading() as db:
-            return queries.call(db, id)
+            return queries.get(db, id)
 
     def unfinished(self) -> list[Record]:
         """Return how the calls began that have not ended."""

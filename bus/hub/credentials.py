@@ -7,8 +7,7 @@ from typing import Any
 from bus.errors import Unavailable
 from bus.hub.daily_quotas import DailyQuotas
 from bus.hub.journal import Journal
-from bus.index import calls as queries
-from bus.index import machines
+from bus.index import names, tenures
 from bus.model import records
 from bus.model.caller import Caller
 from bus.model.records import Record
@@ -37,7 +36,7 @@ class CredentialRecords:
     def machine_names(self) -> list[str]:
         """Return the names that machines have or had, as far as the log tells; raises Rebuilding."""
         with self._journal.index.reading() as db:
-            return machines.names(db)
+            return names.machines(db)
 
     def use_name(self, caller: Caller, name: str) -> None:
         """Count that a caller reads under a name; raises OverQuota for one new name too many today."""
@@ -49,12 +48,12 @@ class CredentialRecords:
         another.
         """
         with self._journal.current() as db:
-            return queries.is_over(db, record)
+            return tenures.is_over(db, record)
 
     def last_tenure(self) -> int:
         """Return the newest tenure of any name: it grows when a credential is revoked."""
         with self._journal.index.reading() as db:
-            return queries.last_tenure(db)
+            return tenures.last_tenure(db)
 
     def tenure_of(self, name: str) -> int | None:
         """Return which holder of a name, one after the other, has it now (see `Caller.tenure`);
@@ -62,6 +61,6 @@ class CredentialRecords:
         """
         try:
             with self._journal.current() as db:
-                return queries.tenure(db, name)
+                return tenures.tenure(db, name)
         except Unavailable:
             return None

@@ -13,8 +13,7 @@ from bus.hub.journal import Journal
 from bus.hub.standings import Standings
 from bus.index import messages as queries
 from bus.index import search
-from bus.index.apply import public
-from bus.index.messages import Page
+from bus.index.messages import Page, public
 from bus.live.presence import Presence
 from bus.live.waiting import remaining
 from bus.log.base import Appended

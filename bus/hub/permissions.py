@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bus.hub.journal import Journal
-from bus.index import calls as queries
+from bus.index import permissions as queries
 from bus.model import permissions
 from bus.model.caller import Caller
 from bus.model.grants import ANYONE, Grant

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.errors import BusError
-from bus.index import floors, receipts
+from bus.index import floors, names, place
 from bus.index import messages as queries
 from bus.index.database import Index
 from bus.live.presence import Presence
@@ -80,9 +80,9 @@ class Standings:
     def let_go(self) -> None:
         """Let names leave that have only polled, and not for long; some at a time."""
 
-        def have_acted(names: list[str]) -> set[str]:
+        def have_acted(readers: list[str]) -> set[str]:
             with self._index.as_is() as db:
-                return receipts.known_of(db, names)
+                return names.known_of(db, readers)
 
         with suppress(BusError, sqlite3.OperationalError):
             self._presence.forget(self._now_ms(), have_acted)
@@ -131,8 +131,8 @@ class Standings:
             self._index.catch_up(wait=False, at_most=_CAUGHT_UP_FIRST)
             with self._index.as_is() as db:
                 found.unread = queries.unread_count(db, name, self._now_ms(), _COUNTED_UNREAD)
-                found.counted_to = receipts.known_to(db)
-                act = receipts.last_act(db, name)
+                found.counted_to = place.known_to(db)
+                act = names.last_act(db, name)
         except (
             BusError,
             sqlite3.OperationalError,

@@ -7,51 +7,37 @@ speaks of records that the log does not hold (a power cut took them, or an older
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
 from bus.errors import Rebuilding, TooCostly, Unavailable
-from bus.index.apply import Applier
+from bus.index import place as places
+from bus.index import unique_keys
+from bus.index.building import CHUNK, SCHEMA, Progress, Source, apply_chunk, build
 from bus.index.limits import LongQuestions, bounded
-from bus.index.weights import STEP_US, weight_us
-from bus.model.records import START, Position, Record
+from bus.index.weights import STEP_US
+from bus.model.records import START, Record
 from bus.system import modes, transient
 from bus.system.scheduler import Turns
 
 logger = logging.getLogger("bus.index")
 
-SCHEMA = 10
-_SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
-_CHUNK = 2_000  # records a transaction, at most
 # Records: more than this is caught up in the background, and callers are told so
 _FAR_BEHIND = 20_000
-_KEYS_AT_ONCE = 500  # parameters of one question
 _PATIENCE_S = 1.0  # at a start, for another worker that is opening the same file
 _WAIT_S = 2.0  # for another process that is catching up
 _AT_ONCE_S = 0.004  # a question that takes longer is asked anew beside the requests
 
 T = TypeVar("T")
-Progress = Callable[[int, int], None]
-
-
-class Source(Protocol):
-    """What the index needs of a log."""
-
-    def read(self, after: Position = START) -> Iterator[tuple[Position, Record]]: ...
-    def position(self) -> Position: ...
-    def holds(self, position: Position) -> bool: ...
 
 
 class Index:
@@ -140,23 +126,8 @@ class Index:
         """Return the records with these unique keys (see `records.unique_key`), as far as
         `known_to`.
         """
-        found: dict[str, Record] = {}
-        wanted = iter(keys)
         with self.as_is() as db:
-            while some := list(islice(wanted, _KEYS_AT_ONCE)):
-                rows = db.execute(
-                    "SELECT key, messages.json, digest, unique_keys.json FROM unique_keys "
-                    "LEFT JOIN messages USING (seq) "
-                    f"WHERE key IN ({', '.join('?' * len(some))})",
-                    some,
-                )
-                for key, message, digest, record in rows:
-                    found[key] = (
-                        {**json.loads(message), "kind": "message", "digest": digest}
-                        if record is None
-                        else json.loads(record)
-                    )
-        return found
+            return unique_keys.records_of(db, keys)
 
     def known_to(self) -> int:
         """The seq up to which every record is known here; 0 while there is no usable index."""
@@ -181,7 +152,7 @@ class Index:
         deadline = time.monotonic() + (_WAIT_S if wait else 0)
         while self._known.seq < target:
             before = self._known
-            if not self._step(at_most or _CHUNK):
+            if not self._step(at_most or CHUNK):
                 if time.monotonic() >= deadline or self._is_full:
                     return False
                 time.sleep(0.001)
@@ -209,12 +180,12 @@ class Index:
             return True
 
     def _apply_some(self, db: sqlite3.Connection, size: int) -> None:
-        if (known := _place(db)).seq >= self._source.position().seq:
+        if (known := places.read(db)).seq >= self._source.position().seq:
             self._known = known
             return
         db.execute("BEGIN IMMEDIATE")
         try:
-            self._known = _apply_chunk(db, self._source, size, STEP_US)
+            self._known = apply_chunk(db, self._source, size, STEP_US)
         except BaseException:
             db.rollback()
             raise
@@ -277,7 +248,7 @@ class Index:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version != SCHEMA:
                 return f"its schema is {version}, not {SCHEMA}"
-            place = _place(db)
+            place = places.read(db)
         except sqlite3.DatabaseError as error:
             if transient.is_passing(error) and self.path.is_file():
                 self._drop()
@@ -366,7 +337,7 @@ class Index:
     def _say(self, done: int, total: int) -> None:
         if self._rebuilding:
             self._rebuilding = f"The index is being made anew: {done} of {total} records are done."
-            if done % 100_000 < _CHUNK:
+            if done % 100_000 < CHUNK:
                 logger.warning("%s", self._rebuilding)
 
     def _doubt(self, error: sqlite3.DatabaseError) -> None:
@@ -383,73 +354,11 @@ class Index:
         raise Rebuilding("The index was found damaged and is being made anew.") from error
 
 
-def build(path: Path, source: Source, progress: Progress) -> Position:
-    """Make a whole index in a new file; gives the place it reaches."""
-    modes.make_file(path)
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        # Nobody reads this file before it is whole, and a half one is thrown away.
-        db.execute("PRAGMA journal_mode = OFF")
-        db.execute("PRAGMA synchronous = OFF")
-        db.execute("PRAGMA cache_size = -65536")
-        db.executescript(_SCHEMA_SQL)
-        _tune_words(db, automerge=0, hash_bytes=16 << 20)
-        place, total = START, source.position().seq
-        while place.seq < total:
-            db.execute("BEGIN")
-            before, place = place, _apply_chunk(db, source, _CHUNK * 5)
-            if place == before:
-                break
-            progress(place.seq, total)
-        _tune_words(db, automerge=4, hash_bytes=1 << 20)
-        db.execute(f"PRAGMA user_version = {SCHEMA}")
-    finally:
-        db.close()
-    _sync(path)
-    return place
-
-
-def _apply_chunk(
-    db: sqlite3.Connection, source: Source, size: int, at_most_us: float = math.inf
-) -> Position:
-    reached, applier, spent_us = _place(db), Applier(db), 0.0
-    for place, record in islice(source.read(reached), size):
-        applier.apply(record)
-        reached = place
-        spent_us += weight_us(record)
-        if spent_us >= at_most_us:
-            break
-    applier.finish(reached)
-    db.execute("COMMIT")
-    return reached
-
-
-def _tune_words(db: sqlite3.Connection, automerge: int, hash_bytes: int) -> None:
-    """Set how eagerly full-text segments are merged (https://sqlite.org/fts5.html, 6.2 and 6.6): 8
-    % of a rebuild.
-    """
-    db.execute("INSERT INTO words (words, rank) VALUES ('automerge', ?)", (automerge,))
-    db.execute("INSERT INTO words (words, rank) VALUES ('hashsize', ?)", (hash_bytes,))
-
-
-def _place(db: sqlite3.Connection) -> Position:
-    row: tuple[Any, ...] = db.execute("SELECT seq, token FROM place").fetchone()
-    return Position(*row)
-
-
 def _inode(path: Path) -> int:
     try:
         return os.stat(path).st_ino
     except FileNotFoundError:
         return -1
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _is_passing(error: sqlite3.OperationalError) -> bool:

@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 from bus.index import walks
 from bus.index.expiring import NEVER
-from bus.index.machines import names
 from bus.index.messages import unread
-from bus.index.settled import LAST
+from bus.index.names import machines
+from bus.index.ranges import LAST
 from bus.index.walks import Either, Every, Rows, Walk
 from bus.model.records import EVERYBODY
 
@@ -205,14 +205,13 @@ class _Finder:
 
     def _names(self) -> Iterator[str]:
         """Who has sent something, without sessions: machines before those that are not proved."""
-        machines = set(names(self._db))
-        yield from sorted(machines)
+        proved = set(machines(self._db))
+        yield from sorted(proved)
         base = ""
-        while found := self._next_sender(
-            base + "/\U0010ffff" if base else ""
-        ):  # behind all of its sessions
+        # Behind all of a name's sessions.
+        while found := self._next_sender(base + "/\U0010ffff" if base else ""):
             base = found.partition("/")[0]
-            if base not in machines:
+            if base not in proved:
                 yield base
 
     def _sessions(self, name: str) -> Iterator[str]:

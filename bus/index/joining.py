@@ -15,10 +15,39 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from bus.index.settled import settle_many
+from bus.index.ranges import settle_many
 from bus.model import records
 from bus.model.caller import MACHINES, normalised
 from bus.model.records import EVERYBODY, Record
+
+SCHEMA = """
+CREATE TABLE invited (                    -- names with an open invite: see joining.py
+    name TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,                 -- of the record of the first of those that are open
+    until_ms INTEGER NOT NULL             -- when the last of them ends
+) WITHOUT ROWID;
+-- What others acknowledge under a name that is invited: void when it joins.
+CREATE TABLE provisional (
+    reader TEXT NOT NULL,
+    through INTEGER NOT NULL,             -- 1: a row of acks_through; 0: of acks
+    seq INTEGER NOT NULL,
+    made INTEGER NOT NULL,                -- seq of the acknowledgement's own record
+    PRIMARY KEY (reader, through, seq)
+) WITHOUT ROWID;
+-- The rows of settled as they were before the first of those.
+CREATE TABLE settled_before (
+    reader TEXT NOT NULL,
+    lasting INTEGER NOT NULL,
+    lo INTEGER NOT NULL,
+    hi INTEGER NOT NULL,
+    PRIMARY KEY (reader, lasting, lo)
+) WITHOUT ROWID;
+-- No broadcast before seq is for this name, or ("web1/") for any session of it.
+CREATE TABLE floors (
+    name TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
 
 _LONGEST_INVITE_MS = 7 * 24 * 3_600_000  # for records from before they said when an invite ends
 _OF_NAME = "(reader = ?1 OR (reader > ?1 || '/' AND reader < ?1 || '0'))"

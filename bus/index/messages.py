@@ -12,15 +12,132 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from bus.index import expiring, walks
+import orjson
+
+from bus.index import expiring, ranges, walks
 from bus.index.floors import floor
-from bus.index.settled import LAST, around, gaps, is_settled
+from bus.index.projection import Batch
+from bus.index.ranges import LAST, NewestRanges, around, gaps, is_settled
 from bus.index.walks import Either, Every, Fixed, From, Live, Rows, Unsettled, Walk
-from bus.model.filter import MAX_PAGE_BYTES, Selection
-from bus.model.records import EVERYBODY
+from bus.model import checks, records
+from bus.model.filter import MAX_PAGE_BYTES, Selection, recipients
+from bus.model.records import EVERYBODY, Record
 
 _AT_ONCE = 64  # messages fetched together
 _FEW_DEAD = 8  # to be passed one by one before a walk is worth more
+
+SCHEMA = """
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    thread TEXT,
+    expires_ms INTEGER,                   -- Unix time; NULL: never
+    json TEXT NOT NULL                    -- as it is shown to callers
+);
+CREATE UNIQUE INDEX messages_by_id ON messages (id);
+CREATE INDEX messages_by_sender ON messages (sender, seq);
+CREATE INDEX messages_by_thread ON messages (thread, seq) WHERE thread IS NOT NULL;
+-- Of imported messages: the id in the bus they came from, see checks.old_key.
+CREATE TABLE old_ids (
+    id TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE inbox (                      -- a row for each name in `to`; 'any' for a broadcast
+    recipient TEXT NOT NULL,
+    lasting INTEGER NOT NULL,             -- 0: it expires
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (recipient, lasting, seq)
+) WITHOUT ROWID;
+CREATE TABLE ranked (                     -- the rows of inbox again, by priority
+    recipient TEXT NOT NULL,
+    priority TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (recipient, priority, seq)
+) WITHOUT ROWID;
+-- A tree over the rows with lasting = 0, so that dead ones are never walked over: see expiring.py.
+CREATE TABLE expiring (
+    recipient TEXT NOT NULL,
+    level INTEGER NOT NULL,               -- 0: place is a seq; n: a stretch of 64**n seqs
+    place INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,            -- the latest deadline in it
+    PRIMARY KEY (recipient, level, place)
+) WITHOUT ROWID;
+CREATE TABLE tags (
+    tag TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (tag, seq)
+) WITHOUT ROWID;
+"""
+
+_MESSAGE = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)"
+_INBOX = "INSERT OR IGNORE INTO inbox VALUES (?, ?, ?)"
+_RANKED = "INSERT OR IGNORE INTO ranked VALUES (?, ?, ?)"
+_TAG = "INSERT OR IGNORE INTO tags VALUES (?, ?)"
+_OLD_ID = "INSERT OR IGNORE INTO old_ids VALUES (?, ?)"
+_HIDDEN = ("kind", "sum", "digest", "tenure")
+
+
+def public(record: Record) -> Record:
+    """Return a message as callers see it: the record without what only the hub needs."""
+    shown = dict(record)
+    for key in _HIDDEN:
+        shown.pop(key, None)
+    return shown
+
+
+class Messages:
+    """Applies messages."""
+
+    kinds: tuple[str, ...] = ("message",)
+    schema = SCHEMA + ranges.SCHEMA
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._newest = NewestRanges(batch.db)
+        self._expiring: expiring.Rows = {}
+        batch.at_flush(self._write)
+
+    def _write(self) -> None:
+        expiring.write(self._batch.db, self._expiring)
+        self._newest.write()
+
+    def apply(self, record: Record) -> None:
+        """Put a message into the mailboxes that it is for."""
+        seq, sender, add = record["seq"], record["from"], self._batch.add
+        expires = record.get("expires")
+        expires_ms = None if expires is None else records.unix_ms(expires)
+        priority = record.get("priority", "normal")
+        add(
+            _MESSAGE,
+            (
+                seq,
+                record["id"],
+                sender,
+                record.get("thread"),
+                expires_ms,
+                orjson.dumps(public(record)).decode(),
+            ),
+        )
+        names, lasting = recipients(record), int(expires_ms is None)
+        expiring.note(
+            self._expiring, expiring.ALL, seq, expiring.NEVER if expires_ms is None else expires_ms
+        )
+        for name in names:
+            add(_INBOX, (name, lasting, seq))
+            if expires_ms is not None:
+                expiring.note(self._expiring, name, seq, expires_ms)
+            add(_RANKED, (name, priority, seq))
+        for tag in record.get("tags", ()):
+            add(_TAG, (tag, seq))
+        if "old_id" in record:
+            add(_OLD_ID, (checks.old_key(record["old_id"]), seq))
+        self._batch.messages += 1
+        if EVERYBODY in names or sender in names:
+            self._newest.settle(
+                sender, lasting, seq
+            )  # one's own messages are never unread to oneself
+        self._newest.note(names, lasting, seq)
 
 
 class Page(NamedTuple):

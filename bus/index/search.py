@@ -8,13 +8,35 @@ import sqlite3
 import unicodedata
 
 from bus.errors import BadField
+from bus.index import walks
 from bus.index.messages import cut, fetch, seqs_of, walk_of
-from bus.index.walks import Words
+from bus.index.projection import Batch
 from bus.model.filter import Selection
+from bus.model.records import Record
 
 MAX_WORDS, MAX_CHARACTERS = 32, 1_000
 _LONGEST_SNIPPET = 400  # characters
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
+
+SCHEMA = """
+CREATE VIEW texts AS SELECT seq, json_extract(json, '$.body') AS body FROM messages;
+CREATE VIRTUAL TABLE words USING fts5 (body, content = 'texts', content_rowid = 'seq');
+"""
+
+
+class Words:
+    """Applies the words of messages."""
+
+    kinds: tuple[str, ...] = ("message",)
+    schema = SCHEMA
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def apply(self, record: Record) -> None:
+        """Make the text of a message findable."""
+        row = (record["seq"], record["body"])
+        self._batch.add("INSERT INTO words (rowid, body) VALUES (?, ?)", row)
 
 
 def search(
@@ -27,7 +49,7 @@ def search(
     """
     if not query:
         return [], False
-    walk = walk_of(db, selection, now_ms, True, [Words(db, query, down=True)])
+    walk = walk_of(db, selection, now_ms, True, [walks.Words(db, query, down=True)])
     rows, has_more = cut(fetch(db, seqs_of(selection, walk, down=True)), selection.limit)
     snippets = _snippets(db, query, [seq for seq, _ in rows])
     return [(text, snippets[seq]) for seq, text in rows], has_more

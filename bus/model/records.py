@@ -11,7 +11,7 @@ anywhere in it is its own damage. A line without a record (`is_filler`) stands w
 stood.
 
 To change this format: add a key (readers keep what they do not know) or raise
-`bus.index.database.SCHEMA` when the index must read old lines anew. The meaning of `seq`, `kind`
+`bus.index.building.SCHEMA` when the index must read old lines anew. The meaning of `seq`, `kind`
 and `sum` does not change.
 """
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bus.index.database import build
+from bus.index.building import build
 from bus.log.base import Draft
 from bus.log.jsonl.engine import JsonlLog
 from bus.log.jsonl.files import sealed

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from benchmarks import availability as attacks
 from benchmarks import calls, client, fairness, hubs, load, logs, queries
-from bus.index.database import build
+from bus.index.building import build
 from bus.log.jsonl.engine import JsonlLog
 
 SLICES = 5

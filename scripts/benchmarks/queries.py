@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import hubs, load
-from bus.index.database import build
+from bus.index.building import build
 from bus.live.presence import Presence
 from bus.log.base import Draft
 from bus.log.jsonl.engine import JsonlLog

@@ -14,7 +14,7 @@ from bus.errors import ApprovalClosed, ApprovalDenied, ApprovalRequired, Busy, K
 from bus.hub.calls import Begun, Ticket
 from bus.hub.hub import Hub
 from bus.hub.journal import Journal
-from bus.index.feed import Filter
+from bus.index.activity import Filter
 from bus.model import calls
 from bus.model.approvals import APPROVAL_S
 from bus.model.caller import ADMIN, MEMBER

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bus.index import messages, receipts, search
+from bus.index import acks, messages, names, search
 from bus.index.database import Index
 from bus.log.jsonl.engine import JsonlLog
 from bus.model.filter import Selection
@@ -57,11 +57,11 @@ def answers(index: Index) -> dict[str, Any]:
             said[f"unread by {reader}"] = messages.page(db, Selection(unread_by=reader), NOW_MS)
             said[f"to {reader}"] = messages.page(db, Selection(to=reader, expired=True), NOW_MS)
             said[f"unread count of {reader}"] = messages.unread_count(db, reader, NOW_MS, 100)
-            said[f"last act of {reader}"] = receipts.last_act(db, reader)
+            said[f"last act of {reader}"] = names.last_act(db, reader)
         said["tag"] = messages.page(db, Selection(tag="build"), NOW_MS)
         said["thread"] = messages.page(db, Selection(thread="t"), NOW_MS)
         said["search"] = search.search(db, search.to_fts("plain"), Selection(), NOW_MS)
-        said["acked"] = {seq: receipts.acked(db, seq, list(READERS)) for seq in range(1, 15)}
+        said["acked"] = {seq: acks.acked(db, seq, list(READERS)) for seq in range(1, 15)}
     said["unique"] = index.records_of_unique(["claude alice key 4"])
     return said
 

@@ -106,14 +106,14 @@ def test_a_reader_killed_while_it_applies_leaves_the_index_usable(
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, ".")
-from bus.index import database
+from bus.index import projections
 from tests.index.answers import opened
-apply = database.Applier.apply
+apply = projections.Applier.apply
 def die(self, record):
     apply(self, record)
     if record["seq"] == 7:
         os.kill(os.getpid(), signal.SIGKILL)
-database.Applier.apply = die
+projections.Applier.apply = die
 log, index = opened(Path(sys.argv[1]))
 index.catch_up()
 """

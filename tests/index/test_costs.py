@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.index import calls, feed, inbox, messages, receipts, search
+from bus.index import acks, activity, approvals, inbox, messages, search
 from bus.index.database import Index
 from bus.log.memory import MemoryLog
 from bus.model import records
@@ -229,7 +229,9 @@ def all_events(index: Index, **wanted: object) -> list[int]:
     after = 0
     while True:
         with index.reading() as db:
-            found, has_more = feed.events(db, feed.Filter(since_ms=0, after=after, **wanted))
+            found, has_more = activity.events(
+                db, activity.Filter(since_ms=0, after=after, **wanted)
+            )
         assert sum(len(json.dumps(event)) for _, event in found) < MAX_PAGE_BYTES + 20_000
         seen += [event["seq"] for _, event in found]
         if not has_more:
@@ -241,11 +243,11 @@ def test_the_feed_costs_by_what_it_gives(hub: Hub) -> None:
     log, index = hub
     flood(log)
     for wanted in (
-        feed.Filter(0, sender="nosuch"),
-        feed.Filter(0, target="nosuch"),
-        feed.Filter(0, limit=5),
+        activity.Filter(0, sender="nosuch"),
+        activity.Filter(0, target="nosuch"),
+        activity.Filter(0, limit=5),
     ):
-        assert steps(index, lambda db, wanted=wanted: feed.events(db, wanted)) < 400
+        assert steps(index, lambda db, wanted=wanted: activity.events(db, wanted)) < 400
 
 
 @pytest.mark.parametrize("sessions", [3, 130])
@@ -262,7 +264,7 @@ def test_a_page_of_the_feed_is_bounded_by_bytes(hub: Hub) -> None:
     log.append([draft("x" * 65_536) for _ in range(20)])
     assert all_events(index) == list(range(1, 41))
     with index.reading() as db:
-        newest, has_more = feed.events(db, feed.Filter(since_ms=0))
+        newest, has_more = activity.events(db, activity.Filter(since_ms=0))
     assert has_more
     assert newest[-1][1]["seq"] == 40
 
@@ -288,8 +290,8 @@ def test_questions_of_long_ago_cost_nothing(tmp_path: Path) -> None:
     def cost() -> int:
         day_ago = records.utc(now - 86_400)
         return steps(
-            index, lambda db: calls.pending_count(db, "web", records.utc(now), day_ago)
-        ) + steps(index, lambda db: list(calls.approvals(db, "web", day_ago)))
+            index, lambda db: approvals.pending_count(db, "web", records.utc(now), day_ago)
+        ) + steps(index, lambda db: list(approvals.newest(db, "web", day_ago)))
 
     ask(5, "web")
     before = cost()
@@ -298,15 +300,15 @@ def test_questions_of_long_ago_cost_nothing(tmp_path: Path) -> None:
     now += 2 * 86_400
     ask(5, "web")
     with index.reading() as db:
-        assert calls.pending_count(db, "web", records.utc(now), records.utc(now - 86_400)) == 5
-        assert len(list(calls.approvals(db, None, records.utc(now - 86_400)))) == 5
+        assert approvals.pending_count(db, "web", records.utc(now), records.utc(now - 86_400)) == 5
+        assert len(list(approvals.newest(db, None, records.utc(now - 86_400)))) == 5
     assert cost() < before + 30
     index.close()
 
 
 def test_receipts_cost_nothing_for_names_that_acknowledged_what_is_older(hub: Hub) -> None:
     log, index = hub
-    before = steps(index, lambda db: receipts.ackers(db, 20, "", 100))
+    before = steps(index, lambda db: acks.ackers(db, 20, "", 100))
     log.append(
         drafts(
             [{"kind": "ack", "reader": f"eve/s{number}", "through": 5} for number in range(MANY)]
@@ -316,9 +318,9 @@ def test_receipts_cost_nothing_for_names_that_acknowledged_what_is_older(hub: Hu
         drafts([{"kind": "ack", "reader": name, "through": 20} for name in ("carol", "bob")])
     )
     with index.reading() as db:
-        assert receipts.ackers(db, 20, "", 100) == ["bob", "carol"]
-        assert receipts.ackers(db, 20, "bob", 100) == ["carol"]
-    assert steps(index, lambda db: receipts.ackers(db, 20, "", 100)) < before + 60
+        assert acks.ackers(db, 20, "", 100) == ["bob", "carol"]
+        assert acks.ackers(db, 20, "bob", 100) == ["carol"]
+    assert steps(index, lambda db: acks.ackers(db, 20, "", 100)) < before + 60
 
 
 def test_an_inbox_costs_no_more_with_many_names_and_sessions(hub: Hub) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from bus.config import Config
 from bus.errors import Rebuilding
-from bus.index import database
+from bus.index import building
 from bus.index.database import Index
 from bus.log.jsonl.engine import JsonlLog
 from tests.conftest import Caller
@@ -52,7 +52,7 @@ def spoil_the_first_page(path: Path) -> None:
 
 def make_it_of_another_time(path: Path) -> None:
     db = sqlite3.connect(path)
-    db.execute(f"PRAGMA user_version = {database.SCHEMA - 1}")
+    db.execute(f"PRAGMA user_version = {building.SCHEMA - 1}")
     db.close()
 
 

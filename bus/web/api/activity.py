@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g
 
 from bus.errors import ExecUnavailable
 from bus.hub.hub import Hub
-from bus.index.feed import Filter
+from bus.index.activity import Filter
 from bus.live.presence import Presence
 from bus.model.activity import ActivityQuery
 from bus.model.caller import ADMINS, MACHINES

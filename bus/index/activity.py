@@ -9,13 +9,78 @@ from typing import Any, NamedTuple
 
 from bus.index import walks
 from bus.index.messages import cut
-from bus.index.settled import LAST
+from bus.index.projection import Batch
+from bus.index.ranges import LAST
 from bus.index.walks import Either, Every, Rows, Walk
 from bus.model import records
 from bus.model.records import Record
 
 _TIME = 10  # characters of an id
 _SESSIONS = 100  # names below one name that are walked one by one
+
+_LONGEST_SHOWN = 1_000
+
+SCHEMA = """
+CREATE TABLE events (                     -- the feed, but for messages; a call stands where its last record stands
+    seq INTEGER PRIMARY KEY,
+    ms INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    auth TEXT NOT NULL,
+    target TEXT NOT NULL,
+    json TEXT NOT NULL
+);
+
+CREATE INDEX events_by_time ON events (ms);
+CREATE INDEX events_by_type ON events (type, seq);
+CREATE INDEX events_by_sender ON events (sender, seq);
+CREATE INDEX events_by_auth ON events (auth, seq);
+CREATE INDEX events_by_target ON events (target, seq);
+"""
+
+
+class Events:
+    """Makes the table of events. The projections whose records are events fill it with `note`."""
+
+    kinds: tuple[str, ...] = ()
+    schema = SCHEMA
+
+    def __init__(self, batch: Batch) -> None:
+        pass
+
+    def apply(self, record: Record) -> None:
+        """Do nothing: see `note`."""
+
+
+def note(db: sqlite3.Connection, record: Record, event: dict[str, Any]) -> None:
+    """Note an event; `record` is the one that it is of."""
+    shown = {"seq": record["seq"], "id": record["id"], "time": record["ts"], **_brief(event)}
+    db.execute(
+        "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            record["seq"],
+            records.unix_ms(record["ts"]),
+            shown["type"],
+            shown["from"],
+            record.get("auth", ""),
+            shown.get("target") or "",
+            json.dumps(shown),
+        ),
+    )
+
+
+def _brief(event: dict[str, Any]) -> dict[str, Any]:
+    """An event with long commands cut: a feed of a hundred must not be megabytes.
+
+    The call has them whole.
+    """
+    shown = dict(event)
+    for name in ("command", "path"):
+        if len(shown.get(name, "")) > _LONGEST_SHOWN:
+            shown[name] = shown[name][:_LONGEST_SHOWN] + "…"
+    if "argv" in shown and sum(map(len, shown["argv"])) > _LONGEST_SHOWN:
+        shown["argv"] = [*(text[: _LONGEST_SHOWN // 8] for text in shown["argv"][:8]), "…"]
+    return shown
 
 
 class Filter(NamedTuple):

@@ -22,6 +22,17 @@ from bus.index.expiring import next_live
 from bus.index.floors import floor
 from bus.model.records import EVERYBODY
 
+SCHEMA = """
+-- No message of that kind with lo <= seq <= hi is unread by reader; as few ranges as can be.
+CREATE TABLE settled (
+    reader TEXT NOT NULL,
+    lasting INTEGER NOT NULL,
+    lo INTEGER NOT NULL,
+    hi INTEGER NOT NULL,
+    PRIMARY KEY (reader, lasting, lo)
+) WITHOUT ROWID;
+"""
+
 LAST = 2**62
 _SPARSE = 20  # seqs an acknowledged one stands for at most, to be worth looking at all between
 
