@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from bus.errors import (
     ApprovalDenied,
-    ApprovalRequired,
     BusError,
     Busy,
+    KeyReused,
     NoSuchCall,
     NotAllowed,
     NotPermitted,
@@ -31,7 +32,8 @@ from bus.model.records import Record
 _LONGEST_REFUSED = 1_000
 
 
-class Ticket(NamedTuple):
+@dataclass(frozen=True)
+class Allowed:
     """The right to make a call now: by which rule, and by which approval if it needs one."""
 
     caller: Caller
@@ -40,6 +42,30 @@ class Ticket(NamedTuple):
     approval: str | None = None
     base_sha256: str | None = None  # of the file as the admin saw it
     real_path: str | None = None  # where its path led then
+
+
+@dataclass(frozen=True)
+class Denied:
+    """The call must not be made; `error` says why. The log has it, unless a key was used wrongly."""
+
+    error: BusError
+
+
+@dataclass(frozen=True)
+class NeedsApproval:
+    """An admin must say yes first: to this question, or nobody has been asked yet (None)."""
+
+    question: Record | None
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The call was made before under the same key."""
+
+    first: Found
+
+
+Authorisation = Allowed | Denied | NeedsApproval | Replay
 
 
 class Begun(NamedTuple):
@@ -56,12 +82,10 @@ class Calls:
         self._journal, self._permissions, self._approvals = journal, permissions, approvals
         self._keys = CallKeys(journal, self._is_undone)
 
-    def authorise(self, caller: Caller, call: Call) -> Ticket | Found:
-        """Return the right to make this call, or the first call under its key. A refusal is in the
-        log when it is raised.
+    def authorise(self, caller: Caller, call: Call) -> Authorisation:
+        """Return what becomes of this call. A refusal is in the log on return.
 
-        Raises NotYourName, NotAllowed, NotPermitted, ApprovalDenied and KeyReused; ApprovalRequired
-        with the id of the open question, or with an empty one if nobody has been asked yet.
+        Raises Busy if the index cannot be brought up to the log.
         """
         try:
             if call.sender is not None and not caller.is_me(call.sender):
@@ -71,10 +95,19 @@ class Calls:
                     yours=caller.name,
                 )
             first = self._keys.first(caller, call)
-            return self._ticket(caller, call) if first is None else self._as_found(first)
+            return self._decided(caller, call) if first is None else Replay(self._as_found(first))
+        except KeyReused as error:
+            return Denied(error)
         except (NotYourName, NotAllowed, NotPermitted, ApprovalDenied) as error:
             self.refused(caller, call, error)
-            raise
+            return Denied(error)
+
+    def was_made(self, caller: Caller, call: Call) -> bool:
+        """Return whether a call was made before under this one's key."""
+        try:
+            return self._keys.first(caller, call) is not None
+        except KeyReused:
+            return False
 
     def _as_found(self, began: Record) -> Found:
         return self.found(began["call"]) or Found(began, None)
@@ -84,7 +117,8 @@ class Calls:
         found = self.found(id)
         return found is not None and found.is_undone
 
-    def _ticket(self, caller: Caller, call: Call) -> Ticket:
+    def _decided(self, caller: Caller, call: Call) -> Allowed | NeedsApproval:
+        """Return how the permissions decide; raises NotAllowed, NotPermitted, ApprovalDenied."""
         if call.type == CONTAINER:
             if not caller.is_admin:
                 raise NotAllowed(
@@ -92,7 +126,7 @@ class Calls:
                     role=caller.role,
                     allowed=["admin"],
                 )
-            return Ticket(caller, call, Decision(True, "an admin"))
+            return Allowed(caller, call, Decision(True, "an admin"))
         decision = self._permissions.decide(caller.name, call.target, call.type, call.request)
         if not decision.allowed:
             raise NotPermitted(
@@ -100,18 +134,14 @@ class Calls:
                 action=call.type,
                 rule=None if decision.rule is None else decision.rule.as_dict(),
             )
-        ticket = Ticket(caller, call, decision)
-        return self._approved(ticket) if decision.approval else ticket
+        allowed = Allowed(caller, call, decision)
+        return self._approved(allowed) if decision.approval else allowed
 
-    def _approved(self, ticket: Ticket) -> Ticket:
-        """Return the ticket with the approval that it needs; raises ApprovalRequired or
-        ApprovalDenied.
-        """
-        found = self._approvals.last(ticket.caller, ticket.call)
+    def _approved(self, allowed: Allowed) -> Allowed | NeedsApproval:
+        """Return the right with the approval that it needs; raises ApprovalDenied."""
+        found = self._approvals.last(allowed.caller, allowed.call)
         if found is None or found[1] in ("used", "expired", "lost"):
-            raise ApprovalRequired(
-                "This call needs an admin's yes, and nobody has been asked yet.", id=""
-            )
+            return NeedsApproval(None)
         (question, answer, _), state = found
         id = question["approval"]
         if state == "denied":
@@ -119,38 +149,39 @@ class Calls:
                 f"{answer['auth'] if answer else 'An admin'} has said no to this call.", id=id
             )
         if state == "pending":
-            raise self._approvals.required(question)
-        return ticket._replace(
+            return NeedsApproval(question)
+        return replace(
+            allowed,
             approval=id,
             base_sha256=question.get("base_sha256"),
             real_path=question.get("real_path"),
         )
 
-    def begin(self, ticket: Ticket, id: str) -> Begun:
+    def begin(self, allowed: Allowed, id: str) -> Begun:
         """Record that a call runs now, under this new id; on return that is durable.
 
         An approval is used up by it, even if the call then fails.
         """
-        caller, call = ticket.caller, ticket.call
+        caller, call = allowed.caller, allowed.call
         draft = {"kind": "call_started", "call": id, **call_fields(caller, call)}
         draft |= self._keys.stamp(caller, call)
         if call.detach:
             draft["detach"] = True
         block = [draft]
-        if ticket.approval is not None:
+        if allowed.approval is not None:
             # One block: either both are in the log or neither. `authorise` has just seen that the
             # approval is unused, and the only service that begins calls lets one of a caller's
             # approved calls at a time do both.
-            draft["approval"] = ticket.approval
+            draft["approval"] = allowed.approval
             used = {
                 "kind": "approval_used",
-                "approval": ticket.approval,
-                "client_id": ticket.approval,
+                "approval": allowed.approval,
+                "client_id": allowed.approval,
             }
             block = [{**used, "auth": caller.name}, draft]
         *before, appended = self._journal.append(block)
-        if ticket.approval is not None:
-            self._approvals.forget(ticket.approval)
+        if allowed.approval is not None:
+            self._approvals.forget(allowed.approval)
         if any(used.replayed for used in before) and not appended.replayed:
             facts = {"error": "approval_required", "reason": "its approval was used before"}
             self.end(id, "denied", facts)

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Protocol
 
-from bus.errors import ApprovalRequired, BusError, Internal, StillRunning, UnknownTarget, no_target
-from bus.hub.calls import Begun, Ticket
+from bus.errors import BusError, Internal, StillRunning, UnknownTarget, no_target
+from bus.hub.calls import Allowed, Begun, Denied, NeedsApproval, Replay
 from bus.hub.hub import Hub
 from bus.index.calls import UNDONE, Found
 from bus.log.outputs import Results
@@ -86,42 +86,34 @@ class Work:
     def make(
         self, caller: Caller, call: Call, emit: Emit, hung_up: HangUp, standing: Standing
     ) -> Answer:
-        """Make a call, or give what the first one under its key gave; raises BusError. `emit` is
-        for streams.
+        """Make a call, or return what the first one under its key returned; raises BusError.
 
-        It is ended when its credential is: a detached one with its caller's name, any other one
-        with the secret.
+        `emit` is for streams. The call is ended when its credential is: a detached one with its
+        caller's name, any other one with the secret.
         """
         with ExitStack() as held:
-            try:
-                ticket = self.hub.calls.authorise(caller, call)
-                needs_yes = isinstance(ticket, Ticket) and ticket.approval is not None
-            except ApprovalRequired as required:
-                if required.details["id"]:
-                    raise
-                needs_yes = True
-            if needs_yes:
+            found = self.hub.calls.authorise(caller, call)
+            if found == NeedsApproval(None) or (isinstance(found, Allowed) and found.approval):
                 # One of a caller's at a time, and looked at again: another one may have asked, or
                 # used the yes, meanwhile.
                 held.enter_context(self._asking[caller.name])
-                ticket = self._again(caller, call)
+                found = self.hub.calls.authorise(caller, call)
+                if found == NeedsApproval(None):
+                    found = NeedsApproval(self._asked(caller, call))
+            match found:
+                case Denied(error):
+                    raise error
+                case NeedsApproval(question):
+                    assert question is not None
+                    raise self.hub.approvals.required(question)
             standing.check()
+            if isinstance(found, Replay):
+                return self.replay(found.first)
             is_let = standing.has_name if call.detach else standing.is_proven
-            return (
-                self.replay(ticket)
-                if isinstance(ticket, Found)
-                else self._begin(ticket, emit, hung_up, held, is_let)
-            )
+            return self._begin(found, emit, hung_up, held, is_let)
 
-    def _again(self, caller: Caller, call: Call) -> Ticket | Found:
-        """The right to make the call; where nobody has been asked for a yes yet, asks, and raises
-        what that gives.
-        """
-        try:
-            return self.hub.calls.authorise(caller, call)
-        except ApprovalRequired as required:
-            if required.details["id"]:
-                raise
+    def _asked(self, caller: Caller, call: Call) -> Record:
+        """Ask the admins about a call, and return the question."""
         try:
             with self._slots.one_more(call.target, caller.name):
                 facts = preview.facts(call, self.driver_of(call.target), self._max_file)
@@ -130,20 +122,20 @@ class Work:
             self.hub.calls.failed(caller, call, error)
             raise
         self._say(answers.asking(question, self._admins()))
-        raise self.hub.approvals.required(question)
+        return question
 
     def _begin(
         self,
-        ticket: Ticket,
+        allowed: Allowed,
         emit: Emit,
         hung_up: HangUp,
         held: ExitStack,
         is_let: Callable[[], bool],
     ) -> Answer:
         """Take a slot, record that it runs, and run it; `held` is let go once it is on record."""
-        call = ticket.call
+        call = allowed.call
         slot = ExitStack()
-        driver = self._reached(ticket, slot)
+        driver = self._reached(allowed, slot)
         with slot:
             id, running = self.hub.journal.new_id(), Running(call.type, is_let)
             if call.stream:
@@ -153,7 +145,7 @@ class Work:
                 self._running[id] = running
             begun: Begun | None = None
             try:
-                begun = self.hub.calls.begin(ticket, id)
+                begun = self.hub.calls.begin(allowed, id)
             finally:
                 if begun is None or begun.replay is not None:
                     self._forget(id)
@@ -161,18 +153,18 @@ class Work:
             if begun.replay is not None:
                 return self.replay(begun.replay)
             hung_up.call = id
-            return self._start(id, ticket, driver, emit, running, slot)
+            return self._start(id, allowed, driver, emit, running, slot)
 
-    def _reached(self, ticket: Ticket, slot: ExitStack) -> Driver:
+    def _reached(self, allowed: Allowed, slot: ExitStack) -> Driver:
         """The driver, and a slot taken; raises what is in the way, which is on record then and uses
         no key up.
         """
-        caller, call = ticket.caller, ticket.call
+        caller, call = allowed.caller, allowed.call
         try:
             driver = self.driver_of(call.target)
             with ExitStack() as taken:
                 taken.enter_context(self._slots.one_more(call.target, caller.name))
-                if call.stream or call.detach or ticket.approval is not None:
+                if call.stream or call.detach or allowed.approval is not None:
                     # Once it has begun its caller hears too late that it cannot run, and the yes is
                     # used up.
                     driver.ready(call.target)
@@ -196,26 +188,34 @@ class Work:
             raise UnknownTarget(no_target(target, is_member=True)) from None
 
     def _start(
-        self, id: str, ticket: Ticket, driver: Driver, emit: Emit, running: Running, slot: ExitStack
+        self,
+        id: str,
+        allowed: Allowed,
+        driver: Driver,
+        emit: Emit,
+        running: Running,
+        slot: ExitStack,
     ) -> Answer:
         """Run it here and now; or, taking the slot along, in a thread, where the caller does not
         wait to the end.
         """
-        call = ticket.call
+        call = allowed.call
         if call.stream:
             emit({"id": id, "state": "running"})
         if not call.detach and call.type != CONTAINER:
-            return self._run(id, ticket, driver, running, emit)
-        done = Later(lambda: self._run(id, ticket, driver, running, emit), slot.pop_all())
+            return self._run(id, allowed, driver, running, emit)
+        done = Later(lambda: self._run(id, allowed, driver, running, emit), slot.pop_all())
         threading.Thread(target=done.run, name=f"call {id}", daemon=True).start()
         return done.within(
             0 if call.detach else SLOW_ACT_S, {"ok": True, "id": id, "state": "running"}
         )
 
-    def _run(self, id: str, ticket: Ticket, driver: Driver, running: Running, emit: Emit) -> Answer:
+    def _run(
+        self, id: str, allowed: Allowed, driver: Driver, running: Running, emit: Emit
+    ) -> Answer:
         started = time.monotonic()
         try:
-            answer, facts = self._drive(id, ticket, driver, running, emit)
+            answer, facts = self._drive(id, allowed, driver, running, emit)
             if answers.result_of(answer) == "error":  # it was ended before its own end
                 facts["state"] = "done"
                 if not running.is_let():
@@ -228,22 +228,22 @@ class Work:
                 id, Internal(f"The service failed at call {id}: {type(error).__name__}."), started
             )
         try:
-            is_mine = self._has_name(ticket.caller)
+            is_mine = self._has_name(allowed.caller)
             is_stored = (
-                is_mine and ticket.call.type != FILE_READ and facts.get("error") not in UNDONE
+                is_mine and allowed.call.type != FILE_READ and facts.get("error") not in UNDONE
             )
             self._keep(id, answers.result_of(answer), answer, facts, is_stored=is_stored)
         finally:
             self._forget(id)
-        if ticket.call.detach and is_mine:
-            self._tell(ticket, id, answer)
+        if allowed.call.detach and is_mine:
+            self._tell(allowed, id, answer)
         return _given(answer)
 
     def _drive(
-        self, id: str, ticket: Ticket, driver: Driver, running: Running, emit: Emit
+        self, id: str, allowed: Allowed, driver: Driver, running: Running, emit: Emit
     ) -> tuple[Answer, Answer]:
         """Hand it to the driver; gives the answer, and the facts for the log."""
-        call = ticket.call
+        call = allowed.call
         started = time.monotonic()
         if call.type == EXEC:
             return self._exec(id, call, driver, running, emit)
@@ -264,13 +264,13 @@ class Work:
                 call.request["offset"],
                 limit,
                 self._max_file,
-                ticket.real_path,
+                allowed.real_path,
             )
             return answers.of_file(id, file, call.request["offset"]), answers.facts_of_file(
                 file
             ) | _took(started)
         file = driver.write(
-            call.target, operations.write(call, ticket.base_sha256, ticket.real_path)
+            call.target, operations.write(call, allowed.base_sha256, allowed.real_path)
         )
         return answers.of_file(id, file, None), answers.facts_of_file(file) | _took(started)
 
@@ -330,12 +330,12 @@ class Work:
             with self._mutex:
                 self._unrecorded.append((id, result, facts))
 
-    def _tell(self, ticket: Ticket, id: str, answer: Answer) -> None:
+    def _tell(self, allowed: Allowed, id: str, answer: Answer) -> None:
         self._say(
             answers.told(
                 id,
-                ticket.call.sender or ticket.caller.name,
-                ticket.call.target,
+                allowed.call.sender or allowed.caller.name,
+                allowed.call.target,
                 answers.outcome(answer),
                 answer.get("exitCode"),
             )

@@ -6,15 +6,14 @@ does both again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from bus.errors import ApprovalRequired, BusError, ExecUnavailable, NotPermitted
+from bus.errors import BusError, ExecUnavailable, NotPermitted
 from bus.hub.hub import Hub
-from bus.index.calls import Found
 from bus.model import calls
 from bus.model.caller import ADMINS, MACHINES
 from bus.model.calls import CONTAINER, EXEC, FILE_READ, FILE_WRITE, Call, SnapshotsQuery
@@ -56,13 +55,8 @@ def blueprint(hub: Hub, service: ExecService, max_file: int, rest: Rest) -> Blue
     def made(type: str, act: str = "") -> Response:
         fields = parameters.call_fields(limit(type), rest)
         call = calls.check(type, fields, max_file, act)
-        first: object = None
-        with suppress(
-            ApprovalRequired
-        ):  # the service asks: it can show the admin the file as it is now
-            first = hub.calls.authorise(g.caller, call)
         asked = _ask("call", type=type, act=act, fields=fields)
-        with _begun_before(isinstance(first, Found)):
+        with _begun_before(lambda: hub.calls.was_made(g.caller, call)):
             return (
                 _streamed(service, asked)
                 if call.stream
@@ -127,7 +121,7 @@ def blueprint(hub: Hub, service: ExecService, max_file: int, rest: Rest) -> Blue
             for name in ("type", "from", "target", "command", "argv", "path")
             if name in found.asked
         }
-        with _begun_before(True):
+        with _begun_before(lambda: True):
             answer = service.ask(_ask("state", id=id))["result"]
         return json_reply(
             {
@@ -150,12 +144,12 @@ def blueprint(hub: Hub, service: ExecService, max_file: int, rest: Rest) -> Blue
 
 
 @contextmanager
-def _begun_before(was: bool) -> Iterator[None]:
-    """Where the call was begun before, an absent service does not mean that nothing was run."""
+def _begun_before(was_begun: Callable[[], bool]) -> Iterator[None]:
+    """Say of an absent service that it ran nothing, unless the call was begun before."""
     try:
         yield
     except ExecUnavailable as error:
-        if was:
+        if was_begun():
             error.hint = (
                 "This call was begun before. How it ended is known when the service runs again:"
                 " ask then, with the same key."

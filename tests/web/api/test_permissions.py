@@ -162,10 +162,8 @@ def test_a_removed_rule_was_never_said(fleet: Fleet) -> None:
 def test_an_expired_permission_is_none(fleet: Fleet) -> None:
     fleet.permit(expires_in_s=1)
     move(fleet.runner_hub, 1.5)
-    refusal_of = fleet.web1.exec("true")
-    # The web worker's own clock stands still, so it is the service that refuses: the right is
-    # checked twice.
-    refusal(refusal_of, 403, "not_permitted")
+    # By the service's clock: it alone decides.
+    refusal(fleet.web1.exec("true"), 403, "not_permitted")
 
 
 def test_members_see_what_concerns_them(fleet: Fleet) -> None:
