@@ -160,12 +160,10 @@ class PosixDriver(ABC):
         """
         numbers = [str(number) for number in (*traces, 0, 0, 0)[:3]]
         uid = (user or "").partition(":")[0]
-        # On a line of its own: what a login shell prints before may have no end of line.
-        kill = f"echo\n{scripts.KILL}"
         argv = [
             "/bin/sh",
             "-c",
-            kill,
+            scripts.KILL,
             "sh",
             text,
             *numbers,
