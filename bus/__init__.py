@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bus.config import Config
     from bus.hub.hub import Hub
     from bus.log.jsonl.disk import Disk
-    from bus.runner.socket_server import Service
+    from bus.runner.socket_server import SocketServer
     from bus.system.scheduler import Turns
 
 Clock = Callable[[], float]
@@ -73,7 +73,7 @@ def create_app(
 
 def create_service(
     config: Config, *, clock: Clock = time.time, disk: Disk | None = None
-) -> Service:
+) -> SocketServer:
     """Return the service that runs commands, over the same data folder.
 
     Raises BadSetting, and OSError when there is one already.
@@ -85,8 +85,8 @@ def create_service(
     from bus.model.messages import Draft
     from bus.runner.drivers.targets import Targets
     from bus.runner.limits import Slots
-    from bus.runner.service import Work
-    from bus.runner.socket_server import Service
+    from bus.runner.service import Service
+    from bus.runner.socket_server import SocketServer
 
     hub = create_hub(config, clock=clock, disk=disk)
     credentials = Credentials(
@@ -105,7 +105,7 @@ def create_service(
     def post(fields: dict[str, Any]) -> None:
         hub.messages.post(Caller("bus", MEMBER), Draft.read({"from": "bus", **fields}))
 
-    work = Work(
+    service = Service(
         hub,
         targets,
         Results(config.data_dir / "calls", config.exec_keep_s, config.exec_keep_bytes),
@@ -117,8 +117,8 @@ def create_service(
         admins=lambda: [name for name, role in credentials.users().items() if role == ADMIN],
         members=lambda: [name for name, role in credentials.users().items() if role in MACHINES],
     )
-    return Service(
-        config.exec_socket_file, config.data_dir, work, credentials, config.file_max_bytes
+    return SocketServer(
+        config.exec_socket_file, config.data_dir, service, credentials, config.file_max_bytes
     )
 
 

@@ -18,7 +18,7 @@ from bus import create_app, create_service
 from bus.config import Config
 from bus.hub.hub import Hub
 from bus.log.jsonl.disk import Disk
-from bus.runner.socket_server import Service
+from bus.runner.socket_server import SocketServer
 from tests.conftest import PASSWORD, USER, Caller, Clock, basic, opened, wait_until
 
 SECRET = "a secret of this fleet"
@@ -58,10 +58,10 @@ class Fleet:
     are.
     """
 
-    def __init__(self, folder: Path, app: Any, service: Service, config: Config) -> None:
-        self.folder, self.app, self.service, self.config = folder, app, service, config
+    def __init__(self, folder: Path, app: Any, runner: SocketServer, config: Config) -> None:
+        self.folder, self.app, self.runner, self.config = folder, app, runner, config
         self.hub: Hub = app.extensions["bus"]
-        self.runner_hub: Hub = service.work.hub  # its own, as in the runner's process
+        self.runner_hub: Hub = runner.service.hub  # its own, as in the runner's process
         self.admin, self.web1, self.db1 = As(app, "admin"), As(app, "web1"), As(app, "db1")
         self.shared = As(app, USER, PASSWORD)
 
@@ -113,17 +113,17 @@ def a_fleet(
     credentials.add(USER, PASSWORD)
     for name, role in (("admin", "admin"), ("web1", "member"), ("db1", "member")):
         credentials.add(name, SECRET, role)
-    service = create_service(config, clock=Clock(stopped_at), disk=disk)
-    serve = service._server.serve_forever
-    service._server.serve_forever = lambda poll_interval: serve(poll_interval / 10)  # type: ignore[method-assign]
-    thread = threading.Thread(target=service.serve, daemon=True)
+    runner = create_service(config, clock=Clock(stopped_at), disk=disk)
+    serve = runner._server.serve_forever
+    runner._server.serve_forever = lambda poll_interval: serve(poll_interval / 10)  # type: ignore[method-assign]
+    thread = threading.Thread(target=runner.serve, daemon=True)
     thread.start()
     try:
         for caller in opened(app):
             assert caller
-            yield Fleet(folder, app, service, config)
+            yield Fleet(folder, app, runner, config)
     finally:
-        service.stop_soon()
+        runner.stop_soon()
         thread.join(20)
         assert not thread.is_alive()
 

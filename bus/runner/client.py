@@ -59,7 +59,9 @@ class ExecService:
         """The answers to a request, None for a sign of life. Closing the iterator hangs up."""
         with closing(self._connected()) as connection:
             try:
-                connection.sendall(encoded(request))
+                # A service that has too much to do hangs up unread; its answer is there all the same.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    connection.sendall(encoded(request))
                 connection.settimeout(silence_s)
                 self._open.add(connection)
                 with connection.makefile("rb") as file:

@@ -7,26 +7,25 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Protocol
 
-from bus.errors import BusError, Internal, StillRunning, UnknownTarget, no_target
+from bus.errors import BusError, Internal, UnknownTarget, no_target
 from bus.hub.calls import Allowed, Begun, Denied, NeedsApproval, Replay
 from bus.hub.hub import Hub
 from bus.index.calls import UNDONE, Found
 from bus.log.outputs import Results
-from bus.model.call_kinds import MAX_LIMIT
 from bus.model.caller import Caller
 from bus.model.calls import CONTAINER, EXEC, FILE_READ, Call
 from bus.model.records import Record
-from bus.runner import answers, operations, preview
+from bus.runner import answers, preview
 from bus.runner.answers import Answer
 from bus.runner.drivers.base import Driver, Listed
-from bus.runner.leftovers import Leftovers
+from bus.runner.execution import Execution, took
 from bus.runner.limits import Slots
-from bus.runner.protocol import hint_of, raised
+from bus.runner.recovery import Recovery
 from bus.runner.running import HangUp, Later, Running, Standing
+from bus.runner.states import States, given
 
 logger = logging.getLogger("bus.runner")
 
@@ -35,7 +34,6 @@ Post = Callable[[Answer], None]
 SLOW_ACT_S = 10.0
 _PRUNE_EVERY_S = 3600.0
 _FORGET_EVERY_S = 30.0
-_ENDED_AT_ONCE = 8
 
 
 class Targets(Protocol):
@@ -45,7 +43,7 @@ class Targets(Protocol):
     def list(self) -> tuple[list[Listed], dict[str, str]]: ...
 
 
-class Work:
+class Service:
     """Everything that the service does with a checked call.
 
     Used by a thread for each connection.
@@ -66,15 +64,12 @@ class Work:
         members: Callable[[], Collection[str]],
     ) -> None:
         self.hub, self.targets, self.results = hub, targets, results
-        self._slots, self._max_output, self._max_file = slots, max_output, max_file
-        self._restores_kept, self._post, self._admins, self._members = (
-            restores_kept,
-            post,
-            admins,
-            members,
-        )
+        self._slots, self._max_file = slots, max_file
+        self._post, self._admins, self._members = post, admins, members
         self._running: dict[str, Running] = {}
-        self._leftovers = Leftovers(self._end_left, self._left_ended)
+        self._recovery = Recovery(hub, targets, results, self._say)
+        self._states = States(hub, results, self._running)
+        self._execution = Execution(max_output, max_file, restores_kept, self._recovery.leftovers)
         self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._unrecorded: list[tuple[str, str, Answer]] = []
         self._prune_at = self._forget_at = 0.0
@@ -108,7 +103,7 @@ class Work:
                     raise self.hub.approvals.required(question)
             standing.check()
             if isinstance(found, Replay):
-                return self.replay(found.first)
+                return self._states.replay(found.first)
             is_let = standing.has_name if call.detach else standing.is_proven
             return self._begin(found, emit, hung_up, held, is_let)
 
@@ -151,7 +146,7 @@ class Work:
                     self._forget(id)
             held.close()
             if begun.replay is not None:
-                return self.replay(begun.replay)
+                return self._states.replay(begun.replay)
             hung_up.call = id
             return self._start(id, allowed, driver, emit, running, slot)
 
@@ -215,7 +210,7 @@ class Work:
     ) -> Answer:
         started = time.monotonic()
         try:
-            answer, facts = self._drive(id, allowed, driver, running, emit)
+            answer, facts = self._execution.drive(id, allowed, driver, running, emit)
             if answers.result_of(answer) == "error":  # it was ended before its own end
                 facts["state"] = "done"
                 if not running.is_let():
@@ -237,67 +232,12 @@ class Work:
             self._forget(id)
         if allowed.call.detach and is_mine:
             self._tell(allowed, id, answer)
-        return _given(answer)
-
-    def _drive(
-        self, id: str, allowed: Allowed, driver: Driver, running: Running, emit: Emit
-    ) -> tuple[Answer, Answer]:
-        """Hand it to the driver; gives the answer, and the facts for the log."""
-        call = allowed.call
-        started = time.monotonic()
-        if call.type == EXEC:
-            return self._exec(id, call, driver, running, emit)
-        if call.type == CONTAINER:
-            done = operations.act(driver, call, self._restores_kept)
-            return {
-                "ok": True,
-                "id": id,
-                "name": call.target,
-                "state": "done",
-                **done,
-            }, done | _took(started)
-        if call.type == FILE_READ:
-            limit = call.request.get("limit", MAX_LIMIT)
-            file = driver.read(
-                call.target,
-                call.request["path"],
-                call.request["offset"],
-                limit,
-                self._max_file,
-                allowed.real_path,
-            )
-            return answers.of_file(id, file, call.request["offset"]), answers.facts_of_file(
-                file
-            ) | _took(started)
-        file = driver.write(
-            call.target, operations.write(call, allowed.base_sha256, allowed.real_path)
-        )
-        return answers.of_file(id, file, None), answers.facts_of_file(file) | _took(started)
-
-    def _exec(
-        self, id: str, call: Call, driver: Driver, running: Running, emit: Emit
-    ) -> tuple[Answer, Answer]:
-        chunks = answers.Chunks()
-
-        def on_output(stream: str, data: bytes) -> None:
-            running.note(stream, data, self._max_output)
-            line = chunks.line(stream, data) if call.stream else None
-            if line is not None:
-                emit(line)
-
-        ended = driver.exec(
-            call.target, operations.run(call, id, self._max_output), on_output, running.cancel
-        )
-        if ended.is_unreached:
-            self._leftovers.add(id, call.target)
-        for line in chunks.rest() if call.stream else ():
-            emit(line)
-        return answers.of_exec(id, ended), answers.facts_of_exec(ended)
+        return given(answer)
 
     def _failure(self, id: str, error: BusError, started: float) -> tuple[Answer, Answer]:
         error.details["id"] = id
         answer = {"error": error.as_dict(), "status": error.status}
-        return answer, {"error": error.code, "reason": error.message, **_took(started)}
+        return answer, {"error": error.code, "reason": error.message, **took(started)}
 
     def _has_name(self, caller: Caller) -> bool:
         """Whether this caller was not revoked since; where the index cannot tell, its results are
@@ -350,56 +290,9 @@ class Work:
 
     # -- calls that were made before -------------------------------------------------------------
 
-    def replay(self, found: Found) -> Answer:
-        """What the first call under a key gave; raises StillRunning, or the error that it ended
-        with.
-        """
-        id = found.asked["call"]
-        if found.done is None:
-            if id in self._running:
-                raise StillRunning(f"The first call under this key, {id}, has not ended.", id=id)
-            found = self.hub.calls.found(id) or found  # it may have ended since it was looked up
-        try:
-            return {**_given(self.state_of(found)), "replayed": True}
-        except BusError as error:
-            error.details["replayed"] = True
-            raise
-
     def state_of(self, found: Found) -> Answer:
-        """How a call is, with everything that its answer had; `error` and `status` where it ended
-        with one.
-        """
-        asked, done = found
-        id = asked["call"]
-        running = self._running.get(id)
-        if done is None and running is not None:
-            return {"ok": True, "id": id, "state": "running", **running.so_far()}
-        answer = None if self.hub.credentials.is_over(asked) else self.results.get(id)
-        if answer is not None:
-            return answer if "error" in answer else {"state": "done", **answer}
-        facts = {
-            name: value
-            for name, value in (done or {}).items()
-            if name not in ("kind", "seq", "id", "ts", "call", "result")
-        }
-        state = "unknown" if done is None else done["state"]
-        if state in ("error", "denied") and done is not None:
-            # Its file is gone; the code and the words are in the log.
-            error = {
-                "error": done["error"],
-                "message": done["reason"],
-                "hint": hint_of(done["error"]),
-                "id": id,
-            }
-            return {"error": error, "status": 0}
-        return {
-            "ok": state == "done",
-            "id": id,
-            "stdout": None,
-            "stderr": None,
-            **facts,
-            "state": state,
-        }
+        """Return how a call is; see `States.state_of`."""
+        return self._states.state_of(found)
 
     def stop(self, id: str) -> bool:
         """End a call that runs, with its tree of processes; False when it does not run."""
@@ -433,77 +326,14 @@ class Work:
     # -- upkeep ----------------------------------------------------------------------------------
 
     def recover(self) -> int:
-        """Record `unknown` for calls that the service did not live to see the end of; gives how
-        many.
-        """
-        for asked in self.hub.calls.unreached():
-            self._leftovers.add(asked["call"], asked["target"])
-        lost = [
-            record for record in self.hub.calls.unfinished() if record["call"] not in self._running
-        ]
-        with ThreadPoolExecutor(
-            _ENDED_AT_ONCE
-        ) as pool:  # a target that does not answer takes seconds
-            found_out = list(pool.map(self._found_out, lost))
-        for record, (result, facts) in zip(lost, found_out, strict=True):
-            self.hub.calls.end(record["call"], result, facts)
-            if record.get("detach") and not self.hub.credentials.is_over(record):
-                self._say(
-                    answers.told(
-                        record["call"], record["from"], record["target"], answers.OUTCOMES[result]
-                    )
-                )
-        return len(lost)
-
-    def _found_out(self, record: Record) -> tuple[str, Answer]:
-        """How a lost call ended: as its answer says, where that was kept before the service died,
-        else nobody knows.
-        """
-        answer = self.results.get(record["call"])
-        if answer is None:
-            return "unknown", {"reason": "the service ended while it ran", **self._ended(record)}
-        if "error" in answer:
-            return "error", {
-                "error": answer["error"]["error"],
-                "reason": answer["error"]["message"],
-            }
-        result = answers.result_of(answer)
-        return result, answers.facts_of_answer(answer) | (
-            {"state": "done"} if result == "error" else {}
-        )
-
-    def _ended(self, record: Record) -> Answer:
-        """End what a lost command left behind, as far as its target can be reached."""
-        if record["type"] != EXEC:
-            return {}
-        try:
-            leaked = self._end_left(record["target"], record["call"])
-        except UnknownTarget:
-            leaked = None
-        except BusError as error:
-            logger.warning(
-                "what call %s left behind could not be ended: %s", record["call"], error.message
-            )
-            self._leftovers.add(record["call"], record["target"])
-            return {"leaked": None, "unreached": True}
-        return {} if leaked == 0 else {"leaked": leaked}
-
-    def _end_left(self, target: str, id: str) -> int | None:
-        """End what is left of a call in a target; raises while that cannot be reached."""
-        return self.targets.driver_of(target).end(target, id)
-
-    def _left_ended(self, id: str, leaked: int | None) -> None:
-        """Record that what a call left behind was ended after all."""
-        self.hub.calls.reaped(id, leaked)
-        answer = self.results.get(id)
-        if answer is not None:
-            self.results.put(id, {**answer, "leaked": leaked})
+        """Record how lost calls ended; see `Recovery.recover`."""
+        return self._recovery.recover(self._running)
 
     def tend(self) -> None:
         """Record and end what could not be before, and remove old results, and those of callers
         that were revoked.
         """
-        self._leftovers.tend()
+        self._recovery.leftovers.tend()
         self._sweep()
         with self._mutex:
             waiting, self._unrecorded = self._unrecorded, []
@@ -533,14 +363,3 @@ class Work:
             if found is not None and self.hub.credentials.is_over(found.asked):
                 self.results.drop(id)
         self._swept = newest
-
-
-def _given(answer: Answer) -> Answer:
-    """An answer; raises the error that is kept in its place."""
-    if "error" in answer and "status" in answer:
-        raise raised(answer["error"])
-    return answer
-
-
-def _took(started: float) -> Answer:
-    return {"duration_ms": round((time.monotonic() - started) * 1000)}

@@ -18,19 +18,23 @@ import orjson
 from filelock import FileLock, Timeout
 
 from bus.credentials import Credentials
-from bus.errors import BadRequest, BusError, HubStopping, Internal, NotAllowed
+from bus.errors import BadRequest, BusError, Busy, HubStopping, Internal, NotAllowed
 from bus.index.calls import Found
 from bus.model import calls
 from bus.model.caller import MACHINES, Caller
 from bus.runner import answers
 from bus.runner.protocol import ALIVE_EVERY_S, LEAVE, MAX_LINE, Line, encoded, error_line
 from bus.runner.running import HangUp, Standing
-from bus.runner.service import Work
+from bus.runner.service import Service
 from bus.system import modes
 from bus.system.sockets import address_of
 
 logger = logging.getLogger("bus.runner")
 
+# Each takes a thread. More than all calls that may run, for those who only ask.
+MOST_CONNECTIONS = 512
+REQUEST_S = 10.0  # for the whole request; the hub sends it at once
+_PART = 1 << 20
 _SLOW_READER_S = 20.0
 _TEND_EVERY_S = 1.0
 _LISTED_FOR_S = 1.0
@@ -40,16 +44,17 @@ _MARGIN_S = 0.5
 _BEGUN_IN_S = 2.0
 
 
-class Service:
+class SocketServer:
     """Takes requests until it is stopped.
 
     Raises OSError when another one serves this socket, or this data.
     """
 
     def __init__(
-        self, path: Path, data_dir: Path, work: Work, credentials: Credentials, max_file: int
+        self, path: Path, data_dir: Path, service: Service, credentials: Credentials, max_file: int
     ) -> None:
-        self.path, self.work, self._credentials, self._max_file = path, work, credentials, max_file
+        self.path, self.service = path, service
+        self._credentials, self._max_file = credentials, max_file
         for folder in (path.parent, data_dir / "run"):
             folder.mkdir(mode=modes.FOLDER, parents=True, exist_ok=True)
         # Of the data, not of the socket: a second service would take the first one's calls for
@@ -70,7 +75,7 @@ class Service:
         """Serve until `stop_soon`, or until the process `parent` is gone; then end what runs, and
         record that.
         """
-        lost = self.work.recover()
+        lost = self.service.recover()
         if lost:
             logger.warning("%d calls ran when the service ended; nobody knows how they ended", lost)
         tending = threading.Thread(target=self._tend, args=(parent,), name="tend", daemon=True)
@@ -79,7 +84,7 @@ class Service:
             self._server.serve_forever(poll_interval=0.1)
         finally:
             self._stopping.set()
-            self.work.stop_all()
+            self.service.stop_all()
             self._wait_until_idle()
             tending.join(_TEND_EVERY_S)
             self._server.server_close()
@@ -94,7 +99,7 @@ class Service:
 
     def _wait_until_idle(self) -> None:
         deadline = time.monotonic() + _LAST_WORDS_S
-        while not self.work.is_idle() and time.monotonic() < deadline:
+        while not self.service.is_idle() and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def _listen(self) -> _Server:
@@ -114,8 +119,8 @@ class Service:
             if parent is not None and os.getppid() != parent:
                 self.stop_soon()
             try:
-                self.work.end_revoked()
-                self.work.tend()
+                self.service.end_revoked()
+                self.service.tend()
             except Exception:
                 logger.exception("tending failed")
 
@@ -180,7 +185,7 @@ class Service:
             talk.send(line)
 
         try:
-            answer = self.work.make(caller, call, emit, talk.hung_up, standing)
+            answer = self.service.make(caller, call, emit, talk.hung_up, standing)
         finally:
             if call.type == calls.CONTAINER:
                 self._listed = (0.0, {})  # who asks next sees what this has changed
@@ -191,7 +196,7 @@ class Service:
         }
 
     def _state(self, caller: Caller, request: Line, talk: _Talk) -> Line:
-        return {"result": self.work.state_of(self._found(caller, request))}
+        return {"result": self.service.state_of(self._found(caller, request))}
 
     def _stop_call(self, caller: Caller, request: Line, talk: _Talk) -> Line:
         found = self._found(caller, request)
@@ -205,7 +210,7 @@ class Service:
             "result": {
                 "ok": True,
                 "id": found.asked["call"],
-                "ended": self.work.stop(found.asked["call"]),
+                "ended": self.service.stop(found.asked["call"]),
             }
         }
 
@@ -213,7 +218,7 @@ class Service:
         with self._listing:  # however many ask, LXD is asked once a second
             made, answer = self._listed
             if time.monotonic() - made > _LISTED_FOR_S:
-                listed, unavailable = self.work.targets.list()
+                listed, unavailable = self.service.targets.list()
                 answer = {
                     "result": {
                         "targets": [target.__dict__ for target in listed],
@@ -229,11 +234,11 @@ class Service:
                 "Containers are managed by admins.", role=caller.role, allowed=["admin"]
             )
         target = calls.target(request, "name")
-        found = self.work.driver_of(target).snapshots(target)
+        found = self.service.driver_of(target).snapshots(target)
         return {"result": [answers.of_snapshot(snapshot) for snapshot in found]}
 
     def _found(self, caller: Caller, request: Line) -> Found:
-        return self.work.hub.calls.get(caller, str(request.get("id", "")))
+        return self.service.hub.calls.get(caller, str(request.get("id", "")))
 
 
 def _answers(path: Path) -> bool:
@@ -250,7 +255,27 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def __init__(self, address: str, answer: Callable[[socket.socket], None]) -> None:
         self._answer = answer
+        self._places = threading.Semaphore(MOST_CONNECTIONS)
         super().__init__(address, socketserver.BaseRequestHandler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give a connection a thread of its own, or refuse it if there are too many."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        refusal = Busy(
+            f"The service that runs commands has {MOST_CONNECTIONS} requests under way, "
+            "which is all it takes."
+        )
+        with suppress(OSError):
+            request.send(encoded(error_line(refusal)), socket.MSG_DONTWAIT)
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         self._answer(cast(socket.socket, request))
@@ -270,12 +295,23 @@ class _Talk:
         connection.settimeout(_SLOW_READER_S)
 
     def request(self) -> Line | None:
-        """The request; None when the other end went away before it was whole."""
-        with self._connection.makefile("rb") as file:
-            data = file.readline(MAX_LINE)
-        if not data.endswith(b"\n"):
-            return None
-        request: Line = orjson.loads(data)
+        """Return the request; None if it is not whole in time, or the other end went away."""
+        deadline = time.monotonic() + REQUEST_S
+        data, part = bytearray(), b""
+        while b"\n" not in part:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or len(data) > MAX_LINE:
+                return None
+            self._connection.settimeout(left_s)
+            try:
+                part = self._connection.recv(_PART)
+            except TimeoutError:
+                return None
+            if not part:
+                return None
+            data += part
+        self._connection.settimeout(_SLOW_READER_S)
+        request: Line = orjson.loads(data[: data.index(b"\n")])
         return request
 
     def send(self, line: Line | None) -> None:

@@ -172,7 +172,7 @@ def test_stopping_the_service_ends_what_runs_and_records_it(tmp_path: Path) -> N
         fleet.permit()
         id = fleet.web1.exec("echo $$; sleep 300", detach=True).json["id"]
         pid = int(wait_until(lambda: fleet.web1.get(f"/api/exec/{id}").json["stdout"]))
-        fleet.service.stop_soon()
+        fleet.runner.stop_soon()
         wait_until(lambda: not fleet.config.exec_socket_file.exists())
         assert fleet.records("call_ended")[-1]["cancelled"] is True
         assert is_gone(pid)

@@ -339,7 +339,7 @@ def test_an_unknown_container(fleet: Fleet) -> None:
 
 def test_without_the_service_calls_say_so_and_the_rest_goes_on(fleet: Fleet) -> None:
     fleet.permit()
-    fleet.service.stop_soon()
+    fleet.runner.stop_soon()
     path = fleet.config.exec_socket_file
     wait_until(lambda: not path.exists())
     refusal(fleet.web1.exec("true"), 503, "exec_unavailable")
@@ -355,7 +355,7 @@ def test_without_the_service_a_call_that_was_begun_is_not_said_to_be_undone(flee
     fleet.permit()
     id = fleet.web1.exec("true", client_id="k").json["id"]
     assert fleet.web1.get("/health").json["exec"] == "ready"
-    fleet.service.stop_soon()
+    fleet.runner.stop_soon()
     wait_until(lambda: not fleet.config.exec_socket_file.exists())
     wait_until(lambda: fleet.web1.get("/health").json["exec"] == "away")
     for reply in (fleet.web1.exec("true", client_id="k"), fleet.web1.get(f"/api/exec/{id}")):
@@ -467,7 +467,7 @@ def test_a_frozen_container_is_told_so_thawed_and_stopped(fleet: Fleet) -> None:
 
 
 def test_a_change_whose_turn_does_not_come_uses_no_key_up(fleet: Fleet) -> None:
-    driver: Any = fleet.service.work.targets.driver_of("box")
+    driver: Any = fleet.runner.service.targets.driver_of("box")
     driver.queue_s = 0.05
     stop = {"name": "box", "client_id": "k"}
     with driver.queues.turn("box", 1, "snapshot"):

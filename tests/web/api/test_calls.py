@@ -466,7 +466,7 @@ def test_the_service_tells_of_a_call_and_ends_it_only_where_it_concerns_who_asks
 
 def test_while_the_service_is_away_only_it_could_say_who_may_call(allowed: Fleet) -> None:
     id = allowed.web1.exec("echo secret").json["id"]
-    allowed.service.stop_soon()
+    allowed.runner.stop_soon()
     wait_until(lambda: not allowed.config.exec_socket_file.exists())
     refusal(allowed.web1.exec("true"), 503, "exec_unavailable")
     refusal(allowed.web1.exec(""), 400, "bad_field")

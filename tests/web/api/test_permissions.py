@@ -63,8 +63,8 @@ def test_a_permission_for_names_that_nobody_has_says_so_and_holds(fleet: Fleet) 
     rules = fleet.admin.get("/api/permissions?source=nobody").json["permissions"]
     assert {rule["target"] for rule in rules} == {"box"}
     assert all("unknown" not in rule for rule in rules)
-    fleet.service.work.targets.list = lambda: ([], {"lxc": "away"})  # type: ignore[method-assign]
-    fleet.service._listed = (float("-inf"), {})
+    fleet.runner.service.targets.list = lambda: ([], {"lxc": "away"})  # type: ignore[method-assign]
+    fleet.runner._listed = (float("-inf"), {})
     assert "unknown" not in fleet.permit("web1", "elsewhere"), "nobody can tell"
 
 

@@ -1,0 +1,58 @@
+"""The socket of the service that runs commands: nobody who may open it can use it up."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from bus.runner import socket_server
+from tests.fleet import Fleet, a_fleet, wait_until
+
+MOST = 3
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    monkeypatch.setattr(socket_server, "MOST_CONNECTIONS", MOST)
+    monkeypatch.setattr(socket_server, "REQUEST_S", 1.0)
+    with a_fleet(tmp_path) as made:
+        made.permit()
+        yield made
+
+
+def opened(fleet: Fleet, sends: bytes) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(fleet.config.exec_socket_file))
+    connection.sendall(sends)
+    return connection
+
+
+@pytest.mark.parametrize("sends", [b"", b'{"op":"call",'], ids=["nothing", "half a request"])
+def test_those_who_do_not_finish_their_request_make_room(fleet: Fleet, sends: bytes) -> None:
+    with ExitStack() as held:
+        for _ in range(MOST):
+            held.enter_context(closing(opened(fleet, sends)))
+        refused = fleet.web1.exec("true")
+        assert (refused.status_code, refused.json["error"]) == (503, "busy")
+        assert int(refused.headers["Retry-After"]) >= 1
+        wait_until(lambda: fleet.web1.exec("true").status_code == 200)
+
+
+def test_a_request_that_comes_byte_by_byte_is_not_waited_for(fleet: Fleet) -> None:
+    with closing(opened(fleet, b"{")) as slow:
+        slow.settimeout(0.05)
+
+        def is_dropped() -> bool:
+            try:
+                slow.sendall(b" ")
+                return slow.recv(1) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+
+        wait_until(is_dropped)
