@@ -18,18 +18,15 @@ Emit = Callable[[Answer], None]
 
 
 class Execution:
-    """Runs calls; the caps are in bytes, and a number of snapshots."""
+    """Runs calls. `max_file` is in bytes, `restores_kept` a number of snapshots."""
 
-    def __init__(
-        self, max_output: int, max_file: int, restores_kept: int, leftovers: Leftovers
-    ) -> None:
-        self._max_output, self._max_file = max_output, max_file
-        self._restores_kept, self._leftovers = restores_kept, leftovers
+    def __init__(self, max_file: int, restores_kept: int, leftovers: Leftovers) -> None:
+        self._max_file, self._restores_kept, self._leftovers = max_file, restores_kept, leftovers
 
     def drive(
         self, id: str, allowed: Allowed, driver: Driver, running: Running, emit: Emit
     ) -> tuple[Answer, Answer]:
-        """Hand it to the driver; gives the answer, and the facts for the log."""
+        """Hand a call to the driver; return the answer, and the facts for the log."""
         call = allowed.call
         started = time.monotonic()
         if call.type == EXEC:
@@ -67,17 +64,19 @@ class Execution:
         chunks = answers.Chunks()
 
         def on_output(stream: str, data: bytes) -> None:
-            running.note(stream, data, self._max_output)
-            line = chunks.line(stream, data) if call.stream else None
+            line = chunks.line(stream, data)
             if line is not None:
                 emit(line)
 
         ended = driver.exec(
-            call.target, operations.run(call, id, self._max_output), on_output, running.cancel
+            call.target,
+            operations.run(call, id, running.printed),
+            on_output if call.stream else None,
+            running.cancel,
         )
         if ended.is_unreached:
             self._leftovers.add(id, call.target)
-        for line in chunks.rest() if call.stream else ():
+        for line in chunks.rest():
             emit(line)
         return answers.of_exec(id, ended), answers.facts_of_exec(ended)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bus.model.calls import Call
 from bus.runner.answers import Answer
-from bus.runner.drivers.base import Driver, Run, Write
+from bus.runner.drivers.base import Driver, Printed, Run, Write
 
 
 def act(driver: Driver, call: Call, restores_kept: int) -> Answer:
@@ -33,8 +33,8 @@ def act(driver: Driver, call: Call, restores_kept: int) -> Answer:
     return answer
 
 
-def run(call: Call, id: str, cap: int) -> Run:
-    """The run that an exec asks for, marked with its id."""
+def run(call: Call, id: str, printed: Printed) -> Run:
+    """Return the run that an exec asks for, marked with its id."""
     request: dict[str, Any] = call.request
     return Run(
         argv=tuple(request["argv"]),
@@ -44,7 +44,7 @@ def run(call: Call, id: str, cap: int) -> Run:
         user=request.get("user"),
         env=request.get("env", {}),
         stdin=base64.b64decode(request.get("stdin", "")),
-        cap=cap,
+        printed=printed,
     )
 
 

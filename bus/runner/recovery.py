@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 from bus.errors import BusError, UnknownTarget
 from bus.hub.hub import Hub
@@ -14,18 +13,12 @@ from bus.model.calls import EXEC
 from bus.model.records import Record
 from bus.runner import answers
 from bus.runner.answers import Answer
-from bus.runner.drivers.base import Driver
+from bus.runner.drivers.base import Targets
 from bus.runner.leftovers import Leftovers
 
 logger = logging.getLogger("bus.runner")
 
 _ENDED_AT_ONCE = 8
-
-
-class Targets(Protocol):
-    """Where each name leads: `bus.runner.drivers.targets`."""
-
-    def driver_of(self, name: str) -> Driver: ...
 
 
 class Recovery:

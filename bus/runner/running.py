@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bus.errors import BusError, Unauthorized
 from bus.runner import answers
 from bus.runner.answers import Answer
+from bus.runner.drivers.base import Printed
 
 
 class HangUp:
@@ -66,23 +67,16 @@ class Running:
 
     type: str
     is_let: Callable[[], bool]
+    printed: Printed
     cancel: threading.Event = field(default_factory=threading.Event)
-    output: dict[str, bytearray] = field(
-        default_factory=lambda: {"stdout": bytearray(), "stderr": bytearray()}
-    )
-    sizes: dict[str, int] = field(default_factory=lambda: {"stdout": 0, "stderr": 0})
-
-    def note(self, stream: str, data: bytes, cap: int) -> None:
-        """Keep what came, up to a cap."""
-        self.sizes[stream] += len(data)
-        self.output[stream] += data[: max(0, cap - len(self.output[stream]))]
 
     def so_far(self) -> Answer:
-        """The output so far, as in an answer."""
+        """Return the output so far, as in an answer."""
         found: Answer = {}
-        for name, data in self.output.items():
-            text, encoding = answers.as_text(bytes(data), is_cut=True)
-            found |= {name: text, f"{name}_encoding": encoding, f"{name}_size": self.sizes[name]}
+        for name in ("stdout", "stderr"):
+            output = self.printed.output(name)
+            text, encoding = answers.as_text(output.data, is_cut=True)
+            found |= {name: text, f"{name}_encoding": encoding, f"{name}_size": output.size}
         return found
 
 

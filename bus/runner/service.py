@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from typing import Protocol
 
 from bus.errors import BusError, Internal, UnknownTarget, no_target
 from bus.hub.calls import Allowed, Begun, Denied, NeedsApproval, Replay
@@ -20,7 +19,7 @@ from bus.model.calls import CONTAINER, EXEC, FILE_READ, Call
 from bus.model.records import Record
 from bus.runner import answers, preview
 from bus.runner.answers import Answer
-from bus.runner.drivers.base import Driver, Listed
+from bus.runner.drivers.base import Driver, Printed, Targets
 from bus.runner.execution import Execution, took
 from bus.runner.limits import Slots
 from bus.runner.recovery import Recovery
@@ -34,13 +33,6 @@ Post = Callable[[Answer], None]
 SLOW_ACT_S = 10.0
 _PRUNE_EVERY_S = 3600.0
 _FORGET_EVERY_S = 30.0
-
-
-class Targets(Protocol):
-    """Where each name leads: `bus.runner.drivers.targets`."""
-
-    def driver_of(self, name: str) -> Driver: ...
-    def list(self) -> tuple[list[Listed], dict[str, str]]: ...
 
 
 class Service:
@@ -64,12 +56,12 @@ class Service:
         members: Callable[[], Collection[str]],
     ) -> None:
         self.hub, self.targets, self.results = hub, targets, results
-        self._slots, self._max_file = slots, max_file
+        self._slots, self._max_output, self._max_file = slots, max_output, max_file
         self._post, self._admins, self._members = post, admins, members
         self._running: dict[str, Running] = {}
         self._recovery = Recovery(hub, targets, results, self._say)
         self._states = States(hub, results, self._running)
-        self._execution = Execution(max_output, max_file, restores_kept, self._recovery.leftovers)
+        self._execution = Execution(max_file, restores_kept, self._recovery.leftovers)
         self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._unrecorded: list[tuple[str, str, Answer]] = []
         self._prune_at = self._forget_at = 0.0
@@ -132,7 +124,8 @@ class Service:
         slot = ExitStack()
         driver = self._reached(allowed, slot)
         with slot:
-            id, running = self.hub.journal.new_id(), Running(call.type, is_let)
+            id = self.hub.journal.new_id()
+            running = Running(call.type, is_let, Printed(self._max_output))
             if call.stream:
                 hung_up.ends(running.cancel)
             # Before the record: who finds that must find that it runs, or would take it for lost.

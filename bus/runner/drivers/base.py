@@ -19,13 +19,33 @@ from bus.runner.drivers.snapshots import Snapshot
 OnOutput = Callable[[str, bytes], None]
 
 
+class Printed:
+    """What a run has printed so far: the first `cap` bytes of each stream, and how many came."""
+
+    def __init__(self, cap: int = 1024 * 1024) -> None:
+        self._cap = cap
+        self._data = {"stdout": bytearray(), "stderr": bytearray()}
+        self._sizes = {"stdout": 0, "stderr": 0}
+
+    def take(self, stream: str, chunk: bytes) -> None:
+        """Keep what fits, and count all of it."""
+        data = self._data[stream]
+        data += chunk[: max(0, self._cap - len(data))]
+        self._sizes[stream] += len(chunk)
+
+    def output(self, stream: str) -> Output:
+        """Return what has come of one stream. May be called while more comes."""
+        return Output(bytes(self._data[stream]), self._sizes[stream])
+
+
 @dataclass(frozen=True)
 class Run:
     """A program to be run in a target.
 
     `marker` is unique; every process of the run carries it (BUS_EXEC_ID), by which the run is
     ended. `cwd` None is the user's home, `user` None the target's own default (root in a
-    container), else a name or `uid` or `uid:gid`.
+    container), else a name or `uid` or `uid:gid`. The driver puts into `printed` what comes, where
+    others may look at it meanwhile.
     """
 
     argv: tuple[str, ...]
@@ -35,10 +55,9 @@ class Run:
     user: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = b""
-    cap: int = 1024 * 1024  # bytes kept of each of stdout and stderr
-    by: tuple[
-        str, ...
-    ] = ()  # set by the driver: the shell to start it below, and what that is entered by
+    printed: Printed = field(default_factory=Printed)
+    # Set by the driver: the shell to start it below, and what that is entered by.
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -232,3 +251,13 @@ class Driver(Protocol):
 
     def delete_snapshot(self, target: str, name: str) -> None:
         """Delete the snapshot with this very name. Raises NoSuchSnapshot, and as start does."""
+
+
+class Targets(Protocol):
+    """Where each name leads: `bus.runner.drivers.targets`."""
+
+    def driver_of(self, name: str) -> Driver:
+        """Return the driver of a target; raises UnknownTarget, DriverUnavailable."""
+
+    def list(self) -> tuple[list[Listed], dict[str, str]]:
+        """Return all targets, and why a driver could not list its own."""

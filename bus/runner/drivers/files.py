@@ -23,7 +23,7 @@ from bus.errors import (
     TooLarge,
 )
 from bus.runner.drivers import scripts
-from bus.runner.drivers.base import Ended, File, OnOutput, Run, Write
+from bus.runner.drivers.base import Ended, File, OnOutput, Printed, Run, Write
 from bus.runner.drivers.process import text
 
 _NOT_ONE, _REFUSED, _TOO_LARGE, _NO_FOLDER, _CHANGED, _MOVED = (
@@ -151,7 +151,7 @@ def _run(
         secrets.token_hex(16),
         timeout_s,
         stdin=stdin,
-        cap=cap,
+        printed=Printed(cap),
     )
 
 

@@ -34,7 +34,7 @@ from bus.errors import (
     UnknownTarget,
 )
 from bus.runner.drivers import files, instances, scripts
-from bus.runner.drivers.base import Ended, File, Listed, OnOutput, Run, Write
+from bus.runner.drivers.base import Ended, File, Listed, OnOutput, Printed, Run, Write
 from bus.runner.drivers.container import STOP, ContainerDriver
 from bus.runner.drivers.instances import FROZEN, RUNNING, STOPPED
 from bus.runner.drivers.names import CONTAINER, USER
@@ -311,7 +311,11 @@ class LxcDriver(ContainerDriver):
             )
         looked = super().exec(
             target,
-            Run(("/bin/sh", "-c", scripts.PASSWD, "sh", wanted), secrets.token_hex(16), cap=65536),
+            Run(
+                ("/bin/sh", "-c", scripts.PASSWD, "sh", wanted),
+                secrets.token_hex(16),
+                printed=Printed(65536),
+            ),
         )
         if looked.exit_code is None:
             raise TargetFailed(

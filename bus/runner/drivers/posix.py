@@ -15,7 +15,7 @@ from typing import NamedTuple
 from bus.errors import BusError, DriverUnavailable, NoSuchFolder, NoSuchProgram
 from bus.runner.drivers import scripts
 from bus.runner.drivers.base import Ended, OnOutput, Output, Run
-from bus.runner.drivers.process import Command, Kept, Process, said, text
+from bus.runner.drivers.process import Command, Process, said, text
 from bus.runner.drivers.signs import Beginning, Signs
 
 logger = logging.getLogger("bus.runner.drivers")
@@ -193,7 +193,6 @@ class _Running:
         self._signs = Signs()
         self._begin = Beginning(self._signs.word) if driver.says_begin else None
         self._came_at = 0.0
-        self._kept = {"stdout": Kept(run.cap), "stderr": Kept(run.cap)}
         self._leaked: int | None = 0
         self._unreached = False
 
@@ -215,7 +214,7 @@ class _Running:
         exit_code, lost = (
             (None, "") if code is None else self._outcome(Ending(code, process.was_killed))
         )
-        stdout, stderr = (self._kept[name].output() for name in ("stdout", "stderr"))
+        stdout, stderr = map(self._run.printed.output, ("stdout", "stderr"))
         if exit_code is not None and not self._signs.said:
             stderr = Output(
                 _LOST, len(_LOST)
@@ -239,7 +238,7 @@ class _Running:
 
         Raises what kept it from its start, or that its target is gone.
         """
-        words = (self._signs.before + self._kept["stderr"].output().data)[-2000:].decode(
+        words = (self._signs.before + self._run.printed.output("stderr").data)[-2000:].decode(
             "utf-8", "replace"
         )
         found = self._driver.outcome(self._target, self._run, self._signs, client, words)
@@ -298,6 +297,6 @@ class _Running:
             self._keep(stream, chunk if self._begin is None else self._begin.take(chunk))
 
     def _keep(self, stream: str, chunk: bytes) -> None:
-        self._kept[stream].take(chunk)
+        self._run.printed.take(stream, chunk)
         if chunk and self._on_output is not None:
             self._on_output(stream, chunk)

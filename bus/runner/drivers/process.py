@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import IO, NamedTuple
 
 from bus.errors import BadField, DriverUnavailable, TooLarge
-from bus.runner.drivers.base import Output
+from bus.runner.drivers.base import Printed
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 _CHUNK = 1 << 16
@@ -34,21 +34,6 @@ class Command(NamedTuple):
     argv: Sequence[str]
     environ: Mapping[str, str]
     folder: str | None = None
-
-
-class Kept:
-    """The first `cap` bytes of a stream, and how many came."""
-
-    def __init__(self, cap: int) -> None:
-        self._cap, self._data, self._size = cap, bytearray(), 0
-
-    def take(self, chunk: bytes) -> None:
-        """Keep what fits."""
-        self._data += chunk[: max(0, self._cap - len(self._data))]
-        self._size += len(chunk)
-
-    def output(self) -> Output:
-        return Output(bytes(self._data), self._size)
 
 
 class Process:
@@ -178,12 +163,11 @@ class Said(NamedTuple):
 
 def said(command: Command, timeout_s: float, cap: int = 1 << 20) -> Said:
     """Run a short command to its end."""
-    kept = {"stdout": Kept(cap), "stderr": Kept(cap)}
+    printed = Printed(cap)
     with Process(command) as process:
-        code = process.pump(
-            time.monotonic() + timeout_s, lambda stream, chunk: kept[stream].take(chunk)
-        )
-    return Said(code, kept["stdout"].output().data, text(kept["stderr"].output().data))
+        code = process.pump(time.monotonic() + timeout_s, printed.take)
+    stderr = text(printed.output("stderr").data)
+    return Said(code, printed.output("stdout").data, stderr)
 
 
 def text(data: bytes) -> str:

@@ -42,7 +42,7 @@ from bus.errors import (
     UnknownTarget,
 )
 from bus.runner.drivers import files, scripts
-from bus.runner.drivers.base import Ended, Output, Run, Write
+from bus.runner.drivers.base import Ended, Output, Printed, Run, Write
 from bus.runner.drivers.container import ContainerDriver
 from bus.runner.drivers.local import LocalDriver
 from bus.runner.drivers.lxc import LxcDriver
@@ -167,7 +167,12 @@ def test_output_over_the_cap_is_cut_and_its_size_told(place: Place) -> None:
 def test_input_and_output_are_binary(place: Place) -> None:
     data = bytes(range(256)) * 16 + os.urandom(MIB)
     ended = place.run(
-        "sh", "-c", "tee file; cat file >&2", cwd=place.folder or "/", stdin=data, cap=2 * MIB
+        "sh",
+        "-c",
+        "tee file; cat file >&2",
+        cwd=place.folder or "/",
+        stdin=data,
+        printed=Printed(2 * MIB),
     )
     assert (ended.stdout.data == data, ended.stderr.data == data) == (True, True)
 
