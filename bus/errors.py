@@ -58,7 +58,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── Busy              503  another process holds the log
     │   ├── Unconfirmed       503  written, but not known to be on stable storage
     │   ├── StorageFailed     503  a write or sync failed: read-only until restarted
-    │   ├── Rebuilding        503  the index is being made anew
+    │   ├── Rebuilding        503  the index is being rebuilt
     │   ├── TooManyWaiting    503  the cap of long polls and streams is reached
     │   ├── HubStopping       503  it let this call go, which goes on by itself
     │   ├── ExecUnavailable   503  the service that runs commands does not answer
@@ -97,8 +97,8 @@ class BusError(Exception):
             self.hint = hint
 
     def as_dict(self) -> dict[str, Any]:
-        """The body of the answer: `{"ok":false,"error":…,"message":…,"hint":…,"docs":…}` and the
-        details.
+        """Return the body of the answer: `{"ok":false,"error":…,"message":…,"hint":…,"docs":…}` and
+        the details.
         """
         return {
             "ok": False,
@@ -401,7 +401,7 @@ class StorageFailed(Unavailable):
 
 class Rebuilding(Unavailable):
     code = "index_rebuilding"
-    hint = "The index is being made anew from the log; nothing is lost. Try again shortly."
+    hint = "The index is being rebuilt from the log; nothing is lost. Try again shortly."
     retry_after_s = 2
 
 
@@ -452,7 +452,7 @@ class Internal(BusError):
 
 
 def no_target(name: str, is_member: bool) -> str:
-    """That a name is no target, for those who may know it; a member's is the common mistake."""
+    """Return that a name is no target, for those who may know it; a member's is the common mistake."""
     return (
         f"{name} is a member, but no target: add it to targets.toml."
         if is_member
@@ -461,7 +461,7 @@ def no_target(name: str, is_member: bool) -> str:
 
 
 def family(root: type[BusError] = BusError) -> Iterator[type[BusError]]:
-    """Every error class below `root`, for the tests and the OpenAPI page that list all codes."""
+    """Yield every error class below `root`, for the tests and the OpenAPI page that list all codes."""
     for child in root.__subclasses__():
         yield child
         yield from family(child)

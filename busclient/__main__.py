@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _said(text: str) -> bool:
-    """Whether this could be written.
+    """Return whether this could be written.
 
     Where it could not, the command says why, and with which exit code.
     """

@@ -64,7 +64,7 @@ class Bus:
 
     @classmethod
     def from_env(cls, *, patience: Patience | None = None, light: bool = False) -> Bus:
-        """The Bus of this user on this machine, with the outbox; raises SettingsError.
+        """Return the Bus of this user on this machine, with the outbox; raises SettingsError.
 
         See `Settings.find`.
         """
@@ -150,8 +150,8 @@ class Bus:
         return self.post(body, **{"to": original.sender, "in_reply_to": original.id, **fields})
 
     def flush(self, *, wait_s: float = 0, any_hub: bool = False) -> int:
-        """Deliver what waits in the outbox, in order; gives how many messages the hub took. Raises
-        BusError.
+        """Deliver what waits in the outbox, in order; returns how many messages the hub took.
+        Raises BusError.
 
         `any_hub` also takes what was written for another address or user.
         """
@@ -160,7 +160,7 @@ class Bus:
     # -- reading ---------------------------------------------------------------------------------
 
     def unread(self, limit: int | None = None, **filters: Any) -> Iterator[Message]:
-        """What I have not acknowledged, oldest first, page by page.
+        """Yield what I have not acknowledged, oldest first, page by page.
 
         A read changes nothing. Filters as in `messages`.
         """
@@ -196,11 +196,11 @@ class Bus:
         return found
 
     def message(self, ref: Ref) -> Message:
-        """One message by id or seq; raises NotFound."""
+        """Return one message by id or seq; raises NotFound."""
         return Message.from_json(self._connection.get(f"/messages/{reading.ref(ref)}"))
 
     def search(self, words: str, *, limit: int = 50, **filters: Any) -> list[Message]:
-        """Messages that hold all the words, newest first, each with a `snippet`."""
+        """Return messages that hold all the words, newest first, each with a `snippet`."""
         found: list[Message] = []
         place: dict[str, int] = {}
         while True:
@@ -228,8 +228,7 @@ class Bus:
         return polling.poll(read, timeout_s, self._sleep)
 
     def stream(self, **filters: Any) -> Iterator[Message]:
-        """Messages as they come, for ever, without gap or repeat: after a break it reconnects and
-        goes on where it was.
+        """Yield messages as they come, for ever, without gap or repeat, also over breaks.
 
         Starts after `since`; without it at the oldest unread of `unread_by`, else with what comes
         from now on. Filters as in `messages`, and `tags=[…]` for messages with any of these tags.
@@ -250,8 +249,8 @@ class Bus:
         budget_tokens: int | None = None,
         cursor: str | None = None,
     ) -> Inbox:
-        """What I should read first, chosen by the hub to fit a budget of characters or tokens; the
-        rest as stubs and counts.
+        """Return what I should read first, chosen by the hub to fit a budget of characters or
+        tokens; the rest as stubs and counts.
         """
         given = {
             "reader": self.name,
@@ -264,7 +263,7 @@ class Bus:
         return Inbox.from_json(self._connection.get("/inbox", reading.params(given)))
 
     def inbox_text(self, *, budget: int = 6000, patience: Patience | None = None) -> str:
-        """The same as text for an agent's context; empty when nothing is unread."""
+        """Return the same as text for an agent's context; empty when nothing is unread."""
         params = {"reader": self.name, "budget": budget, "format": "text"}
         reply = self._connection.call(
             lambda: self._calls.send("GET", "/inbox", params=params, patience=patience)
@@ -289,8 +288,8 @@ class Bus:
             place = {"after": page["next"]}
 
     def health(self) -> dict[str, Any]:
-        """How the hub is: `{"ok":true,"count":…,"now":…,"last_seq":…,…}`; also answered while it
-        takes no posts.
+        """Return how the hub is: `{"ok":true,"count":…,"now":…,"last_seq":…,…}`; also answered
+        while it takes no posts.
         """
         reply = self._connection.call(lambda: self._calls.send("GET", "/health", also=(503,)))
         return reading.health_in(reply.content, self.settings.url)
@@ -341,9 +340,7 @@ class Bus:
         return Drained(done, failed)
 
     def me(self) -> dict[str, Any]:
-        """Who the hub takes me for: `{"name":…,"role":"member","verified":true}`; raises NotFound
-        at a hub without roles.
-        """
+        """Return who the hub takes me for: `{"name":…,"role":"member","verified":true}`."""
         return self._connection.get("/api/me")
 
     # -- other machines --------------------------------------------------------------------------
@@ -368,7 +365,9 @@ class Bus:
     # -- the connection --------------------------------------------------------------------------
 
     def without_outbox(self) -> Bus:
-        """The same connection for posts that are to fail, and not to wait, when the hub is away."""
+        """Return the same connection for posts that are to fail, and not to wait, when the hub is
+        away.
+        """
         twin = copy(self)
         twin._connection = Connection(self.settings, self._calls, None)
         twin._connection.start_hub = self._connection.start_hub

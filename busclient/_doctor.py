@@ -58,7 +58,7 @@ class Step:
 
 
 def examine(places: Places, environ: dict[str, str] | None = None) -> Iterator[Step]:
-    """Every step as it is done. What a failed step makes useless is left out."""
+    """Yield every step as it is done. What a failed step makes useless is left out."""
     try:
         settings = Settings.find(environ, places)
     except SettingsError as error:
@@ -92,7 +92,9 @@ def examine(places: Places, environ: dict[str, str] | None = None) -> Iterator[S
 
 
 def _way(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
-    """The steps to the hub's door; through ssh there are none that can be looked at from here."""
+    """Return the steps to the hub's door; through ssh there are none that can be looked at from
+    here.
+    """
     if settings.ssh_host:
         return []
     proxy = proxy_of(settings)
@@ -145,7 +147,7 @@ def _dns(settings: Settings) -> str:
 
 
 def _connect_to_proxy(proxy: str) -> str:
-    """What is behind it only the proxy can reach: names are resolved there, too."""
+    """Return what is behind it only the proxy can reach: names are resolved there, too."""
     address = urlsplit(proxy)
     port = address.port or (443 if address.scheme == "https" else 80)
     with socket.create_connection((address.hostname, port), timeout=5):
@@ -188,7 +190,7 @@ def _credential(bus: Bus) -> str:
 
 
 def _exec(bus: Bus) -> Iterator[Step]:
-    """Whether commands can be run in targets, where the hub says so. Messages go without."""
+    """Yield whether commands can be run in targets, where the hub says so. Messages go without."""
     try:
         state = bus.health().get("exec")
     except BusError:
@@ -271,7 +273,7 @@ def _handoffs(clone: Path, source: str | None) -> Step:
 
 
 def _hook(places: Places) -> Step:
-    """Whether Claude Code runs a poll at session start, and when that last ran."""
+    """Return whether Claude Code runs a poll at session start, and when that last ran."""
     config = places.env_file.parents[1] / ".claude" / "settings.json"
     try:
         commands = _session_start_commands(config)
@@ -306,8 +308,8 @@ def _hook(places: Places) -> Step:
 
 
 def _session_start_commands(config: Path) -> list[str]:
-    """The commands of the SessionStart hooks; raises OSError or ValueError for a file that Claude
-    Code cannot read either.
+    """Return the commands of the SessionStart hooks; raises OSError or ValueError for a file that
+    Claude Code cannot read either.
     """
     try:
         text = config.read_bytes().decode("utf-8")
@@ -318,8 +320,8 @@ def _session_start_commands(config: Path) -> list[str]:
 
 
 def _missing_program(command: str) -> str | None:
-    """The script of ours (or `bus`) in a command line, when it is not there or may not be run; else
-    None.
+    """Return the script of ours (or `bus`) in a command line, when it is not there or may not be
+    run; else None.
     """
     try:
         words = [os.path.expanduser(os.path.expandvars(word)) for word in shlex.split(command)]

@@ -118,7 +118,7 @@ class Drainer:
         self._save()
 
     def _attempt(self, message: Message, report: Report) -> bool:
-        """Run the command once; gives whether the message is to be acked.
+        """Run the command once; returns whether the message is to be acked.
 
         Raises LocalTrouble when there is nothing to run.
         """
@@ -150,7 +150,7 @@ class Drainer:
             raise
 
     def _execute(self, message: Message) -> str | None:
-        """What went wrong; None when the command ended with 0.
+        """Return what went wrong; None when the command ended with 0.
 
         Raises LocalTrouble when it could not be run at all.
         """
@@ -213,8 +213,8 @@ class _State:
 
     @classmethod
     def load(cls, path: Path) -> _State:
-        """What is remembered; nothing when the file is not there or not readable as such: a message
-        then comes once more.
+        """Return what is remembered; nothing when the file is not there or not readable as such: a
+        message then comes once more.
         """
         try:
             fields: Any = json.loads(path.read_text())
@@ -238,8 +238,8 @@ class _State:
 
 
 def environment(message: Message) -> dict[str, str]:
-    """A message as BUS_* variables; those it has no value for are empty, so that none of an outer
-    one shows through.
+    """Return a message as BUS_* variables; those it has no value for are empty, so that none of an
+    outer one shows through.
     """
     return {
         "BUS_ID": message.id,
@@ -270,7 +270,7 @@ def _cannot_run(command: str, message: Message, why: str) -> LocalTrouble:
 
 
 def _stem(bus: Bus) -> str:
-    """What the files of a drain are called: another name for each name at each hub."""
+    """Return what the files of a drain are called: another name for each name at each hub."""
     url, _, via = bus.settings.place
     stem = as_file_name(f"drain-{bus.name} at {url}{f' by ssh {via}' if via else ''}")
     if len(stem) <= _LONGEST_STEM:

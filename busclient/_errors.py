@@ -334,7 +334,7 @@ _SHARED_HINT = (
 
 
 def error_from(status: int, payload: Any, retry_after_s: float | None = None) -> BusError:
-    """The error that an answer stands for.
+    """Return the error that an answer stands for.
 
     `payload` is its JSON, or None when it had none (a proxy answered).
     """
@@ -366,7 +366,7 @@ def error_from(status: int, payload: Any, retry_after_s: float | None = None) ->
 
 
 def _hint_for(code: str, fields: Mapping[str, Any]) -> str | None:
-    """What to do, in commands.
+    """Return what to do, in commands.
 
     None, for the hint of the error's class, where the hub names only a route or says nothing.
     """

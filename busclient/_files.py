@@ -27,15 +27,15 @@ def write_private(path: Path, text: str, *, durable: bool = True) -> None:
 
 
 def _scratch_beside(path: Path) -> tuple[int, str]:
-    """A new file (0600) in the same folder, open, and its name."""
+    """Return a new file (0600) in the same folder, open, and its name."""
     from tempfile import mkstemp  # noqa: PLC0415  5 ms, and most commands write no file
 
     return mkstemp(dir=path.parent, prefix=f".{path.name}-")
 
 
 def followed(path: Path) -> Path:
-    """Where a file is kept to which a link leads, as those of dotfiles do; the path itself where it
-    is no link.
+    """Return where a file is kept to which a link leads, as those of dotfiles do; the path itself
+    where it is no link.
     """
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
@@ -58,8 +58,8 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def as_file_name(text: str) -> str:
-    """A name for a file, another one for each text: what is not a plain ASCII character becomes
-    %XX, byte by byte.
+    """Return a name for a file, another one for each text: what is not a plain ASCII character
+    becomes %XX, byte by byte.
     """
     plain = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
     return "".join(

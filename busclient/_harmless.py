@@ -21,23 +21,25 @@ _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9._:-]+")
 
 
 def harmless(text: str) -> str:
-    """Text with everything replaced by U+FFFD that could act on a terminal or hide from a reader."""
+    """Return text with everything replaced by U+FFFD that could act on a terminal or hide from a
+    reader.
+    """
     return _HARMFUL.sub("\ufffd", text)
 
 
 def body_lines(body: str) -> list[str]:
-    """The lines of a message's body, harmless; those that end in CR LF too."""
+    """Return the lines of a message's body, harmless; those that end in CR LF too."""
     return harmless(body.replace("\r\n", "\n")).split("\n")
 
 
 def one_line(text: str, longest: int) -> str:
-    """The beginning of a text on one line, harmless, with … where something is missing."""
+    """Return the beginning of a text on one line, harmless, with … where something is missing."""
     line = " ".join(harmless(text[: longest * 4].replace("\r\n", "\n")).split())
     return line if len(line) <= longest and len(text) <= longest * 4 else line[: longest - 1] + "…"
 
 
 def signed(sender: str, is_verified: bool) -> str:
-    """Who a message is from, with a mark where no credential of that name sent it.
+    """Return who a message is from, with a mark where no credential of that name sent it.
 
     Every text of ours says it like this.
     """
@@ -45,8 +47,8 @@ def signed(sender: str, is_verified: bool) -> str:
 
 
 def quoted(text: str, longest: int = 200) -> str:
-    """A field of one line so that one sees where it ends: in quotes, unless it is plain letters,
-    digits and `._:-`.
+    """Return a field of one line so that one sees where it ends: in quotes, unless it is plain
+    letters, digits and `._:-`.
     """
     text = text if len(text) <= longest else text[: longest - 1] + "…"
     is_plain = _NEEDS_NO_QUOTES.fullmatch(text) is not None

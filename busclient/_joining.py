@@ -57,7 +57,7 @@ def hints_of_join() -> Iterator[None]:
 def redeem(
     url: str, code: str, places: Places, *, ssh_host: str | None = None, force: bool = False
 ) -> Settings:
-    """Turn an invite into this machine's own credential, written to the settings file; gives the
+    """Turn an invite into this machine's own credential, written to the settings file; returns the
     settings.
 
     The code is spent only when the file can be written. Raises BusError; OutcomeUnknown when the
@@ -118,7 +118,8 @@ def _spent(door: Bus) -> Credential:
 
 
 def rotate(bus: Bus, places: Places, overlap_s: float | None = None) -> Path:
-    """A new secret for oneself, in place of the old one in the settings file, which is given.
+    """Return a new secret for oneself, in place of the old one in the settings file, which is
+    given.
 
     Raises BusError.
     """

@@ -35,7 +35,7 @@ class Places:
 
     @classmethod
     def of_user(cls, environ: Mapping[str, str] | None = None, home: Path | None = None) -> Places:
-        """Those of the user who runs this; `home` for tests."""
+        """Return those of the user who runs this; `home` for tests."""
         environ = os.environ if environ is None else environ
         home = home or Path(environ.get("HOME") or Path.home())
         local = (
@@ -54,14 +54,14 @@ class Places:
         )
 
     def make_state(self) -> Path:
-        """The state folder, made (0700) where it is not there; raises OSError."""
+        """Return the state folder, made (0700) where it is not there; raises OSError."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.state
 
 
 def place_of(setting: str, kept_in: Path) -> tuple[Path, str | None]:
-    """The folder that a BUS_HANDOFFS stands for, and the repository to clone where the folder is
-    not there.
+    """Return the folder that a BUS_HANDOFFS stands for, and the repository to clone where the
+    folder is not there.
 
     A folder is named by its path; `owner/name` (a repository at GitHub) and URLs have a folder of
     their own in `kept_in`. A folder that is there goes before a repository of the same name.
@@ -74,10 +74,10 @@ def place_of(setting: str, kept_in: Path) -> tuple[Path, str | None]:
 
 
 def without_secret(source: str) -> str:
-    """A URL without a user name and password in it."""
+    """Return a URL without a user name and password in it."""
     return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/@]*@", r"\1", source)
 
 
 def is_at_github(source: str) -> bool:
-    """Whether this is `owner/name`, a repository at GitHub."""
+    """Return whether this is `owner/name`, a repository at GitHub."""
     return _GITHUB.fullmatch(source) is not None

@@ -98,7 +98,9 @@ class Settings:
     def find(
         cls, environ: Mapping[str, str] | None = None, places: Places | None = None
     ) -> Settings:
-        """Those of this user on this machine; raises SettingsError that names each place looked at."""
+        """Return those of this user on this machine; raises SettingsError that names each place
+        looked at.
+        """
         environ = os.environ if environ is None else environ
         places = places or Places.of_user(environ)
         found, sources = _gather(environ, places)
@@ -142,7 +144,7 @@ class Settings:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL leads to the very machine on which it is used."""
+    """Return whether a URL leads to the very machine on which it is used."""
     return urlsplit(url).hostname in _LOOPBACK
 
 
@@ -153,8 +155,8 @@ def _handoffs(setting: str | None, places: Places) -> tuple[Path | None, str | N
 
 
 def default_name(user: str) -> str:
-    """Who I am where nothing says it: the user of the credential unless it is shared, else the
-    short host name.
+    """Return who I am where nothing says it: the user of the credential unless it is shared, else
+    the short host name.
     """
     if user != SHARED_USER and NAME.fullmatch(user):
         return user
@@ -165,7 +167,7 @@ def default_name(user: str) -> str:
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The BUS_* values of an env file, empty ones left out; {} when there is none.
+    """Return the BUS_* values of an env file, empty ones left out; {} when there is none.
 
     Raises SettingsError.
     """
@@ -189,7 +191,7 @@ def _text_of(path: Path) -> str:
 
 
 def read_env_text(text: str) -> dict[str, str]:
-    """The same of the text of such a file."""
+    """Return the same of the text of such a file."""
     return _parsed(text)[0]
 
 
@@ -206,7 +208,7 @@ def _parsed(text: str) -> tuple[dict[str, str], list[int]]:
 
 
 def _gather(environ: Mapping[str, str], places: Places) -> tuple[dict[str, str], dict[str, str]]:
-    """Every setting that is set somewhere, and where."""
+    """Return every setting that is set somewhere, and where."""
     found = {name: environ[name] for name in VARIABLES if environ.get(name)}
     sources = dict.fromkeys(found, "environment")
     values, unread = _parsed(_text_of(places.env_file))
@@ -246,8 +248,8 @@ def _read_net_config(path: Path) -> dict[str, str]:
 
 
 def _url_of_host(root: Path = Path("/")) -> str:
-    """Where the host of this container has its hub: at the gateway, when that is a private address;
-    else on this machine.
+    """Return where the host of this container has its hub: at the gateway, when that is a private
+    address; else on this machine.
     """
     if not any((root / sign).exists() for sign in _SIGNS_OF_A_CONTAINER):
         return LOCAL_URL
@@ -310,7 +312,7 @@ def write_env(
 
 
 def as_values(settings: Settings) -> dict[str, str]:
-    """What the settings file says of these settings."""
+    """Return what the settings file says of these settings."""
     values = {
         "BUS_URL": settings.url,
         "BUS_USER": settings.user,
@@ -329,8 +331,8 @@ def check_free(path: Path, *, force: bool = False) -> None:
 
 
 def quoted(value: str) -> str:
-    """A value as python-dotenv, scripts/session-start-poll and a shell that sources the file read
-    it back.
+    """Return a value as python-dotenv, scripts/session-start-poll and a shell that sources the file
+    read it back.
 
     In single quotes, where none of them changes anything. What cannot stand there goes into double
     quotes; a shell then expands `$` and backquotes, the other two do not.

@@ -20,12 +20,12 @@ Version = tuple[int, int, int]  # another one whenever the file has changed
 
 
 def read(path: Path) -> list[Line | Kept]:
-    """The lines; none where there is no file."""
+    """Return the lines; none where there is no file."""
     return read_version(path)[1]
 
 
 def read_version(path: Path) -> tuple[Version | None, list[Line | Kept]]:
-    """The lines, and the version whose they are; no version where there is no file."""
+    """Return the lines, and the version whose they are; no version where there is no file."""
     try:
         # A byte that is no UTF-8 is the trouble of the line that holds it; at the next change it is
         # written as it was.
@@ -37,7 +37,7 @@ def read_version(path: Path) -> tuple[Version | None, list[Line | Kept]]:
 
 
 def version(path: Path) -> Version | None:
-    """The version that is there now; None where there is no file."""
+    """Return the version that is there now; None where there is no file."""
     try:
         return _version(os.stat(path))
     except FileNotFoundError:
@@ -104,8 +104,8 @@ def put_locked(
 
 
 def replaced(lines: Sequence[Line | Kept], user: str, mine: Sequence[Line]) -> list[Line | Kept]:
-    """The lines with those of one user exchanged, in the place of its first; at the end for a new
-    one.
+    """Return the lines with those of one user exchanged, in the place of its first; at the end for
+    a new one.
     """
     result: list[Line | Kept] = []
     for line in lines:
@@ -117,7 +117,7 @@ def replaced(lines: Sequence[Line | Kept], user: str, mine: Sequence[Line]) -> l
 
 
 def has_admin(lines: Sequence[Line | Kept]) -> bool:
-    """Whether somebody may change credentials over HTTP."""
+    """Return whether somebody may change credentials over HTTP."""
     return any(isinstance(line, Line) and line.role == ADMIN for line in lines)
 
 

@@ -36,7 +36,7 @@ NOBODY = hashlib.sha1(b"no such user").digest() + b"saltsalt"
 
 
 def new_secret() -> str:
-    """A secret of 256 random bits in 43 letters, digits, - and _."""
+    """Return a secret of 256 random bits in 43 letters, digits, - and _."""
     return secrets.token_urlsafe(32)
 
 
@@ -49,7 +49,7 @@ def hashed(secret: str) -> str:
 
 
 def matches(secret: str, known: bytes) -> bool:
-    """Whether a secret is the one of this digest with its salt."""
+    """Return whether a secret is the one of this digest with its salt."""
     digest = hashlib.sha1(secret.encode() + known[_SHA1_BYTES:]).digest()
     return hmac.compare_digest(digest, known[:_SHA1_BYTES])
 
@@ -76,7 +76,7 @@ class Line:
         return base64.b64decode(self.hash.removeprefix("{SSHA}"))
 
     def is_past(self, now: float) -> bool:
-        """Whether its time is over."""
+        """Return whether its time is over."""
         return self.until is not None and now >= self.until
 
     def refuse_spent(self, now: float) -> None:
@@ -87,7 +87,7 @@ class Line:
             raise InviteSpent(f"The invite for {self.target} has expired.")
 
     def as_text(self) -> str:
-        """The line as it stands in the file."""
+        """Return the line as it stands in the file."""
         more = [f"for={self.target}"] if self.target else []
         more += [] if self.until is None else [f"until={self.until}"]
         words = {
@@ -100,7 +100,7 @@ class Line:
         return f"{self.user}:{self.hash}" + (f":{tail}" if tail else "")
 
     def ending(self, until: int) -> Line:
-        """The same, good until this time at the latest."""
+        """Return the same, good until this time at the latest."""
         return replace(self, until=until if self.until is None else min(until, self.until))
 
 
@@ -115,17 +115,20 @@ class Kept:
 
 
 def parsed(texts: Iterable[str]) -> list[Line | Kept]:
-    """The lines of the file. One that cannot be used is one user's trouble, not everybody's."""
+    """Return the lines of the file.
+
+    One that cannot be used is one user's trouble, not everybody's.
+    """
     return [_parsed(text) for text in texts]
 
 
 def of_user(lines: Iterable[Line | Kept], user: str) -> list[Line]:
-    """The lines of one user, in order."""
+    """Return the lines of one user, in order."""
     return [line for line in usable(lines) if line.user == user]
 
 
 def usable(lines: Iterable[Line | Kept]) -> Iterator[Line]:
-    """Those that are credentials or invites."""
+    """Return those that are credentials or invites."""
     return (line for line in lines if isinstance(line, Line))
 
 

@@ -91,8 +91,8 @@ class Credentials:
         return caller
 
     def still_proves(self, header: str | None, caller: Caller) -> bool:
-        """Whether a header that has proven this caller does so now: not revoked, not over, not
-        demoted. Costs a `stat`.
+        """Return whether a header that has proven this caller does so now: not revoked, not over,
+        not demoted. Costs a `stat`.
         """
         try:
             now = self.caller_of(header)
@@ -104,14 +104,16 @@ class Credentials:
         )
 
     def still_has_name(self, caller: Caller) -> bool:
-        """Whether a caller's name is still its own, in the same role, whatever its secret is now."""
+        """Return whether a caller's name is still its own, in the same role, whatever its secret is
+        now.
+        """
         mine = self._current().users.get(caller.name)
         if mine is None or self.role_of(mine[0]) != caller.role:
             return False
         return self._tenure_of(caller.name) in (caller.tenure, None)
 
     def knows(self, user: str, secret: str) -> bool:
-        """Whether this is a user's secret."""
+        """Return whether this is a user's secret."""
         header = base64.b64encode(f"{user}:{secret}".encode()).decode()
         try:
             return self.caller_of(f"Basic {header}").name == user
@@ -123,7 +125,7 @@ class Credentials:
         file.put(self.path, user, secret, role)
 
     def users(self) -> dict[str, str]:
-        """The names in the file with their roles; no invites."""
+        """Return the names in the file with their roles; no invites."""
         return {
             user: self.role_of(lines[0])
             for user, lines in self._current().users.items()
@@ -131,8 +133,8 @@ class Credentials:
         }
 
     def taken(self) -> frozenset[str]:
-        """The names that belong to somebody, normalised: those of all credentials but the shared
-        user's.
+        """Return the names that belong to somebody, normalised: those of all credentials but the
+        shared user's.
 
         As of the last time the file was looked at, which is when the caller of this request was
         proved. The same object as before while the file is the same.
@@ -140,7 +142,7 @@ class Credentials:
         return (self._latest if self._latest.version is not None else self._current()).taken
 
     def role_of(self, line: Line) -> str:
-        """The role that a line gives its user."""
+        """Return the role that a line gives its user."""
         return line.role or (SHARED if line.user == self.shared_user else MEMBER)
 
     def _verify(self, snapshot: _Snapshot, user: str, secret: str) -> Line:
@@ -167,7 +169,7 @@ class Credentials:
         return Caller(user, INVITE)
 
     def _current(self) -> _Snapshot:
-        """The file as it is."""
+        """Return the file as it is."""
         latest = self._latest
         if latest.version is None or latest.version != file.version(self.path):
             latest = self._latest = self._learned(*file.read_version(self.path))
@@ -186,12 +188,14 @@ class Credentials:
 
 
 def user_in(header: str) -> str:
-    """The user name that a header of basic auth gives, proven or not; empty where it gives none."""
+    """Return the user name that a header of basic auth gives, proven or not; empty where it gives
+    none.
+    """
     return _user_and_secret(header)[0]
 
 
 def _user_and_secret(header: str) -> tuple[str, str]:
-    """What a header of basic auth says; a user that does not exist where it says nothing."""
+    """Return what a header of basic auth says; a user that does not exist where it says nothing."""
     scheme, _, encoded = header.partition(" ")
     try:
         user, _, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")

@@ -72,8 +72,8 @@ class Register:
         self._check: Callable[[], None] = lambda: None
 
     def on_behalf_of(self, header: str | None) -> Register:
-        """The same, for whom an Authorization header proves; each change raises Unauthorized or
-        NotAllowed.
+        """Return the same, for whom an Authorization header proves; each change raises Unauthorized
+        or NotAllowed.
 
         What counts is the moment of the change, not that of the request's first look: the newest
         secret of its name changes credentials, one that was rotated does not. Else it would shut
@@ -84,13 +84,13 @@ class Register:
         return register
 
     def add(self, name: str, role: str, by: str) -> Granted:
-        """A new credential."""
+        """Return a new credential."""
         with self._changing() as lines:
             self._check_free(lines, name)
             return self._grant("add", lines, name, role, by)
 
     def rotate(self, name: str, overlap_s: int, by: str) -> Granted:
-        """A new secret for a name; those before it go on for `overlap_s`, 0: not at all."""
+        """Return a new secret for a name; those before it go on for `overlap_s`, 0: not at all."""
         with self._changing() as lines:
             mine = self._lines_of(lines, name)
             now = self._now()
@@ -127,7 +127,7 @@ class Register:
             self._write(left)
 
     def invite(self, name: str, role: str, lasts_s: int, by: str, replace: bool = False) -> Invite:
-        """A code by which a machine makes its own credential.
+        """Return a code by which a machine makes its own credential.
 
         With `replace` the name has one and keeps its role: the code exchanges its secret. Raises
         NoSuchCredential.
@@ -175,7 +175,7 @@ class Register:
             )
 
     def listing(self) -> dict[str, list[dict[str, Any]]]:
-        """The credentials by name, and the invites that are open; no hashes and no codes."""
+        """Return the credentials by name, and the invites that are open; no hashes and no codes."""
         now, lines = self._now(), list(usable(file.read(self._path)))
         named = {line.user: line for line in reversed(lines) if not line.is_invite}
         invites = [
@@ -210,7 +210,7 @@ class Register:
         return Granted(name, role, secret)
 
     def _exchange(self, lines: Lines, name: str, by: str) -> Granted:
-        """A new secret and no other, for a name that keeps everything else."""
+        """Return a new secret and no other, for a name that keeps everything else."""
         role, secret = self._replaceable(lines, name), new_secret()
         mine = self._lines_of(lines, name)
         self._note("replace", name, role, by)
@@ -218,7 +218,7 @@ class Register:
         return Granted(name, role, secret)
 
     def _replaceable(self, lines: Lines, name: str) -> str:
-        """The role of a name whose secret an invite may exchange; raises NoSuchCredential,
+        """Return the role of a name whose secret an invite may exchange; raises NoSuchCredential,
         BadField.
         """
         role = self._credentials.role_of(self._lines_of(lines, name)[0])

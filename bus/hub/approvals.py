@@ -83,7 +83,7 @@ class Approvals:
         self._journal, self.beside, self.approve_own = journal, beside, approve_own
 
     def ask(self, caller: Caller, call: Call, id: str, facts: Mapping[str, Any]) -> Record:
-        """Record the question whether an admin says yes to this call; gives it.
+        """Record the question whether an admin says yes to this call; returns it.
 
         Raises TooManyQuestions.
         """
@@ -141,8 +141,8 @@ class Approvals:
             self.beside.prune()  # and what a kill left half written
 
     def _kept(self, question: Record) -> dict[str, Any] | None:
-        """What was kept beside the log for a question; None where it is gone, or is not what was
-        asked.
+        """Return what was kept beside the log for a question; None where it is gone, or is not what
+        was asked.
         """
         if "beside" not in question:
             return {}
@@ -157,8 +157,8 @@ class Approvals:
     def shown(
         self, caller: Caller, state: str | None, sender: str | None = None
     ) -> list[dict[str, Any]]:
-        """The questions of the last day, newest last: all for an admin, a caller's own for others;
-        of one `sender` if given.
+        """Return the questions of the last day, newest last: all for an admin, a caller's own for
+        others; of one `sender` if given.
         """
         since = self._day_ago()
         wanted = sender if caller.is_admin else caller.name
@@ -180,7 +180,7 @@ class Approvals:
         return self._journal.utc(-MAX_APPROVAL_S)
 
     def get(self, caller: Caller, id: str) -> dict[str, Any]:
-        """One question, for the one who asked it and admins; raises NoSuchApproval."""
+        """Return one question, for the one who asked it and admins; raises NoSuchApproval."""
         return self._shown(caller, self._approval(caller, id))
 
     def wait(
@@ -238,7 +238,7 @@ class Approvals:
     def answer_all(
         self, caller: Caller, ids: Sequence[str], allow: bool, expires_in_s: float
     ) -> list[dict[str, Any]]:
-        """Record one answer to each of these questions that still waits, in one block; gives them
+        """Record one answer to each of these questions that still waits, in one block; returns them
         all as they are then.
 
         `by` of each says whose answer holds. Raises NoSuchApproval and NotAllowed, and then none is
@@ -303,8 +303,8 @@ class Approvals:
         return found
 
     def last(self, caller: Caller, call: Call) -> tuple[Asked, str] | None:
-        """The newest question of a caller about this very request, and its state; "lost" when it
-        cannot be answered with yes.
+        """Return the newest question of a caller about this very request, and its state; "lost"
+        when it cannot be answered with yes.
         """
         with self._journal.current() as db:
             found = queries.last(db, caller.name, call.digest)
@@ -349,7 +349,7 @@ class Approvals:
         return shown
 
     def required(self, question: Record) -> ApprovalRequired:
-        """The answer to a call that waits for a yes."""
+        """Return the answer to a call that waits for a yes."""
         id = question["approval"]
         return ApprovalRequired(
             f"An admin has to say yes to this call ({id}).",

@@ -46,7 +46,10 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Denied:
-    """The call must not be made; `error` says why. The log has it, unless a key was used wrongly."""
+    """The call must not be made; `error` says why.
+
+    The log has it, unless a key was used wrongly.
+    """
 
     error: BusError
 

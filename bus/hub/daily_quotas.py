@@ -58,8 +58,8 @@ class DailyQuotas:
         self._used_names: set[tuple[str, str]] = set()
 
     def guarding(self, append: Append) -> Append:
-        """An `append` that counts what it stores for each credential; raises OverQuota too, and
-        then stores nothing.
+        """Return an `append` that counts what it stores for each credential; raises OverQuota too,
+        and then stores nothing.
         """
 
         def counted(drafts: Sequence[dict[str, Any]]) -> list[Appended]:
@@ -107,7 +107,7 @@ class DailyQuotas:
             self._used_names.add((owner, name))
 
     def used(self, owner: str) -> tuple[int, int]:
-        """The bytes and the names of a credential today."""
+        """Return the bytes and the names of a credential today."""
         row = self._row(owner)
         return (0, 0) if row is None else (self._words[_BYTES + row], self._words[_NAMES + row])
 
@@ -138,7 +138,7 @@ class DailyQuotas:
         )
 
     def _row(self, owner: str) -> int | None:
-        """The row of a credential today; None where all are taken: then it is not counted."""
+        """Return the row of a credential today; None where all are taken: then it is not counted."""
         today = int(self._clock() // _DAY_S)
         if self._day != today or self._words[0] != today:
             self._begin(today)
@@ -165,8 +165,8 @@ class DailyQuotas:
             self._day, self._rows, self._used_names = today, {}, set()
 
     def _slot_for(self, digest: int) -> int | None:
-        """Where a name that is new today may be put; None where it is not new, or all near its
-        place are taken.
+        """Return where a name that is new today may be put; None where it is not new, or all near
+        its place are taken.
         """
         for probe in range(_PROBES):
             slot = _SET + ((digest >> 16) + probe) % _SLOTS
@@ -177,7 +177,7 @@ class DailyQuotas:
 
 
 def _by_owner(drafts: Iterable[dict[str, Any]], sizes: Iterable[int]) -> dict[str, int]:
-    """The bytes of each credential's drafts; what the hub itself writes counts for nobody."""
+    """Return the bytes of each credential's drafts; what the hub itself writes counts for nobody."""
     found: dict[str, int] = {}
     for draft, size in zip(drafts, sizes, strict=True):
         owner = draft.get("auth", "")

@@ -53,7 +53,7 @@ class Standings:
         self._kept_until = 0.0
 
     def of_recipients(self, message: Record, is_new: bool) -> dict[str, dict[str, Any]]:
-        """A report for each recipient of a message that was just saved, or (not `is_new`) is
+        """Return a report for each recipient of a message that was just saved, or (not `is_new`) is
         repeated.
 
         For a name: when it was last here, when it last fetched something new (None: never), and how
@@ -111,7 +111,7 @@ class Standings:
         }
 
     def _count_later(self, seq: int, names: frozenset[str]) -> int:
-        """How many of these names a broadcast that is repeated was never for."""
+        """Return how many of these names a broadcast that is repeated was never for."""
         try:
             with self._index.as_is() as db:
                 return len(floors.not_for(db, seq, names))

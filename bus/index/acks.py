@@ -74,7 +74,9 @@ class Acks:
 
 
 def acked(db: sqlite3.Connection, seq: int, readers: list[str]) -> dict[str, str]:
-    """When each of these readers acknowledged this message, alone or with all before it, if it did."""
+    """Return when each of these readers acknowledged this message, alone or with all before it, if
+    it did.
+    """
     found = {}
     for reader in readers:
         times = [
@@ -93,7 +95,7 @@ def acked(db: sqlite3.Connection, seq: int, readers: list[str]) -> dict[str, str
 
 
 def ackers(db: sqlite3.Connection, seq: int, after: str, limit: int) -> list[str]:
-    """The names behind `after` that acknowledged this message, alone or with all before it."""
+    """Return the names behind `after` that acknowledged this message, alone or with all before it."""
     alone = db.execute(
         "SELECT reader FROM acks WHERE seq = ? AND reader > ? ORDER BY reader LIMIT ?",
         (seq, after, limit),

@@ -70,7 +70,7 @@ def note(db: sqlite3.Connection, record: Record, event: dict[str, Any]) -> None:
 
 
 def _brief(event: dict[str, Any]) -> dict[str, Any]:
-    """An event with long commands cut: a feed of a hundred must not be megabytes.
+    """Return an event with long commands cut: a feed of a hundred must not be megabytes.
 
     The call has them whole.
     """
@@ -99,8 +99,8 @@ class Filter(NamedTuple):
 
 
 def events(db: sqlite3.Connection, wanted: Filter) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
-    """Events oldest first, each with the credential behind it, and whether there are more: the
-    newest, or the next `after`.
+    """Yield events oldest first, each with the credential behind it, and whether there are more:
+    the newest, or the next `after`.
 
     As many as fit into a page of messages.
     """
@@ -147,7 +147,7 @@ def _messages(db: sqlite3.Connection, wanted: Filter, down: bool) -> Walk:
 
 
 def _from(db: sqlite3.Connection, table: str, name: str, down: bool) -> Walk:
-    """What is from a name or its sessions.
+    """Return what is from a name or its sessions.
 
     With too many sessions for a walk each, all is looked through.
     """
@@ -171,7 +171,7 @@ def _from(db: sqlite3.Connection, table: str, name: str, down: bool) -> Walk:
 
 
 def first_since(db: sqlite3.Connection, table: str, since_ms: int) -> int | None:
-    """The seq of the first row of a table since a time; None without one.
+    """Return the seq of the first row of a table since a time; None without one.
 
     Ids begin with their time, and go on at random.
     """
@@ -200,7 +200,7 @@ def _first_since(db: sqlite3.Connection, since_ms: int) -> int:
 
 
 def _event(db: sqlite3.Connection, seq: int) -> tuple[str, tuple[str, dict[str, Any]]]:
-    """The JSON of what stands at a seq, and the event with the credential behind it."""
+    """Return the JSON of what stands at a seq, and the event with the credential behind it."""
     row = db.execute("SELECT auth, json FROM events WHERE seq = ?", (seq,)).fetchone()
     if row is not None:
         return row[1], (row[0], json.loads(row[1]))

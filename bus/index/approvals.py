@@ -112,13 +112,13 @@ def end(db: sqlite3.Connection, record: Record) -> None:
 
 
 def get(db: sqlite3.Connection, id: str) -> Asked | None:
-    """A question, its answer, and when it was used."""
+    """Return a question, its answer, and when it was used."""
     row = db.execute("SELECT question, answer, used FROM approvals WHERE id = ?", (id,)).fetchone()
     return None if row is None else _approval(row)
 
 
 def pending_count(db: sqlite3.Connection, auth: str, now: str, since: str) -> int:
-    """How many questions of a caller, asked since a time, wait for an answer."""
+    """Return how many questions of a caller, asked since a time, wait for an answer."""
     row = db.execute(
         "SELECT COUNT(*) FROM approvals WHERE auth = ? AND seq >= ? AND answer IS NULL"
         " AND json_extract(question, '$.expires') > ?",
@@ -128,7 +128,7 @@ def pending_count(db: sqlite3.Connection, auth: str, now: str, since: str) -> in
 
 
 def last(db: sqlite3.Connection, auth: str, digest: str) -> Asked | None:
-    """The newest question of a caller about one request."""
+    """Return the newest question of a caller about one request."""
     row = db.execute(
         "SELECT question, answer, used FROM approvals WHERE auth = ? AND digest = ? ORDER BY seq DESC LIMIT 1",
         (auth, digest),
@@ -137,7 +137,7 @@ def last(db: sqlite3.Connection, auth: str, digest: str) -> Asked | None:
 
 
 def newest(db: sqlite3.Connection, auth: str | None, since: str) -> Iterator[Asked]:
-    """The questions that were asked since a time, of one caller or all, newest first."""
+    """Yield the questions that were asked since a time, of one caller or all, newest first."""
     whose = "" if auth is None else "auth = ? AND "
     values = (() if auth is None else (auth,)) + (_first_question(db, since),)
     for row in db.execute(

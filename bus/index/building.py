@@ -32,7 +32,7 @@ class Source(Protocol):
 
 
 def build(path: Path, source: Source, progress: Progress) -> Position:
-    """Make a whole index in a new file; gives the place it reaches."""
+    """Make a whole index in a new file; returns the place it reaches."""
     modes.make_file(path)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:

@@ -116,7 +116,7 @@ def _event_of(asked: Record) -> dict[str, Any]:
 
 
 def get(db: sqlite3.Connection, id: str) -> Found | None:
-    """One call."""
+    """Return one call."""
     row = db.execute("SELECT asked, done FROM calls WHERE id = ?", (id,)).fetchone()
     return (
         None
@@ -126,7 +126,7 @@ def get(db: sqlite3.Connection, id: str) -> Found | None:
 
 
 def unfinished(db: sqlite3.Connection) -> list[Record]:
-    """What was asked and has not ended, oldest first."""
+    """Return what was asked and has not ended, oldest first."""
     return [
         json.loads(row[0])
         for row in db.execute("SELECT asked FROM calls WHERE done IS NULL ORDER BY seq")
@@ -134,7 +134,7 @@ def unfinished(db: sqlite3.Connection) -> list[Record]:
 
 
 def unreached(db: sqlite3.Connection) -> list[Record]:
-    """What was asked and left something in a target that could not be reached to end it.
+    """Return what was asked and left something in a target that could not be reached to end it.
 
     Reads all calls, once at a start.
     """

@@ -1,7 +1,7 @@
-"""The index file: opening it, bringing it up to the log, and making it anew when it is in doubt.
+"""The index file: opening it, bringing it up to the log, and rebuilding it when it is in doubt.
 
 `catch_up` is the only road from the log to the index: at a start, after a crash, in every worker
-and in every command. It is in doubt, and made anew, when the file is damaged, of another schema, or
+and in every command. It is in doubt, and rebuilt, when the file is damaged, of another schema, or
 speaks of records that the log does not hold (a power cut took them, or an older log was put back).
 """
 
@@ -71,8 +71,8 @@ class Index:
     # -- reading ---------------------------------------------------------------------------------
 
     def ask(self, question: Callable[[sqlite3.Connection], T], is_long: bool = False) -> T:
-        """The answer to a question that may cost much; caught up with the log. Raises Rebuilding,
-        TooCostly, Busy.
+        """Return the answer to a question that may cost much; caught up with the log. Raises
+        Rebuilding, TooCostly, Busy.
 
         What is not answered in a moment is asked again beside the requests, where it holds up only
         other long ones; with `is_long` it is not tried first. So a question must change nothing,
@@ -88,7 +88,7 @@ class Index:
         try:
             return self._long.answer(question, self._query_max_s)
         except FileNotFoundError:
-            raise Rebuilding("The index is being made anew.") from None
+            raise Rebuilding("The index is being rebuilt.") from None
         except sqlite3.DatabaseError as error:
             with self._mutex:
                 self._doubt(error)
@@ -119,7 +119,7 @@ class Index:
                     db.rollback()
 
     def lag(self) -> int:
-        """How many records of the log are not known here yet."""
+        """Return how many records of the log are not known here yet."""
         return max(0, self._source.position().seq - self._known.seq)
 
     def records_of_unique(self, keys: Collection[str]) -> dict[str, Record]:
@@ -130,7 +130,7 @@ class Index:
             return unique_keys.records_of(db, keys)
 
     def known_to(self) -> int:
-        """The seq up to which every record is known here; 0 while there is no usable index."""
+        """Return the seq up to which every record is known here; 0 while there is no usable index."""
         return self._known.seq
 
     # -- catching up -----------------------------------------------------------------------------
@@ -193,7 +193,9 @@ class Index:
     # -- opening ---------------------------------------------------------------------------------
 
     def connection(self) -> sqlite3.Connection:
-        """The connection to the present file; raises Rebuilding while there is no usable one."""
+        """Return the connection to the present file; raises Rebuilding while there is no usable
+        one.
+        """
         if self._rebuilding:
             raise Rebuilding(self._rebuilding)
         if self._db is None or _inode(self.path) != self._inode:
@@ -206,7 +208,7 @@ class Index:
         try:
             self._exclusive.acquire(timeout=patience_s, poll_interval=0.01)
         except Timeout:
-            raise Rebuilding("Another process is making the index anew.") from None
+            raise Rebuilding("Another process is rebuilding the index.") from None
         except OSError as error:
             if transient.is_passing(error):
                 raise Unavailable(
@@ -222,13 +224,13 @@ class Index:
             behind = self._source.position().seq
             if self.path.exists():
                 logger.warning(
-                    "the index is in doubt (%s): making it anew from %d records", doubt, behind
+                    "the index is in doubt (%s): rebuilding it from %d records", doubt, behind
                 )
             if behind <= _FAR_BEHIND:
                 self._rebuild()
             else:
                 release = False
-                self._rebuilding = f"The index is being made anew: {doubt}."
+                self._rebuilding = f"The index is being rebuilt: {doubt}."
                 self._turns.beside(self._rebuild_and_release)
         finally:
             if release:
@@ -288,10 +290,10 @@ class Index:
             self._drop()
         self._long.close()
 
-    # -- making it anew --------------------------------------------------------------------------
+    # -- rebuilding it --------------------------------------------------------------------------
 
     def rebuild(self, progress: Progress | None = None) -> int:
-        """Make the index anew from the log, whatever state it is in; gives how many records were
+        """Rebuild the index from the log, whatever state it is in; returns how many records were
         applied.
 
         Raises Rebuilding when another process is doing so.
@@ -301,7 +303,7 @@ class Index:
             try:
                 self._exclusive.acquire()
             except Timeout:
-                raise Rebuilding("Another process is making the index anew.") from None
+                raise Rebuilding("Another process is rebuilding the index.") from None
             try:
                 return self._rebuild(progress)
             finally:
@@ -325,10 +327,10 @@ class Index:
             started = time.monotonic()
             count = self._rebuild()
             logger.warning(
-                "the index was made anew: %d records in %.1f s", count, time.monotonic() - started
+                "the index was rebuilt: %d records in %.1f s", count, time.monotonic() - started
             )
         except BaseException:
-            logger.exception("making the index anew failed")
+            logger.exception("rebuilding the index failed")
             raise
         finally:
             self._rebuilding = ""
@@ -336,7 +338,7 @@ class Index:
 
     def _say(self, done: int, total: int) -> None:
         if self._rebuilding:
-            self._rebuilding = f"The index is being made anew: {done} of {total} records are done."
+            self._rebuilding = f"The index is being rebuilt: {done} of {total} records are done."
             if done % 100_000 < CHUNK:
                 logger.warning("%s", self._rebuilding)
 
@@ -351,7 +353,7 @@ class Index:
         logger.error("the index is damaged: %s", error)
         self._drop()
         self.path.unlink(missing_ok=True)
-        raise Rebuilding("The index was found damaged and is being made anew.") from error
+        raise Rebuilding("The index was found damaged and is being rebuilt.") from error
 
 
 def _inode(path: Path) -> int:

@@ -47,7 +47,7 @@ def write(db: sqlite3.Connection, rows: Rows) -> None:
 
 
 def live(db: sqlite3.Connection, mailbox: str, now_ms: int, down: bool) -> Leaves:
-    """The live messages of a mailbox."""
+    """Return the live messages of a mailbox."""
     order = "DESC" if down else "ASC"
     if mailbox == ALL:
         sql = (
@@ -65,8 +65,8 @@ def live(db: sqlite3.Connection, mailbox: str, now_ms: int, down: bool) -> Leave
 def next_live(
     db: sqlite3.Connection, mailbox: str, seq: int, now_ms: int, down: bool = False
 ) -> list[int]:
-    """The first live message of a mailbox at `seq` or behind it (before it with `down`), and some
-    that follow it at once.
+    """Return the first live message of a mailbox at `seq` or behind it (before it with `down`), and
+    some that follow it at once.
     """
     leaves = live(db, mailbox, now_ms, down)
     if _found(db, mailbox, _TOP, 0, NEVER, now_ms, down) is None:
@@ -94,7 +94,7 @@ def next_live(
 def _found(
     db: sqlite3.Connection, mailbox: str, level: int, low: int, high: int, now_ms: int, down: bool
 ) -> int | None:
-    """The first stretch between two places, ends included, in which something lives."""
+    """Return the first stretch between two places, ends included, in which something lives."""
     row: tuple[int] | None = db.execute(
         "SELECT place FROM expiring WHERE recipient = ? AND level = ? AND place BETWEEN ? AND ? AND until_ms > ?"
         f" ORDER BY place {'DESC' if down else 'ASC'} LIMIT 1",

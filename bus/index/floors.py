@@ -18,13 +18,13 @@ _FLOOR = (
 
 
 def floor(db: sqlite3.Connection, name: str) -> int:
-    """The seq of the first broadcast that may be for this name; 0 where all are."""
+    """Return the seq of the first broadcast that may be for this name; 0 where all are."""
     seq: int = db.execute(f"SELECT {_FLOOR.format('?1')}", (name,)).fetchone()[0]
     return seq
 
 
 def not_for(db: sqlite3.Connection, seq: int, names: Iterable[str]) -> set[str]:
-    """Those of these names that a broadcast with this seq was never for."""
+    """Return those of these names that a broadcast with this seq was never for."""
     rows = db.execute(
         f"SELECT value FROM json_each(?) WHERE {_FLOOR.format('value')} > ?",
         (json.dumps(list(names)), seq),

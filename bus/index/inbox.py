@@ -83,7 +83,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def from_text(cls, text: str) -> Cursor | None:
-        """The cursor in a text; None when it is none."""
+        """Return the cursor in a text; None when it is none."""
         match = _CURSOR.fullmatch(text)
         if match is None:
             return None
@@ -116,7 +116,7 @@ def first(
     limit: int,
     longest: int,
 ) -> Seen:
-    """The first `limit` unread messages of a reader behind a cursor.
+    """Return the first `limit` unread messages of a reader behind a cursor.
 
     One with a JSON of more than `longest` characters has the beginning of its body only, and the
     length of it in `size`.
@@ -149,7 +149,7 @@ class _Finder:
         self._db, self._reader, self._as_of_ms, self._now_ms = db, reader, as_of_ms, now_ms
 
     def walk(self, priority: int, sender: str | None = None) -> Walk:
-        """The unread ones of a priority, perhaps of one sender."""
+        """Return the unread ones of a priority, perhaps of one sender."""
         everything: Walk = unread(self._db, self._reader, self._as_of_ms, down=False)
         if sender is not None:
             rows = Rows(
@@ -164,7 +164,7 @@ class _Finder:
         return Every([of_priority, everything])
 
     def ranks(self, priority: int, seqs: Iterator[int]) -> Iterator[tuple[Sender, Rank]]:
-        """The senders and ranks of messages of a priority."""
+        """Yield the senders and ranks of messages of a priority."""
         for seq in seqs:
             sender, auth, verified, expires_ms, is_to_name = self._db.execute(
                 "SELECT sender, json_extract(json, '$.auth'), json_extract(json, '$.verified'), expires_ms, EXISTS"
@@ -177,7 +177,7 @@ class _Finder:
             yield who, Rank(priority, 0, 1 - is_to_name, expires_ms or NEVER, seq)
 
     def is_dead(self, seq: int) -> bool:
-        """Whether it has expired since."""
+        """Return whether it has expired since."""
         row = self._db.execute(
             "SELECT 1 FROM messages WHERE seq = ? AND expires_ms <= ?", (seq, self._now_ms)
         ).fetchone()
@@ -186,8 +186,8 @@ class _Finder:
     def first_of_others(
         self, priority: int, known: set[str], after: int
     ) -> Iterator[tuple[Sender, Rank]]:
-        """The first message behind `after` of each sender that is not known: of machines, then of
-        other names.
+        """Yield the first message behind `after` of each sender that is not known: of machines,
+        then of other names.
         """
         others = islice((name for name in self._names() if name not in known), _SENDERS)
         pairs = (
@@ -204,7 +204,9 @@ class _Finder:
                 yield from self.ranks(priority, iter([seq]))
 
     def _names(self) -> Iterator[str]:
-        """Who has sent something, without sessions: machines before those that are not proved."""
+        """Yield who has sent something, without sessions: machines before those that are not
+        proved.
+        """
         proved = set(machines(self._db))
         yield from sorted(proved)
         base = ""
@@ -215,7 +217,7 @@ class _Finder:
                 yield base
 
     def _sessions(self, name: str) -> Iterator[str]:
-        """A sender's name and those of its sessions that have sent something."""
+        """Yield a sender's name and those of its sessions that have sent something."""
         yield name
         found = self._next_sender(name + "/")
         while found and found.startswith(name + "/"):
@@ -257,7 +259,7 @@ def _of_priority(finder: _Finder, priority: int, after: Rank) -> Iterator[Rank]:
 
 
 def _in_rounds(found: list[tuple[Sender, Rank]]) -> list[Rank]:
-    """The ranks in order, each in the round that is its place among its sender's."""
+    """Return the ranks in order, each in the round that is its place among its sender's."""
     by_name: dict[Sender, list[Rank]] = defaultdict(list)
     for who, rank in found:
         by_name[who].append(rank)

@@ -109,7 +109,7 @@ def _invited(db: sqlite3.Connection, record: Record) -> None:
 
 
 def _begin(db: sqlite3.Connection, record: Record) -> int:
-    """The seq of the invite with which the time of a name began; 0 where none was open."""
+    """Return the seq of the invite with which the time of a name began; 0 where none was open."""
     row = db.execute(
         "SELECT seq, until_ms FROM invited WHERE name = ?", (record["name"],)
     ).fetchone()
@@ -164,7 +164,7 @@ def _void(db: sqlite3.Connection, record: Record) -> None:
 
 
 def _own_since(db: sqlite3.Connection, name: str, seq: int) -> list[int]:
-    """What a name has sent to itself or to everybody since then."""
+    """Return what a name has sent to itself or to everybody since then."""
     rows = db.execute(
         "SELECT seq FROM messages WHERE sender = ?1 AND seq > ?2 AND EXISTS"
         " (SELECT 1 FROM inbox WHERE recipient IN (?1, ?3) AND lasting IN (0, 1) AND inbox.seq = messages.seq)",

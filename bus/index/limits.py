@@ -52,8 +52,8 @@ class LongQuestions:
         self._rested_at = 0.0
 
     def answer(self, question: Callable[[sqlite3.Connection], T], within_s: float) -> T:
-        """The answer, from a thread where there are such; raises TooCostly, and Busy when others
-        are before it for too long.
+        """Return the answer, from a thread where there are such; raises TooCostly, and Busy when
+        others are before it for too long.
         """
         if not self._mutex.acquire(timeout=_WAIT_S):
             raise Busy(

@@ -156,7 +156,9 @@ class Page(NamedTuple):
 
 
 def page(db: sqlite3.Connection, selection: Selection, now_ms: int) -> Page:
-    """The messages of a selection: at most its limit and MAX_PAGE_BYTES of JSON, but one at least."""
+    """Return the messages of a selection: at most its limit and MAX_PAGE_BYTES of JSON, but one at
+    least.
+    """
     down = selection.newest or selection.descending
     found = _plain(db, selection, now_ms, down) if selection.is_plain else None
     if found is None:
@@ -170,8 +172,8 @@ def page(db: sqlite3.Connection, selection: Selection, now_ms: int) -> Page:
 def _plain(
     db: sqlite3.Connection, selection: Selection, now_ms: int, down: bool
 ) -> tuple[list[tuple[int, str]], bool] | None:
-    """What `cut` gives for a selection without a filter, read straight from the table: half the
-    cost of a walk.
+    """Return what `cut` gives for a selection without a filter, read straight from the table: half
+    the cost of a walk.
 
     None where many dead messages lie between: a walk steps over those.
     """
@@ -188,7 +190,9 @@ def _plain(
 def _until_many(
     dead: list[int], found: Iterable[tuple[int, str | None]]
 ) -> Iterator[tuple[int, str]]:
-    """The live ones, until there are too many among them without a text: those are put into `dead`."""
+    """Yield the live ones, until there are too many among them without a text: those are put into
+    `dead`.
+    """
     for seq, text in found:
         if text is not None:
             yield seq, text
@@ -199,31 +203,31 @@ def _until_many(
 
 
 def by_seq(db: sqlite3.Connection, seq: int) -> str | None:
-    """One message, expired or not."""
+    """Return one message, expired or not."""
     text: str | None = _one(db, "SELECT json FROM messages WHERE seq = ?", seq)
     return text
 
 
 def seq_of_id(db: sqlite3.Connection, id: str) -> int | None:
-    """The seq of a message, by its id here or in the bus that it was imported from."""
+    """Return the seq of a message, by its id here or in the bus that it was imported from."""
     seq: int | None = _one(db, "SELECT seq FROM messages WHERE id = ?", id)
     return seq_of_old_id(db, id) if seq is None else seq
 
 
 def seq_of_old_id(db: sqlite3.Connection, key: str) -> int | None:
-    """The seq of an imported message; `key` is the `drafts.old_key` of its id there."""
+    """Return the seq of an imported message; `key` is the `drafts.old_key` of its id there."""
     seq: int | None = _one(db, "SELECT seq FROM old_ids WHERE id = ?", key)
     return seq
 
 
 def count(db: sqlite3.Connection) -> tuple[int, int]:
-    """How many messages there are, and how many damaged lines were met."""
+    """Return how many messages there are, and how many damaged lines were met."""
     row: tuple[int, int] = db.execute("SELECT messages, damaged FROM place").fetchone()
     return row
 
 
 def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> int:
-    """How many messages wait for a reader, counted up to `cap`."""
+    """Return how many messages wait for a reader, counted up to `cap`."""
     total, start = 0, floor(db, reader)
     for lo, hi in gaps(db, reader, 1):
         for name, low in {reader: lo, EVERYBODY: max(lo, start)}.items():
@@ -247,8 +251,8 @@ def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> 
 def _count_live(
     db: sqlite3.Connection, mailbox: str, seq: int, reader: str, now_ms: int, cap: int
 ) -> int:
-    """How many expiring messages of a mailbox, from `seq` on, live and are unread by a reader; some
-    at a time, at most `cap`.
+    """Return how many expiring messages of a mailbox, from `seq` on, live and are unread by a
+    reader; some at a time, at most `cap`.
     """
     total = 0
     while total < cap and (some := expiring.next_live(db, mailbox, seq, now_ms)):
@@ -262,7 +266,7 @@ def _count_live(
 
 
 def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:
-    """Whether an acknowledgement of this message by this reader would say something new."""
+    """Return whether an acknowledgement of this message by this reader would say something new."""
     lasts = db.execute("SELECT expires_ms IS NULL FROM messages WHERE seq = ?", (seq,)).fetchone()
     if db.execute("SELECT 1 FROM acks WHERE seq = ? AND reader = ?", (seq, reader)).fetchone():
         return False
@@ -282,8 +286,8 @@ def walk_of(
     down: bool,
     found: Iterable[Walk] = (),
 ) -> Walk:
-    """The seqs of a selection, whatever its place and limit; `found` are more walks that must
-    agree, asked last.
+    """Return the seqs of a selection, whatever its place and limit; `found` are more walks that
+    must agree, asked last.
     """
     parts: list[Walk] = []
     if selection.thread is not None:
@@ -306,7 +310,7 @@ def walk_of(
 
 
 def unread(db: sqlite3.Connection, reader: str, now_ms: int | None, down: bool) -> Walk:
-    """What a reader has not acknowledged; expired ones too without a time."""
+    """Return what a reader has not acknowledged; expired ones too without a time."""
     start = floor(db, reader)
     expiring_ones = (
         _all_of(db, reader, 0, down, start)
@@ -320,14 +324,14 @@ def unread(db: sqlite3.Connection, reader: str, now_ms: int | None, down: bool) 
 
 
 def seqs_of(selection: Selection, walk: Walk, down: bool) -> Iterator[int]:
-    """The seqs of a walk between the places of a selection."""
+    """Return the seqs of a walk between the places of a selection."""
     low, high = bounds(selection)
     return walks.through(walk, low - 1, high + 1, down)
 
 
 def bounds(selection: Selection) -> tuple[int, int]:
-    """The first and the last seq that a selection may hold by its places; none where the first is
-    the greater.
+    """Return the first and the last seq that a selection may hold by its places; none where the
+    first is the greater.
     """
     after = selection.after if selection.after is not None else 0
     before = selection.before if selection.before is not None else LAST
@@ -337,7 +341,9 @@ def bounds(selection: Selection) -> tuple[int, int]:
 def fetch(
     db: sqlite3.Connection, seqs: Iterator[int], wanted: int = _AT_ONCE
 ) -> Iterator[tuple[int, str]]:
-    """The messages of these seqs, in their order, a few at a time; no more at once than are wanted."""
+    """Yield the messages of these seqs, in their order, a few at a time; no more at once than are
+    wanted.
+    """
     while some := list(islice(seqs, min(wanted, _AT_ONCE))):
         yield from db.execute(
             "SELECT seq, messages.json FROM json_each(?) CROSS JOIN messages ON seq = value",
@@ -346,7 +352,7 @@ def fetch(
 
 
 def cut(rows: Iterable[tuple[int, str]], limit: int) -> tuple[list[tuple[int, str]], bool]:
-    """The first rows, as many as fit into a page, and whether there are more."""
+    """Return the first rows, as many as fit into a page, and whether there are more."""
     kept: list[tuple[int, str]] = []
     left = MAX_PAGE_BYTES
     for row in rows:
@@ -358,7 +364,7 @@ def cut(rows: Iterable[tuple[int, str]], limit: int) -> tuple[list[tuple[int, st
 
 
 def _mailbox(db: sqlite3.Connection, name: str, now_ms: int | None, down: bool) -> Walk:
-    """What is to a name or to everybody; expired ones too without a time."""
+    """Return what is to a name or to everybody; expired ones too without a time."""
     expiring_ones = _all_of(db, name, 0, down) if now_ms is None else _live(db, name, now_ms, down)
     return Either([*_all_of(db, name, 1, down), *expiring_ones])
 
@@ -366,7 +372,7 @@ def _mailbox(db: sqlite3.Connection, name: str, now_ms: int | None, down: bool) 
 def _all_of(
     db: sqlite3.Connection, name: str, lasting: int, down: bool, start: int = 0
 ) -> list[Walk]:
-    """The walks over what is to a name, and over broadcasts from `start` on."""
+    """Return the walks over what is to a name, and over broadcasts from `start` on."""
     sql = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
     return _of_both(name, lambda who: Rows(db, sql, (who, lasting), "seq", down), down, start)
 

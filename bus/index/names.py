@@ -66,7 +66,7 @@ def machines(db: sqlite3.Connection) -> list[str]:
 
 
 def known(db: sqlite3.Connection, after: str, limit: int) -> list[str]:
-    """The names behind `after` that have sent or acknowledged something."""
+    """Return the names behind `after` that have sent or acknowledged something."""
     return [
         name
         for (name,) in db.execute(
@@ -76,7 +76,7 @@ def known(db: sqlite3.Connection, after: str, limit: int) -> list[str]:
 
 
 def known_of(db: sqlite3.Connection, names: list[str]) -> set[str]:
-    """Those of these names that have sent or acknowledged something."""
+    """Return those of these names that have sent or acknowledged something."""
     return {
         name
         for (name,) in db.execute(
@@ -86,14 +86,14 @@ def known_of(db: sqlite3.Connection, names: list[str]) -> set[str]:
 
 
 def last_act(db: sqlite3.Connection, name: str) -> str | None:
-    """When this name last sent or acknowledged something."""
+    """Return when this name last sent or acknowledged something."""
     row = db.execute("SELECT ts FROM agents WHERE name = ?", (name,)).fetchone()
     return None if row is None else row[0]
 
 
 def last_acts(db: sqlite3.Connection, limit: int) -> dict[str, str]:
-    """When each machine, with its sessions, last sent, acknowledged or called something: those that
-    did so last.
+    """Return when each machine, with its sessions, last sent, acknowledged or called something:
+    those that did so last.
     """
     rows = db.execute(
         "SELECT substr(name, 1, instr(name || '/', '/') - 1) AS machine, max(ts) FROM agents GROUP BY machine"
@@ -104,7 +104,7 @@ def last_acts(db: sqlite3.Connection, limit: int) -> dict[str, str]:
 
 
 def last_act_of_machine(db: sqlite3.Connection, name: str) -> str | None:
-    """When a machine, with its sessions, last sent, acknowledged or called something."""
+    """Return when a machine, with its sessions, last sent, acknowledged or called something."""
     row = db.execute(
         "SELECT max(ts) FROM agents WHERE name = ? OR (name > ? AND name < ?)",
         (name, name + "/", name + "0"),

@@ -78,8 +78,8 @@ def end(db: sqlite3.Connection, source: str) -> None:
 def rules(
     db: sqlite3.Connection, now: str, source: str | None = None, target: str | None = None
 ) -> list[Rule]:
-    """The rules that hold at `now` (a time as in records), of these two or a `*` in their place,
-    where given.
+    """Return the rules that hold at `now` (a time as in records), of these two or a `*` in their
+    place, where given.
     """
     found: dict[tuple[str, str, str], Rule] = {}
     ends = [

@@ -189,7 +189,7 @@ def settle_through(db: sqlite3.Connection, reader: str, through: int, now_ms: in
 
 
 def is_settled(db: sqlite3.Connection, reader: str, lasting: int, seq: int) -> bool:
-    """Whether the reader is done with the message `seq`, which is of that kind."""
+    """Return whether the reader is done with the message `seq`, which is of that kind."""
     found = _range_at(db, Mail(reader, lasting, 0, 0), seq)
     return found is not None and found[1] >= seq
 
@@ -209,7 +209,7 @@ def around(db: sqlite3.Connection, reader: str, lasting: int, seq: int) -> tuple
 
 
 def gaps(db: sqlite3.Connection, reader: str, lasting: int) -> Iterator[tuple[int, int]]:
-    """The stretches of seq, ends included, that no range covers."""
+    """Yield the stretches of seq, ends included, that no range covers."""
     low = 1
     for lo, hi in db.execute(
         "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? ORDER BY lo", (reader, lasting)
@@ -221,7 +221,7 @@ def gaps(db: sqlite3.Connection, reader: str, lasting: int) -> Iterator[tuple[in
 
 
 def _range_at(db: sqlite3.Connection, mail: Mail, seq: int) -> tuple[int, int] | None:
-    """The last range that begins at `seq` or before it."""
+    """Return the last range that begins at `seq` or before it."""
     row: tuple[int, int] | None = db.execute(
         "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? AND lo <= ? ORDER BY lo DESC LIMIT 1",
         (*mail[:2], seq),
@@ -230,7 +230,7 @@ def _range_at(db: sqlite3.Connection, mail: Mail, seq: int) -> tuple[int, int] |
 
 
 def _addressed(db: sqlite3.Connection, mail: Mail, low: int, high: int) -> list[int]:
-    """The reader's messages between two seqs, ends included."""
+    """Return the reader's messages between two seqs, ends included."""
     sql = (
         "SELECT seq FROM inbox WHERE recipient = ? AND lasting = 1 AND seq BETWEEN ? AND ?"
         if mail.lasting
@@ -244,7 +244,7 @@ def _addressed(db: sqlite3.Connection, mail: Mail, low: int, high: int) -> list[
 
 
 def _neighbour(db: sqlite3.Connection, mail: Mail, seq: int, *, down: bool) -> int | None:
-    """The nearest message of the reader's on one side of `seq`; None where there is none."""
+    """Return the nearest message of the reader's on one side of `seq`; None where there is none."""
     to_name = _nearest(db, mail, mail.reader, seq, down)
     to_all = _nearest(db, mail, EVERYBODY, seq if down else max(seq, mail.floor - 1), down)
     found = [

@@ -42,8 +42,8 @@ class Words:
 def search(
     db: sqlite3.Connection, query: str, selection: Selection, now_ms: int
 ) -> tuple[list[tuple[str, str]], bool]:
-    """Messages that `query` (of `to_fts`) finds, newest first: (JSON, snippet); and whether there
-    are more.
+    """Return messages that `query` (of `to_fts`) finds, newest first: (JSON, snippet); and whether
+    there are more.
 
     As many as fit into a page. In a snippet what matched stands in [brackets].
     """
@@ -76,8 +76,8 @@ def _short(snippet: str) -> str:
 
 
 def to_fts(words: str) -> str:
-    """The FTS5 query for what a person typed; empty when there is no word in it. Raises BadField
-    for too many words.
+    """Return the FTS5 query for what a person typed; empty when there is no word in it. Raises
+    BadField for too many words.
 
     "quoted words" must stand together; a word that ends in * matches what begins so. Nothing else
     of FTS5's query language reaches it, so no text is a syntax error. What is there twice is asked
@@ -100,7 +100,7 @@ def to_fts(words: str) -> str:
 
 
 def _count_words(text: str) -> int:
-    """The words that FTS5's unicode61 makes of a text: runs of letters, numbers and private
+    """Return the words that FTS5's unicode61 makes of a text: runs of letters, numbers and private
     characters.
     """
     kinds = ((char, unicodedata.category(char)) for char in text)

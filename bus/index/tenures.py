@@ -21,26 +21,28 @@ CREATE TABLE owners (                     -- who has a name now: nothing from be
 
 
 def owned_since(db: sqlite3.Connection, name: str) -> int:
-    """The seq of the record by which this name was last given to somebody; 0 when that is not on
-    record.
+    """Return the seq of the record by which this name was last given to somebody; 0 when that is
+    not on record.
     """
     row = db.execute("SELECT seq FROM owners WHERE name = ?", (name,)).fetchone()
     return 0 if row is None else int(row[0])
 
 
 def tenure(db: sqlite3.Connection, name: str) -> int:
-    """The seq of the record that ended the last one who had this name; 0 when nobody had it before,
-    as far as is on record.
+    """Return the seq of the record that ended the last one who had this name; 0 when nobody had it
+    before, as far as is on record.
     """
     row = db.execute("SELECT tenure FROM owners WHERE name = ?", (name,)).fetchone()
     return 0 if row is None else int(row[0])
 
 
 def last_tenure(db: sqlite3.Connection) -> int:
-    """The newest tenure of any name."""
+    """Return the newest tenure of any name."""
     return int(db.execute("SELECT COALESCE(MAX(tenure), 0) FROM owners").fetchone()[0])
 
 
 def is_over(db: sqlite3.Connection, record: Record) -> bool:
-    """Whether the credential that made this record was revoked since, or its name given to another."""
+    """Return whether the credential that made this record was revoked since, or its name given to
+    another.
+    """
     return tenure(db, record["auth"]) > int(record["seq"])

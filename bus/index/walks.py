@@ -32,7 +32,7 @@ class Walk(Protocol):
 
 
 def through(walk: Walk, after: int, before: int, down: bool) -> Iterator[int]:
-    """The seqs of a walk strictly between two."""
+    """Yield the seqs of a walk strictly between two."""
     key, last = (1 - before, -1 - after) if down else (after + 1, before - 1)
     while (found := walk.seek(key)) is not None and found <= last:
         yield abs(found)

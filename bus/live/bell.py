@@ -93,7 +93,7 @@ class Ear:
         self._heard = heard
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a ring, at most so long; gives whether there was one.
+        """Wait for a ring, at most so long; returns whether there was one.
 
         Rings that came together are one.
         """

@@ -87,12 +87,12 @@ class Presence:
             self._write(reader, fresh, now_ms)
 
     def last_seen(self, reader: str) -> int | None:
-        """When a reader last asked."""
+        """Return when a reader last asked."""
         rows = self._query("SELECT ms FROM readers WHERE reader = ?", reader)
         return rows[0][0] if rows else None
 
     def readers(self, now_ms: int, after: str = "", limit: int = 1_000) -> list[str]:
-        """The names behind `after` that have asked, in their order, without those that left."""
+        """Return the names behind `after` that have asked, in their order, without those that left."""
         sql = f"SELECT reader FROM readers WHERE {_COUNTED} AND reader > ? ORDER BY reader LIMIT ?"
         return [row[0] for row in self._query(sql, now_ms - self._keep_ms, after, limit)]
 
@@ -114,17 +114,17 @@ class Presence:
                 )
 
     def fetches(self, seq: int, after: str, limit: int) -> list[str]:
-        """The names behind `after` that were given a message, in their order."""
+        """Return the names behind `after` that were given a message, in their order."""
         sql = "SELECT reader FROM fetched WHERE seq = ? AND reader > ? ORDER BY reader LIMIT ?"
         return [row[0] for row in self._query(sql, seq, after, limit)]
 
     def fetched(self, seq: int, readers: list[str]) -> dict[str, int]:
-        """When each of these names was first given a message, if it was."""
+        """Return when each of these names was first given a message, if it was."""
         sql = "SELECT reader, ms FROM json_each(?) CROSS JOIN fetched ON seq = ? AND reader = value"
         return dict(self._query(sql, json.dumps(readers), seq))
 
     def last_fetch(self, reader: str) -> int | None:
-        """When a reader was last given a message that was new to it."""
+        """Return when a reader was last given a message that was new to it."""
         rows = self._query("SELECT fetched_ms FROM readers WHERE reader = ?", reader)
         return rows[0][0] if rows else None
 

@@ -43,7 +43,7 @@ class Quotas:
         self._pid = self._column = -1
 
     def enter(self, name: str) -> int | None:
-        """Count one more request of a credential; gives what `leave` wants. Raises OverQuota."""
+        """Count one more request of a credential; returns what `leave` wants. Raises OverQuota."""
         with self._mutex:
             column, row = self._my_column(), self._row(name)
             if row is None:
@@ -77,7 +77,7 @@ class Quotas:
             self.leave(place)
 
     def used(self, name: str) -> int:
-        """How many requests of a credential are under way now, over all workers."""
+        """Return how many requests of a credential are under way now, over all workers."""
         with self._mutex:
             row = self._row(name)
             return 0 if row is None else self._used(row)
@@ -93,8 +93,8 @@ class Quotas:
         )
 
     def _row(self, name: str) -> int | None:
-        """The row of a name, taken at its first request; None where all rows are taken: then it is
-        not counted.
+        """Return the row of a name, taken at its first request; None where all rows are taken: then
+        it is not counted.
         """
         if name not in self._rows:
             digest = int.from_bytes(sha256(name.encode()).digest()[:8], "big") | 1
@@ -110,8 +110,8 @@ class Quotas:
         return self._words[row] == digest
 
     def _my_column(self) -> int:
-        """The column of this process, taken and emptied at its first request; the last is for those
-        who find none.
+        """Return the column of this process, taken and emptied at its first request; the last is
+        for those who find none.
         """
         if self._pid != os.getpid():
             with self._lock:

@@ -165,7 +165,7 @@ class WaitingRoom:
             self._look()
 
     def total(self) -> int:
-        """How many wait now, over all workers."""
+        """Return how many wait now, over all workers."""
         return self._counts.total()
 
     def wake_all(self) -> None:
@@ -262,7 +262,7 @@ class SharedCounts:
                 self._words[slot] -= 1
 
     def total(self) -> int:
-        """How many wait now, over all workers."""
+        """Return how many wait now, over all workers."""
         return sum(
             self._words[at + 1]
             for at in range(0, _SLOTS * 2, 2)
@@ -270,7 +270,7 @@ class SharedCounts:
         )
 
     def _slot(self) -> int:
-        """The index of this process's count, taking a free slot at the first call."""
+        """Return the index of this process's count, taking a free slot at the first call."""
         if self._pid != os.getpid():
             with self._lock:
                 for at in range(0, _SLOTS * 2, 2):
@@ -290,7 +290,7 @@ class SharedCounts:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is a process with this id."""
+    """Return whether there is a process with this id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -301,5 +301,5 @@ def is_alive(pid: int) -> bool:
 
 
 def remaining(deadline: float) -> float:
-    """Seconds until a deadline of `time.monotonic`."""
+    """Return seconds until a deadline of `time.monotonic`."""
     return deadline - time.monotonic()

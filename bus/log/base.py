@@ -53,7 +53,7 @@ class UniqueIndex(Protocol):
         ...
 
     def known_to(self) -> int:
-        """Every record up to this seq is known here."""
+        """Return every record up to this seq is known here."""
 
 
 class NothingKnown:
@@ -78,20 +78,24 @@ class Log(Protocol):
         """
 
     def read(self, after: Position = START) -> Iterator[tuple[Position, Record]]:
-        """The durable records after a position, oldest first, each with the position behind it."""
+        """Return the durable records after a position, oldest first, each with the position behind
+        it.
+        """
 
     def position(self) -> Position:
-        """The end of what is durable; cheap enough for every request."""
+        """Return the end of what is durable; cheap enough for every request."""
 
     def holds(self, position: Position) -> bool:
-        """Whether this position was made by this log and what it stands behind is still there."""
+        """Return whether this position was made by this log and what it stands behind is still
+        there.
+        """
 
     def has_room(self) -> bool:
-        """Whether the next record would find room, as far as that can be known beforehand."""
+        """Return whether the next record would find room, as far as that can be known beforehand."""
         ...
 
     def failed(self) -> bool:
-        """Whether acknowledgements have stopped because a write or sync failed."""
+        """Return whether acknowledgements have stopped because a write or sync failed."""
 
     def close(self) -> None:
         """Let go of files and locks."""

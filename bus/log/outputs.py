@@ -27,7 +27,7 @@ class Results:
         self._new_bytes = 0
 
     def put(self, key: str, value: dict[str, Any]) -> str:
-        """Keep a result, durably; gives its SHA-256. Raises OSError."""
+        """Keep a result, durably; returns its SHA-256. Raises OSError."""
         data = orjson.dumps(value)
         self._folder.mkdir(mode=modes.FOLDER, exist_ok=True)
         durable.atomic_write(self._path(key), data, modes.FILE)
@@ -35,7 +35,7 @@ class Results:
         return sha256(data).hexdigest()
 
     def get(self, key: str, sum: str | None = None) -> dict[str, Any] | None:
-        """A result; None when it was not kept, or no longer is, or is not the one with this
+        """Return a result; None when it was not kept, or no longer is, or is not the one with this
         SHA-256.
         """
         try:
@@ -50,7 +50,7 @@ class Results:
         self._path(key).unlink(missing_ok=True)
 
     def kept(self, older_s: float = 0) -> list[str]:
-        """The keys of all that is kept, for so many seconds at least."""
+        """Return the keys of all that is kept, for so many seconds at least."""
         until = time.time() - older_s
         return [
             Path(path).stem
@@ -60,7 +60,7 @@ class Results:
 
     def prune(self) -> int:
         """Remove those that are older than they are kept, and the oldest of what is more than is
-        kept; gives how many.
+        kept; returns how many.
         """
         self._new_bytes = 0
         oldest, left, gone = time.time() - self._keep_s, self._keep_bytes, 0
@@ -72,7 +72,7 @@ class Results:
         return gone
 
     def is_growing(self) -> bool:
-        """Whether so much has come since the last look that it is time for the next."""
+        """Return whether so much has come since the last look that it is time for the next."""
         return self._new_bytes > self._keep_bytes // 16
 
     def _entries(self) -> Iterator[tuple[str, float, int]]:

@@ -35,8 +35,8 @@ class ActivityQuery(Shape):
     limit: Annotated[int, whole(1, MAX_LIMIT)] = 100
 
     def since_ms(self, now_s: float) -> int:
-        """The time (Unix, milliseconds) from which events are asked for: a day ago, if nothing else
-        is said.
+        """Return the time (Unix, milliseconds) from which events are asked for: a day ago, if
+        nothing else is said.
         """
         if self.hours is None and self.since is not None:
             return 0  # who follows by `since` was perhaps away for longer than a day

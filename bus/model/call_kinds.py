@@ -119,7 +119,7 @@ def _bytes(value: Any, field: str) -> str:
 
 
 def as_base64(value: str, field: str, encoding: Any, how: str) -> str:
-    """Bytes that came as text or as base64, as base64; `how` is the field of the encoding.
+    """Return bytes that came as text or as base64, as base64; `how` is the field of the encoding.
 
     Raises BadField.
     """
@@ -134,7 +134,7 @@ def as_base64(value: str, field: str, encoding: Any, how: str) -> str:
 
 
 def whole(low: int, high: int) -> Kind:
-    """A whole number of JSON, which may be written with a decimal point."""
+    """Return a whole number of JSON, which may be written with a decimal point."""
 
     def check(value: Any, field: str) -> int:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -150,7 +150,7 @@ def whole(low: int, high: int) -> Kind:
 
 
 def seconds(low: float, high: float) -> Kind:
-    """A number of seconds."""
+    """Return a number of seconds."""
 
     def check(value: Any, field: str) -> float:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)

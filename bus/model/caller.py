@@ -92,8 +92,8 @@ class Caller:
         return self.name if self.is_verified else None
 
     def stamp(self) -> dict[str, int]:
-        """What a record under an idempotency key says of who had the name; raises Rebuilding while
-        that is not known.
+        """Return what a record under an idempotency key says of who had the name; raises Rebuilding
+        while that is not known.
         """
         if self.tenure is None:
             raise Rebuilding(
@@ -102,44 +102,44 @@ class Caller:
         return {"tenure": self.tenure} if self.tenure else {}
 
     def is_me(self, name: str) -> bool:
-        """Whether this is the caller's own name or one of its sessions."""
+        """Return whether this is the caller's own name or one of its sessions."""
         return name == self.name or name.startswith(self.name + "/")
 
 
 def normalised(name: str) -> str:
-    """What is left of a name when letters that look alike to software are made alike: NFKC, case
-    folded.
+    """Return what is left of a name when letters that look alike to software are made alike: NFKC,
+    case folded.
     """
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def bare(name: str) -> str:
-    """A machine's name without case and punctuation, but between digits: `web-1.` is `web1`, and
-    `node-1-1` not `node-11`.
+    """Return a machine's name without case and punctuation, but between digits: `web-1.` is `web1`,
+    and `node-1-1` not `node-11`.
     """
     return _NOT_BETWEEN_DIGITS.sub("", _PUNCTUATION.sub("-", normalised(name)))
 
 
 @lru_cache(4096)
 def looks(name: str) -> str:
-    """What a reader in a hurry sees of the machine in a name: no case, no punctuation, `0` as `o`,
-    `1` and `i` as `l`, …
+    """Return what a reader in a hurry sees of the machine in a name: no case, no punctuation, `0`
+    as `o`, `1` and `i` as `l`, …
     """
     seen = _PUNCTUATION.sub("", normalised(name).partition("/")[0]).translate(_ALIKE)
     return seen.replace("rn", "m").replace("vv", "w")
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a name, or the machine in a session's name, is one that no machine may take, however
-    it is punctuated.
+    """Return whether a name, or the machine in a session's name, is one that no machine may take,
+    however it is punctuated.
     """
     return _PUNCTUATION.sub("", normalised(name).partition("/")[0]) in _RESERVED_BARE
 
 
 @lru_cache(4096)
 def is_a_title(text: str) -> bool:
-    """Whether a text for people is, or holds, a reserved word: `human-overseer`, `adm1n`, `Admin2`;
-    not `busybox`.
+    """Return whether a text for people is, or holds, a reserved word: `human-overseer`, `adm1n`,
+    `Admin2`; not `busybox`.
     """
     words = [text, *_PUNCTUATION.split(text)]
     return any(
@@ -152,7 +152,7 @@ _RESERVED_LOOKS = frozenset(map(looks, RESERVED))
 
 
 def speaks_as(caller: Caller, name: str, taken: Taken) -> bool:
-    """Whether this caller may speak as `name`."""
+    """Return whether this caller may speak as `name`."""
     try:
         check_speaks_as(caller, name, "name", taken)
     except NotYourName:

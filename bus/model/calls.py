@@ -74,7 +74,7 @@ class Call:
         return sha256(content.encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
-        """The call as JSON, for the service that runs it."""
+        """Return the call as JSON, for the service that runs it."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
@@ -85,8 +85,8 @@ class _Asked(Shape):
     sender: Annotated[str | None, AGENT, CALLER_OR_SESSION] = None
 
     def call(self, max_file: int) -> Call:
-        """The call that it asks for; raises BadField for wrong base64, TooLarge for a file of more
-        than `max_file` bytes.
+        """Return the call that it asks for; raises BadField for wrong base64, TooLarge for a file
+        of more than `max_file` bytes.
         """
         raise NotImplementedError
 
@@ -134,7 +134,9 @@ class Exec(_Asked):
 
     @classmethod
     def schema(cls) -> Json:
-        """What OpenAPI says: one of `command` and `argv`, and not both of `stream` and `detach`."""
+        """Return what OpenAPI says: one of `command` and `argv`, and not both of `stream` and
+        `detach`.
+        """
         return {
             "anyOf": [
                 object_schema(cls, (other, how), (wanted,))
@@ -263,7 +265,7 @@ _OF_SOME_ACT = ("from", "name", "snapshot", "force", "timeout_s", "snapshot_firs
 
 
 def check(type: str, given: Mapping[str, Any], max_file: int, act: str = "") -> Call:
-    """The call in these fields; raises MissingField, BadField, UnknownField, TooLarge.
+    """Return the call in these fields; raises MissingField, BadField, UnknownField, TooLarge.
 
     `act` is a container's.
     """
@@ -274,6 +276,6 @@ def check(type: str, given: Mapping[str, Any], max_file: int, act: str = "") -> 
 
 
 def target(given: Mapping[str, Any], field: str) -> str:
-    """The name of a container or machine in this field; raises BadField, MissingField."""
+    """Return the name of a container or machine in this field; raises BadField, MissingField."""
     name: str = TARGET.check(given.get(field), field)
     return name

@@ -38,7 +38,7 @@ def check_fields(given: Iterable[str], allowed: Iterable[str], what: str = "fiel
 
 
 def name(value: Any, field: str) -> str:
-    """An agent's name; raises BadField or MissingField."""
+    """Return an agent's name; raises BadField or MissingField."""
     if value is None:
         raise MissingField(
             f"`{field}` is missing.", hint=f"Give a name: {_NAME_RULE}.", field=field
@@ -61,7 +61,7 @@ def name(value: Any, field: str) -> str:
 
 
 def agent(value: Any, field: str) -> str:
-    """The name of one agent; `any` and `all` are nobody's."""
+    """Return the name of one agent; `any` and `all` are nobody's."""
     who = name(value, field)
     if who in EVERYBODY_TOO:
         raise BadField(
@@ -73,7 +73,7 @@ def agent(value: Any, field: str) -> str:
 
 
 def label(value: Any, field: str, longest: int, forbidden: str = "") -> str:
-    """A short printable text without space around it."""
+    """Return a short printable text without space around it."""
     if (
         not isinstance(value, str)
         or not 1 <= len(value) <= longest
@@ -89,7 +89,7 @@ def label(value: Any, field: str, longest: int, forbidden: str = "") -> str:
 
 
 def reference(value: Any, field: str) -> str | int:
-    """The id or seq of a record, not looked up yet: a seq as a number, an id in capitals, an
+    """Return the id or seq of a record, not looked up yet: a seq as a number, an id in capitals, an
     `OldId` for what is neither.
     """
     if (
@@ -144,8 +144,8 @@ def old_key(old_id: str) -> str:
 
 
 def key(value: Any, field: str) -> str:
-    """An idempotency key; quotes around it, as the IETF draft's structured field has them, are
-    taken off.
+    """Return an idempotency key; quotes around it, as the IETF draft's structured field has them,
+    are taken off.
     """
     if isinstance(value, str) and len(value) > 2 and value[0] == value[-1] == '"':
         value = value[1:-1]
@@ -163,7 +163,7 @@ def key(value: Any, field: str) -> str:
 
 
 def number(text: str, field: str) -> float:
-    """A plain number in a query or form; raises BadField."""
+    """Return a plain number in a query or form; raises BadField."""
     try:
         value = float(text)
     except ValueError:
@@ -174,7 +174,7 @@ def number(text: str, field: str) -> float:
 
 
 def expiry(value: Any, field: str) -> float:
-    """Seconds until a message or a permission ends."""
+    """Return seconds until a message or a permission ends."""
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float))
@@ -189,6 +189,6 @@ def expiry(value: Any, field: str) -> float:
 
 
 def shown(value: Any) -> str:
-    """A value in an error message: short, and harmless in a terminal."""
+    """Return a value in an error message: short, and harmless in a terminal."""
     text = json.dumps(value)
     return text if len(text) <= 80 else text[:77] + "…"

@@ -53,11 +53,11 @@ class Selection:
         return not (self.mailbox or self.sender or self.tag or self.thread or self.expired)
 
     def since(self, seq: int) -> Selection:
-        """The same filter for what comes after `seq`, oldest first."""
+        """Return the same filter for what comes after `seq`, oldest first."""
         return replace(self, after=seq, newest=False, descending=False)
 
     def matches(self, record: Record) -> bool:
-        """Whether a new record may be among those asked for.
+        """Return whether a new record may be among those asked for.
 
         Acknowledgements and expiry are not looked at.
         """
@@ -75,6 +75,6 @@ class Selection:
 
 
 def recipients(record: dict[str, Any]) -> list[str]:
-    """The names in `to`, whether it is one or a list."""
+    """Return the names in `to`, whether it is one or a list."""
     to = record["to"]
     return to if isinstance(to, list) else [to]

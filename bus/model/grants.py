@@ -148,7 +148,7 @@ class Grant(Shape):
         return list(ACTIONS) if self.commands is None else [EXEC]
 
     def rule(self) -> dict[str, Any]:
-        """What a record says of it, but for its time and its end."""
+        """Return what a record says of it, but for its time and its end."""
         said: dict[str, Any] = {"source": self.source, "target": self.target, "allow": self.allow}
         said["actions"] = self.covered
         if self.commands is not None:
@@ -159,8 +159,8 @@ class Grant(Shape):
 
     @classmethod
     def schema(cls) -> Json:
-        """What OpenAPI says: the forms that an allow, with `commands` or without, a deny and a
-        removal have.
+        """Return what OpenAPI says: the forms that an allow, with `commands` or without, a deny and
+        a removal have.
         """
         allowed, denied, removed = ({"enum": [allow]} for allow in (True, False, None))
         exec_only = {**_ACTIONS.schema, "items": {"enum": [EXEC]}, "maxItems": 1}

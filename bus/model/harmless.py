@@ -21,24 +21,26 @@ _PLAIN = re.compile(r"[A-Za-z0-9._:-]+")
 
 
 def harmless(text: str) -> str:
-    """Text with everything replaced by U+FFFD that could act on a terminal or hide from a reader."""
+    """Return text with everything replaced by U+FFFD that could act on a terminal or hide from a
+    reader.
+    """
     return _HARMFUL.sub("\ufffd", text)
 
 
 def body_lines(body: str) -> list[str]:
-    """The lines of a body, harmless; those of other systems end in CR LF."""
+    """Return the lines of a body, harmless; those of other systems end in CR LF."""
     return harmless(body.replace("\r\n", "\n")).split("\n")
 
 
 def quoted(text: str) -> str:
-    """A text of one line so that one sees where it ends: in quotes, unless it is plain letters,
-    digits and `._:-`.
+    """Return a text of one line so that one sees where it ends: in quotes, unless it is plain
+    letters, digits and `._:-`.
     """
     return text if _PLAIN.fullmatch(text) else harmless(json.dumps(text, ensure_ascii=False))
 
 
 def sender(message: dict[str, Any]) -> str:
-    """Who a message is from, with a mark where no credential of that name has sent it.
+    """Return who a message is from, with a mark where no credential of that name has sent it.
 
     Every text form says it like this.
     """

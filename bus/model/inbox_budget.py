@@ -35,12 +35,12 @@ class Packed(NamedTuple):
 
 
 def characters(text: str) -> int:
-    """The size of a text in characters."""
+    """Return the size of a text in characters."""
     return len(text)
 
 
 def tokens(text: str) -> int:
-    """The size of a text in tokens of a language model, rather too many than too few."""
+    """Return the size of a text in tokens of a language model, rather too many than too few."""
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 

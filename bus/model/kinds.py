@@ -70,7 +70,7 @@ KEY = Kind(
 
 
 def expiry(longest: int = MAX_EXPIRY_S, hint: str = "") -> Kind:
-    """Seconds until something ends."""
+    """Return seconds until something ends."""
 
     def check(value: Any, field: str) -> float:
         seconds = checks.expiry(value, field)
@@ -85,7 +85,7 @@ def expiry(longest: int = MAX_EXPIRY_S, hint: str = "") -> Kind:
 
 
 def choice(values: Iterable[str], hint: str = "") -> Kind:
-    """One of these words."""
+    """Return one of these words."""
     allowed = tuple(values)
     rule = hint or f"One of {', '.join(allowed)}."
 
@@ -98,7 +98,7 @@ def choice(values: Iterable[str], hint: str = "") -> Kind:
 
 
 def whole(low: int, high: int) -> Kind:
-    """A whole number within bounds, as text."""
+    """Return a whole number within bounds, as text."""
 
     def check(value: Any, field: str) -> int:
         longest = len(str(high))
@@ -112,7 +112,7 @@ def whole(low: int, high: int) -> Kind:
 
 
 def number(low: float, high: float, hint: str) -> Kind:
-    """A number within bounds, as text."""
+    """Return a number within bounds, as text."""
 
     def check(value: Any, field: str) -> float:
         found = checks.number(value, field)
@@ -143,7 +143,7 @@ def flag(hint: str, what: str = "") -> Kind:
 
 
 def matching(pattern: re.Pattern[str], hint: str) -> Kind:
-    """A text of this form."""
+    """Return a text of this form."""
 
     def check(value: Any, field: str) -> str:
         if not isinstance(value, str) or pattern.fullmatch(value) is None:

@@ -46,7 +46,7 @@ _canonical = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` makes an en
 
 
 def addressees(value: Any, field: str) -> str | list[str]:
-    """The recipients: `any`, one name, or several different ones."""
+    """Return the recipients: `any`, one name, or several different ones."""
     if not isinstance(value, list):
         who = name(value, field)
         return EVERYBODY if who in EVERYBODY_TOO else who
@@ -69,7 +69,7 @@ def addressees(value: Any, field: str) -> str | list[str]:
 
 
 def _body(value: Any, field: str) -> str:
-    """The text of a message; raises TooLarge with both sizes."""
+    """Return the text of a message; raises TooLarge with both sizes."""
     if value is None:
         raise MissingField("`body` is missing.", hint="Give the text of the message.", field=field)
     if not isinstance(value, str):
@@ -89,7 +89,7 @@ def _body(value: Any, field: str) -> str:
 
 
 def _tags(value: Any, field: str) -> list[str]:
-    """The tags, each once."""
+    """Return the tags, each once."""
     if not isinstance(value, list):
         raise BadField(
             f"`tags` is {shown(value)}, not a list.",
@@ -102,7 +102,7 @@ def _tags(value: Any, field: str) -> list[str]:
 
 
 def _priority(value: Any, field: str) -> str:
-    """One of PRIORITIES."""
+    """Return one of PRIORITIES."""
     if value not in PRIORITIES or not isinstance(value, str):
         raise BadField(
             f"`priority` is {shown(value)}.",
@@ -113,7 +113,7 @@ def _priority(value: Any, field: str) -> str:
 
 
 def _data(value: Any, field: str) -> dict[str, Any]:
-    """The structured part of a message; raises TooLarge with both sizes."""
+    """Return the structured part of a message; raises TooLarge with both sizes."""
     if not isinstance(value, dict):
         raise BadField(f"`data` is {shown(value)}, not an object.", field=field)
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
@@ -165,14 +165,14 @@ class Draft(Shape):
 
     @classmethod
     def schema(cls) -> Json:
-        """What OpenAPI says of it as JSON: `from` may be left out by all whose credential has a
-        name of its own.
+        """Return what OpenAPI says of it as JSON: `from` may be left out by all whose credential
+        has a name of its own.
         """
         return {**object_schema(cls), "required": ["body"]}
 
     @classmethod
     def form_schema(cls) -> Json:
-        """What OpenAPI says of it as a form or a query, where everything is text."""
+        """Return what OpenAPI says of it as a form or a query, where everything is text."""
         several = "one name, or several with commas"
         names = {"type": "string", "format": "bus-names", "default": "any", "description": several}
         texts: dict[str, Json] = {
@@ -185,16 +185,16 @@ class Draft(Shape):
 
 
 def digest(said: Mapping[str, Any]) -> str:
-    """What tells a repeated message from another one under the same idempotency key; `said` are a
-    draft's fields.
+    """Return what tells a repeated message from another one under the same idempotency key; `said`
+    are a draft's fields.
     """
     content = {name: value for name, value in said.items() if name != "client_id"}
     return sha256(_canonical(content).encode()).hexdigest()[:32]
 
 
 def from_texts(given: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a message that came as texts, in a query or a form: lists split, numbers and
-    JSON read.
+    """Return the fields of a message that came as texts, in a query or a form: lists split, numbers
+    and JSON read.
     """
     fields: dict[str, Any] = dict(given)
     if "tags" in fields:
@@ -209,7 +209,9 @@ def from_texts(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def text_body(data: bytes) -> str:
-    """The body of a message that came as raw bytes; raises BadJson when it is not clean UTF-8."""
+    """Return the body of a message that came as raw bytes; raises BadJson when it is not clean
+    UTF-8.
+    """
     if len(data) > MAX_BODY:
         raise TooLarge(
             f"The text is {len(data)} bytes; at most {MAX_BODY} are allowed.",

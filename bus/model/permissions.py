@@ -104,7 +104,7 @@ class CheckQuery(Shape):
             raise BadField("`command` is for the action exec.", field="command")
 
     def request(self) -> dict[str, Any] | None:
-        """What would be run; None where it is not said."""
+        """Return what would be run; None where it is not said."""
         return None if self.command is None else {"argv": ["bash", "-c", self.command]}
 
 
@@ -115,7 +115,7 @@ def decide(
     action: str,
     request: Mapping[str, Any] | None = None,
 ) -> Decision:
-    """The decision on a call, by the rules that hold now.
+    """Return the decision on a call, by the rules that hold now.
 
     Without `request` the commands of a rule are not compared.
     """
@@ -156,8 +156,8 @@ def _refusal(rule: Rule, action: str, request: Mapping[str, Any] | None) -> str 
 
 
 def plain_words(argv: Sequence[str]) -> list[str] | None:
-    """The words that will run: those of `argv`, or of a `bash -c` text in which a shell has nothing
-    to do; else None.
+    """Return the words that will run: those of `argv`, or of a `bash -c` text in which a shell has
+    nothing to do; else None.
     """
     if list(argv[:2]) != ["bash", "-c"]:
         return list(argv)

@@ -86,7 +86,7 @@ def utc(seconds: float) -> str:
 
 
 def iso(ms: int | None) -> str | None:
-    """The same for Unix milliseconds; None stays None."""
+    """Return the same for Unix milliseconds; None stays None."""
     return None if ms is None else utc(ms / 1000)
 
 
@@ -114,14 +114,14 @@ def new_ids(seconds: float) -> Iterator[str]:
 
 
 def encode(record: Record, previous_sum: str) -> tuple[bytes, str]:
-    """The line of a record, newline included, and its sum."""
+    """Return the line of a record, newline included, and its sum."""
     body = _encoded(record)[:-1]
     total = _sum(body, previous_sum)
     return b'%s,"sum":"%s"}\n' % (body, total.encode()), total
 
 
 def _encoded(record: Record) -> bytes:
-    """The record as one JSON object in ASCII; by the faster encoder where all of it is ASCII
+    """Return the record as one JSON object in ASCII; by the faster encoder where all of it is ASCII
     anyway.
     """
     try:
@@ -152,7 +152,7 @@ def decode(line: bytes) -> Record:
 
 
 def first_of(lines: Iterable[bytes]) -> Record | None:
-    """The record of the first good line."""
+    """Return the record of the first good line."""
     for line in lines:
         with suppress(Damaged):
             if not is_filler(line):
@@ -161,20 +161,20 @@ def first_of(lines: Iterable[bytes]) -> Record | None:
 
 
 def follows(line: bytes, previous_sum: str) -> bool:
-    """Whether this line was written right after the line with that sum."""
+    """Return whether this line was written right after the line with that sum."""
     return line[-_SUM_BYTES + 8 : -2].decode("ascii", "replace") == _sum(
         line[:-_SUM_BYTES], previous_sum
     )
 
 
 def sum_of(line: bytes) -> str:
-    """The sum that a good line carries."""
+    """Return the sum that a good line carries."""
     return line[-_SUM_BYTES + 8 : -2].decode("ascii")
 
 
 def filler(length: int, reason: str) -> bytes:
-    """A valid line of exactly `length` bytes to stand where torn bytes stood, so that the file
-    never shrinks.
+    """Return a valid line of exactly `length` bytes to stand where torn bytes stood, so that the
+    file never shrinks.
 
     Short ones are blank, which every JSON reader skips.
     """
@@ -186,20 +186,22 @@ def filler(length: int, reason: str) -> bytes:
 
 
 def seq_at_start(line: bytes) -> int:
-    """The seq that a line begins with, or 0; a glance for those who look for few lines among many,
-    no proof.
+    """Return the seq that a line begins with, or 0; a glance for those who look for few lines among
+    many, no proof.
     """
     digits = line[7 : line.find(b",", 7)]
     return int(digits) if line.startswith(b'{"seq":') and digits.isdigit() else 0
 
 
 def is_filler(line: bytes) -> bool:
-    """Whether this line (without its newline) holds no record: blank, or the mark of torn bytes."""
+    """Return whether this line (without its newline) holds no record: blank, or the mark of torn
+    bytes.
+    """
     return line.startswith(_FILLER) or not line.strip(b" ")
 
 
 def unique_key(record: Record) -> str | None:
-    """What no two records share; None without such a thing.
+    """Return what no two records share; None without such a thing.
 
     For a message, who sent it under which idempotency key; for a call, whose credential asked for
     it under which, and at which attempt (where those before have done nothing); for the use of an

@@ -53,14 +53,14 @@ class Field(NamedTuple):
     description: str
 
     def property(self) -> Json:
-        """What OpenAPI says of it."""
+        """Return what OpenAPI says of it."""
         more: Json = {"description": self.description} if self.description else {}
         if self.default is not None:
             more["default"] = self.default
         return {**self.kind.schema, **more}
 
     def parameter(self, name: str) -> Json:
-        """The same for a parameter of a query."""
+        """Return the same for a parameter of a query."""
         told = {"schema": self._replace(description="").property()}
         described = {"description": self.description} if self.description else {}
         required = {"required": True} if self.is_required else {}
@@ -72,14 +72,14 @@ class Shape:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The names of the fields as they are sent, in the order in which they are told and
+        """Return the names of the fields as they are sent, in the order in which they are told and
         checked.
         """
         return tuple(fields(cls))
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> Self:
-        """The struct in these fields; raises UnknownField, MissingField, BadField, TooLarge."""
+        """Return the struct in these fields; raises UnknownField, MissingField, BadField, TooLarge."""
         table = _known.get(cls) or fields(cls)
         if not given.keys() <= table.keys():
             check_fields(given, table)
@@ -103,18 +103,18 @@ class Shape:
         """Refuse fields that do not go together."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as they are sent, without those that were left out."""
+        """Return the fields as they are sent, without those that were left out."""
         said = self.__dict__.items()
         return {_SENT_AS.get(name, name): value for name, value in said if value is not None}
 
     @classmethod
     def schema(cls) -> Json:
-        """What OpenAPI says of an object of these fields."""
+        """Return what OpenAPI says of an object of these fields."""
         return object_schema(cls)
 
     @classmethod
     def parameters(cls) -> list[Json]:
-        """What OpenAPI says of these fields as parameters of a query."""
+        """Return what OpenAPI says of these fields as parameters of a query."""
         return [field.parameter(name) for name, field in fields(cls).items()]
 
 
@@ -124,8 +124,8 @@ S = TypeVar("S", bound=Shape)
 def object_schema(
     shape: type[Shape], leave_out: Iterable[str] = (), require: Iterable[str] = (), **other: Json
 ) -> Json:
-    """The schema of an object of a shape's fields: some left out, some required here, some with
-    `other` schemas.
+    """Return the schema of an object of a shape's fields: some left out, some required here, some
+    with `other` schemas.
     """
     told = {name: field for name, field in fields(shape).items() if name not in leave_out}
     return {
@@ -137,7 +137,7 @@ def object_schema(
 
 
 def fields(shape: type[Shape]) -> dict[str, Field]:
-    """The fields of a shape by the name under which they are sent."""
+    """Return the fields of a shape by the name under which they are sent."""
     if shape not in _known:
         hints = get_type_hints(shape, include_extras=True)
         _known[shape] = {

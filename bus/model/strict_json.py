@@ -31,7 +31,8 @@ Rest = Callable[[], object]
 
 
 def load_object(data: bytes, what: str = "The body", rest: Rest = lambda: None) -> dict[str, Any]:
-    """The object in these bytes; raises BadJson for anything but one strict JSON object in UTF-8.
+    """Return the object in these bytes; raises BadJson for anything but one strict JSON object in
+    UTF-8.
 
     Refused: invalid UTF-8, a byte order mark, NaN and infinities, duplicate keys, more than 16
     levels, more than 5,000 texts, numbers and brackets, numbers too long to hold, lone surrogates,
@@ -49,8 +50,8 @@ def load_object(data: bytes, what: str = "The body", rest: Rest = lambda: None) 
 
 
 def _quickly(data: bytes, colons: int, what: str) -> dict[str, Any] | None:
-    """The object, by a parser that is a few times faster and less strict; None where the strict one
-    has to look.
+    """Return the object, by a parser that is a few times faster and less strict; None where the
+    strict one has to look.
 
     `colons` is at least the number of pairs: where the parsed object has as many, no key was there
     twice.
@@ -67,8 +68,8 @@ def _quickly(data: bytes, colons: int, what: str) -> dict[str, Any] | None:
 
 
 def _pairs(top: dict[str, Any]) -> int:
-    """How many pairs there are on all levels; -1 where a number may have been too long for its
-    kind.
+    """Return how many pairs there are on all levels; -1 where a number may have been too long for
+    its kind.
     """
     found = 0
     left: list[Any] = [top]
@@ -163,7 +164,7 @@ class _Scan:
                 self._depth = _deeper(self._depth, found[0], self._what)
 
     def _behind_text(self, at: int) -> int:
-        """The place behind the end of the text that goes on here."""
+        """Return the place behind the end of the text that goes on here."""
         size = len(self._data)
         while at < size:
             stop = min(at + _PIECE, size)

@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """A command of `main` that ends with one line and exit code 2 instead of a traceback."""
+    """Return a command of `main` that ends with one line and exit code 2 instead of a traceback."""
 
     @wraps(function)
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -143,7 +143,7 @@ def verify(as_json: bool) -> None:
 @main.command()
 @command
 def reindex() -> None:
-    """Make the index anew from the log, with progress on standard error."""
+    """Rebuild the index from the log, with progress on standard error."""
     hub = create_hub(_owned(Config.from_env()))
 
     def show(done: int, total: int) -> None:
@@ -357,8 +357,8 @@ def settings() -> None:
 
 
 def _owned(config: Config) -> Config:
-    """The settings, for a command that writes in the data folder: root goes on as the folder's
-    owner.
+    """Return the settings, for a command that writes in the data folder: root goes on as the
+    folder's owner.
     """
     _existing(config)
     # Once root has become the owner, a Python in root's home is out of reach.
@@ -369,7 +369,7 @@ def _owned(config: Config) -> Config:
 
 
 def _register() -> Register:
-    """The credentials of this hub, whose changes are noted in its log."""
+    """Return the credentials of this hub, whose changes are noted in its log."""
     config = _owned(Config.from_env())
     hub = create_hub(config)
     return Register(
@@ -385,7 +385,7 @@ def _show_granted(granted: Granted, as_json: bool) -> None:
 
 
 def _existing(config: Config) -> Config:
-    """The settings, if there is a log; a mistyped folder must not become a new, empty one."""
+    """Return the settings, if there is a log; a mistyped folder must not become a new, empty one."""
     if not (config.data_dir / "bus.jsonl").exists():
         raise BadSetting(f"there is no log in {config.data_dir}: is BUS_DATA_DIR right?")
     return config

@@ -48,8 +48,8 @@ def raise_limit() -> int:
 
 
 def that_fit(wanted: int, open_files: int) -> int:
-    """How many connections a worker may have: as many as wanted, unless there are too few open
-    files.
+    """Return how many connections a worker may have: as many as wanted, unless there are too few
+    open files.
     """
     return max(16, min(wanted, open_files - RESERVE))
 
@@ -91,11 +91,11 @@ class Connections:
             next(iter(self._idle)).end()
 
     def here(self) -> Connection | None:
-        """The connection whose request this greenlet answers."""
+        """Return the connection whose request this greenlet answers."""
         return self._all.get(gevent.getcurrent())
 
     def between_requests(self) -> BetweenRequests:
-        """What to wait in for a connection's next request."""
+        """Return what to wait in for a connection's next request."""
         connection = self.here()
         is_first = connection is not None and connection.requests == 0
         is_proven = connection is None or connection.is_proven
@@ -105,8 +105,8 @@ class Connections:
         return BetweenRequests(seconds, self._idle if is_proven else self._unproven)
 
     def idle_for(self, seconds: float, after: float) -> list[BetweenRequests]:
-        """Those that have waited for so long, counted from `after` (of time.monotonic) at the
-        earliest.
+        """Return those that have waited for so long, counted from `after` (of time.monotonic) at
+        the earliest.
         """
         now = time.monotonic()
         return [

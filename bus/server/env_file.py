@@ -14,7 +14,7 @@ from bus.config import BadSetting
 
 
 def read(path: Path) -> dict[str, str]:
-    """The values, empty ones left out; none where there is no file.
+    """Return the values, empty ones left out; none where there is no file.
 
     A foreign byte spoils its own value, no other.
     """
@@ -30,7 +30,9 @@ def read(path: Path) -> dict[str, str]:
 
 
 def text(values: Mapping[str, str]) -> str:
-    """The lines; raises BadSetting for a value that is empty, not UTF-8, or more than one line."""
+    """Return the lines; raises BadSetting for a value that is empty, not UTF-8, or more than one
+    line.
+    """
     for name, value in values.items():
         if not value or re.search("[\n\r\0\ud800-\udfff]", value):
             raise BadSetting(f"{name} is empty, not UTF-8, or more than one line")

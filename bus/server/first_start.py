@@ -26,7 +26,7 @@ FIRST_ADMIN = "admin"
 
 
 def prepare(config: Config, environ: Mapping[str, str] | None = None) -> list[str]:
-    """Make what is not there yet; gives a line for each thing made.
+    """Make what is not there yet; returns a line for each thing made.
 
     The first credential is BUS_USER and BUS_PASS where they are set, else `claude` and a random
     secret. It is also written, in the clear, to `claude-bus.env` in the data folder, mode 0600.
@@ -52,7 +52,9 @@ def prepare(config: Config, environ: Mapping[str, str] | None = None) -> list[st
 
 
 def _make_user(config: Config, credentials: Credentials, user: str, given: str) -> list[str]:
-    """The first credential, unless there is one; a `given` secret becomes the user's in any case."""
+    """Return the first credential, unless there is one; a `given` secret becomes the user's in any
+    case.
+    """
 
     def is_there() -> bool:
         return bool(credentials.users()) and (not given or credentials.knows(user, given))
@@ -76,7 +78,7 @@ def _make_user(config: Config, credentials: Credentials, user: str, given: str) 
 
 
 def _make_admin(config: Config, credentials: Credentials) -> list[str]:
-    """The first admin, unless there is one."""
+    """Return the first admin, unless there is one."""
     if ADMIN in credentials.users().values():
         return []
     with file.locked(config.credentials_file) as lines:
@@ -118,8 +120,8 @@ def _follow_address(config: Config, path: Path, user: str) -> list[str]:
 
 
 def _is_answered(url: str) -> bool:
-    """Whether a connection is taken at an address of this machine, as where another hub runs on
-    this data folder.
+    """Return whether a connection is taken at an address of this machine, as where another hub runs
+    on this data folder.
     """
     try:
         address = urlsplit(url)
@@ -149,7 +151,9 @@ def refuse_taken_address(config: Config) -> None:
 
 
 def is_closed_to_others(config: Config) -> bool:
-    """Whether the hub listens at a socket whose folder only its owner and its group may enter."""
+    """Return whether the hub listens at a socket whose folder only its owner and its group may
+    enter.
+    """
     folder = Path(config.listen.removeprefix("unix:")).parent
     return (
         config.listen.startswith("unix:") and folder.is_dir() and not folder.stat().st_mode & 0o007
@@ -157,8 +161,8 @@ def is_closed_to_others(config: Config) -> bool:
 
 
 def restore(config: Config) -> bool:
-    """Lift the stop that a failed write or sync left, after verifying the log; gives whether there
-    was one.
+    """Lift the stop that a failed write or sync left, after verifying the log; returns whether
+    there was one.
     """
     log = JsonlLog(
         config.data_dir, fsync=config.fsync == "always", lock_timeout_s=config.lock_timeout_s
@@ -175,7 +179,7 @@ def restore(config: Config) -> bool:
 
 
 def base_url(config: Config) -> str:
-    """Where a client on this machine finds the hub."""
+    """Return where a client on this machine finds the hub."""
     if config.listen.startswith("unix:"):
         return "http://localhost"
     host, _, port = config.listen.rpartition(":")
@@ -183,7 +187,7 @@ def base_url(config: Config) -> str:
 
 
 def public_url(config: Config) -> str:
-    """Where machines elsewhere find the hub, as far as it is known here: BUS_URL, or what
+    """Return where machines elsewhere find the hub, as far as it is known here: BUS_URL, or what
     claude-bus.env says.
     """
     known = env_file.read(_env_file(config))
@@ -191,7 +195,7 @@ def public_url(config: Config) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL leads to the very machine on which it is used."""
+    """Return whether a URL leads to the very machine on which it is used."""
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
@@ -214,7 +218,7 @@ def keep_owner(fd: int, folder: Path) -> None:
 
 
 def admin_file(config: Config) -> Path:
-    """Where the first admin's secret is, in the clear."""
+    """Return where the first admin's secret is, in the clear."""
     return config.data_dir / "admin.env"
 
 

@@ -103,7 +103,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         super().init_process()
 
     def timeout_ctx(self) -> BetweenRequests:
-        """What gunicorn waits in for the next request of a kept-alive connection."""
+        """Return what gunicorn waits in for the next request of a kept-alive connection."""
         return self.connections.between_requests()
 
     def run(self) -> None:
@@ -236,8 +236,8 @@ class _Door(StreamServer):  # type: ignore[misc]
         seat.open()
 
     def do_read(self) -> tuple[_InTurn, Any] | None:
-        """A new connection and where it is from, or None: there is none, or it is left to another
-        worker.
+        """Return a new connection and where it is from, or None: there is none, or it is left to
+        another worker.
         """
         if self._is_polite and self._seat.is_for_another():
             self.stop_accepting()
@@ -291,7 +291,7 @@ class _InTurn(socket):  # type: ignore[misc]
         return super().recv(*args)  # type: ignore[no-any-return]
 
     def _patience_s(self) -> float | None:
-        """How long the next bytes may take; None: for ever."""
+        """Return how long the next bytes may take; None: for ever."""
         timeout_s: float | None = self.gettimeout()
         if self.latest is None:
             return timeout_s
@@ -393,7 +393,7 @@ class ThreadTurns(Turns):
 
 
 def turns() -> Turns:
-    """The way of the worker that this runs in."""
+    """Return the way of the worker that this runs in."""
     return GeventTurns() if gevent.monkey.is_module_patched("threading") else ThreadTurns()
 
 

@@ -139,8 +139,8 @@ class Import:
         self._tell(f"line {number} was not imported: {why}")
 
     def _known(self, old_ids: Iterable[str]) -> dict[str, _Known]:
-        """The messages of these old ids that are here, by their keys; raises Busy while that cannot
-        be known.
+        """Return the messages of these old ids that are here, by their keys; raises Busy while that
+        cannot be known.
         """
         # An index that is behind would let a message in twice.
         if not any(self._hub.index.catch_up() for _ in range(_TRIES)):
@@ -154,7 +154,7 @@ class Import:
         return found
 
     def _draft(self, number: int, line: OldLine, known: dict[str, _Known]) -> dict[str, Any]:
-        """The record to be: its id made here, so that a reply in the same block can name it."""
+        """Return the record to be: its id made here, so that a reply in the same block can name it."""
         draft = {
             "id": next(self._ids),
             "kind": "message",
@@ -189,8 +189,8 @@ def _is_same(message: dict[str, Any], draft: dict[str, Any]) -> bool:
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file, without a byte order mark at its start; of one that is too long a little
-    more than MAX_LINE.
+    """Yield the lines of a file, without a byte order mark at its start; of one that is too long a
+    little more than MAX_LINE.
     """
     first = True
     while data := file.readline(MAX_LINE + 1):
@@ -203,7 +203,7 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def summary(report: Report) -> list[str]:
-    """What an import did, in lines for people."""
+    """Return what an import did, in lines for people."""
     said = [
         f"imported {report.imported} messages and {report.acked} acknowledgements from {report.lines} lines"
     ]

@@ -53,7 +53,7 @@ class OldLine:
 
 
 def read(data: bytes) -> OldLine:
-    """The line in these bytes; raises a BusError that says why it is no message."""
+    """Return the line in these bytes; raises a BusError that says why it is no message."""
     given = load_object(data, "The line")
     if given.get("kind", "message") != "message":
         raise BadField(f"It is a record of kind {given['kind']!r}, not a message.", field="kind")

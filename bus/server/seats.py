@@ -24,7 +24,7 @@ class Seats:
         self._slots = memoryview(mmap.mmap(-1, _SLOTS * 8)).cast("Q")
 
     def of(self, number: int) -> Seat:
-        """The seat of the worker with this number (gunicorn counts them up)."""
+        """Return the seat of the worker with this number (gunicorn counts them up)."""
         return Seat(self._slots, number % _SLOTS)
 
 
@@ -48,6 +48,6 @@ class Seat:
         self._slots[self._at] = 0
 
     def is_for_another(self) -> bool:
-        """Whether another worker has fewer connections."""
+        """Return whether another worker has fewer connections."""
         mine = self._slots[self._at]
         return any(0 < theirs < mine for theirs in self._slots)

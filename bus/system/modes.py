@@ -86,7 +86,7 @@ def reserve(fd: int, size: int) -> None:
 
 
 def mapped(path: Path, size: int) -> memoryview:
-    """The bytes of a file that processes share, made with its size where there is none."""
+    """Return the bytes of a file that processes share, made with its size where there is none."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE)
     try:
         reserve(fd, size)

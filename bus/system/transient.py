@@ -17,7 +17,7 @@ NUMBERS = NO_FILES | {errno.ENOMEM, errno.EINTR, errno.EAGAIN}
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether the same thing may succeed in a moment."""
+    """Return whether the same thing may succeed in a moment."""
     if isinstance(error, sqlite3.Error):
         # Not the disk's own errors: SQLite says "unable to open" for files that it has no
         # descriptor for.
@@ -33,7 +33,7 @@ def is_passing(error: BaseException) -> bool:
 
 
 def why(error: BaseException) -> str:
-    """What is short, in a few words for a message."""
+    """Return what is short, in a few words for a message."""
     if isinstance(error, OSError) and error.errno in NUMBERS:
         return error.strerror or type(error).__name__
     return str(error) or "out of memory"

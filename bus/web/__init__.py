@@ -47,8 +47,8 @@ def make_app(
     rest: Rest,
     quotas: tuple[Quotas, Quotas],
 ) -> Flask:
-    """The WSGI application over its parts. `rest` lets others go on between the parts of a long
-    piece of work.
+    """Return the WSGI application over its parts. `rest` lets others go on between the parts of a
+    long piece of work.
 
     `quotas`: of requests under way, and of those that wait.
     """

@@ -190,7 +190,7 @@ _SCHEMAS: Json = {
 
 
 def document() -> Json:
-    """The whole description."""
+    """Return the whole description."""
     return {
         "openapi": "3.1.0",
         "info": {

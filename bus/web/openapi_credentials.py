@@ -87,7 +87,7 @@ SCHEMAS: Json = {
 
 
 def paths() -> Json:
-    """The operations by path and method."""
+    """Return the operations by path and method."""
     return {
         "/api/me": {"get": _operation("Who the hub takes you for", 200, "Me", ())},
         "/api/credentials": {

@@ -200,7 +200,7 @@ SCHEMAS: Json = {
 
 
 def paths() -> Json:
-    """The operations by path and method."""
+    """Return the operations by path and method."""
     runs = (202, 404, 409, 422, 429, 502, 507)
     state = _get("How a call is", "Ran", (404, 502), [_id()])
     found: Json = {

@@ -118,7 +118,7 @@ def _open_closed_streams() -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command line; gives its exit code.
+    """Run one command line; returns its exit code.
 
     Of `exec` and `call` they are the command's: each failure of ours has one.
     """

@@ -90,7 +90,7 @@ def _answer_all(bus: Bus, asker: str, deny: bool, yes: bool, expires_in_s: float
 
 
 def _is_meant(question: str, deny: bool, yes: bool) -> bool:
-    """Whether to answer: as the options say, or the person at the terminal."""
+    """Return whether to answer: as the options say, or the person at the terminal."""
     if yes or deny:
         return True
     if out.as_json or not sys.stdin.isatty():
@@ -116,8 +116,8 @@ def _show(found: list[Approval]) -> None:
 
 
 def _whole(asked: Approval) -> Iterator[str]:
-    """Everything that is asked for, so that nothing is allowed unseen; indented, so that no part
-    can pass for a head.
+    """Yield everything that is asked for, so that nothing is allowed unseen; indented, so that no
+    part can pass for a head.
     """
     when = f" {age(asked.asked)}" if asked.asked else ""
     yield one_line(
@@ -146,7 +146,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _word(word: str) -> str:
-    """A word of a command, so that one sees where it ends and what is in it: in ASCII, with quotes
-    where it is not plain.
+    """Return a word of a command, so that one sees where it ends and what is in it: in ASCII, with
+    quotes where it is not plain.
     """
     return word if _is_plain(word) else json.dumps(word)

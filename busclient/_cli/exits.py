@@ -71,5 +71,5 @@ _OF_ERRORS: tuple[tuple[type[BusError], int], ...] = (
 
 
 def of(error: BusError) -> int:
-    """The exit code for an error."""
+    """Return the exit code for an error."""
     return next((code for kind, code in _OF_ERRORS if isinstance(error, kind)), DEFECT)

@@ -38,7 +38,7 @@ def machines() -> None:
 
 
 def _cells(machine: Machine) -> tuple[str, ...]:
-    """A machine as a row below `_HEAD`."""
+    """Return a machine as a row below `_HEAD`."""
     state = "" if machine.state in (None, "unknown") else str(machine.state)
     online = {True: "online", False: "offline", None: ""}[machine.online]
     seen = age(machine.last_seen) if machine.last_seen else ""
@@ -195,7 +195,7 @@ def _show(events: Iterable[Event]) -> None:
 
 
 def _line(event: Event) -> str:
-    """One line about an event: who, whom, what, and how it ended.
+    """Return one line about an event: who, whom, what, and how it ended.
 
     The last words are another machine's.
     """

@@ -114,8 +114,8 @@ def _list(found: list[dict[str, Any]], invites: list[dict[str, Any]]) -> None:
 
 
 def _used(fields: dict[str, Any]) -> str:
-    """What a credential holds now and has caused today; nothing where it is idle, or the hub does
-    not say.
+    """Return what a credential holds now and has caused today; nothing where it is idle, or the hub
+    does not say.
     """
     shown = {
         "requests": "under way",

@@ -87,7 +87,7 @@ def join(
 def _asked(
     places: Places, url: str, name: str | None, user: str | None, password: str | None, force: bool
 ) -> Settings:
-    """The settings with a password that somebody knows, checked and written."""
+    """Return the settings with a password that somebody knows, checked and written."""
     from busclient._bus import Bus  # noqa: PLC0415
     from busclient._joining import hints_of_join  # noqa: PLC0415
 
@@ -108,7 +108,7 @@ def _ssh_host() -> str | None:
 
 
 def _password(user: str) -> str:
-    """The password, asked for on a terminal, else the first line of standard input.
+    """Return the password, asked for on a terminal, else the first line of standard input.
 
     Raises click.UsageError.
     """

@@ -76,7 +76,7 @@ def _flush(box: Outbox, any_hub: bool) -> None:
 
 
 def waits_elsewhere(others: list[Entry]) -> str:
-    """What to know of messages that wait for another address or user than the present ones."""
+    """Return what to know of messages that wait for another address or user than the present ones."""
     where = {
         f"{entry.user} at {entry.hub}" + (f" by ssh {entry.via}" if entry.via else "")
         for entry in others
@@ -87,7 +87,7 @@ def waits_elsewhere(others: list[Entry]) -> str:
 
 
 def _whole(given: str, entries: list[Entry]) -> str:
-    """The key that begins so."""
+    """Return the key that begins so."""
     found = {
         entry.key
         for entry in entries

@@ -130,7 +130,9 @@ class Output:
 
 
 def _with_lines_marked(text: str) -> str:
-    """A text that may repeat what another machine said: no line of it can pass for a line of ours."""
+    """Return a text that may repeat what another machine said: no line of it can pass for a line of
+    ours.
+    """
     return "\n     | ".join(body_lines(text))
 
 
@@ -162,8 +164,8 @@ def json_option(function: F) -> F:
 
 
 def message_text(message: Message, longest: int | None = None) -> str:
-    """A message for people: one line about it, then its body (at most `longest` characters of it)
-    indented.
+    """Return a message for people: one line about it, then its body (at most `longest` characters
+    of it) indented.
     """
     marks = [f"#{quoted(tag, 80)}" for tag in message.tags]
     if message.in_reply_to:
@@ -183,7 +185,7 @@ def message_text(message: Message, longest: int | None = None) -> str:
 
 
 def age(ts: str) -> str:
-    """How long ago something was, for people: `now`, `5 min ago`, `3 h ago`, `2 d ago`."""
+    """Return how long ago something was, for people: `now`, `5 min ago`, `3 h ago`, `2 d ago`."""
     seconds = (datetime.now(UTC) - datetime.fromisoformat(ts)).total_seconds()
     if seconds < 60:
         return "now"
@@ -194,7 +196,7 @@ def age(ts: str) -> str:
 
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table: lines of columns, each as wide as its widest cell.
+    """Return a table: lines of columns, each as wide as its widest cell.
 
     The head is left out where there is nothing below it.
     """
@@ -205,7 +207,7 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def open_bus(**kwargs: Any) -> Bus:
-    """The Bus of this user; raises SettingsError."""
+    """Return the Bus of this user; raises SettingsError."""
     from busclient._bus import Bus  # noqa: PLC0415  what `bus --help` need not load
 
     bus = Bus.from_env(light=True, **kwargs)

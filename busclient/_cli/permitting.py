@@ -134,7 +134,7 @@ def _tell(rule: Permission) -> None:
 
 
 def _merged(rules: list[Permission]) -> list[Permission]:
-    """The hub says each action by itself; those of one grant are one line."""
+    """Return the hub says each action by itself; those of one grant are one line."""
     found: dict[Permission, list[str]] = {}
     for rule in rules:
         found.setdefault(replace(rule, actions=()), []).extend(rule.actions)
@@ -142,7 +142,7 @@ def _merged(rules: list[Permission]) -> list[Permission]:
 
 
 def _line(rule: Permission) -> str:
-    """A permission on one line."""
+    """Return a permission on one line."""
     words = [
         "allow" if rule.allow else "deny",
         rule.source,

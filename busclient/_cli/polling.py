@@ -51,7 +51,7 @@ def poll(budget: int, ack: bool) -> int:
 
 
 def _poll(budget: int, ack: bool) -> str:
-    """What to show; never raises."""
+    """Return what to show; never raises."""
     try:
         return _inbox(budget, ack) + _handoff_head()
     except Unauthorized:

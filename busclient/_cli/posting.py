@@ -98,7 +98,10 @@ def _priority(urgent: bool, fyi: bool) -> str | None:
 
 
 def read_text(text: str | None, file: Path | None) -> str:
-    """The text of a message: the argument, a file, or standard input. Raises click.UsageError."""
+    """Return the text of a message: the argument, a file, or standard input.
+
+    Raises click.UsageError.
+    """
     if file is not None and text is not None:
         raise click.UsageError("Give the text, or --file, not both.")
     if file is not None:
@@ -156,7 +159,7 @@ def _tell(posted: Posted) -> int:
 
 
 def _standing(facts: Any) -> str:
-    """How a recipient is doing, so that one sees at once when nobody listens."""
+    """Return how a recipient is doing, so that one sees at once when nobody listens."""
     if not isinstance(facts, dict):
         return "unknown"
     if "readers" in facts:

@@ -23,7 +23,7 @@ WITHIN_S = 120.0
 
 
 def is_clone(folder: Path) -> bool:
-    """Whether git is at home in this very folder."""
+    """Return whether git is at home in this very folder."""
     return (folder / ".git").exists()
 
 

@@ -23,7 +23,7 @@ _VERBS = ("add", "commit", "push", "pull", "rebase", "config", "clone")
 
 
 def git(clone: Path, *arguments: str, timeout_s: float = 30) -> str:
-    """Run git in a clone; gives its output. Raises LocalTrouble with what it said."""
+    """Run git in a clone; returns its output. Raises LocalTrouble with what it said."""
     return run(["git", "-C", str(clone), *_NO_HOOKS, *arguments], environment(clone), timeout_s)
 
 
@@ -42,7 +42,7 @@ def environment(clone: Path) -> dict[str, str]:
 
 
 def run(command: list[str], environ: dict[str, str], timeout_s: float) -> str:
-    """Run a command that is git or calls it; gives its output.
+    """Run a command that is git or calls it; returns its output.
 
     Raises LocalTrouble with what it said.
     """
@@ -75,8 +75,8 @@ def run(command: list[str], environ: dict[str, str], timeout_s: float) -> str:
 
 @functools.cache
 def _local_variables() -> frozenset[str]:
-    """The variables that tie git to one repository, as this git knows them; those of git 2.39 where
-    it cannot say.
+    """Return the variables that tie git to one repository, as this git knows them; those of git
+    2.39 where it cannot say.
     """
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         listed = subprocess.run(

@@ -37,7 +37,7 @@ class Handoff:
 
 
 def pull(clone: Path, within_s: float) -> bool:
-    """Fetch what others wrote, for at most so long; gives whether that went well."""
+    """Fetch what others wrote, for at most so long; returns whether that went well."""
     if not cloning.is_clone(clone):
         return False
     try:
@@ -48,8 +48,8 @@ def pull(clone: Path, within_s: float) -> bool:
 
 
 def head(clone: Path) -> str:
-    """The beginning of `latest.md`, harmless; empty when there is none, or when it is no plain file
-    of the clone's own.
+    """Return the beginning of `latest.md`, harmless; empty when there is none, or when it is no
+    plain file of the clone's own.
 
     Whoever may push may push a link: followed, it would show any file of this user's to the
     session, and be written through.

@@ -65,7 +65,7 @@ ONCE = Patience(attempts=1)
 
 
 def new_key() -> str:
-    """An idempotency key that nobody else makes: 128 random bits."""
+    """Return an idempotency key that nobody else makes: 128 random bits."""
     return os.urandom(16).hex()
 
 
@@ -101,8 +101,8 @@ class Calls:
         self.on_slow: Callable[[str], None] | None = None
 
     def json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        """The JSON object that answers a call; raises BusError, also for a 202 that says what is
-        still missing.
+        """Return the JSON object that answers a call; raises BusError, also for a 202 that says
+        what is still missing.
 
         `request` as in `send`.
         """
@@ -148,7 +148,7 @@ class Calls:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Request:
-        """A request with our credential.
+        """Return a request with our credential.
 
         `params` that are None are left out, `json` and `data` are the body. Raises Refused.
         """
@@ -170,8 +170,8 @@ class Calls:
     def retrying(
         self, make: Callable[[float], T], patience: Patience | None = None, wait_s: float = 0
     ) -> T:
-        """What `make` gives, called again after passing trouble; `make` is told when all has to be
-        over (monotonic).
+        """Return what `make` gives, called again after passing trouble; `make` is told when all has
+        to be over (monotonic).
         """
         patience = patience or self.patience
         ends = time.monotonic() + wait_s + patience.total_s
@@ -188,7 +188,7 @@ class Calls:
     def stream(
         self, path: str, *, idle_s: float, method: str = "GET", **given: Any
     ) -> Iterator[bytes]:
-        """The chunks of an endless answer, as they come; raises BusError when it breaks or is
+        """Yield the chunks of an endless answer, as they come; raises BusError when it breaks or is
         silent for `idle_s`.
 
         The rest goes to `request`.
@@ -203,7 +203,7 @@ class Calls:
             raise unreachable(self.settings, error) from error
 
     def transport(self) -> Transport:
-        """The way to the hub, opened at the first call."""
+        """Return the way to the hub, opened at the first call."""
         if self._transport is None:
             given = self._given
             if given is None:
@@ -260,7 +260,7 @@ class Calls:
             )
 
     def _pause(self, error: BusError, attempt: int, patience: Patience) -> float | None:
-        """Seconds before the next attempt; None when there shall be none."""
+        """Return seconds before the next attempt; None when there shall be none."""
         if (
             attempt >= patience.attempts
             or isinstance(error, (BadAnswer, NotTrusted))
@@ -276,7 +276,9 @@ class Calls:
 
 
 def transport_for(settings: Settings, *, light: bool) -> Transport:
-    """The way to the hub of these settings; by requests, unless it is to be `light` and can be."""
+    """Return the way to the hub of these settings; by requests, unless it is to be `light` and can
+    be.
+    """
     if light:
         from busclient._http.light_transport import LightTransport, suits  # noqa: PLC0415
 
@@ -292,7 +294,7 @@ def _by_adapter(settings: Settings, adapter: BaseAdapter | None) -> Transport:
 
 
 def _basic(settings: Settings) -> str:
-    """The credential as a header, in UTF-8."""
+    """Return the credential as a header, in UTF-8."""
     credential = f"{settings.user}:{settings.password}".encode("utf-8", "surrogateescape")
     return "Basic " + binascii.b2a_base64(credential, newline=False).decode("ascii")
 
@@ -307,7 +309,7 @@ def _body(value: Any) -> bytes:
 
 
 def _read(answer: Answer) -> bytes:
-    """An answer's whole body, but never more than a hub would send."""
+    """Return an answer's whole body, but never more than a hub would send."""
     chunks, size = [], 0
     for chunk in answer.chunks(live=False):
         chunks.append(chunk)

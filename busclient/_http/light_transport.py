@@ -31,7 +31,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def suits(settings: Settings) -> bool:
-    """Whether this transport can reach the hub of these settings."""
+    """Return whether this transport can reach the hub of these settings."""
     proxy = proxy_of(settings)
     return _PLAIN_URL.fullmatch(settings.url) is not None and "/." not in settings.url and (
         proxy is None or urlsplit(proxy).scheme == "http"
@@ -71,7 +71,7 @@ class LightTransport(Transport):
             self._idle = None
 
     def open(self, connect_s: float) -> http.client.HTTPConnection:
-        """A new connection to the hub; raises OSError and http.client.HTTPException.
+        """Return a new connection to the hub; raises OSError and http.client.HTTPException.
 
         A seam for tests.
         """
@@ -104,8 +104,8 @@ class LightTransport(Transport):
         return connection
 
     def _connection(self, connect_s: float) -> http.client.HTTPConnection:
-        """A connection that nobody uses: the one that was kept, unless the hub has closed it, else
-        a new one.
+        """Return a connection that nobody uses: the one that was kept, unless the hub has closed
+        it, else a new one.
         """
         kept, self._idle = self._idle, None
         if kept is not None:
@@ -128,8 +128,8 @@ class LightTransport(Transport):
             connection.close()
 
     def _target(self, url: str) -> str:
-        """What stands in the request's first line: a proxy is told the whole URL, unless TLS goes
-        through it.
+        """Return what stands in the request's first line: a proxy is told the whole URL, unless TLS
+        goes through it.
         """
         parts = urlsplit(url)
         path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
@@ -139,7 +139,7 @@ class LightTransport(Transport):
         return {**request.headers, **(self._proxy_headers() if self._hub.scheme == "http" else {})}
 
     def _proxy_headers(self) -> dict[str, str]:
-        """What a proxy asks for, when its URL holds a user and a password."""
+        """Return what a proxy asks for, when its URL holds a user and a password."""
         if self._proxy is None or self._proxy.username is None:
             return {}
         from base64 import b64encode  # noqa: PLC0415
@@ -206,7 +206,9 @@ def _tunnels(host: str) -> Tunnels:
 
 
 def _has_news(connection: http.client.HTTPConnection) -> bool:
-    """Whether something came on a connection on which nothing is awaited: its end, nearly always."""
+    """Return whether something came on a connection on which nothing is awaited: its end, nearly
+    always.
+    """
     try:
         return bool(select.select([connection.sock], [], [], 0)[0])
     except (OSError, ValueError):  # the number of the file is beyond what select knows

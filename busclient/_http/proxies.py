@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def asks_environment(settings: Settings) -> bool:
-    """Whether the environment has a say: a proxy has no business between this machine and itself,
-    nor beyond an ssh.
+    """Return whether the environment has a say: a proxy has no business between this machine and
+    itself, nor beyond an ssh.
     """
     return not settings.is_loopback and settings.ssh_host is None
 
 
 def proxy_of(settings: Settings) -> str | None:
-    """The URL of the proxy that calls to the hub go through; None where they go straight."""
+    """Return the URL of the proxy that calls to the hub go through; None where they go straight."""
     if not asks_environment(settings) or not _may_be_set():
         return None
     from urllib.request import getproxies  # noqa: PLC0415  15 ms, where there is a proxy
@@ -51,8 +51,8 @@ def _may_be_set() -> bool:
 
 
 def _is_exempt(hub: SplitResult) -> bool:
-    """Whether no_proxy names this host: an end of its name (with its port or not), its address, or
-    a network that it is in.
+    """Return whether no_proxy names this host: an end of its name (with its port or not), its
+    address, or a network that it is in.
     """
     from urllib.request import proxy_bypass  # noqa: PLC0415
 
@@ -79,7 +79,7 @@ def _ends_with(name: str, end: str) -> bool:
 
 
 def _address(host: str) -> int | None:
-    """The number of an IPv4 address; None for a name."""
+    """Return the number of an IPv4 address; None for a name."""
     try:
         return int.from_bytes(socket.inet_aton(host))
     except OSError:
@@ -87,7 +87,7 @@ def _address(host: str) -> int | None:
 
 
 def _is_in(address: int, network: str) -> bool:
-    """Whether an address is in a network such as 10.0.0.0/8."""
+    """Return whether an address is in a network such as 10.0.0.0/8."""
     start, slash, bits = network.partition("/")
     number = _address(start)
     if number is None or not slash or not bits.isdecimal() or not 1 <= int(bits) <= 32:
@@ -96,8 +96,8 @@ def _is_in(address: int, network: str) -> bool:
 
 
 def trust(settings: Settings) -> ssl.SSLContext:
-    """Who may vouch for a hub: those of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE (a file or a folder),
-    else certifi's.
+    """Return who may vouch for a hub: those of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE (a file or a
+    folder), else certifi's.
 
     Raises FileNotFoundError.
     """

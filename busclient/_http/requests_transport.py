@@ -147,7 +147,7 @@ class SshAdapter(HTTPAdapter):
         }
 
     def _pool_class(self, pool: type[HTTPConnectionPool], connection: type[HTTPConnection]) -> Any:
-        """A pool of connections that are opened by this adapter."""
+        """Return a pool of connections that are opened by this adapter."""
         over_ssh = type(
             f"Ssh{connection.__name__}", (_OverSsh, connection), {"tunnels": self.tunnels}
         )

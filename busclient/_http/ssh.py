@@ -29,8 +29,8 @@ _CHUNK = 65536
 
 
 def command(host: str, target: str, folder: Path | None) -> list[str]:
-    """The argument vector that joins standard input and output to `target` (`host:port`) as seen
-    from `host`.
+    """Return the argument vector that joins standard input and output to `target` (`host:port`) as
+    seen from `host`.
     """
     if host.startswith("-") or not host.isprintable() or set(host) & set(" /%$'\""):
         raise SettingsError(f"BUS_SSH_HOST is {host!r}, which is no host name.")
@@ -68,14 +68,14 @@ class Tunnels:
         self._tunnels: list[_Tunnel] = []
 
     def open(self, host: str, port: int) -> socket.socket:
-        """A socket that leads to a host and port as seen from there."""
+        """Return a socket that leads to a host and port as seen from there."""
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         tunnel = _Tunnel(command(self.host, target, self._folder))
         self._tunnels = [*(old for old in self._tunnels if old.process.poll() is None), tunnel]
         return tunnel.outside
 
     def trouble(self) -> SshFailed | None:
-        """What the ssh of the last connection said, when it said something and has ended."""
+        """Return what the ssh of the last connection said, when it said something and has ended."""
         lines = [line for tunnel in self._tunnels[-1:] for line in tunnel.last_lines()]
         return SshFailed(self.host, lines) if lines else None
 
@@ -97,7 +97,7 @@ class _Tunnel:
             thread.start()
 
     def last_lines(self) -> list[str]:
-        """What ssh said, when it has ended or ends within half a second; else nothing."""
+        """Return what ssh said, when it has ended or ends within half a second; else nothing."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(0.5)
             self._listener.join(0.5)  # its last words may still be on the way

@@ -50,11 +50,11 @@ class Answer(ABC):
 
     @abstractmethod
     def header(self, name: str) -> str:
-        """A header's value; empty where there is none."""
+        """Return a header's value; empty where there is none."""
 
     @abstractmethod
     def chunks(self, *, live: bool) -> Iterator[bytes]:
-        """The body, in pieces of any size; with `live` each as soon as it is there.
+        """Return the body, in pieces of any size; with `live` each as soon as it is there.
 
         Raises Broken (an early end, too).
         """
@@ -78,7 +78,7 @@ class Transport(ABC):
 
     @abstractmethod
     def send(self, request: Request, connect_s: float, read_s: float) -> Answer:
-        """The answer to a request, when its head is there.
+        """Return the answer to a request, when its head is there.
 
         Raises Broken; `read_s` is the longest silence, also later on.
         """

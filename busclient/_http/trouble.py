@@ -43,14 +43,14 @@ class SshFailed(OSError):
         self.is_unsent = self.has_no_way or any(_NOT_LOGGED_IN.match(line) for line in lines)
 
     def hint(self, url: str) -> str:
-        """What to do now."""
+        """Return what to do now."""
         if self.has_no_way:
             return f"ssh reaches {self.host}. Does the hub run there, at {url}, and does its sshd allow forwarding?"
         return f"`ssh {self.host}` must work without a question: try it by hand once."
 
 
 def unreachable(settings: Settings, error: Exception) -> Unreachable:
-    """The error of ours for a transport's Broken, or whatever it was caused by."""
+    """Return the error of ours for a transport's Broken, or whatever it was caused by."""
     where = (
         f"{settings.url} (through ssh {settings.ssh_host})" if settings.ssh_host else settings.url
     )
@@ -74,12 +74,13 @@ def unreachable(settings: Settings, error: Exception) -> Unreachable:
 
 
 def is_refused(error: BaseException) -> bool:
-    """Whether nothing listens at the hub's address, so that a hub may be started there."""
+    """Return whether nothing listens at the hub's address, so that a hub may be started there."""
     return any(isinstance(cause, ConnectionRefusedError) for cause in chain(error))
 
 
 def is_unsent(error: BaseException) -> bool:
-    """Whether a call failed before anything of it was sent: no address, no connection, no trust.
+    """Return whether a call failed before anything of it was sent: no address, no connection, no
+    trust.
 
     False where that is open.
     """
@@ -87,7 +88,7 @@ def is_unsent(error: BaseException) -> bool:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error with all its causes, the outermost first; each once."""
+    """Yield an error with all its causes, the outermost first; each once."""
     seen: list[BaseException] = []
     todo: list[Any] = [error]
     while todo:

@@ -89,7 +89,7 @@ class _Body(io.RawIOBase):
 def environ_of(
     method: str, url: str, headers: Mapping[str, str | bytes], data: bytes
 ) -> dict[str, Any]:
-    """The environment of a request, as a WSGI server would give it."""
+    """Return the environment of a request, as a WSGI server would give it."""
     parts = urlsplit(url)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,

@@ -48,7 +48,8 @@ _NEEDED = ("bus", "flask", "gunicorn", "gevent")
 
 
 def find_settings(places: Places) -> Settings:
-    """The settings; with BUS_AUTOSTART=1 and none at all, those of a hub that is started now.
+    """Return the settings; with BUS_AUTOSTART=1 and none at all, those of a hub that is started
+    now.
 
     Raises SettingsError.
     """
@@ -67,7 +68,7 @@ def find_settings(places: Places) -> Settings:
 
 
 def is_wanted(settings: Settings, places: Places) -> bool:
-    """Whether a hub may be started here when none answers at the settings' address."""
+    """Return whether a hub may be started here when none answers at the settings' address."""
     if not settings.is_loopback:
         return False
     known = _known(places)
@@ -89,7 +90,7 @@ def _say_started(settings: Settings) -> None:
 
 
 def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:
-    """See that a hub runs here and that the settings lead to it; gives them, and whether it was
+    """See that a hub runs here and that the settings lead to it; returns them, and whether it was
     started now.
 
     Without settings it writes `~/.secrets/claude-bus.env` with a new credential, once the hub has
@@ -136,7 +137,7 @@ def _made(settings: Settings, places: Places) -> Settings:
 
 
 def is_running(places: Places) -> bool:
-    """Whether the hub that `bus up` started runs."""
+    """Return whether the hub that `bus up` started runs."""
     known = _known(places)
     pid = known.get("pid")
     return isinstance(pid, int) and is_hub(pid, known.get("born"), places)
@@ -182,7 +183,7 @@ def _prove(settings: Settings) -> None:
 
 
 def down(places: Places) -> bool:
-    """End the hub that `bus up` started, and start it no more; gives whether one ran.
+    """End the hub that `bus up` started, and start it no more; returns whether one ran.
 
     Raises LocalTrouble.
     """
@@ -248,8 +249,8 @@ def _start_locked(settings: Settings, places: Places) -> bool:
 
 
 def _spawn(settings: Settings, places: Places) -> subprocess.Popen[bytes]:
-    """The hub in the background: its own session, its output in `hub.log`, nothing of ours kept
-    open.
+    """Return the hub in the background: its own session, its output in `hub.log`, nothing of ours
+    kept open.
     """
     import subprocess  # noqa: PLC0415  what a call to a hub that runs need not load
 

@@ -15,7 +15,7 @@ from busclient._places import Places
 
 
 def listens(url: str) -> bool:
-    """Whether something accepts connections at this address."""
+    """Return whether something accepts connections at this address."""
     address = urlsplit(url)
     with (
         contextlib.suppress(OSError),
@@ -26,7 +26,7 @@ def listens(url: str) -> bool:
 
 
 def is_hub(pid: int, born: str | None, places: Places) -> bool:
-    """Whether this process lives and is the hub that was started here."""
+    """Return whether this process lives and is the hub that was started here."""
     with contextlib.suppress(ChildProcessError, OSError):
         os.waitpid(pid, os.WNOHANG)  # ours, when `down` runs in the program that ran `up`
     now = born_of(pid)
@@ -44,7 +44,7 @@ def is_hub(pid: int, born: str | None, places: Places) -> bool:
 
 
 def born_of(pid: int) -> str | None:
-    """When a process began, in whatever form the system tells it; None when there is none."""
+    """Return when a process began, in whatever form the system tells it; None when there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

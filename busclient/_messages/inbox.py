@@ -51,7 +51,7 @@ class Inbox:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Inbox:
-        """An inbox of the hub's JSON; raises BadAnswer."""
+        """Return an inbox of the hub's JSON; raises BadAnswer."""
         try:
             return cls(
                 messages=tuple(Message.from_json(item) for item in fields["messages"]),

@@ -44,7 +44,7 @@ class Message:
 
     @classmethod
     def from_json(cls, fields: Any) -> Message:
-        """A message of the hub's JSON; fields newer than this client stay in `raw`.
+        """Return a message of the hub's JSON; fields newer than this client stay in `raw`.
 
         Raises BadAnswer.
         """
@@ -85,7 +85,7 @@ class Message:
         return datetime.fromisoformat(self.ts)
 
     def age_s(self, now: datetime | None = None) -> float:
-        """Seconds since the hub saved it, by this machine's clock; never negative."""
+        """Return seconds since the hub saved it, by this machine's clock; never negative."""
         return max(0.0, ((now or datetime.now(UTC)) - self.time).total_seconds())
 
 

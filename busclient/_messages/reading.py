@@ -15,7 +15,7 @@ Ref = Message | str | int
 
 
 def ref(message: Ref) -> str | int:
-    """The id or seq of a message, which may stand in a path; raises Refused for what can be
+    """Return the id or seq of a message, which may stand in a path; raises Refused for what can be
     neither.
     """
     found = message.id if isinstance(message, Message) else message
@@ -28,7 +28,7 @@ def ref(message: Ref) -> str | int:
 
 
 def params(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Filters as query parameters; those that are None are left out."""
+    """Return filters as query parameters; those that are None are left out."""
     names = {"sender": "from"}
     return {
         names.get(name, name): int(value) if isinstance(value, bool) else _place(name, value)
@@ -38,12 +38,12 @@ def params(filters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _place(name: str, value: Any) -> Any:
-    """The value of a filter; a message, or its id, where the filter takes one."""
+    """Return the value of a filter; a message, or its id, where the filter takes one."""
     return ref(value) if name in ("since", "before", "after") else value
 
 
 def messages_in(page: Mapping[str, Any]) -> list[Message]:
-    """The messages of a page; raises BadAnswer."""
+    """Return the messages of a page; raises BadAnswer."""
     found = page.get("messages")
     if not isinstance(found, list):
         raise BadAnswer("The answer holds no messages.")
@@ -51,7 +51,7 @@ def messages_in(page: Mapping[str, Any]) -> list[Message]:
 
 
 def acked_in(reply: Mapping[str, Any]) -> Acked:
-    """What an answer says was acknowledged; raises BadAnswer."""
+    """Return what an answer says was acknowledged; raises BadAnswer."""
     try:
         return Acked(list(reply["acked"]), list(reply["already"]))
     except (KeyError, TypeError):
@@ -59,7 +59,7 @@ def acked_in(reply: Mapping[str, Any]) -> Acked:
 
 
 def health_in(content: bytes, url: str) -> dict[str, Any]:
-    """The health that the hub at `url` tells; raises BadAnswer."""
+    """Return the health that the hub at `url` tells; raises BadAnswer."""
     try:
         facts = json.loads(content)
     except ValueError:

@@ -15,8 +15,8 @@ MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024  # bytes; the hub's, which a test compa
 
 
 def draft(sender: str, body: str, to: str | Sequence[str], more: Mapping[str, Any]) -> Draft:
-    """The fields of a post as the hub takes them, with an idempotency key of its own unless `more`
-    gives one.
+    """Return the fields of a post as the hub takes them, with an idempotency key of its own unless
+    `more` gives one.
     """
     given = {name: value for name, value in more.items() if value not in (None, ())}
     if "tags" in given:
@@ -26,8 +26,8 @@ def draft(sender: str, body: str, to: str | Sequence[str], more: Mapping[str, An
 
 
 def checked(fields: Draft) -> Draft:
-    """The same fields; raises Refused when they cannot be written as JSON, which has no NaN and no
-    infinity.
+    """Return the same fields; raises Refused when they cannot be written as JSON, which has no NaN
+    and no infinity.
     """
     try:
         json.dumps(fields, allow_nan=False)
@@ -90,7 +90,7 @@ def post_block(calls: Calls, drafts: Sequence[Draft]) -> list[Posted | BusError]
 
 
 def posted(key: str, reply: Mapping[str, Any]) -> Posted:
-    """What a good answer to a post says."""
+    """Return what a good answer to a post says."""
     delivery = reply.get("delivery")
     return Posted(
         key,

@@ -28,7 +28,7 @@ def follow(
     sleep: Callable[[float], None],
     filters: Mapping[str, Any],
 ) -> Iterator[Message]:
-    """The messages of `Bus.stream`."""
+    """Yield the messages of `Bus.stream`."""
     query = {
         "from" if name == "sender" else name: value
         for name, value in filters.items()
@@ -63,7 +63,7 @@ def follow(
 
 
 def _tags(query: dict[str, Any]) -> set[str] | None:
-    """The tags to look for here; the hub's stream takes one, so a single one is left to it."""
+    """Return the tags to look for here; the hub's stream takes one, so a single one is left to it."""
     tags = query.pop("tags", None)
     if tags is None:
         return None
@@ -75,7 +75,7 @@ def _tags(query: dict[str, Any]) -> set[str] | None:
 
 
 def _messages(chunks: Iterator[bytes]) -> Iterator[Message | None]:
-    """The message on each whole line; None for a sign of life."""
+    """Yield the message on each whole line; None for a sign of life."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

@@ -96,8 +96,8 @@ class Admin(Part):
     def approve_all(
         self, ids: Sequence[str], allow: bool = True, *, expires_in_s: float | None = None
     ) -> list[Approval]:
-        """Give one answer to these questions, as far as they still wait; gives them all as they are
-        then.
+        """Give one answer to these questions, as far as they still wait; returns them all as they
+        are then.
 
         Answer what was looked at: `bus.net.approvals(state="pending", sender="web1")` lists what
         one machine has asked.
@@ -111,7 +111,7 @@ class Admin(Part):
     # -- containers ------------------------------------------------------------------------------
 
     def containers(self) -> Containers:
-        """Every container that the drivers list."""
+        """Return every container that the drivers list."""
         found = self._get("/api/containers")
         return Containers(
             [Container.from_json(fields) for fields in listed(found, "containers")],
@@ -149,7 +149,7 @@ class Admin(Part):
         return Changed.from_json(name, self._done(reply, wait_s))
 
     def snapshots(self, name: str) -> list[Snapshot]:
-        """The snapshots of a container, oldest first."""
+        """Return the snapshots of a container, oldest first."""
         found = self._get("/api/container/snapshots", {"name": name})
         return [Snapshot.from_json(fields) for fields in listed(found, "snapshots")]
 
@@ -158,7 +158,7 @@ class Admin(Part):
         return self.container("delete-snapshot", name, snapshot=snapshot)
 
     def _done(self, reply: dict[str, Any], wait_s: float) -> dict[str, Any]:
-        """The answer once the change is done."""
+        """Return the answer once the change is done."""
         ends, pause = time.monotonic() + wait_s, 0.5
         while reply.get("state") == "running" and time.monotonic() + pause < ends:
             self._sleep(pause)
@@ -185,8 +185,8 @@ class Admin(Part):
         replace: bool = False,
         expires_in_s: float | None = None,
     ) -> Invite:
-        """A code for one machine, good once and for 24 hours: its `line` makes that machine a
-        member (or an admin).
+        """Return a code for one machine, good once and for 24 hours: its `line` makes that machine
+        a member (or an admin).
 
         With `replace` for one that was installed again: it gets a new secret, and its name keeps
         everything else.
@@ -202,21 +202,21 @@ class Admin(Part):
         return Invite.from_json(self._post_once("/api/invites", fields))
 
     def credentials(self) -> list[dict[str, Any]]:
-        """Every credential, without secrets, as the hub says it: `name`, `role`, …"""
+        """Return every credential, without secrets, as the hub says it: `name`, `role`, …"""
         return listed(self._get("/api/credentials"), "credentials")
 
     def invites(self) -> list[dict[str, Any]]:
-        """Every open invite, without codes: `name`, `role`, `expires`."""
+        """Return every open invite, without codes: `name`, `role`, `expires`."""
         return listed(self._get("/api/credentials"), "invites")
 
     def add_credential(self, name: str, *, admin: bool = False) -> Credential:
-        """A credential for a name; `invite` keeps the secret out of other hands."""
+        """Return a credential for a name; `invite` keeps the secret out of other hands."""
         return Credential.from_json(
             self._post_once("/api/credentials", given({"name": name, "admin": admin or None}))
         )
 
     def rotate(self, name: str | None = None, *, overlap_s: float | None = None) -> Credential:
-        """A new secret for a name, one's own unless said (that anybody may).
+        """Return a new secret for a name, one's own unless said (that anybody may).
 
         The old one holds `overlap_s` longer.
         """

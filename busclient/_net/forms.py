@@ -71,7 +71,7 @@ class Result:
 
     @classmethod
     def from_json(cls, fields: Any) -> Result:
-        """The result in the hub's JSON; raises BadAnswer."""
+        """Return the result in the hub's JSON; raises BadAnswer."""
         with shaped("a result"):
             code = fields.get("exitCode")
             more: dict[str, Any] = {
@@ -182,7 +182,7 @@ class RemoteFile(FileFacts):
 
 
 def file_facts(target: str, path: str, fields: Any) -> dict[str, Any]:
-    """The fields of FileFacts in the hub's JSON; raises BadAnswer."""
+    """Return the fields of FileFacts in the hub's JSON; raises BadAnswer."""
     with shaped("a file"):
         return {
             "target": target,
@@ -292,14 +292,16 @@ def shaped(what: str) -> Iterator[None]:
 
 
 def decoded(text: Any, encoding: Any) -> bytes:
-    """The bytes that a text of the hub's stands for; none for null. Raises ValueError."""
+    """Return the bytes that a text of the hub's stands for; none for null. Raises ValueError."""
     if text is None:
         return b""
     return base64.b64decode(text, validate=True) if encoding == "base64" else str(text).encode()
 
 
 def encoded(data: bytes | str) -> tuple[str, str]:
-    """Bytes as the hub takes them, and the encoding: as text where JSON can hold it, else base64."""
+    """Return bytes as the hub takes them, and the encoding: as text where JSON can hold it, else
+    base64.
+    """
     data = data.encode() if isinstance(data, str) else data
     if b"\0" not in data:  # which the hub's strict JSON does not take
         try:

@@ -115,11 +115,11 @@ class Net(Part):
             return str(reply["id"])
 
     def call(self, id: str) -> Call:
-        """How a call is; raises NotFound for those of others."""
+        """Return how a call is; raises NotFound for those of others."""
         return Call.from_json(self._get(f"/api/exec/{in_path(id)}"))
 
     def wait_for_call(self, id: str, timeout_s: float) -> Call:
-        """How a call is once it has ended, or when the time is over."""
+        """Return how a call is once it has ended, or when the time is over."""
         ends, pause = time.monotonic() + timeout_s, 0.2
         while True:
             call = self.call(id)
@@ -144,7 +144,7 @@ class Net(Part):
         limit: int | None = None,
         wait_for_approval_s: float = 0,
     ) -> RemoteFile:
-        """A file with its content, or with `limit` bytes of it from `offset` on.
+        """Return a file with its content, or with `limit` bytes of it from `offset` on.
 
         `path` is absolute, inside the target.
         """
@@ -163,8 +163,8 @@ class Net(Part):
     def file_parts(
         self, target: str, path: str, *, wait_for_approval_s: float = 0
     ) -> Iterator[RemoteFile]:
-        """A file in parts that follow each other: one part, or as many as a file needs that is too
-        large to be read whole.
+        """Yield a file in parts that follow each other: one part, or as many as a file needs that
+        is too large to be read whole.
 
         Raises Conflict when it has become shorter meanwhile; what else changes between two parts
         does not show.
@@ -230,7 +230,7 @@ class Net(Part):
     # -- looking ---------------------------------------------------------------------------------
 
     def machines(self) -> Machines:
-        """Every name that the hub knows, containers and machines."""
+        """Return every name that the hub knows, containers and machines."""
         from busclient._net.fleet_forms import Machine, Machines  # noqa: PLC0415  8 ms that `bus exec` need not spend
 
         found = self._get("/api/machines")
@@ -241,14 +241,16 @@ class Net(Part):
     def permissions(
         self, *, source: str | None = None, target: str | None = None
     ) -> list[Permission]:
-        """The permissions that hold; for those who are no admins, the ones that concern them."""
+        """Return the permissions that hold; for those who are no admins, the ones that concern
+        them.
+        """
         found = self._get("/api/permissions", _given({"source": source, "target": target}))
         return [Permission.from_json(fields) for fields in listed(found, "permissions")]
 
     def check_permission(
         self, target: str, action: str, *, source: str | None = None, command: str | None = None
     ) -> Verdict:
-        """Whether a call would be allowed: `action` is exec, file_read or file_write.
+        """Return whether a call would be allowed: `action` is exec, file_read or file_write.
 
         `source` is for admins; else it is me.
         """
@@ -263,8 +265,8 @@ class Net(Part):
             )
 
     def approvals(self, *, state: str | None = None, sender: str | None = None) -> list[Approval]:
-        """The questions of the last day, newest last: mine, for admins all, or those of the machine
-        `sender`.
+        """Return the questions of the last day, newest last: mine, for admins all, or those of the
+        machine `sender`.
 
         `state` is one of those of Approval.
         """
@@ -282,8 +284,8 @@ class Net(Part):
         before: int | None = None,
         limit: int | None = None,
     ) -> list[Event]:
-        """What happened, newest last: the newest of the last day, or with `since` (a seq) what came
-        after. At most 500.
+        """Return what happened, newest last: the newest of the last day, or with `since` (a seq)
+        what came after. At most 500.
 
         `before` is a seq, too: that of the oldest event of one page gives the page before it.
         `all_activity` has all of them.
@@ -300,15 +302,15 @@ class Net(Part):
         return self._events(query)[0]
 
     def activity_page(self, **filters: Any) -> Events:
-        """What `activity` gives with these filters, and whether there is more."""
+        """Return what `activity` gives with these filters, and whether there is more."""
         from busclient._net.fleet_forms import Events  # noqa: PLC0415
 
         found, _, has_more = self._events(_feed_query(filters))
         return Events(found, has_more)
 
     def all_activity(self, **filters: Any) -> Iterator[Event]:
-        """All that `activity` finds with these filters, oldest first, however much; of the last day
-        unless said.
+        """Yield all that `activity` finds with these filters, oldest first, however much; of the
+        last day unless said.
         """
         if filters.get("since") is None:
             filters |= {"since": 0, "hours": filters.get("hours") or 24}
@@ -319,8 +321,8 @@ class Net(Part):
             yield from events
 
     def follow_activity(self, **filters: Any) -> Iterator[Event]:
-        """What happens, as it happens, for ever; first what `activity` gives with these filters.
-        Goes on after a break.
+        """Yield what happens, as it happens, for ever; first what `activity` gives with these
+        filters. Goes on after a break.
 
         Raises only when the first call fails, or when the hub refuses.
         """
@@ -345,7 +347,7 @@ class Net(Part):
             return events, int(found["next"]), bool(found["has_more"])
 
     def _command(self, target: str, command: Command, how: How) -> dict[str, Any]:
-        """The fields of an exec, always with an idempotency key."""
+        """Return the fields of an exec, always with an idempotency key."""
         given: dict[str, Any] = {**how}
         stdin, key = given.pop("stdin", None), given.pop("key", None)
         if stdin:

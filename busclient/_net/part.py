@@ -43,8 +43,8 @@ class Part:
         self._settings, self._calls, self._calling, self._sleep = settings, calls, calling, sleep
 
     def _fields(self, **fields: Any) -> dict[str, Any]:
-        """Those that are given, and `from`: me, when I am the credential's own name or a session of
-        it, else left to the hub.
+        """Return those that are given, and `from`: me, when I am the credential's own name or a
+        session of it, else left to the hub.
         """
         me, user = self._settings.name, self._settings.user
         is_mine = me == user or me.startswith(f"{user}/")
@@ -68,7 +68,7 @@ class Part:
         )
 
     def _post_once(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """A call that must not be repeated by itself.
+        """Return a call that must not be repeated by itself.
 
         Raises OutcomeUnknown when its answer was lost.
         """
@@ -137,7 +137,9 @@ class Part:
                 raise asked
 
     def approval(self, id: str, *, wait_s: float = 0) -> Approval:
-        """One question by its id, held back until it is answered or `wait_s` (at most 60) are over."""
+        """Return one question by its id, held back until it is answered or `wait_s` (at most 60)
+        are over.
+        """
         params = {"wait": round(wait_s, 3)} if wait_s else None
         reply = self._get(f"/api/approvals/{in_path(id)}", params, wait_s=wait_s)
         with shaped("an approval"):
@@ -145,7 +147,7 @@ class Part:
 
 
 def in_path(id: str) -> str:
-    """An id as a part of a path; raises Refused for one that would lead elsewhere."""
+    """Return an id as a part of a path; raises Refused for one that would lead elsewhere."""
     if id.strip(".") == "" or "/" in id:
         raise Refused(
             f"{id[:80]!r} is no id.", hint="Give the id as the list or the answer shows it."
@@ -154,7 +156,7 @@ def in_path(id: str) -> str:
 
 
 def given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that are not None."""
+    """Return the fields that are not None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -165,7 +167,7 @@ def unavailable(reply: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def listed(reply: Mapping[str, Any], name: str) -> list[Any]:
-    """A list of the answer's; raises BadAnswer."""
+    """Return a list of the answer's; raises BadAnswer."""
     with shaped(f"a list of {name}"):
         found = reply[name]
         if not isinstance(found, list):

@@ -113,7 +113,7 @@ class Running:
                 yield self._chunk(name, data)
 
     def _stored(self, why: Exception | None) -> Iterator[Chunk]:
-        """What the hub has kept of a call whose stream broke off."""
+        """Yield what the hub has kept of a call whose stream broke off."""
         try:
             call = self._how_is(self.id)
             while call.state == "running" and _goes_on(why):
@@ -134,7 +134,7 @@ class Running:
         yield from self._rest(call.result)
 
     def _rest(self, kept: Result) -> Iterator[Chunk]:
-        """What is kept of the output beyond what was seen."""
+        """Yield what is kept of the output beyond what was seen."""
         for name in ("stdout", "stderr"):
             data = getattr(kept, name)[self._seen[name] :]
             if data:
@@ -149,7 +149,9 @@ class Running:
 
 
 def lines_of(chunks: Iterator[bytes]) -> Lines:
-    """The JSON objects of an NDJSON answer, or the one of a JSON answer; without the signs of life."""
+    """Yield the JSON objects of an NDJSON answer, or the one of a JSON answer; without the signs of
+    life.
+    """
     rest = bytearray()
     try:
         for chunk in chunks:
@@ -168,14 +170,14 @@ def lines_of(chunks: Iterator[bytes]) -> Lines:
 
 
 def finished(result: Result, state: Any) -> Result:
-    """This result, unless nobody knows how it ended: then raises OutcomeUnknown."""
+    """Return this result, unless nobody knows how it ended: then raises OutcomeUnknown."""
     if state == "unknown":
         raise _unknown(result.id, "nobody knows how it ended")
     return result
 
 
 def _goes_on(error: Exception | None) -> bool:
-    """Whether this says that the hub has let the command go, because it is stopping."""
+    """Return whether this says that the hub has let the command go, because it is stopping."""
     return isinstance(error, Unavailable) and error.code == "hub_stopping"
 
 

@@ -22,7 +22,7 @@ _MOST_NAMED = 10
 
 
 def deliver(calls: Calls, drafts: Sequence[Draft]) -> list[dict[str, Any] | None]:
-    """Send drafts in order, at most 1,000; gives for each None when the hub has it, or why it is
+    """Send drafts in order, at most 1,000; returns for each None when the hub has it, or why it is
     refused for good.
 
     Fewer outcomes than drafts: passing trouble, the rest stays. Where the hub refuses a request as
@@ -49,7 +49,7 @@ def deliver(calls: Calls, drafts: Sequence[Draft]) -> list[dict[str, Any] | None
 
 
 def is_final(error: BusError) -> bool:
-    """Whether the hub itself said of this very request that it will never take it.
+    """Return whether the hub itself said of this very request that it will never take it.
 
     A wrong password or address is not the message's fault, and neither is a slow network (408). 429
     asks to wait, but only if it says for how long.
@@ -62,8 +62,8 @@ def is_final(error: BusError) -> bool:
 
 
 def notices(sender: str, refused: Iterable[Refusal], kept_in: str) -> list[Draft]:
-    """A message to each sender of what was refused; also said as a warning, for who sits at this
-    machine.
+    """Return a message to each sender of what was refused; also said as a warning, for who sits at
+    this machine.
     """
     by_author: dict[str, list[Refusal]] = {}
     for entry, why in refused:
@@ -76,8 +76,8 @@ def notices(sender: str, refused: Iterable[Refusal], kept_in: str) -> list[Draft
 
 
 def teller(name: str) -> str:
-    """The name that notices are from: a session of ours, since what a name writes to itself is not
-    unread to it.
+    """Return the name that notices are from: a session of ours, since what a name writes to itself
+    is not unread to it.
     """
     return f"{name.partition('/')[0]}/outbox"
 
@@ -94,7 +94,7 @@ def _notice(sender: str, author: str, refused: list[Refusal], kept_in: str) -> D
 
 
 def _reason(entry: Entry, why: dict[str, Any]) -> str:
-    """Which message it was and why it was refused, without a word of its body."""
+    """Return which message it was and why it was refused, without a word of its body."""
     to = (entry.draft or {}).get("to")
     names = to if isinstance(to, str) else ",".join(map(str, to or ["?"]))
     return f"to {names[:200]}, posted {entry.queued or '?'}: {str(why.get('message') or why.get('error')).rstrip('.')}"

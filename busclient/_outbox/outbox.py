@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 Draft = dict[str, Any]
-# Sends drafts in order; gives for each its outcome: None when the hub has it, an error's dict when
-# refused for good. Fewer outcomes than drafts: the rest was not reached. Raises BusError when
+# Sends drafts in order; returns for each its outcome: None when the hub has it, an error's dict
+# when refused for good. Fewer outcomes than drafts: the rest was not reached. Raises BusError when
 # nothing could be sent.
 Send = Callable[[list[Draft]], list[dict[str, Any] | None]]
 Tell = Callable[[list[tuple["Entry", dict[str, Any]]]], None]
@@ -72,7 +72,7 @@ class Entry:
             return cls(line)
 
     def is_for(self, hub: str, user: str, via: str = "") -> bool:
-        """Whether it waits for this user of the hub at this address, as seen from `via`."""
+        """Return whether it waits for this user of the hub at this address, as seen from `via`."""
         return (self.hub, self.user) == (hub, user) and self.via in (None, via)
 
 
@@ -84,7 +84,7 @@ class Outbox:
         self.refused_path = folder / "outbox-refused.jsonl"
 
     def is_empty(self) -> bool:
-        """Whether nothing waits; costs one `stat`."""
+        """Return whether nothing waits; costs one `stat`."""
         try:
             return self.path.stat().st_size == 0
         except OSError:
@@ -111,15 +111,18 @@ class Outbox:
             ) from error
 
     def entries(self) -> list[Entry]:
-        """What waits, oldest first; unreadable lines among it. Raises OutboxFailed."""
+        """Return what waits, oldest first; unreadable lines among it. Raises OutboxFailed."""
         return self._read(self.path)
 
     def refused(self) -> list[Entry]:
-        """What was set aside, oldest first; unreadable lines among it. Raises OutboxFailed."""
+        """Return what was set aside, oldest first; unreadable lines among it.
+
+        Raises OutboxFailed.
+        """
         return [_set_aside_entry(entry.line) for entry in self._read(self.refused_path)]
 
     def drop(self, keys: Collection[str], *, refused: bool = False) -> int:
-        """Forget messages by their keys; gives how many there were. Raises OutboxFailed."""
+        """Forget messages by their keys; returns how many there were. Raises OutboxFailed."""
         path = self.refused_path if refused else self.path
         with self._changing():
             found = self.refused() if refused else self.entries()
@@ -130,7 +133,7 @@ class Outbox:
     def redirect(
         self, keys: Collection[str], hub: str, user: str, via: str = "", *, refused: bool = False
     ) -> int:
-        """Let messages wait for this hub and user, behind what waits already; gives how many.
+        """Let messages wait for this hub and user, behind what waits already; returns how many.
 
         Raises OutboxFailed.
         """
@@ -153,8 +156,8 @@ class Outbox:
         any_hub: bool = False,
         tell: Tell | None = None,
     ) -> int:
-        """Send what waits for this hub and user; gives how many arrived. `tell` hears of those that
-        were refused for good.
+        """Send what waits for this hub and user; returns how many arrived. `tell` hears of those
+        that were refused for good.
 
         0 at once when another process is delivering (or after `wait_s`). Raises what `send` raises,
         and OutboxFailed.
@@ -271,7 +274,7 @@ class Outbox:
 
 
 def _set_aside_entry(line: bytes) -> Entry:
-    """A line of the refused ones, with the line that waited in it read as such."""
+    """Return a line of the refused ones, with the line that waited in it read as such."""
     try:
         fields = json.loads(line)
         inner = Entry.of(str(fields["line"]).encode())
@@ -281,7 +284,7 @@ def _set_aside_entry(line: bytes) -> Entry:
 
 
 def _first_block(entries: list[Entry]) -> list[Entry]:
-    """The first entries that go together into one request: all of one hub's user."""
+    """Return the first entries that go together into one request: all of one hub's user."""
     block: list[Entry] = []
     size = 0
     for entry in entries:

@@ -511,7 +511,7 @@ def names_of(certificate: Path) -> str:
 
 def test_a_new_name_gets_a_certificate_of_its_own(checkout: Path, root: Path) -> None:
     told = install(checkout, "--root", root, "--domain", "new.test")
-    assert "NOTE: The certificate (DNS:bus.test) was made anew for new.test" in told
+    assert "NOTE: The certificate (DNS:bus.test) was remade for new.test" in told
     folder = root / "etc/ssl/claude-bus"
     assert "DNS:new.test" in names_of(folder / "fullchain.pem")
     assert {name: mode for name, (mode, _) in tree(folder).items()}["privkey.pem"] == "0o600"

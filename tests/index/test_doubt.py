@@ -1,4 +1,4 @@
-"""An index that may be wrong is noticed and made anew from the log, with the same answers."""
+"""An index that may be wrong is noticed and rebuilt from the log, with the same answers."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_harmed_index_is_made_anew_at_a_start(
     with caplog.at_level(logging.WARNING):
         anew = Index(index.path, log)
     assert answers(anew) == before
-    assert harm is delete or "making it anew" in caplog.text, "it is said"
+    assert harm is delete or "rebuilding it" in caplog.text, "it is said"
     anew.close()
     log.close()
 

@@ -170,7 +170,7 @@ class JsonlLog:
         return offset == 0 or os.pread(file.fd, len(wanted), max(0, offset - len(wanted))) == wanted
 
     def has_room(self) -> bool:
-        """Whether a record of the largest size fits on the disk; a quota is not seen."""
+        """Return whether a record of the largest size fits on the disk; a quota is not seen."""
         try:
             disk = os.statvfs(self.folder)
         except OSError:
@@ -187,7 +187,7 @@ class JsonlLog:
         self._closed = True
 
     def restore(self) -> bool:
-        """Lift the stop that a failed write or sync left, after verifying the log; gives whether
+        """Lift the stop that a failed write or sync left, after verifying the log; returns whether
         there was one.
         """
         if not self._state.failed:
@@ -354,8 +354,8 @@ class JsonlLog:
     # -- the tail --------------------------------------------------------------------------------
 
     def _refreshed_tail(self) -> _Tail:
-        """The tail as it is now, with what other processes wrote read and what a killed one left
-        healed.
+        """Return the tail as it is now, with what other processes wrote read and what a killed one
+        left healed.
         """
         try:
             self._begin_if_exchanged()
@@ -441,8 +441,8 @@ class JsonlLog:
         return found
 
     def _keys_after(self, known: int) -> dict[str, Record]:
-        """The unique keys of records that the index does not know and that this process did not see
-        come.
+        """Return the unique keys of records that the index does not know and that this process did
+        not see come.
         """
         end = self._state.written
         found: dict[str, Record] = {}
@@ -501,8 +501,8 @@ class JsonlLog:
         return self._tail
 
     def _unless_renewed(self, tail: _Tail, error: OSError) -> _Tail:
-        """The old file, which serves on when a sealing found no descriptor; raises Busy where
-        another has its place already.
+        """Return the old file, which serves on when a sealing found no descriptor; raises Busy
+        where another has its place already.
         """
         if os.stat(self._active_path).st_ino == tail.file.inode():
             return tail
@@ -522,7 +522,9 @@ class JsonlLog:
             yield end.segment, self._active_lines(start, end)
 
     def _active_lines(self, start: int, end: Mark) -> Iterator[files.Line]:
-        """The lines of the file that was active when `end` was read; it may have been sealed since."""
+        """Return the lines of the file that was active when `end` was read; it may have been sealed
+        since.
+        """
         tail = self._tail
         if (
             tail is not None

@@ -45,7 +45,7 @@ class OpenFile:
         return os.fstat(self.fd).st_ino
 
     def lines(self, start: int, end: int) -> Iterator[Line]:
-        """The lines from offset `start` up to `end`, split at newline bytes and nothing else."""
+        """Yield the lines from offset `start` up to `end`, split at newline bytes and nothing else."""
         rest, at, offset = b"", start, start
         while offset < end:
             chunk = os.pread(self.fd, min(_CHUNK, end - offset), offset)
@@ -65,7 +65,9 @@ class OpenFile:
 
 
 def sealed(folder: Path) -> dict[int, Path]:
-    """The sealed files by their first seq, in order; where both forms are there, the plain one."""
+    """Return the sealed files by their first seq, in order; where both forms are there, the plain
+    one.
+    """
     found: dict[int, Path] = {}
     for name in sorted(
         os.listdir(folder), reverse=True
@@ -77,7 +79,7 @@ def sealed(folder: Path) -> dict[int, Path]:
 
 
 def sealed_lines(path: Path, start: int) -> Iterator[Line]:
-    """The lines of a sealed file from an offset, counted in uncompressed bytes; it may be
+    """Yield the lines of a sealed file from an offset, counted in uncompressed bytes; it may be
     compressed meanwhile.
     """
     if path.suffix != ".gz" and (file := open_if_there(path)) is not None:
@@ -93,7 +95,7 @@ def sealed_lines(path: Path, start: int) -> Iterator[Line]:
 
 
 def open_if_there(path: Path) -> OpenFile | None:
-    """A file, or None when there is none; a plain file goes away when it is compressed."""
+    """Return a file, or None when there is none; a plain file goes away when it is compressed."""
     try:
         return OpenFile(path)
     except FileNotFoundError:
@@ -101,7 +103,7 @@ def open_if_there(path: Path) -> OpenFile | None:
 
 
 def is_same(path: Path, file: OpenFile) -> bool:
-    """Whether a path is another name of an open file; a path that has gone is none."""
+    """Return whether a path is another name of an open file; a path that has gone is none."""
     try:
         return os.stat(path).st_ino == file.inode()
     except FileNotFoundError:
@@ -178,8 +180,8 @@ def _opened(name: str, flags: int) -> int:
 
 
 def _is_ours(fd: int, scratch: Path) -> bool:
-    """Whether this process alone has the scratch file, and it has not become the finished one
-    meanwhile.
+    """Return whether this process alone has the scratch file, and it has not become the finished
+    one meanwhile.
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

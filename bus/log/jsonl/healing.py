@@ -30,7 +30,7 @@ _BACKWARDS = 256 << 10
 
 
 def is_begun(folder: Path, state: SharedState) -> bool:
-    """Whether the shared numbers speak of the file that is there now."""
+    """Return whether the shared numbers speak of the file that is there now."""
     try:
         return state.is_current() and os.stat(folder / files.ACTIVE).st_ino == state.inode
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def _refuse_a_missing_log(folder: Path, state: SharedState) -> None:
 
 
 def heal_tail(folder: Path, start: int, end: int, disk: Disk) -> int:
-    """Cover what is no line in the last bytes of the active file; gives how many bytes that were.
+    """Cover what is no line in the last bytes of the active file; returns how many bytes that were.
 
     `start` may be inside a line when the file is longer than what is checked; that line is not
     judged. Covered are: a tail without a newline, lines with NUL bytes in them (blocks that never
@@ -120,8 +120,8 @@ def cover(folder: Path, start: int, end: int, reason: str, disk: Disk) -> None:
 
 
 def last_line(folder: Path, size: int) -> Record | None:
-    """The last good record at or before offset `size` of the active file, or of the files before
-    it.
+    """Return the last good record at or before offset `size` of the active file, or of the files
+    before it.
     """
     file = files.OpenFile(folder / files.ACTIVE)
     reach = _BACKWARDS
@@ -141,13 +141,14 @@ def last_line(folder: Path, size: int) -> Record | None:
 
 
 def first_line(folder: Path) -> Record | None:
-    """The first good record of the active file."""
+    """Return the first good record of the active file."""
     file = files.OpenFile(folder / files.ACTIVE)
     return records.first_of(line.data for line in file.lines(0, file.size()) if line.whole)
 
 
 def restore(folder: Path, state: SharedState, disk: Disk) -> bool:
-    """Lift the stop that a failed write or sync left; gives whether there was one. Both locks held.
+    """Lift the stop that a failed write or sync left; returns whether there was one. Both locks
+    held.
 
     What the page cache says of such a file is not to be believed, so the file is read from the disk
     itself, and what proves good there is copied to a new file and synced. The old one goes to

@@ -61,7 +61,7 @@ def verify(folder: Path) -> Report:
 
 
 def stats(folder: Path) -> dict[str, Any]:
-    """How many records of each kind, files and bytes."""
+    """Return how many records of each kind, files and bytes."""
     kinds: Counter[str] = Counter()
     for _, lines in _files(folder):
         for line in lines:
@@ -119,7 +119,7 @@ def backup(folder: Path, credentials: Path, target: Path) -> dict[str, int]:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, Iterator[files.Line]]]:
-    """Every file of a log with its lines, the active one up to its last whole line."""
+    """Yield every file of a log with its lines, the active one up to its last whole line."""
     active = files.OpenFile(folder / files.ACTIVE)
     size = active.size()
     for path in _sealed_before(folder, active):
@@ -128,8 +128,8 @@ def _files(folder: Path) -> Iterator[tuple[Path, Iterator[files.Line]]]:
 
 
 def _sealed_before(folder: Path, active: files.OpenFile) -> list[Path]:
-    """The sealed files that come before an open active one, which may itself have been sealed
-    since.
+    """Return the sealed files that come before an open active one, which may itself have been
+    sealed since.
     """
     first = records.first_of(line.data for line in active.lines(0, active.size()))
     return [
@@ -142,7 +142,7 @@ def _sealed_before(folder: Path, active: files.OpenFile) -> list[Path]:
 def _check(
     report: Report, file: str, number: int, line: files.Line, total: str | None
 ) -> str | None:
-    """Check one line against the sum of the one before (None: unknown); gives the sum to go on
+    """Check one line against the sum of the one before (None: unknown); returns the sum to go on
     with.
     """
 

@@ -144,11 +144,11 @@ class SharedState:
         self.words = memoryview(self._map).cast("Q")
 
     def is_ours(self) -> bool:
-        """Whether these numbers were ever written, by whatever boot of the machine."""
+        """Return whether these numbers were ever written, by whatever boot of the machine."""
         return self.words[0] == self.MAGIC
 
     def is_current(self) -> bool:
-        """Whether these numbers were written since this machine started."""
+        """Return whether these numbers were written since this machine started."""
         return self.is_ours() and self.words[1] == _boot_number()
 
     def begin(self) -> None:
@@ -162,7 +162,7 @@ class SharedState:
 
 
 def _boot_number() -> int:
-    """A number that differs after every start of this machine."""
+    """Return a number that differs after every start of this machine."""
     if sys.platform == "linux":
         return int(Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:15], 16)
     # The start time in minutes; the clock may be set by seconds while it runs.

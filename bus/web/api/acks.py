@@ -62,7 +62,7 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
 
 
 def _reader(fields: dict[str, Any], taken: Taken) -> str:
-    """Who acknowledges: the caller, unless it says as which of its names.
+    """Return who acknowledges: the caller, unless it says as which of its names.
 
     Nobody does for another.
     """
@@ -72,7 +72,7 @@ def _reader(fields: dict[str, Any], taken: Taken) -> str:
 
 
 def _fields(allowed: tuple[str, ...]) -> dict[str, Any]:
-    """The fields, as JSON, as a form, or in the query."""
+    """Return the fields, as JSON, as a form, or in the query."""
     query = parameters.params(allowed)
     fields: dict[str, Any] = {}
     if parameters.content_type() == "multipart/form-data":

@@ -31,8 +31,8 @@ def blueprint(hub: Hub, service: ExecService, max_file: int, rest: Rest) -> Blue
     routes = Blueprint("calls", __name__)
 
     def limit(type: str) -> int:
-        """How long a body may be: a file, or the input of a command, is read only for one who may
-        do such a thing somewhere.
+        """Return how long a body may be: a file, or the input of a command, is read only for one
+        who may do such a thing somewhere.
 
         Which target it is about stands in the body, so a short one is read, and the refusal
         recorded with what it says.
@@ -158,7 +158,7 @@ def _begun_before(was_begun: Callable[[], bool]) -> Iterator[None]:
 
 
 def _ask(op: str, **more: Any) -> Line:
-    """A request to the service, with the credential that came with this one."""
+    """Return a request to the service, with the credential that came with this one."""
     return {"op": op, "authorization": request.environ.get("HTTP_AUTHORIZATION"), **more}
 
 
@@ -167,7 +167,7 @@ def _reply(call: Call, answer: Line) -> Response:
 
 
 def _state_shown(answer: Line) -> Line:
-    """How a call is; one that ended with an error says so, and is no error of this request."""
+    """Return how a call is; one that ended with an error says so, and is no error of this request."""
     if "status" not in answer:
         return answer
     error = answer["error"]

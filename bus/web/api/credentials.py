@@ -125,7 +125,7 @@ def blueprint(
 
 
 def _used(name: str, quotas: AllQuotas) -> dict[str, int]:
-    """How much a credential has of each quota now."""
+    """Return how much a credential has of each quota now."""
     under_way, waiting, daily = quotas
     size, names = (0, 0) if daily is None else daily.used(name)
     return {
@@ -147,12 +147,12 @@ def _limits(quotas: AllQuotas) -> dict[str, int]:
 
 
 def _named() -> Any:
-    """The name that a refused request was about, as far as it has been read."""
+    """Return the name that a refused request was about, as far as it has been read."""
     return g.get("asked_name")
 
 
 def _read(shape: type[S]) -> S:
-    """The fields of a JSON object; no body is an empty one."""
+    """Return the fields of a JSON object; no body is an empty one."""
     parameters.params(())
     data = parameters.read_body()
     fields = load_object(data) if data.strip() else {}
@@ -161,8 +161,8 @@ def _read(shape: type[S]) -> S:
 
 
 def _base_url() -> str:
-    """Where the caller found the hub: nginx passes the Host that it was asked for, and that it
-    speaks TLS.
+    """Return where the caller found the hub: nginx passes the Host that it was asked for, and that
+    it speaks TLS.
     """
     scheme = (
         "https"

@@ -79,7 +79,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
 
 
 def _budget(given: dict[str, str]) -> tuple[int, inbox_budget.Measure]:
-    """How much may be shown, and how it is measured. With both budgets given, both hold."""
+    """Return how much may be shown, and how it is measured. With both budgets given, both hold."""
     budget = parameters.whole(given, "budget", DEFAULT_BUDGET, MIN_BUDGET, MAX_BUDGET)
     if "budget_tokens" not in given:
         return budget, inbox_budget.characters
@@ -92,7 +92,7 @@ def _budget(given: dict[str, str]) -> tuple[int, inbox_budget.Measure]:
 
 
 def _cursor(text: str | None) -> Cursor | None:
-    """Where to go on."""
+    """Return where to go on."""
     if text is None:
         return None
     cursor = Cursor.from_text(text)
@@ -106,7 +106,7 @@ def _cursor(text: str | None) -> Cursor | None:
 
 
 def _more(found: InboxPage) -> int:
-    """How many unread messages are neither in this answer nor in those before it."""
+    """Return how many unread messages are neither in this answer nor in those before it."""
     return max(1, found.unread - found.before - found.packed.shown) if found.next is not None else 0
 
 
@@ -131,7 +131,7 @@ def _stub_json(stub: Stub) -> dict[str, Any]:
 
 
 def _as_text(reader: str, found: InboxPage) -> str:
-    """The answer for an agent's context; nothing at all when there is no mail.
+    """Return the answer for an agent's context; nothing at all when there is no mail.
 
     Only our own lines begin with `--`.
     """
@@ -182,18 +182,20 @@ def _cut(text: str, longest: int) -> str:
 
 
 def _middle_cut(name: str) -> str:
-    """A name that leaves room for the mark behind it: a long one must not push it out of the line."""
+    """Return a name that leaves room for the mark behind it: a long one must not push it out of the
+    line.
+    """
     half = _LONGEST_SENDER // 2
     return name if len(name) <= _LONGEST_SENDER else f"{name[:half]}…{name[1 - half :]}"
 
 
 def _size(message: dict[str, Any]) -> int:
-    """The characters of a body; one that is too long to be shown was cut."""
+    """Return the characters of a body; one that is too long to be shown was cut."""
     return int(message.get("size") or len(message["body"]))
 
 
 def _whole(message: dict[str, Any], now_ms: int, *, with_seq: bool = True) -> str:
-    """A message in full.
+    """Return a message in full.
 
     While sizes are taken, its seq in the list at the end is counted with it.
     """
@@ -205,7 +207,7 @@ def _whole(message: dict[str, Any], now_ms: int, *, with_seq: bool = True) -> st
 
 
 def _brief(message: dict[str, Any], length: int, now_ms: int) -> str:
-    """A message on one line."""
+    """Return a message on one line."""
     size = _size(message)
     preview = _preview(message["body"], length)
     return (
@@ -214,7 +216,7 @@ def _brief(message: dict[str, Any], length: int, now_ms: int) -> str:
 
 
 def _preview(body: str, length: int) -> str:
-    """The first characters of a body on one line, harmless."""
+    """Return the first characters of a body on one line, harmless."""
     line = " ".join(" ".join(body_lines(body[:length].removesuffix("\r"))).split())
     return line + "…" if len(body) > length or "\n" in body.strip() else line
 

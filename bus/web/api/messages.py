@@ -103,8 +103,8 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
 
 
 def is_peek(hub: Hub, reader: str | None, taken: Taken) -> bool:
-    """Whether this read is for a name that is not the caller's, or gives no message (HEAD): then
-    the sender must not be told that it was fetched.
+    """Return whether this read is for a name that is not the caller's, or gives no message (HEAD):
+    then the sender must not be told that it was fetched.
 
     Raises OverQuota where the name is one too many of the caller's today.
     """
@@ -115,8 +115,8 @@ def is_peek(hub: Hub, reader: str | None, taken: Taken) -> bool:
 
 
 def _next(seqs: list[int], selection: Selection, known: int) -> int:
-    """The cursor to go on with: for `since` when the oldest come first, for `before` when the
-    newest do.
+    """Return the cursor to go on with: for `since` when the oldest come first, for `before` when
+    the newest do.
     """
     if selection.descending:
         start = known if selection.before is None else selection.before
@@ -126,7 +126,7 @@ def _next(seqs: list[int], selection: Selection, known: int) -> int:
 
 
 def _more(seqs: list[int], selection: Selection) -> str:
-    """The parameter that gives the messages that the limit cut off."""
+    """Return the parameter that gives the messages that the limit cut off."""
     if selection.newest or selection.descending:
         return f"before={min(seqs)}"
     return f"since={max(seqs)}"

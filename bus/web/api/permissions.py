@@ -82,7 +82,7 @@ def _refuse_other_case(name: str, field: str, names: list[str]) -> None:
 
 
 def _unknown(grant: Grant, names: list[str], service: ExecService) -> dict[str, str]:
-    """What is wrong with a name that is neither a machine nor a target, by its field.
+    """Return what is wrong with a name that is neither a machine nor a target, by its field.
 
     Where nobody can tell: nothing.
     """

@@ -60,7 +60,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """The lines of a block; raises BadJson for none, TooLarge for too many."""
+    """Return the lines of a block; raises BadJson for none, TooLarge for too many."""
     last = data[data.rfind(b"\n") + 1 :]
     count = data.count(b"\n") + bool(last.strip())  # before they are made: there may be millions
     if count == 0:
@@ -77,7 +77,7 @@ def _lines(data: bytes) -> list[bytes]:
 def save(
     hub: Hub, caller: Caller, fields: dict[str, Any], environ: Mapping[str, Any], taken: Taken
 ) -> bytes:
-    """Check and post one message; gives the JSON of it, with how its recipients are doing."""
+    """Check and post one message; returns the JSON of it, with how its recipients are doing."""
     parameters.add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
     posted = hub.messages.post(caller, _checked(caller, fields, taken))
     message = posted.message
@@ -88,8 +88,8 @@ def save(
 
 
 def _checked(caller: Caller, fields: dict[str, Any], taken: Taken) -> Draft:
-    """The checked message of somebody who may speak as the one it is from: the caller, unless it
-    says so.
+    """Return the checked message of somebody who may speak as the one it is from: the caller,
+    unless it says so.
     """
     if caller.own_name is not None:
         fields.setdefault("from", caller.own_name)
@@ -99,7 +99,9 @@ def _checked(caller: Caller, fields: dict[str, Any], taken: Taken) -> Draft:
 
 
 def _fields() -> dict[str, Any]:
-    """The fields of a message, from the query, a form, JSON, or a body that is the text itself."""
+    """Return the fields of a message, from the query, a form, JSON, or a body that is the text
+    itself.
+    """
     query = parameters.params(Draft.names())
     kind = parameters.content_type()
     if kind == "application/json":
@@ -119,7 +121,7 @@ def _fields() -> dict[str, Any]:
 
 
 def _form_or_json() -> dict[str, Any]:
-    """A urlencoded form; or JSON that curl -d has called one."""
+    """Return a urlencoded form; or JSON that curl -d has called one."""
     data = parameters.read_body()
     if data.lstrip().startswith(b"{"):
         return load_object(data)
@@ -134,7 +136,7 @@ def _joined(query: dict[str, str], fields: dict[str, Any]) -> dict[str, Any]:
 def _line(
     line: bytes, number: int, query: dict[str, Any], key: str | None, taken: Taken
 ) -> Draft | BusError:
-    """The checked message on one line, or what is wrong with it.
+    """Return the checked message on one line, or what is wrong with it.
 
     A key for the request is one for each of its lines.
     """

@@ -12,7 +12,8 @@ Targets = tuple[list[dict[str, Any]], dict[str, str]]
 
 
 def listed(service: ExecService, within_s: float | None = None) -> Targets:
-    """All targets, and which driver does not answer, with the reason; raises ExecUnavailable.
+    """Return all targets, and which driver does not answer, with the reason; raises
+    ExecUnavailable.
 
     `within_s` as in `ask`.
     """

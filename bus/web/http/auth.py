@@ -42,7 +42,7 @@ def may_call(roles: frozenset[str], *, call_type: str | None = None) -> Callable
 
 
 def undeclared(app: Flask) -> list[str]:
-    """The routes whose view does not say who may call it."""
+    """Return the routes whose view does not say who may call it."""
     return [
         rule.rule
         for rule in app.url_map.iter_rules()

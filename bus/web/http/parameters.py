@@ -21,7 +21,7 @@ FILTERS = ("to", "from", "tag", "thread", "unread_by", "since", "before", "limit
 
 
 def params(allowed: Iterable[str]) -> dict[str, str]:
-    """The query parameters, each at most once; raises UnknownField or BadField."""
+    """Return the query parameters, each at most once; raises UnknownField or BadField."""
     query = request.environ.get("QUERY_STRING")
     if not query:
         return {}
@@ -30,23 +30,23 @@ def params(allowed: Iterable[str]) -> dict[str, str]:
 
 
 def query(shape: type[S]) -> S:
-    """The query parameters, as a struct; raises UnknownField, BadField or MissingField."""
+    """Return the query parameters, as a struct; raises UnknownField, BadField or MissingField."""
     return shape.read(params(shape.names()))
 
 
 def is_over(limit: int) -> bool:
-    """Whether the body may be longer than this: it says so, or does not say how long it is."""
+    """Return whether the body may be longer than this: it says so, or does not say how long it is."""
     text = request.environ.get("CONTENT_LENGTH", "")
     return int(text) > limit if text.isdigit() else "HTTP_TRANSFER_ENCODING" in request.environ
 
 
 def content_type() -> str:
-    """The media type of the body, without its parameters; empty when there is none."""
+    """Return the media type of the body, without its parameters; empty when there is none."""
     return str(request.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
 
 
 def read_body(limit: int = MAX_REQUEST) -> bytes:
-    """The bytes of the body; never holds more than `limit` in memory.
+    """Return the bytes of the body; never holds more than `limit` in memory.
 
     Raises TooLarge with both sizes, TooSlow, and BadRequest for a body that did not come whole:
     half of one is not a message.
@@ -55,7 +55,7 @@ def read_body(limit: int = MAX_REQUEST) -> bytes:
 
 
 def body_of(environ: Mapping[str, Any], limit: int = MAX_REQUEST) -> bytes:
-    """The same for a request outside Flask."""
+    """Return the same for a request outside Flask."""
     size = _checked_size(environ, limit)
     # The input as the server gives it: Werkzeug's wrapping of it costs a twentieth of a post.
     try:
@@ -76,13 +76,13 @@ def body_of(environ: Mapping[str, Any], limit: int = MAX_REQUEST) -> bytes:
 
 
 def json_body() -> dict[str, Any]:
-    """The JSON object in the body, whatever its content type says."""
+    """Return the JSON object in the body, whatever its content type says."""
     return load_object(read_body())
 
 
 def call_fields(limit: int = MAX_REQUEST, rest: Rest = lambda: None) -> dict[str, Any]:
-    """The JSON object of a call, with the idempotency key of the header where there is one; no
-    query parameters.
+    """Return the JSON object of a call, with the idempotency key of the header where there is one;
+    no query parameters.
     """
     params(())
     kind = content_type()
@@ -116,7 +116,7 @@ def add_key(fields: dict[str, Any], header: str | None) -> None:
 
 
 def urlencoded(data: bytes) -> dict[str, str]:
-    """The fields of a urlencoded form; raises BadField for a repeated one."""
+    """Return the fields of a urlencoded form; raises BadField for a repeated one."""
     try:
         pairs = parse_qsl(
             data.decode("ascii"),
@@ -134,8 +134,8 @@ def urlencoded(data: bytes) -> dict[str, str]:
 
 
 def multipart() -> dict[str, str]:
-    """The fields of a multipart form; raises BadField for a repeated field, or a file that is not
-    `body`.
+    """Return the fields of a multipart form; raises BadField for a repeated field, or a file that
+    is not `body`.
     """
     _checked_size(request.environ, MAX_REQUEST)
     request.max_content_length = request.max_form_memory_size = MAX_REQUEST
@@ -167,7 +167,7 @@ def refuse_twice(query: Iterable[str], fields: Iterable[str]) -> None:
 
 
 def selection(given: dict[str, str], place: Any) -> Selection:
-    """The filter in these parameters; `place` turns a reference into a seq."""
+    """Return the filter in these parameters; `place` turns a reference into a seq."""
     order = given.get("order", "asc")
     if order not in ("asc", "desc"):
         raise BadField(
@@ -193,7 +193,7 @@ def selection(given: dict[str, str], place: Any) -> Selection:
 
 
 def wait_s(given: dict[str, str]) -> float:
-    """The `wait` parameter: 0 to 60 seconds."""
+    """Return the `wait` parameter: 0 to 60 seconds."""
     value = checks.number(given.get("wait", "0"), "wait")
     if not 0 <= value <= MAX_WAIT_S:
         raise BadField(
@@ -203,7 +203,7 @@ def wait_s(given: dict[str, str]) -> float:
 
 
 def whole(given: dict[str, str], name: str, default: int, low: int, high: int) -> int:
-    """A whole number within bounds."""
+    """Return a whole number within bounds."""
     text = given.get(name, str(default))
     if not (
         text.isascii()
@@ -218,13 +218,13 @@ def whole(given: dict[str, str], name: str, default: int, low: int, high: int) -
 
 
 def flag(given: dict[str, str], name: str) -> bool:
-    """A yes or no: 1 or 0."""
+    """Return a yes or no: 1 or 0."""
     return bool(whole(given, name, 0, 0, 1))
 
 
 def _checked_size(environ: Mapping[str, Any], limit: int) -> int | None:
-    """The size that a request says its body has, if it does; refuses one that is too long, and a
-    compressed one.
+    """Return the size that a request says its body has, if it does; refuses one that is too long,
+    and a compressed one.
     """
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in ("", "identity"):
         raise UnsupportedMedia("The body is compressed.")

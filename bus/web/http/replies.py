@@ -59,7 +59,7 @@ def text_reply(text: str, status: int = 200) -> Reply:
 
 
 def wants_text(format: str | None) -> bool:
-    """Whether the caller asks for text: by `format=text`, or by preferring it in Accept."""
+    """Return whether the caller asks for text: by `format=text`, or by preferring it in Accept."""
     if format is not None:
         if format not in ("text", "json"):
             raise BadField(
@@ -73,14 +73,14 @@ def wants_text(format: str | None) -> bool:
 
 
 def page_json(messages: Sequence[str], has_more: bool, next: int) -> str:
-    """The JSON of a page of messages, each of which is JSON already."""
+    """Return the JSON of a page of messages, each of which is JSON already."""
     more = "true" if has_more else "false"
     return f'{{"messages":[{",".join(messages)}],"count":{len(messages)},"has_more":{more},"next":{next}}}'
 
 
 def message_text(message: dict[str, Any], body: str | None = None) -> str:
-    """A message as text: one line about it, then its body indented, so that no body can pass for a
-    line about it.
+    """Return a message as text: one line about it, then its body indented, so that no body can pass
+    for a line about it.
     """
     marks = [] if message["priority"] == "normal" else [message["priority"].upper()]
     marks += [f"#{quoted(tag)}" for tag in message["tags"]]
@@ -97,8 +97,8 @@ def message_text(message: dict[str, Any], body: str | None = None) -> str:
 
 
 def page_text(messages: Iterable[str], more: str | None, rest: Rest) -> str:
-    """A page of messages as text; says so when there is none, and which parameter gives more (None:
-    there are no more).
+    """Return a page of messages as text; says so when there is none, and which parameter gives more
+    (None: there are no more).
 
     `rest` lets others go on: a page of what has to be made harmless takes a while.
     """

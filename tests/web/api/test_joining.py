@@ -60,7 +60,7 @@ class Bus(Caller):
 
     def unread(self, name: str) -> list[str]:
         """What is unread to a name, once every way to ask has said the same, before and after the
-        index is made anew.
+        index is rebuilt.
         """
         for turn in range(2):
             page = self.bodies(f"unread_by={name}&limit=500")
