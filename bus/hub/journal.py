@@ -80,9 +80,14 @@ class Journal:
 
         A page of messages may be a little old. A right may not: it may just have been taken away.
         """
+        behind = Busy("Permissions cannot be read now: the index is behind the log.")
         if not self.index.catch_up():
-            raise Busy("Permissions cannot be read now: the index is behind the log.")
-        with self.index.reading() as db:
+            raise behind
+        known_to = self.index.known_to()
+        with self.index.as_is() as db:
+            # The file may have been replaced in between, by one that is not as far.
+            if self.index.known_to() < known_to:
+                raise behind
             yield db
 
     def new_id(self) -> str:
