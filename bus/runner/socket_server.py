@@ -261,7 +261,11 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a connection a thread of its own, or refuse it if there are too many."""
         if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)
+            try:
+                super().process_request(request, client_address)
+            except BaseException:  # the system has no thread left
+                self._places.release()
+                raise
             return
         refusal = Busy(
             f"The service that runs commands has {MOST_CONNECTIONS} requests under way, "

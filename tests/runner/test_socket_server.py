@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -56,3 +57,35 @@ def test_a_request_that_comes_byte_by_byte_is_not_waited_for(fleet: Fleet) -> No
                 return True
 
         wait_until(is_dropped)
+
+
+def test_a_long_request_that_is_refused_unread_hears_why(fleet: Fleet) -> None:
+    fleet.permit(actions=["file_write"])
+    with ExitStack() as held:
+        for _ in range(MOST):
+            held.enter_context(closing(opened(fleet, b"")))
+        content = "x" * 8_000_000
+        refused = fleet.web1.post(
+            "/api/file/write", json={"target": "box", "path": "/f", "content": content}
+        )
+        assert (refused.status_code, refused.json["error"]) == (503, "busy")
+    assert not (fleet.folder / "box" / "f").exists()
+
+
+def test_a_connection_that_gets_no_thread_takes_no_place(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = threading.Thread.start
+    failed = []
+
+    def start(thread: threading.Thread) -> None:
+        if len(failed) <= MOST and "process_request_thread" in thread.name:
+            failed.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        plain(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    for _ in range(MOST + 1):
+        refusal = fleet.web1.exec("true")
+        assert (refusal.status_code, refusal.json["error"]) == (502, "target_failed")
+    assert fleet.web1.exec("true").status_code == 200

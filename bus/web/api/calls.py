@@ -1,7 +1,7 @@
 """Commands, files and containers: POST /api/exec, /api/file/*, /api/container/*, and how a call is.
 
-The worker checks shape and right, then hands the request to the service that runs commands, which
-does both again.
+The worker proves the caller, checks the size and the shape, and passes the request on. The runner
+decides whether the call may be made; while it is away, nobody does.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def blueprint(hub: Hub, service: ExecService, max_file: int, rest: Rest) -> Blue
     routes = Blueprint("calls", __name__)
 
     def limit(type: str) -> int:
-        """Return how long a body may be: a file, or the input of a command, is read only for one
-        who may do such a thing somewhere.
+        """Return how long a body may be.
 
-        Which target it is about stands in the body, so a short one is read, and the refusal
-        recorded with what it says.
+        The runner decides about the call. This early look only spares the worker: it reads a file,
+        or the input of a command, for callers who may do such a thing somewhere. A short body is
+        read for everybody: it says which target it is about, and the refusal is recorded with that.
         """
         if type not in (EXEC, FILE_WRITE):
             return parameters.MAX_REQUEST
