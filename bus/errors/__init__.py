@@ -1,0 +1,228 @@
+"""The hub's errors: one family, one list of codes.
+
+An error carries its facts as fields of `details` and makes its own text. It is raised where the
+fact is known and answered in one place (`bus.web.http.errors`).
+
+    BusError
+    ├── BadRequest            400  the request is not well formed
+    │   ├── BadJson           400  not strict JSON
+    │   ├── UnknownField      400  a field or parameter that does not exist
+    │   ├── BadField          400  a field with a wrong type or value
+    │   └── MissingField      400  a required field is not there
+    ├── Unauthorized          401
+    ├── Forbidden             403
+    │   ├── ForeignOrigin     403  a browser page of another site made this call
+    │   ├── NotAllowed        403  this role may not call this route
+    │   ├── NotYourName       403  the credential does not speak for this name
+    │   ├── NotPermitted      403  the permissions do not allow this call
+    │   └── ApprovalDenied    403  an admin said no to this very call
+    ├── ApprovalRequired      202  nothing was done yet: an admin is asked
+    ├── NotFound              404  no such message
+    │   ├── UnknownTarget     404  neither a container nor in the table of machines
+    │   ├── NoSuchCall        404
+    │   ├── NoSuchApproval    404
+    │   ├── NoSuchCredential  404
+    │   ├── NoSuchFile        404  in the target
+    │   └── NoSuchSnapshot    404
+    ├── NoSuchRoute           404
+    ├── MethodNotAllowed      405
+    ├── TooSlow               408  the body did not come in time
+    ├── Conflict              409
+    │   ├── CredentialExists  409
+    │   ├── ApprovalClosed    409  it was answered, used, or has expired
+    │   ├── StillRunning      409  the first call under this idempotency key has not ended
+    │   ├── TargetStopped     409  the container does not run
+    │   ├── TargetBusy        409  the container is frozen, or something else is being done with it
+    │   ├── FileChanged       409  the file is not the one that `if_sha256` names
+    │   ├── PathMoved         409  the path leads elsewhere than when an admin said yes
+    │   ├── QuestionLost      409  what would be approved is not there to be seen any more
+    │   └── SnapshotExists    409
+    ├── InviteSpent           410  the invite was used, or has expired
+    ├── TooLarge              413
+    ├── UnsupportedMedia      415
+    ├── KeyReused             422  the idempotency key was used for other content
+    ├── UnknownReply          422  in_reply_to names no message
+    ├── Impossible            422  the target cannot do this as it is
+    │   ├── NoSuchProgram     422  bash, or argv[0], is not there or cannot be run
+    │   ├── NoSuchFolder      422  the working folder, or the folder of a file to be written
+    │   ├── NoSuchUser        422  in the target
+    │   ├── NotAFile          422  a folder, a device, a FIFO, a socket, or a link that leads elsewhere
+    │   ├── FileRefused       422  the target's system does not let this file be read or written
+    │   └── NotSupported      422  this kind of target has no such thing
+    ├── TooMany               429  later
+    │   ├── OverQuota         429  what one credential may hold, or cause in a day
+    │   ├── TooManyRunning    429  calls at once for this target or caller
+    │   ├── TooManyQuestions  429  questions of this caller wait for an admin
+    │   └── TooManyAttempts   429  wrong invites or passwords from this address
+    ├── Unavailable           503  try again
+    │   ├── Busy              503  another process holds the log
+    │   ├── Unconfirmed       503  written, but not known to be on stable storage
+    │   ├── StorageFailed     503  a write or sync failed: read-only until restarted
+    │   ├── Rebuilding        503  the index is being rebuilt
+    │   ├── TooManyWaiting    503  the cap of long polls and streams is reached
+    │   ├── HubStopping       503  it let this call go, which goes on by itself
+    │   ├── ExecUnavailable   503  the service that runs commands does not answer
+    │   └── DriverUnavailable 503  LXD or ssh cannot be reached
+    ├── TooCostly             503  the question took longer than any may: narrow it
+    ├── TargetFailed          502  LXD or ssh failed in a way that has no code of its own
+    ├── NoRoom                507  the disk is full
+    └── Internal              500  a defect of the hub
+
+`docs/protocol.md` has a paragraph for every code; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bus.errors.base import (
+    BusError,
+)
+from bus.errors.conflicts import (
+    ApprovalClosed,
+    Conflict,
+    CredentialExists,
+    FileChanged,
+    FileRefused,
+    Impossible,
+    InviteSpent,
+    NoSuchFolder,
+    NoSuchProgram,
+    NoSuchUser,
+    NotAFile,
+    NotSupported,
+    PathMoved,
+    QuestionLost,
+    SnapshotExists,
+    StillRunning,
+    TargetBusy,
+    TargetStopped,
+)
+from bus.errors.limits import (
+    OverQuota,
+    TooCostly,
+    TooMany,
+    TooManyAttempts,
+    TooManyQuestions,
+    TooManyRunning,
+)
+from bus.errors.requests import (
+    ApprovalDenied,
+    ApprovalRequired,
+    BadField,
+    BadJson,
+    BadRequest,
+    Forbidden,
+    ForeignOrigin,
+    KeyReused,
+    MethodNotAllowed,
+    MissingField,
+    NoSuchApproval,
+    NoSuchCall,
+    NoSuchCredential,
+    NoSuchFile,
+    NoSuchRoute,
+    NoSuchSnapshot,
+    NotAllowed,
+    NotFound,
+    NotPermitted,
+    NotYourName,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    UnknownField,
+    UnknownReply,
+    UnknownTarget,
+    UnsupportedMedia,
+    no_target,
+)
+from bus.errors.trouble import (
+    Busy,
+    DriverUnavailable,
+    ExecUnavailable,
+    HubStopping,
+    Internal,
+    NoRoom,
+    Rebuilding,
+    StorageFailed,
+    TargetFailed,
+    TooManyWaiting,
+    Unavailable,
+    Unconfirmed,
+)
+
+__all__ = [
+    "ApprovalClosed",
+    "ApprovalDenied",
+    "ApprovalRequired",
+    "BadField",
+    "BadJson",
+    "BadRequest",
+    "BusError",
+    "Busy",
+    "Conflict",
+    "CredentialExists",
+    "DriverUnavailable",
+    "ExecUnavailable",
+    "FileChanged",
+    "FileRefused",
+    "Forbidden",
+    "ForeignOrigin",
+    "HubStopping",
+    "Impossible",
+    "Internal",
+    "InviteSpent",
+    "KeyReused",
+    "MethodNotAllowed",
+    "MissingField",
+    "NoRoom",
+    "NoSuchApproval",
+    "NoSuchCall",
+    "NoSuchCredential",
+    "NoSuchFile",
+    "NoSuchFolder",
+    "NoSuchProgram",
+    "NoSuchRoute",
+    "NoSuchSnapshot",
+    "NoSuchUser",
+    "NotAFile",
+    "NotAllowed",
+    "NotFound",
+    "NotPermitted",
+    "NotSupported",
+    "NotYourName",
+    "OverQuota",
+    "PathMoved",
+    "QuestionLost",
+    "Rebuilding",
+    "SnapshotExists",
+    "StillRunning",
+    "StorageFailed",
+    "TargetBusy",
+    "TargetFailed",
+    "TargetStopped",
+    "TooCostly",
+    "TooLarge",
+    "TooMany",
+    "TooManyAttempts",
+    "TooManyQuestions",
+    "TooManyRunning",
+    "TooManyWaiting",
+    "TooSlow",
+    "Unauthorized",
+    "Unavailable",
+    "Unconfirmed",
+    "UnknownField",
+    "UnknownReply",
+    "UnknownTarget",
+    "UnsupportedMedia",
+    "family",
+    "no_target",
+]
+
+
+def family(root: type[BusError] = BusError) -> Iterator[type[BusError]]:
+    """Yield every error class below `root`, for the tests and the OpenAPI page that list all codes."""
+    for child in root.__subclasses__():
+        yield child
+        yield from family(child)

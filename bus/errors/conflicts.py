@@ -1,0 +1,102 @@
+"""What stands against a request that is well formed: the state of what it is about."""
+
+from __future__ import annotations
+
+from bus.errors.base import BusError
+
+
+class Conflict(BusError):
+    code, status = "conflict", 409
+    hint = "Look at how things are now, and ask for what is possible."
+
+
+class CredentialExists(Conflict):
+    code = "credential_exists"
+    hint = "Rotate it for a new secret, or revoke it first."
+
+
+class ApprovalClosed(Conflict):
+    code = "approval_closed"
+    hint = "Make the call again: that asks anew."
+
+
+class StillRunning(Conflict):
+    code = "still_running"
+    hint = "It runs once. Ask again with the same key, or GET /api/exec/<id>."
+    retry_after_s = 2
+
+
+class TargetStopped(Conflict):
+    code = "target_stopped"
+    hint = "An admin can start it: POST /api/container/start."
+
+
+class TargetBusy(Conflict):
+    """Raised only where nothing was done: the idempotency key of the call stays free."""
+
+    code = "target_busy"
+    hint = (
+        "Nothing was done: try again, with the same key. A snapshot freezes a container for a while. "
+        "If it stays frozen, an admin can thaw it: POST /api/container/start."
+    )
+    retry_after_s = 5
+
+
+class FileChanged(Conflict):
+    code = "file_changed"
+    hint = "Read it again, and write on top of what is there now. Nothing was written."
+
+
+class PathMoved(Conflict):
+    code = "path_moved"
+    hint = "Make the call again: that asks anew, and shows the admin where it leads now. Nothing was read or written."
+
+
+class QuestionLost(Conflict):
+    code = "question_lost"
+    hint = "Say no, or have the call made again: that asks anew."
+
+
+class SnapshotExists(Conflict):
+    code = "snapshot_exists"
+    hint = "Give another name, or none."
+
+
+class InviteSpent(BusError):
+    code, status = "invite_spent", 410
+    hint = "Ask for a new one: bus invite NAME. Each works once, and for a day."
+
+
+class Impossible(BusError):
+    code, status = "impossible", 422
+    hint = "The target cannot do this as it is: see the message."
+
+
+class NoSuchProgram(Impossible):
+    code = "no_such_program"
+    hint = "`command` needs bash in the target; `argv` runs a program without one."
+
+
+class NoSuchFolder(Impossible):
+    code = "no_such_folder"
+    hint = "Give a folder that exists in the target; file/write makes it with create_dirs."
+
+
+class NoSuchUser(Impossible):
+    code = "no_such_user"
+    hint = "Give a user of the target by name or number, or leave it out."
+
+
+class NotAFile(Impossible):
+    code = "not_a_file"
+    hint = "Only regular files are read and written; `type` says what this is."
+
+
+class FileRefused(Impossible):
+    code = "file_refused"
+    hint = "The target's system refused it: its rights, a read-only file system, or a full disk. Nothing was written."
+
+
+class NotSupported(Impossible):
+    code = "not_supported"
+    hint = "GET /api/machines says the driver of each target; only containers have states and snapshots."
