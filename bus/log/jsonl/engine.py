@@ -28,7 +28,9 @@ from bus.log.base import Appended, Draft, NothingKnown, UniqueIndex
 from bus.log.jsonl import files, healing
 from bus.log.jsonl.disk import Disk
 from bus.log.jsonl.group import GroupCommit
+from bus.log.jsonl.keys import KnownKeys
 from bus.log.jsonl.locks import FileLock, Mark, SharedState
+from bus.log.jsonl.reading import Reader, Tail
 from bus.model import records
 from bus.model.records import START, Position, Record
 from bus.system import modes, transient
@@ -41,19 +43,6 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # A sync on another thread costs a fifth of a post's time, so it is only done where the disk costs
 # more.
 _SLOW_SYNC_S = 0.003
-_KEYS_KEPT = 20_000  # recent unique keys in memory, before those that the index knows are let go
-
-
-class _Tail:
-    """What this process knows of the end of the active file.
-
-    Only looked at under the append lock.
-    """
-
-    def __init__(self, file: files.OpenFile, segment: int, born: float, restores: int) -> None:
-        self.file, self.segment, self.born, self.restores = file, segment, born, restores
-        self.end = self.seq = 0
-        self.sum = records.FIRST_SUM
 
 
 class _Block(NamedTuple):
@@ -95,10 +84,9 @@ class JsonlLog:
         self._on_sealed = on_sealed
         self._disk, self._turns = disk or Disk(), turns or Turns()
         self._sync_takes_s = 0.0
-        self._key_of = key_of
-        self._recent: dict[str, Record] = {}
-        self._missed_keys = True
-        self._tail: _Tail | None = None
+        self._tail: Tail | None = None
+        self._reader = Reader(folder, lambda: self._state, lambda: self._tail)
+        self._keys = KnownKeys(key_of, self._lines_after)
         self._closed = False
         self._open()
         reopen = weakref.WeakMethod(self._reopen_after_fork)
@@ -110,64 +98,14 @@ class JsonlLog:
         return self._group.append(drafts)
 
     def read(self, after: Position = START) -> Iterator[tuple[Position, Record]]:
-        end = self._state.synced
-        segment, offset, total = _parse_token(after.token)
-        # How many records a damaged line held is a guess, so a good line is never judged by its
-        # number.
-        seq, last_good = after.seq, 0 if total == "damaged" else after.seq
-        for first, lines in self._segments_from(segment, offset, end):
-            for line in lines:
-                if records.is_filler(line.data):
-                    continue
-                try:
-                    record = records.decode(line.data)
-                    if record["seq"] <= last_good:
-                        raise records.Damaged(
-                            f"record {record['seq']} stands behind record {last_good}"
-                        )
-                except records.Damaged as damage:
-                    seq += 1
-                    record = {
-                        "seq": seq,
-                        "kind": "damaged",
-                        "segment": first,
-                        "offset": line.end,
-                        "reason": str(damage),
-                    }
-                    yield Position(seq, f"{first}:{line.end}:damaged"), record
-                    continue
-                seq = last_good = record["seq"]
-                yield Position(seq, f"{first}:{line.end}:{record['sum']}"), record
+        return self._reader.read(after)
 
     def position(self) -> Position:
         mark = self._state.synced
         return Position(mark.seq, f"{mark.segment}:{mark.size}:")
 
     def holds(self, position: Position) -> bool:
-        segment, offset, total = _parse_token(position.token)
-        end = self._state.synced
-        if (
-            segment > end.segment
-            or position.seq > end.seq
-            or (segment == end.segment and offset > end.size)
-        ):
-            return False
-        if not position.token:
-            return position == START
-        file = files.OpenFile(self.folder / files.ACTIVE)
-        path = files.sealed(self.folder).get(
-            segment
-        )  # looked for after opening, as in `_active_lines`
-        if path is None and segment != end.segment:
-            return False
-        if path is not None:
-            sealed = files.open_if_there(path)
-            if path.suffix == ".gz" or sealed is None:
-                # verified when it was sealed; reading it through would make every start slow
-                return True
-            file = sealed
-        wanted = b"\n" if total in ("", "damaged") else f'{total}"}}\n'.encode()
-        return offset == 0 or os.pread(file.fd, len(wanted), max(0, offset - len(wanted))) == wanted
+        return self._reader.holds(position)
 
     def has_room(self) -> bool:
         """Return whether a record of the largest size fits on the disk; a quota is not seen."""
@@ -220,9 +158,7 @@ class JsonlLog:
         self._sync_up_to(end, tail)
         return results
 
-    def _encoded(
-        self, batch: list[list[Draft]], tail: _Tail
-    ) -> tuple[list[list[Appended]], _Block]:
+    def _encoded(self, batch: list[list[Draft]], tail: Tail) -> tuple[list[list[Appended]], _Block]:
         """Results for every draft, and the block that makes them true."""
         now = self._clock()
         ts, ids = records.utc(now), records.new_ids(now)
@@ -231,7 +167,7 @@ class JsonlLog:
         results: list[list[Appended]] = []
         fresh: dict[str, Record] = {}
         keys = {key for drafts in batch for _, key in drafts if key is not None}
-        known = self._with_keys(keys) if keys else {}
+        known = self._keys.find(keys, self.unique_index) if keys else {}
         for drafts in batch:
             made = []
             for fields, key in drafts:
@@ -250,7 +186,7 @@ class JsonlLog:
             results.append(made)
         return results, _Block(b"".join(lines), seq, total, fresh)
 
-    def _write(self, tail: _Tail, block: _Block) -> None:
+    def _write(self, tail: Tail, block: _Block) -> None:
         rest = block.data
         try:
             while rest:
@@ -268,9 +204,9 @@ class JsonlLog:
             raise NoRoom(f"The hub's disk has no room: {os.strerror(error.errno or 0)}.") from error
         tail.end, tail.seq, tail.sum = tail.end + len(block.data), block.seq, block.sum
         self._state.written = Mark(tail.segment, tail.end, tail.seq)
-        self._remember(block.fresh)
+        self._keys.remember(block.fresh, self.unique_index)
 
-    def _undo(self, tail: _Tail) -> bool:
+    def _undo(self, tail: Tail) -> bool:
         """Cover what a failed write left, so that nothing of it is stored.
 
         It needs no room: it overwrites.
@@ -286,7 +222,7 @@ class JsonlLog:
         self._state.written = Mark(tail.segment, tail.end, tail.seq)
         return True
 
-    def _sync_up_to(self, end: Mark, tail: _Tail) -> None:
+    def _sync_up_to(self, end: Mark, tail: Tail) -> None:
         # In this order: `restore` counts first, so a mark that it set is never taken for one of
         # before.
         if (
@@ -303,7 +239,7 @@ class JsonlLog:
                 "It is written, but another process keeps this one from syncing."
             ) from error
 
-    def _sync_behind(self, end: Mark, tail: _Tail) -> None:
+    def _sync_behind(self, end: Mark, tail: Tail) -> None:
         """Sync, unless another has done so since `end` was written. Sync lock held."""
         self._refuse_if_failed()
         if self._state.restores != tail.restores:
@@ -343,17 +279,9 @@ class JsonlLog:
         if self._state.failed:
             raise StorageFailed("A write or sync of the log has failed: the hub is read-only.")
 
-    def _remember(self, fresh: dict[str, Record]) -> None:
-        self._recent.update(fresh)
-        if len(self._recent) > _KEYS_KEPT:
-            known = self.unique_index.known_to()
-            self._recent = {
-                key: record for key, record in self._recent.items() if record["seq"] > known
-            }
-
     # -- the tail --------------------------------------------------------------------------------
 
-    def _refreshed_tail(self) -> _Tail:
+    def _refreshed_tail(self) -> Tail:
         """Return the tail as it is now, with what other processes wrote read and what a killed one
         left healed.
         """
@@ -391,7 +319,7 @@ class JsonlLog:
             with self._sync_lock:
                 healing.begin(self.folder, self._state, self._disk)
 
-    def _follow_tail(self, tail: _Tail, size: int) -> None:
+    def _follow_tail(self, tail: Tail, size: int) -> None:
         torn = healing.heal_tail(
             self.folder, max(tail.end, self._state.written.size), size, self._disk
         )
@@ -404,16 +332,14 @@ class JsonlLog:
                 if not records.is_filler(line.data):
                     record = records.decode(line.data)
                     tail.seq, tail.sum = max(tail.seq, record["seq"]), record["sum"]
-                    key = self._key_of(record)
-                    if key is not None:
-                        self._recent[key] = record
+                    self._keys.follow(record)
         tail.end = size
         self._state.written = Mark(tail.segment, tail.end, tail.seq)
 
-    def _opened_tail(self) -> _Tail:
+    def _opened_tail(self) -> Tail:
         mark = self._state.written
         file = files.OpenFile(self.folder / files.ACTIVE, os.O_RDWR | os.O_APPEND)
-        tail = _Tail(file, mark.segment, self._clock(), self._state.restores)
+        tail = Tail(file, mark.segment, self._clock(), self._state.restores)
         last = healing.last_line(self.folder, mark.size)
         if last is not None:
             tail.seq, tail.sum = last["seq"], last["sum"]
@@ -426,50 +352,28 @@ class JsonlLog:
         tail.end = mark.size
         # What came while this was another file was not followed, and `restore` may have dropped
         # what was.
-        self._recent, self._missed_keys = {}, True
+        self._keys.forget()
         return tail
 
-    def _with_keys(self, keys: set[str]) -> dict[str, Record]:
-        """Return the records with these unique keys. Append lock held; raises Rebuilding."""
-        found = {key: self._recent[key] for key in keys & self._recent.keys()}
-        if len(found) < len(keys):
-            found |= self.unique_index.records_of_unique(keys - found.keys())
-        if len(found) < len(keys) and self._missed_keys:
-            self._recent.update(self._keys_after(self.unique_index.known_to()))
-            self._missed_keys = False
-            found |= {key: self._recent[key] for key in keys & self._recent.keys()}
-        return found
-
-    def _keys_after(self, known: int) -> dict[str, Record]:
-        """Return the unique keys of records that the index does not know and that this process did
-        not see come.
-        """
+    def _lines_after(self, known: int) -> Iterator[files.Line]:
+        """Yield the lines of records behind this seq, and some before it; the append lock is held."""
         end = self._state.written
-        found: dict[str, Record] = {}
         if known >= end.seq:
-            return found
+            return
         segment = max(
             (first for first in files.sealed(self.folder) if first <= known + 1), default=0
         )
-        for _, lines in self._segments_from(
-            segment if known < end.segment - 1 else end.segment, 0, end
-        ):
-            for line in lines:
-                if records.seq_at_start(line.data) > known:
-                    with suppress(records.Damaged):
-                        record = records.decode(line.data)
-                        key = self._key_of(record)
-                        if key is not None:
-                            found[key] = record
-        return found
+        start = segment if known < end.segment - 1 else end.segment
+        for _, lines in self._reader.segments_from(start, 0, end):
+            yield from lines
 
     # -- sealing ---------------------------------------------------------------------------------
 
-    def _is_full(self, tail: _Tail) -> bool:
+    def _is_full(self, tail: Tail) -> bool:
         too_old = bool(self._max_age_s) and self._clock() - tail.born > self._max_age_s
         return tail.seq >= tail.segment and (tail.end >= self._max_bytes or too_old)
 
-    def _sealed_and_renewed(self, tail: _Tail) -> _Tail:
+    def _sealed_and_renewed(self, tail: Tail) -> Tail:
         """Seal the active file and open the next. Append lock held; takes the sync lock."""
         seq = tail.seq + 1
         header = {
@@ -500,45 +404,13 @@ class JsonlLog:
         self._tail = self._opened_tail()
         return self._tail
 
-    def _unless_renewed(self, tail: _Tail, error: OSError) -> _Tail:
+    def _unless_renewed(self, tail: Tail, error: OSError) -> Tail:
         """Return the old file, which serves on when a sealing found no descriptor; raises Busy
         where another has its place already.
         """
         if os.stat(self._active_path).st_ino == tail.file.inode():
             return tail
         raise _short_of(error) from error  # the next append sees to it, as after a crash
-
-    # -- reading ---------------------------------------------------------------------------------
-
-    def _segments_from(
-        self, segment: int, offset: int, end: Mark
-    ) -> Iterator[tuple[int, Iterator[files.Line]]]:
-        for first, path in files.sealed(self.folder).items() if segment < end.segment else ():
-            if segment <= first < end.segment:
-                start = offset if first == segment else 0
-                yield first, files.sealed_lines(path, start)
-        start = offset if segment == end.segment else 0
-        if start < end.size:
-            yield end.segment, self._active_lines(start, end)
-
-    def _active_lines(self, start: int, end: Mark) -> Iterator[files.Line]:
-        """Return the lines of the file that was active when `end` was read; it may have been sealed
-        since.
-        """
-        tail = self._tail
-        if (
-            tail is not None
-            and tail.segment == end.segment
-            and tail.file.inode() == self._state.inode
-        ):
-            return tail.file.lines(start, end.size)
-        file = files.OpenFile(self.folder / files.ACTIVE)
-        # A file gets its sealed name before another takes its place: without that name, this is
-        # still the one.
-        path = files.sealed(self.folder).get(end.segment)
-        if path is None:
-            return file.lines(start, end.size)
-        return (line for line in files.sealed_lines(path, start) if line.end <= end.size)
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -570,10 +442,3 @@ class JsonlLog:
 
 def _short_of(error: OSError) -> Busy:
     return Busy(f"The hub's process is short of something for the moment: {transient.why(error)}.")
-
-
-def _parse_token(token: str) -> tuple[int, int, str]:
-    if not token:
-        return 0, 0, ""
-    segment, offset, total = token.split(":")
-    return int(segment), int(offset), total
