@@ -15,7 +15,7 @@ Answer = dict[str, Any]
 
 
 def of_exec(id: str, ended: Ended) -> Answer:
-    """The answer of an exec: see `docs/net.md`, POST /api/exec."""
+    """Return the answer of an exec: see `docs/net.md`, POST /api/exec."""
     answer: Answer = {"ok": not ended.lost, "id": id, "exitCode": ended.exit_code}
     if ended.lost:
         answer |= {"state": "unknown", "reason": ended.lost}
@@ -35,7 +35,7 @@ def of_exec(id: str, ended: Ended) -> Answer:
 
 
 def facts_of_exec(ended: Ended) -> Answer:
-    """What the log says of it: everything but the output, of which it has sizes and sums."""
+    """Return what the log says of an exec: no output, but its sizes and sums."""
     facts: Answer = {"exitCode": ended.exit_code, "duration_ms": ended.duration_ms}
     for name, output in (("stdout", ended.stdout), ("stderr", ended.stderr)):
         facts[f"{name}_size"] = output.size
@@ -54,7 +54,7 @@ def facts_of_exec(ended: Ended) -> Answer:
 
 
 def of_file(id: str, file: File, offset: int | None) -> Answer:
-    """The answer of a read from `offset`, or with None of a write."""
+    """Return the answer of a read from `offset`, or with None of a write."""
     answer: Answer = {"ok": True, "id": id}
     if offset is not None:
         text, encoding = as_text(file.content)
@@ -63,7 +63,7 @@ def of_file(id: str, file: File, offset: int | None) -> Answer:
 
 
 def facts_of_file(file: File) -> Answer:
-    """What the log says of it."""
+    """Return what the log says of a file."""
     return {
         "size": file.size,
         "sha256": file.sha256,
@@ -74,7 +74,7 @@ def facts_of_file(file: File) -> Answer:
 
 
 def of_snapshot(snapshot: Snapshot) -> Answer:
-    """A snapshot of a container, as it is listed."""
+    """Return a snapshot of a container, as it is listed."""
     return {
         "name": snapshot.name,
         "made": utc(snapshot.made.timestamp()),
@@ -83,9 +83,9 @@ def of_snapshot(snapshot: Snapshot) -> Answer:
 
 
 def as_text(data: bytes, is_cut: bool = False) -> tuple[str, str]:
-    """Bytes as text, where they are UTF-8, else as base64; and which.
+    """Return bytes as text if they are UTF-8, else as base64; and which of the two.
 
-    Of a cut one the last character may be missing.
+    The last character of a cut output may be missing.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
@@ -95,7 +95,7 @@ def as_text(data: bytes, is_cut: bool = False) -> tuple[str, str]:
 
 
 def without_texts(answer: Answer) -> Answer:
-    """The answer for one who was sent the output already, all of it."""
+    """Return the answer for a caller who was already sent all of the output."""
     shown = {
         name: value
         for name, value in answer.items()
@@ -105,7 +105,7 @@ def without_texts(answer: Answer) -> Answer:
 
 
 def result_of(answer: Answer) -> str:
-    """The word by which the log tells how a call with this answer ended: ok, error or unknown."""
+    """Return the log's word for how a call with this answer ended: ok, error or unknown."""
     if "error" in answer or answer.get("timed_out") or answer.get("cancelled"):
         return "error"
     return "unknown" if answer.get("state") == "unknown" else "ok"
@@ -119,7 +119,7 @@ OUTCOMES = {
 
 
 def outcome(answer: Answer) -> str:
-    """How a call ended, in words. Not why: every caller of the hub can read every message."""
+    """Return in words how a call ended. Not why: every caller of the hub can read every message."""
     if "error" in answer:
         return f"failed: {answer['error']['error']}"
     if answer.get("state") == "unknown":
@@ -130,14 +130,15 @@ def outcome(answer: Answer) -> str:
 
 
 def told(id: str, to: str, target: str, outcome: str, exit_code: int | None = None) -> Answer:
-    """The fields of the message by which the caller of a detached call hears how it ended."""
-    body = f"The command on {target} {outcome}. To see what it gave: bus call {id}, or GET /api/exec/{id}"
+    """Return the message that tells the caller of a detached call how it ended."""
+    see = f"To see what it gave: bus call {id}, or GET /api/exec/{id}"
+    body = f"The command on {target} {outcome}. {see}"
     data = {"id": id, "target": target, "exitCode": exit_code}
     return {"to": to, "body": body, "tags": ["exec"], "data": data, "client_id": f"exec {id}"}
 
 
 def facts_of_answer(answer: Answer) -> Answer:
-    """What the log says of a call whose answer is all that is left of it."""
+    """Return what the log says of a call of which only the answer is left."""
     texts = (
         "ok",
         "id",
@@ -155,9 +156,9 @@ def facts_of_answer(answer: Answer) -> Answer:
 
 
 def asking(question: Answer, admins: list[str]) -> Answer:
-    """The fields of the message by which admins hear that a call waits for their yes.
+    """Return the message that tells admins that a call waits for their yes.
 
-    Not what it would do: every caller of the hub can read every message.
+    It does not say what the call would do: every caller of the hub can read every message.
     """
     id, what = question["approval"], {"action": question["type"], "target": question["target"]}
     whose = f"{question['from']} asks for a yes: {what['action']} on {what['target']}."
@@ -180,7 +181,7 @@ class Chunks:
         self._rest = {"stdout": b"", "stderr": b""}
 
     def line(self, stream: str, data: bytes) -> Answer | None:
-        """What came, and what was kept back before; None when it is only the beginning of a
+        """Return what came, after what was kept back before; None for only the beginning of a
         character.
         """
         data = self._rest[stream] + data
@@ -189,7 +190,7 @@ class Chunks:
         return _chunk(stream, data[:whole]) if whole else None
 
     def rest(self) -> list[Answer]:
-        """What was kept back and is not going to be whole."""
+        """Return what was kept back and will not become whole."""
         return [_chunk(stream, data) for stream, data in self._rest.items() if data]
 
 

@@ -29,7 +29,7 @@ class ExecService:
         self._open: set[socket.socket] = set()
 
     def let_go(self) -> None:
-        """Have every request that waits answered at once, because the hub is stopping.
+        """Get every waiting request answered at once, because the hub is stopping.
 
         May be called again.
         """
@@ -39,11 +39,10 @@ class ExecService:
                 connection.send(LEAVE)
 
     def ask(self, request: Line, within_s: float | None = None) -> Line:
-        """The one answer to a request; raises what the service answers, ExecUnavailable,
-        TargetFailed.
+        """Return the one answer to a request.
 
-        With `within_s` (less than ALIVE_EVERY_S) a service that is slower is given up: for what can
-        be done without.
+        Raises what the service answers, ExecUnavailable and TargetFailed. With `within_s` (less
+        than ALIVE_EVERY_S) it gives up on a slower service: for what the caller can do without.
         """
         with closing(self.lines(request, within_s or _SILENCE_S)) as lines:
             for line in lines:
@@ -56,10 +55,12 @@ class ExecService:
     def lines(
         self, request: Line, silence_s: float = _SILENCE_S
     ) -> Generator[Line | None, None, None]:
-        """The answers to a request, None for a sign of life. Closing the iterator hangs up."""
+        """Yield the answers to a request, and None for a sign of life. Closing the iterator hangs
+        up.
+        """
         with closing(self._connected()) as connection:
             try:
-                # A service that has too much to do hangs up unread; its answer is there all the same.
+                # A service that has too much to do answers and hangs up before it has read all.
                 with suppress(BrokenPipeError, ConnectionResetError):
                     connection.sendall(encoded(request))
                 connection.settimeout(silence_s)
@@ -74,9 +75,9 @@ class ExecService:
                 self._open.discard(connection)
 
     def is_there(self) -> bool:
-        """Whether the service answers: asked at most once a second.
+        """Return whether the service answers; it is asked at most once a second.
 
-        Whoever comes while one asks gets the news of before, so that a service that hangs does not
+        Whoever comes while one asks gets the last result, so that a service that hangs does not
         hold up everybody.
         """
         now = time.monotonic()

@@ -1,6 +1,4 @@
-"""What is left of commands in targets that could not be reached to end it: tried again until they
-can be.
-"""
+"""What is left of commands whose targets could not be reached: tried again until it is ended."""
 
 from __future__ import annotations
 
@@ -27,9 +25,9 @@ class _Leftover:
 class Leftovers:
     """Runs to be ended, by the ids of their calls. `tend` is called now and then and does not wait.
 
-    `end` ends what is left of a call in a target, gives how many processes could not be ended
-    (None: the target cannot tell), and raises while the target cannot be reached. `ended` is told
-    of each that is through.
+    `end` ends what is left of a call in a target and returns how many processes could not be ended
+    (None: the target cannot tell). It raises while the target cannot be reached. `ended` is told of
+    each run that is done with.
     """
 
     def __init__(
@@ -41,14 +39,12 @@ class Leftovers:
         self._at_work = False
 
     def add(self, id: str, target: str) -> None:
-        """Try this one again, a second from now and then less and less often, up to once a minute."""
+        """Try this run again in a second, and then less and less often, down to once a minute."""
         with self._mutex:
             self._left[id] = _Leftover(target, due=time.monotonic() + _FIRST_PAUSE_S)
 
     def tend(self) -> None:
-        """Begin to try what is due, in a thread of its own: a target that does not answer takes
-        seconds.
-        """
+        """Start a thread that tries what is due: a target that does not answer takes seconds."""
         with self._mutex:
             due = {id: left for id, left in self._left.items() if left.due <= time.monotonic()}
             if self._at_work or not due:

@@ -11,7 +11,7 @@ from bus.runner.drivers.base import Driver, Printed, Run, Write
 
 
 def act(driver: Driver, call: Call, restores_kept: int) -> Answer:
-    """Do what a container call says; gives what it changed."""
+    """Do what a container call says; return what it changed."""
     act, target, request = call.request["act"], call.target, call.request
     if act == "start":
         return {"changed": driver.start(target)}
@@ -49,8 +49,9 @@ def run(call: Call, id: str, printed: Printed) -> Run:
 
 
 def write(call: Call, base_sha256: str | None, real: str | None) -> Write:
-    """The write that a call asks for; with `base_sha256`, over a file with that content only, with
-    `real` there only.
+    """Return the write that a call asks for.
+
+    With `base_sha256` it replaces only a file with that content, with `real` only one at that path.
     """
     request = dict(call.request)
     if base_sha256 is not None:

@@ -1,6 +1,4 @@
-"""What an admin is shown before saying yes: the exact command, or the difference that a write would
-make.
-"""
+"""What an admin sees before saying yes: the exact command, or what a write would change."""
 
 from __future__ import annotations
 
@@ -18,10 +16,10 @@ _SHORT = {"\\": "\\\\", "\t": "\\t", "\r": "\\r"}
 
 
 def facts(call: Call, driver: Driver, max_file: int) -> dict[str, Any]:
-    """The facts of a call that an admin needs: all of it, for nothing may be allowed unseen.
+    """Return the facts of a call that an admin needs: all of it, for nothing may be allowed unseen.
 
-    For a file they hold `real_path`, where its path leads now, and for a write `base_sha256` of
-    what is there, "" for nothing. Raises TooLarge for what is too much to be looked at, and what
+    For a file they have `real_path`, where its path leads now, and for a write `base_sha256` of
+    what is there ("" for nothing). Raises TooLarge for what is too much to look at, and what
     reading the file raises.
     """
     if call.type == EXEC:
@@ -44,9 +42,8 @@ def _of_write(call: Call, driver: Driver, max_file: int) -> dict[str, Any]:
     before: dict[str, Any] = {"real_path": real, "base_sha256": ""}
     old = b""
     try:
-        file = driver.read(
-            call.target, request["path"], 0, max_file + 1, max_file, real
-        )  # whole or not at all
+        # Whole or not at all.
+        file = driver.read(call.target, request["path"], 0, max_file + 1, max_file, real)
     except NoSuchFile:
         pass
     else:
@@ -73,7 +70,7 @@ def _of_write(call: Call, driver: Driver, max_file: int) -> dict[str, Any]:
 
 
 def _difference(path: str, old: bytes, new: bytes) -> str:
-    """A unified diff of what `spelt` makes of both; raises TooLarge."""
+    """Return a unified diff of what `spelt` makes of both; raises TooLarge."""
     if len(old) + len(new) > 8 * MAX_SHOWN:
         raise _too_much("change", len(old) + len(new))
     before, after = ([spelt(line) for line in data.split(b"\n")] for data in (old, new))
@@ -87,8 +84,9 @@ def _difference(path: str, old: bytes, new: bytes) -> str:
 
 
 def _ended(lines: list[str]) -> list[str]:
-    """Lines with their ends; where the last one has none, a line says so that no content can be: it
-    is no spelling.
+    """Return lines with their ends.
+
+    If the last line has no end, a line says so that cannot be content: `spelt` never returns it.
     """
     *whole, last = lines
     ended = [line + "\n" for line in whole]
@@ -120,7 +118,7 @@ def _spelt(char: str) -> str:
 
 
 def _text(encoded: str, what: str) -> str:
-    """Bytes spelt line by line."""
+    """Return bytes, spelt line by line."""
     data = base64.b64decode(encoded)
     text = "\n".join(spelt(line) for line in data.split(b"\n"))
     if len(text) > MAX_SHOWN:
@@ -131,7 +129,8 @@ def _text(encoded: str, what: str) -> str:
 def _too_much(what: str, size: int) -> TooLarge:
     return TooLarge(
         f"This {what} is {size} bytes, and an admin has to look at all of it before saying yes.",
-        hint=f"At most {MAX_SHOWN} bytes can be approved; do it in parts, or ask for a permission without approval.",
+        hint=f"At most {MAX_SHOWN} bytes can be approved; do it in parts,"
+        " or ask for a permission without approval.",
         size=size,
         limit=MAX_SHOWN,
     )

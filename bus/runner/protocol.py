@@ -1,10 +1,11 @@
 """How the web workers talk to the service that runs commands: lines of JSON over a unix socket.
 
-One connection a request. The client sends one object; the service answers with objects, a line
-each, and empty lines as signs of life, and closes. An object `{"error":{…},"status":…}` is an error
-of the family, and is raised as that. The request carries the caller's own Authorization header: the
-service proves it again and trusts nothing else. A worker that stops sends LEAVE; the service
-answers at once with the id under which the call goes on, where a hang-up would end a stream.
+Each request has a connection of its own. The client sends one object; the service answers with
+objects, a line each, and empty lines as signs of life, and closes. An object
+`{"error":{…},"status":…}` is an error of `bus.errors`, which the client raises. The request carries
+the caller's own Authorization header: the service checks it again and trusts nothing else. A worker
+that stops sends LEAVE, because a hang-up would end a stream; the service then answers at once with
+the id under which the call goes on.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def hint_of(code: str) -> str:
 def cut_off(why: str) -> TargetFailed:
     return TargetFailed(
         f"The service that runs commands broke off {why}.",
-        hint="It may or may not have run; with an idempotency key, the same call again tells, and never runs twice.",
+        hint="It may or may not have run; with an idempotency key, the same call again tells,"
+        " and never runs twice.",
     )
 
 

@@ -31,30 +31,27 @@ class Recovery:
         self.leftovers = Leftovers(self._end_left, self._left_ended)
 
     def recover(self, running: Container[str]) -> int:
-        """Record how the calls ended that are not among those `running`: `unknown`, as a rule.
+        """Record how the lost calls ended, those that are not among `running`: mostly `unknown`.
 
-        Return how many there were.
+        Returns how many there were.
         """
         for asked in self._hub.calls.unreached():
             self.leftovers.add(asked["call"], asked["target"])
         lost = [record for record in self._hub.calls.unfinished() if record["call"] not in running]
-        with ThreadPoolExecutor(
-            _ENDED_AT_ONCE
-        ) as pool:  # a target that does not answer takes seconds
+        # Many at once: a target that does not answer takes seconds.
+        with ThreadPoolExecutor(_ENDED_AT_ONCE) as pool:
             found_out = list(pool.map(self._found_out, lost))
         for record, (result, facts) in zip(lost, found_out, strict=True):
-            self._hub.calls.end(record["call"], result, facts)
+            id, outcome = record["call"], answers.OUTCOMES[result]
+            self._hub.calls.end(id, result, facts)
             if record.get("detach") and not self._hub.credentials.is_over(record):
-                self._say(
-                    answers.told(
-                        record["call"], record["from"], record["target"], answers.OUTCOMES[result]
-                    )
-                )
+                self._say(answers.told(id, record["from"], record["target"], outcome))
         return len(lost)
 
     def _found_out(self, record: Record) -> tuple[str, Answer]:
-        """How a lost call ended: as its answer says, where that was kept before the service died,
-        else nobody knows.
+        """Return how a lost call ended.
+
+        Its answer says so if it was kept before the service died; else nobody knows.
         """
         answer = self._results.get(record["call"])
         if answer is None:
@@ -70,7 +67,7 @@ class Recovery:
         )
 
     def _ended(self, record: Record) -> Answer:
-        """End what a lost command left behind, as far as its target can be reached."""
+        """End what a lost command left behind, if its target can be reached."""
         if record["type"] != EXEC:
             return {}
         try:
@@ -86,7 +83,7 @@ class Recovery:
         return {} if leaked == 0 else {"leaked": leaked}
 
     def _end_left(self, target: str, id: str) -> int | None:
-        """End what is left of a call in a target; raises while that cannot be reached."""
+        """End what is left of a call in a target; raises if the target cannot be reached."""
         return self._targets.driver_of(target).end(target, id)
 
     def _left_ended(self, id: str, leaked: int | None) -> None:

@@ -15,9 +15,9 @@ from bus.runner.drivers.base import Printed
 
 
 class HangUp:
-    """Whether the other end of a connection is gone; and what is to be ended then.
+    """Whether the other end of a connection is gone, and what must end when it goes.
 
-    `call` is the id of what it began.
+    `call` is the id of the call that the connection began.
     """
 
     def __init__(self) -> None:
@@ -30,14 +30,14 @@ class HangUp:
         return self._is_set
 
     def set(self) -> None:
-        """It is gone."""
+        """Note that the other end is gone."""
         with self._mutex:
             self._is_set = True
             for event in self._ends:
                 event.set()
 
     def ends(self, event: threading.Event) -> None:
-        """Set this event, too, now or when it goes."""
+        """Set this event too, when the other end goes, or now if it is gone."""
         with self._mutex:
             self._ends.append(event)
             if self._is_set:
@@ -45,15 +45,17 @@ class HangUp:
 
 
 class Standing(NamedTuple):
-    """How a call's credential is now: whether its secret still proves its caller, and whether the
-    caller still has its name.
+    """How the credential of a call stands now.
+
+    `is_proven` says whether its secret still proves its caller, `has_name` whether the caller still
+    has its name.
     """
 
     is_proven: Callable[[], bool]
     has_name: Callable[[], bool]
 
     def check(self) -> None:
-        """Raise Unauthorized once the secret proves its caller no more."""
+        """Raise Unauthorized if the secret no longer proves its caller."""
         if not self.is_proven():
             raise Unauthorized("The credential of this call is no longer good.")
 
@@ -98,7 +100,7 @@ class Later:
             self._ended.set()
 
     def within(self, seconds: float, otherwise: Answer) -> Answer:
-        """The job's answer, or `otherwise` when it takes longer; raises what the job raised."""
+        """Return the job's answer, or `otherwise` if it takes longer; raises the job's error."""
         if not seconds or not self._ended.wait(seconds):
             return otherwise
         if self._error is not None:

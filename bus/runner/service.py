@@ -36,10 +36,7 @@ _FORGET_EVERY_S = 30.0
 
 
 class Service:
-    """Everything that the service does with a checked call.
-
-    Used by a thread for each connection.
-    """
+    """What the runner does with a checked call. May be used by many threads at once."""
 
     def __init__(
         self,
@@ -81,8 +78,8 @@ class Service:
         with ExitStack() as held:
             found = self.hub.calls.authorise(caller, call)
             if found == NeedsApproval(None) or (isinstance(found, Allowed) and found.approval):
-                # One of a caller's at a time, and looked at again: another one may have asked, or
-                # used the yes, meanwhile.
+                # One call of a caller at a time, decided again: another may have asked, or used the
+                # yes, in the meantime.
                 held.enter_context(self._asking[caller.name])
                 found = self.hub.calls.authorise(caller, call)
                 if found == NeedsApproval(None):
@@ -119,7 +116,7 @@ class Service:
         held: ExitStack,
         is_let: Callable[[], bool],
     ) -> Answer:
-        """Take a slot, record that it runs, and run it; `held` is let go once it is on record."""
+        """Take a slot, record that the call runs, and run it; the record releases `held`."""
         call = allowed.call
         slot = ExitStack()
         driver = self._reached(allowed, slot)
@@ -128,7 +125,7 @@ class Service:
             running = Running(call.type, is_let, Printed(self._max_output))
             if call.stream:
                 hung_up.ends(running.cancel)
-            # Before the record: who finds that must find that it runs, or would take it for lost.
+            # Before the record: whoever finds that must find that it runs, or takes it for lost.
             with self._mutex:
                 self._running[id] = running
             begun: Begun | None = None
@@ -144,8 +141,9 @@ class Service:
             return self._start(id, allowed, driver, emit, running, slot)
 
     def _reached(self, allowed: Allowed, slot: ExitStack) -> Driver:
-        """The driver, and a slot taken; raises what is in the way, which is on record then and uses
-        no key up.
+        """Return the driver, and take a slot.
+
+        Raises what is in the way. That is recorded, and leaves the idempotency key unused.
         """
         caller, call = allowed.caller, allowed.call
         try:
@@ -153,8 +151,8 @@ class Service:
             with ExitStack() as taken:
                 taken.enter_context(self._slots.one_more(call.target, caller.name))
                 if call.stream or call.detach or allowed.approval is not None:
-                    # Once it has begun its caller hears too late that it cannot run, and the yes is
-                    # used up.
+                    # Once it has begun, its caller would hear too late that it cannot run, and the
+                    # yes would be used up.
                     driver.ready(call.target)
                 slot.enter_context(taken.pop_all())
         except BusError as error:
@@ -163,10 +161,10 @@ class Service:
         return driver
 
     def driver_of(self, target: str) -> Driver:
-        """The driver of a target; raises UnknownTarget, DriverUnavailable.
+        """Return the driver of a target; raises UnknownTarget, DriverUnavailable.
 
-        For callers who have a right there, or are admins: a member that is no target is told apart
-        from a name that nobody has.
+        Only for callers who have a right there, and for admins: the error tells a member that is no
+        target from a name that nobody has.
         """
         try:
             return self.targets.driver_of(target)
@@ -184,9 +182,7 @@ class Service:
         running: Running,
         slot: ExitStack,
     ) -> Answer:
-        """Run it here and now; or, taking the slot along, in a thread, where the caller does not
-        wait to the end.
-        """
+        """Run the call here; if the caller does not wait, in a thread that takes the slot along."""
         call = allowed.call
         if call.stream:
             emit({"id": id, "state": "running"})
@@ -233,8 +229,9 @@ class Service:
         return answer, {"error": error.code, "reason": error.message, **took(started)}
 
     def _has_name(self, caller: Caller) -> bool:
-        """Whether this caller was not revoked since; where the index cannot tell, its results are
-        swept later.
+        """Return whether this caller still has its name.
+
+        Also if the index cannot tell: then its results are swept later.
         """
         return self.hub.credentials.tenure_of(caller.name) in (caller.tenure, None)
 
@@ -245,11 +242,11 @@ class Service:
     def _keep(
         self, id: str, result: str, answer: Answer, facts: Answer, *, is_stored: bool
     ) -> None:
-        """Keep the answer, then record the end. What cannot be recorded now is tried again by
-        `tend`: it did run.
+        """Keep the answer, then record the end.
 
-        What was read from a file is not stored: a repeated read reads again. Nor is what leaves the
-        key unused.
+        An end that cannot be recorded now is tried again by `tend`, because the call did run. What
+        was read from a file is not stored: a repeated read reads again. Nor is an answer that
+        leaves the idempotency key unused.
         """
         try:
             if is_stored:
@@ -275,7 +272,7 @@ class Service:
         )
 
     def _say(self, fields: Answer) -> None:
-        """Post a message of the bus's own. It is news: what it tells is in the log already."""
+        """Post a message of the bus's own. It is news: the log has what it tells."""
         try:
             self._post(fields)
         except BusError as error:
@@ -288,7 +285,7 @@ class Service:
         return self._states.state_of(found)
 
     def stop(self, id: str) -> bool:
-        """End a call that runs, with its tree of processes; False when it does not run."""
+        """End a command with its tree of processes; return False if it does not run."""
         running = self._running.get(id)
         if running is None or running.type != EXEC:
             return False
@@ -304,7 +301,7 @@ class Service:
     def end_revoked(self) -> None:
         """End the commands whose credential is no longer good.
 
-        What has no way to be ended in the middle runs to its end.
+        What cannot be ended in the middle runs to its end.
         """
         with self._mutex:
             commands = [running for running in self._running.values() if running.type == EXEC]
@@ -313,7 +310,7 @@ class Service:
                 running.cancel.set()
 
     def is_idle(self) -> bool:
-        """Whether nothing runs."""
+        """Return whether nothing runs."""
         return not self._running
 
     # -- upkeep ----------------------------------------------------------------------------------
@@ -323,8 +320,8 @@ class Service:
         return self._recovery.recover(self._running)
 
     def tend(self) -> None:
-        """Record and end what could not be before, and remove old results, and those of callers
-        that were revoked.
+        """Record and end what could not be before, and remove results that nobody may have any
+        more.
         """
         self._recovery.leftovers.tend()
         self._sweep()
@@ -345,8 +342,9 @@ class Service:
             self.hub.approvals.forget_closed()
 
     def _sweep(self) -> None:
-        """Remove the results of callers that were revoked since the last look; at the first, of all
-        that ever were.
+        """Remove the results of callers that were revoked since the last look.
+
+        The first look removes those of all callers that ever were.
         """
         newest = self.hub.credentials.last_tenure()
         if newest == self._swept:

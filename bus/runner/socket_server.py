@@ -1,4 +1,4 @@
-"""The service's door: a unix socket, a thread for each connection, and one service at a time."""
+"""The runner's socket: a thread for each connection, and one runner at a time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bus.system.sockets import address_of
 
 logger = logging.getLogger("bus.runner")
 
-# Each takes a thread. More than all calls that may run, for those who only ask.
+# Each takes a thread. There are more than calls that may run, for those who only ask.
 MOST_CONNECTIONS = 512
 REQUEST_S = 10.0  # for the whole request; the hub sends it at once
 _PART = 1 << 20
@@ -39,7 +39,7 @@ _SLOW_READER_S = 20.0
 _TEND_EVERY_S = 1.0
 _LISTED_FOR_S = 1.0
 _LAST_WORDS_S = 15.0
-# The run ends at its time, and is told to have timed out, before its reader counts as gone
+# A run ends at its time, and its caller hears that it timed out, before the reader counts as gone.
 _MARGIN_S = 0.5
 _BEGUN_IN_S = 2.0
 
@@ -47,7 +47,7 @@ _BEGUN_IN_S = 2.0
 class SocketServer:
     """Takes requests until it is stopped.
 
-    Raises OSError when another one serves this socket, or this data.
+    Raises OSError if another runner serves this socket, or this data.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class SocketServer:
         self._credentials, self._max_file = credentials, max_file
         for folder in (path.parent, data_dir / "run"):
             folder.mkdir(mode=modes.FOLDER, parents=True, exist_ok=True)
-        # Of the data, not of the socket: a second service would take the first one's calls for
-        # lost, and end them.
+        # The lock is on the data, not on the socket: a second runner would take the calls of the
+        # first for lost, and end them.
         self._lock = FileLock(
             data_dir / "run" / "exec.lock", timeout=0, mode=modes.FILE, thread_local=False
         )
@@ -72,8 +72,9 @@ class SocketServer:
         self._server = self._listen()
 
     def serve(self, parent: int | None = None) -> None:
-        """Serve until `stop_soon`, or until the process `parent` is gone; then end what runs, and
-        record that.
+        """Serve until `stop_soon`, or until the process `parent` is gone.
+
+        Then end what runs, and record that.
         """
         lost = self.service.recover()
         if lost:
@@ -176,7 +177,7 @@ class SocketServer:
             request["type"], request["fields"], self._max_file, request.get("act", "")
         )
         if call.stream:
-            # Who pauses reading holds the command back, but not beyond the time that it may run.
+            # A reader that pauses holds the command back, but not beyond the time that it may run.
             talk.be_patient(call.request["timeout_s"] + _MARGIN_S)
         standing = self._standing(caller, request)
 
@@ -242,7 +243,7 @@ class SocketServer:
 
 
 def _answers(path: Path) -> bool:
-    """Whether somebody listens at this socket."""
+    """Return whether somebody listens at this socket."""
     with socket.socket(socket.AF_UNIX) as probe, suppress(OSError), address_of(path) as address:
         probe.connect(address)
         return True
@@ -286,7 +287,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class _Talk:
-    """One connection: its request, lines sent one at a time, and whether the other end is still
+    """One connection: its request, its lines, sent one at a time, and whether the other end is
     there.
     """
 
@@ -319,7 +320,7 @@ class _Talk:
         return request
 
     def send(self, line: Line | None) -> None:
-        """Send a line. Where nobody reads any more, it is dropped, and `hung_up` set."""
+        """Send a line. If nobody reads any more, drop it and set `hung_up`."""
         with self._mutex:
             if not self.hung_up.is_set() and not self._is_left:
                 left = self._patient_until - time.monotonic()
@@ -330,13 +331,13 @@ class _Talk:
                     self.hung_up.set()
 
     def be_patient(self, seconds: float) -> None:
-        """Let the reader pause for so long from now on before it counts as gone."""
+        """Let the reader pause for so long, from now on, before it counts as gone."""
         self._patient_until = time.monotonic() + seconds
 
     def watch(self, begins: bool) -> None:
-        """From now on send signs of life, and notice when the other end goes away, or wants to.
+        """From now on send signs of life, and notice if the other end goes away, or wants to.
 
-        `begins`: the request may begin a call, which has an id then.
+        `begins`: the request may begin a call, which then has an id.
         """
         threading.Thread(target=self._watch, args=(begins,), name="watch", daemon=True).start()
 
@@ -348,8 +349,8 @@ class _Talk:
             came = poll.poll(ALIVE_EVERY_S * 1000)
             if self._ended.is_set():
                 return
-            # the request is whole: what comes after it is the end, or the word that the hub is
-            # stopping
+            # The request is whole: what comes after it is the end, or the word that the hub is
+            # stopping.
             if came:
                 if self._wants_to_leave():
                     self._let_go(begins)
@@ -383,7 +384,7 @@ class _Talk:
         self._is_left = True
 
     def end(self) -> None:
-        """Nothing more is said."""
+        """Say nothing more, and hang up."""
         self._ended.set()
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)

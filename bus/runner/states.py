@@ -20,8 +20,9 @@ class States:
         self._hub, self._results, self._running = hub, results, running
 
     def replay(self, found: Found) -> Answer:
-        """What the first call under a key gave; raises StillRunning, or the error that it ended
-        with.
+        """Return what the first call under a key returned.
+
+        Raises StillRunning, or the error that the first call ended with.
         """
         id = found.asked["call"]
         if found.done is None:
@@ -35,8 +36,9 @@ class States:
             raise
 
     def state_of(self, found: Found) -> Answer:
-        """How a call is, with everything that its answer had; `error` and `status` where it ended
-        with one.
+        """Return how a call is, with everything that its answer had.
+
+        It has `error` and `status` if the call ended with an error.
         """
         asked, done = found
         id = asked["call"]
@@ -72,7 +74,7 @@ class States:
 
 
 def given(answer: Answer) -> Answer:
-    """An answer; raises the error that is kept in its place."""
+    """Return an answer; raises the error that is kept in its place."""
     if "error" in answer and "status" in answer:
         raise raised(answer["error"])
     return answer

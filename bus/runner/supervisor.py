@@ -23,10 +23,10 @@ _LAST_WORDS_S = 20.0  # the service takes 15 at most to end what it runs
 
 
 class Supervisor:
-    """Keeps `run` running in a child until the process `parent` is gone, or a signal says to stop.
+    """Keeps `run` running in a child until the process `parent` is gone, or a signal stops it.
 
-    `run` is called in the child with the number of this process, with which it must end. No thread
-    may run here: it forks.
+    `run` is called in the child with the number of this process, and must end when that ends. No
+    thread may run here, because it forks.
     """
 
     def __init__(self, run: Callable[[int], None], parent: int) -> None:
@@ -34,7 +34,7 @@ class Supervisor:
         self._stopping = False
 
     def keep(self) -> None:
-        """Return when it is to stop, and the child has ended."""
+        """Return once it is to stop, and the child has ended."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pause_s = _FIRST_PAUSE_S
         while not self._stopping:
@@ -69,9 +69,9 @@ class Supervisor:
             os._exit(code)  # what is above in the stack is the supervisor's
 
     def _until_ended(self, child: int) -> int:
-        """Wait for the child; end it when it is time to stop.
+        """Wait for the child, and end it when it is time to stop.
 
-        Gives its code, or the negative of its signal.
+        Returns its code, or the negative of its signal.
         """
         deadline = None
         while True:

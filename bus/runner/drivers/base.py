@@ -1,8 +1,8 @@
 """What a driver does with a target: a container, a machine, or a folder that plays one.
 
-Every driver passes one suite, `tests/runner/drivers/test_contract.py`. Callers hand in checked values:
-names that the driver lists, absolute paths without `..`, argument vectors. Nothing here is ever an
-option or a shell's text on the hub's machine. Every call ends in bounded time.
+Every driver passes one suite, `tests/runner/drivers/test_contract.py`. Callers hand in checked
+values: names that the driver lists, absolute paths without `..`, argument vectors. Nothing here is
+ever an option or a shell's text on the hub's machine. Every call ends in bounded time.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ class Output:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. `exit_code` is the program's; 128 + N for signal N; None when it was ended,
-    or is not known.
+    """How a run ended. `exit_code` is the program's; 128 + N for signal N; None if it was ended, or
+    is not known.
 
     `leaked` counts processes of the run that could not be ended; None: nobody knows, because the
-    target has no way to tell (macOS), or with `is_unreached` because it could not be reached: then
-    `end` has to be tried again. `lost` says why nobody knows how the program ended: the client
-    ended before it, and what was left of the program was ended by its marker.
+    target cannot tell (macOS), or with `is_unreached` because it could not be reached: then `end`
+    has to be tried again. `lost` says why nobody knows how the program ended: the client ended
+    before it, and what was left of the program was ended by its marker.
     """
 
     exit_code: int | None
@@ -157,7 +157,7 @@ class Driver(Protocol):
     name: str
 
     def list(self) -> list[Listed]:
-        """What there is; raises DriverUnavailable."""
+        """Return what targets there are; raises DriverUnavailable."""
 
     def exec(
         self,
@@ -175,18 +175,18 @@ class Driver(Protocol):
         """
 
     def end(self, target: str, marker: str) -> int | None:
-        """End what is left of a run that nobody waits for; gives how many processes could not be
-        ended.
+        """End what is left of a run that nobody waits for; return how many processes are left.
 
-        None: the target cannot tell. Raises why it cannot be reached; in one that is stopped or
-        gone nothing is left.
+        None: the target cannot tell. Raises why the target cannot be reached; one that is stopped
+        or gone has nothing left.
         """
 
     def resolve(self, target: str, path: str) -> str:
-        """Where a path leads inside the target: all links resolved, the file's own too. What is not
-        there stays as written.
+        """Return where a path leads inside the target, with every link resolved, the file's own
+        too.
 
-        Raises NotAFile for a link that leads nowhere or out, FileRefused, and what exec raises.
+        What does not exist stays as written. Raises NotAFile for a link that leads nowhere or out,
+        FileRefused, and what exec raises.
         """
 
     def read(

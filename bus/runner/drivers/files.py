@@ -26,14 +26,8 @@ from bus.runner.drivers import scripts
 from bus.runner.drivers.base import Ended, File, OnOutput, Printed, Run, Write
 from bus.runner.drivers.process import text
 
-_NOT_ONE, _REFUSED, _TOO_LARGE, _NO_FOLDER, _CHANGED, _MOVED = (
-    11,
-    12,
-    13,
-    14,
-    15,
-    16,
-)  # exit codes of the scripts
+# Exit codes of read.sh and write.sh.
+_NOT_ONE, _REFUSED, _TOO_LARGE, _NO_FOLDER, _CHANGED, _MOVED = range(11, 17)
 _HEADER = 200
 _TYPES = ("folder", "fifo", "socket", "device", "other", "link")
 # What a target says of a file: it may say anything, and the hub's numbers have 64 bits.
@@ -118,8 +112,8 @@ def write(driver: Runs, target: str, write: Write, timeout_s: float, place: str 
     owner = ["" if number is None else str(number) for number in (write.uid, write.gid)]
     old = "-" if write.if_sha256 is None else write.if_sha256
     run = _run(
-        scripts.WRITE, place or write.path, new, str(size), digest, mode, *owner, old, "1" if write.create_dirs else "",
-        write.real or "",
+        scripts.WRITE, place or write.path, new, str(size), digest, mode, *owner, old,
+        "1" if write.create_dirs else "", write.real or "",
         timeout_s=timeout_s, stdin=write.content,
     )  # fmt: skip
     with (
@@ -180,7 +174,8 @@ def _unwritten(driver: Runs, target: str, path: str, ended: Ended, clean: Run) -
         is_removed = driver.exec(target, clean).stdout.data == b"removed\n"
     except BusError as error:
         return TargetFailed(
-            f"Nobody knows whether {path} in {target} was, or still will be, written: {why}; {error.message}"
+            f"Nobody knows whether {path} in {target} was, or still will be, written: {why};"
+            f" {error.message}"
         )
     if not is_removed:
         return TargetFailed(f"Nobody knows whether {path} in {target} was written: {why}")

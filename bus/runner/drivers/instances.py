@@ -43,7 +43,8 @@ def listed(entry: Mapping[str, Any], driver: str) -> Listed:
     """An instance as `lxc list` tells it."""
     networks = ((entry.get("state") or {}).get("network") or {}).items()
     addresses = [
-        address["address"] for card, network in networks if card != "lo" for address in network.get("addresses") or ()
+        address["address"]
+        for card, network in networks if card != "lo" for address in network.get("addresses") or ()
         if address.get("scope") == "global"
     ]  # fmt: skip
     kind = "machine" if entry.get("type") == "virtual-machine" else "container"

@@ -319,7 +319,8 @@ class LxcDriver(ContainerDriver):
         )
         if looked.exit_code is None:
             raise TargetFailed(
-                f"{target} did not say who {wanted} is: {looked.lost or 'it took too long'}. Nothing was run."
+                f"{target} did not say who {wanted} is: {looked.lost or 'it took too long'}."
+                " Nothing was run."
             )
         line = looked.stdout.data.decode("utf-8", "replace").strip()
         if not line and not wanted.isdecimal():

@@ -21,6 +21,7 @@ def snapshot_name(name: str) -> str:
     """This name; raises BadField."""
     if not SNAPSHOT.fullmatch(name):
         raise BadField(
-            "A snapshot's name has 1 to 63 letters, digits, '.', '_' or '-' and begins with a letter or digit."
+            "A snapshot's name has 1 to 63 letters, digits, '.', '_' or '-'"
+            " and begins with a letter or digit."
         )
     return name

@@ -56,27 +56,27 @@ class PosixDriver(ABC):
     def _command(
         self, target: str, argv: Sequence[str], env: Mapping[str, str], run: Run | None = None
     ) -> Command:
-        """What runs `argv` in the target: as its default user, or as `run` says."""
+        """Return what runs `argv` in the target, as its default user, or as `run` says."""
 
     @abstractmethod
     def _refusal(self, target: str, code: int, words: str) -> BusError:
-        """Why nothing was started, by the client's exit code and words."""
+        """Return why nothing was started, from the client's exit code and words."""
 
     def _gone(self, target: str) -> BusError | None:
-        """Why a target runs nothing any more, as it is now: it was stopped, or taken away.
+        """Return why a target runs nothing any more: it was stopped, or taken away.
 
-        None: it runs, or is not known to.
+        None: it runs, or nobody knows that it does not.
         """
         return None
 
     def _may_have_run(self, words: str) -> bool:
-        """Whether a client that ends with these words, before the script has said any, may have
-        started the program.
+        """Return whether a client that ends with these words, before the script has said anything,
+        may have started the program.
         """
         return False
 
     def _entered(self, target: str, run: Run) -> str:
-        """The working folder that the script enters; empty: it stays where it begins."""
+        """Return the working folder that the script enters; empty: it stays where it begins."""
         return run.cwd or ""
 
     def exec(
@@ -104,14 +104,16 @@ class PosixDriver(ABC):
         return self._command(target, argv, {**run.env, MARK: run.marker}, run)
 
     def _silent(self, code: int) -> int | None:
-        """The program's exit code, where a client that said nothing at all ended with this one;
+        """Return the program's exit code if a client that said nothing at all ended with this one.
+
         None: it cannot be told.
         """
         return None
 
     def outcome(self, target: str, run: Run, signs: Signs, client: Ending, words: str) -> int | str:
-        """The exit code of a run that came to its end, or why nobody knows it; raises what kept it
-        from its start.
+        """Return the exit code of a run that came to its end, or why nobody knows it.
+
+        Raises what kept the run from its start.
         """
         if "folder" in signs.said:
             raise NoSuchFolder(
@@ -130,10 +132,11 @@ class PosixDriver(ABC):
                 return silent
             if not self._may_have_run(words):
                 raise self._refusal(target, client.code, words)
-        return f"{self.name} ended before it was known whether the program had started: {client.why(words)}"
+        why = client.why(words)
+        return f"{self.name} ended before it was known whether the program had started: {why}"
 
     def gone(self, target: str) -> BusError | None:
-        """Why what ran in a target is gone with it; None where it may still run."""
+        """Return why what ran in a target is gone with it; None if it may still run."""
         try:
             return self._gone(target)
         except BusError:  # it cannot be asked now
@@ -154,8 +157,8 @@ class PosixDriver(ABC):
         """End every process with this text in its environment, and what belongs to it by the
         `traces` of its start.
 
-        Gives how many are left; None: the target cannot tell. With `look` none is ended. `user` is
-        whom the run ran as, where by number. Raises why the target could not be reached; one that
+        Returns how many are left; None: the target cannot tell. With `look` none is ended. `user`
+        is the run's user, if given by number. Raises why the target could not be reached; one that
         does not run has nothing left.
         """
         numbers = [str(number) for number in (*traces, 0, 0, 0)[:3]]
@@ -216,9 +219,8 @@ class _Running:
         )
         stdout, stderr = map(self._run.printed.output, ("stdout", "stderr"))
         if exit_code is not None and not self._signs.said:
-            stderr = Output(
-                _LOST, len(_LOST)
-            )  # the script always says something: it was lost, and with it what the program said
+            # The script always says something: it was lost, and with it what the program said.
+            stderr = Output(_LOST, len(_LOST))
         duration_ms = round((time.monotonic() - begun) * 1000)
         cancelled = code is None and not timed_out
         return Ended(
@@ -234,9 +236,9 @@ class _Running:
         )
 
     def _outcome(self, client: Ending) -> tuple[int | None, str]:
-        """The exit code; or None and why nobody knows it, once what may still run is ended.
+        """Return the exit code; or None and why nobody knows it, after ending what may still run.
 
-        Raises what kept it from its start, or that its target is gone.
+        Raises what kept the run from its start, or that its target is gone.
         """
         words = (self._signs.before + self._run.printed.output("stderr").data)[-2000:].decode(
             "utf-8", "replace"
@@ -252,11 +254,11 @@ class _Running:
     def _pump(
         self, process: Process, deadline: float, cancel: threading.Event | None
     ) -> int | None:
-        """The client's exit code; None when its time was over or it was cancelled.
+        """Return the client's exit code; None if its time was over or it was cancelled.
 
         Of fifty `lxc exec` at once some hang for good after all has come (LXD 5.0.2, 2026-11-21).
-        Where the script has said its end and then nothing came, a look tells whether somebody still
-        holds the output, or nobody does any more.
+        If the script has said its end and then nothing comes, a look tells whether somebody still
+        holds the output.
         """
         pause = _QUIET_S
         while (
@@ -274,8 +276,8 @@ class _Running:
         return code
 
     def _end(self) -> None:
-        """End what is left of the run, and note how many could not be, or that the target cannot be
-        reached for it now.
+        """End what is left of the run; note how many could not be, or that the target is out of
+        reach.
         """
         try:
             self._leaked = self._ended_by_marker()

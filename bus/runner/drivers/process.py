@@ -55,11 +55,11 @@ class Process:
 
     @property
     def was_killed(self) -> bool:
-        """Whether it was ended by a signal; one that reports a signal of another process was not."""
+        """Return whether a signal ended it; not if it reports a signal of another process."""
         return self._popen.returncode is not None and self._popen.returncode < 0
 
     def ended(self) -> int | None:
-        """Its code, where it has ended, though others may still hold its output."""
+        """Return its code if it has ended, though others may still hold its output."""
         return _code(self._popen.poll())
 
     def __enter__(self) -> Process:
@@ -76,11 +76,11 @@ class Process:
         self._popen.wait()
 
     def pump(self, until: float, take: Take, cancel: threading.Event | None = None) -> int | None:
-        """Hand on what comes until the end of both streams and of the process; gives its code, 128
-        + N for signal N.
+        """Hand on what comes until both streams and the process end; return its code, 128 + N for
+        signal N.
 
-        None when it has not ended at `until` (monotonic), or when `cancel` was set. May be called
-        again.
+        Returns None if it has not ended at `until` (monotonic), or if `cancel` was set. May be
+        called again.
         """
         while self._selector.get_map():
             left = _left(until, cancel)
@@ -89,7 +89,8 @@ class Process:
             for key, _ in self._selector.select(left):
                 self._move(key.data, key.fileobj, take)  # type: ignore[arg-type]
             if [key.data for key in self._selector.get_map().values()] == ["stdin"]:
-                self._close(self._popen.stdin)  # type: ignore[arg-type]  # nobody is left who would read it
+                # Nobody is left who would read it.
+                self._close(self._popen.stdin)  # type: ignore[arg-type]
         while (left := _left(until, cancel)) is not None:
             with suppress(subprocess.TimeoutExpired):
                 return _code(self._popen.wait(left))
@@ -117,7 +118,7 @@ class Process:
 
 
 def _code(code: int | None) -> int | None:
-    """A code as shells tell it: 128 + N for signal N."""
+    """Return a code as shells tell it: 128 + N for signal N."""
     return code if code is None or code >= 0 else 128 - code
 
 
@@ -146,7 +147,7 @@ def _started(command: Command, stdin: int) -> subprocess.Popen[bytes]:
 
 
 def _left(until: float, cancel: threading.Event | None) -> float | None:
-    """How long to wait at once; None when it is over."""
+    """Return how long to wait at once; None if the time is over."""
     left = until - time.monotonic()
     if left <= 0 or (cancel is not None and cancel.is_set()):
         return None
@@ -171,8 +172,9 @@ def said(command: Command, timeout_s: float, cap: int = 1 << 20) -> Said:
 
 
 def text(data: bytes) -> str:
-    """What a program said about its failure, for a message: its last lines, without control
-    characters.
+    """Return what a program said about its failure, for a message.
+
+    That is the last lines, without control characters.
     """
     words = data[-2000:].decode("utf-8", "replace").strip()
     return "".join(letter if letter.isprintable() else " " for letter in words)[-500:]

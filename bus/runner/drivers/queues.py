@@ -41,7 +41,8 @@ class Queues:
             if not self._changed.wait_for(lambda: line[0] is me or line[0].kind == joins, within_s):
                 line.remove(me)
                 raise TargetBusy(
-                    f"Other operations on {target} have not ended within {within_s:.0f} s. Nothing was done."
+                    f"Other operations on {target} have not ended within {within_s:.0f} s."
+                    " Nothing was done."
                 )
             if line[0] is not me:
                 line.remove(me)

@@ -72,7 +72,8 @@ class SshDriver(PosixDriver):
         if run.user is not None and run.user != user:
             entered_as = user or "the user that ssh is set to"
             raise NotSupported(
-                f"{target} is entered as {entered_as}; another user needs an entry of its own in the table."
+                f"{target} is entered as {entered_as};"
+                " another user needs an entry of its own in the table."
             )
         return super().exec(target, run, on_output, cancel)
 

@@ -89,7 +89,8 @@ class _Entry:
         if not MACHINE.fullmatch(name):
             raise BadTable(
                 file,
-                "a name has 1 to 64 letters, digits, '.', '_' or '-' and begins with a letter or digit",
+                "a name has 1 to 64 letters, digits, '.', '_' or '-'"
+                " and begins with a letter or digit",
                 name,
             )
         if not isinstance(fields, dict):
