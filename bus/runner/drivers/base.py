@@ -92,10 +92,10 @@ class Ended:
 
 @dataclass(frozen=True)
 class File:
-    """A file, or the part of it that was asked for. `size` and `sha256` are of the whole, `mode` as
-    0o644.
+    """A file, or the part of it that was asked for. `size` and `sha256` are those of the whole
+    file; `mode` is like 0o644.
 
-    `sha256` None: it is a part of a file that is too large to be read whole.
+    `sha256` None: this is a part of a file that is too large to be read whole.
     """
 
     content: bytes
@@ -111,8 +111,8 @@ class Write:
     """A file to be written, whole or not at all.
 
     `mode`, `uid` and `gid` None: those of the file that is there, else 0o644 and the target's
-    default user. `if_sha256`: only over a file with this content; the empty text: only where there
-    is no file. `real`: only where `path` leads to this one, as `Driver.resolve` gives it.
+    default user. With `if_sha256` only a file with this content is replaced; with the empty text
+    there must be none. With `real`, `path` must lead to this place, as `Driver.resolve` returns it.
     """
 
     path: str
@@ -142,8 +142,8 @@ class Listed:
 
 
 class Restored(NamedTuple):
-    """What a restore went back to, the snapshot of what was there before (None: none was asked
-    for), and which went for it.
+    """The snapshot that a restore went back to, the one of what was there before (None: none was
+    asked for), and the older ones that were deleted for it.
     """
 
     snapshot: str
@@ -166,12 +166,12 @@ class Driver(Protocol):
         on_output: OnOutput | None = None,
         cancel: threading.Event | None = None,
     ) -> Ended:
-        """Run a program. At its time, or when `cancel` is set, its whole tree of processes is
-        ended; what came is given.
+        """Run a program. At its time, or if `cancel` is set, end its whole tree of processes and
+        return what came until then.
 
         Raises NoSuchProgram, NoSuchFolder (cwd), NoSuchUser, TargetStopped, UnknownTarget,
-        DriverUnavailable, TargetFailed; TargetBusy where it was not begun because the target is
-        frozen, or is being worked on.
+        DriverUnavailable, TargetFailed; TargetBusy if it did not begin because the target is
+        frozen, or another operation works on it.
         """
 
     def end(self, target: str, marker: str) -> int | None:
@@ -198,16 +198,16 @@ class Driver(Protocol):
         max_size: int,
         real: str | None = None,
     ) -> File:
-        """Up to `limit` bytes of a regular file from `offset`; with `real` only where `path` leads
-        to that, else PathMoved.
+        """Return up to `limit` bytes of a regular file from `offset`.
 
-        A link is followed only within the target. Raises NoSuchFile, NotAFile (with `type`),
-        FileRefused, TooLarge (these are more than `max_size` bytes), and what exec raises.
+        With `real`, raises PathMoved unless `path` leads there. A link is followed only within the
+        target. Raises NoSuchFile, NotAFile (with `type`), FileRefused, TooLarge (for more than
+        `max_size` bytes), and what exec raises.
         """
 
     def write(self, target: str, write: Write) -> File:
-        """Write a file through a new one beside it and a rename; gives it as it is now (with empty
-        `content`).
+        """Write a new file beside the old one and rename it; return it as it is now, without its
+        content.
 
         Raises FileChanged, PathMoved, NoSuchFolder, NotAFile, FileRefused, and what exec raises.
         """
@@ -221,36 +221,37 @@ class Driver(Protocol):
     # has not come in time, and then has done nothing.
 
     def start(self, target: str) -> bool:
-        """Start it, or thaw it; False when it was running.
+        """Start a target, or thaw it; return False if it ran already.
 
         Raises NotSupported, UnknownTarget, TargetBusy, TargetFailed.
         """
 
     def stop(self, target: str, timeout_s: float = 30, force: bool = False) -> bool:
-        """Stop it, also a frozen one; False when it was stopped.
+        """Stop a target, also a frozen one; return False if it was stopped already.
 
-        After `timeout_s` by force. Raises as start does.
+        After `timeout_s` it is stopped by force. Raises what `start` raises.
         """
 
     def snapshots(self, target: str) -> Sequence[Snapshot]:
-        """The snapshots of a container, oldest first. Raises NotSupported, UnknownTarget."""
+        """Return the snapshots of a container, oldest first. Raises NotSupported, UnknownTarget."""
 
     def snapshot(self, target: str, name: str | None = None) -> str:
-        """Make a snapshot; gives its name: by the date where none is given.
+        """Make a snapshot and return its name, which is by the date if none is given.
 
-        Raises SnapshotExists, and as start does.
+        Raises SnapshotExists, and what `start` raises.
         """
 
     def restore(self, target: str, snapshot: str, keep: int = 0) -> Restored:
-        """Go back to a snapshot, a date meaning the newest of that day. Raises NoSuchSnapshot, and
-        as start does.
+        """Go back to a snapshot; a date means the newest of that day.
 
-        With `keep`, what is there is kept as a snapshot first, and of those that restores have made
-        so many are left.
+        With `keep`, make a snapshot of the present state first, and keep so many of those that
+        restores have made. Raises NoSuchSnapshot, and what `start` raises.
         """
 
     def delete_snapshot(self, target: str, name: str) -> None:
-        """Delete the snapshot with this very name. Raises NoSuchSnapshot, and as start does."""
+        """Delete the snapshot with exactly this name. Raises NoSuchSnapshot, and what `start`
+        raises.
+        """
 
 
 class Targets(Protocol):

@@ -1,6 +1,4 @@
-"""What is the same in every target that is a container: operations one at a time, snapshots by
-date, restores.
-"""
+"""What all containers share: one operation at a time, snapshots by date, restores."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ _TRIES = 5  # another hub, or the operator, may take the next name first
 class ContainerDriver(PosixDriver):
     """A driver whose targets are containers.
 
-    `queues` outlives the driver where the table of targets is read again.
+    `queues` outlives the driver if the table of targets is read again.
     """
 
     queues: Queues
@@ -62,7 +60,7 @@ class ContainerDriver(PosixDriver):
 
     @contextmanager
     def turn(self, target: str, kind: str, joins: str = "") -> Iterator[None]:
-        """The turn of an operation on this target; raises TargetBusy. See `Queues.turn`."""
+        """Return the turn of an operation on this target; raises TargetBusy. See `Queues.turn`."""
         with self.queues.turn(target, self.queue_s, kind, joins):
             yield
 
@@ -124,9 +122,10 @@ class ContainerDriver(PosixDriver):
         raise TargetBusy(f"Others make snapshots of {target} at the same time. Nothing was done.")
 
     def _thin_out(self, target: str, keep: int, spared: str) -> tuple[str, ...]:
-        """Delete what restores have made beyond the number that is kept; gives the names.
+        """Delete the snapshots that restores have made beyond the number to keep; return their
+        names.
 
-        The restore is done, come what may.
+        Failures are passed over, because the restore itself is done.
         """
         removed = []
         try:

@@ -1,6 +1,4 @@
-"""Files of a target, by a script that runs in it: the hub opens none of its files, and no path is a
-path here.
-"""
+"""Files of a target, read and written by a script inside it: the hub itself opens none of them."""
 
 from __future__ import annotations
 
@@ -48,7 +46,7 @@ class Runs(Protocol):
 
 
 def resolve(driver: Runs, target: str, path: str, timeout_s: float) -> str:
-    """What `Driver.resolve` says."""
+    """Do what `Driver.resolve` says."""
     ended = _looked(driver, target, path, _run(scripts.REAL, path, timeout_s=timeout_s))
     told = ended.stdout.data.decode("utf-8", "replace").removesuffix("\n")
     if ended.exit_code != 0:
@@ -71,11 +69,10 @@ def read(
     place: str = "",
     real: str | None = None,
 ) -> File:
-    """What `Driver.read` says; `place` is the path that is opened, where it is another than the one
-    that is told.
+    """Do what `Driver.read` says; `place` is the path to open, if it is not the one in messages.
 
-    A file of at most `max_size` bytes comes over whole, also for a part of it: so `sha256` and
-    `size` are of the very bytes that it is a part of. Of a larger one only the part comes.
+    A file of at most `max_size` bytes comes over whole, even for a part of it, so that `sha256` and
+    `size` are of the very bytes that the part is from. Of a larger file only the part comes.
     """
     numbers = str(max_size), real or "", str(offset), str(limit)
     run = _run(
@@ -98,10 +95,10 @@ def read(
 
 
 def write(driver: Runs, target: str, write: Write, timeout_s: float, place: str = "") -> File:
-    """What `Driver.write` says; `place` as above. A link to a file stays one: the file that it
-    leads to is replaced.
+    """Do what `Driver.write` says; `place` as in `read`.
 
-    The new file has neither the access lists nor the further names (hard links) of the old one.
+    A link to a file stays a link: the file that it leads to is replaced. The new file has neither
+    the access lists nor the other names (hard links) of the old one.
     """
     size, digest, new = (
         len(write.content),
@@ -150,7 +147,7 @@ def _run(
 
 
 def _looked(driver: Runs, target: str, path: str, run: Run) -> Ended:
-    """What a script that changes nothing gave; raises why it did not come to its end."""
+    """Return how a script that changes nothing ended; raises why it did not come to its end."""
     ended = driver.exec(target, run)
     if ended.exit_code is not None:
         return ended
@@ -163,10 +160,10 @@ def _looked(driver: Runs, target: str, path: str, run: Run) -> Ended:
 
 
 def _unwritten(driver: Runs, target: str, path: str, ended: Ended, clean: Run) -> BusError:
-    """What a write that was ended before its own end has done. Only where the new file could be
-    removed is that certain.
+    """Return the error for a write that was ended before its own end.
 
-    A driver's own error would not do: some say that nothing was done. One that is frozen goes on
+    Only if the new file could be removed is it certain that nothing was written. A driver's own
+    error would not do, because some say that nothing was done, while a frozen target goes on
     writing when it is thawed.
     """
     why = ended.lost or f"it took more than {ended.duration_ms / 1000:.0f} s"

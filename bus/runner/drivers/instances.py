@@ -35,12 +35,12 @@ _NOT_IN_THE_WAY = "websocket"  # the class of operations that are commands and c
 
 
 def state_of(entry: Mapping[str, Any]) -> str:
-    """The state of an instance, in the words of `base.Listed`."""
+    """Return the state of an instance, in the words of `base.Listed`."""
     return _STATES.get(str(entry.get("status")), "unknown")
 
 
 def listed(entry: Mapping[str, Any], driver: str) -> Listed:
-    """An instance as `lxc list` tells it."""
+    """Return an instance as `lxc list` tells it."""
     networks = ((entry.get("state") or {}).get("network") or {}).items()
     addresses = [
         address["address"]
@@ -53,13 +53,13 @@ def listed(entry: Mapping[str, Any], driver: str) -> Listed:
 
 
 def snapshots(entries: Iterable[Mapping[str, Any]]) -> list[Snapshot]:
-    """The snapshots of an instance, oldest first."""
+    """Return the snapshots of an instance, oldest first."""
     made = [Snapshot(entry["name"], _time(entry.get("created_at"))) for entry in entries]
     return sorted(made, key=lambda snapshot: (snapshot.made, snapshot.name))
 
 
 def operation(found: Mapping[str, Any], target: str) -> str | None:
-    """What is being done with this instance by these operations, in LXD's words; None: nothing."""
+    """Return in LXD's words what these operations do with this instance; None: nothing."""
     for entry in (*(found.get("running") or ()), *(found.get("pending") or ())):
         if entry.get("class") != _NOT_IN_THE_WAY and target in _names(entry.get("resources") or {}):
             return str(entry.get("description") or "an operation")
@@ -67,7 +67,7 @@ def operation(found: Mapping[str, Any], target: str) -> str | None:
 
 
 def _names(resources: Mapping[str, Any]) -> set[str]:
-    """The instances of an operation: /1.0/instances/NAME or, for one on a snapshot,
+    """Return the instances of an operation: /1.0/instances/NAME or, for one on a snapshot,
     /1.0/instances/NAME/SNAPSHOT.
     """
     urls = [

@@ -1,8 +1,8 @@
-"""Folders that play containers: for a laptop without LXD, and for fast tests. They confine nothing
-but paths.
+"""Folders that play containers: for a laptop without LXD, and for fast tests.
 
-A target's folder is its `/` for files and for `cwd`, and its home; programs run as the hub's own
-user and see the whole machine. State and snapshots are in `FOLDER.bus` beside it.
+They confine nothing but paths. A target's folder is its `/` for files and for `cwd`, and its home;
+programs run as the hub's own user and see the whole machine. State and snapshots are in
+`FOLDER.bus` beside it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _COPY_S = 600.0
 
 
 class LocalDriver(ContainerDriver):
-    """Folders by the names of their targets; a folder that is not there is made."""
+    """Folders by the names of their targets; a missing folder is made."""
 
     name = "local"
 
@@ -233,15 +233,17 @@ class LocalDriver(ContainerDriver):
         return root.with_name(root.name + ".bus")
 
     def _state(self, target: str) -> str:
-        """As the marks beside the folder say; `frozen` is made and taken away by hand, or by a
-        start or stop.
+        """Return the state that the marks beside the folder tell.
+
+        `frozen` is set and removed by hand, or removed by a start or stop.
         """
         found = [mark for mark in ("stopped", "frozen") if (self._beside(target) / mark).exists()]
         return found[0] if found else "running"
 
     def _inside(self, target: str, path: str) -> Path:
-        """Where this path of the target is on the machine, links resolved; raises NotAFile where
-        one leads out.
+        """Return where this path of the target is on the machine, with links resolved.
+
+        Raises NotAFile if a link leads out.
         """
         root = self._root(target)
         place = Path(os.path.realpath(f"{root}/{path}"))
@@ -250,7 +252,7 @@ class LocalDriver(ContainerDriver):
         return place
 
     def _below(self, target: str, real: str | None) -> str | None:
-        """Where a resolved path of the target is on the machine."""
+        """Return where a resolved path of the target is on the machine."""
         return None if real is None else f"{self._root(target)}{real}"
 
     def _end_all(self, target: str) -> None:
@@ -258,7 +260,7 @@ class LocalDriver(ContainerDriver):
 
 
 def _self() -> tuple[str, ...]:
-    """By what names the user of this process is known."""
+    """Return the names and numbers by which the user of this process is known."""
     numbers = str(os.getuid()), f"{os.getuid()}:{os.getgid()}"
     try:
         return getpass.getuser(), *numbers

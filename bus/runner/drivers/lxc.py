@@ -4,7 +4,7 @@ client, never the socket.
 What the client does, as measured on LXD 5.0.2: killing it leaves grandchildren running, `--cwd`
 that is missing is silently `/`, `--user` takes numbers only and leaves the group at root's, and
 `file pull` of a FIFO hangs and then blocks the container's deletion. So programs run below the
-script START, files come by scripts, and users are looked up first.
+start.sh, files come by scripts, and users are looked up first.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ class LxcDriver(ContainerDriver):
         self._trouble: DriverUnavailable | None = None
 
     def has(self, target: str) -> bool:
-        """Whether there is this container.
+        """Return whether there is this container.
 
-        One that was there is believed in until a call finds it gone.
+        One that was there counts as there until a call finds it gone.
         """
         with self._lock:
             if target in self._known:
@@ -207,12 +207,13 @@ class LxcDriver(ContainerDriver):
             time.sleep(_LOOK_S)
 
     def _operation(self, target: str) -> str | None:
-        """What is being done with this target, by whomever."""
+        """Return what anybody is doing with this target."""
         return instances.operation(self._asked(target, "/1.0/operations?recursion=1"), target)
 
     def _asked(self, target: str, path: str) -> Any:
-        """What the daemon answers, an empty object where that is nothing at all; raises
-        UnknownTarget, DriverUnavailable.
+        """Return what the daemon answers, or an empty object if it says nothing.
+
+        Raises UnknownTarget, DriverUnavailable.
         """
         path += f"{'&' if '?' in path else '?'}project={quote(self._project)}"
         told = said(self._client(["query"], path), _LIST_S, cap=1 << 26)
@@ -257,7 +258,7 @@ class LxcDriver(ContainerDriver):
         return said(self._client(verb_and_arguments, "--project", self._project), timeout_s)
 
     def _changed(self, target: str, told: Said, already: str = "") -> bool:
-        """Whether it was done; False where the client says that it was so already.
+        """Return whether it was done; False if the client says that it was so already.
 
         Raises why it was not done.
         """
@@ -272,11 +273,11 @@ class LxcDriver(ContainerDriver):
         raise self._refusal(target, told.code, told.stderr)
 
     def _state(self, target: str) -> str:
-        """The state in the driver's words; raises UnknownTarget, DriverUnavailable."""
+        """Return the state in the driver's words; raises UnknownTarget, DriverUnavailable."""
         return instances.state_of(self._asked(target, f"/1.0/instances/{target}"))
 
     def _entries(self) -> Sequence[dict[str, Any]]:
-        """What LXD lists and the setting lets through."""
+        """Return what LXD lists and the setting lets through."""
         told = said(
             self._client(["list"], "--project", self._project, "--format", "json"),
             _LIST_S,
@@ -303,7 +304,9 @@ class LxcDriver(ContainerDriver):
         self._asked_at = time.monotonic()
 
     def _user(self, target: str, run: Run) -> Run:
-        """The run with its user as numbers, and the home and name that LXD does not set for one."""
+        """Return the run with its user as numbers, and with the home and name that LXD does not
+        set.
+        """
         wanted, _, group = str(run.user).partition(":")
         if not USER.fullmatch(wanted) or (group and not (wanted.isdecimal() and group.isdecimal())):
             raise NoSuchUser(
@@ -354,9 +357,7 @@ class LxcDriver(ContainerDriver):
         return TargetFailed(f"{self.name} ended with {code}{said}")
 
     def _not_now(self, target: str, words: str) -> BusError | None:
-        """That the target is in a state in which nothing is started there, where that is what these
-        words say.
-        """
+        """Return the error for a state in which nothing starts, if these words say that."""
         if re.search(r"([Ii]nstance|[Cc]ontainer) is frozen", words):
             return self._frozen(target)
         if re.search(r"[Ii]nstance is busy running|agent isn't currently running", words):
@@ -374,7 +375,7 @@ class LxcDriver(ContainerDriver):
         return TargetStopped(f"{target} is not running.")
 
     def _doing(self, target: str) -> str:
-        """In words, what keeps a target from running anything; empty: nothing."""
+        """Return in words what keeps a target from running anything; empty: nothing."""
         try:
             doing = self._operation(target)
         except BusError:
@@ -411,8 +412,9 @@ class LxcDriver(ContainerDriver):
 
 
 def _through(by: str, name: str, uid: str, gid: str, groups: str) -> tuple[str, ...]:
-    """How root of a container starts a shell that has all the groups of a user; empty: nothing is
-    needed, or nothing can.
+    """Return how root of a container starts a shell that has all the groups of a user.
+
+    Empty: nothing is needed, or nothing can do it.
     """
     if by.endswith("/setpriv"):
         return by, f"--reuid={uid}", f"--regid={gid}", f"--groups={groups}", "/bin/sh"

@@ -1,5 +1,6 @@
-"""The rules for names of targets, snapshots, hosts and users: what passes can be no option, no path
-and no remote.
+"""The rules for names of targets, snapshots, hosts and users.
+
+A name that passes cannot be an option, a path or a remote.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
 def snapshot_name(name: str) -> str:
-    """This name; raises BadField."""
+    """Return this name; raises BadField."""
     if not SNAPSHOT.fullmatch(name):
         raise BadField(
             "A snapshot's name has 1 to 63 letters, digits, '.', '_' or '-'"

@@ -1,6 +1,4 @@
-"""One operation on a container at a time: those who come meanwhile wait in line, for a bounded
-time.
-"""
+"""One operation on a container at a time: others wait in line, for a bounded time."""
 
 from __future__ import annotations
 
@@ -28,10 +26,10 @@ class Queues:
 
     @contextmanager
     def turn(self, target: str, within_s: float, kind: str, joins: str = "") -> Iterator[None]:
-        """Run the block when everybody before has had their turn; raises TargetBusy when that takes
-        too long.
+        """Run the block once everybody before has had their turn; raises TargetBusy after
+        `within_s`.
 
-        Where the turn is one of the kind `joins`, the block runs beside it: a stop by force cuts a
+        If the present turn is of the kind `joins`, the block runs beside it: a stop by force cuts a
         patient stop short.
         """
         me = _Turn(kind)
@@ -57,5 +55,5 @@ class Queues:
                 self._changed.notify_all()
 
     def has(self, target: str) -> bool:
-        """Whether an operation on this target runs, or waits for its turn."""
+        """Return whether an operation on this target runs, or waits for its turn."""
         return target in self._lines

@@ -1,4 +1,4 @@
-"""What the script START says of a run, taken out of the run's stderr.
+"""What start.sh says of a run, taken out of the run's stderr.
 
 The word stands in no arguments and no environment that the program can see, but it is in the memory
 of the script's shell, which what runs as the same user may read (docs/security.md). So a sign is
@@ -20,8 +20,8 @@ _NEXT = {"": ("started", "folder", "failed"), "started": ("failed", "code"), "fa
 
 
 class Beginning:
-    """Where a run's own stdout begins, at the line that the script BEGIN says; what comes before is
-    a login shell's noise.
+    """Finds where a run's own stdout begins, at the line that begin.sh says. A login shell may
+    print something before.
     """
 
     def __init__(self, word: str) -> None:
@@ -29,7 +29,7 @@ class Beginning:
         self._held: bytes | None = b""
 
     def take(self, chunk: bytes) -> bytes:
-        """What the run wrote."""
+        """Return what the run wrote."""
         if self._held is None:
             return chunk
         _, sign, rest = (self._held + chunk).partition(self._sign)
@@ -56,7 +56,7 @@ class Signs:
         self._held = b""
 
     def take(self, chunk: bytes) -> bytes:
-        """What the program wrote; a sign that has come in part is held back."""
+        """Return what the program wrote; a sign that has come in part is held back."""
         data, out = self._held + chunk, b""
         done = looked = 0
         while (at := data.find(self._begin, looked)) >= 0:
@@ -75,12 +75,12 @@ class Signs:
         return out + self._by_program(data[done:at])
 
     def rest(self) -> bytes:
-        """What was held back and is no sign after all."""
+        """Return what was held back and is not a sign after all."""
         held, self._held = self._held, b""
         return self._by_program(held)
 
     def numbers(self, key: str) -> tuple[int, ...]:
-        """The numbers that were said behind this key."""
+        """Return the numbers that were said behind this key."""
         return self.said.get(key, ())
 
     def _understood(self, line: bytes) -> tuple[str, tuple[int, ...]] | None:

@@ -26,19 +26,19 @@ class Snapshot(NamedTuple):
 
     @property
     def is_by_restore(self) -> bool:
-        """Whether a restore made it by itself."""
+        """Return whether a restore made it by itself."""
         return _BY_RESTORE.fullmatch(self.name) is not None
 
 
 def dated(names: Collection[str], now: datetime) -> str:
-    """The name of the next snapshot of this day."""
+    """Return the name of the next snapshot of this day."""
     day = now.astimezone(UTC).strftime("%Y-%m-%d")
     last = max((number for name in names if (number := _number(name, day)) is not None), default=0)
     return day if last == 0 else f"{day}-{last + 1}"
 
 
 def before_restore(names: Collection[str], now: datetime) -> str:
-    """The name of the next snapshot that a restore makes by itself."""
+    """Return the name of the next snapshot that a restore makes by itself."""
     name = now.astimezone(UTC).strftime("before-restore-%Y%m%d-%H%M%S")
     return next(
         free
@@ -48,7 +48,7 @@ def before_restore(names: Collection[str], now: datetime) -> str:
 
 
 def meant(wanted: str, found: Sequence[Snapshot]) -> str | None:
-    """The snapshot that this name means; None when there is none.
+    """Return the snapshot that this name means; None if there is none.
 
     A date means the newest of the snapshots that are called by it; with `-1` it means the first,
     whose name is the date alone.
@@ -67,16 +67,15 @@ def meant(wanted: str, found: Sequence[Snapshot]) -> str | None:
 
 
 def surplus(found: Sequence[Snapshot], keep: int, spared: str) -> list[str]:
-    """Those that restores made by themselves and that are more than are kept, oldest first; never
-    the `spared` one.
+    """Return the snapshots that restores made and that are more than are kept, oldest first.
+
+    The `spared` one is never among them.
     """
     made = sorted((snapshot.made, snapshot.name) for snapshot in found if snapshot.is_by_restore)
     return [name for _, name in made[: max(0, len(made) - keep)] if name != spared]
 
 
 def _number(name: str, day: str) -> int | None:
-    """The how-manieth of this day a snapshot is by its name; None for one that is not called by the
-    day.
-    """
+    """Return which number of its day a snapshot has by its name; None if its name has no day."""
     parts = _DATED.fullmatch(name)
     return int(parts[2] or 1) if parts is not None and parts[1] == day else None

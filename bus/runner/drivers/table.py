@@ -56,7 +56,7 @@ class Table:
 
 
 def load(file: Path) -> Table:
-    """The table of this file, an empty one when there is no file; raises BadTable."""
+    """Return the table of this file, an empty one if there is no file; raises BadTable."""
     try:
         entries = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
@@ -101,7 +101,7 @@ class _Entry:
         raise BadTable(self._file, why, self.name, field)
 
     def take(self, field: str) -> Any:
-        """The value of a field, None without one."""
+        """Return the value of a field; None if it is missing."""
         return self._fields.pop(field, None)
 
     def text(self, field: str, is_good: Callable[[str], object], rule: str) -> str | None:
@@ -111,7 +111,7 @@ class _Entry:
         return value  # type: ignore[no-any-return]
 
     def finish(self) -> None:
-        """Refuse what nobody took."""
+        """Refuse the fields that nobody took."""
         for unknown in self._fields:
             self.wrong(unknown, "is no field of this driver")
 

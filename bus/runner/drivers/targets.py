@@ -1,6 +1,6 @@
 """Which targets there are, and by which driver each is reached.
 
-The one gate: a name that passes it is a known one.
+This is the one gate: a name that passes it is a known one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ __all__ = ["BadTable", "Listing", "Targets"]
 
 
 class Listing(NamedTuple):
-    """All targets by name, and by driver why some could not be asked for."""
+    """All targets by name, and for each driver that could not be asked the reason."""
 
     targets: list[Listed]
     unavailable: dict[str, str]
 
 
 class Targets:
-    """The containers that LXD or Incus lists, and over them a table that is read again when it
+    """The containers that LXD or Incus lists, and above them a table, which is read again if it
     changes.
     """
 
@@ -47,7 +47,7 @@ class Targets:
     def load(
         cls, table: Path, *, lxc: str = "lxc", project: str = "default", only: Collection[str] = ()
     ) -> Targets:
-        """Targets by these settings; raises BadTable, and ValueError for `only`.
+        """Return targets by these settings; raises BadTable, and ValueError for `only`.
 
         `lxc` is the client: lxc, incus, or empty for none. `only` names the containers that are
         targets; empty: all are.
@@ -60,10 +60,10 @@ class Targets:
         return cls(table, LxcDriver(lxc, project, only) if lxc else None)
 
     def driver_of(self, name: str) -> Driver:
-        """The driver of this target; raises UnknownTarget, DriverUnavailable.
+        """Return the driver of this target; raises UnknownTarget, DriverUnavailable.
 
-        No process is started for a name that breaks the rules, and for others at most about one a
-        second.
+        A name that breaks the rules starts no process, and the others start about one a second at
+        most.
         """
         if not MACHINE.fullmatch(name):
             raise UnknownTarget("No target has such a name.")
@@ -84,7 +84,7 @@ class Targets:
         raise UnknownTarget(f"There is no target {name}.")
 
     def list(self) -> Listing:
-        """All targets, those of the table before containers of the same name."""
+        """Return all targets, those of the table before containers of the same name."""
         with self._lock:
             self._refresh()
             table = self._table
@@ -101,8 +101,9 @@ class Targets:
         return Listing([found[name] for name in sorted(found)], unavailable)
 
     def _refresh(self) -> None:
-        """Read the table again when it is another; one that is wrong lets nobody in, for it may
-        take a target away.
+        """Read the table again if it has changed.
+
+        An invalid table blocks every target, because it might be meant to take one away.
         """
         if _state(self._file) != self._seen:
             try:
@@ -123,7 +124,7 @@ class Targets:
 
 
 def _state(file: Path) -> tuple[int, ...]:
-    """What changes when the file does."""
+    """Return what changes when the file does."""
     with suppress(OSError):
         found = os.stat(file)
         return found.st_ino, found.st_size, found.st_mtime_ns
