@@ -300,18 +300,24 @@ class _Talk:
         connection.settimeout(_SLOW_READER_S)
 
     def request(self) -> Line | None:
-        """Return the request; None if it is not whole in time, or the other end went away."""
+        """Return the request; None if the other end went away, or sent too much.
+
+        Raises Busy if the request is not whole in time: nothing has been done then.
+        """
+        late = Busy(f"The request did not reach the service that runs commands in {REQUEST_S:g} s.")
         deadline = time.monotonic() + REQUEST_S
         data, part = bytearray(), b""
         while b"\n" not in part:
             left_s = deadline - time.monotonic()
-            if left_s <= 0 or len(data) > MAX_LINE:
+            if left_s <= 0:
+                raise late
+            if len(data) > MAX_LINE:
                 return None
             self._connection.settimeout(left_s)
             try:
                 part = self._connection.recv(_PART)
             except TimeoutError:
-                return None
+                raise late from None
             if not part:
                 return None
             data += part

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import orjson
 import pytest
 
 from bus.runner import socket_server
@@ -57,6 +58,13 @@ def test_a_request_that_comes_byte_by_byte_is_not_waited_for(fleet: Fleet) -> No
                 return True
 
         wait_until(is_dropped)
+
+
+def test_a_worker_whose_request_is_late_hears_that_nothing_was_done(fleet: Fleet) -> None:
+    with closing(opened(fleet, b'{"op":"call",')) as late, late.makefile("rb") as answer:
+        line = orjson.loads(answer.readline())
+        assert (line["status"], line["error"]["error"]) == (503, "busy")
+        assert answer.read() == b""
 
 
 def test_a_long_request_that_is_refused_unread_hears_why(fleet: Fleet) -> None:

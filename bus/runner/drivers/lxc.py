@@ -3,7 +3,7 @@ client, never the socket.
 
 What the client does, as measured on LXD 5.0.2: killing it leaves grandchildren running, `--cwd`
 that is missing is silently `/`, `--user` takes numbers only and leaves the group at root's, and
-`file pull` of a FIFO hangs and then blocks the container's deletion. So programs run below the
+`file pull` of a FIFO hangs and then blocks the container's deletion. So programs run below
 start.sh, files come by scripts, and users are looked up first.
 """
 
