@@ -1,0 +1,33 @@
+"""The OpenAPI 3.1 description of every route.
+
+Tests compare it with the real routes and throw requests at it.
+"""
+
+from __future__ import annotations
+
+from bus import __version__
+from bus.web.openapi import credentials, messages, net
+from bus.web.openapi.parts import Json
+from bus.web.openapi.schemas import SCHEMAS
+
+
+def document() -> Json:
+    """Return the whole description."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "claude-bus",
+            "version": __version__,
+            "description": "A message bus for fleets of AI coding agents. The same in words: /docs",
+        },
+        "security": [{"basic": []}],
+        "paths": {
+            **messages.paths(),
+            **credentials.paths(),
+            **net.paths(),
+        },
+        "components": {
+            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
+            "schemas": {**SCHEMAS, **credentials.SCHEMAS, **net.SCHEMAS},
+        },
+    }
