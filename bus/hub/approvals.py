@@ -188,13 +188,15 @@ class Approvals:
     ) -> dict[str, Any]:
         """Return one question once it is answered or expires, or as it is when the time is over.
 
-        `check` runs after each wait; what it raises ends the wait. Raises NoSuchApproval.
+        `check` runs before each look after the first; what it raises ends the wait. Raises
+        NoSuchApproval.
         """
         found = self.get(caller, id)
         if wait_s <= 0 or found["state"] != "pending":
             return found
         deadline = time.monotonic() + wait_s
         with self._journal.waiting.enter(AnswerTo(found["id"])) as waiter:
+            check()
             found = self.get(caller, id)
             while found["state"] == "pending":
                 expires_in_s = records.unix_ms(found["expires"]) / 1000 - self._journal.time()
