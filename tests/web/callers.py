@@ -1,0 +1,33 @@
+"""Callers of each role, for tests of who may do what over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bus.config import Config
+from bus.credentials import Credentials
+from bus.model.caller import ADMIN, MEMBER
+from tests.conftest import BASIC, Caller, basic
+
+SECRET = "a secret of the tests"
+KEYS = {"web1": basic("web1", SECRET), "boss": basic("boss", SECRET), "claude": BASIC}
+
+
+def add_callers(config: Config) -> None:
+    """Save the credentials of the machine `web1` and of the admin `boss`."""
+    credentials = Credentials(config.credentials_file)
+    credentials.add("web1", SECRET, MEMBER)
+    credentials.add("boss", SECRET, ADMIN)
+
+
+def ask(fleet: Caller, who: str, method: str, path: str, **kwargs: Any) -> Any:
+    headers = {"Authorization": KEYS.get(who, who), **kwargs.pop("headers", {})}
+    return fleet.client.open(path, method=method, headers=headers, **kwargs)
+
+
+def invited(fleet: Caller, name: str = "web2", **fields: Any) -> str:
+    """The Authorization header of a fresh invite."""
+    reply = ask(fleet, "boss", "POST", "/api/invites", json={"name": name, **fields})
+    assert reply.status_code == 201, reply.json
+    short, _, secret = reply.json["code"].partition(".")
+    return basic(f"invite~{short}", secret)
