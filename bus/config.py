@@ -50,7 +50,8 @@ class Config:
         "BUS_SHARED_USER",
         "claude",
         "user name",
-        "the old fleet's shared user, who may post and acknowledge under any free name; -: there is none",
+        "the old fleet's shared user, who may post and acknowledge under any free name; -: there is"
+        " none",
     )
     listen: str = _setting(
         "BUS_LISTEN", "127.0.0.1:8787", "address", "host:port, or unix:/path for nginx in front"
@@ -173,7 +174,8 @@ class Config:
         "BUS_EXEC_SOCKET",
         None,
         "file",
-        "where the service that runs commands listens; `run/exec.sock` in the data folder unless set",
+        "where the service that runs commands listens; `run/exec.sock` in the data folder"
+        " unless set",
     )
     targets: Path | None = _setting(
         "BUS_TARGETS",
@@ -277,7 +279,8 @@ class Config:
             )
         if not _is_address(self.listen):
             raise BadSetting(
-                f"BUS_LISTEN is {self.listen!r}: it must be host:port, such as 127.0.0.1:8787, or unix:/path"
+                f"BUS_LISTEN is {self.listen!r}: it must be host:port, such as 127.0.0.1:8787, or"
+                " unix:/path"
             )
         if self.lxc not in ("lxc", "incus", "none"):
             raise BadSetting(f"BUS_LXC is {self.lxc!r}: it must be lxc, incus or none")

@@ -177,7 +177,10 @@ def _hub(bus: Bus) -> str:
         raise BusError(
             f"it answers, but takes no posts: storage {facts.get('storage', '?')}", hint=hint
         )
-    return f"it answers: version {facts.get('version', '?')}, {facts.get('count')} messages, storage {facts.get('storage', '?')}"
+    return (
+        f"it answers: version {facts.get('version', '?')}, {facts.get('count')} messages, storage"
+        f" {facts.get('storage', '?')}"
+    )
 
 
 def _credential(bus: Bus) -> str:
@@ -198,7 +201,10 @@ def _exec(bus: Bus) -> Iterator[Step]:
     if state == "ready":
         yield Step("exec", True, "commands can be run in other machines")
     elif state is not None:
-        hint = "Messages go without it; `bus exec`, `cat` and `put` wait for an operator to start claude-bus-exec."
+        hint = (
+            "Messages go without it; `bus exec`, `cat` and `put` wait for an operator to start"
+            " claude-bus-exec."
+        )
         yield Step("exec", None, f"the service that runs commands is {state}", hint)
 
 
@@ -255,7 +261,8 @@ def _outbox(places: Places, settings: Settings | None) -> Step:
     hints = [] if len(others) == len(waiting) else ["bus outbox --flush delivers them"]
     if others:
         hints.append(
-            f"{len(others)} wait for another address or user: bus outbox --flush --any-hub, or bus outbox drop KEY"
+            f"{len(others)} wait for another address or user: bus outbox --flush --any-hub, or bus"
+            " outbox drop KEY"
         )
     return Step("outbox", None, f"{len(waiting)} messages wait", "; ".join(hints))
 

@@ -185,8 +185,9 @@ class Drainer:
         if "dead-letter" in message.tags:
             return  # two drains must not write each other letters for ever
         text = (
-            f"{self._bus.name} could not handle your message {message.seq} ({message.id}) in {self._allowed} attempts: {why}. "
-            "It is passed over from now on; it is still unread and can be read by hand."
+            f"{self._bus.name} could not handle your message {message.seq} ({message.id}) in"
+            f" {self._allowed} attempts: {why}. It is passed over from now on; it is still unread"
+            " and can be read by hand."
         )
         try:
             self._bus.post(
@@ -265,7 +266,10 @@ _NOT_RUN = {
 def _cannot_run(command: str, message: Message, why: str) -> LocalTrouble:
     return LocalTrouble(
         f"The command cannot be run ({why}): {command[:200]}",
-        hint=f"Message {message.seq} and those after it wait, and no attempt is counted. Mend the command: is its path right?",
+        hint=(
+            f"Message {message.seq} and those after it wait, and no attempt is counted. Mend the"
+            " command: is its path right?"
+        ),
     )
 
 

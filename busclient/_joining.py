@@ -36,8 +36,14 @@ from busclient._settings import Settings, as_values, check_free, quoted, read_en
 _HINTS = {
     SettingsError.hint: "Nothing was written.",
     Unreachable.hint: "Is the hub up, and is the address right? Nothing was written.",
-    BadAnswer.hint: "What is at this address is not the hub, or a proxy between is in trouble. Nothing was written.",
-    Unauthorized.hint: "Check the password, and the user: `claude`, unless --user names another. Nothing was written.",
+    BadAnswer.hint: (
+        "What is at this address is not the hub, or a proxy between is in trouble. Nothing was"
+        " written."
+    ),
+    Unauthorized.hint: (
+        "Check the password, and the user: `claude`, unless --user names another. Nothing was"
+        " written."
+    ),
 }
 _NO_PLACE_TO_JOIN = (
     "Is the address right? It is the hub's alone, without a path, like https://bus.example.org."
@@ -111,7 +117,10 @@ def _spent(door: Bus) -> Credential:
         if is_unsent(error):
             error.hint = f"{error.hint} The invite is not spent: the same line works later."
             raise
-        hint = "If the invite is spent now, an admin revokes the name (`bus credential revoke NAME`) and invites it anew."
+        hint = (
+            "If the invite is spent now, an admin revokes the name (`bus credential revoke NAME`)"
+            " and invites it anew."
+        )
         raise OutcomeUnknown(
             f"{error.message} The invite may be spent all the same.", hint=hint
         ) from error
@@ -126,7 +135,10 @@ def rotate(bus: Bus, places: Places, overlap_s: float | None = None) -> Path:
     path = places.env_file
     if bus.settings.sources.get("BUS_PASS") != str(path):
         where = bus.settings.sources.get("BUS_PASS", "elsewhere")
-        hint = f"An admin can do it and put the secret there: bus credential rotate {bus.settings.user}"
+        hint = (
+            "An admin can do it and put the secret there: bus credential rotate"
+            f" {bus.settings.user}"
+        )
         raise SettingsError(
             f"BUS_PASS comes from another place ({where}), where it cannot be replaced from here.",
             hint=hint,
@@ -177,5 +189,8 @@ def _kept(made: Credential, write: Callable[[], None]) -> None:
     try:
         write()
     except (OSError, LocalTrouble) as error:
-        hint = f"It is NOT written down, and not said again: BUS_USER={quoted(made.name)} BUS_PASS={quoted(made.secret)}"
+        hint = (
+            f"It is NOT written down, and not said again: BUS_USER={quoted(made.name)}"
+            f" BUS_PASS={quoted(made.secret)}"
+        )
         raise LocalTrouble(f"The new credential could not be kept: {error}", hint=hint) from error

@@ -259,7 +259,7 @@ def _url_of_host(root: Path = Path("/")) -> str:
         return LOCAL_URL
     for route in routes:
         if len(route) > 2 and route[1] == "00000000" and route[2] != "00000000":
-            from ipaddress import IPv4Address, IPv4Network  # noqa: PLC0415  3 ms, in a container alone
+            from ipaddress import IPv4Address, IPv4Network  # noqa: PLC0415
 
             gateway = IPv4Address(bytes.fromhex(route[2])[::-1])
             return (

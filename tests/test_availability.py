@@ -45,7 +45,8 @@ def sent(hub: RunningHub, data: bytes) -> socket.socket:
 
 def request(line: str, body: bytes = b"") -> bytes:
     return (
-        f"{line} HTTP/1.1\r\nHost: hub\r\nAuthorization: {BASIC}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        f"{line} HTTP/1.1\r\nHost: hub\r\nAuthorization: {BASIC}\r\nContent-Length:"
+        f" {len(body)}\r\n\r\n".encode()
         + body
     )
 
@@ -113,7 +114,10 @@ def test_half_a_body_is_no_message_and_no_crash(hub: RunningHub, kind: str, end:
         if "chunk" in kind
         else ("Content-Length: 500", "/post")
     )
-    head = f"POST {path} HTTP/1.1\r\nHost: hub\r\nAuthorization: {BASIC}\r\nContent-Type: {media}\r\n{length}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: hub\r\nAuthorization: {BASIC}\r\nContent-Type:"
+        f" {media}\r\n{length}\r\n\r\n"
+    )
     before = hub.get("/health").json()["last_seq"]
     with sent(hub, head.encode() + body) as connection:
         if end == "reset":
@@ -175,9 +179,10 @@ def test_one_credential_cannot_take_all_places(hub_at: Callable[..., RunningHub]
         reply = requests.get(
             hub.url + "/api/credentials", auth=("root1", "a secret"), timeout=30
         ).json()
-        return next(
-            entry["requests"] for entry in reply["credentials"] if entry["name"] == USER
-        ), reply["quotas"]["requests"]
+        return (
+            next(entry["requests"] for entry in reply["credentials"] if entry["name"] == USER),
+            reply["quotas"]["requests"],
+        )
 
     held = [sent(hub, POLL if number % 2 else STREAM) for number in range(12)]
     try:

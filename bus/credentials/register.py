@@ -240,8 +240,12 @@ class Register:
         caller = self._credentials.caller_of(header)
         if not caller.is_current:
             raise NotAllowed(
-                f"This secret of {caller.name} was rotated: it goes on for a while, but changes no credentials and no invites.",
-                hint=f"Use the newest secret of {caller.name}; if it is lost, ask an admin to rotate {caller.name}.",
+                f"This secret of {caller.name} was rotated: it goes on for a while, but changes no"
+                " credentials and no invites.",
+                hint=(
+                    f"Use the newest secret of {caller.name}; if it is lost, ask an admin to rotate"
+                    f" {caller.name}."
+                ),
             )
 
     def _write(self, lines: Lines) -> None:

@@ -36,8 +36,8 @@ class TargetBusy(Conflict):
 
     code = "target_busy"
     hint = (
-        "Nothing was done: try again, with the same key. A snapshot freezes a container for a while. "
-        "If it stays frozen, an admin can thaw it: POST /api/container/start."
+        "Nothing was done: try again, with the same key. A snapshot freezes a container for a"
+        " while. If it stays frozen, an admin can thaw it: POST /api/container/start."
     )
     retry_after_s = 5
 
@@ -49,7 +49,10 @@ class FileChanged(Conflict):
 
 class PathMoved(Conflict):
     code = "path_moved"
-    hint = "Make the call again: that asks anew, and shows the admin where it leads now. Nothing was read or written."
+    hint = (
+        "Make the call again: that asks anew, and shows the admin where it leads now. Nothing was"
+        " read or written."
+    )
 
 
 class QuestionLost(Conflict):
@@ -94,9 +97,15 @@ class NotAFile(Impossible):
 
 class FileRefused(Impossible):
     code = "file_refused"
-    hint = "The target's system refused it: its rights, a read-only file system, or a full disk. Nothing was written."
+    hint = (
+        "The target's system refused it: its rights, a read-only file system, or a full disk."
+        " Nothing was written."
+    )
 
 
 class NotSupported(Impossible):
     code = "not_supported"
-    hint = "GET /api/machines says the driver of each target; only containers have states and snapshots."
+    hint = (
+        "GET /api/machines says the driver of each target; only containers have states and"
+        " snapshots."
+    )

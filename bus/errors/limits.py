@@ -15,7 +15,10 @@ class TooMany(BusError):
 
 class OverQuota(TooMany):
     code = "over_quota"
-    hint = "Let some of them end. BUS_MAX_REQUESTS and BUS_MAX_WAITING_EACH cap each credential; bus credential list shows both."
+    hint = (
+        "Let some of them end. BUS_MAX_REQUESTS and BUS_MAX_WAITING_EACH cap each credential; bus"
+        " credential list shows both."
+    )
 
     def __init__(
         self, message: str, *, hint: str | None = None, retry_after_s: int = 5, **details: Any
@@ -26,12 +29,18 @@ class OverQuota(TooMany):
 
 class TooManyRunning(TooMany):
     code = "too_many_running"
-    hint = "Try again when one of them has ended. BUS_EXEC_PER_TARGET and BUS_EXEC_PER_CALLER set the caps."
+    hint = (
+        "Try again when one of them has ended. BUS_EXEC_PER_TARGET and BUS_EXEC_PER_CALLER set the"
+        " caps."
+    )
 
 
 class TooManyQuestions(TooMany):
     code = "too_many_questions"
-    hint = "Wait until an admin has answered some of them: bus approve --all-from NAME answers all that one caller has asked."
+    hint = (
+        "Wait until an admin has answered some of them: bus approve --all-from NAME answers all"
+        " that one caller has asked."
+    )
     retry_after_s = None  # a person has to act; trying again would only fill the log
 
 
@@ -43,4 +52,7 @@ class TooManyAttempts(TooMany):
 
 class TooCostly(BusError):
     code, status = "too_costly", 503
-    hint = "Ask for less: a shorter stretch with since and before, rarer words, or fewer filters that match much each."
+    hint = (
+        "Ask for less: a shorter stretch with since and before, rarer words, or fewer filters that"
+        " match much each."
+    )

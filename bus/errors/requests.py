@@ -46,17 +46,26 @@ class ForeignOrigin(Forbidden):
 
 class NotAllowed(Forbidden):
     code = "not_allowed"
-    hint = "GET /openapi.json says who may call each route; an admin can add a credential with the role that is needed."
+    hint = (
+        "GET /openapi.json says who may call each route; an admin can add a credential with the"
+        " role that is needed."
+    )
 
 
 class NotYourName(Forbidden):
     code = "not_your_name"
-    hint = "Leave the name out, or give your own: the credential's, or one of its sessions (name/session)."
+    hint = (
+        "Leave the name out, or give your own: the credential's, or one of its sessions"
+        " (name/session)."
+    )
 
 
 class NotPermitted(Forbidden):
     code = "not_permitted"
-    hint = "An admin can grant it: bus permit SOURCE TARGET. GET /api/permissions/check says which rule decides."
+    hint = (
+        "An admin can grant it: bus permit SOURCE TARGET. GET /api/permissions/check says which"
+        " rule decides."
+    )
 
 
 class ApprovalDenied(Forbidden):
@@ -66,7 +75,10 @@ class ApprovalDenied(Forbidden):
 
 class ApprovalRequired(BusError):
     code, status = "approval_required", 202
-    hint = "Nothing was done. GET /api/approvals/<id>?wait=60 says when it is answered; then make the same call again."
+    hint = (
+        "Nothing was done. GET /api/approvals/<id>?wait=60 says when it is answered; then make the"
+        " same call again."
+    )
 
 
 class NotFound(BusError):
@@ -81,7 +93,10 @@ class UnknownTarget(NotFound):
 
 class NoSuchCall(NotFound):
     code = "no_such_call"
-    hint = "Give the id that the answer to the call has. Only its caller, its target and admins can ask for it."
+    hint = (
+        "Give the id that the answer to the call has. Only its caller, its target and admins can"
+        " ask for it."
+    )
 
 
 class NoSuchApproval(NotFound):
@@ -116,7 +131,10 @@ class MethodNotAllowed(BusError):
 
 class TooSlow(BusError):
     code, status = "too_slow", 408
-    hint = "Send the whole body at once: at most a minute between two parts of it, and three minutes in all."
+    hint = (
+        "Send the whole body at once: at most a minute between two parts of it, and three minutes"
+        " in all."
+    )
 
 
 class TooLarge(BusError):

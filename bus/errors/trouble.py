@@ -18,12 +18,18 @@ class Busy(Unavailable):
 
 class Unconfirmed(Unavailable):
     code = "unconfirmed"
-    hint = "It may or may not be stored. Try again with the same idempotency key: it cannot be doubled."
+    hint = (
+        "It may or may not be stored. Try again with the same idempotency key: it cannot be"
+        " doubled."
+    )
 
 
 class StorageFailed(Unavailable):
     code = "storage_failed"
-    hint = "Reads go on. An operator has to look at the disk and restart the hub, which verifies the log first."
+    hint = (
+        "Reads go on. An operator has to look at the disk and restart the hub, which verifies the"
+        " log first."
+    )
     retry_after_s = 30
 
 
@@ -41,7 +47,10 @@ class TooManyWaiting(Unavailable):
 
 class HubStopping(Unavailable):
     code = "hub_stopping"
-    hint = "The call goes on. GET /api/exec/<id> tells how it ends; so does the same call again, with the same idempotency key."
+    hint = (
+        "The call goes on. GET /api/exec/<id> tells how it ends; so does the same call again, with"
+        " the same idempotency key."
+    )
 
 
 class ExecUnavailable(Unavailable):
@@ -60,12 +69,18 @@ class DriverUnavailable(Unavailable):
 
 class TargetFailed(BusError):
     code, status = "target_failed", 502
-    hint = "The message has what LXD or ssh said. It may or may not have been done; look before you repeat it."
+    hint = (
+        "The message has what LXD or ssh said. It may or may not have been done; look before you"
+        " repeat it."
+    )
 
 
 class NoRoom(BusError):
     code, status = "no_room", 507
-    hint = "The hub's disk is full: nothing was stored. It takes posts again by itself when there is room."
+    hint = (
+        "The hub's disk is full: nothing was stored. It takes posts again by itself when there is"
+        " room."
+    )
     retry_after_s = 30
 
 

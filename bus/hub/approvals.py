@@ -111,7 +111,8 @@ class Approvals:
                 )
             except OSError as error:
                 raise NoRoom(
-                    f"What an admin has to look at could not be kept: {error.strerror}. Nobody was asked."
+                    f"What an admin has to look at could not be kept: {error.strerror}. Nobody was"
+                    " asked."
                 ) from error
         try:
             return self._journal.record(draft)
@@ -232,7 +233,8 @@ class Approvals:
             )
         if found.answer["seq"] != mine["seq"]:
             raise ApprovalClosed(
-                f"The question {found.question['approval']} was answered by {found.answer['auth']} just before.",
+                f"The question {found.question['approval']} was answered by {found.answer['auth']}"
+                " just before.",
                 state="answered",
             )
         return self._shown(caller, found)

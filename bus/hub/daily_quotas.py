@@ -121,7 +121,10 @@ class DailyQuotas:
         for owner, size in _by_owner(compress(drafts, refused), compress(sizes, refused)).items():
             row = self._row(owner)
             if row is not None and self._words[_BYTES + row] + size > self.max_bytes:
-                text = f"{owner} has put {self._words[_BYTES + row]} bytes into the log today; {size} more are too many."
+                text = (
+                    f"{owner} has put {self._words[_BYTES + row]} bytes into the log today; {size}"
+                    " more are too many."
+                )
                 raise self._over("bytes", self.max_bytes, owner, text)
 
     def _add(self, drafts: Sequence[dict[str, Any]], sizes: list[int], sign: int) -> None:

@@ -103,8 +103,8 @@ def ackers(db: sqlite3.Connection, seq: int, after: str, limit: int) -> list[str
     # Along the index of places: whoever acknowledges what is older, under any number of names,
     # costs nothing here.
     with_others = db.execute(
-        "SELECT DISTINCT reader FROM acks_through INDEXED BY acks_through_by_seq WHERE seq >= ? AND +reader > ?"
-        " ORDER BY reader LIMIT ?",
+        "SELECT DISTINCT reader FROM acks_through INDEXED BY acks_through_by_seq WHERE seq >= ? AND"
+        " +reader > ? ORDER BY reader LIMIT ?",
         (seq, after, limit),
     )
     return sorted({name for (name,) in (*alone, *with_others)})[:limit]

@@ -106,7 +106,8 @@ def end(db: sqlite3.Connection, record: Record) -> None:
         (record["ts"], record["name"]),
     )
     db.execute(
-        f"UPDATE approvals SET answer = {ends.format('answer')} WHERE json_extract(answer, '$.auth') = ?2 AND used IS NULL",
+        f"UPDATE approvals SET answer = {ends.format('answer')} WHERE json_extract(answer,"
+        " '$.auth') = ?2 AND used IS NULL",
         (record["ts"], record["name"]),
     )
 
@@ -130,7 +131,8 @@ def pending_count(db: sqlite3.Connection, auth: str, now: str, since: str) -> in
 def last(db: sqlite3.Connection, auth: str, digest: str) -> Asked | None:
     """Return the newest question of a caller about one request."""
     row = db.execute(
-        "SELECT question, answer, used FROM approvals WHERE auth = ? AND digest = ? ORDER BY seq DESC LIMIT 1",
+        "SELECT question, answer, used FROM approvals WHERE auth = ? AND digest = ? ORDER BY seq"
+        " DESC LIMIT 1",
         (auth, digest),
     ).fetchone()
     return None if row is None else _approval(row)

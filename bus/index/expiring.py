@@ -39,8 +39,8 @@ def note(rows: Rows, mailbox: str, seq: int, until_ms: int) -> None:
 def write(db: sqlite3.Connection, rows: Rows) -> None:
     """Write what was noted, and forget it."""
     db.executemany(
-        "INSERT INTO expiring VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (recipient, level, place) DO UPDATE SET until_ms = max(until_ms, excluded.until_ms)",
+        "INSERT INTO expiring VALUES (?, ?, ?, ?) ON CONFLICT (recipient, level, place) DO UPDATE"
+        " SET until_ms = max(until_ms, excluded.until_ms)",
         ((*key, until_ms) for key, until_ms in rows.items()),
     )
     rows.clear()
@@ -56,8 +56,8 @@ def live(db: sqlite3.Connection, mailbox: str, now_ms: int, down: bool) -> Leave
         )
         return lambda low, high: [seq for (seq,) in db.execute(sql, (low, high, now_ms))]
     sql = (
-        "SELECT place FROM expiring WHERE recipient = ? AND level = 0 AND place BETWEEN ? AND ? AND until_ms > ?"
-        f" ORDER BY place {order}"
+        "SELECT place FROM expiring WHERE recipient = ? AND level = 0 AND place BETWEEN ? AND ?"
+        f" AND until_ms > ? ORDER BY place {order}"
     )
     return lambda low, high: [seq for (seq,) in db.execute(sql, (mailbox, low, high, now_ms))]
 
@@ -96,8 +96,8 @@ def _found(
 ) -> int | None:
     """Return the first stretch between two places, ends included, in which something lives."""
     row: tuple[int] | None = db.execute(
-        "SELECT place FROM expiring WHERE recipient = ? AND level = ? AND place BETWEEN ? AND ? AND until_ms > ?"
-        f" ORDER BY place {'DESC' if down else 'ASC'} LIMIT 1",
+        "SELECT place FROM expiring WHERE recipient = ? AND level = ? AND place BETWEEN ? AND ?"
+        f" AND until_ms > ? ORDER BY place {'DESC' if down else 'ASC'} LIMIT 1",
         (mailbox, level, low, high, now_ms),
     ).fetchone()
     return None if row is None else row[0]

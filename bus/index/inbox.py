@@ -132,9 +132,9 @@ def first(
     found, room = [], 4 * longest + 1024 * 1024
     for rank in islice(_ranks(db, reader, cursor, now_ms), limit):
         text, size = db.execute(
-            "SELECT CASE WHEN length(json) <= ?1 THEN json ELSE json_set(json_remove(json, '$.data'),"
-            " '$.body', substr(json_extract(json, '$.body'), 1, ?2), '$.size', length(json_extract(json, '$.body'))) END,"
-            " length(json) FROM messages WHERE seq = ?3",
+            "SELECT CASE WHEN length(json) <= ?1 THEN json ELSE json_set(json_remove(json,"
+            " '$.data'), '$.body', substr(json_extract(json, '$.body'), 1, ?2), '$.size',"
+            " length(json_extract(json, '$.body'))) END, length(json) FROM messages WHERE seq = ?3",
             (longest if room > 0 else 0, _BEGINNING, rank.seq),
         ).fetchone()
         room -= min(size, longest)
@@ -167,9 +167,9 @@ class _Finder:
         """Yield the senders and ranks of messages of a priority."""
         for seq in seqs:
             sender, auth, verified, expires_ms, is_to_name = self._db.execute(
-                "SELECT sender, json_extract(json, '$.auth'), json_extract(json, '$.verified'), expires_ms, EXISTS"
-                " (SELECT 1 FROM inbox WHERE recipient = ? AND lasting IN (0, 1) AND inbox.seq = messages.seq)"
-                " FROM messages WHERE seq = ?",
+                "SELECT sender, json_extract(json, '$.auth'), json_extract(json, '$.verified'),"
+                " expires_ms, EXISTS (SELECT 1 FROM inbox WHERE recipient = ? AND lasting IN (0, 1)"
+                " AND inbox.seq = messages.seq) FROM messages WHERE seq = ?",
                 (self._reader, seq),
             ).fetchone()
             name = sender.partition("/")[0]

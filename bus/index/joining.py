@@ -86,8 +86,9 @@ def note_ack(db: sqlite3.Connection, record: Record) -> None:
         ("acks_through", 1, [record["through"]] if "through" in record else []),
     ):
         db.execute(
-            "INSERT OR IGNORE INTO provisional SELECT ?1, ?2, value, ?3 FROM json_each(?4)"
-            f" WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE {table}.seq = value AND {table}.reader = ?1)",
+            "INSERT OR IGNORE INTO provisional SELECT ?1, ?2, value, ?3 FROM json_each(?4) WHERE"
+            f" NOT EXISTS (SELECT 1 FROM {table} WHERE {table}.seq = value AND {table}.reader"
+            " = ?1)",
             (reader, through, record["seq"], json.dumps(seqs)),
         )
 
@@ -166,8 +167,8 @@ def _void(db: sqlite3.Connection, record: Record) -> None:
 def _own_since(db: sqlite3.Connection, name: str, seq: int) -> list[int]:
     """Return what a name has sent to itself or to everybody since then."""
     rows = db.execute(
-        "SELECT seq FROM messages WHERE sender = ?1 AND seq > ?2 AND EXISTS"
-        " (SELECT 1 FROM inbox WHERE recipient IN (?1, ?3) AND lasting IN (0, 1) AND inbox.seq = messages.seq)",
+        "SELECT seq FROM messages WHERE sender = ?1 AND seq > ?2 AND EXISTS (SELECT 1 FROM inbox"
+        " WHERE recipient IN (?1, ?3) AND lasting IN (0, 1) AND inbox.seq = messages.seq)",
         (name, seq, EVERYBODY),
     )
     return [seq for (seq,) in rows]

@@ -232,7 +232,8 @@ def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> 
     for lo, hi in gaps(db, reader, 1):
         for name, low in {reader: lo, EVERYBODY: max(lo, start)}.items():
             total += db.execute(
-                "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE recipient = ? AND lasting = 1 AND seq BETWEEN ? AND ? LIMIT ?)",
+                "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE recipient = ? AND lasting = 1 AND"
+                " seq BETWEEN ? AND ? LIMIT ?)",
                 (name, low, hi, cap),
             ).fetchone()[0]
         if total >= cap:

@@ -96,8 +96,8 @@ def last_acts(db: sqlite3.Connection, limit: int) -> dict[str, str]:
     those that did so last.
     """
     rows = db.execute(
-        "SELECT substr(name, 1, instr(name || '/', '/') - 1) AS machine, max(ts) FROM agents GROUP BY machine"
-        " ORDER BY max(ts) DESC LIMIT ?",
+        "SELECT substr(name, 1, instr(name || '/', '/') - 1) AS machine, max(ts) FROM agents GROUP"
+        " BY machine ORDER BY max(ts) DESC LIMIT ?",
         (limit,),
     )
     return dict(rows)

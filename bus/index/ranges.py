@@ -82,7 +82,8 @@ def settle_many(db: sqlite3.Connection, reader: str, seqs: list[int], now_ms: in
     expiring = {
         seq
         for (seq,) in db.execute(
-            "SELECT value FROM json_each(?) CROSS JOIN messages ON seq = value WHERE expires_ms IS NOT NULL",
+            "SELECT value FROM json_each(?) CROSS JOIN messages ON seq = value WHERE expires_ms IS"
+            " NOT NULL",
             (places,),
         )
     }
@@ -223,7 +224,8 @@ def gaps(db: sqlite3.Connection, reader: str, lasting: int) -> Iterator[tuple[in
 def _range_at(db: sqlite3.Connection, mail: Mail, seq: int) -> tuple[int, int] | None:
     """Return the last range that begins at `seq` or before it."""
     row: tuple[int, int] | None = db.execute(
-        "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? AND lo <= ? ORDER BY lo DESC LIMIT 1",
+        "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? AND lo <= ? ORDER BY lo DESC"
+        " LIMIT 1",
         (*mail[:2], seq),
     ).fetchone()
     return row
@@ -234,7 +236,10 @@ def _addressed(db: sqlite3.Connection, mail: Mail, low: int, high: int) -> list[
     sql = (
         "SELECT seq FROM inbox WHERE recipient = ? AND lasting = 1 AND seq BETWEEN ? AND ?"
         if mail.lasting
-        else "SELECT place FROM expiring WHERE recipient = ? AND level = 0 AND place BETWEEN ? AND ? AND until_ms > ?"
+        else (
+            "SELECT place FROM expiring WHERE recipient = ? AND level = 0 AND place BETWEEN ? AND ?"
+            " AND until_ms > ?"
+        )
     )
     bounds = (high,) if mail.lasting else (high, mail.now_ms)
     lows = {mail.reader: low, EVERYBODY: max(low, mail.floor)}

@@ -60,8 +60,8 @@ def _snippets(db: sqlite3.Connection, query: str, seqs: list[int]) -> dict[int, 
         return {}
     # "+": the words are walked once, and not once for each seq.
     rows = db.execute(
-        "SELECT rowid, snippet(words, 0, '[', ']', '…', 16) FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
-        " AND +rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid DESC",
+        "SELECT rowid, snippet(words, 0, '[', ']', '…', 16) FROM words WHERE words MATCH ? AND"
+        " rowid BETWEEN ? AND ? AND +rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid DESC",
         (query, min(seqs), max(seqs), json.dumps(seqs)),
     )
     return {seq: _short(snippet) for seq, snippet in rows}
@@ -93,7 +93,10 @@ def to_fts(words: str) -> str:
     if count > MAX_WORDS or sum(map(len, terms)) > MAX_CHARACTERS:
         raise BadField(
             f"`q` has {count} words in {len(words)} characters.",
-            hint=f"At most {MAX_WORDS} words and {MAX_CHARACTERS} characters; a few rare words find the same.",
+            hint=(
+                f"At most {MAX_WORDS} words and {MAX_CHARACTERS} characters; a few rare words find"
+                " the same."
+            ),
             field="q",
         )
     return " ".join(terms)

@@ -165,7 +165,8 @@ class Unsettled:
             if self._gap[0] <= seq <= self._gap[1]:
                 return found
             below = self._db.execute(
-                "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? AND lo <= ? ORDER BY lo DESC LIMIT 1",
+                "SELECT lo, hi FROM settled WHERE reader = ? AND lasting = ? AND lo <= ? ORDER BY"
+                " lo DESC LIMIT 1",
                 (*self._who, seq),
             ).fetchone()
             if below is None or below[1] < seq:

@@ -140,8 +140,9 @@ class Presence:
             db = self._connection()
             with db:
                 db.execute(
-                    "INSERT INTO readers (reader, ms, fetched_ms) VALUES (?, ?, ?) ON CONFLICT (reader) DO UPDATE"
-                    " SET ms = excluded.ms, fetched_ms = coalesce(excluded.fetched_ms, fetched_ms), counts = 1",
+                    "INSERT INTO readers (reader, ms, fetched_ms) VALUES (?, ?, ?) ON CONFLICT"
+                    " (reader) DO UPDATE SET ms = excluded.ms, fetched_ms ="
+                    " coalesce(excluded.fetched_ms, fetched_ms), counts = 1",
                     (reader, now_ms, now_ms if fresh else None),
                 )
                 db.executemany(

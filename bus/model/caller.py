@@ -180,7 +180,9 @@ def check_speaks_as(caller: Caller, name: str, field: str, taken: Taken) -> None
     ):
         raise NotYourName(
             f"`{field}` is {name!r}, which is not for the shared user {caller.name}.",
-            hint="It is reserved, is or was a machine's own, or looks like such a name: use that machine's credential "
-            "(bus join … --invite CODE), or another name.",
+            hint=(
+                "It is reserved, is or was a machine's own, or looks like such a name: use that"
+                " machine's credential (bus join … --invite CODE), or another name."
+            ),
             field=field,
         )

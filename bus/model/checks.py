@@ -19,7 +19,10 @@ MAX_SEQ = 10**18
 MAX_EXPIRY_S = 366 * 24 * 3600
 # An id that a message had in a bus that it was imported from.
 OLD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=~-]{0,127}")
-_NAME_RULE = "1 to 64 letters, digits, dots, underscores or hyphens, the first a letter or digit; /session may follow"
+_NAME_RULE = (
+    "1 to 64 letters, digits, dots, underscores or hyphens, the first a letter or digit; /session"
+    " may follow"
+)
 EVERYBODY_TOO = ("all", EVERYBODY)
 
 

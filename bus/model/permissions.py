@@ -147,7 +147,10 @@ def _refusal(rule: Rule, action: str, request: Mapping[str, Any] | None) -> str 
             return f"the permission is for some commands only, and does not allow `{field}`"
     words = plain_words(request["argv"])
     if words is None:
-        return "the permission is for some commands only, and this one needs a shell: use argv, or plain words"
+        return (
+            "the permission is for some commands only, and this one needs a shell: use argv, or"
+            " plain words"
+        )
     if any(tuple(words[: len(beginning)]) == beginning for beginning in rule.commands):
         return None
     return "the permission does not allow this command: " + ", ".join(

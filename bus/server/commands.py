@@ -228,7 +228,8 @@ def backup(folder: Path) -> None:
     config = _existing(Config.from_env())
     facts = inspection.backup(config.data_dir, config.credentials_file, folder)
     click.echo(
-        f"copied {facts['records']} records in {facts['files']} files ({facts['bytes']} bytes) to {folder}"
+        f"copied {facts['records']} records in {facts['files']} files ({facts['bytes']} bytes) to"
+        f" {folder}"
     )
 
 
@@ -299,8 +300,8 @@ def credential_list(as_json: bool) -> None:
 
 
 _LOOPBACK_NOTE = (
-    "The address in that line is this machine's own: another machine reaches the hub by ssh, a tailnet or nginx. "
-    'README.md, "The second machine", has the lines.'
+    "The address in that line is this machine's own: another machine reaches the hub by ssh, a"
+    ' tailnet or nginx. README.md, "The second machine", has the lines.'
 )
 
 

@@ -87,7 +87,8 @@ def _make_admin(config: Config, credentials: Credentials) -> list[str]:
             return []
         if FIRST_ADMIN in users:
             return [
-                "there is no admin, and `admin` is a member: make one with python -m bus credential add NAME --admin"
+                "there is no admin, and `admin` is a member: make one with python -m bus credential"
+                " add NAME --admin"
             ]
         secret = new_secret()
         path = _write_env(admin_file(config), config, FIRST_ADMIN, secret)
@@ -109,7 +110,8 @@ def _follow_address(config: Config, path: Path, user: str) -> list[str]:
         return []
     if _is_answered(known.get("BUS_URL", "")):
         return [
-            f"{path} stays as it is: something answers at {known['BUS_URL']}; this hub is at {base_url(config)}"
+            f"{path} stays as it is: something answers at {known['BUS_URL']}; this hub is at"
+            f" {base_url(config)}"
         ]
     with file.locked(config.credentials_file):
         values = env_file.read(path)

@@ -167,7 +167,8 @@ class Import:
             parent = known.get(checks.old_key(line.parent))
             if parent is None:
                 self._tell(
-                    f"line {number}: `in_reply_to` is {line.parent!r}, which is not here. It was left out."
+                    f"line {number}: `in_reply_to` is {line.parent!r}, which is not here. It was"
+                    " left out."
                 )
             else:
                 draft["in_reply_to"] = parent.message["id"]
@@ -205,7 +206,8 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 def summary(report: Report) -> list[str]:
     """Return what an import did, in lines for people."""
     said = [
-        f"imported {report.imported} messages and {report.acked} acknowledgements from {report.lines} lines"
+        f"imported {report.imported} messages and {report.acked} acknowledgements from"
+        f" {report.lines} lines"
     ]
     if report.already:
         said.append(f"{report.already} messages were here already")
@@ -216,6 +218,7 @@ def summary(report: Report) -> list[str]:
         said.append(f"this bus has no place for {fields}: left out")
     if report.refused:
         said.append(
-            f"{report.refused} lines were not imported: see above; mend them and import the file again"
+            f"{report.refused} lines were not imported: see above; mend them and import the file"
+            " again"
         )
     return said

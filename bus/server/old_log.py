@@ -78,8 +78,8 @@ def _id(value: Any) -> str:
         raise MissingField("`id` is missing.", field="id")
     if not isinstance(text, str) or checks.OLD_ID.fullmatch(text) is None:
         raise BadField(
-            f"`id` is {json.dumps(value)[:80]}, which nobody could cite: an id is 1 to 128 letters, digits and ._:@+=~- "
-            "and begins with a letter or digit.",
+            f"`id` is {json.dumps(value)[:80]}, which nobody could cite: an id is 1 to 128 letters,"
+            " digits and ._:@+=~- and begins with a letter or digit.",
             field="id",
         )
     return text

@@ -87,7 +87,8 @@ def drain(command: str, limit: int | None, timeout_s: float, failures: int, retr
             ", …" if len(report.passed) > _MOST_NAMED else ""
         )
         out.note(
-            f"{len(report.passed)} passed over, which failed {failures} times (--retry tries them again): {shown}"
+            f"{len(report.passed)} passed over, which failed {failures} times (--retry tries them"
+            f" again): {shown}"
         )
     out.result(facts, ", ".join(words))
     return exits.UNHANDLED if report.failed or report.dead else exits.OK

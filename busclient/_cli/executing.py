@@ -114,7 +114,8 @@ def _check_text(words: Iterable[str]) -> None:
             word.encode()
         except UnicodeEncodeError:
             raise click.UsageError(
-                f"{word[:80]!a} is not UTF-8, and words go as text: send such bytes with -i, on standard input."
+                f"{word[:80]!a} is not UTF-8, and words go as text: send such bytes with -i, on"
+                " standard input."
             ) from None
 
 
@@ -168,7 +169,8 @@ def _tell(result: Result, sizes: dict[str, int]) -> None:
     """What the output does not say."""
     if result.timed_out:
         out.note(
-            f"its time was over after {result.duration_ms / 1000:.1f} s, and it was ended ({result.id})"
+            f"its time was over after {result.duration_ms / 1000:.1f} s, and it was ended"
+            f" ({result.id})"
         )
     elif result.exit_code is None:
         out.note(f"{result.id} was ended before its end")
@@ -181,7 +183,8 @@ def _tell(result: Result, sizes: dict[str, int]) -> None:
     for name, size in (("stdout", result.stdout_size), ("stderr", result.stderr_size)):
         if size > sizes[name]:
             out.note(
-                f"{size - sizes[name]:,} of {size:,} bytes of {name} are not here: the hub has not kept them"
+                f"{size - sizes[name]:,} of {size:,} bytes of {name} are not here: the hub has not"
+                " kept them"
             )
 
 

@@ -39,7 +39,9 @@ MEANINGS = {
     OK: "done",
     DEFECT: "a defect of this command or of the hub",
     USAGE: "the command line is wrong",
-    QUEUED: "post: the hub is away or has no room; the message is safe in the outbox and goes out later",
+    QUEUED: (
+        "post: the hub is away or has no room; the message is safe in the outbox and goes out later"
+    ),
     AWAY: "the hub could not be reached or cannot now: nothing was read or changed",
     CREDENTIAL: "the user name or password is wrong, or may not do this",
     NOT_FOUND: "no such message, machine, file or call",
@@ -50,8 +52,14 @@ MEANINGS = {
     UNHANDLED: "drain: a message could not be handled; it stays unread",
     ASKED: "an admin is asked first: nothing was done yet",
     UNKNOWN: "it was begun, and may or may not have been done",
-    TIME_OVER: "wait: no message came in time; exec, call: the command's time was over; call --wait: it still runs",
-    NOT_RUN: "exec, call: not run, ended, or nobody knows how it ended (every other code of theirs is the command's own)",
+    TIME_OVER: (
+        "wait: no message came in time; exec, call: the command's time was over; call --wait: it"
+        " still runs"
+    ),
+    NOT_RUN: (
+        "exec, call: not run, ended, or nobody knows how it ended (every other code of theirs is"
+        " the command's own)"
+    ),
     INTERRUPTED: "interrupted",
 }
 

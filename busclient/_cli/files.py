@@ -74,5 +74,6 @@ def put(place: kinds.Place, file: str | None, **given: Any) -> None:
         done = bus.net.write_file(place.target, place.path, content, **given)
     out.result(
         done.raw,
-        f"wrote {place.target}:{place.path}, {done.size} bytes, mode {done.mode}, sha256 {done.sha256}",
+        f"wrote {place.target}:{place.path}, {done.size} bytes, mode {done.mode}, sha256"
+        f" {done.sha256}",
     )

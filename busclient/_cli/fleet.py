@@ -180,7 +180,8 @@ def activity(follow: bool, **filters: Any) -> int:
             _show(events)
             if has_more and events:
                 out.note(
-                    f"older events are not shown: --before {events[0].seq} shows more, --limit 0 all of the time asked for"
+                    f"older events are not shown: --before {events[0].seq} shows more, --limit 0"
+                    " all of the time asked for"
                 )
     return exits.OK
 

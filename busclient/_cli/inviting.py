@@ -40,8 +40,8 @@ def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) ->
     out.result(made.raw, one_line(made.line, 1000))
     if any(is_loopback(word) for word in made.line.split() if "://" in word):
         out.note(
-            "the address in that line is this machine's own: another machine reaches the hub by ssh, a tailnet or nginx. "
-            'README.md, "The second machine", has the lines'
+            "the address in that line is this machine's own: another machine reaches the hub by"
+            ' ssh, a tailnet or nginx. README.md, "The second machine", has the lines'
         )
     if not out.as_json:
         out.note(f"paste that on {one_line(made.name, 140)} before {made.expires}; it works once")
@@ -107,7 +107,8 @@ def _list(found: list[dict[str, Any]], invites: list[dict[str, Any]]) -> None:
     for fields in invites:
         out.line(
             one_line(
-                f"{fields.get('name')} ({fields.get('role')}) invited until {fields.get('expires')}",
+                f"{fields.get('name')} ({fields.get('role')}) invited until"
+                f" {fields.get('expires')}",
                 300,
             )
         )

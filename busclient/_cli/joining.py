@@ -77,8 +77,9 @@ def join(
             "file": str(places.env_file),
             "round_trip_ms": times._asdict(),
         },
-        f"joined {settings.url} as {settings.name}: posted to myself, read it and acknowledged it in {sum(times):.0f} ms\n"
-        f"wrote {places.env_file}; next: `bus inbox`, and docs/client.md for the session-start hook",
+        f"joined {settings.url} as {settings.name}: posted to myself, read it and acknowledged it"
+        f" in {sum(times):.0f} ms\nwrote {places.env_file}; next: `bus inbox`, and docs/client.md"
+        " for the session-start hook",
     )
     if code is not None and shadows:
         out.note(f"{', '.join(shadows)} in the environment goes before that file: unset it")
@@ -156,9 +157,11 @@ def up(url: str) -> None:
     settings, is_new = _hub_control.up(Places.of_user(), url)
     out.result(
         {"url": settings.url, "started": is_new},
-        f"started a hub at {settings.url}; `bus down` ends it"
-        if is_new
-        else f"a hub is running at {settings.url}",
+        (
+            f"started a hub at {settings.url}; `bus down` ends it"
+            if is_new
+            else f"a hub is running at {settings.url}"
+        ),
     )
 
 

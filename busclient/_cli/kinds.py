@@ -75,7 +75,8 @@ class _Place(click.ParamType):  # type: ignore[type-arg]
         target, colon, path = str(value).partition(":")
         if not (target and colon and path.startswith("/")):
             self.fail(
-                f"{value!r} is not TARGET:PATH with an absolute path, for example db1:/etc/hostname.",
+                f"{value!r} is not TARGET:PATH with an absolute path, for example"
+                " db1:/etc/hostname.",
                 param,
                 ctx,
             )

@@ -82,7 +82,10 @@ def waits_elsewhere(others: list[Entry]) -> str:
         for entry in others
     }
     places = ", ".join(sorted(where))
-    what = "bus outbox --flush --any-hub sends them to the present hub, bus outbox drop KEY forgets one"
+    what = (
+        "bus outbox --flush --any-hub sends them to the present hub, bus outbox drop KEY"
+        " forgets one"
+    )
     return f"{len(others)} wait for {one_line(places, 300)}: {what}"
 
 
@@ -117,7 +120,13 @@ def _line(entry: Entry) -> str:
     draft: dict[str, Any] = entry.draft
     to = draft.get("to")
     names = to if isinstance(to, str) else ",".join(map(str, to or []))
-    head = f"{entry.key[:_SHOWN_KEY]}  {entry.queued}  {draft.get('from')} > {names} at {entry.hub}: {draft.get('body')}"
+    head = (
+        f"{entry.key[:_SHOWN_KEY]}  {entry.queued}  {draft.get('from')} > {names} at {entry.hub}:"
+        f" {draft.get('body')}"
+    )
     if entry.why is None:
         return one_line(head, 160)
-    return f"{one_line(head, 160)}\n  refused: {one_line(str(entry.why.get('message') or entry.why.get('error')), 200)}"
+    return (
+        f"{one_line(head, 160)}\n  refused:"
+        f" {one_line(str(entry.why.get('message') or entry.why.get('error')), 200)}"
+    )

@@ -66,7 +66,8 @@ class Output:
                 self.line(text)
         except OutputLost as lost:
             self.note(
-                f"standard output cannot be written ({lost}). This is done all the same, do not repeat it:"
+                f"standard output cannot be written ({lost}). This is done all the same, do not"
+                " repeat it:"
             )
             self._complain(f"     {harmless(text)}")
 
@@ -77,7 +78,8 @@ class Output:
                 self.json(error.as_dict())
             return
         self._complain(
-            f"bus: {_with_lines_marked(f'{also}: ' if also else '')}{_with_lines_marked(error.message)}"
+            "bus:"
+            f" {_with_lines_marked(f'{also}: ' if also else '')}{_with_lines_marked(error.message)}"
         )
         if error.hint:
             self._complain(f"     {_with_lines_marked(error.hint)}")

@@ -66,7 +66,8 @@ def _command(source: str) -> list[str]:
         return ["git", "clone", "--quiet", "--", source]
     if shutil.which("gh") is None:
         raise LocalTrouble(
-            f"{source} is a repository at GitHub, and there is no `gh` here: set BUS_HANDOFFS to its URL."
+            f"{source} is a repository at GitHub, and there is no `gh` here: set BUS_HANDOFFS to"
+            " its URL."
         )
     return ["gh", "repo", "clone", source]
 

@@ -256,7 +256,8 @@ class Calls:
         tell, self.on_slow = self.on_slow, None
         if tell is not None:
             tell(
-                f"{self.settings.url} has not answered for {_SLOW_S:g} s; still waiting (Ctrl-C stops)"
+                f"{self.settings.url} has not answered for {_SLOW_S:g} s; still waiting (Ctrl-C"
+                " stops)"
             )
 
     def _pause(self, error: BusError, attempt: int, patience: Patience) -> float | None:
@@ -288,7 +289,7 @@ def transport_for(settings: Settings, *, light: bool) -> Transport:
 
 
 def _by_adapter(settings: Settings, adapter: BaseAdapter | None) -> Transport:
-    from busclient._http.requests_transport import RequestsTransport  # noqa: PLC0415  60 ms that `bus inbox` need not spend
+    from busclient._http.requests_transport import RequestsTransport  # noqa: PLC0415
 
     return RequestsTransport(settings, adapter)
 

@@ -25,7 +25,8 @@ _NO_WAY_THERE = re.compile(
     r"channel \d+: open failed: |(?:\S+: )?stdio forwarding (?:request )?failed", re.IGNORECASE
 )
 _NOT_LOGGED_IN = re.compile(
-    r"Host key verification failed\.|\S+: Permission denied \(|ssh: (?:Could not resolve hostname|connect to host) "
+    r"Host key verification failed\.|\S+: Permission denied \(|ssh: (?:Could not resolve"
+    r" hostname|connect to host) "
 )
 _NO_TLS = ("HTTP_REQUEST", "WRONG_VERSION_NUMBER")
 
@@ -45,7 +46,10 @@ class SshFailed(OSError):
     def hint(self, url: str) -> str:
         """Return what to do now."""
         if self.has_no_way:
-            return f"ssh reaches {self.host}. Does the hub run there, at {url}, and does its sshd allow forwarding?"
+            return (
+                f"ssh reaches {self.host}. Does the hub run there, at {url}, and does its sshd"
+                " allow forwarding?"
+            )
         return f"`ssh {self.host}` must work without a question: try it by hand once."
 
 
@@ -58,7 +62,8 @@ def unreachable(settings: Settings, error: Exception) -> Unreachable:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return NotTrusted(
-                f"The certificate of the hub at {where} is not trusted: {cause.verify_message or cause}."
+                f"The certificate of the hub at {where} is not trusted:"
+                f" {cause.verify_message or cause}."
             )
     is_other_protocol = any(isinstance(cause, http.client.HTTPException) for cause in causes)
     if is_other_protocol and not any(

@@ -149,7 +149,8 @@ def _runs_at(url: str, places: Places) -> bool:
 
 def _left_behind(settings: Settings) -> SettingsError:
     return SettingsError(
-        f"The hub that `bus up` started runs at {settings.url}, but the settings that led to it are gone.",
+        f"The hub that `bus up` started runs at {settings.url}, but the settings that led to it are"
+        " gone.",
         hint="`bus down`, then `bus up`: that writes new ones. Messages stay.",
     )
 
@@ -161,7 +162,10 @@ def _taken(settings: Settings) -> BusError:
     except Unauthorized:
         return SettingsError(
             f"A hub answers at {settings.url} already, and this machine has no credential for it.",
-            hint=f"`bus join {settings.url}` with a password of that hub's, or `bus up --url` with another port.",
+            hint=(
+                f"`bus join {settings.url}` with a password of that hub's, or `bus up --url` with"
+                " another port."
+            ),
         )
     except BusError as error:
         return LocalTrouble(
@@ -319,7 +323,10 @@ def _check_url(url: str) -> None:
     if not url.startswith("http://") or not settings.is_loopback:
         raise SettingsError(
             f"A hub cannot be started at {url}: it speaks plain HTTP, on this machine alone.",
-            hint="For example --url http://127.0.0.1:8788. docs/deploy.md tells of a hub for other machines, with TLS.",
+            hint=(
+                "For example --url http://127.0.0.1:8788. docs/deploy.md tells of a hub for other"
+                " machines, with TLS."
+            ),
         )
 
 

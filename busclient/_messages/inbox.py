@@ -28,7 +28,10 @@ class Stub:
     verified: bool = False
 
     def __repr__(self) -> str:
-        return f"<Stub {self.seq} from {signed(self.sender, self.verified)}: {one_line(ascii(self.preview), 200)}>"
+        return (
+            f"<Stub {self.seq} from {signed(self.sender, self.verified)}:"
+            f" {one_line(ascii(self.preview), 200)}>"
+        )
 
 
 @dataclass(frozen=True)

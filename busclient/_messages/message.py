@@ -77,7 +77,10 @@ class Message:
         return signed(self.sender, self.verified)
 
     def __repr__(self) -> str:
-        return f"<Message {self.seq} from {self.signed} to {','.join(self.to)}: {one_line(ascii(self.body), 200)}>"
+        return (
+            f"<Message {self.seq} from {self.signed} to {','.join(self.to)}:"
+            f" {one_line(ascii(self.body), 200)}>"
+        )
 
     @property
     def time(self) -> datetime:

@@ -52,7 +52,10 @@ def check_size(fields: Draft, why: str) -> None:
             raise TooLarge(
                 f"`{name}` is {sizes[name]} bytes; at most {limit} are allowed.",
                 code="too_large",
-                hint=f"It is neither sent nor kept ({why.rstrip('.')}). Post where the text can be found.",
+                hint=(
+                    f"It is neither sent nor kept ({why.rstrip('.')}). Post where the text can be"
+                    " found."
+                ),
                 details={"size": sizes[name], "limit": limit},
             )
 
@@ -82,9 +85,11 @@ def post_block(calls: Calls, drafts: Sequence[Draft]) -> list[Posted | BusError]
     if len(results) != len(drafts):
         raise BadAnswer(f"The hub answered {len(results)} results for {len(drafts)} messages.")
     return [
-        posted(fields.get("client_id", ""), result)
-        if isinstance(result, dict) and result.get("ok")
-        else error_from(_status(result), result)
+        (
+            posted(fields.get("client_id", ""), result)
+            if isinstance(result, dict) and result.get("ok")
+            else error_from(_status(result), result)
+        )
         for fields, result in zip(drafts, results, strict=True)
     ]
 

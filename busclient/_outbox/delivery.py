@@ -86,7 +86,10 @@ def _notice(sender: str, author: str, refused: list[Refusal], kept_in: str) -> D
     lines = [f"- {_reason(entry, why)}" for entry, why in refused[:_MOST_NAMED]]
     if len(refused) > _MOST_NAMED:
         lines.append(f"- and {len(refused) - _MOST_NAMED} more")
-    text = f"NOT sent: the hub refused what you posted while it was away. It is kept in {kept_in} (bus outbox --refused).\n"
+    text = (
+        f"NOT sent: the hub refused what you posted while it was away. It is kept in {kept_in} (bus"
+        " outbox --refused).\n"
+    )
     key = f"{NOTICE} {refused[0][0].key}"
     return sending.draft(
         sender, text + "\n".join(lines), author, {"tags": [NOTICE], "client_id": key}
@@ -97,7 +100,10 @@ def _reason(entry: Entry, why: dict[str, Any]) -> str:
     """Return which message it was and why it was refused, without a word of its body."""
     to = (entry.draft or {}).get("to")
     names = to if isinstance(to, str) else ",".join(map(str, to or ["?"]))
-    return f"to {names[:200]}, posted {entry.queued or '?'}: {str(why.get('message') or why.get('error')).rstrip('.')}"
+    return (
+        f"to {names[:200]}, posted {entry.queued or '?'}:"
+        f" {str(why.get('message') or why.get('error')).rstrip('.')}"
+    )
 
 
 def _by_halves(calls: Calls, drafts: Sequence[Draft]) -> list[dict[str, Any] | None]:

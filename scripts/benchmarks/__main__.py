@@ -28,7 +28,8 @@ def main() -> None:
         parser.error(f"there is no measure {', '.join(sorted(unknown))}")
     messages = 20_000 if options.quick else options.messages
     print(
-        f"# {platform.platform()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d %H:%M')}"
+        f"# {platform.platform()}, Python {platform.python_version()},"
+        f" {time.strftime('%Y-%m-%d %H:%M')}"
     )
     print(f"{'what':58} {'figure':44} {'demanded':10} met")
     missed = 0
@@ -36,7 +37,8 @@ def main() -> None:
         for row in MEASURES[name](messages):
             missed += row.met is False
             print(
-                f"{row.what:58} {row.figure:44} {row.bound:10} {'' if row.met is None else 'yes' if row.met else 'NO'}",
+                f"{row.what:58} {row.figure:44} {row.bound:10}"
+                f" {'' if row.met is None else 'yes' if row.met else 'NO'}",
                 flush=True,
             )
     print(f"# {missed} missed")

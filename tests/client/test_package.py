@@ -163,12 +163,18 @@ def test_every_command_and_option_is_in_the_manual() -> None:
 
 
 def test_what_only_other_machines_need_is_loaded_when_it_is_used() -> None:
-    script = "import sys, busclient; sys.exit('busclient._net.forms' in sys.modules or busclient.Net.__name__ != 'Net')"
+    script = (
+        "import sys, busclient; sys.exit('busclient._net.forms' in sys.modules or"
+        " busclient.Net.__name__ != 'Net')"
+    )
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
 def test_help_loads_no_network_code() -> None:
-    script = "import sys, busclient._cli; busclient._cli.run(['--help']); sys.exit('requests' in sys.modules)"
+    script = (
+        "import sys, busclient._cli; busclient._cli.run(['--help']); sys.exit('requests' in"
+        " sys.modules)"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=False
@@ -200,7 +206,10 @@ def test_the_version_is_told_without_loading_anything() -> None:
 
 @pytest.mark.slow
 def test_a_command_loads_no_requests_and_no_form_that_it_does_not_need() -> None:
-    unwanted = "{'requests', 'urllib3', 'filelock', 'dotenv', 'busclient._net.fleet_forms'} & set(sys.modules)"
+    unwanted = (
+        "{'requests', 'urllib3', 'filelock', 'dotenv', 'busclient._net.fleet_forms'} &"
+        " set(sys.modules)"
+    )
     for line in ("['inbox']", "['exec', 'db1', '--', 'true']"):
         script = f"import sys, busclient._cli as c; code = c.run({line}); print(code, {unwanted})"
         environ = {

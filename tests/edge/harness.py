@@ -73,7 +73,8 @@ def wait_for(
             continue
         break
     pytest.fail(
-        f"{what}: {'ended with ' + str(process.returncode) if process.poll() is not None else 'not in time'}"
+        f"{what}:"
+        f" {'ended with ' + str(process.returncode) if process.poll() is not None else 'not in time'}"
     )
 
 

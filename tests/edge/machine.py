@@ -114,7 +114,10 @@ class Server:
     ) -> tuple[int, Any]:
         """A call through nginx, as who has an env file in /root: status and JSON."""
         given = "-X POST -H 'Content-Type: application/json' -d \"$1\"" if body is not None else ""
-        call = f'. /root/{user}.env; curl -sk -w "\\n%{{http_code}}" {given} -u "$BUS_USER:$BUS_PASS" "$BUS_URL{path}"'
+        call = (
+            f'. /root/{user}.env; curl -sk -w "\\n%{{http_code}}" {given} -u "$BUS_USER:$BUS_PASS"'
+            f' "$BUS_URL{path}"'
+        )
         text, _, status = self.sh(call, json.dumps(body)).rpartition("\n")
         return int(status), json.loads(text)
 
@@ -122,21 +125,26 @@ class Server:
         """An operator's command, as the docs print it."""
         paths = "BUS_DATA_DIR=/var/lib/claude-bus BUS_CREDENTIALS=/etc/claude-bus/credentials"
         return self.sh(
-            f"runuser -u claude-bus -- env -C /opt/claude-bus {paths} {PYTHON} -m bus {' '.join(arguments)}"
+            f"runuser -u claude-bus -- env -C /opt/claude-bus {paths} {PYTHON} -m bus"
+            f" {' '.join(arguments)}"
         )
 
     def bus(self, command: str, user: str = "claude") -> str:
         """The words that begin a call of the `bus` command as this user, who trusts the
         certificate.
         """
-        told = f"set -a; . /root/{user}.env; CURL_CA_BUNDLE=/etc/ssl/claude-bus/fullchain.pem; set +a; cd /opt/claude-bus"
+        told = (
+            f"set -a; . /root/{user}.env; CURL_CA_BUNDLE=/etc/ssl/claude-bus/fullchain.pem; set +a;"
+            " cd /opt/claude-bus"
+        )
         return f"({told}; exec {PYTHON} -m busclient {command})"
 
     def keep_secrets(self) -> None:
         """Put the two env files where an operator has them."""
         for file, user in (("claude-bus", "claude"), ("admin", "admin")):
             self.sh(
-                f"umask 077; runuser -u claude-bus -- cat /var/lib/claude-bus/{file}.env > /root/{user}.env"
+                f"umask 077; runuser -u claude-bus -- cat /var/lib/claude-bus/{file}.env >"
+                f" /root/{user}.env"
             )
 
     def is_well(self) -> None:

@@ -44,7 +44,10 @@ def interpreter() -> str:
     """A Python that any user may run, with the packages of this one; that of a venv may be in
     root's home.
     """
-    code = f"import sys, gevent, gunicorn, orjson; assert sys.version_info[:2] == {sys.version_info[:2]}"
+    code = (
+        "import sys, gevent, gunicorn, orjson; assert sys.version_info[:2] =="
+        f" {sys.version_info[:2]}"
+    )
     for found in (sys.executable, "/usr/bin/python3"):
         try:
             told = told_by(

@@ -123,9 +123,11 @@ class FakeLxd(BaseHTTPRequestHandler):
         }
         found = known.get(
             place,
-            [box]
-            if place in ("/1.0/instances", "/1.0/containers")
-            else {"name": "default", "config": {}},
+            (
+                [box]
+                if place in ("/1.0/instances", "/1.0/containers")
+                else {"name": "default", "config": {}}
+            ),
         )
         body = json.dumps(
             {"type": "sync", "status": "Success", "status_code": 200, "metadata": found}
@@ -239,5 +241,8 @@ def test_what_the_unit_forbids_fails_in_the_sandbox_of_these_tests(attempt: str)
     held = told_by([sys.executable, SANDBOX, UNIT, sys.executable, "-c", attempt])
     assert held.returncode == 1, held.stderr
     assert "Error" in held.stderr.splitlines()[-1]
-    allowed = "import socket; [socket.socket(family) for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)]"
+    allowed = (
+        "import socket; [socket.socket(family) for family in (socket.AF_UNIX, socket.AF_INET,"
+        " socket.AF_INET6)]"
+    )
     assert told_by([sys.executable, SANDBOX, UNIT, sys.executable, "-c", allowed]).returncode == 0

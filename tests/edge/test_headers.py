@@ -227,7 +227,10 @@ def test_requests_that_two_servers_could_read_differently_are_refused(
 ) -> None:
     raw = socket.create_connection(("127.0.0.1", echo.https), 20)
     with ssl._create_unverified_context().wrap_socket(raw) as tls:
-        head = f"POST /post HTTP/1.1\r\nHost: bus\r\nAuthorization: {echo.signed_in['Authorization']}\r\n"
+        head = (
+            "POST /post HTTP/1.1\r\nHost: bus\r\nAuthorization:"
+            f" {echo.signed_in['Authorization']}\r\n"
+        )
         tls.sendall(f"{head}{extra}\r\n0\r\n\r\n".encode())
         answer = b""
         while more := tls.recv(65536):

@@ -153,7 +153,8 @@ def install_where(checkout: Path, root: Path, tmp_path: Path, groups: dict[str, 
     tools.mkdir(exist_ok=True)
     users = "".join(f'{name}) echo "{given}" ;;\n' for name, given in groups.items())
     (tools / "id").write_text(
-        f'#!/bin/sh\n[ "$1" = -nG ] || exec /usr/bin/id "$@"\ncase $2 in {users} *) exit 1 ;; esac\n'
+        f'#!/bin/sh\n[ "$1" = -nG ] || exec /usr/bin/id "$@"\ncase $2 in {users} *) exit 1 ;;'
+        " esac\n"
     )
     known = "|".join(
         {"passwd " + name for name in groups}
@@ -183,9 +184,14 @@ def test_each_user_gets_the_groups_that_it_needs(checkout: Path, tmp_path: Path)
     )
     made = [step for step in steps if re.match(r"useradd|usermod|groupadd|gpasswd", step)]
     assert made == [
-        "useradd --system --user-group --home-dir /var/lib/claude-bus --no-create-home --shell /usr/sbin/nologin claude-bus",
-        "useradd --system --gid claude-bus --home-dir /var/lib/claude-bus-exec --no-create-home"
-        " --shell /usr/sbin/nologin claude-bus-exec",
+        (
+            "useradd --system --user-group --home-dir /var/lib/claude-bus --no-create-home --shell"
+            " /usr/sbin/nologin claude-bus"
+        ),
+        (
+            "useradd --system --gid claude-bus --home-dir /var/lib/claude-bus-exec --no-create-home"
+            " --shell /usr/sbin/nologin claude-bus-exec"
+        ),
         "groupadd --force --system claude-bus-web",
         "usermod --append --groups claude-bus-web www-data",
         "usermod --append --groups claude-bus-web claude-bus-exec",
@@ -486,9 +492,10 @@ def test_certbots_hook_leaves_the_old_pair_when_the_new_one_does_not_fit(
         (tmp_path / "live" / spoilt).write_text("no PEM")
     before = tree(root / "etc/ssl/claude-bus")
     told = hook(tmp_path / "live")
-    assert (told.returncode, "goes on with the pair that it has" in told.stderr) == (1, True), (
-        told.stderr
-    )
+    assert (told.returncode, "goes on with the pair that it has" in told.stderr) == (
+        1,
+        True,
+    ), told.stderr
     assert tree(root / "etc/ssl/claude-bus") == before
     assert not (tmp_path / "calls").exists()
 

@@ -73,9 +73,10 @@ def test_a_client_that_trusts_its_certificate_reaches_it(server: Server) -> None
     told = server.run(server.bus("doctor"))
     assert (told.returncode, "FAIL" in told.stdout) == (0, False), told.stdout
     strict = (
-        "import socket, ssl; own = '/etc/ssl/claude-bus/fullchain.pem'; trust = ssl.create_default_context(cafile=own); "
-        "trust.verify_flags |= ssl.VERIFY_X509_STRICT; plain = socket.create_connection(('127.0.0.1', 443)); "
-        f"trust.wrap_socket(plain, server_hostname='{DOMAIN}')"
+        "import socket, ssl; own = '/etc/ssl/claude-bus/fullchain.pem'; trust ="
+        " ssl.create_default_context(cafile=own); trust.verify_flags |= ssl.VERIFY_X509_STRICT;"
+        " plain = socket.create_connection(('127.0.0.1', 443)); trust.wrap_socket(plain,"
+        f" server_hostname='{DOMAIN}')"
     )
     server.sh(f"python3 -c {shlex.quote(strict)}")
 
@@ -111,7 +112,8 @@ def test_the_hubs_user_gets_no_file_of_roots(server: Server) -> None:
     with server.start(f"runuser -u claude-bus -- python3 -c {shlex.quote(THIEF)}") as thief:
         assert thief.stdout is not None and thief.stdout.readline() == "ready\n"
         told = server.run(
-            f"cd /root/src; PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/wheels scripts/install-server --domain {DOMAIN} 2>&1"
+            "cd /root/src; PIP_NO_INDEX=1 PIP_FIND_LINKS=/root/wheels scripts/install-server"
+            f" --domain {DOMAIN} 2>&1"
         )
         assert thief.wait(60) == 0
     assert server.sh("stat -c '%U:%G %a' /root/secret; cat /root/secret") == "root:root 600\nsecret"
@@ -122,7 +124,8 @@ def test_the_hubs_user_gets_no_file_of_roots(server: Server) -> None:
         in server.run(f"cd /root/src; scripts/install-server --domain {DOMAIN}").stderr
     )
     server.sh(
-        "rm /etc/claude-bus/credentials; runuser -u claude-bus -- mv /etc/claude-bus/credentials{.kept,}"
+        "rm /etc/claude-bus/credentials; runuser -u claude-bus -- mv"
+        " /etc/claude-bus/credentials{.kept,}"
     )
     server.install("--no-venv")
     server.is_well()

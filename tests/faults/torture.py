@@ -45,7 +45,8 @@ def main() -> None:
         tallies[name].add(tally)
         state = "good" if _is_good(tally) else f"NOT GOOD: {tally}"
         print(
-            f"{time.monotonic() - started:7.1f} s  {name} {number}: {tally.acknowledged} acknowledged, {state}",
+            f"{time.monotonic() - started:7.1f} s  {name} {number}: {tally.acknowledged}"
+            f" acknowledged, {state}",
             flush=True,
         )
     print(table(list(tallies.values())))

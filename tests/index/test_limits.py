@@ -17,7 +17,10 @@ from bus.system.scheduler import Turns
 from tests.log.folder import draft, drafts
 
 ENDLESS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
-LONG = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000) SELECT max(x) FROM n"
+LONG = (
+    "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000) SELECT"
+    " max(x) FROM n"
+)
 COUNT = "SELECT count(*) FROM messages"
 
 

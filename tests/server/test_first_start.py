@@ -93,7 +93,10 @@ def test_a_taken_address_is_told_before_anything_is_said_of_it(tmp_path: Path) -
         taken.listen()
         with pytest.raises(
             OSError,
-            match=r"cannot be listened at .*: if a hub runs there already, use it; else set another BUS_LISTEN",
+            match=(
+                r"cannot be listened at .*: if a hub runs there already, use it; else set another"
+                r" BUS_LISTEN"
+            ),
         ):
             first_start.refuse_taken_address(
                 Config(data_dir=tmp_path, listen=f"127.0.0.1:{taken.getsockname()[1]}")

@@ -116,7 +116,8 @@ def test_an_import_again_takes_in_only_what_has_come(bus: Caller, old: OldBus) -
     ran = old.imported()
     assert ran.exit_code == 1
     assert ran.stdout.startswith(
-        "imported 1 messages and 1 acknowledgements from 4 lines\n2 messages were here already\n1 lines were not imported"
+        "imported 1 messages and 1 acknowledgements from 4 lines\n2 messages were here already\n1"
+        " lines were not imported"
     )
     assert "line 4 was not imported: The line is not JSON" in ran.stderr
     assert bus.bodies("to=bob") == ["hello", "second", "third"]

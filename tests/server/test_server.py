@@ -105,5 +105,8 @@ def _post(body: str) -> bytes:
 
 def _request(method: str, path: str, data: bytes = b"") -> bytes:
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: hub\r\nAuthorization: Basic {login}\r\nContent-Type: application/json\r\n"
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: hub\r\nAuthorization: Basic {login}\r\nContent-Type:"
+        " application/json\r\n"
+    )
     return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data

@@ -48,7 +48,8 @@ def begin(folder: Path, state: SharedState, disk: Disk) -> None:
     torn = heal_tail(folder, max(0, active.size() - _CHECKED_AT_START), active.size(), disk)
     if torn:
         logger.warning(
-            "%d torn bytes at the end of the log were set aside: no acknowledged message was among them",
+            "%d torn bytes at the end of the log were set aside: no acknowledged message was among"
+            " them",
             torn,
         )
     size = active.size()
@@ -70,7 +71,10 @@ def _refuse_a_missing_log(folder: Path, state: SharedState) -> None:
     if not (folder / files.ACTIVE).exists() and (known or files.sealed(folder)):
         raise StorageFailed(
             f"{folder / files.ACTIVE} is missing, and {known or 'many'} records were in the log.",
-            hint="Put it back: from a backup, or from `quarantine`. To begin an empty log, move the whole data folder away.",
+            hint=(
+                "Put it back: from a backup, or from `quarantine`. To begin an empty log, move the"
+                " whole data folder away."
+            ),
         )
 
 

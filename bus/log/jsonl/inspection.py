@@ -45,7 +45,10 @@ class Report:
             return f"the log is good: {summary}"
         first = self.problems[0]
         where = f"{first['file']} line {first['line']} (up to byte {first['end']})"
-        return f"DAMAGED: {len(self.problems)} problems in {summary}\nthe first: {where}: {first['problem']}"
+        return (
+            f"DAMAGED: {len(self.problems)} problems in {summary}\nthe first: {where}:"
+            f" {first['problem']}"
+        )
 
 
 def verify(folder: Path) -> Report:

@@ -134,7 +134,8 @@ def _more(seqs: list[int], selection: Selection) -> str:
 
 def _receipts_text(receipts: dict[str, dict[str, str | None]]) -> str:
     lines = [
-        f"{name}: queued {times['queued']}, fetched {times['fetched'] or '-'}, acked {times['acked'] or '-'}\n"
+        f"{name}: queued {times['queued']}, fetched {times['fetched'] or '-'}, acked"
+        f" {times['acked'] or '-'}\n"
         for name, times in receipts.items()
     ]
     return "".join(lines) or "nobody\n"

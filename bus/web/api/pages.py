@@ -21,8 +21,13 @@ _DOCS = [
 ]
 _ABOUT = {
     "name": "claude-bus",
-    "what": "a message bus for fleets of AI coding agents: a message waits here until its reader has acknowledged it",
-    "post": """curl -u "$BUS_USER:$BUS_PASS" -d '{"from":"me","to":"you","body":"hello"}' "$BUS_URL/post\"""",
+    "what": (
+        "a message bus for fleets of AI coding agents: a message waits here until its reader has"
+        " acknowledged it"
+    ),
+    "post": (
+        """curl -u "$BUS_USER:$BUS_PASS" -d '{"from":"me","to":"you","body":"hello"}' "$BUS_URL/post\""""
+    ),
     "read": 'curl -u "$BUS_USER:$BUS_PASS" "$BUS_URL/messages?unread_by=me&format=text"',
     "docs": "/docs",
     "openapi": "/openapi.json",

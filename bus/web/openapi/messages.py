@@ -88,7 +88,8 @@ def paths() -> Json:
         },
         "/inbox": {
             "get": get(
-                "The unread messages that fit a budget, the most urgent first; the rest as stubs and a count",
+                "The unread messages that fit a budget, the most urgent first; the rest as stubs"
+                " and a count",
                 ref("Inbox"),
                 text=True,
                 params=[
@@ -178,8 +179,9 @@ def _post_operation() -> Json:
     return {
         "summary": "Save a message; 201 means that it is on stable storage",
         "description": (
-            "The fields as JSON or as a form; or as query parameters (in the form's notation) with the body of the message "
-            f"as text/plain; or NDJSON, up to {MAX_BATCH} messages, one a line, with one result a line in the answer."
+            "The fields as JSON or as a form; or as query parameters (in the form's notation) with"
+            f" the body of the message as text/plain; or NDJSON, up to {MAX_BATCH} messages, one a"
+            " line, with one result a line in the answer."
         ),
         "parameters": [key],
         "requestBody": {

@@ -34,7 +34,9 @@ SCHEMAS: Json = {
             "auth": {"type": "string", "description": "the user whose credential posted it"},
             "verified": {
                 "type": "boolean",
-                "description": "whether `from` is that credential's own name; not so for a shared user",
+                "description": (
+                    "whether `from` is that credential's own name; not so for a shared user"
+                ),
             },
             "snippet": {"type": "string"},
             "replayed": {"type": "boolean"},

@@ -758,8 +758,10 @@ def test_snapshots_are_listed_made_gone_back_to_and_deleted(cli: Cli, net: StubN
         {"ok": True, "name": "db1", "snapshots": listed},
         {"ok": True, "snapshots": []},
     )
-    assert cli("container", "snapshots", "db1").out == (
-        "2026-02-27 2026-02-27T03:00:00.000Z\nbefore-restore-x 2026-02-27T04:00:00.000Z, made by a restore\n"
+    assert (
+        cli("container", "snapshots", "db1").out
+        == "2026-02-27 2026-02-27T03:00:00.000Z\nbefore-restore-x 2026-02-27T04:00:00.000Z, made by"
+        " a restore\n"
     )
     assert net.asked[-1].query == {"name": "db1"}
     assert cli("container", "snapshots", "db1").out == "no snapshots\n"

@@ -349,7 +349,8 @@ def test_github_repositories_are_cloned_with_gh(
     tools.mkdir()
     gh = tools / "gh"
     gh.write_text(
-        f'#!/bin/sh\n[ "$1 $2 $3" = "repo clone acme/handoffs" ] && exec git clone --quiet {remote} "$4"\n'
+        f'#!/bin/sh\n[ "$1 $2 $3" = "repo clone acme/handoffs" ] && exec git clone --quiet {remote}'
+        ' "$4"\n'
     )
     gh.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")

@@ -43,17 +43,18 @@ class Sshd:
             )
         shutil.copy(folder / "user.pub", folder / "authorized_keys")
         (folder / "sshd_config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nLogLevel VERBOSE\n"
-            f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
-            f"PasswordAuthentication no\nPermitRootLogin yes\n{more}"
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile"
+            f" none\nLogLevel VERBOSE\nAuthorizedKeysFile {folder}/authorized_keys\nStrictModes"
+            f" no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n{more}"
         )
         key = (folder / "host.pub").read_text()
         (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {key}")
         self.config = folder / "config"
         self.config.write_text(
-            f"Host hubhost\n HostName 127.0.0.1\n Port {self.port}\n User {getpass.getuser()}\n IdentityFile {folder}/user\n"
-            f" UserKnownHostsFile {folder}/known_hosts\nHost strange\n HostName 127.0.0.1\n Port {self.port}\n"
-            f" UserKnownHostsFile {folder}/nobody\n StrictHostKeyChecking yes\n"
+            f"Host hubhost\n HostName 127.0.0.1\n Port {self.port}\n User {getpass.getuser()}\n"
+            f" IdentityFile {folder}/user\n UserKnownHostsFile {folder}/known_hosts\nHost strange\n"
+            f" HostName 127.0.0.1\n Port {self.port}\n UserKnownHostsFile {folder}/nobody\n"
+            " StrictHostKeyChecking yes\n"
         )
         Path("/run/sshd").mkdir(exist_ok=True)
         self.start()
@@ -181,7 +182,10 @@ def test_an_invite_that_ssh_could_not_carry_is_not_called_spent(sshd: Sshd, plac
         ("ssh: connect to host hub1 port 22: Connection refused", True),
         ("channel 0: open failed: connect failed: Connection refused", True),
         (
-            "mux_client_request_stdio_fwd: stdio forwarding request failed: Session open refused by peer",
+            (
+                "mux_client_request_stdio_fwd: stdio forwarding request failed: Session open"
+                " refused by peer"
+            ),
             True,
         ),
         ("Permission denied to strangers (says the banner)", False),

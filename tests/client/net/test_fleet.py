@@ -174,7 +174,10 @@ def test_a_call_that_still_runs_is_waited_for_under_its_key(
 
 
 def test_output_is_streamed_as_it_comes(web1: Bus, fleet: Fleet) -> None:
-    script = "echo first; while [ ! -e go ]; do sleep 0.02; done; echo oops >&2; head -c 5000 /dev/zero; exit 4"
+    script = (
+        "echo first; while [ ! -e go ]; do sleep 0.02; done; echo oops >&2; head -c 5000 /dev/zero;"
+        " exit 4"
+    )
     with web1.net.exec_stream("box", script) as running:
         chunks = iter(running)
         assert next(chunks) == Chunk("stdout", b"first\n")

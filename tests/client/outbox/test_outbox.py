@@ -364,8 +364,9 @@ def test_one_delivers_at_a_time_and_a_post_meanwhile_does_not_overtake(
 
 def test_two_shells_post_to_the_outbox_at_once(outbox: Outbox) -> None:
     script = (
-        "import sys; from pathlib import Path; from busclient import Outbox; box = Outbox(Path(sys.argv[1])); input()\n"
-        "for n in range(100): box.add('h', 'u', 'now', {'client_id': f'{sys.argv[2]}{n}', 'body': 'x' * 5000})"
+        "import sys; from pathlib import Path; from busclient import Outbox; box ="
+        " Outbox(Path(sys.argv[1])); input()\nfor n in range(100): box.add('h', 'u', 'now',"
+        " {'client_id': f'{sys.argv[2]}{n}', 'body': 'x' * 5000})"
     )
     shells = [
         subprocess.Popen(

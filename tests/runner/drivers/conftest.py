@@ -177,11 +177,14 @@ def fake_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
     calls.mkdir()
     for name in ("lxc", "incus", "ssh"):
         (folder / name).write_text(
-            f'#!/bin/sh\nn=$(mktemp {calls}/$(date +%s%N)-XXXXXX)\nprintf "%s\\0" "${{0##*/}}" "$@" >"$n"\n'
-            f"[ -e {tmp_path}/away ] && {{ echo 'Error: Get http://unix.socket/1.0: dial unix: no such file' >&2; exit 1; }}\n"
+            f'#!/bin/sh\nn=$(mktemp {calls}/$(date +%s%N)-XXXXXX)\nprintf "%s\\0" "${{0##*/}}" "$@"'
+            ' >"$n"\n'
+            f"[ -e {tmp_path}/away ] && {{ echo 'Error: Get http://unix.socket/1.0: dial unix: no"
+            " such file' >&2; exit 1; }\n"
             f"case $2 in */snapshots*) cat {tmp_path}/snapshots.json ;; */operations*) ;;\n"
             f'/1.0/*) echo \'{{"status":"Running"}}\' ;; esac\n'
-            f"case $1 in list) cat {tmp_path}/list.json ;; exec) cat {tmp_path}/said >&2; exit 1 ;; esac\n"
+            f"case $1 in list) cat {tmp_path}/list.json ;; exec) cat {tmp_path}/said >&2; exit 1 ;;"
+            " esac\n"
             f"[ -e {tmp_path}/leaves-after-$1 ] && touch {tmp_path}/away\n"
             f"[ ! -e {tmp_path}/said-to-$1 ] || {{ cat {tmp_path}/said-to-$1 >&2; exit 1; }}\n"
         )

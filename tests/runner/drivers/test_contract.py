@@ -221,7 +221,9 @@ TREES = {
     "forked twice": "(setsid sh -c 'sleep N & sleep N' &) ; sleep N",
     "without its environment": "env -i /bin/sh -c 'PATH=/bin:/usr/bin; sleep N; true'",
     "without environment and parent": "(env -i /bin/sleep N &) ; sleep N",
-    "without environment, parent and session": "(env -i /bin/sh -c 'PATH=/bin:/usr/bin; setsid sleep N &' &) ; sleep N",
+    "without environment, parent and session": (
+        "(env -i /bin/sh -c 'PATH=/bin:/usr/bin; setsid sleep N &' &) ; sleep N"
+    ),
     "deaf to signals": "trap '' TERM INT HUP; sleep N; sleep N",
     "holding the output": "sleep N & exit 3",
     "with its output closed": "exec >&- 2>&-; sleep N",
@@ -397,7 +399,8 @@ def test_a_run_is_ended_at_its_time_whatever_it_says(place: Place, line: str) ->
     seconds = f"1{random.randrange(10**8):08}"
     script = (
         WORD
-        + f'say "$1"; (env -i /bin/sh -c "PATH=/bin:/usr/bin; setsid sleep {seconds} &" &); sleep {seconds}'
+        + f'say "$1"; (env -i /bin/sh -c "PATH=/bin:/usr/bin; setsid sleep {seconds} &" &); sleep'
+        f" {seconds}"
     )
     ended = place.run("sh", "-c", script, "sh", line, timeout_s=place.brief_s + 1)
     assert (ended.exit_code, ended.timed_out, ended.leaked) == (None, True, 0)
@@ -441,8 +444,8 @@ def test_a_run_is_not_ended_by_another_that_gives_its_session_for_its_own(place:
 def test_half_a_sign_without_an_end_is_output_like_any_other(place: Place) -> None:
     heard: list[int] = []
     script = (
-        WORD
-        + "printf '\\036%s ' $w >&2; head -c 30000000 /dev/zero >&2; printf '\\036%s ' $w >&2; exit 5"
+        WORD + "printf '\\036%s ' $w >&2; head -c 30000000 /dev/zero >&2; printf '\\036%s ' $w >&2;"
+        " exit 5"
     )
     began = time.monotonic()
     ended = place.run("sh", "-c", script, on_output=lambda stream, data: heard.append(len(data)))
@@ -706,7 +709,8 @@ def test_a_device_is_no_file(place: Place) -> None:
 
 def test_links_within_are_followed(place: Place) -> None:
     place.sh(
-        "mkdir sub; echo old >sub/file; ln -s sub/file link; ln -s nowhere dangling; ln -s loop loop"
+        "mkdir sub; echo old >sub/file; ln -s sub/file link; ln -s nowhere dangling; ln -s loop"
+        " loop"
     )
     assert place.driver.read(place.target, f"{place.folder}/link", 0, 10, 10).content == b"old\n"
     place.driver.write(place.target, Write(f"{place.folder}/link", b"new"))
@@ -722,7 +726,8 @@ def test_links_within_are_followed(place: Place) -> None:
 
 def test_where_a_path_leads_is_told_with_every_link_resolved(place: Place) -> None:
     place.sh(
-        "mkdir -p real/sub; echo x >real/sub/file; ln -s real notes; ln -s sub/file real/link; ln -s nowhere dangling"
+        "mkdir -p real/sub; echo x >real/sub/file; ln -s real notes; ln -s sub/file real/link; ln"
+        " -s nowhere dangling"
     )
     at = real_folder(place)
     for path, leads in (
@@ -746,7 +751,8 @@ def test_a_path_that_leads_elsewhere_than_was_seen_is_neither_read_nor_written(
     place: Place,
 ) -> None:
     place.sh(
-        "mkdir -p mine/deep ssh; echo old >mine/keys; echo secret >ssh/keys; ln -s mine notes; ln -s mine/keys link"
+        "mkdir -p mine/deep ssh; echo old >mine/keys; echo secret >ssh/keys; ln -s mine notes; ln"
+        " -s mine/keys link"
     )
     at = real_folder(place)
     path, link = f"{place.folder}/notes/keys", f"{place.folder}/link"
@@ -816,7 +822,8 @@ def test_parts_of_a_file_over_the_limit_are_read_where_they_are(place: Place) ->
     content = os.urandom(300_000)
     place.sh("cat >random", stdin=content)
     place.sh(
-        "dd if=/dev/zero of=sparse bs=1 count=0 seek=1099511627776 2>/dev/null; printf the-end >>sparse"
+        "dd if=/dev/zero of=sparse bs=1 count=0 seek=1099511627776 2>/dev/null; printf the-end"
+        " >>sparse"
     )
     for offset, limit in (
         (0, 10),
@@ -1038,7 +1045,8 @@ def test_a_container_that_is_frozen_in_the_middle_of_a_file_is_busy_for_readers_
         # This busybox has no flock, so that this one is taken for it; what it says comes before the
         # file has its name.
         lxc.sh(
-            "printf '#!/bin/sh\\necho held\\nsleep 1000\\n' >/usr/local/bin/flock; chmod +x /usr/local/bin/flock"
+            "printf '#!/bin/sh\\necho held\\nsleep 1000\\n' >/usr/local/bin/flock; chmod +x"
+            " /usr/local/bin/flock"
         )
         freezes.clear()
         with pytest.raises(TargetFailed, match=r"or still will be, written: .*frozen"):
@@ -1116,7 +1124,8 @@ def test_what_runs_ends_when_its_target_is_stopped(container: Place) -> None:
 def test_a_snapshot_brings_the_content_back(container: Place) -> None:
     driver, target, name = container.driver, container.target, f"s.{secrets.token_hex(4)}"
     container.sh(
-        "mkdir kept; echo old >kept/file; chmod 640 kept/file; ln -s file kept/link; mkfifo kept/fifo"
+        "mkdir kept; echo old >kept/file; chmod 640 kept/file; ln -s file kept/link; mkfifo"
+        " kept/fifo"
     )
     before = container.sh("ls -lA kept; cat kept/file")
     assert driver.snapshot(target, name) == name
@@ -1311,7 +1320,8 @@ def test_another_user_is_not_to_be_had_where_there_is_one_only(local: Place) -> 
 @pytest.mark.parametrize("path", ["/out", "/deep/out", "/up/x", "/../x"])
 def test_a_link_out_of_a_folder_is_not_followed(local: Place, path: str) -> None:
     local.sh(
-        "ln -s /etc/passwd out; mkdir deep; ln -s ../../secret deep/out; ln -s .. up; echo x >../secret; echo x >../x"
+        "ln -s /etc/passwd out; mkdir deep; ln -s ../../secret deep/out; ln -s .. up; echo x"
+        " >../secret; echo x >../x"
     )
     for call in (
         lambda: local.driver.read(local.target, path, 0, 10, 10),
@@ -1358,7 +1368,8 @@ def test_a_user_has_all_its_groups(lxc: Place) -> None:
         return lxc.run("id", "-G", user=user, **fields).stdout.data.decode().split()
 
     lxc.sh(
-        "cp /etc/group group; echo 'staff:x:77:agent' >>/etc/group; echo 'sound:x:78:agent' >>/etc/group"
+        "cp /etc/group group; echo 'staff:x:77:agent' >>/etc/group; echo 'sound:x:78:agent'"
+        " >>/etc/group"
     )
     try:
         assert groups("agent") == groups("1000") == ["1000", "77", "78"]

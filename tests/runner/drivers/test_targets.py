@@ -283,7 +283,10 @@ def test_a_container_that_has_gone_is_forgotten(
         ("Error: Instance is not running", "target_stopped"),
         ("Error: Instance is frozen", "target_busy"),
         (
-            'Error: Failed to create instance start operation: Instance is busy running a "stop" operation',
+            (
+                "Error: Failed to create instance start operation: Instance is busy running a"
+                ' "stop" operation'
+            ),
             "target_busy",
         ),
         ("Error: LXD VM agent isn't currently running", "target_busy"),
@@ -343,7 +346,8 @@ def test_a_connection_of_ssh_that_broke_once_it_stood_may_have_run_the_program(
     ended = driver.exec("near", Run(("true",), "m"))
     assert (ended.exit_code, ended.is_unreached, said in ended.lost) == (None, True, True)
     ssh.write_text(
-        "#!/bin/sh\necho 'ssh: connect to host near.lan port 22: Connection refused' >&2; exit 255\n"
+        "#!/bin/sh\necho 'ssh: connect to host near.lan port 22: Connection refused' >&2; exit"
+        " 255\n"
     )
     with pytest.raises(DriverUnavailable):
         driver.exec("near", Run(("true",), "m"))
@@ -420,7 +424,8 @@ def test_a_snapshot_that_is_there_is_told(fake_client: Calls, tmp_path: Path) ->
     folder = Path(os.environ["PATH"].split(":")[0])
     assert folder  # the fake is on the driver's own PATH, not on this one
     (tmp_path / "bin" / "lxc").write_text(
-        '#!/bin/sh\n[ $1 = query ] && { echo "{}"; exit; }; echo "Error: Snapshot one/s already exists" >&2; exit 1\n'
+        '#!/bin/sh\n[ $1 = query ] && { echo "{}"; exit; }; echo "Error: Snapshot one/s already'
+        ' exists" >&2; exit 1\n'
     )
     with pytest.raises(SnapshotExists):
         LxcDriver().snapshot("one", "s")
@@ -434,9 +439,9 @@ def test_a_client_that_hangs_after_the_end_is_not_waited_for(
     alive.
     """
     (tmp_path / "bin" / "lxc").write_text(
-        '#!/bin/sh\nfor word; do case $word in *[!0-9a-f]*|"") ;; ????????????????????????????????)\n'
-        "printf out; "
-        'printf "\\036%s started 0 0 0\\n\\036%s code 5\\n" "$word" "$word" >&2; exec sleep 1000 ;; esac; done; echo 0\n'
+        '#!/bin/sh\nfor word; do case $word in *[!0-9a-f]*|"") ;;'
+        ' ????????????????????????????????)\nprintf out; printf "\\036%s started 0 0 0\\n\\036%s'
+        ' code 5\\n" "$word" "$word" >&2; exec sleep 1000 ;; esac; done; echo 0\n'
     )
     ended = LxcDriver().exec("one", Run(("true",), "m", timeout_s=60))
     assert (ended.exit_code, ended.stdout.data, ended.timed_out) == (5, b"out", False)

@@ -92,9 +92,11 @@ def test_the_default_page_has_fifty(bus: Caller) -> None:
 @pytest.mark.parametrize("filter", ["", "&to=bob", "&unread_by=bob", "&tag=odd", "&from=alice"])
 def test_following_next_gives_everything_once_in_order(bus: Caller, filter: str) -> None:
     for number in range(23):
-        bus.say(
-            f"m{number}", tags=["odd"] if number % 2 else [], expires_in_s=60 + number
-        ) if number % 5 == 0 else bus.say(f"m{number}", tags=["odd"] if number % 2 else [])
+        (
+            bus.say(f"m{number}", tags=["odd"] if number % 2 else [], expires_in_s=60 + number)
+            if number % 5 == 0
+            else bus.say(f"m{number}", tags=["odd"] if number % 2 else [])
+        )
     for start, forwards in (("since=0", True), ("order=desc", False)):
         cursor, seen = start, list[int]()
         for _ in range(20):

@@ -439,7 +439,9 @@ UNREADABLE = {
     "two lengths": b"POST /post HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
     "a length that is none": b"POST /post HTTP/1.1\r\nContent-Length: ten\r\n\r\n",
     "a negative length": b"POST /post HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-    "length and chunks": b"POST /post HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": (
+        b"POST /post HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ),
 }
 
 

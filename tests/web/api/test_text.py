@@ -77,8 +77,10 @@ def test_a_message_is_one_line_about_it_and_its_body_indented(bus: Caller) -> No
     saved = bus.say(
         "two\nlines\n", to="any", tags=["build", "ok"], priority="urgent", in_reply_to=root["id"]
     )
-    assert text(bus, f"/messages/{saved['id']}") == (
-        f"2 {saved['ts']} alice (unverified) > any URGENT #build #ok re {root['id']} ({saved['id']})\n  two\n  lines\n  \n"
+    assert (
+        text(bus, f"/messages/{saved['id']}")
+        == f"2 {saved['ts']} alice (unverified) > any URGENT #build #ok re {root['id']}"
+        f" ({saved['id']})\n  two\n  lines\n  \n"
     )
     assert (
         text(bus, "/messages/1")
@@ -128,8 +130,10 @@ def test_receipts_are_a_line_for_each_reader(bus: Caller) -> None:
     saved = bus.say(to=["bob", "carol"])
     bus.get("/messages?unread_by=bob")
     fetched = bus.get("/messages/1/receipts").json["receipts"]["bob"]["fetched"]
-    assert text(bus, "/messages/1/receipts") == (
-        f"bob: queued {saved['ts']}, fetched {fetched}, acked -\ncarol: queued {saved['ts']}, fetched -, acked -\n"
+    assert (
+        text(bus, "/messages/1/receipts")
+        == f"bob: queued {saved['ts']}, fetched {fetched}, acked -\ncarol: queued {saved['ts']},"
+        " fetched -, acked -\n"
     )
 
 

@@ -153,9 +153,9 @@ def test_a_foreign_page_changes_nothing(
         {}
         if "?" in path
         else {
-            "json": {"from": "alice", "body": "x"}
-            if path == "/post"
-            else {"reader": "bob", "ids": [1]}
+            "json": (
+                {"from": "alice", "body": "x"} if path == "/post" else {"reader": "bob", "ids": [1]}
+            )
         }
     )
     refusal(guarded.call(method, path, headers=headers, **form), 403, "foreign_origin")

@@ -91,9 +91,9 @@ NOT_STRICT_JSON = {
     "5,001 numbers": with_data("[" + "1," * 5_000 + "1]"),
     "5,001 texts": with_data("[" + '"",' * 5_000 + "1]"),
     "5,001 keys": with_data("{" + ",".join(f'"{number}":1' for number in range(2_502)) + "}"),
-    "a duplicate key in a large object": b'{"from":"alice","body":"'
-    + b"x" * 9_000
-    + b'","from":"admin"}',
+    "a duplicate key in a large object": (
+        b'{"from":"alice","body":"' + b"x" * 9_000 + b'","from":"admin"}'
+    ),
     "a number too long in a large object": with_data(
         '{"a":"' + "x" * 9_000 + '","b":123456789012345678901}'
     ),
@@ -343,9 +343,9 @@ BAD_MULTIPART = {
     "a field twice": part("from", b"alice") + part("from", b"bob"),
     "invalid UTF-8": part("from", b"alice") + part("body", b"\xff"),
     "a file that is no body": part("from", b"alice") + part("notes", b"x", '; filename="n"'),
-    "a file and a field": part("from", b"alice")
-    + part("body", b"x")
-    + part("body", b"x", '; filename="n"'),
+    "a file and a field": (
+        part("from", b"alice") + part("body", b"x") + part("body", b"x", '; filename="n"')
+    ),
 }
 
 
