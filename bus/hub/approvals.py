@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Any, NamedTuple
+
+import orjson
 
 from bus.errors import (
     ApprovalClosed,
@@ -31,6 +32,7 @@ from bus.model import records
 from bus.model.approvals import APPROVAL_S, MAX_APPROVAL_S
 from bus.model.caller import Caller
 from bus.model.calls import Call
+from bus.model.filter import MAX_PAGE_BYTES
 from bus.model.records import Record
 
 MAX_PENDING = 16
@@ -157,25 +159,29 @@ class Approvals:
 
     def shown(
         self, caller: Caller, state: str | None, sender: str | None = None
-    ) -> list[dict[str, Any]]:
-        """Return the questions of the last day, newest last: all for an admin, a caller's own for
-        others; of one `sender` if given.
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """Return the newest questions of the last day, newest last, and whether there are more.
+
+        All for an admin, a caller's own for others; of one `sender` if given. At most 500 and at
+        most MAX_PAGE_BYTES of JSON, but one at least.
         """
         since = self._day_ago()
         wanted = sender if caller.is_admin else caller.name
+        newest: list[dict[str, Any]] = []
+        left = MAX_PAGE_BYTES
         with self._journal.index.reading() as db:
             after = 0 if caller.is_admin else tenures.owned_since(db, caller.name)
-            found = (
-                row for row in queries.newest(db, wanted, since) if row.question["seq"] > after
-            )
-            shown = (
-                self._shown(caller, row) for row in found if sender in (None, row.question["auth"])
-            )
-            newest = islice(
-                (item for item in shown if state is None or item["state"] == state),
-                _APPROVALS_SHOWN,
-            )
-            return list(newest)[::-1]
+            for row in queries.newest(db, wanted, since):
+                if row.question["seq"] <= after or sender not in (None, row.question["auth"]):
+                    continue
+                item = self._shown(caller, row)
+                if state is not None and item["state"] != state:
+                    continue
+                left -= len(orjson.dumps(item))
+                if len(newest) == _APPROVALS_SHOWN or (newest and left < 0):
+                    return newest[::-1], True
+                newest.append(item)
+        return newest[::-1], False
 
     def _day_ago(self) -> str:
         return self._journal.utc(-MAX_APPROVAL_S)

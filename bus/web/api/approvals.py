@@ -24,8 +24,8 @@ def blueprint(hub: Hub) -> Blueprint:
     @may_call(MACHINES)
     def approvals() -> Response:
         asked = parameters.query(ApprovalsQuery)
-        found = hub.approvals.shown(g.caller, asked.state, asked.sender)
-        return json_reply({"ok": True, "approvals": found})
+        found, has_more = hub.approvals.shown(g.caller, asked.state, asked.sender)
+        return json_reply({"ok": True, "approvals": found, "has_more": has_more})
 
     @routes.post("/api/approvals")
     @may_call(ADMINS, call_type="permit")

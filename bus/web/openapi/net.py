@@ -147,6 +147,7 @@ SCHEMAS: Json = {
         "properties": {
             **_OK,
             "approvals": {"type": "array", "items": {"$ref": "#/components/schemas/Approval"}},
+            "has_more": {"type": "boolean"},
         },
     },
     "Activity": {

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bus import create_app
+from bus.hub import approvals
 from bus.live import waiting
 from tests.conftest import move, opened
 from tests.fleet import SECRET, As, Fleet, a_fleet, as_base64, wait_until
@@ -214,6 +215,18 @@ def test_a_caller_that_waits_hears_that_the_question_has_expired(asking: Fleet) 
     reply = asking.web1.get(f"/api/approvals/{id}?wait=50").json
     assert reply["approval"]["state"] == "expired"
     assert time.monotonic() - began < 20
+
+
+def test_a_list_of_questions_is_bounded_by_bytes(
+    asking: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approvals, "MAX_PAGE_BYTES", 20_000)
+    ids = [ask(asking, asking.web1.exec(f"cat # {n}", stdin="x" * 9_000)) for n in range(4)]
+    listed = asking.admin.get("/api/approvals").json
+    assert ([item["id"] for item in listed["approvals"]], listed["has_more"]) == (ids[2:], True)
+    asking.admin.post("/api/approvals", json={"ids": ids[2:], "allow": False})
+    rest = asking.admin.get("/api/approvals?state=pending").json
+    assert ([item["id"] for item in rest["approvals"]], rest["has_more"]) == (ids[:2], False)
 
 
 def test_an_approval_has_its_time(asking: Fleet) -> None:
