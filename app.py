@@ -1,6 +1,6 @@
 """The WSGI door: `python -m bus serve` has gunicorn load it."""
 
 from bus import create_app
-from bus.server.gunicorn_config import turns
+from bus.server.turns import turns
 
 app = create_app(turns=turns())

@@ -40,7 +40,7 @@ def create_app(
     from bus.config import Config
     from bus.credentials import Credentials
     from bus.live.quotas import Quotas
-    from bus.runner.client import ExecService
+    from bus.runner.client import RunnerClient
     from bus.system.scheduler import Turns
     from bus.web import make_app
 
@@ -49,7 +49,7 @@ def create_app(
     credentials = Credentials(
         config.credentials_file, config.shared_name, tenure_of=hub.credentials.tenure_of
     )
-    service = ExecService(config.exec_socket_file)
+    service = RunnerClient(config.exec_socket_file)
     rest = (turns or Turns()).one_round
     run = config.data_dir / "run"
     quotas = (
@@ -71,10 +71,10 @@ def create_app(
     return app
 
 
-def create_service(
+def create_runner(
     config: Config, *, clock: Clock = time.time, disk: Disk | None = None
 ) -> SocketServer:
-    """Return the service that runs commands, over the same data folder.
+    """Return the runner: the service that runs commands, over the same data folder.
 
     Raises BadSetting, and OSError when there is one already.
     """

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bus import create_app, create_service
+from bus import create_app, create_runner
 from bus.config import Config
 from bus.hub.hub import Hub
 from bus.log.jsonl.disk import Disk
@@ -113,7 +113,7 @@ def a_fleet(
     credentials.add(USER, PASSWORD)
     for name, role in (("admin", "admin"), ("web1", "member"), ("db1", "member")):
         credentials.add(name, SECRET, role)
-    runner = create_service(config, clock=Clock(stopped_at), disk=disk)
+    runner = create_runner(config, clock=Clock(stopped_at), disk=disk)
     serve = runner._server.serve_forever
     runner._server.serve_forever = lambda poll_interval: serve(poll_interval / 10)  # type: ignore[method-assign]
     thread = threading.Thread(target=runner.serve, daemon=True)

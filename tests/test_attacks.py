@@ -462,10 +462,10 @@ def test_credential_that_only_the_service_finds_revoked(fleet: Fleet) -> None:
     with it.
     """
     from bus.errors import Unauthorized
-    from bus.runner.client import ExecService
+    from bus.runner.client import RunnerClient
 
     request = {"op": "call", "type": "exec", "fields": {"target": "box", "command": "touch pwned"}}
-    service = ExecService(fleet.config.exec_socket_file)
+    service = RunnerClient(fleet.config.exec_socket_file)
     for header in (
         None,
         "",
@@ -481,9 +481,9 @@ def test_credential_that_only_the_service_finds_revoked(fleet: Fleet) -> None:
 
 def test_right_that_only_the_service_finds_missing(fleet: Fleet) -> None:
     from bus.errors import NotAllowed, NotPermitted, NotYourName
-    from bus.runner.client import ExecService
+    from bus.runner.client import RunnerClient
 
-    service = ExecService(fleet.config.exec_socket_file)
+    service = RunnerClient(fleet.config.exec_socket_file)
     call = {"op": "call", "type": "exec", "fields": {"target": "box", "command": "touch pwned"}}
     with pytest.raises(NotPermitted):
         service.ask({**call, "authorization": basic("db1", SECRET)})

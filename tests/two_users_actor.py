@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bus import create_app, create_hub, create_service  # noqa: F401  (before the rights to read the code are gone)
+from bus import create_app, create_hub, create_runner  # noqa: F401  (before the rights to read the code are gone)
 from bus.config import Config
 from bus.hub.hub import Hub
 from bus.log.jsonl import inspection

@@ -16,7 +16,7 @@ from bus.hub.journal import Journal
 from bus.hub.messages import Messages
 from bus.hub.permissions import Permissions
 from bus.hub.standings import Standings
-from bus.index import messages as queries
+from bus.index import place
 from bus.live.presence import Presence
 from bus.log.outputs import Results
 
@@ -53,7 +53,7 @@ class Hub:
         state, count, damaged = "ready", None, 0
         try:
             with self.index.reading() as db:
-                count, damaged = queries.count(db)
+                count, damaged = place.counts(db)
         except Rebuilding as error:
             state = error.message
         failed = self.log.failed()

@@ -80,10 +80,7 @@ _HIDDEN = ("kind", "sum", "digest", "tenure")
 
 def public(record: Record) -> Record:
     """Return a message as callers see it: the record without what only the hub needs."""
-    shown = dict(record)
-    for key in _HIDDEN:
-        shown.pop(key, None)
-    return shown
+    return {name: record[name] for name in record if name not in _HIDDEN}
 
 
 class Messages:
@@ -203,7 +200,7 @@ def _until_many(
 
 
 def by_seq(db: sqlite3.Connection, seq: int) -> str | None:
-    """Return one message, expired or not."""
+    """Return one message."""
     text: str | None = _one(db, "SELECT json FROM messages WHERE seq = ?", seq)
     return text
 
@@ -218,12 +215,6 @@ def seq_of_old_id(db: sqlite3.Connection, key: str) -> int | None:
     """Return the seq of an imported message; `key` is the `drafts.old_key` of its id there."""
     seq: int | None = _one(db, "SELECT seq FROM old_ids WHERE id = ?", key)
     return seq
-
-
-def count(db: sqlite3.Connection) -> tuple[int, int]:
-    """Return how many messages there are, and how many damaged lines were met."""
-    row: tuple[int, int] = db.execute("SELECT messages, damaged FROM place").fetchone()
-    return row
 
 
 def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> int:

@@ -19,7 +19,7 @@ _NEWS_FOR_S = 1.0
 _SILENCE_S = 6 * ALIVE_EVERY_S
 
 
-class ExecService:
+class RunnerClient:
     """The client's end."""
 
     def __init__(self, path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import IO, Any, ParamSpec
 
 import click
 
-from bus import __version__, create_hub, create_service
+from bus import __version__, create_hub, create_runner
 from bus.config import BadSetting, Config
 from bus.credentials import Credentials, Granted, Register
 from bus.errors import BusError
@@ -120,7 +120,7 @@ def _run_service(parent: int | None) -> None:
     config = Config.from_env()
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     modes.settle(config.data_dir)
-    service = create_service(config)
+    service = create_runner(config)
     for how in (signal.SIGTERM, signal.SIGINT):
         signal.signal(how, lambda *_: service.stop_soon())
     click.echo(f"commands are run for callers of {config.exec_socket_file}", err=True)

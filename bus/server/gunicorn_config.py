@@ -13,7 +13,6 @@ import logging
 import os
 import select
 import signal
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -33,21 +32,17 @@ from bus.hub.hub import Hub
 from bus.server import connections, first_start
 from bus.server.connections import BetweenRequests, Connections
 from bus.server.seats import Seat, Seats
-from bus.system import modes, transient
-from bus.system.scheduler import Job, Turns
+from bus.server.turns import ONE_ROUND_S
+from bus.system import modes
 from bus.web.http.replies import Reply
 
 # gevent takes these away where it patches.
 _epoll, _READABLE = getattr(select, "epoll", None), getattr(select, "EPOLLIN", 1)
-_real_sleep = gevent.monkey.get_original("time", "sleep")
-_AT_MOST_S = 0.002
 _TEND_EVERY_S = 0.1
 _LOOK_EVERY_S = 0.3
 _GRACE_S = 1.0
 _QUICK_S = 2.0
 _NOTIFY_EVERY_S = 1.0
-# less than a pass of the loop takes; with 0, gevent goes on before it has looked at any socket
-_ONE_ROUND_S = 0.0001
 # How long a new connection is left to the worker that has fewer. Beside a stopped worker, one takes
 # 800 a second.
 _POLITE_S = 0.005
@@ -161,7 +156,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
             raise StopIteration
         sock.note(req.method == "POST" and req.path == "/post")
         if req.unreader.buf.tell():
-            gevent.sleep(_ONE_ROUND_S)
+            gevent.sleep(ONE_ROUND_S)
 
     def _let_idle_go(self) -> None:
         """After a stop, let commands go on by themselves, and close connections that have had time
@@ -287,7 +282,7 @@ class _InTurn(socket):  # type: ignore[misc]
         else:
             wait_read(self.fileno(), self._patience_s(), TimeoutError("timed out"))
             if self.gettimeout() is None and self.posters is not None and self.posters.poll(0):
-                gevent.sleep(_ONE_ROUND_S)  # once: who posts all the time keeps nobody from reading
+                gevent.sleep(ONE_ROUND_S)  # once: who posts all the time keeps nobody from reading
         return super().recv(*args)  # type: ignore[no-any-return]
 
     def _patience_s(self) -> float | None:
@@ -355,50 +350,3 @@ def _tend(worker: Any, hub: Hub) -> None:
             hub.journal.upkeep.tend(lambda: gevent.sleep(0.001))
         except Exception:
             worker.log.exception("the index could not be tended")
-
-
-class GeventTurns(Turns):
-    """gevent's way: requests are greenlets of one thread, so what blocks it blocks them all."""
-
-    def let_others(self) -> None:
-        # Reads whatever has arrived. Bounded, because a hub that is never idle must still commit.
-        with gevent.Timeout(_AT_MOST_S, False):
-            gevent.idle()
-
-    def one_round(self) -> None:
-        gevent.sleep(_ONE_ROUND_S)
-
-    def nap(self) -> None:
-        # The system's sleep: gevent's takes a millisecond at the least, three times what a sync
-        # does.
-        _real_sleep(0.00003)
-
-    def block(self, job: Job) -> None:
-        try:
-            gevent.get_hub().threadpool.apply(job)
-        except RuntimeError as error:
-            if not transient.is_passing(error):
-                raise
-            job()  # there is no thread to be had: others wait a little
-
-    def beside(self, job: Job) -> None:
-        gevent.get_hub().threadpool.spawn(_logged, job)
-
-
-class ThreadTurns(Turns):
-    """For another worker class, or `flask run`."""
-
-    def beside(self, job: Job) -> None:
-        threading.Thread(target=_logged, args=(job,), daemon=True).start()
-
-
-def turns() -> Turns:
-    """Return the way of the worker that this runs in."""
-    return GeventTurns() if gevent.monkey.is_module_patched("threading") else ThreadTurns()
-
-
-def _logged(job: Job) -> None:
-    try:
-        job()
-    except Exception:
-        logging.getLogger("bus").exception("a job beside the requests failed")

@@ -15,7 +15,7 @@ from bus.hub.hub import Hub
 from bus.live.quotas import Quotas
 from bus.model.caller import MACHINES, Caller
 from bus.model.strict_json import Rest
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 from bus.web.api import (
     acks,
     activity,
@@ -39,7 +39,7 @@ from bus.web.shortcut import Shortcut
 
 def make_app(
     hub: Hub,
-    service: ExecService,
+    service: RunnerClient,
     credentials: Credentials,
     *,
     keepalive_s: float,

@@ -24,7 +24,7 @@ from bus.config import Config
 from bus.errors import DriverUnavailable
 from bus.model.caller import ADMIN, Caller
 from bus.model.grants import Grant
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 from tests.conftest import free_port
 
 from .harness import ROOT, TOKEN, basic, credential_line, running, told_by, tool, wait_for
@@ -160,7 +160,7 @@ def serving(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[tuple[ExecService, subprocess.Popen[bytes]]]:
+def service(tmp_path: Path) -> Iterator[tuple[RunnerClient, subprocess.Popen[bytes]]]:
     """The service as the unit starts it, in the sandbox, with its folders in a scratch folder."""
     tool("systemd-analyze")
     port = free_port()
@@ -184,14 +184,14 @@ def service(tmp_path: Path) -> Iterator[tuple[ExecService, subprocess.Popen[byte
         running(command, tmp_path / "service.log", cwd=ROOT, env=environ, umask=0o077) as process,
     ):
         wait_for((tmp_path / "exec.sock").exists, process, f"service, see {tmp_path}/service.log")
-        yield ExecService(tmp_path / "exec.sock"), process
+        yield RunnerClient(tmp_path / "exec.sock"), process
 
 
 AUTH = basic("root-of-tests", TOKEN)["Authorization"]
 
 
 def test_lxc_works_under_the_rules_of_the_unit(
-    service: tuple[ExecService, subprocess.Popen[bytes]],
+    service: tuple[RunnerClient, subprocess.Popen[bytes]],
 ) -> None:
     tool("lxc")
     listing = service[0].ask({"op": "targets", "authorization": AUTH})["result"]
@@ -203,7 +203,7 @@ def test_lxc_works_under_the_rules_of_the_unit(
 
 
 def test_ssh_works_under_the_rules_of_the_unit(
-    service: tuple[ExecService, subprocess.Popen[bytes]], tmp_path: Path
+    service: tuple[RunnerClient, subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     """As far as a machine that refuses: it was called over the network."""
     tool("ssh")
@@ -219,7 +219,7 @@ def test_ssh_works_under_the_rules_of_the_unit(
 
 
 def test_a_stop_is_quick_and_leaves_no_socket(
-    service: tuple[ExecService, subprocess.Popen[bytes]],
+    service: tuple[RunnerClient, subprocess.Popen[bytes]],
 ) -> None:
     client, process = service
     process.send_signal(signal.SIGTERM)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bus.index import acks, messages, names, search
+from bus.index import acks, messages, names, place, search
 from bus.index.database import Index
 from bus.log.jsonl.engine import JsonlLog
 from bus.model.filter import Selection
@@ -52,7 +52,7 @@ def fill(log: JsonlLog) -> None:
 def answers(index: Index) -> dict[str, Any]:
     """What the index says to many questions."""
     with index.reading() as db:
-        said: dict[str, Any] = {"count": messages.count(db)}
+        said: dict[str, Any] = {"count": place.counts(db)}
         for reader in READERS:
             said[f"unread by {reader}"] = messages.page(db, Selection(unread_by=reader), NOW_MS)
             said[f"to {reader}"] = messages.page(db, Selection(to=reader, expired=True), NOW_MS)

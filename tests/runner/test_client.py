@@ -12,11 +12,11 @@ import pytest
 
 from bus.errors import BusError, ExecUnavailable, FileChanged, Internal, TargetFailed
 from bus.runner import client
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 from bus.runner.protocol import error_line, raised
 from bus.system.sockets import address_of
 
-Says = Callable[[bytes], ExecService]
+Says = Callable[[bytes], RunnerClient]
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def says(tmp_path: Path) -> Iterator[Says]:
     """A service that takes one request and answers these bytes."""
     doors: list[socket.socket] = []
 
-    def start(answer: bytes) -> ExecService:
+    def start(answer: bytes) -> RunnerClient:
         path = tmp_path / "exec.sock"
         door = socket.socket(socket.AF_UNIX)
         doors.append(door)
@@ -39,7 +39,7 @@ def says(tmp_path: Path) -> Iterator[Says]:
                 connection.sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
-        return ExecService(path)
+        return RunnerClient(path)
 
     yield start
     for door in doors:
@@ -50,8 +50,8 @@ def test_whether_it_is_there_is_asked_once_a_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "exec.sock"
-    assert not ExecService(path).is_there()
-    service = ExecService(path)
+    assert not RunnerClient(path).is_there()
+    service = RunnerClient(path)
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(str(path))
         door.listen()
@@ -104,7 +104,7 @@ def test_an_error_of_a_newer_service_is_no_crash() -> None:
 
 def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(ExecUnavailable):
-        ExecService(tmp_path / "none.sock").ask({})
+        RunnerClient(tmp_path / "none.sock").ask({})
 
 
 def test_a_socket_in_a_folder_with_a_long_name(tmp_path: Path) -> None:

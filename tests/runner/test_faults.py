@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import requests
 
-from bus import create_service
+from bus import create_runner
 from bus.config import Config
 from bus.credentials import Credentials
 from bus.runner.protocol import encoded
@@ -153,7 +153,7 @@ def test_the_door_is_shut_for_others_whatever_the_umask(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_it_ends_with_the_process_that_it_is_for(tmp_path: Path) -> None:
-    service = create_service(settings(tmp_path))
+    service = create_runner(settings(tmp_path))
     serving = threading.Thread(
         target=service.serve, args=(os.getpid(),), daemon=True
     )  # nobody is its own parent
@@ -163,7 +163,7 @@ def test_it_ends_with_the_process_that_it_is_for(tmp_path: Path) -> None:
 
 def test_a_second_service_is_refused(fleet: Fleet) -> None:
     with pytest.raises(OSError, match="already"):
-        create_service(fleet.config)
+        create_runner(fleet.config)
     assert fleet.web1.exec("echo still here").json["stdout"] == "still here\n"
 
 

@@ -17,6 +17,8 @@ from tests.fleet import Fleet, a_fleet
 # See make.py there for how it was made.
 OLD = ROOT / "tests" / "data" / "old-kinds"
 TOLD: dict[str, Any] = json.loads((OLD / "answers.json").read_text())
+# What answers have gained since.
+GAINED = {"/api/approvals": {"has_more": False}}
 
 
 def kinds(data: bytes) -> list[str]:
@@ -50,7 +52,7 @@ def test_it_answers_what_the_version_before_did(fleet: Fleet) -> None:
         found = reply.json
         if path.startswith("/api/exec/"):
             found = {"status": reply.status_code, "body": reply.json}
-        if found != expected:
+        if found != {**expected, **GAINED.get(path, {})}:
             different[request] = (found, expected)
     assert different == {}
 

@@ -15,7 +15,7 @@ from bus.live.presence import Presence
 from bus.model.activity import ActivityQuery
 from bus.model.caller import ADMINS, MACHINES
 from bus.model.records import unix_ms, utc
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 from bus.web.api import targets
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
@@ -25,7 +25,7 @@ _MOST_MACHINES = 1_000  # without a credential of their own
 _ONLINE_MS = 5 * 60 * 1000
 
 
-def blueprint(hub: Hub, service: ExecService, names: Callable[[], list[str]]) -> Blueprint:
+def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], list[str]]) -> Blueprint:
     """The routes that tell; `names` gives the machines that have a credential."""
     routes = Blueprint("activity", __name__)
 

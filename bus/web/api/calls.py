@@ -18,7 +18,7 @@ from bus.model import calls
 from bus.model.caller import ADMINS, MACHINES
 from bus.model.calls import CONTAINER, EXEC, FILE_READ, FILE_WRITE, Call, SnapshotsQuery
 from bus.model.strict_json import Rest
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 from bus.runner.protocol import Line, encoded, error_line
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
@@ -26,7 +26,7 @@ from bus.web.http.errors import error_reply
 from bus.web.http.replies import Reply, json_reply
 
 
-def blueprint(hub: Hub, service: ExecService, max_file: int, rest: Rest) -> Blueprint:
+def blueprint(hub: Hub, service: RunnerClient, max_file: int, rest: Rest) -> Blueprint:
     """The routes that make calls. `rest` lets others go on while a large one is read."""
     routes = Blueprint("calls", __name__)
 
@@ -180,7 +180,7 @@ def _state_shown(answer: Line) -> Line:
     }
 
 
-def _streamed(service: ExecService, asked: Line) -> Response:
+def _streamed(service: RunnerClient, asked: Line) -> Response:
     """The lines of a running command as they come.
 
     What fails before the first is an answer of its own.

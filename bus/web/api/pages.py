@@ -10,7 +10,7 @@ from bus import __version__
 from bus.errors import NotFound
 from bus.hub.hub import Hub
 from bus.model.caller import EVERYONE
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 from bus.web import openapi
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
@@ -34,7 +34,7 @@ _ABOUT = {
 }
 
 
-def blueprint(hub: Hub, service: ExecService) -> Blueprint:
+def blueprint(hub: Hub, service: RunnerClient) -> Blueprint:
     """The pages."""
     routes = Blueprint("pages", __name__)
 

@@ -11,7 +11,7 @@ from bus.hub.hub import Hub
 from bus.model.caller import ADMINS, MACHINES, check_speaks_as, normalised
 from bus.model.grants import ANYONE, REQUIRED, Grant
 from bus.model.permissions import CheckQuery, PermissionQuery
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 from bus.web.api import targets
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
@@ -21,7 +21,7 @@ from bus.web.http.replies import json_reply
 _LOOKED_FOR_S = 2.0
 
 
-def blueprint(hub: Hub, service: ExecService, names: Callable[[], list[str]]) -> Blueprint:
+def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], list[str]]) -> Blueprint:
     """The routes about permissions; `names` gives the machines that have a credential."""
     routes = Blueprint("permissions", __name__)
 
@@ -81,7 +81,7 @@ def _refuse_other_case(name: str, field: str, names: list[str]) -> None:
             )
 
 
-def _unknown(grant: Grant, names: list[str], service: ExecService) -> dict[str, str]:
+def _unknown(grant: Grant, names: list[str], service: RunnerClient) -> dict[str, str]:
     """Return what is wrong with a name that is neither a machine nor a target, by its field.
 
     Where nobody can tell: nothing.

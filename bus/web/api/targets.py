@@ -6,12 +6,12 @@ from typing import Any
 
 from flask import request
 
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 
 Targets = tuple[list[dict[str, Any]], dict[str, str]]
 
 
-def listed(service: ExecService, within_s: float | None = None) -> Targets:
+def listed(service: RunnerClient, within_s: float | None = None) -> Targets:
     """Return all targets, and which driver does not answer, with the reason; raises
     ExecUnavailable.
 

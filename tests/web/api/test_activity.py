@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bus.errors import NotAllowed
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 from tests.conftest import basic
 from tests.fleet import As, Fleet, a_fleet, wait_until
 from tests.web.conftest import refusal
@@ -527,7 +527,7 @@ def test_bad_questions_for_snapshots(fleet: Fleet, query: str, code: str) -> Non
 def test_snapshots_are_for_admins_and_of_targets_that_there_are(fleet: Fleet) -> None:
     refusal(fleet.web1.get("/api/container/snapshots?name=box"), 403, "not_allowed")
     with pytest.raises(NotAllowed):
-        ExecService(fleet.config.exec_socket_file).ask(
+        RunnerClient(fleet.config.exec_socket_file).ask(
             {"op": "snapshots", "name": "box", "authorization": basic("web1", fleet.web1.secret)}
         )
     refusal(fleet.admin.get("/api/container/snapshots?name=nowhere"), 404, "unknown_target")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bus.errors import NoSuchCall
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 from tests.conftest import basic
 from tests.fleet import SECRET, Fleet, a_fleet, as_base64, is_gone, wait_until
 from tests.web.conftest import refusal
@@ -452,7 +452,7 @@ def test_the_service_tells_of_a_call_and_ends_it_only_where_it_concerns_who_asks
     allowed: Fleet,
 ) -> None:
     id = allowed.web1.exec("echo secret", detach=True).json["id"]
-    service = ExecService(allowed.config.exec_socket_file)
+    service = RunnerClient(allowed.config.exec_socket_file)
     for op in ("state", "stop"):
         with pytest.raises(NoSuchCall):
             service.ask({"op": op, "id": id, "authorization": basic("db1", SECRET)})

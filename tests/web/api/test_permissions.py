@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bus.runner.client import ExecService
+from bus.runner.client import RunnerClient
 from bus.system.sockets import address_of
 from bus.web.api import permissions
 from tests.conftest import move
@@ -76,12 +76,12 @@ def test_a_service_that_hangs_keeps_no_permission_from_being_answered(
         with address_of(fleet.folder / "hung") as address:
             hung.bind(address)
         hung.listen()
-        monkeypatch.setattr(ExecService, "_connected", _to(fleet.folder / "hung"))
+        monkeypatch.setattr(RunnerClient, "_connected", _to(fleet.folder / "hung"))
         assert "unknown" not in fleet.permit("web1", "nowhere", allow=False)
 
 
-def _to(path: Path) -> Callable[[ExecService], socket.socket]:
-    def connected(_: ExecService) -> socket.socket:
+def _to(path: Path) -> Callable[[RunnerClient], socket.socket]:
+    def connected(_: RunnerClient) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
         with address_of(path) as address:
             connection.connect(address)
