@@ -19,7 +19,7 @@ import pytest
 from busclient import Bus, NotTrusted, Patience, Refused, Settings, Unauthorized, Unreachable
 from busclient._http import calls, light_transport, requests_transport
 from tests.client.conftest import QUICK
-from tests.conftest import PASSWORD, USER, free_port
+from tests.conftest import PASSWORD, USER, free_port, wait_until
 
 pytestmark = pytest.mark.usefixtures("home", "way")
 
@@ -36,6 +36,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.seen: list[tuple[Any, str, dict[str, str], bytes]] = []
         self.status, self.headers, self.closes = 200, {"Content-Type": "application/json"}, False
         self.tunnels_to: tuple[str, int] | None = None
+        self.closed = 0  # connections
         self.thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
         )
@@ -45,6 +46,10 @@ class Server(http.server.ThreadingHTTPServer):
         self.shutdown()
         self.thread.join()
         self.server_close()
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        self.closed += 1
 
     def handle_error(self, *_: Any) -> None:
         """A client that hangs up is no news."""
@@ -182,7 +187,8 @@ def test_a_connection_is_used_again(server: Server) -> None:
 def test_one_that_the_hub_has_closed_is_not(server: Server) -> None:
     server.closes = True
     with at(url_of(server), patience=Patience(attempts=1)) as bus:
-        for _ in range(3):
+        for number in range(3):
+            wait_until(lambda: server.closed == number)  # noqa: B023
             bus._calls.json("POST", "/x", json={})
     assert len({address for address, *_ in server.seen}) == 3
 
