@@ -80,7 +80,10 @@ _HIDDEN = ("kind", "sum", "digest", "tenure")
 
 def public(record: Record) -> Record:
     """Return a message as callers see it: the record without what only the hub needs."""
-    return {name: record[name] for name in record if name not in _HIDDEN}
+    shown = dict(record)
+    for name in _HIDDEN:
+        shown.pop(name, None)
+    return shown
 
 
 class Messages:
@@ -91,6 +94,9 @@ class Messages:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
+        self._messages, self._inbox = batch.rows(_MESSAGE), batch.rows(_INBOX)
+        self._ranked, self._tags = batch.rows(_RANKED), batch.rows(_TAG)
+        self._old_ids = batch.rows(_OLD_ID)
         self._newest = NewestRanges(batch.db)
         self._expiring: expiring.Rows = {}
         batch.at_flush(self._write)
@@ -101,39 +107,29 @@ class Messages:
 
     def apply(self, record: Record) -> None:
         """Put a message into the mailboxes that it is for."""
-        seq, sender, add = record["seq"], record["from"], self._batch.add
+        seq, sender = record["seq"], record["from"]
         expires = record.get("expires")
         expires_ms = None if expires is None else records.unix_ms(expires)
         priority = record.get("priority", "normal")
-        add(
-            _MESSAGE,
-            (
-                seq,
-                record["id"],
-                sender,
-                record.get("thread"),
-                expires_ms,
-                orjson.dumps(public(record)).decode(),
-            ),
-        )
+        text = orjson.dumps(public(record)).decode()
+        self._messages.append((seq, record["id"], sender, record.get("thread"), expires_ms, text))
         names, lasting = recipients(record), int(expires_ms is None)
         expiring.note(
             self._expiring, expiring.ALL, seq, expiring.NEVER if expires_ms is None else expires_ms
         )
         for name in names:
-            add(_INBOX, (name, lasting, seq))
+            self._inbox.append((name, lasting, seq))
             if expires_ms is not None:
                 expiring.note(self._expiring, name, seq, expires_ms)
-            add(_RANKED, (name, priority, seq))
+            self._ranked.append((name, priority, seq))
         for tag in record.get("tags", ()):
-            add(_TAG, (tag, seq))
+            self._tags.append((tag, seq))
         if "old_id" in record:
-            add(_OLD_ID, (checks.old_key(record["old_id"]), seq))
+            self._old_ids.append((checks.old_key(record["old_id"]), seq))
         self._batch.messages += 1
         if EVERYBODY in names or sender in names:
-            self._newest.settle(
-                sender, lasting, seq
-            )  # one's own messages are never unread to oneself
+            # One's own messages are never unread to oneself.
+            self._newest.settle(sender, lasting, seq)
         self._newest.note(names, lasting, seq)
 
 

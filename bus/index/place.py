@@ -38,7 +38,7 @@ class Damage:
     def apply(self, record: Record) -> None:
         """Note where a damaged line is."""
         row = (record["segment"], record["offset"], record["reason"])
-        self._batch.add("INSERT OR IGNORE INTO damage VALUES (?, ?, ?)", row)
+        self._batch.rows("INSERT OR IGNORE INTO damage VALUES (?, ?, ?)").append(row)
         self._batch.damaged += 1
 
 

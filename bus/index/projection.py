@@ -24,12 +24,9 @@ class Batch:
         self._rows: dict[str, list[tuple[Any, ...]]] = {}
         self._writers: list[Callable[[], None]] = []
 
-    def add(self, sql: str, row: tuple[Any, ...]) -> None:
-        """Have a row written by this statement."""
-        if sql in self._rows:
-            self._rows[sql].append(row)
-        else:
-            self._rows[sql] = [row]
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the list of rows that wait to be written by this statement."""
+        return self._rows.setdefault(sql, [])
 
     def at_flush(self, write: Callable[[], None]) -> None:
         """Have `write` called whenever the rows are written."""

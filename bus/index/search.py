@@ -31,12 +31,11 @@ class Words:
     schema = SCHEMA
 
     def __init__(self, batch: Batch) -> None:
-        self._batch = batch
+        self._rows = batch.rows("INSERT INTO words (rowid, body) VALUES (?, ?)")
 
     def apply(self, record: Record) -> None:
         """Make the text of a message findable."""
-        row = (record["seq"], record["body"])
-        self._batch.add("INSERT INTO words (rowid, body) VALUES (?, ?)", row)
+        self._rows.append((record["seq"], record["body"]))
 
 
 def search(

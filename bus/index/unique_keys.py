@@ -32,7 +32,7 @@ class UniqueKeys:
     schema = SCHEMA
 
     def __init__(self, batch: Batch) -> None:
-        self._batch = batch
+        self._rows = batch.rows("INSERT OR IGNORE INTO unique_keys VALUES (?, ?, ?, ?)")
 
     def apply(self, record: Record) -> None:
         """Note the key of this record, if it has one."""
@@ -46,7 +46,7 @@ class UniqueKeys:
             record.get("digest", ""),
             None if is_message else as_json(record),
         )
-        self._batch.add("INSERT OR IGNORE INTO unique_keys VALUES (?, ?, ?, ?)", row)
+        self._rows.append(row)
 
 
 def as_json(record: Record) -> str:
