@@ -37,11 +37,12 @@ def measure() -> list[Row]:
         raise RuntimeError(
             "a private LXD needs root and the packages lxd, lxd-client and busybox-static"
         )
-    with _lxd() as environ, _hub(environ) as call:
+    with _lxd() as environ, _hub(environ) as (call, command):
         plain = lambda: _plain(environ)  # noqa: E731
-        alone, through = _in_turns(plain, call)
+        alone, through, commanded = _in_turns(plain, call, command)
         ratios = [_parallel(plain, call) for _ in range(ROUNDS)]
     added, share = through - alone, statistics.median(ratios)
+    more = commanded - alone
     return [
         (
             f"exec of `true`: ms more than plain lxc exec ({alone:.0f} ms), medians of {PAIRS}",
@@ -56,6 +57,12 @@ def measure() -> list[Row]:
             through <= 1.4 * alone,
         ),
         (
+            f"bus exec, the whole command: ms more than plain lxc exec ({alone:.0f} ms)",
+            more,
+            "<= 120",
+            more <= 120,
+        ),
+        (
             f"{PARALLEL} at once: part of plain lxc exec, median of {ROUNDS} rounds",
             share,
             ">= 0.7",
@@ -64,16 +71,16 @@ def measure() -> list[Row]:
     ]
 
 
-def _in_turns(plain: Callable[[], None], call: Callable[[], None]) -> tuple[float, float]:
-    """The medians of both in ms, one after the other."""
-    taken: tuple[list[float], list[float]] = ([], [])
+def _in_turns(*runs: Callable[[], None]) -> list[float]:
+    """Return the median of each in ms; they run one after the other, in turns."""
+    taken: list[list[float]] = [[] for _ in runs]
     for number in range(PAIRS + 3):
-        for times, run in zip(taken, (plain, call), strict=True):
+        for times, run in zip(taken, runs, strict=True):
             started = time.perf_counter()
             run()
             if number >= 3:
                 times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(taken[0]), statistics.median(taken[1])
+    return [statistics.median(times) for times in taken]
 
 
 def _parallel(plain: Callable[[], None], call: Callable[[], None]) -> float:
@@ -116,9 +123,10 @@ def _lxd() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _hub(environ: dict[str, str]) -> Iterator[Callable[[], None]]:
-    """A hub and the service beside it; gives a call of `true`, as a caller with a connection makes
-    it.
+def _hub(environ: dict[str, str]) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
+    """A hub and the service beside it.
+
+    Yields two calls of `true`: by a caller that has a connection, and by the `bus` command.
     """
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
@@ -149,7 +157,16 @@ def _hub(environ: dict[str, str]) -> Iterator[Callable[[], None]]:
                 if reply.status_code != 200 or reply.json()["exitCode"] != 0:
                     raise RuntimeError(reply.text)
 
-            yield call
+            client = {"PATH": os.environ["PATH"], "HOME": folder, "PYTHONPATH": str(ROOT)}
+            client |= {"BUS_URL": hub.url, "BUS_USER": NAME, "BUS_PASS": secret}
+            exec_true = [sys.executable, "-m", "busclient", "exec", TARGET, "--", "true"]
+
+            def command() -> None:
+                subprocess.run(
+                    exec_true, env=client, stdin=subprocess.DEVNULL, capture_output=True, check=True
+                )
+
+            yield call, command
         finally:
             for server in (service, hub):
                 server.process.terminate()
