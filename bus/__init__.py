@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
 # A question is closed after a day and a quarter of an hour at the latest.
 _QUESTIONS_KEPT_S = 2 * 86_400
 

@@ -15,7 +15,7 @@ from typing import IO, Any, ParamSpec
 
 import click
 
-from bus import __version__, create_hub, create_runner
+from bus import create_hub, create_runner
 from bus.config import BadSetting, Config
 from bus.credentials import Credentials, Granted, Register
 from bus.errors import BusError
@@ -31,6 +31,7 @@ from bus.runner.supervisor import Supervisor
 from bus.server import first_start
 from bus.server.importing import Import, Report, summary
 from bus.system import modes
+from bus.version import __version__
 
 P = ParamSpec("P")
 

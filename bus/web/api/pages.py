@@ -6,11 +6,11 @@ from pathlib import Path
 
 from flask import Blueprint, Response
 
-from bus import __version__
 from bus.errors import NotFound
 from bus.hub.hub import Hub
 from bus.model.caller import EVERYONE
 from bus.runner.client import RunnerClient
+from bus.version import __version__
 from bus.web import openapi
 from bus.web.http import parameters
 from bus.web.http.auth import may_call

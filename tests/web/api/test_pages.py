@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bus import __version__
 from bus.log.jsonl.engine import JsonlLog
+from bus.version import __version__
 from tests.conftest import ROOT, Caller
 
 
