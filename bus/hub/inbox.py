@@ -9,8 +9,8 @@ from bus.hub.journal import Journal
 from bus.hub.standings import Standings
 from bus.index import inbox as queries
 from bus.index import messages
-from bus.index.inbox import Cursor
 from bus.live.presence import Presence
+from bus.model.inbox import Cursor
 from bus.model.inbox_budget import Packed
 
 _COUNTED_UNREAD = 1_000  # "1000" stands for this many and more

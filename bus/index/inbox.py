@@ -15,7 +15,6 @@ are not proved; what is left follows in the order of seq.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from bus.index.messages import unread
 from bus.index.names import machines
 from bus.index.ranges import LAST
 from bus.index.walks import Either, Every, Rows, Walk
+from bus.model.inbox import FIRST, Cursor, Rank
 from bus.model.records import EVERYBODY
 
 PRIORITIES = ("urgent", "normal", "fyi")
@@ -36,23 +36,6 @@ _WINDOW, _SENDERS, _SESSIONS = 100, 500, 50
 _TAIL = 10**6  # the round of what is in none
 _BEGINNING = 1_100  # characters of a body that is too long to be shown whole
 _OLDEST_CURSOR_MS = 3_600_000
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_CURSOR = re.compile(
-    r"([0-2])\.([0-9a-z]{1,4})\.([01])" + r"\.([0-9a-z]{1,13})" * 4 + r"\.([0-9a-z]{1,6})"
-)
-
-
-class Rank(NamedTuple):
-    """Where a message stands; smaller is first."""
-
-    priority: int
-    round: int
-    broadcast: int
-    deadline_ms: int
-    seq: int
-
-
-FIRST = Rank(0, 0, 0, 0, 0)
 
 
 class Sender(NamedTuple):
@@ -64,33 +47,6 @@ class Sender(NamedTuple):
     name: str
 
 
-class Cursor(NamedTuple):
-    """Where an answer ended: what comes after `rank` is next, among what was unread and alive when
-    the first answer was given.
-
-    `acked` is the reader's last acknowledgement then. A later one has changed the rounds, so it
-    begins anew with what is still unread: that shows nothing twice that was acknowledged, and
-    leaves nothing out.
-    """
-
-    rank: Rank
-    acked: int
-    as_of_ms: int
-    shown: int
-
-    def as_text(self) -> str:
-        return ".".join(map(_short, (*self.rank, *self[1:])))
-
-    @classmethod
-    def from_text(cls, text: str) -> Cursor | None:
-        """Return the cursor in a text; None when it is none."""
-        match = _CURSOR.fullmatch(text)
-        if match is None:
-            return None
-        *rank, acked, as_of_ms, shown = (int(digits, 36) for digits in match.groups())
-        return cls(Rank(*rank), acked, as_of_ms, shown) if rank[-1] < LAST else None
-
-
 class Seen(NamedTuple):
     """The first messages behind a cursor, each with its rank; and the cursor as it holds, before
     any of them is shown.
@@ -98,14 +54,6 @@ class Seen(NamedTuple):
 
     messages: list[tuple[Rank, dict[str, Any]]]
     start: Cursor
-
-
-def _short(number: int) -> str:
-    digits = ""
-    while number or not digits:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-    return digits
 
 
 def first(

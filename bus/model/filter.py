@@ -1,19 +1,34 @@
-"""Which messages a reader asks for: the one form of a filter, for queries, long polls and streams.
+"""Which messages a reader asks for: GET /messages, GET /search and GET /stream. No I/O.
 
-Pure.
+Each query is read into a `Selection`, the one form of a filter that pages, long polls and streams
+share.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
+from bus.errors import MissingField
+from bus.model.kinds import (
+    AGENT,
+    REFERENCE_TEXT,
+    TAG,
+    THREAD,
+    WAIT,
+    ZERO_OR_ONE,
+    Format,
+    choice,
+    whole,
+)
+from bus.model.messages import TO_ONE
 from bus.model.records import EVERYBODY, Record
+from bus.model.shape import Kind, Shape
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
-MAX_PAGE_BYTES = (
-    1024 * 1024
-)  # of messages in one answer: 500 usual ones, or some that are as long as can be
+# Bytes of messages in one answer: 500 of the usual size, or fewer long ones.
+MAX_PAGE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,94 @@ class Selection:
             and (self.tag is None or self.tag in record.get("tags", ()))
             and (self.thread is None or self.thread in (record.get("thread"), record["id"]))
         )
+
+
+SeqOf = Callable[[str | int], int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Filter(Shape):
+    """The conditions that every query for messages has; None is no condition."""
+
+    to: Annotated[str | None, TO_ONE, "this recipient, and broadcasts"] = None
+    sender: Annotated[str | None, AGENT, "this sender"] = None
+    tag: Annotated[str | None, TAG, "with this tag"] = None
+    thread: Annotated[str | None, THREAD, "of this thread"] = None
+    unread_by: Annotated[str | None, AGENT, "what this reader has not acknowledged"] = None
+    since: Annotated[str | int | None, REFERENCE_TEXT, "after this id or seq"] = None
+    expired: Annotated[int, ZERO_OR_ONE, "1: expired ones too"] = 0
+
+    def selection(self, seq_of: SeqOf) -> Selection:
+        """Return the filter; `seq_of` turns a reference into a seq, or raises NotFound."""
+        return Selection(
+            to=self.to,
+            sender=self.sender,
+            tag=self.tag,
+            thread=self.thread,
+            unread_by=self.unread_by,
+            after=None if self.since is None else seq_of(self.since),
+            limit=MAX_LIMIT,
+            expired=bool(self.expired),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PageQuery(_Filter, Format):
+    """A query that is answered with one page."""
+
+    before: Annotated[str | int | None, REFERENCE_TEXT, "before this id or seq"] = None
+    limit: Annotated[int, whole(1, MAX_LIMIT), "at most so many"] = DEFAULT_LIMIT
+
+    def selection(self, seq_of: SeqOf) -> Selection:
+        before = None if self.before is None else seq_of(self.before)
+        is_newest = self.since is None and self.unread_by is None
+        found = super().selection(seq_of)
+        return replace(found, before=before, limit=self.limit, newest=is_newest)
+
+
+_ORDER = choice(("asc", "desc"), "One of asc (oldest first), desc.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessagesQuery(_PageQuery):
+    """GET /messages: in which order, and for how many seconds to wait for a first message."""
+
+    order: Annotated[str, _ORDER, "asc: oldest first"] = "asc"
+    wait: Annotated[float, WAIT, "seconds to wait for a message"] = 0.0
+
+    def selection(self, seq_of: SeqOf) -> Selection:
+        found = super().selection(seq_of)
+        if self.order == "asc":
+            return found
+        return replace(found, newest=False, descending=True)
+
+
+def _words(value: str, field: str) -> str:
+    if not value.strip():
+        raise MissingField("`q` is missing.", hint=_Q_HINT, field=field)
+    return value
+
+
+_Q_HINT = 'For example /search?q="smoke tests" green'
+_Q = Kind(
+    _words,
+    {"type": "string", "minLength": 1, "maxLength": 1000, "format": "bus-words"},
+    missing=_Q_HINT,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchQuery(_PageQuery):
+    """GET /search: the messages that hold these words."""
+
+    q: Annotated[str, _Q, "words"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamQuery(_Filter):
+    """GET /stream: messages as they come; with `unread_by`, those that already wait come first."""
+
+    format: Annotated[str | None, choice(("sse", "ndjson", "text")), "instead of Accept"] = None
 
 
 def recipients(record: dict[str, Any]) -> list[str]:

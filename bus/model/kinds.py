@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from bus.errors import BadField
 from bus.model import checks
 from bus.model.checks import MAX_EXPIRY_S, MAX_SEQ, shown
 from bus.model.records import NAME
-from bus.model.shape import Json, Kind
+from bus.model.shape import Json, Kind, Shape
 
 _PART = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _NOBODY: Json = {"not": {"pattern": "^([aA][nN][yY]|[aA][lL][lL])(/.*)?$"}}
@@ -123,8 +124,16 @@ def number(low: float, high: float, hint: str) -> Kind:
     return Kind(check, {"type": "number", "minimum": low, "maximum": high})
 
 
+ZERO_OR_ONE = Kind(whole(0, 1).check, {"enum": [0, 1]})
 MAX_WAIT_S = 60
 WAIT = number(0, MAX_WAIT_S, f"0 to {MAX_WAIT_S} seconds are allowed.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format(Shape):
+    """The query of a route that answers in JSON or in text; None leaves it to `Accept`."""
+
+    format: Annotated[str | None, choice(("json", "text")), "instead of Accept"] = None
 
 
 # -- values of JSON ------------------------------------------------------------------------------

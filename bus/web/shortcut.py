@@ -16,7 +16,7 @@ from bus.hub.hub import Hub
 from bus.model.caller import Taken
 from bus.model.strict_json import Rest, load_object
 from bus.web.api import posting
-from bus.web.http import auth, errors, parameters
+from bus.web.http import auth, body, errors
 from bus.web.http.refusals import Refusals
 from bus.web.http.replies import Reply
 
@@ -45,7 +45,7 @@ class Shortcut:
         try:
             caller = auth.caller(environ, self._credentials, self._refusals)
             auth.check_role(caller, posting.MAY_POST, environ)
-            fields = load_object(parameters.body_of(environ), rest=self._rest)
+            fields = load_object(body.body_of(environ), rest=self._rest)
             answer = posting.save(self._hub, caller, fields, environ, self._taken)
         except BusError as error:
             return errors.error_reply(error)(environ, start_response)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Blueprint, Response, g
 
-from bus.errors import BadField, MissingField, NotFound
+from bus.errors import BadField, NotFound
 from bus.hub.acks import Acked
 from bus.hub.hub import Hub
 from bus.model import checks
+from bus.model.acks import Ack, AckMany
 from bus.model.caller import EVERYONE, Taken, check_speaks_as
 from bus.model.strict_json import load_object
-from bus.web.http import parameters
+from bus.web.http import body, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import json_reply
 
-MAX_IDS = 1_000
+A = TypeVar("A", bound=Ack)
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -27,8 +28,7 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     @routes.post("/ack/<ref>")
     @may_call(EVERYONE)
     def ack_one(ref: str) -> Response:
-        fields = _fields(("reader",))
-        reader = _reader(fields, taken)
+        reader = _read(Ack, taken).reader
         try:
             return _reply(
                 reader, hub.acks.ack(g.caller, reader, [checks.reference(ref, "id")]), id=ref
@@ -41,64 +41,42 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     @routes.post("/ack")
     @may_call(EVERYONE)
     def ack_many() -> Response:
-        fields = _fields(("reader", "ids", "through"))
-        reader = _reader(fields, taken)
-        if ("ids" in fields) == ("through" in fields):
-            raise MissingField(
-                "Give either `ids` or `through`.",
-                hint='"ids":[…], or "through": the last one.',
-                field="ids",
-            )
-        if "through" in fields:
-            return _reply(
-                reader,
-                hub.acks.ack_through(
-                    g.caller, reader, checks.reference(fields["through"], "through")
-                ),
-            )
-        return _reply(reader, hub.acks.ack(g.caller, reader, _refs(fields["ids"])))
+        asked = _read(AckMany, taken)
+        if asked.through is not None:
+            acked = hub.acks.ack_through(g.caller, asked.reader, asked.through)
+        else:
+            acked = hub.acks.ack(g.caller, asked.reader, asked.ids or [])
+        return _reply(asked.reader, acked)
 
     return routes
 
 
-def _reader(fields: dict[str, Any], taken: Taken) -> str:
-    """Return who acknowledges: the caller, unless it says as which of its names.
+def _read(shape: type[A], taken: Taken) -> A:
+    """Return the struct in the fields, which come as JSON, as a form, or in the query.
 
-    Nobody does for another.
+    The reader is the caller, unless the fields say which of its names. Nobody acknowledges for
+    another.
     """
-    reader = checks.agent(fields.get("reader", g.caller.own_name), "reader")
-    check_speaks_as(g.caller, reader, "reader", taken)
-    return reader
-
-
-def _fields(allowed: tuple[str, ...]) -> dict[str, Any]:
-    """Return the fields, as JSON, as a form, or in the query."""
-    query = parameters.params(allowed)
+    query = parameters.params(shape.names())
     fields: dict[str, Any] = {}
-    if parameters.content_type() == "multipart/form-data":
-        fields = dict(parameters.multipart())
-    elif data := parameters.read_body().strip():
+    if body.content_type() == "multipart/form-data":
+        fields = dict(body.multipart())
+    elif data := body.read_body().strip():
         fields = (
             load_object(data)
-            if data.startswith(b"{") or parameters.content_type() != FORM
-            else dict(parameters.urlencoded(data))
+            if data.startswith(b"{") or body.content_type() != FORM
+            else dict(body.urlencoded(data))
         )
-    checks.check_fields(fields, allowed)
+    checks.check_fields(fields, shape.names())
     parameters.refuse_twice(query, fields)
     fields = {**query, **fields}
     if isinstance(fields.get("ids"), str):
         fields["ids"] = [ref for ref in fields["ids"].split(",") if ref]
-    return fields
-
-
-def _refs(value: Any) -> list[str | int]:
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_IDS:
-        raise BadField(
-            "`ids` is no list, or is empty or too long.",
-            hint=f"1 to {MAX_IDS} ids or seqs.",
-            field="ids",
-        )
-    return [checks.reference(item, "ids") for item in value]
+    if g.caller.own_name is not None:
+        fields.setdefault("reader", g.caller.own_name)
+    asked = shape.read(fields)
+    check_speaks_as(g.caller, asked.reader, "reader", taken)
+    return asked
 
 
 def _reply(reader: str, acked: Acked, **more: Any) -> Response:

@@ -11,7 +11,7 @@ from bus.errors import NotAllowed
 from bus.hub.hub import Hub
 from bus.model.approvals import Answer, Answers, ApprovalQuery, ApprovalsQuery
 from bus.model.caller import ADMINS, MACHINES
-from bus.web.http import parameters
+from bus.web.http import body, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import json_reply
 
@@ -30,7 +30,7 @@ def blueprint(hub: Hub) -> Blueprint:
     @routes.post("/api/approvals")
     @may_call(ADMINS, call_type="permit")
     def answer_all() -> Response:
-        said = Answers.read(parameters.call_fields())
+        said = Answers.read(body.call_fields())
         with _own_is_on_record(f"approve {' '.join(said.ids)}"):
             found = hub.approvals.answer_all(g.caller, said.ids, said.allow, said.expires_in_s)
             return json_reply({"ok": True, "approvals": found})
@@ -45,7 +45,7 @@ def blueprint(hub: Hub) -> Blueprint:
     @routes.post("/api/approvals/<id>")
     @may_call(ADMINS, call_type="permit")
     def answer(id: str) -> Response:
-        said = Answer.read(parameters.call_fields())
+        said = Answer.read(body.call_fields())
         with _own_is_on_record(f"approve {id[:26]}"):
             found = hub.approvals.answer(g.caller, id, said.allow, said.expires_in_s)
             return json_reply({"ok": True, "approval": found})

@@ -20,7 +20,7 @@ from bus.model.calls import CONTAINER, EXEC, FILE_READ, FILE_WRITE, Call, Snapsh
 from bus.model.strict_json import Rest
 from bus.runner.client import RunnerClient
 from bus.runner.protocol import Line, encoded, error_line
-from bus.web.http import parameters
+from bus.web.http import body, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.errors import error_reply
 from bus.web.http.replies import Reply, json_reply
@@ -38,10 +38,8 @@ def blueprint(hub: Hub, service: RunnerClient, max_file: int, rest: Rest) -> Blu
         read for everybody: it says which target it is about, and the refusal is recorded with that.
         """
         if type not in (EXEC, FILE_WRITE):
-            return parameters.MAX_REQUEST
-        if parameters.is_over(parameters.MAX_REQUEST) and not hub.permissions.may_anywhere(
-            g.caller, type
-        ):
+            return body.MAX_REQUEST
+        if body.is_over(body.MAX_REQUEST) and not hub.permissions.may_anywhere(g.caller, type):
             hub.calls.refused_at_door(
                 g.caller,
                 type,
@@ -50,10 +48,10 @@ def blueprint(hub: Hub, service: RunnerClient, max_file: int, rest: Rest) -> Blu
             raise NotPermitted(
                 f"{g.caller.name} may not {type} on any target.", action=type, rule=None
             )
-        return parameters.MAX_CALL
+        return body.MAX_CALL
 
     def made(type: str, act: str = "") -> Response:
-        fields = parameters.call_fields(limit(type), rest)
+        fields = body.call_fields(limit(type), rest)
         call = calls.check(type, fields, max_file, act)
         asked = _ask("call", type=type, act=act, fields=fields)
         with _begun_before(lambda: hub.calls.was_made(g.caller, call)):

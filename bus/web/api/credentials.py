@@ -24,7 +24,7 @@ from bus.model.caller import ADMIN, ADMINS, EVERYONE, INVITES, MACHINES
 from bus.model.credentials import Join, NewCredential, NewInvite, Revocation, Rotation
 from bus.model.shape import S
 from bus.model.strict_json import load_object
-from bus.web.http import parameters
+from bus.web.http import body, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.errors import error_reply
 from bus.web.http.refusals import Refusals
@@ -154,7 +154,7 @@ def _named() -> Any:
 def _read(shape: type[S]) -> S:
     """Return the fields of a JSON object; no body is an empty one."""
     parameters.params(())
-    data = parameters.read_body()
+    data = body.read_body()
     fields = load_object(data) if data.strip() else {}
     g.asked_name = fields.get("name")
     return shape.read(fields)

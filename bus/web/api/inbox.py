@@ -7,14 +7,13 @@ from typing import Any
 
 from flask import Blueprint, Response, g
 
-from bus.errors import BadField
 from bus.hub.hub import Hub
 from bus.hub.inbox import InboxPage
-from bus.index.inbox import Cursor
 from bus.model import checks, inbox_budget
 from bus.model.caller import EVERYONE, Taken
 from bus.model.filter import recipients
 from bus.model.harmless import body_lines, quoted, sender
+from bus.model.inbox import DEFAULT_BUDGET, InboxQuery
 from bus.model.inbox_budget import Packed, Stub
 from bus.model.records import unix_ms
 from bus.model.strict_json import Rest
@@ -24,8 +23,6 @@ from bus.web.http import parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import json_reply, text_reply, wants_text
 
-DEFAULT_BUDGET, MIN_BUDGET, MAX_BUDGET = 6_000, 800, 100_000
-MIN_TOKENS, MAX_TOKENS = 500, 50_000
 MAX_SHOWN = 200
 # Characters of the line about a message: with the least budget, one stub always fits
 _LONGEST_LINE = 160
@@ -44,11 +41,10 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @routes.get("/inbox")
     @may_call(EVERYONE)
     def inbox() -> Response:
-        given = parameters.params(("reader", "budget", "budget_tokens", "cursor", "format"))
-        as_text = wants_text(given.get("format"))
-        reader = checks.agent(given.get("reader", g.caller.own_name), "reader")
-        cursor = _cursor(given.get("cursor"))
-        room, measure = _budget(given)
+        asked = parameters.query(InboxQuery)
+        as_text = wants_text(asked.format)
+        reader = checks.agent(asked.reader or g.caller.own_name, "reader")
+        room, measure = _budget(asked)
 
         def choose(messages: list[dict[str, Any]], now_ms: int) -> Packed:
             breather = Breather(rest)
@@ -69,7 +65,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         limit = min(MAX_SHOWN, room // measure("x" * _SMALLEST))
         longest = room * 3_000 // measure("x" * 3_000)
         found = hub.inbox.read(
-            reader, cursor, limit, _JSON * longest, choose, is_peek(hub, reader, taken)
+            reader, asked.cursor, limit, _JSON * longest, choose, is_peek(hub, reader, taken)
         )
         return (
             text_reply(_as_text(reader, found)) if as_text else json_reply(_as_json(reader, found))
@@ -78,31 +74,16 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     return routes
 
 
-def _budget(given: dict[str, str]) -> tuple[int, inbox_budget.Measure]:
+def _budget(asked: InboxQuery) -> tuple[int, inbox_budget.Measure]:
     """Return how much may be shown, and how it is measured. With both budgets given, both hold."""
-    budget = parameters.whole(given, "budget", DEFAULT_BUDGET, MIN_BUDGET, MAX_BUDGET)
-    if "budget_tokens" not in given:
+    budget, tokens = asked.budget or DEFAULT_BUDGET, asked.budget_tokens
+    if tokens is None:
         return budget, inbox_budget.characters
-    tokens = parameters.whole(given, "budget_tokens", MIN_TOKENS, MIN_TOKENS, MAX_TOKENS)
-    if "budget" not in given:
+    if asked.budget is None:
         return tokens, inbox_budget.tokens
     return budget * tokens, lambda text: max(
         inbox_budget.characters(text) * tokens, inbox_budget.tokens(text) * budget
     )
-
-
-def _cursor(text: str | None) -> Cursor | None:
-    """Return where to go on."""
-    if text is None:
-        return None
-    cursor = Cursor.from_text(text)
-    if cursor is None:
-        raise BadField(
-            f"`cursor` is {text[:60]!r}.",
-            hint="Give the cursor of an earlier answer, as it was.",
-            field="cursor",
-        )
-    return cursor
 
 
 def _more(found: InboxPage) -> int:

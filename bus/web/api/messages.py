@@ -6,11 +6,12 @@ import json
 
 from flask import Blueprint, Response, g, request
 
-from bus.errors import MissingField
 from bus.hub.hub import Hub
 from bus.model import checks
+from bus.model.acks import ReceiptsQuery
 from bus.model.caller import EVERYONE, Taken, speaks_as
-from bus.model.filter import MAX_LIMIT, Selection
+from bus.model.filter import MessagesQuery, SearchQuery, Selection
+from bus.model.kinds import Format
 from bus.model.strict_json import Rest
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
@@ -32,14 +33,14 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @routes.get("/messages")
     @may_call(EVERYONE)
     def messages() -> Response:
-        given = parameters.params((*parameters.FILTERS, "wait", "order", "format"))
-        as_text = wants_text(given.get("format"))
-        selection = parameters.selection(given, hub.messages.seq_of)
+        asked = parameters.query(MessagesQuery)
+        as_text = wants_text(asked.format)
+        selection = asked.selection(hub.messages.seq_of)
         # Asked before the page is made: what comes between the two must lie behind the cursor of an
         # empty page.
         known = hub.messages.indexed_to()
         page = hub.messages.read(
-            selection, parameters.wait_s(given), is_peek(hub, selection.unread_by, taken), g.check
+            selection, asked.wait, is_peek(hub, selection.unread_by, taken), g.check
         )
         if as_text:
             return text_reply(
@@ -54,24 +55,19 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @routes.get("/messages/<ref>")
     @may_call(EVERYONE)
     def message(ref: str) -> Response:
-        given = parameters.params(("format",))
+        asked = parameters.query(Format)
         text = hub.messages.get(checks.reference(ref, "id"))
-        if wants_text(given.get("format")):
+        if wants_text(asked.format):
             return text_reply(message_text(json.loads(text)))
         return raw_json_reply(text)
 
     @routes.get("/messages/<ref>/receipts")
     @may_call(EVERYONE)
     def receipts(ref: str) -> Response:
-        given = parameters.params(("after", "limit", "format"))
-        after = checks.agent(given["after"], "after") if "after" in given else ""
-        found = hub.acks.receipts(
-            checks.reference(ref, "id"),
-            after,
-            parameters.whole(given, "limit", MAX_LIMIT, 1, MAX_LIMIT),
-        )
+        asked = parameters.query(ReceiptsQuery)
+        found = hub.acks.receipts(checks.reference(ref, "id"), asked.after or "", asked.limit)
         next = found.last[0] if found.more else None
-        if wants_text(given.get("format")):
+        if wants_text(asked.format):
             more = f"-- {found.more} more: after={next}\n" if next else ""
             return text_reply(_receipts_text(found.receipts) + more)
         facts = {"id": found.id, "seq": found.seq, "receipts": found.receipts}
@@ -80,14 +76,10 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @routes.get("/search")
     @may_call(EVERYONE)
     def search() -> Response:
-        given = parameters.params(("q", *parameters.FILTERS, "format"))
-        if not given.get("q", "").strip():
-            raise MissingField(
-                "`q` is missing.", hint='For example /search?q="smoke tests" green', field="q"
-            )
-        selection = parameters.selection(given, hub.messages.seq_of)
-        found, has_more = hub.messages.search(given["q"], selection)
-        if wants_text(given.get("format")):
+        asked = parameters.query(SearchQuery)
+        selection = asked.selection(hub.messages.seq_of)
+        found, has_more = hub.messages.search(asked.q, selection)
+        if wants_text(asked.format):
             shown = (
                 "".join(message_text(json.loads(text), snippet) for text, snippet in found)
                 or "no messages\n"

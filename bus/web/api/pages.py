@@ -9,6 +9,7 @@ from flask import Blueprint, Response
 from bus.errors import NotFound
 from bus.hub.hub import Hub
 from bus.model.caller import EVERYONE
+from bus.model.kinds import Format
 from bus.runner.client import RunnerClient
 from bus.version import __version__
 from bus.web import openapi
@@ -44,14 +45,14 @@ def blueprint(hub: Hub, service: RunnerClient) -> Blueprint:
         facts = {**_ABOUT, "version": __version__}
         return (
             text_reply(facts_text(facts))
-            if wants_text(parameters.params(("format",)).get("format"))
+            if wants_text(parameters.query(Format).format)
             else json_reply(facts)
         )
 
     @routes.get("/health")
     @may_call(EVERYONE)
     def health() -> Response:
-        as_text = wants_text(parameters.params(("format",)).get("format"))
+        as_text = wants_text(parameters.query(Format).format)
         facts = {
             **hub.health(),
             "exec": "ready" if service.is_there() else "away",

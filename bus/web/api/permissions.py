@@ -13,7 +13,7 @@ from bus.model.grants import ANYONE, REQUIRED, Grant
 from bus.model.permissions import CheckQuery, PermissionQuery
 from bus.runner.client import RunnerClient
 from bus.web.api import targets
-from bus.web.http import parameters
+from bus.web.http import body, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import json_reply
 
@@ -28,7 +28,7 @@ def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], list[str]]) -
     @routes.post("/api/permit")
     @may_call(ADMINS, call_type="permit")
     def permit() -> Response:
-        grant = Grant.read(parameters.call_fields())
+        grant = Grant.read(body.call_fields())
         check_speaks_as(g.caller, grant.sender or g.caller.name, "from", lambda: ())
         _refuse_other_case(grant.source, "source", names())
         _refuse_other_case(grant.target, "target", names())

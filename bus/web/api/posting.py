@@ -16,7 +16,7 @@ from bus.model.caller import EVERYONE, Caller, Taken, check_speaks_as
 from bus.model.messages import Draft
 from bus.model.strict_json import Rest, load_object
 from bus.system.scheduler import Breather
-from bus.web.http import parameters
+from bus.web.http import body, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import Reply, to_json
 
@@ -31,7 +31,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @routes.post("/post")
     @may_call(MAY_POST)
     def post() -> Response:
-        if parameters.content_type() == "application/x-ndjson":
+        if body.content_type() == "application/x-ndjson":
             return post_many()
         return Reply(
             save(hub, g.caller, _fields(), request.environ, taken),
@@ -43,7 +43,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         query = messages.from_texts(parameters.params(Draft.names()))
         key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
         batch, breather = [], Breather(rest)
-        for number, line in enumerate(_lines(parameters.read_body(parameters.MAX_NDJSON)), 1):
+        for number, line in enumerate(_lines(body.read_body(body.MAX_NDJSON)), 1):
             batch.append(_line(line, number, query, key, taken))
             breather.did(len(line))
         results = hub.messages.post_many(g.caller, batch)
@@ -78,7 +78,7 @@ def save(
     hub: Hub, caller: Caller, fields: dict[str, Any], environ: Mapping[str, Any], taken: Taken
 ) -> bytes:
     """Check and post one message; returns the JSON of it, with how its recipients are doing."""
-    parameters.add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
+    body.add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
     posted = hub.messages.post(caller, _checked(caller, fields, taken))
     message = posted.message
     message["delivery"] = hub.messages.delivery(message, is_new=not posted.replayed)
@@ -103,17 +103,17 @@ def _fields() -> dict[str, Any]:
     itself.
     """
     query = parameters.params(Draft.names())
-    kind = parameters.content_type()
+    kind = body.content_type()
     if kind == "application/json":
-        return _joined(query, parameters.json_body())
+        return _joined(query, body.json_body())
     if kind == "multipart/form-data":
-        return _joined(query, messages.from_texts(parameters.multipart()))
+        return _joined(query, messages.from_texts(body.multipart()))
     # curl --data-binary says urlencoded whatever it sends, so the query decides: with fields there,
     # this is the text.
     if kind == "application/x-www-form-urlencoded" and not query:
         return _form_or_json()
     if kind in ("", *_FORMS, "application/octet-stream") or kind.startswith("text/"):
-        data = parameters.read_body()
+        data = body.read_body()
         if not query and data.lstrip().startswith(b"{"):
             return load_object(data)
         return _joined(query, {"body": messages.text_body(data)} if data else {})
@@ -122,10 +122,10 @@ def _fields() -> dict[str, Any]:
 
 def _form_or_json() -> dict[str, Any]:
     """Return a urlencoded form; or JSON that curl -d has called one."""
-    data = parameters.read_body()
+    data = body.read_body()
     if data.lstrip().startswith(b"{"):
         return load_object(data)
-    return messages.from_texts(parameters.urlencoded(data))
+    return messages.from_texts(body.urlencoded(data))
 
 
 def _joined(query: dict[str, str], fields: dict[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from flask import Blueprint, Response, g, request
 
-from bus.errors import BadField
 from bus.hub.hub import Hub
 from bus.model import checks
 from bus.model.caller import EVERYONE, Taken
+from bus.model.filter import StreamQuery
 from bus.web.api.messages import is_peek
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
@@ -37,19 +38,16 @@ def blueprint(hub: Hub, keepalive_s: float, taken: Taken) -> Blueprint:
     @routes.get("/stream")
     @may_call(EVERYONE)
     def stream() -> Response:
-        given = parameters.params(
-            (*(name for name in parameters.FILTERS if name not in ("limit", "before")), "format")
-        )
-        mimetype, render, alive = _FORMATS[_format(given.get("format"))]
+        asked = parameters.query(StreamQuery)
+        mimetype, render, alive = _FORMATS[asked.format or _preferred()]
         # A browser's EventSource repeats the URL it began with, so where it has got to counts for
         # more than `since`.
         last = request.headers.get("Last-Event-ID")
         if last:
-            began = checks.reference(given.get("since", last), "since")
-            if isinstance(began, checks.OldId):
-                hub.messages.seq_of(began)  # whether it is an id at all, only the index knows
-            given["since"] = last
-        selection = parameters.selection({**given, "limit": "500"}, hub.messages.seq_of)
+            if isinstance(asked.since, checks.OldId):
+                hub.messages.seq_of(asked.since)  # only the index knows whether it is an id at all
+            asked = replace(asked, since=checks.reference(last, "since"))
+        selection = asked.selection(hub.messages.seq_of)
         pages = hub.messages.stream(
             selection, keepalive_s, is_peek(hub, selection.unread_by, taken), g.check
         )
@@ -70,14 +68,9 @@ def blueprint(hub: Hub, keepalive_s: float, taken: Taken) -> Blueprint:
     return routes
 
 
-def _format(format: str | None) -> str:
-    if format is None:
-        best = request.accept_mimetypes.best_match(
-            [mimetype for mimetype, _, _ in _FORMATS.values()], "text/event-stream"
-        )
-        return next(name for name, (mimetype, _, _) in _FORMATS.items() if mimetype == best)
-    if format not in _FORMATS:
-        raise BadField(
-            f"`format` is {format[:40]!r}.", hint=f"One of {', '.join(_FORMATS)}.", field="format"
-        )
-    return format
+def _preferred() -> str:
+    """Return the format that the caller's `Accept` prefers."""
+    best = request.accept_mimetypes.best_match(
+        [mimetype for mimetype, _, _ in _FORMATS.values()], "text/event-stream"
+    )
+    return next(name for name, (mimetype, _, _) in _FORMATS.items() if mimetype == best)

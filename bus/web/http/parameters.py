@@ -1,23 +1,16 @@
-"""What a request brings: its parameters and its body, read within limits."""
+"""The query of a request, read within limits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
+from collections.abc import Iterable
+from urllib.parse import unquote_to_bytes
 
 from flask import request
 
-from bus.errors import BadField, BadRequest, TooLarge, TooSlow, UnsupportedMedia
-from bus.model import checks, messages
-from bus.model.filter import DEFAULT_LIMIT, MAX_LIMIT, Selection
+from bus.errors import BadField
+from bus.model import checks
 from bus.model.shape import S
-from bus.model.strict_json import Rest, check_text, load_object
-from bus.system import transient
-
-MAX_REQUEST, MAX_NDJSON, MAX_CALL = 1024 * 1024, 8 * 1024 * 1024, 16 * 1024 * 1024
-MAX_WAIT_S = 60
-FILTERS = ("to", "from", "tag", "thread", "unread_by", "since", "before", "limit", "expired")
+from bus.model.strict_json import check_text
 
 
 def params(allowed: Iterable[str]) -> dict[str, str]:
@@ -26,136 +19,12 @@ def params(allowed: Iterable[str]) -> dict[str, str]:
     if not query:
         return {}
     _check_utf8(unquote_to_bytes(query.encode("latin-1")), "The query")
-    return _once(request.args.items(multi=True), tuple(allowed), "parameter")
+    return once(request.args.items(multi=True), tuple(allowed), "parameter")
 
 
 def query(shape: type[S]) -> S:
     """Return the query parameters, as a struct; raises UnknownField, BadField or MissingField."""
     return shape.read(params(shape.names()))
-
-
-def is_over(limit: int) -> bool:
-    """Return whether the body may be longer than this: it says so, or does not say how long it is."""
-    text = request.environ.get("CONTENT_LENGTH", "")
-    return int(text) > limit if text.isdigit() else "HTTP_TRANSFER_ENCODING" in request.environ
-
-
-def content_type() -> str:
-    """Return the media type of the body, without its parameters; empty when there is none."""
-    return str(request.environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
-
-
-def read_body(limit: int = MAX_REQUEST) -> bytes:
-    """Return the bytes of the body; never holds more than `limit` in memory.
-
-    Raises TooLarge with both sizes, TooSlow, and BadRequest for a body that did not come whole:
-    half of one is not a message.
-    """
-    return body_of(request.environ, limit)
-
-
-def body_of(environ: Mapping[str, Any], limit: int = MAX_REQUEST) -> bytes:
-    """Return the same for a request outside Flask."""
-    size = _checked_size(environ, limit)
-    # The input as the server gives it: Werkzeug's wrapping of it costs a twentieth of a post.
-    try:
-        data: bytes = environ["wsgi.input"].read(limit + 1 if size is None else size)
-    except TimeoutError:
-        raise TooSlow("The body of the request did not come in time.") from None
-    except Exception as error:  # the server's own classes, for a connection that was reset and for chunks that are none
-        if transient.is_passing(error):
-            raise
-        raise BadRequest(
-            f"The body of the request cannot be read: {type(error).__name__}."
-        ) from None
-    if size is not None and len(data) < size:
-        raise BadRequest(f"The connection ended in the body: {len(data)} of {size} bytes came.")
-    if len(data) > limit:
-        raise TooLarge(f"The request is more than {limit} bytes.", limit=limit)
-    return data
-
-
-def json_body() -> dict[str, Any]:
-    """Return the JSON object in the body, whatever its content type says."""
-    return load_object(read_body())
-
-
-def call_fields(limit: int = MAX_REQUEST, rest: Rest = lambda: None) -> dict[str, Any]:
-    """Return the JSON object of a call, with the idempotency key of the header where there is one;
-    no query parameters.
-    """
-    params(())
-    kind = content_type()
-    if kind not in (
-        "application/json",
-        "",
-        "application/x-www-form-urlencoded",
-    ):  # the last is what curl -d says
-        raise UnsupportedMedia(
-            f"The content type is {kind[:80]!r}.", hint="Send one JSON object: curl -d '{…}'."
-        )
-    fields = load_object(read_body(limit), rest=rest)
-    add_key(fields, request.environ.get("HTTP_IDEMPOTENCY_KEY"))
-    return fields
-
-
-def add_key(fields: dict[str, Any], header: str | None) -> None:
-    """Put the idempotency key of the header, where there is one, among the fields; raises BadField
-    where they have another.
-    """
-    if header is None:
-        return
-    key = checks.key(header, "Idempotency-Key")
-    if fields.get("client_id") not in (None, key):
-        raise BadField(
-            "The Idempotency-Key header and `client_id` differ.",
-            hint="Give one of them.",
-            field="client_id",
-        )
-    fields["client_id"] = key
-
-
-def urlencoded(data: bytes) -> dict[str, str]:
-    """Return the fields of a urlencoded form; raises BadField for a repeated one."""
-    try:
-        pairs = parse_qsl(
-            data.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=True,
-            errors="strict",
-            max_num_fields=64,
-        )
-    except ValueError as error:
-        raise BadField(
-            f"The body is no urlencoded form: {error}.",
-            hint="Use curl --data-urlencode for each field.",
-        ) from None
-    return _once(pairs, (), "field")
-
-
-def multipart() -> dict[str, str]:
-    """Return the fields of a multipart form; raises BadField for a repeated field, or a file that
-    is not `body`.
-    """
-    _checked_size(request.environ, MAX_REQUEST)
-    request.max_content_length = request.max_form_memory_size = MAX_REQUEST
-    fields = _once(request.form.items(multi=True), (), "field")
-    for name, value in fields.items():
-        if "\ufffd" in value:  # what the form parser puts where bytes are no UTF-8
-            raise BadField(
-                f"The field {name[:64]!r} is not UTF-8.",
-                hint="Send it as JSON, or as a file.",
-                field=name[:64],
-            )
-    for name, file in request.files.items(multi=True):
-        if name != "body" or "body" in fields:
-            raise BadField(
-                f"The form holds a file {name[:64]!r}.",
-                hint="One file is allowed, as `body`.",
-                field=name[:64],
-            )
-        fields["body"] = messages.text_body(file.stream.read(MAX_REQUEST))
-    return fields
 
 
 def refuse_twice(query: Iterable[str], fields: Iterable[str]) -> None:
@@ -164,83 +33,6 @@ def refuse_twice(query: Iterable[str], fields: Iterable[str]) -> None:
         raise BadField(
             f"`{name}` is in the query and in the body.", hint="Give it in one place.", field=name
         )
-
-
-def selection(given: dict[str, str], place: Any) -> Selection:
-    """Return the filter in these parameters; `place` turns a reference into a seq."""
-    order = given.get("order", "asc")
-    if order not in ("asc", "desc"):
-        raise BadField(
-            f"`order` is {order[:40]!r}.", hint="One of asc (oldest first), desc.", field="order"
-        )
-    since, before, unread_by = given.get("since"), given.get("before"), given.get("unread_by")
-    to = given.get("to")
-    return Selection(
-        to=None if to is None else str(messages.addressees(to, "to")),
-        sender=_optional(given.get("from"), lambda value: checks.agent(value, "from")),
-        tag=_optional(
-            given.get("tag"), lambda value: checks.label(value, "tag", 64, forbidden=",")
-        ),
-        thread=_optional(given.get("thread"), lambda value: checks.label(value, "thread", 128)),
-        unread_by=_optional(unread_by, lambda value: checks.agent(value, "unread_by")),
-        after=None if since is None else place(checks.reference(since, "since")),
-        before=None if before is None else place(checks.reference(before, "before")),
-        limit=whole(given, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT),
-        newest=since is None and unread_by is None and order == "asc",
-        descending=order == "desc",
-        expired=flag(given, "expired"),
-    )
-
-
-def wait_s(given: dict[str, str]) -> float:
-    """Return the `wait` parameter: 0 to 60 seconds."""
-    value = checks.number(given.get("wait", "0"), "wait")
-    if not 0 <= value <= MAX_WAIT_S:
-        raise BadField(
-            f"`wait` is {value:g}.", hint=f"0 to {MAX_WAIT_S} seconds are allowed.", field="wait"
-        )
-    return value
-
-
-def whole(given: dict[str, str], name: str, default: int, low: int, high: int) -> int:
-    """Return a whole number within bounds."""
-    text = given.get(name, str(default))
-    if not (
-        text.isascii()
-        and text.isdigit()
-        and len(text) <= len(str(high))
-        and low <= int(text) <= high
-    ):
-        raise BadField(
-            f"`{name}` is {text[:40]!r}.", hint=f"A whole number from {low} to {high}.", field=name
-        )
-    return int(text)
-
-
-def flag(given: dict[str, str], name: str) -> bool:
-    """Return a yes or no: 1 or 0."""
-    return bool(whole(given, name, 0, 0, 1))
-
-
-def _checked_size(environ: Mapping[str, Any], limit: int) -> int | None:
-    """Return the size that a request says its body has, if it does; refuses one that is too long,
-    and a compressed one.
-    """
-    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in ("", "identity"):
-        raise UnsupportedMedia("The body is compressed.")
-    text = environ.get("CONTENT_LENGTH", "")
-    if not text.isdigit():
-        return (
-            0
-            if "HTTP_TRANSFER_ENCODING" not in environ and not environ.get("wsgi.input_terminated")
-            else None
-        )
-    size = int(text)
-    if size > limit:
-        raise TooLarge(
-            f"The request is {size} bytes; at most {limit} are allowed.", size=size, limit=limit
-        )
-    return size
 
 
 def _check_utf8(data: bytes, what: str) -> None:
@@ -252,11 +44,10 @@ def _check_utf8(data: bytes, what: str) -> None:
         ) from None
 
 
-def _optional(value: str | None, check: Any) -> Any:
-    return None if value is None else check(value)
-
-
-def _once(pairs: Iterable[tuple[str, str]], allowed: tuple[str, ...], what: str) -> dict[str, str]:
+def once(pairs: Iterable[tuple[str, str]], allowed: tuple[str, ...], what: str) -> dict[str, str]:
+    """Return the pairs as a dict; raises BadField for a repeated name, UnknownField for one that is
+    not among `allowed` (empty: any is).
+    """
     found: dict[str, str] = {}
     for name, value in pairs:
         if name in found:

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from bus.model.filter import MAX_LIMIT
-from bus.model.kinds import KEY, NAME_SCHEMA, REFERENCE, REFERENCE_TEXT
+from bus.model.acks import Ack, AckMany, ReceiptsQuery
+from bus.model.filter import MessagesQuery, SearchQuery, StreamQuery
+from bus.model.inbox import InboxQuery
+from bus.model.kinds import KEY, REFERENCE_TEXT, Format
 from bus.model.messages import MAX_BATCH
-from bus.web.openapi.parts import (
-    READER,
-    Json,
-    any_object,
-    errors,
-    filters,
-    format,
-    get,
-    page,
-    param,
-    path_ref,
-    ref,
-)
-
-_CURSOR = r"^[0-2]\.[0-9a-z]{1,4}\.[01]\.[0-9a-z]{1,13}(\.[0-9a-z]{1,11}){3}\.[0-9a-z]{1,6}$"
+from bus.web.openapi.parts import Json, any_object, errors, get, page, path_ref, ref
 
 
 def paths() -> Json:
     """Return the description of each path."""
     return {
-        "/": {"get": get("What this is", any_object(), text=True, params=[format()])},
+        "/": {"get": get("What this is", any_object(), text=True, params=Format.parameters())},
         "/health": {
             "get": get(
                 "How the hub is",
                 ref("Health"),
                 text=True,
-                params=[format()],
+                params=Format.parameters(),
                 extra={"503": ref("Health")},
             )
         },
@@ -44,46 +32,20 @@ def paths() -> Json:
                 "Messages, oldest first; without `since` and `unread_by` the newest",
                 ref("Page"),
                 text=True,
-                params=[
-                    *filters(),
-                    param("unread_by", NAME_SCHEMA, "what this reader has not acknowledged"),
-                    param("order", {"enum": ["asc", "desc"]}, "asc: oldest first"),
-                    param(
-                        "wait",
-                        {"type": "number", "minimum": 0, "maximum": 60},
-                        "seconds to wait for a message",
-                    ),
-                    format(),
-                ],
+                params=MessagesQuery.parameters(),
             )
         },
         "/messages/{ref}": {
-            "get": get("One message", ref("Message"), text=True, params=[path_ref(), format()])
+            "get": get(
+                "One message", ref("Message"), text=True, params=[path_ref(), *Format.parameters()]
+            )
         },
         "/messages/{ref}/receipts": {
             "get": get(
                 "Who has it: queued, fetched, acked",
                 ref("Receipts"),
                 text=True,
-                params=[
-                    path_ref(),
-                    param(
-                        "after",
-                        NAME_SCHEMA,
-                        "only the names behind this one: `next` of the answer before",
-                    ),
-                    param(
-                        "limit",
-                        {
-                            "type": "integer",
-                            "minimum": 1,
-                            "maximum": MAX_LIMIT,
-                            "default": MAX_LIMIT,
-                        },
-                        "names",
-                    ),
-                    format(),
-                ],
+                params=[path_ref(), *ReceiptsQuery.parameters()],
             )
         },
         "/inbox": {
@@ -92,34 +54,7 @@ def paths() -> Json:
                 " and a count",
                 ref("Inbox"),
                 text=True,
-                params=[
-                    param(
-                        "reader",
-                        NAME_SCHEMA,
-                        "whose inbox; left out: the caller's. Required of the shared user",
-                    ),
-                    param(
-                        "budget",
-                        {
-                            "type": "integer",
-                            "minimum": 800,
-                            "maximum": 100_000,
-                            "default": 6000,
-                        },
-                        "characters of text",
-                    ),
-                    param(
-                        "budget_tokens",
-                        {"type": "integer", "minimum": 500, "maximum": 50_000},
-                        "the same in tokens of 3 bytes; with both, both hold",
-                    ),
-                    param(
-                        "cursor",
-                        {"type": "string", "pattern": _CURSOR},
-                        "of the answer before, for what comes after it",
-                    ),
-                    format(),
-                ],
+                params=InboxQuery.parameters(),
             )
         },
         "/search": {
@@ -127,44 +62,13 @@ def paths() -> Json:
                 "Full text search, newest first",
                 ref("Page"),
                 text=True,
-                params=[
-                    {
-                        **param(
-                            "q",
-                            {
-                                "type": "string",
-                                "minLength": 1,
-                                "maxLength": 1000,
-                                "format": "bus-words",
-                            },
-                            "words",
-                        ),
-                        "required": True,
-                    },
-                    *filters(),
-                    param("unread_by", NAME_SCHEMA, "what this reader has not acknowledged"),
-                    format(),
-                ],
+                params=SearchQuery.parameters(),
             )
         },
         "/stream": {"get": _stream_operation()},
-        "/ack/{ref}": {"post": _ack_operation("One message", {"reader": READER}, [], [path_ref()])},
+        "/ack/{ref}": {"post": _ack_operation("One message", Ack.schema(), [path_ref()])},
         "/ack": {
-            "post": _ack_operation(
-                "Several messages, or all up to one",
-                {
-                    "reader": READER,
-                    "ids": {
-                        "type": "array",
-                        "items": REFERENCE.schema,
-                        "minItems": 1,
-                        "maxItems": 1000,
-                    },
-                    "through": REFERENCE.schema,
-                },
-                [],
-                [],
-            )
+            "post": _ack_operation("Several messages, or all up to one", AckMany.schema(), [])
         },
     }
 
@@ -198,15 +102,7 @@ def _post_operation() -> Json:
     }
 
 
-def _ack_operation(summary: str, properties: Json, required: list[str], params: list[Json]) -> Json:
-    schema = {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
-    if "ids" in properties:
-        schema["oneOf"] = [{"required": ["ids"]}, {"required": ["through"]}]
+def _ack_operation(summary: str, schema: Json, params: list[Json]) -> Json:
     return {
         "summary": f"Acknowledge: {summary.lower()}",
         "parameters": params,
@@ -236,9 +132,7 @@ def _stream_operation() -> Json:
     return {
         "summary": "Messages as they come",
         "parameters": [
-            *[param for param in filters() if param["name"] not in ("limit", "before")],
-            param("unread_by", NAME_SCHEMA, "start with what this reader has not acknowledged"),
-            param("format", {"enum": ["sse", "ndjson", "text"]}, "instead of Accept"),
+            *StreamQuery.parameters(),
             {
                 "name": "Last-Event-ID",
                 "in": "header",

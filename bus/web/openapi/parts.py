@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bus.model.filter import DEFAULT_LIMIT, MAX_LIMIT
-from bus.model.kinds import NAME_SCHEMA, REFERENCE_TEXT, TAG, THREAD
-from bus.model.messages import TO_ONE
+from bus.model.kinds import REFERENCE_TEXT
 
 Json = dict[str, Any]
 
-READER: Json = {
-    **NAME_SCHEMA,
-    "description": "who acknowledges; left out: the caller. Required of the shared user",
-}
 TS: Json = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
 TIME: Json = {"oneOf": [TS, {"type": "null"}]}
 
@@ -54,31 +48,6 @@ def errors(*statuses: int) -> Json:
         str(status): {"description": "see `error` and `hint`", "content": content}
         for status in (*statuses, 401, 405, 500, 503)
     }
-
-
-def filters() -> list[Json]:
-    return [
-        param("to", TO_ONE.schema, "this recipient, and broadcasts"),
-        param("from", NAME_SCHEMA, "this sender"),
-        param("tag", TAG.schema, "with this tag"),
-        param("thread", THREAD.schema, "of this thread"),
-        param("since", REFERENCE_TEXT.schema, "after this id or seq"),
-        param("before", REFERENCE_TEXT.schema, "before this id or seq"),
-        param(
-            "limit",
-            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-            "at most so many",
-        ),
-        param("expired", {"enum": [0, 1]}, "1: expired ones too"),
-    ]
-
-
-def param(name: str, schema: Json, description: str) -> Json:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
-
-
-def format() -> Json:
-    return param("format", {"enum": ["json", "text"]}, "instead of Accept")
 
 
 def path_ref() -> Json:

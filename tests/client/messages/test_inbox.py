@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bus.index.inbox import Cursor, Rank
+from bus.model.inbox import Cursor, Rank
 from tests.conftest import Caller
 
 

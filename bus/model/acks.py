@@ -1,0 +1,75 @@
+"""A reader says that it is done with messages, and a sender asks how far one has come: POST /ack and
+GET /messages/<ref>/receipts. No I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from bus.errors import BadField, MissingField
+from bus.model import checks
+from bus.model.filter import MAX_LIMIT
+from bus.model.kinds import AGENT, REFERENCE, Format, whole
+from bus.model.shape import Json, Kind, Shape, object_schema
+
+MAX_IDS = 1_000
+
+
+def _refs(value: Any, field: str) -> list[str | int]:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_IDS:
+        raise BadField(
+            "`ids` is no list, or is empty or too long.",
+            hint=f"1 to {MAX_IDS} ids or seqs.",
+            field=field,
+        )
+    return [checks.reference(item, field) for item in value]
+
+
+_IDS = Kind(_refs, {"type": "array", "items": REFERENCE.schema, "minItems": 1, "maxItems": MAX_IDS})
+_READER = "who acknowledges; left out: the caller. Required of the shared user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ack(Shape):
+    """POST /ack/<ref>: one message."""
+
+    reader: Annotated[str, AGENT, _READER]
+
+    @classmethod
+    def schema(cls) -> Json:
+        """Return what OpenAPI says of it: `reader` may be left out by all whose credential has a
+        name of its own.
+        """
+        return {**object_schema(cls), "required": []}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AckMany(Ack):
+    """POST /ack: several messages, or every one up to `through`."""
+
+    ids: Annotated[list[str | int] | None, _IDS] = None
+    through: Annotated[str | int | None, REFERENCE] = None
+
+    def __post_init__(self) -> None:
+        if (self.ids is None) == (self.through is None):
+            raise MissingField(
+                "Give either `ids` or `through`.",
+                hint='"ids":[…], or "through": the last one.',
+                field="ids",
+            )
+
+    @classmethod
+    def schema(cls) -> Json:
+        either = [{"required": ["ids"]}, {"required": ["through"]}]
+        return {**super().schema(), "oneOf": either}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptsQuery(Format):
+    """GET /messages/<ref>/receipts: `limit` names behind `after`; None is from the first one."""
+
+    after: Annotated[
+        str | None, AGENT, "only the names behind this one: `next` of the answer before"
+    ] = None
+    limit: Annotated[int, whole(1, MAX_LIMIT), "names"] = MAX_LIMIT
