@@ -205,9 +205,15 @@ def test_hub_and_client_never_import_each_other() -> None:
 # What a rule about shapes needs of the standard library; none of it reads or changes anything
 # outside. `os`: for urandom.
 SHAPES_USE = {
-    "__future__", "base64", "bus", "collections", "contextlib", "dataclasses", "datetime", "difflib", "enum", "functools",
-    "hashlib", "itertools", "json", "math", "orjson", "os", "re", "string", "typing", "unicodedata", "zlib",
+    "__future__", "base64", "builtins", "bus", "collections", "contextlib", "dataclasses", "datetime", "difflib", "enum",
+    "functools", "hashlib", "itertools", "json", "math", "orjson", "os", "re", "string", "types", "typing", "unicodedata", "zlib",
 }  # fmt: skip
+
+
+def test_the_signatures_of_hub_and_index_name_their_shapes() -> None:
+    rooms = {module: path for module, path in BUS.items() if room(module) in ("hub", "index")}
+    assert len(rooms) > 20
+    assert not [module for module, path in rooms.items() if "dict[str, Any]" in path.read_text()]
 
 
 def test_shapes_and_rules_do_no_io() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bus.hub.journal import Journal
 from bus.hub.messages import Messages, unknown
@@ -16,7 +16,7 @@ from bus.live.presence import Presence
 from bus.model import records
 from bus.model.caller import Caller
 from bus.model.filter import MAX_LIMIT, Selection, recipients
-from bus.model.records import EVERYBODY
+from bus.model.records import EVERYBODY, Fields
 
 _COUNTED_READERS = 1_000
 
@@ -75,7 +75,7 @@ class Acks:
             self._append(caller, {"reader": reader, "through": seq})
         return Acked([seq] if is_new else [], [] if is_new else [seq])
 
-    def _append(self, caller: Caller | None, fields: dict[str, Any]) -> None:
+    def _append(self, caller: Caller | None, fields: Fields) -> None:
         by = {} if caller is None else {"auth": caller.name}
         self._journal.append_soon([{"kind": "ack", **by, **fields}])
         self._standings.was_here(fields["reader"])

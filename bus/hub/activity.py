@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from bus.hub.journal import Journal
 from bus.index import activity as queries
 from bus.index import names as acts
 from bus.index import place, tenures
 from bus.index.activity import Filter
+from bus.model.activity import Event
 from bus.model.caller import Caller
 
 # What everybody may know of an event that is not about them.
@@ -23,7 +24,7 @@ class Activity:
     def __init__(self, journal: Journal) -> None:
         self._index = journal.index
 
-    def events(self, caller: Caller, wanted: Filter) -> tuple[list[dict[str, Any]], bool, int]:
+    def events(self, caller: Caller, wanted: Filter) -> tuple[list[Event], bool, int]:
         """Return events, oldest first, whether there are more, and the seq to go on from."""
         (found, has_more), known, since = self._index.ask(
             lambda db: (
@@ -70,5 +71,5 @@ def _sees(caller: Caller, auth: str, event: Mapping[str, Any], since: int) -> bo
     return event["type"] == "message" or caller.is_admin or is_mine
 
 
-def _public(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: event[name] for name in _PUBLIC if name in event}
+def _public(event: Event) -> Event:
+    return cast(Event, {name: value for name, value in event.items() if name in _PUBLIC})

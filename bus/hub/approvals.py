@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -29,11 +29,11 @@ from bus.index.approvals import Asked
 from bus.live.waiting import remaining
 from bus.log.outputs import Results
 from bus.model import records
-from bus.model.approvals import APPROVAL_S, MAX_APPROVAL_S
+from bus.model.approvals import APPROVAL_S, MAX_APPROVAL_S, Approval
 from bus.model.caller import Caller
 from bus.model.calls import Call
 from bus.model.filter import MAX_PAGE_BYTES
-from bus.model.records import Record
+from bus.model.records import Fields, Record
 
 MAX_PENDING = 16
 _APPROVALS_SHOWN = 500
@@ -143,7 +143,7 @@ class Approvals:
         if self.beside is not None:
             self.beside.prune()  # and what a kill left half written
 
-    def _kept(self, question: Record) -> dict[str, Any] | None:
+    def _kept(self, question: Record) -> Fields | None:
         """Return what was kept beside the log for a question; None where it is gone, or is not what
         was asked.
         """
@@ -159,7 +159,7 @@ class Approvals:
 
     def shown(
         self, caller: Caller, state: str | None, sender: str | None = None
-    ) -> tuple[list[dict[str, Any]], bool]:
+    ) -> tuple[list[Approval], bool]:
         """Return the newest questions of the last day, newest last, and whether there are more.
 
         All for an admin, a caller's own for others; of one `sender` if given. At most 500 and at
@@ -167,7 +167,7 @@ class Approvals:
         """
         since = self._day_ago()
         wanted = sender if caller.is_admin else caller.name
-        newest: list[dict[str, Any]] = []
+        newest: list[Approval] = []
         left = MAX_PAGE_BYTES
         with self._journal.index.reading() as db:
             after = 0 if caller.is_admin else tenures.owned_since(db, caller.name)
@@ -186,13 +186,13 @@ class Approvals:
     def _day_ago(self) -> str:
         return self._journal.utc(-MAX_APPROVAL_S)
 
-    def get(self, caller: Caller, id: str) -> dict[str, Any]:
+    def get(self, caller: Caller, id: str) -> Approval:
         """Return one question, for the one who asked it and admins; raises NoSuchApproval."""
         return self._shown(caller, self._approval(caller, id))
 
     def wait(
         self, caller: Caller, id: str, wait_s: float, check: Callable[[], None] = lambda: None
-    ) -> dict[str, Any]:
+    ) -> Approval:
         """Return one question once it is answered or expires, or as it is when the time is over.
 
         `check` runs before each look after the first; what it raises ends the wait. Raises
@@ -215,7 +215,7 @@ class Approvals:
                 found = self.get(caller, id)
         return found
 
-    def answer(self, caller: Caller, id: str, allow: bool, expires_in_s: float) -> dict[str, Any]:
+    def answer(self, caller: Caller, id: str, allow: bool, expires_in_s: float) -> Approval:
         """Record an admin's answer; raises NoSuchApproval, ApprovalClosed, NotAllowed.
 
         Gives the question as it is then.
@@ -247,7 +247,7 @@ class Approvals:
 
     def answer_all(
         self, caller: Caller, ids: Sequence[str], allow: bool, expires_in_s: float
-    ) -> list[dict[str, Any]]:
+    ) -> list[Approval]:
         """Record one answer to each of these questions that still waits, in one block; returns them
         all as they are then.
 
@@ -268,9 +268,7 @@ class Approvals:
             self.forget(found.question["approval"])
         return [self.get(caller, found.question["approval"]) for found in asked]
 
-    def _answer(
-        self, caller: Caller, found: Asked, allow: bool, expires_in_s: float
-    ) -> dict[str, Any]:
+    def _answer(self, caller: Caller, found: Asked, allow: bool, expires_in_s: float) -> Fields:
         expires = self._journal.utc(expires_in_s)
         id = found.question["approval"]
         return {
@@ -337,7 +335,7 @@ class Approvals:
             return "denied" if question["expires"] > now else "expired"
         return "allowed" if answer["expires"] > now else "expired"
 
-    def _shown(self, caller: Caller, found: Asked) -> dict[str, Any]:
+    def _shown(self, caller: Caller, found: Asked) -> Approval:
         question, answer, _ = found
         hidden = _HIDDEN if caller.is_admin else (*_HIDDEN, *_FOR_ADMINS)
         state = self._state(found)
@@ -356,7 +354,7 @@ class Approvals:
                 "by": answer["auth"],
                 "expires": answer["expires"] if answer["allow"] else shown["expires"],
             }
-        return shown
+        return cast(Approval, shown)
 
     def required(self, question: Record) -> ApprovalRequired:
         """Return the answer to a call that waits for a yes."""
@@ -369,7 +367,7 @@ class Approvals:
         )
 
 
-def call_fields(caller: Caller, call: Call) -> dict[str, Any]:
+def call_fields(caller: Caller, call: Call) -> Fields:
     """Return what a record says of a call: whose it is, and what people see of it."""
     is_mine = call.sender is not None and caller.is_me(call.sender)
     return {

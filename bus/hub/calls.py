@@ -27,7 +27,7 @@ from bus.index.calls import Found
 from bus.model.caller import Caller
 from bus.model.calls import CONTAINER, Call
 from bus.model.permissions import Decision
-from bus.model.records import Record
+from bus.model.records import Fields, Record
 
 _LONGEST_REFUSED = 1_000
 
@@ -268,7 +268,7 @@ class Calls:
             return queries.unreached(db)
 
 
-def _begun(shown: Mapping[str, Any]) -> dict[str, Any]:
+def _begun(shown: Mapping[str, Any]) -> Fields:
     """Return the beginning of what a refused call was about: a caller without rights must not fill
     the log.
     """

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bus.errors import Unavailable
 from bus.hub.daily_quotas import DailyQuotas
 from bus.hub.journal import Journal
 from bus.index import names, tenures
 from bus.model import records
 from bus.model.caller import Caller
-from bus.model.records import Record
+from bus.model.records import Fields, Record
 
 
 class CredentialRecords:
@@ -29,7 +27,7 @@ class CredentialRecords:
         until = {} if expires is None else {"expires": records.utc(expires)}
         self._journal.append_soon([{**change, "by": by, "auth": by, **until}])
 
-    def note_refused(self, fields: dict[str, Any]) -> None:
+    def note_refused(self, fields: Fields) -> None:
         """Record that a change to the credentials, or a sign-in, was refused."""
         self._journal.append_soon([{"kind": "refused", **fields}])
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import orjson
 from filelock import FileLock
 
 from bus.errors import OverQuota
 from bus.log.base import Appended
+from bus.model.records import Fields
 from bus.system import modes
 
 _DAY_S = 86_400
@@ -37,7 +37,7 @@ _END_OF_A_CALL = 1_024  # counted when it is asked for: what records its end nam
 _REFUSED = frozenset(("message", "ack", "call_started", "approval_asked"))
 _OF_THE_HUB = frozenset(("", "bus"))
 
-Append = Callable[[Sequence[dict[str, Any]]], list[Appended]]
+Append = Callable[[Sequence[Fields]], list[Appended]]
 
 
 class DailyQuotas:
@@ -62,7 +62,7 @@ class DailyQuotas:
         and then stores nothing.
         """
 
-        def counted(drafts: Sequence[dict[str, Any]]) -> list[Appended]:
+        def counted(drafts: Sequence[Fields]) -> list[Appended]:
             sizes = [_size(draft) for draft in drafts]
             self._check(drafts, sizes)
             self._add(drafts, sizes, 1)
@@ -111,7 +111,7 @@ class DailyQuotas:
         row = self._row(owner)
         return (0, 0) if row is None else (self._words[_BYTES + row], self._words[_NAMES + row])
 
-    def _check(self, drafts: Sequence[dict[str, Any]], sizes: list[int]) -> None:
+    def _check(self, drafts: Sequence[Fields], sizes: list[int]) -> None:
         refused = [draft["kind"] in _REFUSED for draft in drafts]
         for owner, name in dict.fromkeys(
             (draft.get("auth", ""), _name_in(draft)) for draft in compress(drafts, refused)
@@ -127,7 +127,7 @@ class DailyQuotas:
                 )
                 raise self._over("bytes", self.max_bytes, owner, text)
 
-    def _add(self, drafts: Sequence[dict[str, Any]], sizes: list[int], sign: int) -> None:
+    def _add(self, drafts: Sequence[Fields], sizes: list[int], sign: int) -> None:
         for owner, size in _by_owner(drafts, sizes).items():
             row = self._row(owner)
             if row is not None:
@@ -179,7 +179,7 @@ class DailyQuotas:
         return None
 
 
-def _by_owner(drafts: Iterable[dict[str, Any]], sizes: Iterable[int]) -> dict[str, int]:
+def _by_owner(drafts: Iterable[Fields], sizes: Iterable[int]) -> dict[str, int]:
     """Return the bytes of each credential's drafts; what the hub itself writes counts for nobody."""
     found: dict[str, int] = {}
     for draft, size in zip(drafts, sizes, strict=True):
@@ -189,7 +189,7 @@ def _by_owner(drafts: Iterable[dict[str, Any]], sizes: Iterable[int]) -> dict[st
     return found
 
 
-def _name_in(draft: dict[str, Any]) -> str | None:
+def _name_in(draft: Fields) -> str | None:
     return draft.get("from") or draft.get("reader")
 
 
@@ -197,7 +197,7 @@ def _digest(text: str) -> int:
     return int.from_bytes(sha256(text.encode()).digest()[:8], "big") | 1
 
 
-def _size(draft: dict[str, Any]) -> int:
+def _size(draft: Fields) -> int:
     return (
         len(orjson.dumps(draft))
         + _BESIDES

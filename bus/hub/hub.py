@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bus.errors import Rebuilding
 from bus.hub.acks import Acks
 from bus.hub.activity import Activity
@@ -19,6 +17,7 @@ from bus.hub.standings import Standings
 from bus.index import place
 from bus.live.presence import Presence
 from bus.log.outputs import Results
+from bus.model.health import Health
 
 
 class Hub:
@@ -48,7 +47,7 @@ class Hub:
         self.activity = Activity(journal)
         self.credentials = CredentialRecords(journal, daily)
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> Health:
         """Return how the hub is: what `/health` answers."""
         state, count, damaged = "ready", None, 0
         try:

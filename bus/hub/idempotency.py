@@ -6,17 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any
 
 from bus.errors import KeyReused
 from bus.hub.journal import Journal
 from bus.model import records
 from bus.model.caller import Caller
 from bus.model.calls import Call
-from bus.model.records import Record
+from bus.model.records import Fields, Record
 
 
-def stamp(caller: Caller, key: str, digest: str) -> dict[str, Any]:
+def stamp(caller: Caller, key: str, digest: str) -> Fields:
     """Return the fields by which a record carries a key: whose it is, and for which content."""
     return {"client_id": key, "digest": digest, **caller.stamp()}
 
@@ -60,7 +59,7 @@ class CallKeys:
             refuse_other_call(first, call)
         return first
 
-    def stamp(self, caller: Caller, call: Call) -> dict[str, Any]:
+    def stamp(self, caller: Caller, call: Call) -> Fields:
         """Return the fields by which the record of a call's beginning carries its key; {} if it has
         none.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bus.hub.journal import Journal
 from bus.hub.standings import Standings
@@ -11,7 +11,7 @@ from bus.index import inbox as queries
 from bus.index import messages
 from bus.live.presence import Presence
 from bus.model.inbox import Cursor
-from bus.model.inbox_budget import Packed
+from bus.model.inbox_budget import Candidate, Packed
 
 _COUNTED_UNREAD = 1_000  # "1000" stands for this many and more
 
@@ -43,7 +43,7 @@ class Inbox:
         cursor: Cursor | None,
         limit: int,
         longest: int,
-        choose: Callable[[list[dict[str, Any]], int], Packed],
+        choose: Callable[[list[Candidate], int], Packed],
         is_peek: bool = False,
     ) -> InboxPage:
         """Return the unread messages behind a cursor that `choose` picks from the first `limit`.

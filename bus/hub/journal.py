@@ -18,9 +18,7 @@ from bus.index.database import Index
 from bus.live.waiting import WaitingRoom
 from bus.log.base import Appended, Draft, Log
 from bus.model import records
-from bus.model.records import Record
-
-Fields = Mapping[str, Any]
+from bus.model.records import Fields, Record
 
 
 class Journal:
@@ -41,11 +39,11 @@ class Journal:
         self.upkeep = Upkeep(index)
         self._append = self._stored if daily is None else daily.guarding(self._stored)
 
-    def record(self, fields: Fields) -> Record:
+    def record(self, fields: Mapping[str, Any]) -> Record:
         """Append one record, and return it as it is in the log. The index has it on return."""
         return self.append([fields])[0].record
 
-    def append(self, block: Sequence[Fields]) -> list[Appended]:
+    def append(self, block: Sequence[Mapping[str, Any]]) -> list[Appended]:
         """Append a block: all of it is in the log and in the index on return, or none of it.
 
         For what decides about rights: the next check of a right must see it. Raises OverQuota, and
@@ -56,7 +54,7 @@ class Journal:
         self.waiting.ring()
         return appended
 
-    def append_soon(self, block: Sequence[dict[str, Any]]) -> list[Appended]:
+    def append_soon(self, block: Sequence[Fields]) -> list[Appended]:
         """Append a block that the index may take in a little later, with others; raises as `append`
         does.
         """
@@ -65,13 +63,13 @@ class Journal:
         self.upkeep.keep_up(block)
         return appended
 
-    def take_in(self, block: Sequence[dict[str, Any]]) -> list[Appended]:
+    def take_in(self, block: Sequence[Fields]) -> list[Appended]:
         """Append what the operator imports: no quota applies to it."""
         appended = self._stored(block)
         self.waiting.ring()
         return appended
 
-    def _stored(self, block: Sequence[dict[str, Any]]) -> list[Appended]:
+    def _stored(self, block: Sequence[Fields]) -> list[Appended]:
         return self.log.append([Draft(fields, records.unique_key(fields)) for fields in block])
 
     @contextmanager

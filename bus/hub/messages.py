@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from bus.errors import BusError, NotFound, Unauthorized, UnknownReply
 from bus.hub import idempotency
@@ -20,7 +20,8 @@ from bus.log.base import Appended
 from bus.model import checks
 from bus.model.caller import Caller
 from bus.model.filter import Selection
-from bus.model.messages import Draft, digest
+from bus.model.messages import Draft, Message, Standing, digest
+from bus.model.records import Fields
 
 Check = Callable[[], None]
 
@@ -28,7 +29,7 @@ Check = Callable[[], None]
 class Posted(NamedTuple):
     """A saved message as callers see it, and whether it was there before under the same key."""
 
-    message: dict[str, Any]
+    message: Message
     replayed: bool
 
 
@@ -58,7 +59,7 @@ class Messages:
 
         Return one result for each, in order: a bad one's is its error.
         """
-        made: list[dict[str, Any] | BusError] = []
+        made: list[Fields | BusError] = []
         for given in batch:
             try:
                 made.append(given if isinstance(given, BusError) else self._draft(caller, given))
@@ -76,15 +77,13 @@ class Messages:
                 results.append(error)
         return results
 
-    def delivery(
-        self, message: dict[str, Any], *, is_new: bool = True
-    ) -> dict[str, dict[str, Any]]:
+    def delivery(self, message: Message, *, is_new: bool = True) -> dict[str, Standing]:
         """Return how each recipient of a message is doing: its sender learns at once if nobody
         listens.
         """
         return self._standings.of_recipients(message, is_new)
 
-    def _draft(self, caller: Caller, message: Draft) -> dict[str, Any]:
+    def _draft(self, caller: Caller, message: Draft) -> Fields:
         """Return the record to be: its parent looked up, its expiry a time, its key stamped."""
         said = message.as_dict()
         draft = {"kind": "message", "auth": caller.name, "verified": caller.is_verified, **said}
@@ -98,9 +97,9 @@ class Messages:
             draft["expires"] = self._journal.utc(draft.pop("expires_in_s"))
         return draft
 
-    def _parent(self, ref: str | int) -> dict[str, Any]:
+    def _parent(self, ref: str | int) -> Message:
         try:
-            parent: dict[str, Any] = json.loads(self.get(ref))
+            parent: Message = json.loads(self.get(ref))
         except NotFound as error:
             raise UnknownReply(
                 f"`in_reply_to` is {ref}: there is no such message.", field="in_reply_to"
@@ -214,10 +213,10 @@ def unknown(ref: str | int, more: str = "") -> BusError:
     )
 
 
-def _posted(draft: dict[str, Any], appended: Appended) -> Posted:
+def _posted(draft: Fields, appended: Appended) -> Posted:
     if appended.replayed:
         idempotency.refuse_other_message(appended.record, draft)
-    return Posted(public(appended.record), appended.replayed)
+    return Posted(cast(Message, public(appended.record)), appended.replayed)
 
 
 def _is_good(check: Check) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from bus.hub.journal import Journal
 from bus.index import permissions as queries
 from bus.model import permissions
 from bus.model.caller import Caller
 from bus.model.grants import ANYONE, Grant
-from bus.model.permissions import Decision
+from bus.model.permissions import Decision, Permission
 
 _HIDDEN = ("kind", "seq", "sum", "ts", "auth", "from")
 
@@ -21,7 +21,7 @@ class Permissions:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def permit(self, caller: Caller, grant: Grant) -> dict[str, Any]:
+    def permit(self, caller: Caller, grant: Grant) -> Permission:
         """Record a permission, which holds on return, and return it as callers see it.
 
         For a removal, `removed` has the actions for which there was a rule.
@@ -34,7 +34,7 @@ class Permissions:
         record = self._journal.record(draft)
         shown = {name: record[name] for name in record if name not in _HIDDEN}
         removed = {"removed": before} if grant.allow is None else {}
-        return {**shown, **removed, "by": caller.name, "granted": record["ts"]}
+        return cast(Permission, {**shown, **removed, "by": caller.name, "granted": record["ts"]})
 
     def _said(self, grant: Grant) -> list[str]:
         """Return the actions for which there is a rule of exactly this source and target."""
@@ -44,7 +44,7 @@ class Permissions:
         said = {rule.action for rule in rules if (rule.source, rule.target) == ends}
         return [action for action in grant.covered if action in said]
 
-    def rules(self, caller: Caller, source: str | None, target: str | None) -> list[dict[str, Any]]:
+    def rules(self, caller: Caller, source: str | None, target: str | None) -> list[Permission]:
         """Return the rules that hold now: all of them to an admin, to others those that concern
         them.
         """

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from bus.errors import BusError
 from bus.index import floors, names, place
@@ -22,7 +21,8 @@ from bus.index.database import Index
 from bus.live.presence import Presence
 from bus.model import records
 from bus.model.filter import recipients
-from bus.model.records import EVERYBODY, Record
+from bus.model.messages import Message, Standing
+from bus.model.records import EVERYBODY
 
 _KEPT_FOR_S = 0.25
 _COUNTED_READERS = 1_000
@@ -52,7 +52,7 @@ class Standings:
         self._kept: dict[str, _Standing] = {}
         self._kept_until = 0.0
 
-    def of_recipients(self, message: Record, is_new: bool) -> dict[str, dict[str, Any]]:
+    def of_recipients(self, message: Message, is_new: bool) -> dict[str, Standing]:
         """Return a report for each recipient of a message that was just saved, or (not `is_new`) is
         repeated.
 
@@ -87,7 +87,7 @@ class Standings:
         with suppress(BusError, sqlite3.OperationalError):
             self._presence.forget(self._now_ms(), have_acted)
 
-    def _report(self, name: str, message: Record, is_new: bool) -> dict[str, Any]:
+    def _report(self, name: str, message: Message, is_new: bool) -> Standing:
         standing = self._kept.get(name)
         if standing is None:
             standing = self._kept[name] = (

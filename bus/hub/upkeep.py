@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from bus.errors import Unavailable
 from bus.index.database import Index
 from bus.index.weights import weight_us
+from bus.model.records import Fields
 
 # A reader brings the index up, or `tend` does, or the post that finds it this many records behind.
 _LAG_ALLOWED = 5_000
@@ -26,7 +26,7 @@ class Upkeep:
     def __init__(self, index: Index) -> None:
         self._index = index
 
-    def keep_up(self, block: Sequence[dict[str, Any]]) -> None:
+    def keep_up(self, block: Sequence[Fields]) -> None:
         """Bring the index up if it is far behind. Otherwise that is left to the next reader, or to
         `tend`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bus.index import walks
 from bus.index.messages import cut
@@ -13,7 +13,8 @@ from bus.index.projection import Batch
 from bus.index.ranges import LAST
 from bus.index.walks import Either, Every, Rows, Walk
 from bus.model import records
-from bus.model.records import Record
+from bus.model.activity import Event
+from bus.model.records import Fields, Record
 
 _TIME = 10  # characters of an id
 _SESSIONS = 100  # names below one name that are walked one by one
@@ -52,7 +53,7 @@ class Events:
         """Do nothing: see `note`."""
 
 
-def note(db: sqlite3.Connection, record: Record, event: dict[str, Any]) -> None:
+def note(db: sqlite3.Connection, record: Record, event: Fields) -> None:
     """Note an event; `record` is the one that it is of."""
     shown = {"seq": record["seq"], "id": record["id"], "time": record["ts"], **_brief(event)}
     db.execute(
@@ -69,7 +70,7 @@ def note(db: sqlite3.Connection, record: Record, event: dict[str, Any]) -> None:
     )
 
 
-def _brief(event: dict[str, Any]) -> dict[str, Any]:
+def _brief(event: Fields) -> Fields:
     """Return an event with long commands cut: a feed of a hundred must not be megabytes.
 
     The call has them whole.
@@ -98,7 +99,7 @@ class Filter(NamedTuple):
     before: int | None = None
 
 
-def events(db: sqlite3.Connection, wanted: Filter) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
+def events(db: sqlite3.Connection, wanted: Filter) -> tuple[list[tuple[str, Event]], bool]:
     """Yield events oldest first, each with the credential behind it, and whether there are more:
     the newest, or the next `after`.
 
@@ -110,7 +111,7 @@ def events(db: sqlite3.Connection, wanted: Filter) -> tuple[list[tuple[str, dict
         parts.append(_messages(db, wanted, down))
     after = max(wanted.after or 0, _first_since(db, wanted.since_ms) - 1)
     before = LAST if wanted.before is None else wanted.before
-    found: dict[int, tuple[str, dict[str, Any]]] = {}
+    found: dict[int, tuple[str, Event]] = {}
 
     def texts() -> Iterator[tuple[int, str]]:
         for seq in walks.through(Either(parts), after, before, down):
@@ -199,7 +200,7 @@ def _first_since(db: sqlite3.Connection, since_ms: int) -> int:
     return min((seq for seq in seqs if seq is not None), default=LAST - 1)
 
 
-def _event(db: sqlite3.Connection, seq: int) -> tuple[str, tuple[str, dict[str, Any]]]:
+def _event(db: sqlite3.Connection, seq: int) -> tuple[str, tuple[str, Event]]:
     """Return the JSON of what stands at a seq, and the event with the credential behind it."""
     row = db.execute("SELECT auth, json FROM events WHERE seq = ?", (seq,)).fetchone()
     if row is not None:
@@ -209,16 +210,13 @@ def _event(db: sqlite3.Connection, seq: int) -> tuple[str, tuple[str, dict[str, 
     return text, (message["auth"], _message_event(message))
 
 
-def _message_event(message: Record) -> dict[str, Any]:
-    event = {
+def _message_event(message: Record) -> Event:
+    return {
         "seq": message["seq"],
         "id": message["id"],
         "time": message["ts"],
         "from": message["from"],
         "type": "message",
-    }
-    return {
-        **event,
         "target": message["to"],
         "body": message["body"],
         "verified": message.get("verified", False),

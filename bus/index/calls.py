@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bus.index import activity
 from bus.index.projection import Batch
 from bus.index.tenures import is_over
 from bus.index.unique_keys import as_json
-from bus.model.records import Record
+from bus.model.records import Fields, Record
 
 _NO_FACTS = ("kind", "seq", "id", "ts", "sum", "auth", "tenure")
 _PRIVATE = frozenset(("digest", "client_id", "attempt", "approval", "detach"))
@@ -106,7 +106,7 @@ def _reaped(db: sqlite3.Connection, record: Record) -> None:
     )
 
 
-def _event_of(asked: Record) -> dict[str, Any]:
+def _event_of(asked: Record) -> Fields:
     shown = {
         name: value
         for name, value in asked.items()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
 
 from bus.index import activity, approvals, joining, permissions, tenures
 from bus.index.projection import Batch
 from bus.model.caller import INVITE
-from bus.model.records import Record
+from bus.model.records import Fields, Record
 
 
 class Credentials:
@@ -27,7 +26,7 @@ class Credentials:
         db = self._batch.db
         if record["kind"] == "refused":
             names = ("target", "command", "error", "left_out")
-            facts: dict[str, Any] = {name: record[name] for name in names if name in record}
+            facts: Fields = {name: record[name] for name in names if name in record}
             event = {"from": record["from"], "type": "credential", **facts, "result": "denied"}
             activity.note(db, record, event)
             return

@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bus.index import walks
 from bus.index.expiring import NEVER
@@ -29,6 +29,7 @@ from bus.index.names import machines
 from bus.index.ranges import LAST
 from bus.index.walks import Either, Every, Rows, Walk
 from bus.model.inbox import FIRST, Cursor, Rank
+from bus.model.inbox_budget import Candidate
 from bus.model.records import EVERYBODY
 
 PRIORITIES = ("urgent", "normal", "fyi")
@@ -52,7 +53,7 @@ class Seen(NamedTuple):
     any of them is shown.
     """
 
-    messages: list[tuple[Rank, dict[str, Any]]]
+    messages: list[tuple[Rank, Candidate]]
     start: Cursor
 
 

@@ -4,9 +4,8 @@ many light ones.
 
 from __future__ import annotations
 
-from typing import Any
-
 from bus.model.filter import recipients
+from bus.model.records import Fields
 
 STEP_US = 20_000  # what is applied before others have a turn
 # Measured on a laptop: a short message, a row of another table, a byte of words that no message had
@@ -14,7 +13,7 @@ STEP_US = 20_000  # what is applied before others have a turn
 _RECORD_US, _ROW_US, _BYTE_US, _ACK_US = 20, 4, 0.5, 60
 
 
-def weight_us(record: dict[str, Any]) -> float:
+def weight_us(record: Fields) -> float:
     """Microseconds, about, for a record or the draft of one."""
     if record["kind"] == "message":
         rows = 2 * len(recipients(record)) + len(record.get("tags", ()))

@@ -5,10 +5,11 @@ GET /messages/<ref>/receipts. No I/O.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from bus.errors import BadField, MissingField
 from bus.model import checks
+from bus.model.answer import Time
 from bus.model.filter import MAX_LIMIT
 from bus.model.kinds import AGENT, REFERENCE, Format, whole
 from bus.model.shape import Json, Kind, Shape, object_schema
@@ -73,3 +74,32 @@ class ReceiptsQuery(Format):
         str | None, AGENT, "only the names behind this one: `next` of the answer before"
     ] = None
     limit: Annotated[int, whole(1, MAX_LIMIT), "names"] = MAX_LIMIT
+
+
+class Acked(TypedDict):
+    """The seqs that an ack settled, and those that were settled before."""
+
+    ok: Literal[True]
+    id: NotRequired[str]
+    reader: str
+    acked: list[int]
+    already: list[int]
+
+
+class Receipt(TypedDict):
+    """When a message was saved for a name, fetched by it and acknowledged; None: not yet."""
+
+    queued: Time
+    fetched: Time | None
+    acked: Time | None
+
+
+class Receipts(TypedDict):
+    """How far a message has come with some names; `more` counts the others, up to 1000."""
+
+    id: str
+    seq: int
+    receipts: dict[str, Receipt]
+    has_more: bool
+    more: int
+    next: str | None

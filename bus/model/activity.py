@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from bus.model import checks
+from bus.model.answer import Count, From, Time
 from bus.model.calls import ACTIONS, CONTAINER
 from bus.model.checks import MAX_SEQ
 from bus.model.filter import MAX_LIMIT
@@ -42,3 +43,64 @@ class ActivityQuery(Shape):
             return 0  # who follows by `since` was perhaps away for longer than a day
         hours = _DAY_H if self.hours is None else self.hours
         return int((now_s - hours * 3600) * 1000)
+
+
+class Event(From):
+    """Something that happened. Whoever may see it has more fields, which depend on its `type`."""
+
+    seq: int
+    id: str
+    time: Time
+    type: str
+    target: NotRequired[str | list[str] | None]
+    result: NotRequired[str]
+    duration_ms: NotRequired[int]
+    body: NotRequired[str]
+    verified: NotRequired[bool]
+
+
+class Feed(TypedDict):
+    """Events, oldest first; `next` is the seq to go on from."""
+
+    ok: bool
+    events: list[Event]
+    has_more: bool
+    next: Count
+
+
+class Machine(TypedDict):
+    """A name that the hub knows, and whether it is there."""
+
+    name: str
+    kind: str
+    driver: str | None
+    state: str
+    online: bool | None
+    last_seen: Time | None
+
+
+class Machines(TypedDict):
+    """All that are known; `unavailable` has the drivers that do not answer, with the reason."""
+
+    ok: bool
+    machines: list[Machine]
+    has_more: NotRequired[bool]
+    unavailable: dict[str, str]
+
+
+class Container(TypedDict):
+    """A container that commands can run in."""
+
+    name: str
+    driver: str
+    state: str
+    addresses: list[str]
+    snapshots: Any
+
+
+class Containers(TypedDict):
+    """All containers; `unavailable` as in `Machines`."""
+
+    ok: bool
+    containers: list[Container]
+    unavailable: dict[str, str]

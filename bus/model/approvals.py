@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from bus.errors import BadField, MissingField
+from bus.model.answer import From, Time
 from bus.model.kinds import AGENT, ULID_SCHEMA, WAIT, choice, expiry
 from bus.model.shape import Kind, Shape
 
@@ -76,3 +77,33 @@ class ApprovalQuery(Shape):
     """GET /api/approvals/<id>: for how many seconds to wait for an answer."""
 
     wait: Annotated[float, WAIT] = 0.0
+
+
+class Approval(From):
+    """A question to admins as callers see it: what the call would do, and how it was answered."""
+
+    id: str
+    state: Literal["pending", "allowed", "denied", "used", "expired"]
+    action: str
+    target: str
+    asked: Time
+    expires: Time
+    hash: str
+    answered: NotRequired[Time]
+    by: NotRequired[str]
+    lost: NotRequired[bool]
+
+
+class OneApproval(TypedDict):
+    """One question."""
+
+    ok: bool
+    approval: Approval
+
+
+class Approvals(TypedDict):
+    """Several questions, newest last."""
+
+    ok: bool
+    approvals: list[Approval]
+    has_more: NotRequired[bool]

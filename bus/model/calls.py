@@ -13,9 +13,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, NotRequired, TypedDict
 
 from bus.errors import BadField, MissingField, TooLarge
+from bus.model.answer import Count, Time
 from bus.model.call_kinds import (
     ARGV,
     BYTES,
@@ -279,3 +280,75 @@ def target(given: Mapping[str, Any], field: str) -> str:
     """Return the name of a container or machine in this field; raises BadField, MissingField."""
     name: str = TARGET.check(given.get(field), field)
     return name
+
+
+State = Literal["running", "done", "denied", "error", "unknown"]
+Encoding = Literal["utf-8", "base64"]
+
+
+class Ran(TypedDict):
+    """How a command is, or how it ended."""
+
+    ok: bool
+    id: str
+    state: NotRequired[State]
+    exitCode: NotRequired[int | None]
+    stdout: NotRequired[str | None]
+    stderr: NotRequired[str | None]
+    stdout_encoding: NotRequired[Encoding]
+    stderr_encoding: NotRequired[Encoding]
+    stdout_size: NotRequired[Count]
+    stderr_size: NotRequired[Count]
+    duration_ms: NotRequired[Count]
+    truncated: NotRequired[bool]
+    timed_out: NotRequired[bool]
+    cancelled: NotRequired[bool]
+    leaked: NotRequired[Count | None]
+    reason: NotRequired[str]
+    replayed: NotRequired[bool]
+
+
+class File(TypedDict):
+    """A file that was read or written; `content` is of a read."""
+
+    ok: bool
+    id: str
+    content: NotRequired[str]
+    encoding: NotRequired[Encoding]
+    offset: NotRequired[Count]
+    size: Count
+    sha256: str | None
+    mode: str
+    uid: Count
+    gid: Count
+    replayed: NotRequired[bool]
+
+
+class Acted(TypedDict):
+    """What an act on a container did."""
+
+    ok: bool
+    id: str
+    name: NotRequired[str]
+    state: NotRequired[State]
+    changed: NotRequired[bool]
+    snapshot: NotRequired[str]
+    saved: NotRequired[str]
+    removed: NotRequired[list[str]]
+    replayed: NotRequired[bool]
+
+
+class Snapshot(TypedDict):
+    """A snapshot of a container; `by_restore` is whether a restore made it."""
+
+    name: str
+    made: Time
+    by_restore: bool
+
+
+class Snapshots(TypedDict):
+    """The snapshots of a container."""
+
+    ok: bool
+    name: str
+    snapshots: list[Snapshot]

@@ -7,10 +7,11 @@ know.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from bus.errors import BadField
 from bus.model import checks
+from bus.model.answer import Says, Time
 from bus.model.caller import ADMIN, MEMBER, RESERVED
 from bus.model.kinds import flag
 from bus.model.shape import Kind, Shape
@@ -110,3 +111,77 @@ class NewInvite(NewCredential):
 @dataclass(frozen=True, kw_only=True)
 class Join(Shape):
     """POST /api/join: everything is in the credential that the invite is; there is no field."""
+
+
+Role = Literal["shared", "member", "admin"]
+
+
+class Me(TypedDict):
+    """Who the hub takes the caller for."""
+
+    ok: Literal[True]
+    name: str
+    role: Role
+    verified: bool
+
+
+class Granted(TypedDict):
+    """A new credential."""
+
+    ok: Literal[True]
+    name: str
+    role: Role
+    secret: Annotated[str, Says(minLength=28), "shown this once"]
+
+
+class Quotas(TypedDict):
+    """How much of each quota is used, or may be."""
+
+    requests: NotRequired[int]
+    waiting: NotRequired[int]
+    bytes_today: NotRequired[int]
+    names_today: NotRequired[int]
+
+
+class Entry(Quotas):
+    """A credential as admins see it."""
+
+    name: str
+    role: Role
+    rotated_until: NotRequired[Time]
+
+
+class OpenInvite(TypedDict):
+    """An invite that nobody has used yet."""
+
+    name: str
+    role: Role
+    expires: Time
+    replace: NotRequired[bool]
+
+
+class Listing(TypedDict):
+    """Who has a credential or an invite; `quotas` are the limits."""
+
+    ok: NotRequired[Literal[True]]
+    credentials: list[Entry]
+    quotas: NotRequired[Quotas]
+    invites: list[OpenInvite]
+
+
+class Invite(TypedDict):
+    """A new invite."""
+
+    ok: Literal[True]
+    name: str
+    role: Role
+    code: Annotated[str, "ID.SECRET, shown this once"]
+    expires: Time
+    line: Annotated[str, "what to paste on the machine"]
+
+
+class Revoked(TypedDict):
+    """A name that has no credential any more."""
+
+    ok: Literal[True]
+    name: str

@@ -6,7 +6,7 @@ share.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -177,7 +177,7 @@ class StreamQuery(_Filter):
     format: Annotated[str | None, choice(("sse", "ndjson", "text")), "instead of Accept"] = None
 
 
-def recipients(record: dict[str, Any]) -> list[str]:
+def recipients(record: Mapping[str, Any]) -> list[str]:
     """Return the names in `to`, whether it is one or a list."""
     to = record["to"]
     return to if isinstance(to, list) else [to]

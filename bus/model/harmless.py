@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from bus.model.hidden import HIDDEN, PICTURES
@@ -39,7 +40,7 @@ def quoted(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else harmless(json.dumps(text, ensure_ascii=False))
 
 
-def sender(message: dict[str, Any]) -> str:
+def sender(message: Mapping[str, Any]) -> str:
     """Return who a message is from, with a mark where no credential of that name has sent it.
 
     Every text form says it like this.

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypedDict
 
 from bus.errors import BadField
+from bus.model.answer import Count, From, Says, Time
 from bus.model.checks import MAX_SEQ
 from bus.model.kinds import AGENT, Format, whole
+from bus.model.messages import Message
 from bus.model.shape import Kind
 
 DEFAULT_BUDGET, MIN_BUDGET, MAX_BUDGET = 6_000, 800, 100_000
@@ -100,3 +102,30 @@ class InboxQuery(Format):
     cursor: Annotated[
         Cursor | None, _CURSOR_KIND, "of the answer before, for what comes after it"
     ] = None
+
+
+class ShownStub(From):
+    """A message of which only the beginning is shown."""
+
+    seq: int
+    id: str
+    ts: Time
+    verified: bool
+    to: str | list[str]
+    priority: str
+    tags: list[str]
+    preview: Annotated[str, "the beginning of the body, on one line, made harmless"]
+    size: Annotated[int, "characters of the whole body"]
+
+
+class Inbox(TypedDict):
+    """What a reader should see first."""
+
+    reader: str
+    unread: Annotated[int, Says(minimum=0, maximum=1000)]
+    unread_is_exact: bool
+    messages: list[Message]
+    stubs: list[ShownStub]
+    more: Annotated[Count, "unread messages that no answer so far has shown"]
+    has_more: bool
+    cursor: str | None

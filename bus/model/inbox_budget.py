@@ -6,9 +6,19 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired
 
-Message = dict[str, Any]
+from bus.model.messages import Message
+
+
+class Candidate(Message):
+    """A message that may be shown. One that is too long to be shown whole has only the beginning of
+    its body, and the length of it in `size`.
+    """
+
+    size: NotRequired[int]
+
+
 Measure = Callable[[str], int]
 
 SHORT, LONG = 72, 1_000  # characters of a body in a stub: at first, and at most where room is left
@@ -19,14 +29,14 @@ BYTES_PER_TOKEN = 3
 class Stub(NamedTuple):
     """A message of which only the first `length` characters are to be shown."""
 
-    message: Message
+    message: Candidate
     length: int
 
 
 class Packed(NamedTuple):
     """What is shown, each list in the order given; `shown` counts both."""
 
-    full: list[Message]
+    full: list[Candidate]
     stubs: list[Stub]
 
     @property
@@ -45,11 +55,11 @@ def tokens(text: str) -> int:
 
 
 def pack(
-    messages: Sequence[Message],
+    messages: Sequence[Candidate],
     room: int,
     measure: Measure,
-    whole: Callable[[Message], str | None],
-    brief: Callable[[Message, int], str],
+    whole: Callable[[Candidate], str | None],
+    brief: Callable[[Candidate, int], str],
 ) -> Packed:
     """Choose among messages in their order of rank. `whole` is None for one that is too long for
     any room.
@@ -61,8 +71,8 @@ def pack(
     stubs_cost = [measure(brief(message, SHORT)) for message in messages]
     for_stubs = min(room // 4, sum(stubs_cost))
     for_full = room - for_stubs
-    full: list[Message] = []
-    short: list[Message] = []
+    full: list[Candidate] = []
+    short: list[Candidate] = []
     for message, stub_cost in zip(messages, stubs_cost, strict=True):
         text = whole(message)
         cost = room + 1 if text is None else measure(text)
@@ -80,7 +90,7 @@ def pack(
 
 
 def _lengthened(
-    short: Sequence[Message], room: int, measure: Measure, brief: Callable[[Message, int], str]
+    short: Sequence[Candidate], room: int, measure: Measure, brief: Callable[[Candidate, int], str]
 ) -> list[Stub]:
     """Stubs that share the room that is left, the first ones first."""
     stubs = []

@@ -20,9 +20,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NotRequired, Self, TypedDict
 
 from bus.errors import BadField, BadJson, MissingField, TooLarge
+from bus.model.answer import Count, From, Says, Time
 from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
 from bus.model.kinds import (
     AGENT,
@@ -182,6 +183,51 @@ class Draft(Shape):
             "data": {"type": "string", "format": "bus-json", "description": "a JSON object"},
         }
         return {**object_schema(cls, **texts), "required": ["body"]}
+
+
+class Standing(TypedDict):
+    """How a recipient is doing; for `any` only `readers`, how many have ever asked."""
+
+    last_seen: NotRequired[Time | None]
+    last_fetch: NotRequired[Time | None]
+    unread: NotRequired[Annotated[int, Says(minimum=0, maximum=1000)] | None]
+    readers: NotRequired[int]
+
+
+class Message(From):
+    """A message as callers see it."""
+
+    seq: Annotated[int, Says(minimum=1)]
+    id: Annotated[str, Says(pattern="^[0-9A-Z]{26}$")]
+    old_id: NotRequired[
+        Annotated[str, "its id before it was imported: good as an id, `old:17` if a number"]
+    ]
+    ts: Time
+    to: str | list[str]
+    body: str
+    tags: list[str]
+    priority: Annotated[str, Says(**PRIORITY.schema)]
+    in_reply_to: NotRequired[str]
+    thread: NotRequired[str]
+    data: NotRequired[dict[str, Any]]
+    expires: NotRequired[Time]
+    client_id: NotRequired[str]
+    auth: NotRequired[Annotated[str, "the user whose credential posted it"]]
+    verified: NotRequired[
+        Annotated[bool, "whether `from` is that credential's own name; not so for a shared user"]
+    ]
+    snippet: NotRequired[str]
+    replayed: NotRequired[bool]
+    delivery: NotRequired[dict[str, Standing]]
+
+
+class Page(TypedDict):
+    """A page of messages; `next` is the cursor to go on with."""
+
+    messages: list[Message]
+    count: Count
+    has_more: bool
+    next: Count
 
 
 def digest(said: Mapping[str, Any]) -> str:

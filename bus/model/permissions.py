@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict, cast
 
 from bus.errors import BadField
 from bus.model import checks
+from bus.model.answer import Time
 from bus.model.calls import ACTIONS, EXEC
 from bus.model.grants import ANYONE, REQUIRED
 from bus.model.kinds import MACHINE_SCHEMA, TEXT, choice
@@ -52,7 +53,7 @@ class Rule:
             and self.action == action
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Permission:
         """As callers see it."""
         shown: dict[str, Any] = {
             "source": self.source,
@@ -66,7 +67,7 @@ class Rule:
             shown["approval"] = REQUIRED
         if self.expires is not None:
             shown["expires"] = self.expires
-        return {**shown, "by": self.by, "granted": self.granted}
+        return cast(Permission, {**shown, "by": self.by, "granted": self.granted})
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,52 @@ class CheckQuery(Shape):
     def request(self) -> dict[str, Any] | None:
         """Return what would be run; None where it is not said."""
         return None if self.command is None else {"argv": ["bash", "-c", self.command]}
+
+
+class Permission(TypedDict):
+    """A permission as callers see it. `allow` is None in the answer to a removal."""
+
+    source: str
+    target: str
+    action: NotRequired[str]
+    actions: NotRequired[list[str]]
+    allow: bool | None
+    commands: NotRequired[list[list[str]]]
+    approval: NotRequired[str]
+    expires: NotRequired[Time]
+    by: str
+    granted: str
+    removed: NotRequired[list[str]]
+    unknown: NotRequired[
+        Annotated[dict[str, str], "of POST /api/permit: what is wrong with a name, by its field"]
+    ]
+
+
+class Permitted(TypedDict):
+    """The answer to POST /api/permit."""
+
+    ok: bool
+    permission: Permission
+
+
+class Permissions(TypedDict):
+    """The permissions that hold now."""
+
+    ok: bool
+    permissions: list[Permission]
+
+
+class Decided(TypedDict):
+    """Whether a call would be allowed, and by which permission."""
+
+    ok: bool
+    allowed: bool
+    source: str
+    target: str
+    action: str
+    reason: str
+    approval: NotRequired[str]
+    rule: Permission | None
 
 
 def decide(

@@ -29,7 +29,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+# A record is open: a reader keeps the keys that it does not know. `Fields` are those of a record to
+# be, which has no seq, id and ts yet.
 Record = dict[str, Any]
+Fields = dict[str, Any]
 
 # Of the records that a log may hold; `damaged` stands for a line that cannot be read. A new kind is
 # added here.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from flask import Blueprint, Response, g
 
@@ -13,8 +12,8 @@ from bus.model import checks, inbox_budget
 from bus.model.caller import EVERYONE, Taken
 from bus.model.filter import recipients
 from bus.model.harmless import body_lines, quoted, sender
-from bus.model.inbox import DEFAULT_BUDGET, InboxQuery
-from bus.model.inbox_budget import Packed, Stub
+from bus.model.inbox import DEFAULT_BUDGET, Inbox, InboxQuery, ShownStub
+from bus.model.inbox_budget import Candidate, Packed, Stub
 from bus.model.records import unix_ms
 from bus.model.strict_json import Rest
 from bus.system.scheduler import Breather
@@ -46,10 +45,10 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         reader = checks.agent(asked.reader or g.caller.own_name, "reader")
         room, measure = _budget(asked)
 
-        def choose(messages: list[dict[str, Any]], now_ms: int) -> Packed:
+        def choose(messages: list[Candidate], now_ms: int) -> Packed:
             breather = Breather(rest)
 
-            def whole(message: dict[str, Any]) -> str | None:
+            def whole(message: Candidate) -> str | None:
                 breather.did(_size(message))
                 return None if "size" in message else _whole(message, now_ms)
 
@@ -91,12 +90,12 @@ def _more(found: InboxPage) -> int:
     return max(1, found.unread - found.before - found.packed.shown) if found.next is not None else 0
 
 
-def _as_json(reader: str, found: InboxPage) -> dict[str, Any]:
+def _as_json(reader: str, found: InboxPage) -> Inbox:
     return {
         "reader": reader,
         "unread": found.unread,
         "unread_is_exact": found.is_exact,
-        "messages": found.packed.full,
+        "messages": [*found.packed.full],
         "stubs": [_stub_json(stub) for stub in found.packed.stubs],
         "more": _more(found),
         "has_more": found.next is not None,
@@ -104,11 +103,20 @@ def _as_json(reader: str, found: InboxPage) -> dict[str, Any]:
     }
 
 
-def _stub_json(stub: Stub) -> dict[str, Any]:
+def _stub_json(stub: Stub) -> ShownStub:
     message = stub.message
-    kept = {name: message[name] for name in ("seq", "id", "ts", "from", "to", "priority", "tags")}
-    kept["verified"] = message.get("verified") is True
-    return {**kept, "preview": _preview(message["body"], stub.length), "size": _size(message)}
+    return {
+        "seq": message["seq"],
+        "id": message["id"],
+        "ts": message["ts"],
+        "from": message["from"],
+        "to": message["to"],
+        "priority": message["priority"],
+        "tags": message["tags"],
+        "verified": message.get("verified") is True,
+        "preview": _preview(message["body"], stub.length),
+        "size": _size(message),
+    }
 
 
 def _as_text(reader: str, found: InboxPage) -> str:
@@ -148,7 +156,7 @@ def _head(reader: str, unread: int) -> str:
     )
 
 
-def _line(message: dict[str, Any], now_ms: int) -> str:
+def _line(message: Candidate, now_ms: int) -> str:
     to = recipients(message)
     age = _age(now_ms - unix_ms(message["ts"]))
     who = sender({**message, "from": _middle_cut(message["from"])})
@@ -175,12 +183,12 @@ def _middle_cut(name: str) -> str:
     return name if len(name) <= _LONGEST_SENDER else f"{name[:half]}…{name[1 - half :]}"
 
 
-def _size(message: dict[str, Any]) -> int:
+def _size(message: Candidate) -> int:
     """Return the characters of a body; one that is too long to be shown was cut."""
     return int(message.get("size") or len(message["body"]))
 
 
-def _whole(message: dict[str, Any], now_ms: int, *, with_seq: bool = True) -> str:
+def _whole(message: Candidate, now_ms: int, *, with_seq: bool = True) -> str:
     """Return a message in full.
 
     While sizes are taken, its seq in the list at the end is counted with it.
@@ -192,7 +200,7 @@ def _whole(message: dict[str, Any], now_ms: int, *, with_seq: bool = True) -> st
     return head + body + (f"{message['seq']}," if with_seq else "")
 
 
-def _brief(message: dict[str, Any], length: int, now_ms: int) -> str:
+def _brief(message: Candidate, length: int, now_ms: int) -> str:
     """Return a message on one line."""
     size = _size(message)
     preview = _preview(message["body"], length)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -42,7 +42,7 @@ class Reply(Response):
         return super().__call__(environ, start_response)
 
 
-def json_reply(value: dict[str, Any], status: int = 200) -> Reply:
+def json_reply(value: Mapping[str, Any], status: int = 200) -> Reply:
     """A JSON answer."""
     return Reply(to_json(value) + "\n", status, mimetype="application/json")
 

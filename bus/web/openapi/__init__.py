@@ -8,7 +8,7 @@ from __future__ import annotations
 from bus.version import __version__
 from bus.web.openapi import credentials, messages, net
 from bus.web.openapi.parts import Json
-from bus.web.openapi.schemas import SCHEMAS
+from bus.web.openapi.schemas import schemas
 
 
 def document() -> Json:
@@ -28,6 +28,6 @@ def document() -> Json:
         },
         "components": {
             "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
-            "schemas": {**SCHEMAS, **credentials.SCHEMAS, **net.SCHEMAS},
+            "schemas": schemas(),
         },
     }

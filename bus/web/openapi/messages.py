@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from bus.model.acks import Ack, AckMany, ReceiptsQuery
+from bus.model.acks import Ack, Acked, AckMany, Receipts, ReceiptsQuery
+from bus.model.answer import reference
 from bus.model.filter import MessagesQuery, SearchQuery, StreamQuery
-from bus.model.inbox import InboxQuery
+from bus.model.health import Health
+from bus.model.inbox import Inbox, InboxQuery
 from bus.model.kinds import KEY, REFERENCE_TEXT, Format
-from bus.model.messages import MAX_BATCH
-from bus.web.openapi.parts import Json, any_object, errors, get, page, path_ref, ref
+from bus.model.messages import MAX_BATCH, Message, Page
+from bus.web.openapi.parts import Json, any_object, component, errors, get, page, path_ref
 
 
 def paths() -> Json:
@@ -17,10 +19,10 @@ def paths() -> Json:
         "/health": {
             "get": get(
                 "How the hub is",
-                ref("Health"),
+                reference(Health),
                 text=True,
                 params=Format.parameters(),
-                extra={"503": ref("Health")},
+                extra={"503": reference(Health)},
             )
         },
         "/robots.txt": {"get": page("Keeps crawlers out", "text/plain")},
@@ -30,20 +32,23 @@ def paths() -> Json:
         "/messages": {
             "get": get(
                 "Messages, oldest first; without `since` and `unread_by` the newest",
-                ref("Page"),
+                reference(Page),
                 text=True,
                 params=MessagesQuery.parameters(),
             )
         },
         "/messages/{ref}": {
             "get": get(
-                "One message", ref("Message"), text=True, params=[path_ref(), *Format.parameters()]
+                "One message",
+                reference(Message),
+                text=True,
+                params=[path_ref(), *Format.parameters()],
             )
         },
         "/messages/{ref}/receipts": {
             "get": get(
                 "Who has it: queued, fetched, acked",
-                ref("Receipts"),
+                reference(Receipts),
                 text=True,
                 params=[path_ref(), *ReceiptsQuery.parameters()],
             )
@@ -52,7 +57,7 @@ def paths() -> Json:
             "get": get(
                 "The unread messages that fit a budget, the most urgent first; the rest as stubs"
                 " and a count",
-                ref("Inbox"),
+                reference(Inbox),
                 text=True,
                 params=InboxQuery.parameters(),
             )
@@ -60,7 +65,7 @@ def paths() -> Json:
         "/search": {
             "get": get(
                 "Full text search, newest first",
-                ref("Page"),
+                reference(Page),
                 text=True,
                 params=SearchQuery.parameters(),
             )
@@ -75,7 +80,7 @@ def paths() -> Json:
 
 def _post_operation() -> Json:
     text: Json = {"schema": {"type": "string"}}
-    message = {"application/json": {"schema": ref("Message")}}
+    message = {"application/json": {"schema": reference(Message)}}
     lines = {"application/x-ndjson": text}
     key = {"name": "Idempotency-Key", "in": "header", "schema": KEY.schema}
     refused = errors(400, 403, 413, 415, 422, 507)
@@ -91,9 +96,9 @@ def _post_operation() -> Json:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": ref("Draft")},
-                "application/x-www-form-urlencoded": {"schema": ref("Form")},
-                "multipart/form-data": {"schema": ref("Form")},
+                "application/json": {"schema": component("Draft")},
+                "application/x-www-form-urlencoded": {"schema": component("Form")},
+                "multipart/form-data": {"schema": component("Form")},
                 "text/plain": text,
                 "application/x-ndjson": text,
             },
@@ -110,7 +115,7 @@ def _ack_operation(summary: str, schema: Json, params: list[Json]) -> Json:
         "responses": {
             "200": {
                 "description": "acknowledged, now or before",
-                "content": {"application/json": {"schema": ref("Acked")}},
+                "content": {"application/json": {"schema": reference(Acked)}},
             },
             **errors(400, 403, 404, 413, 415, 507),
         },

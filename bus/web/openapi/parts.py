@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from bus.model.answer import Error, reference
 from bus.model.kinds import REFERENCE_TEXT
 
 Json = dict[str, Any]
-
-TS: Json = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
-TIME: Json = {"oneOf": [TS, {"type": "null"}]}
 
 
 def get(
@@ -27,7 +25,7 @@ def get(
     for status, other in (extra or {}).items():
         responses[status] = {
             "description": "see `ok`",
-            "content": {"application/json": {"schema": {"anyOf": [other, ref("Error")]}}},
+            "content": {"application/json": {"schema": {"anyOf": [other, reference(Error)]}}},
         }
     return {"summary": summary, "parameters": params or [], "responses": responses}
 
@@ -43,7 +41,7 @@ def page(summary: str, media: str) -> Json:
 
 
 def errors(*statuses: int) -> Json:
-    content = {"application/json": {"schema": ref("Error")}}
+    content = {"application/json": {"schema": reference(Error)}}
     return {
         str(status): {"description": "see `error` and `hint`", "content": content}
         for status in (*statuses, 401, 405, 500, 503)
@@ -60,7 +58,7 @@ def path_ref() -> Json:
     }
 
 
-def ref(name: str) -> Json:
+def component(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
