@@ -347,7 +347,7 @@ class Bus:
 
     @property
     def net(self) -> Net:
-        """Commands and files in other machines, and what happened: `bus.net.exec("db1", "uptime")`."""
+        """Commands and files in other machines: `bus.net.exec("db1", "uptime")`."""
         from busclient._net.net import Net  # noqa: PLC0415
 
         return Net(self.settings, self._calls, self._connection.call, self._sleep)

@@ -3,7 +3,7 @@
     BusError
     ├── SettingsError         no settings, or unusable ones: nothing was sent
     ├── LocalTrouble          this machine cannot: no ssh, no hub packages, a disk that is full
-    │   └── OutboxFailed      the hub is away and the message could not be kept here either: it is NOT sent
+    │   └── OutboxFailed      the hub is away, and the outbox failed too: NOT sent
     ├── Unreachable           no hub answered: refused, no such host, time over
     │   ├── BadAnswer         something answered that is not the hub
     │   └── NotTrusted        its certificate is not one that this machine trusts: nothing was sent
@@ -13,7 +13,7 @@
     │   ├── TargetBusy        the container is frozen, or something else is being done with it
     │   ├── StillRunning      the first call under this idempotency key has not ended
     │   └── NoRoom            its disk is full
-    ├── OutcomeUnknown        it was begun, and may or may not have been done: look before you repeat it
+    ├── OutcomeUnknown        it was begun and may have been done: look before you repeat it
     ├── ApprovalRequired      nothing was done yet: an admin is asked first (`id`, `expires`)
     ├── Unauthorized          wrong user name or password
     ├── Forbidden             the credential may not do this
@@ -105,8 +105,9 @@ class BadAnswer(Unreachable):
 
 class NotTrusted(Unreachable):
     hint = (
-        "Nothing was sent. A self-signed certificate is trusted with CURL_CA_BUNDLE=FILE in the environment (docs/deploy.md); "
-        "one that is over, or for another name, the hub's operator replaces."
+        "Nothing was sent. A self-signed certificate is trusted with CURL_CA_BUNDLE=FILE in the"
+        " environment (docs/deploy.md); one that is over, or for another name, the hub's operator"
+        " replaces."
     )
 
 
@@ -141,7 +142,10 @@ class OutcomeUnknown(BusError):
 class ApprovalRequired(BusError):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        answer = f"Nothing was done. An admin answers with `bus approve {self.id}`; then make the same call again."
+        answer = (
+            f"Nothing was done. An admin answers with `bus approve {self.id}`; then make the same"
+            " call again."
+        )
         self.hint = self.hint or answer
 
     @property
@@ -173,7 +177,10 @@ class ApprovalDenied(Forbidden):
 
 
 class NotYourName(Forbidden):
-    hint = "BUS_NAME must be BUS_USER, or a session of it (BUS_USER/…); the credential speaks for no other name."
+    hint = (
+        "BUS_NAME must be BUS_USER, or a session of it (BUS_USER/…); the credential speaks for no"
+        " other name."
+    )
 
 
 class NotFound(BusError):
@@ -304,11 +311,12 @@ _OWN_HINTS = (Unauthorized, NotYourName, ApprovalRequired, StillRunning)  # the 
 
 # In terms of this client, where the hub's are for curl.
 _HINTS = {
-    "no_such_folder": "Give a folder that exists in the target; `bus put --create-dirs` makes those above a file.",
-    "not_permitted": "An admin allows it with `bus permit SOURCE TARGET`; `bus permissions --check SOURCE TARGET ACTION` says "
-    "which rule decides.",
-    "target_busy": "Nothing was done: try again. A snapshot freezes a container for a while. If it stays frozen, an admin thaws "
-    "it with `bus container start NAME`.",
+    "no_such_folder": "Give a folder that exists in the target; `bus put --create-dirs` makes those"
+    " above a file.",
+    "not_permitted": "An admin allows it with `bus permit SOURCE TARGET`; `bus permissions --check"
+    " SOURCE TARGET ACTION` says which rule decides.",
+    "target_busy": "Nothing was done: try again. A snapshot freezes a container for a while. If it"
+    " stays frozen, an admin thaws it with `bus container start NAME`.",
     "target_stopped": "An admin starts it with `bus container start NAME`.",
 }
 # Only where the hub's hint names a route: what it says of a single case stays.
@@ -317,19 +325,22 @@ _ROUTE = re.compile(
 )
 _OTHER_VERSION = "The hub and this client are of different versions: bring both to the same one."
 _FOR_ROUTES = {
-    "hub_stopping": "The call goes on. `bus call ID` tells how it ends; so does the same call again, with the same key.",
+    "hub_stopping": "The call goes on. `bus call ID` tells how it ends; so does the same call"
+    " again, with the same key.",
     "method_not_allowed": _OTHER_VERSION,
     "no_such_approval": "`bus approve` lists those that you may see.",
     "no_such_credential": "`bus credential list` shows the names that there are.",
     "no_such_route": _OTHER_VERSION,
     "no_such_snapshot": "`bus container snapshots NAME` lists the snapshots of a container.",
     "not_allowed": "This needs a credential of another role: ask an admin.",
-    "not_supported": "`bus machines` says the driver of each target; only containers have states and snapshots.",
+    "not_supported": "`bus machines` says the driver of each target; only containers have states"
+    " and snapshots.",
     "unknown_target": "`bus machines` lists the targets that there are.",
 }
 _SHARED_HINT = (
-    "The shared user may not. Ask an admin for `bus invite NAME`, then `bus join URL --invite CODE`; the first admin's "
-    "credential is in data/admin.env of the hub, of one that `bus up` started in ~/.local/share/claude-bus/hub/admin.env."
+    "The shared user may not. Ask an admin for `bus invite NAME`, then `bus join URL --invite"
+    " CODE`; the first admin's credential is in data/admin.env of the hub, of one that `bus up`"
+    " started in ~/.local/share/claude-bus/hub/admin.env."
 )
 
 

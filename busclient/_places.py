@@ -1,12 +1,14 @@
 """Where the client keeps what: one place for every path.
 
-| what                          | where                                                             |
-|-------------------------------|-------------------------------------------------------------------|
-| settings                      | `~/.secrets/claude-bus.env`                                       |
-| settings of an older fleet    | `~/.claude-net/config.json` (only read)                           |
-| outbox, drain state, locks    | `~/.local/state/claude-bus/` (XDG_STATE_HOME; LOCALAPPDATA)       |
-| data of a hub by `bus up`     | `~/.local/share/claude-bus/hub/` (XDG_DATA_HOME; LOCALAPPDATA)    |
-| clones of handoffs            | `~/.local/share/claude-bus/handoffs/`                             |
+| what                       | where                                            |
+|----------------------------|--------------------------------------------------|
+| settings                   | `~/.secrets/claude-bus.env`                      |
+| settings of an older fleet | `~/.claude-net/config.json` (only read)          |
+| outbox, drain state, locks | `~/.local/state/claude-bus/` (XDG_STATE_HOME)    |
+| data of a hub by `bus up`  | `~/.local/share/claude-bus/hub/` (XDG_DATA_HOME) |
+| clones of handoffs         | `~/.local/share/claude-bus/handoffs/`            |
+
+On Windows, LOCALAPPDATA stands for both XDG variables.
 """
 
 from __future__ import annotations

@@ -4,19 +4,20 @@ Each setting is taken from the first of these that has it:
 
 1. the environment
 2. `~/.secrets/claude-bus.env`
-3. `~/.claude-net/config.json`, `{"machine":"laptopclaude","sshHost":"ovh5"}`: `machine` is the name, `url` the hub's
-   address; without one, `sshHost` is the host through which the hub is reached by SSH, unless one of the above gives a
-   BUS_URL. `local` means the host of this container, at its address on the bridge (the default gateway)
+3. `~/.claude-net/config.json`, `{"machine":"laptopclaude","sshHost":"ovh5"}`: `machine` is the
+   name, `url` the hub's address. Without `url`, the hub is reached by SSH through `sshHost`, unless
+   one of the above gives a BUS_URL. `local` means the host of this container, at its address on
+   the bridge (the default gateway)
 
-| variable       | meaning                                                          | default                        |
-|----------------|------------------------------------------------------------------|--------------------------------|
-| BUS_URL        | the hub's address; with BUS_SSH_HOST, as seen from that host     | http://127.0.0.1:8787 (SSH)    |
-| BUS_USER       | user name of the credential                                      | claude                         |
-| BUS_PASS       | its password                                                     | none: required                 |
-| BUS_NAME       | who I am on the bus                                              | BUS_USER unless shared; host   |
-| BUS_SSH_HOST   | reach the hub through `ssh` to this host                         | none: direct HTTP              |
-| BUS_HANDOFFS   | a git clone with handoffs: its folder, or `owner/name`, or a URL | none                           |
-| BUS_AUTOSTART  | 1: start a hub on this machine when none answers                 | 0                              |
+| variable      | meaning                                          | default                     |
+|---------------|--------------------------------------------------|-----------------------------|
+| BUS_URL       | the hub's address (from BUS_SSH_HOST, if set)    | http://127.0.0.1:8787 (SSH) |
+| BUS_USER      | user name of the credential                      | claude                      |
+| BUS_PASS      | its password                                     | none: required              |
+| BUS_NAME      | who I am on the bus                              | BUS_USER; shared: host      |
+| BUS_SSH_HOST  | reach the hub through `ssh` to this host         | none: direct HTTP           |
+| BUS_HANDOFFS  | handoffs clone: a folder, `owner/name` or a URL  | none                        |
+| BUS_AUTOSTART | 1: start a hub on this machine when none answers | 0                           |
 """
 
 from __future__ import annotations

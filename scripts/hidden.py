@@ -1,16 +1,19 @@
-"""Makes the tables of hidden characters: bus/model/hidden.py, busclient/_hidden.py, and a block of scripts/session-start-poll.
+"""Write the tables of hidden characters: bus/model/hidden.py, busclient/_hidden.py, and a block of
+scripts/session-start-poll.
 
 HIDDEN is what no text form shows as it is: what acts on a terminal, and what a reader cannot see.
 
 - control and format characters, but newline, tab and the visible Prepended_Concatenation_Marks;
-- Default_Ignorable_Code_Point: invisible by definition, unassigned ones too (all of U+E0000 to U+E0FFF);
+- Default_Ignorable_Code_Point: invisible by definition, unassigned ones too (all of U+E0000 to
+  U+E0FFF);
 - line and paragraph separators, and surrogates;
-- fillers and blanks: by their names, because Unicode has no property for "has no ink and is no space".
+- fillers and blanks: by their names, because Unicode has no property for "has no ink and is no
+  space".
 
-PICTURES is where emoji are: runs of Extended_Pictographic. Behind one of them a variation selector 16, and between
-two a zero width joiner, belong to an emoji and stay.
+PICTURES is where emoji are: runs of Extended_Pictographic. A variation selector 16 behind one of
+them, and a zero width joiner between two, belong to an emoji and stay.
 
-`python -m scripts.hidden` writes the files, `--check` says whether they are as they would be written.
+`python -m scripts.hidden` writes the files; `--check` says whether they are up to date.
 """
 
 from __future__ import annotations
@@ -60,7 +63,9 @@ def is_hidden(char: str) -> bool:
 
 
 def ranges(points: Iterable[int], gap: int = 1) -> list[Range]:
-    """Ascending code points as ranges, ends included; neighbours less than `gap` apart share one."""
+    """Ascending code points as ranges, ends included; neighbours less than `gap` apart
+    share one.
+    """
     found: list[Range] = []
     for point in points:
         if found and point - found[-1][1] <= gap:
@@ -98,7 +103,8 @@ def written() -> dict[Path, str]:
     _, _, after = rest.partition(_END)
     # Apart, because control characters stand for others while the script works.
     controls = _as_bytes((a, min(b, 0x7F)) for a, b in hidden() if a < 0x80)
-    block = f"controls='{controls}'\nhidden='{_as_bytes((max(a, 0x80), b) for a, b in hidden() if b > 0x7F)}'\n"
+    beyond_ascii = ((max(a, 0x80), b) for a, b in hidden() if b > 0x7F)
+    block = f"controls='{controls}'\nhidden='{_as_bytes(beyond_ascii)}'\n"
     block += f"pictures='{_as_bytes(pictures())}'\n"
     files = {
         ROOT / "bus" / "model" / "hidden.py": module,
@@ -122,7 +128,9 @@ def _lines(texts: Iterable[str], width: int = 80) -> str:
 
 
 def _as_bytes(wanted: Iterable[Range]) -> str:
-    """The ranges in UTF-8, as alternatives of an extended regular expression for bytes, those in octal for printf."""
+    """The ranges in UTF-8, as alternatives of an extended regular expression for bytes, those in
+    octal for printf.
+    """
     return "|".join(
         alternative
         for bounds in wanted

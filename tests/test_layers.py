@@ -205,8 +205,10 @@ def test_hub_and_client_never_import_each_other() -> None:
 # What a rule about shapes needs of the standard library; none of it reads or changes anything
 # outside. `os`: for urandom.
 SHAPES_USE = {
-    "__future__", "base64", "builtins", "bus", "collections", "contextlib", "dataclasses", "datetime", "difflib", "enum",
-    "functools", "hashlib", "itertools", "json", "math", "orjson", "os", "re", "string", "types", "typing", "unicodedata", "zlib",
+    "__future__", "base64", "builtins", "bus", "collections", "contextlib", "dataclasses",
+    "datetime", "difflib", "enum",
+    "functools", "hashlib", "itertools", "json", "math", "orjson", "os", "re", "string", "types",
+    "typing", "unicodedata", "zlib",
 }  # fmt: skip
 
 
@@ -252,7 +254,9 @@ def test_only_the_journal_appends_and_wakes() -> None:
 
 
 def test_tests_stand_where_what_they_test_stands() -> None:
-    """A folder of tests has the name of the folder that it tests, or crosses the tree on purpose."""
+    """A folder of tests has the name of the folder that it tests, or crosses the tree on
+    purpose.
+    """
     crossing = {"client", "edge", "faults", "data"}
     folders = {
         path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")

@@ -1,4 +1,6 @@
-"""What ends with a credential, what does not, and what who is given a name anew does not inherit."""
+"""What ends with a credential, what does not, and what who is given a name anew does not
+inherit.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The credential file on the disk: read at once, changed under a lock, written whole or not at all."""
+"""The credential file on the disk: read at once, changed under a lock, written whole or not
+at all.
+"""
 
 from __future__ import annotations
 

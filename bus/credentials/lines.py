@@ -1,10 +1,12 @@
 """The lines of the credential file. Pure.
 
-    name:{SSHA}hash                                     a member; or the shared user of an old fleet, by its name
-    name:{SSHA}hash:admin                               its role: member or admin
-    name:{SSHA}hash:member until=1763673267             a secret that was rotated, good until then (Unix seconds)
-    invite~4f2a…:{SSHA}hash:invite for=name until=…     an invite; `admin` behind it: for an admin. `state=used`: it was taken.
-                                                        `replace` behind it: it changes the secret of a name that there is
+    name:{SSHA}hash                                  a member, or the old fleet's shared user
+    name:{SSHA}hash:admin                            with its role: member or admin
+    name:{SSHA}hash:member until=1763673267          rotated, good until then (Unix seconds)
+    invite~4f2a…:{SSHA}hash:invite for=name until=…  an invite
+
+Words behind an invite: `admin` makes it one for an admin; `replace` lets it change the secret of a
+name that exists; `state=used` says that it was taken.
 
 nginx reads the same file (`auth_basic_user_file`): it takes the first line of a name, and stops at
 the second colon. A line that cannot be used lets nobody in, and is kept as it is, like a comment.

@@ -46,7 +46,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchProgram     422  bash, or argv[0], is not there or cannot be run
     │   ├── NoSuchFolder      422  the working folder, or the folder of a file to be written
     │   ├── NoSuchUser        422  in the target
-    │   ├── NotAFile          422  a folder, a device, a FIFO, a socket, or a link that leads elsewhere
+    │   ├── NotAFile          422  a folder, device, FIFO, socket, or a link that leads elsewhere
     │   ├── FileRefused       422  the target's system does not let this file be read or written
     │   └── NotSupported      422  this kind of target has no such thing
     ├── TooMany               429  later
@@ -222,7 +222,9 @@ __all__ = [
 
 
 def family(root: type[BusError] = BusError) -> Iterator[type[BusError]]:
-    """Yield every error class below `root`, for the tests and the OpenAPI page that list all codes."""
+    """Yield every error class below `root`, for the tests and the OpenAPI page that list
+    all codes.
+    """
     for child in root.__subclasses__():
         yield child
         yield from family(child)

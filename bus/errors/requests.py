@@ -160,7 +160,9 @@ class UnknownReply(BusError):
 
 
 def no_target(name: str, is_member: bool) -> str:
-    """Return that a name is no target, for those who may know it; a member's is the common mistake."""
+    """Return that a name is no target, for those who may know it; a member's is the common
+    mistake.
+    """
     return (
         f"{name} is a member, but no target: add it to targets.toml."
         if is_member

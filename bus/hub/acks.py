@@ -29,7 +29,9 @@ class Acked(NamedTuple):
 
 
 class Receipts(NamedTuple):
-    """How far a message has come with some names, and how many more there are (counted up to 1000)."""
+    """How far a message has come with some names, and how many more there are (counted up
+    to 1000).
+    """
 
     id: str
     seq: int
@@ -109,7 +111,9 @@ class Acks:
         return Receipts(message["id"], seq, found, more, others[:limit][-1:])
 
     def _names_besides(self, seq: int, after: str, at_most: int) -> list[str]:
-        """Return the names behind `after` that fetched or acknowledged a message, in their order."""
+        """Return the names behind `after` that fetched or acknowledged a message, in their
+        order.
+        """
         acked = self._index.ask(lambda db: acked_by.ackers(db, seq, after, at_most))
         return sorted({*self._presence.fetches(seq, after, at_most), *acked})[:at_most]
 

@@ -280,7 +280,9 @@ class Approvals:
         }
 
     def _refuse_own(self, caller: Caller, found: Asked, allow: bool) -> None:
-        """Raise NotAllowed for a yes to a call of one's own, under whatever session it was asked."""
+        """Raise NotAllowed for a yes to a call of one's own, under whatever session it was
+        asked.
+        """
         if allow and not self.approve_own and found.question["auth"] == caller.name:
             raise NotAllowed(
                 f"{caller.name} asked this itself, so another admin has to say yes.",

@@ -72,7 +72,9 @@ Authorisation = Allowed | Denied | NeedsApproval | Replay
 
 
 class Begun(NamedTuple):
-    """A call that may run now, its record durable; or `replay`, the first call under the same key."""
+    """A call that may run now, its record durable; or `replay`, the first call under the
+    same key.
+    """
 
     id: str
     replay: Found | None = None

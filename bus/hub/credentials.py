@@ -1,4 +1,6 @@
-"""What the log says of credentials: changes, refusals, and which holder of a name a record is from."""
+"""What the log says of credentials: changes, refusals, and which holder of a name a record
+is from.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,16 @@ class CredentialRecords:
         self._journal.append_soon([{"kind": "refused", **fields}])
 
     def machine_names(self) -> list[str]:
-        """Return the names that machines have or had, as far as the log tells; raises Rebuilding."""
+        """Return the names that machines have or had, as far as the log tells; raises
+        Rebuilding.
+        """
         with self._journal.index.reading() as db:
             return names.machines(db)
 
     def use_name(self, caller: Caller, name: str) -> None:
-        """Count that a caller reads under a name; raises OverQuota for one new name too many today."""
+        """Count that a caller reads under a name; raises OverQuota for one new name too
+        many today.
+        """
         if self._daily is not None:
             self._daily.use_name(caller.name, name)
 

@@ -141,7 +141,9 @@ class DailyQuotas:
         )
 
     def _row(self, owner: str) -> int | None:
-        """Return the row of a credential today; None where all are taken: then it is not counted."""
+        """Return the row of a credential today; None where all are taken: then it is not
+        counted.
+        """
         today = int(self._clock() // _DAY_S)
         if self._day != today or self._words[0] != today:
             self._begin(today)
@@ -180,7 +182,9 @@ class DailyQuotas:
 
 
 def _by_owner(drafts: Iterable[Fields], sizes: Iterable[int]) -> dict[str, int]:
-    """Return the bytes of each credential's drafts; what the hub itself writes counts for nobody."""
+    """Return the bytes of each credential's drafts; what the hub itself writes counts for
+    nobody.
+    """
     found: dict[str, int] = {}
     for draft, size in zip(drafts, sizes, strict=True):
         owner = draft.get("auth", "")

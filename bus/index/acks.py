@@ -95,7 +95,9 @@ def acked(db: sqlite3.Connection, seq: int, readers: list[str]) -> dict[str, str
 
 
 def ackers(db: sqlite3.Connection, seq: int, after: str, limit: int) -> list[str]:
-    """Return the names behind `after` that acknowledged this message, alone or with all before it."""
+    """Return the names behind `after` that acknowledged this message, alone or with all
+    before it.
+    """
     alone = db.execute(
         "SELECT reader FROM acks WHERE seq = ? AND reader > ? ORDER BY reader LIMIT ?",
         (seq, after, limit),

@@ -22,7 +22,8 @@ _SESSIONS = 100  # names below one name that are walked one by one
 _LONGEST_SHOWN = 1_000
 
 SCHEMA = """
-CREATE TABLE events (                     -- the feed, but for messages; a call stands where its last record stands
+-- The feed, but for messages. A call stands where its last record stands.
+CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
     ms INTEGER NOT NULL,
     type TEXT NOT NULL,

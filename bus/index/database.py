@@ -130,7 +130,9 @@ class Index:
             return unique_keys.records_of(db, keys)
 
     def known_to(self) -> int:
-        """Return the seq up to which every record is known here; 0 while there is no usable index."""
+        """Return the seq up to which every record is known here; 0 while there is no usable
+        index.
+        """
         return self._known.seq
 
     # -- catching up -----------------------------------------------------------------------------

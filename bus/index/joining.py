@@ -1,13 +1,15 @@
 """What a machine finds in its mailbox when it gets its credential.
 
-Its time begins with its invite (the oldest that was open when it joined), or where it was added
-without one, with that.
+Its time begins with its invite (the oldest that was open when it joined). If an admin added it
+without one, its time begins then.
 
-- Broadcasts from before then are not for it, nor for its sessions. A name that had posted or acknowledged something by then
-  is no new one: it keeps what was unread to it. So does a name that had its credential before. Mail to a name is never cut.
-- What somebody else acknowledged under its name since then counts until it joins, and no longer. Who else that may be is
-  the shared user: agents that still move over acknowledge with it, and so may anybody who wants the machine to miss its
-  mail. Acknowledgements without `auth` are from before that was noted, and stay.
+- Broadcasts from before its time are not for it, nor for its sessions. A name that had posted or
+  acknowledged something by then is not new: it keeps what was unread to it. So does a name that had
+  a credential before. Mail to a name is never cut.
+- What somebody else has acknowledged under its name since then counts until it joins, and no
+  longer. That somebody is the shared user. Agents that still move over acknowledge with it, and so
+  could anybody who wants the machine to miss its mail. Acknowledgements without `auth` are older
+  than that field, and stay.
 """
 
 from __future__ import annotations

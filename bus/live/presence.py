@@ -23,17 +23,23 @@ logger = logging.getLogger("bus.live.presence")
 # has posted or acknowledged; 0, it has left.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS readers (
-    reader TEXT PRIMARY KEY, ms INTEGER NOT NULL, fetched_ms INTEGER, counts INTEGER NOT NULL DEFAULT 1
+    reader TEXT PRIMARY KEY,
+    ms INTEGER NOT NULL,
+    fetched_ms INTEGER,
+    counts INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS readers_that_count ON readers (reader, counts, ms) WHERE counts > 0;
 CREATE INDEX IF NOT EXISTS readers_by_time ON readers (ms) WHERE counts = 1;
-CREATE TABLE IF NOT EXISTS fetched (seq INTEGER, reader TEXT, ms INTEGER NOT NULL, PRIMARY KEY (seq, reader)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fetched (
+    seq INTEGER, reader TEXT, ms INTEGER NOT NULL, PRIMARY KEY (seq, reader)
+) WITHOUT ROWID;
 """
 # Until 0.1 a name's times were two rows.
 _FROM_BEFORE = """
 BEGIN IMMEDIATE;
 INSERT OR IGNORE INTO readers (reader, ms, fetched_ms)
-    SELECT name.reader, name.ms, last.ms FROM seen name LEFT JOIN seen last ON last.reader = 'fetch ' || name.reader
+    SELECT name.reader, name.ms, last.ms
+    FROM seen name LEFT JOIN seen last ON last.reader = 'fetch ' || name.reader
     WHERE name.reader NOT LIKE 'fetch %';
 DROP TABLE seen;
 COMMIT;
@@ -92,7 +98,9 @@ class Presence:
         return rows[0][0] if rows else None
 
     def readers(self, now_ms: int, after: str = "", limit: int = 1_000) -> list[str]:
-        """Return the names behind `after` that have asked, in their order, without those that left."""
+        """Return the names behind `after` that have asked, in their order, without those
+        that left.
+        """
         sql = f"SELECT reader FROM readers WHERE {_COUNTED} AND reader > ? ORDER BY reader LIMIT ?"
         return [row[0] for row in self._query(sql, now_ms - self._keep_ms, after, limit)]
 

@@ -247,7 +247,9 @@ class SharedCounts:
 
     @contextmanager
     def one_more(self, cap: int) -> Iterator[None]:
-        """Count one more while the block runs; raises TooManyWaiting when that would pass the cap."""
+        """Count one more while the block runs; raises TooManyWaiting when that would pass
+        the cap.
+        """
         with self._mutex:
             slot = self._slot()
             if self.total() >= cap:

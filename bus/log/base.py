@@ -2,18 +2,18 @@
 
 Promises of `append`:
 
-- On return every draft is a record on stable storage, in the order given, each `seq` one more than the
-  record before it, of whatever kind and from whatever process.
-- Of two drafts with one `unique_key` only the first becomes a record; the other is answered with it, also
-  when they come at once, from two processes, or days apart.
-- On an error nothing was acknowledged. After `Busy` and `NoRoom` nothing was stored. After `Unconfirmed` and
-  `StorageFailed` a record may be there: the same unique key tells.
+- On return every draft is a record on stable storage, in the order given. Each `seq` is one more
+  than that of the record before it, of whatever kind and from whatever process.
+- Of two drafts with one `unique_key` only the first becomes a record. The other is answered with
+  it, also if they come at once, from two processes, or days apart.
+- On an error nothing was acknowledged. After `Busy` and `NoRoom` nothing was stored. After
+  `Unconfirmed` and `StorageFailed` a record may be there: the same unique key tells.
 - After one failed sync no process acknowledges anything until a start has verified the log.
 
 Promises of `read`:
 
-- It gives only what is on stable storage, once, in order, and never half a record.
-- A damaged line costs that line: it comes as a record of kind `damaged`, and everything else is given.
+- It yields only what is on stable storage, once, in order, and never half a record.
+- A damaged line costs that line only: it comes as a record of kind `damaged`.
 
 A position is opaque but for its `seq`. It stays good over restarts, sealing and compression.
 """
@@ -91,7 +91,9 @@ class Log(Protocol):
         """
 
     def has_room(self) -> bool:
-        """Return whether the next record would find room, as far as that can be known beforehand."""
+        """Return whether the next record would find room, as far as that can be known
+        beforehand.
+        """
         ...
 
     def failed(self) -> bool:

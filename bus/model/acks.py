@@ -1,5 +1,5 @@
-"""A reader says that it is done with messages, and a sender asks how far one has come: POST /ack and
-GET /messages/<ref>/receipts. No I/O.
+"""A reader acknowledges messages, and a sender asks how far one has come: POST /ack and GET
+/messages/<ref>/receipts. No I/O.
 """
 
 from __future__ import annotations

@@ -27,7 +27,9 @@ EVERYBODY_TOO = ("all", EVERYBODY)
 
 
 def check_fields(given: Iterable[str], allowed: Iterable[str], what: str = "field") -> None:
-    """Refuse a name that is not among those allowed, with the nearest that is; raises UnknownField."""
+    """Refuse a name that is not among those allowed, with the nearest that is; raises
+    UnknownField.
+    """
     allowed = tuple(allowed)
     for name in given:
         if name not in allowed:

@@ -79,7 +79,9 @@ class Shape:
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> Self:
-        """Return the struct in these fields; raises UnknownField, MissingField, BadField, TooLarge."""
+        """Return the struct in these fields; raises UnknownField, MissingField, BadField,
+        TooLarge.
+        """
         table = _known.get(cls) or fields(cls)
         if not given.keys() <= table.keys():
             check_fields(given, table)

@@ -387,7 +387,9 @@ def _show_granted(granted: Granted, as_json: bool) -> None:
 
 
 def _existing(config: Config) -> Config:
-    """Return the settings, if there is a log; a mistyped folder must not become a new, empty one."""
+    """Return the settings, if there is a log; a mistyped folder must not become a new,
+    empty one.
+    """
     if not (config.data_dir / "bus.jsonl").exists():
         raise BadSetting(f"there is no log in {config.data_dir}: is BUS_DATA_DIR right?")
     return config

@@ -154,7 +154,9 @@ class Import:
         return found
 
     def _draft(self, number: int, line: OldLine, known: dict[str, _Known]) -> dict[str, Any]:
-        """Return the record to be: its id made here, so that a reply in the same block can name it."""
+        """Return the record to be: its id made here, so that a reply in the same block can
+        name it.
+        """
         draft = {
             "id": next(self._ids),
             "kind": "message",

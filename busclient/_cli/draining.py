@@ -64,7 +64,8 @@ def drain(command: str, limit: int | None, timeout_s: float, failures: int, retr
         with signals_interrupt():
             try:
                 report = drainer.run(limit, retry_dead=retry)
-            except NotTrusted as error:  # lasts until somebody acts, so a timer must not take it for a hub that is away
+            except NotTrusted as error:
+                # lasts until somebody acts, so a timer must not take it for a hub that is away
                 raise LocalTrouble(error.message, hint=error.hint) from error
     facts = {
         "done": report.done,

@@ -76,7 +76,9 @@ def _flush(box: Outbox, any_hub: bool) -> None:
 
 
 def waits_elsewhere(others: list[Entry]) -> str:
-    """Return what to know of messages that wait for another address or user than the present ones."""
+    """Return what to know of messages that wait for another address or user than the
+    present ones.
+    """
     where = {
         f"{entry.user} at {entry.hub}" + (f" by ssh {entry.via}" if entry.via else "")
         for entry in others

@@ -126,7 +126,9 @@ class Output:
             raise OutputLost(error.strerror or str(error)) from error
 
     def _complain(self, text: str) -> None:
-        """A line on standard error; when that is full or closed as well, nobody is left to be told."""
+        """A line on standard error; when that is full or closed as well, nobody is left to
+        be told.
+        """
         with contextlib.suppress(OSError):
             click.echo(text, err=True)
 

@@ -108,7 +108,9 @@ def write(
 
 
 def _make_folder(folder: Path) -> None:
-    """See that this is a folder of the clone's own; a link that somebody pushed in its place goes."""
+    """See that this is a folder of the clone's own; a link that somebody pushed in its
+    place goes.
+    """
     if folder.is_symlink():
         folder.unlink()
     folder.mkdir(exist_ok=True)

@@ -4,7 +4,8 @@ says why none came.
 There are two ways behind it, and one suite of tests runs over both:
 
 - `requests_transport`: the library's default; takes any adapter of requests, a user's too
-- `light_transport`: by the standard library alone, which loads in a third of the time; for what starts often
+- `light_transport`: uses the standard library alone, which loads in a third of the time; for what
+  starts often
 
 `send` neither repeats a request nor follows a redirect, and an answer of any status is an answer:
 the rest is `calls`'.

@@ -176,7 +176,9 @@ def _taken(settings: Settings) -> BusError:
 
 
 def _prove(settings: Settings) -> None:
-    """Make a call with the credential; raises BusError, Unauthorized where a hub does not know it."""
+    """Make a call with the credential; raises BusError, Unauthorized where a hub does not
+    know it.
+    """
     calls = Calls(settings, None, _QUICK, time.sleep, light=True)
     try:
         reply = calls.json("GET", "/messages", params={"limit": 1})
@@ -278,7 +280,8 @@ def _spawn(settings: Settings, places: Places) -> subprocess.Popen[bytes]:
     with open(places.make_state() / "hub.log", "ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "bus", "serve"],
-            cwd=_hub_root(), env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            cwd=_hub_root(), env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
         )  # fmt: skip
 
 

@@ -44,7 +44,9 @@ def is_hub(pid: int, born: str | None, places: Places) -> bool:
 
 
 def born_of(pid: int) -> str | None:
-    """Return when a process began, in whatever form the system tells it; None when there is none."""
+    """Return when a process began, in whatever form the system tells it; None when there is
+    none.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

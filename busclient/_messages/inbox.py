@@ -73,5 +73,6 @@ class Inbox:
 def _stub(fields: Mapping[str, Any]) -> Stub:
     return Stub(
         int(fields["seq"]), str(fields["id"]), str(fields["ts"]), str(fields["from"]),
-        str(fields["priority"]), str(fields["preview"]), int(fields["size"]), fields.get("verified") is True,
+        str(fields["priority"]), str(fields["preview"]), int(fields["size"]),
+        fields.get("verified") is True,
     )  # fmt: skip

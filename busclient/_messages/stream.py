@@ -63,7 +63,9 @@ def follow(
 
 
 def _tags(query: dict[str, Any]) -> set[str] | None:
-    """Return the tags to look for here; the hub's stream takes one, so a single one is left to it."""
+    """Return the tags to look for here; the hub's stream takes one, so a single one is left
+    to it.
+    """
     tags = query.pop("tags", None)
     if tags is None:
         return None

@@ -129,7 +129,9 @@ class Call:
 
     @property
     def error(self) -> BusError | None:
-        """Why it was denied or failed, as the error that its caller got; None in every other state."""
+        """Why it was denied or failed, as the error that its caller got; None in every
+        other state.
+        """
         if self.state not in ("denied", "error"):
             return None
         code = str(
@@ -197,7 +199,9 @@ def file_facts(target: str, path: str, fields: Any) -> dict[str, Any]:
 
 
 class Verdict(NamedTuple):
-    """Whether a call would be allowed, why, and the permission that decides (None: none matches)."""
+    """Whether a call would be allowed, why, and the permission that decides (None: none
+    matches).
+    """
 
     allowed: bool
     reason: str

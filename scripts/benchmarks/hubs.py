@@ -1,4 +1,6 @@
-"""Servers to measure: the hub as `scripts/run` starts it, and the same gunicorn with an empty view."""
+"""Servers to measure: the hub as `scripts/run` starts it, and the same gunicorn with an
+empty view.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +145,9 @@ def empty_view() -> Iterator[Server]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder on the disk that holds the repository's own data: /tmp is memory on some machines."""
+    """A folder on the disk that holds the repository's own data: /tmp is memory on some
+    machines.
+    """
     base = ROOT / "data" / "bench"
     base.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=base))

@@ -129,7 +129,9 @@ def polls(messages: int) -> list[Row]:
 
 
 def waits(messages: int) -> list[Row]:
-    """From a post to the answer of a long poll and to a stream's event; and what 200 who wait cost."""
+    """From a post to the answer of a long poll and to a stream's event; and what 200 who
+    wait cost.
+    """
     rows = []
     with hubs.scratch() as folder, hubs.hub(folder / "data", BUS_MAX_WAITING="210") as hub:
         rows.append(

@@ -187,8 +187,10 @@ def command(
 ) -> subprocess.CompletedProcess[str]:
     """Run `bus` as a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "busclient", *arguments], env=environ, capture_output=True, check=False, text=True, timeout=60,
-        cwd="/", stdin=kwargs.pop("stdin", subprocess.DEVNULL) if "input" not in kwargs else None, **kwargs,
+        [sys.executable, "-m", "busclient", *arguments], env=environ, capture_output=True,
+        check=False, text=True, timeout=60,
+        cwd="/", stdin=kwargs.pop("stdin", subprocess.DEVNULL) if "input" not in kwargs else None,
+        **kwargs,
     )  # fmt: skip
 
 

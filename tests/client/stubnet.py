@@ -49,7 +49,8 @@ class StubNet:
         data = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"] or 0))
         user = base64.b64decode(environ["HTTP_AUTHORIZATION"].split()[1]).decode()
         asked = Asked(
-            environ["REQUEST_METHOD"], environ["PATH_INFO"], dict(parse_qsl(environ["QUERY_STRING"])),
+            environ["REQUEST_METHOD"], environ["PATH_INFO"],
+            dict(parse_qsl(environ["QUERY_STRING"])),
             json.loads(data) if data else None, user,
         )  # fmt: skip
         self.asked.append(asked)
@@ -100,8 +101,10 @@ def error(status: int, code: str, **details: Any) -> tuple[int, dict[str, Any]]:
 def ended(id: str = "01A", **more: Any) -> dict[str, Any]:
     """The answer to an exec."""
     return {
-        "ok": True, "id": id, "exitCode": 0, "stdout": "", "stderr": "", "duration_ms": 84, "truncated": False,
-        "timed_out": False, "stdout_encoding": "utf-8", "stderr_encoding": "utf-8", "stdout_size": 0, "stderr_size": 0, **more,
+        "ok": True, "id": id, "exitCode": 0, "stdout": "", "stderr": "", "duration_ms": 84,
+        "truncated": False,
+        "timed_out": False, "stdout_encoding": "utf-8", "stderr_encoding": "utf-8",
+        "stdout_size": 0, "stderr_size": 0, **more,
     }  # fmt: skip
 
 

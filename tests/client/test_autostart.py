@@ -118,7 +118,8 @@ def test_ten_sessions_at_once_start_one_hub(
     sessions = [
         subprocess.Popen(
             [sys.executable, "-m", "busclient", "post", "any", f"from {number}"],
-            env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
+            env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, cwd="/",
         )
         for number in range(10)
     ]  # fmt: skip
@@ -187,7 +188,8 @@ def stranger() -> Iterator[tuple[str, int]]:
     """A server that is no hub: its address and its process number. `bus` is in its command line."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(ROOT / "busclient")],
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory",
+         str(ROOT / "busclient")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     wait_until(lambda: listens(f"http://127.0.0.1:{port}"))

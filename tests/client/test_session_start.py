@@ -39,7 +39,9 @@ BOTH = pytest.mark.parametrize(
 
 
 def run(poll: list[str], environ: dict[str, str], *arguments: str) -> str:
-    """What a poll prints; fails unless it ends well, in time, and without a word on standard error."""
+    """What a poll prints; fails unless it ends well, in time, and without a word on
+    standard error.
+    """
     started = time.monotonic()
     done = subprocess.run(
         [*poll, *arguments],

@@ -73,7 +73,8 @@ def by_script(root: Path, home: Path) -> str:
     )
     head = script.partition("\ncase $ssh_host in -*")[0]
     return subprocess.run(
-        ["sh", "-c", f'{head}\nprintf "%s %s" "$url" "$ssh_host"'], capture_output=True, check=True, text=True,
+        ["sh", "-c", f'{head}\nprintf "%s %s" "$url" "$ssh_host"'], capture_output=True, check=True,
+        text=True,
         env={"HOME": str(home), "PATH": os.environ["PATH"], "BUS_PASS": "p"},
     ).stdout  # fmt: skip
 

@@ -775,7 +775,9 @@ def test_what_a_wrong_secret_costs_does_not_tell_whether_the_user_exists(
 
 
 def test_few_spellings_of_a_credential_are_kept(credentials: Credentials) -> None:
-    """Base64 may stand behind any number of spaces: each is a header of its own, and all are good."""
+    """Base64 may stand behind any number of spaces: each is a header of its own, and all
+    are good.
+    """
     credentials.add("web1", "a secret")
     scheme, _, encoded = basic("web1", "a secret").partition(" ")
     tracemalloc.start()

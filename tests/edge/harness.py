@@ -72,10 +72,8 @@ def wait_for(
         except subprocess.TimeoutExpired:
             continue
         break
-    pytest.fail(
-        f"{what}:"
-        f" {'ended with ' + str(process.returncode) if process.poll() is not None else 'not in time'}"
-    )
+    ended = f"ended with {process.returncode}" if process.poll() is not None else "not in time"
+    pytest.fail(f"{what}: {ended}")
 
 
 def answers(address: str | tuple[str, int]) -> bool:
@@ -104,7 +102,8 @@ def running(command: list[str], log: Path, **options: Any) -> Iterator[subproces
 def credential_line(user: str, token: str) -> str:
     """A line of the credential file, `user:{SSHA}base64(sha1(token + salt) + salt)`."""
     salt = b"8 bytes!"
-    return f"{user}:{{SSHA}}{base64.b64encode(hashlib.sha1(token.encode() + salt).digest() + salt).decode()}\n"
+    digest = hashlib.sha1(token.encode() + salt).digest()
+    return f"{user}:{{SSHA}}{base64.b64encode(digest + salt).decode()}\n"
 
 
 def basic(user: str, token: str) -> dict[str, str]:

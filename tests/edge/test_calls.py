@@ -1,4 +1,6 @@
-"""Commands and files through nginx, the hub and the service that runs commands, all of them real."""
+"""Commands and files through nginx, the hub and the service that runs commands, all of them
+real.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,9 @@ def test_an_old_secret_ends_with_its_time_and_at_once_without_an_overlap(whole: 
 
 
 def test_an_old_secret_may_send_a_large_block(whole: Edge) -> None:
-    """The question to the hub has no body, and no limit on the size of one that it does not have."""
+    """The question to the hub has no body, and no limit on the size of one that it does not
+    have.
+    """
     old = register(whole).add("web1", "member", "test").secret
     register(whole).rotate("web1", 3600, "test")
     lines = "".join(

@@ -208,9 +208,11 @@ def ask(server: Server, method: str, path: str, body: str = "") -> str:
     """A request by nginx's user, through the hub's socket; gives status and answer."""
     code = f"""
 import http.client, socket, base64
-c = http.client.HTTPConnection("hub"); c.sock = socket.socket(socket.AF_UNIX); c.sock.connect({str(server.hub_socket)!r})
+c = http.client.HTTPConnection("hub"); c.sock = socket.socket(socket.AF_UNIX)
+c.sock.connect({str(server.hub_socket)!r})
 secret = base64.b64encode(b"admin:{SECRET}").decode()
-c.request({method!r}, {path!r}, {body!r}, {{"Authorization": "Basic " + secret, "Content-Type": "application/json"}})
+headers = {{"Authorization": "Basic " + secret, "Content-Type": "application/json"}}
+c.request({method!r}, {path!r}, {body!r}, headers)
 a = c.getresponse(); print(a.status, a.read().decode())
 """
     told = told_by([server.python, "-c", code], cwd="/", **identity("www-data"))

@@ -21,7 +21,8 @@ import json
 asked = {}
 
 def app(environ, start_response):
-    seen = {key: str(value) for key, value in environ.items() if "wsgi." not in key and "gunicorn." not in key}
+    seen = {key: str(value) for key, value in environ.items()
+            if "wsgi." not in key and "gunicorn." not in key}
     seen["scheme"] = environ["wsgi.url_scheme"]
     seen["length of body"] = len(environ["wsgi.input"].read())
     if environ["PATH_INFO"] == "/api/me":

@@ -1,4 +1,6 @@
-"""The shipped nginx file in front of the hub: who gets in, how much, and what is said to the rest."""
+"""The shipped nginx file in front of the hub: who gets in, how much, and what is said to
+the rest.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ def chunks(size: int) -> Iterator[bytes]:
         yield b"x" * (64 * KIB)
 
 
-# --- the credential -----------------------------------------------------------------------------------------------------
+# --- the credential -------------------------------------------------------------------------------
 
 
 def test_the_right_credential_passes_both_checks(edge: Edge) -> None:
@@ -85,7 +87,7 @@ def test_the_hub_checks_the_credential_again(
     assert answer.json["error"] == "unauthorized"
 
 
-# --- what every answer carries ------------------------------------------------------------------------------------------
+# --- what every answer carries --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_errors_of_the_hub_pass_unchanged(edge: Edge) -> None:
     assert edge.ask("GET", "/no-such-route").json["error"] == "no_such_route"
 
 
-# --- how much -----------------------------------------------------------------------------------------------------------
+# --- how much -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_too_long_addresses_and_headers_are_named(edge: Edge) -> None:
     assert_shape(edge.ask("GET", "/health", headers={"X-Long": "x" * 9000}), 431, "too_large")
 
 
-# --- how often ----------------------------------------------------------------------------------------------------------
+# --- how often ------------------------------------------------------------------------------------
 
 
 def ask_often(edge: Edge, count: int, source: str, auth: dict[str, str]) -> list[Answer]:
@@ -243,7 +245,7 @@ def test_an_ipv6_network_counts_as_one_address(
     connection.close()
 
 
-# --- waiting ------------------------------------------------------------------------------------------------------------
+# --- waiting --------------------------------------------------------------------------------------
 
 
 def test_a_long_poll_is_answered_as_soon_as_a_message_comes(edge: Edge) -> None:
@@ -307,7 +309,7 @@ def test_nginx_waits_longer_than_the_hub_may_be_silent(place: str, longest_silen
     assert ("proxy_buffering off;" in block) is not place.startswith(("/api/", "= /api/file"))
 
 
-# --- port 80, logs ------------------------------------------------------------------------------------------------------
+# --- port 80, logs --------------------------------------------------------------------------------
 
 
 def test_plain_http_leads_to_https_and_keeps_method_and_query(edge: Edge) -> None:
@@ -377,7 +379,7 @@ def test_logs_hold_no_text_and_no_credential(
         assert "canary" not in edge.logs
 
 
-# --- the hub is away ----------------------------------------------------------------------------------------------------
+# --- the hub is away ------------------------------------------------------------------------------
 
 
 def test_without_a_hub_the_answer_is_a_502_that_says_retry(

@@ -96,7 +96,8 @@ def test_a_service_writes_in_its_own_folders_only(server: Server, unit: str) -> 
 # the place of another.
 THIEF = """
 import os
-watched, target, link = "/var/lib/claude-bus/admin.env", "/etc/claude-bus/credentials", "/etc/claude-bus/link"
+watched = "/var/lib/claude-bus/admin.env"
+target, link = "/etc/claude-bus/credentials", "/etc/claude-bus/link"
 os.symlink("/root/secret", link)
 before = os.stat(watched).st_ino
 print("ready", flush=True)
@@ -141,7 +142,8 @@ while not os.path.exists("/root/enough"):
         key = {"Idempotency-Key": f"load-{sum(seen.values())}"}
         fields = {"from": "load", "to": "there", "body": "x"}
         who = (os.environ["BUS_USER"], os.environ["BUS_PASS"])
-        answer = requests.post(os.environ["BUS_URL"] + "/post", json=fields, headers=key, auth=who, verify=False, timeout=30)
+        url = os.environ["BUS_URL"] + "/post"
+        answer = requests.post(url, json=fields, headers=key, auth=who, verify=False, timeout=30)
         seen[answer.status_code] += 1
     except requests.RequestException:
         seen["broken"] += 1
@@ -156,7 +158,8 @@ PYTHON_OF_LOAD = "/root/load-venv/bin/python"  # the hub's own would be exchange
 ONE_SERVICE = """
 systemctl disable --now claude-bus-exec 2>&1
 gpasswd --delete www-data claude-bus-web; gpasswd --add www-data claude-bus
-chown -h claude-bus:claude-bus /etc/claude-bus /etc/claude-bus/credentials; chmod 2750 /etc/claude-bus
+chown -h claude-bus:claude-bus /etc/claude-bus /etc/claude-bus/credentials
+chmod 2750 /etc/claude-bus
 chgrp claude-bus /run/claude-bus; systemctl restart nginx
 """
 
@@ -220,7 +223,8 @@ def test_nothing_is_lost_when_it_is_killed_or_the_machine_restarts(server: Serve
 # What names the product, or has no owner any more. /root has the operator's checkout,
 # /var/log/journal is told to stay.
 LEFT = """
-find / /run /tmp /dev/shm -xdev \\( -path /root -o -path /proc -o -path /sys -o -path /var/log/journal \\) -prune -o \
+find / /run /tmp /dev/shm -xdev \\
+    \\( -path /root -o -path /proc -o -path /sys -o -path /var/log/journal \\) -prune -o \\
     \\( -iname '*claude*bus*' -o -nouser -o -nogroup \\) -print
 grep -rl claude.bus /etc --exclude='*-' || true
 getent passwd group | grep claude || true

@@ -257,7 +257,9 @@ def stop_workers(rng: random.Random, folder: Path, tally: Tally, stops: int = 8)
 
 
 def set_the_clock_back(rng: random.Random, folder: Path, tally: Tally) -> None:
-    """The clock of the hub jumps by an hour or a day, mostly back; order and numbers do not care."""
+    """The clock of the hub jumps by an hour or a day, mostly back; order and numbers do not
+    care.
+    """
     shim = Shim(folder)
     with running(folder / "data", **shim.environ) as hub:
         with Load([hub.url], rng.random()) as load:

@@ -1,4 +1,6 @@
-"""What is unread, found by walking gaps between settled ranges, against the plain definition of it."""
+"""What is unread, found by walking gaps between settled ranges, against the plain
+definition of it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A disk that fails as it is told: the one seam through which tests bring disk faults into the log."""
+"""A disk that fails as it is told: the one seam through which tests bring disk faults into
+the log.
+"""
 
 from __future__ import annotations
 

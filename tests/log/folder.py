@@ -1,4 +1,6 @@
-"""Drafts to append, and a data folder looked at from outside: its lines, a reboot, a damaged byte."""
+"""Drafts to append, and a data folder looked at from outside: its lines, a reboot, a
+damaged byte.
+"""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class LogMachine(RuleBasedStateMachine):
         if self.logs:
             assert inspection.verify(self.folder / "data").is_clean()
 
-    # ----------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def drafts(self, batch: list[tuple[str | None, int]]) -> list[dict[str, Any]]:
         made = []

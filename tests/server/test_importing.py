@@ -167,7 +167,8 @@ def test_what_cannot_be_read_is_told_by_its_line_and_all_else_is_taken_in(
     for number in (14, 15, 16, 17):
         assert any(line.startswith(f"line {number} was not imported: ") for line in told), told
     notes = [line for line in told if line.startswith("line 18: ")]
-    assert [what for what in ("in_reply_to", "priority", "acks") if any(what in note for note in notes)] == [
+    assert [what for what in ("in_reply_to", "priority",
+                              "acks") if any(what in note for note in notes)] == [
         "in_reply_to", "priority", "acks"]  # fmt: skip
     assert "15 lines were not imported" in ran.stdout
     assert '"subject" (1 lines)' in ran.stdout

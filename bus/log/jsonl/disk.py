@@ -17,7 +17,9 @@ class Disk:
     """Writes and syncs; every method raises OSError as the system does."""
 
     def write(self, fd: int, data: bytes) -> int:
-        """Append to a file opened with O_APPEND; returns how much was written, which may be less."""
+        """Append to a file opened with O_APPEND; returns how much was written, which may be
+        less.
+        """
         return os.write(fd, data)
 
     def overwrite(self, fd: int, data: bytes, offset: int) -> int:

@@ -356,7 +356,9 @@ class JsonlLog:
         return tail
 
     def _lines_after(self, known: int) -> Iterator[files.Line]:
-        """Yield the lines of records behind this seq, and some before it; the append lock is held."""
+        """Yield the lines of records behind this seq, and some before it; the append lock
+        is held.
+        """
         end = self._state.written
         if known >= end.seq:
             return

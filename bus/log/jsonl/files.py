@@ -45,7 +45,9 @@ class OpenFile:
         return os.fstat(self.fd).st_ino
 
     def lines(self, start: int, end: int) -> Iterator[Line]:
-        """Yield the lines from offset `start` up to `end`, split at newline bytes and nothing else."""
+        """Yield the lines from offset `start` up to `end`, split at newline bytes and
+        nothing else.
+        """
         rest, at, offset = b"", start, start
         while offset < end:
             chunk = os.pread(self.fd, min(_CHUNK, end - offset), offset)

@@ -46,7 +46,9 @@ class GroupCommit:
         self._last_caller, self._last_call, self._company_until = 0, 0.0, 0.0
 
     def append(self, drafts: Sequence[Draft]) -> list[Appended]:
-        """Commit drafts, together with what others append meanwhile; raises what the commit raised."""
+        """Commit drafts, together with what others append meanwhile; raises what the commit
+        raised.
+        """
         ticket = _Ticket(list(drafts))
         self._note_caller()
         with self._mutex:

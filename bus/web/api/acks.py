@@ -33,7 +33,8 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
             return _reply(
                 reader, hub.acks.ack(g.caller, reader, [checks.reference(ref, "id")]), id=ref
             )
-        except BadField as error:  # what cannot be an id is the id of no message: 404, as for any other unknown one
+        except BadField as error:
+            # what cannot be an id is the id of no message: 404, as for any other unknown one
             raise NotFound(
                 f"There is no message with this id. {error.message}", hint=error.hint
             ) from None

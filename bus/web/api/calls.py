@@ -165,7 +165,9 @@ def _reply(call: Call, answer: Line) -> Response:
 
 
 def _state_shown(answer: Line) -> Line:
-    """Return how a call is; one that ended with an error says so, and is no error of this request."""
+    """Return how a call is; one that ended with an error says so, and is no error of this
+    request.
+    """
     if "status" not in answer:
         return answer
     error = answer["error"]

@@ -1,4 +1,6 @@
-"""GET /inbox: what a reader with little room should see first; for session starts, with only curl."""
+"""GET /inbox: what a reader with little room should see first; for session starts, with
+only curl.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ _ABOUT = {
         " acknowledged it"
     ),
     "post": (
-        """curl -u "$BUS_USER:$BUS_PASS" -d '{"from":"me","to":"you","body":"hello"}' "$BUS_URL/post\""""
+        """curl -u "$BUS_USER:$BUS_PASS" -d '{"from":"me","to":"you","body":"hello"}'"""
+        ' "$BUS_URL/post"'
     ),
     "read": 'curl -u "$BUS_USER:$BUS_PASS" "$BUS_URL/messages?unread_by=me&format=text"',
     "docs": "/docs",

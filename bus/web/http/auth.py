@@ -32,7 +32,9 @@ Denied = Callable[[Caller, str, Mapping[str, Any]], None]
 
 
 def may_call(roles: frozenset[str], *, call_type: str | None = None) -> Callable[[View], View]:
-    """Declare who may call a view; with a `call_type`, refusals are told to `on_denied` under it."""
+    """Declare who may call a view; with a `call_type`, refusals are told to `on_denied`
+    under it.
+    """
 
     def declare(view: View) -> View:
         view.may_call, view.call_type = roles, call_type  # type: ignore[attr-defined]

@@ -18,7 +18,9 @@ MAX_REQUEST, MAX_NDJSON, MAX_CALL = 1024 * 1024, 8 * 1024 * 1024, 16 * 1024 * 10
 
 
 def is_over(limit: int) -> bool:
-    """Return whether the body may be longer than this: it says so, or does not say how long it is."""
+    """Return whether the body may be longer than this: it says so, or does not say how long
+    it is.
+    """
     text = request.environ.get("CONTENT_LENGTH", "")
     return int(text) > limit if text.isdigit() else "HTTP_TRANSFER_ENCODING" in request.environ
 
@@ -45,7 +47,8 @@ def body_of(environ: Mapping[str, Any], limit: int = MAX_REQUEST) -> bytes:
         data: bytes = environ["wsgi.input"].read(limit + 1 if size is None else size)
     except TimeoutError:
         raise TooSlow("The body of the request did not come in time.") from None
-    except Exception as error:  # the server's own classes, for a connection that was reset and for chunks that are none
+    except Exception as error:
+        # the server's own classes, for a connection that was reset and for chunks that are none
         if transient.is_passing(error):
             raise
         raise BadRequest(

@@ -70,7 +70,8 @@ def wants_text(format: str | None) -> bool:
 def page_json(messages: Sequence[str], has_more: bool, next: int) -> str:
     """Return the JSON of a page of messages, each of which is JSON already."""
     more = "true" if has_more else "false"
-    return f'{{"messages":[{",".join(messages)}],"count":{len(messages)},"has_more":{more},"next":{next}}}'
+    end = f'"count":{len(messages)},"has_more":{more},"next":{next}}}'
+    return f'{{"messages":[{",".join(messages)}],{end}'
 
 
 def message_text(message: dict[str, Any], body: str | None = None) -> str:

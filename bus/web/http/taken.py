@@ -1,4 +1,6 @@
-"""Which names are not for the shared user: those that machines have, and those that machines had."""
+"""Which names are not for the shared user: those that machines have, and those that
+machines had.
+"""
 
 from __future__ import annotations
 

@@ -72,7 +72,8 @@ def test_a_post_has_its_options(bus: Caller, cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["post", "alice"], ["post", "alice", "x", "--file", "/dev/null"], ["post", "alice", "x", "--data", "[]"], ["nosuch"],
+    [["post", "alice"], ["post", "alice", "x", "--file", "/dev/null"],
+     ["post", "alice", "x", "--data", "[]"], ["nosuch"],
      ["ack"], ["ack", "1", "--all"], ["inbox", "--limit", "0"], ["read"], ["search"], ["drain"]],
 )  # fmt: skip
 def test_a_wrong_command_line_is_refused(cli: Cli, arguments: list[str]) -> None:
@@ -267,7 +268,8 @@ def test_data_with_a_number_that_json_lacks_is_refused(cli: Cli, door: Door) -> 
 
 @pytest.mark.parametrize(
     ("setting", "code", "kind"),
-    [({"BUS_PASS": "wrong"}, exits.CREDENTIAL, "unauthorized"), ({"BUS_URL": ""}, exits.SETTINGS, "settings_error"),
+    [({"BUS_PASS": "wrong"}, exits.CREDENTIAL, "unauthorized"),
+     ({"BUS_URL": ""}, exits.SETTINGS, "settings_error"),
      ({"BUS_NAME": "no name"}, exits.SETTINGS, "settings_error")],
 )  # fmt: skip
 def test_settings_that_do_not_work_have_their_exit_codes(

@@ -184,7 +184,8 @@ def test_output_into_a_pipe_that_closes_is_no_error(hub: RunningHub, home: Path)
 def test_a_wait_outlives_a_restart(hub: RunningHub, tmp_path: Path) -> None:
     waiting = subprocess.Popen(
         [sys.executable, "-m", "busclient", "wait", "--timeout", "2m"],
-        env=environ_for(hub.url, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environ_for(hub.url, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
     )  # fmt: skip
     try:
         wait_until(lambda: hub.get("/health").json()["waiting"])

@@ -145,8 +145,10 @@ def test_acked_and_expired_ones_and_ones_own_are_left_out(bus: Caller) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["", "reader=any", "reader=bob&budget=1", "reader=bob&budget=x", "reader=bob&cursor=1", "reader=bob&cursor=9.0.0.0.0.0.0.0",
-     "reader=bob&cursor=0.0.0.0.zzzzzzzzzzzzz.0.0.0", "reader=bob&limit=3", "reader=bob&budget_tokens=1"],
+    ["", "reader=any", "reader=bob&budget=1", "reader=bob&budget=x", "reader=bob&cursor=1",
+     "reader=bob&cursor=9.0.0.0.0.0.0.0",
+     "reader=bob&cursor=0.0.0.0.zzzzzzzzzzzzz.0.0.0", "reader=bob&limit=3",
+     "reader=bob&budget_tokens=1"],
 )  # fmt: skip
 def test_wrong_parameters_are_refused(bus: Caller, query: str) -> None:
     reply = bus.get(f"/inbox?{query}")

@@ -126,7 +126,8 @@ def test_everything_that_can_be_said_of_a_command_is_sent(web1: Bus, net: StubNe
     web1.net.exec("db1", ["cat"], stdin=b"nul\0")
     first, second, third = net.bodies("/api/exec")
     assert first == {
-        "from": "web1/alpha", "target": "db1", "argv": ["ls", "-l"], "timeout_s": 5, "cwd": "/srv", "user": "1000",
+        "from": "web1/alpha", "target": "db1", "argv": ["ls", "-l"], "timeout_s": 5, "cwd": "/srv",
+        "user": "1000",
         "env": {"A": "b"}, "stdin": "Yf8=", "stdin_encoding": "base64", "client_id": "k",
     }  # fmt: skip
     assert (second["stdin"], second["stdin_encoding"]) == ("text", "utf-8")
@@ -526,8 +527,10 @@ def test_large_text_goes_the_way_that_is_shorter(web1: Bus, net: StubNet) -> Non
 
 @pytest.mark.parametrize(
     ("answer", "says"),
-    [(error(403, "not_permitted"), "bus permit"), (error(409, "target_stopped"), "bus container start"),
-     (error(422, "no_such_folder"), "--create-dirs"), (error(403, "not_allowed", role="shared"), "data/admin.env"),
+    [(error(403, "not_permitted"), "bus permit"), (error(409, "target_stopped"),
+                                                   "bus container start"),
+     (error(422, "no_such_folder"), "--create-dirs"), (error(403, "not_allowed", role="shared"),
+                                                       "data/admin.env"),
      (error(403, "not_allowed", role="member"), "hint of not_allowed")],
 )  # fmt: skip
 def test_hints_are_in_terms_of_this_client(web1: Bus, net: StubNet, answer: Any, says: str) -> None:
@@ -648,7 +651,8 @@ def test_files_are_bytes_in_both_directions(web1: Bus, net: StubNet) -> None:
         "encoding": "base64",
     }
     assert second == {
-        "from": "web1/alpha", "target": "db1", "path": "/x", "content": "é\n", "encoding": "utf-8", "client_id": "k",
+        "from": "web1/alpha", "target": "db1", "path": "/x", "content": "é\n", "encoding": "utf-8",
+        "client_id": "k",
         "mode": "0600", "uid": 0, "gid": 5, "create_dirs": True, "if_sha256": "",
     }  # fmt: skip
 
@@ -666,12 +670,17 @@ def test_a_write_whose_answer_is_lost_is_made_once(web1: Bus, net: StubNet, door
 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
-    [(403, "not_permitted", NotPermitted), (403, "not_allowed", busclient.Forbidden), (403, "approval_denied", ApprovalDenied),
-     (404, "unknown_target", UnknownTarget), (404, "no_such_file", NotFound), (409, "target_stopped", TargetStopped),
+    [(403, "not_permitted", NotPermitted), (403, "not_allowed", busclient.Forbidden),
+     (403, "approval_denied", ApprovalDenied),
+     (404, "unknown_target", UnknownTarget), (404, "no_such_file", NotFound),
+     (409, "target_stopped", TargetStopped),
      (409, "target_busy", TargetBusy),
-     (409, "file_changed", FileChanged), (422, "no_such_program", Impossible), (429, "too_many_running", TooMany),
-     (503, "exec_unavailable", Unavailable), (409, "newer_than_this_client", Conflict), (403, "newer", busclient.Forbidden),
-     (422, "newer", busclient.Refused), (202, "newer", busclient.Refused), (500, "newer", busclient.HubFailed)],
+     (409, "file_changed", FileChanged), (422, "no_such_program", Impossible),
+     (429, "too_many_running", TooMany),
+     (503, "exec_unavailable", Unavailable), (409, "newer_than_this_client", Conflict),
+     (403, "newer", busclient.Forbidden),
+     (422, "newer", busclient.Refused), (202, "newer", busclient.Refused),
+     (500, "newer", busclient.HubFailed)],
 )  # fmt: skip
 def test_what_the_hub_says_becomes_an_error_of_its_kind(
     web1: Bus, net: StubNet, status: int, code: str, kind: type[BusError]
@@ -721,7 +730,8 @@ def test_permissions_are_given_taken_and_looked_at(web1: Bus, net: StubNet) -> N
     web1.admin.revoke("web1", "db1", actions=["file_read"])
     me = {"from": "web1/alpha"}
     assert net.bodies("/api/permit") == [
-        {**me, "source": "web1", "target": "db1", "allow": True, "actions": ["exec"], "commands": ["git status"],
+        {**me, "source": "web1", "target": "db1", "allow": True, "actions": ["exec"],
+         "commands": ["git status"],
          "approval": "required", "expires_in_s": 7200},
         {**me, "source": "*", "target": "db1", "allow": True},
         {**me, "source": "web1", "target": "db1", "allow": False, "actions": ["file_read"]},
@@ -883,7 +893,8 @@ def test_credentials_are_made_rotated_and_revoked(web1: Bus, net: StubNet) -> No
     )
     assert (web1.admin.credentials(), web1.admin.invites()) == ([{"name": "a"}], [{"name": "b"}])
     assert [asked.fields for asked in net.asked if asked.method == "POST"] == [
-        {"name": "new", "admin": True, "expires_in_s": 60}, {"name": "new"}, {"overlap_s": 5}, {"name": "new"}
+        {"name": "new", "admin": True, "expires_in_s": 60}, {"name": "new"}, {"overlap_s": 5},
+        {"name": "new"}
     ]  # fmt: skip
 
 

@@ -255,7 +255,9 @@ def test_compressing_meets_one_that_is_about_to_take_the_plain_file_away(
 
 
 def test_places_are_held_at_every_moment_of_sealing(open_log: OpenLog) -> None:
-    """An index is thrown away when its place is not held, so a doubt for a moment costs a rebuild."""
+    """An index is thrown away when its place is not held, so a doubt for a moment costs a
+    rebuild.
+    """
     writer, reader = open_log(segment_max_bytes=SMALL), open_log()
     places: list[Position] = []
     doubted: list[Position] = []

@@ -1304,7 +1304,8 @@ def test_what_an_operator_does_by_hand_is_waited_for(lxc: Place) -> None:
 @pytest.mark.slow
 def test_a_machine_has_no_states_and_no_snapshots(ssh: Place) -> None:
     for call in (
-        ssh.driver.start, ssh.driver.stop, ssh.driver.snapshot, lambda target: ssh.driver.restore(target, "x"),
+        ssh.driver.start, ssh.driver.stop, ssh.driver.snapshot,
+        lambda target: ssh.driver.restore(target, "x"),
         ssh.driver.snapshots, lambda target: ssh.driver.delete_snapshot(target, "x"),
     ):  # fmt: skip
         with pytest.raises(NotSupported):

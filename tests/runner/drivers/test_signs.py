@@ -53,8 +53,10 @@ def test_the_word_of_another_run_is_no_sign() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b"code 256", b"code 99999999999999999999", b"code -1", b"code +1", b"code 1 2", b"code", b"code ", b"code 0x1",
-        b"code \xb2", "code ٣".encode(), b"started --5 0 0", b"started 1 2 3", b"folder", b"failed 1", b"other 1", b" code 1",
+        b"code 256", b"code 99999999999999999999", b"code -1", b"code +1", b"code 1 2", b"code",
+        b"code ", b"code 0x1",
+        b"code \xb2", "code ٣".encode(), b"started --5 0 0", b"started 1 2 3", b"folder",
+        b"failed 1", b"other 1", b" code 1",
         b"Code 1", b"code 1\r", b"code  1", b"code 1 ", b"", b"x" * 300,
     ],
 )  # fmt: skip

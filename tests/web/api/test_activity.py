@@ -224,7 +224,8 @@ def test_the_feed_is_the_same_after_a_new_index(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["hours=0", "hours=9999", "hours=x", "type=fly", "since=-1", "since=x", "before=0", "before=x", "limit=0",
+    ["hours=0", "hours=9999", "hours=x", "type=fly", "since=-1", "since=x", "before=0", "before=x",
+     "limit=0",
      "limit=501", "from=-x"],
 )  # fmt: skip
 def test_bad_filters(fleet: Fleet, query: str) -> None:

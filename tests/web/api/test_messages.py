@@ -213,8 +213,10 @@ def test_a_read_writes_no_record_and_changes_no_answer(
     bus.ack(ten[4])
     log = Path(config.data_dir) / "bus.jsonl"
     before = log.read_bytes()
-    reads = ["/", "/health", "/messages", "/messages?unread_by=bob&limit=3", "/messages?unread_by=new&wait=0.01",
-             "/messages?to=bob", "/messages/1", "/messages/1/receipts", "/search?q=m1", "/inbox?reader=bob", "/docs"]  # fmt: skip
+    reads = ["/", "/health", "/messages", "/messages?unread_by=bob&limit=3",
+             "/messages?unread_by=new&wait=0.01",
+             "/messages?to=bob", "/messages/1", "/messages/1/receipts", "/search?q=m1",
+             "/inbox?reader=bob", "/docs"]  # fmt: skip
     first = [bus.get("/messages?unread_by=bob").get_data()]
     for path, method in itertools.product(reads, ("GET", "HEAD", "OPTIONS")):
         assert bus.call(method, path).status_code == 200

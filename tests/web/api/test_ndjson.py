@@ -36,7 +36,8 @@ def message(number: int, **fields: Any) -> dict[str, Any]:
 def test_there_is_one_result_a_line_in_order(bus: Caller) -> None:
     status, results = post(bus, lines(*(message(number) for number in range(3))))
     assert status == 201
-    assert [(result["ok"], result["line"], result["seq"], result["body"]) for result in results] == [
+    assert [(result["ok"], result["line"], result["seq"],
+             result["body"]) for result in results] == [
         (True, 1, 1, "m0"), (True, 2, 2, "m1"), (True, 3, 3, "m2"),
     ]  # fmt: skip
     assert bus.bodies("unread_by=bob") == ["m0", "m1", "m2"]
@@ -63,7 +64,8 @@ def test_a_bad_line_is_refused_on_its_own_and_named(bus: Caller) -> None:
     )
     assert status == 201
     assert [(result["line"], result.get("error"), result.get("status")) for result in results] == [
-        (1, None, None), *((line, "bad_json", 400) for line in range(2, 7)), (7, "unknown_field", 400), (8, "too_large", 413),
+        (1, None, None), *((line, "bad_json", 400) for line in range(2, 7)),
+        (7, "unknown_field", 400), (8, "too_large", 413),
         (9, "unknown_reply", 422), (10, None, None),
     ]  # fmt: skip
     assert results[7]["size"] == 65_537
@@ -141,7 +143,8 @@ def test_a_repeated_batch_with_another_line_is_refused_there(bus: Caller) -> Non
     post(bus, lines(message(0), message(1)), **key)
     status, results = post(bus, lines(message(0), message(9), message(2)), **key)
     assert status == 201
-    assert [(result.get("replayed"), result.get("error"), result.get("status")) for result in results] == [
+    assert [(result.get("replayed"), result.get("error"),
+             result.get("status")) for result in results] == [
         (True, None, None), (None, "key_reused", 422), (None, None, None),
     ]  # fmt: skip
     assert last_seq(bus) == 3
@@ -151,7 +154,8 @@ def test_a_key_twice_in_one_batch_is_one_message(bus: Caller) -> None:
     _, results = post(
         bus, lines(message(0, client_id="k"), message(0, client_id="k"), message(1, client_id="k"))
     )
-    assert [(result.get("seq"), result.get("replayed"), result.get("error")) for result in results] == [
+    assert [(result.get("seq"), result.get("replayed"),
+             result.get("error")) for result in results] == [
         (1, None, None), (1, True, None), (None, None, "key_reused"),
     ]  # fmt: skip
 

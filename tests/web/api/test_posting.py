@@ -20,7 +20,8 @@ def test_a_message_is_answered_with_its_id_and_time_and_can_be_read_back(bus: Ca
     assert reply.status_code == 201
     saved = reply.json
     assert {key: saved[key] for key in ("from", "to", "body", "tags", "priority", "auth")} == {
-        "from": "alice", "to": "bob", "body": "hello", "tags": ["build"], "priority": "normal", "auth": USER,
+        "from": "alice", "to": "bob", "body": "hello", "tags": ["build"], "priority": "normal",
+        "auth": USER,
     }  # fmt: skip
     assert len(saved["id"]) == 26
     assert saved["ts"].endswith("Z")
@@ -101,7 +102,8 @@ def test_a_body_is_kept_byte_for_byte_in_every_form(bus: Caller, body: str) -> N
 
 def test_a_query_carries_the_fields_and_the_body_is_the_text(bus: Caller) -> None:
     query = {
-        "from": "alice", "to": "bob,carol", "tags": "build, ok,", "priority": "urgent", "thread": "release 7", "data": '{"n":1}',
+        "from": "alice", "to": "bob,carol", "tags": "build, ok,", "priority": "urgent",
+        "thread": "release 7", "data": '{"n":1}',
         "expires_in_s": "60", "client_id": "k1",
     }  # fmt: skip
     saved = bus.post(

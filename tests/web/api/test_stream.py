@@ -286,7 +286,9 @@ def test_a_quiet_stream_says_that_it_lives(hub_at: HubAt) -> None:
 
 @pytest.fixture
 def two_hubs(hub_at: HubAt, tmp_path: Path) -> tuple[RunningHub, RunningHub]:
-    """Two hubs with a worker each on one data folder: what one is told, the other one must notice."""
+    """Two hubs with a worker each on one data folder: what one is told, the other one must
+    notice.
+    """
     one = hub_at(tmp_path / "data", BUS_WORKERS="1")
     return one, hub_at(tmp_path / "data", BUS_WORKERS="1")
 

@@ -1,4 +1,6 @@
-"""A request that waits at one process hears of a record by another, whatever becomes of the bell between them."""
+"""A request that waits at one process hears of a record by another, whatever becomes of the bell
+between them.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from bus.credentials import Credentials
 from tests.conftest import PASSWORD, USER, Caller, basic
 from tests.web.conftest import new_hub, refusal
 
-ROUTES = ["/", "/health", "/robots.txt", "/docs", "/openapi.json", "/messages", "/messages/1", "/messages/1/receipts",
+ROUTES = ["/", "/health", "/robots.txt", "/docs", "/openapi.json", "/messages", "/messages/1",
+          "/messages/1/receipts",
           "/inbox?reader=bob", "/search?q=a", "/stream", "/no/such/route"]  # fmt: skip
 
 

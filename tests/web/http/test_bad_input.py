@@ -138,14 +138,18 @@ def test_megabytes_are_looked_through_in_pieces_and_only_as_far_as_needed() -> N
 
 
 WRONG_VALUES: dict[str, list[Any]] = {
-    "from": [1, True, [], ["alice"], {}, "", " ", "any", "all", "a b", "a\n", "\na", ".a", "-a", "_a", "a/", "/a", "a/b/c",
+    "from": [1, True, [], ["alice"], {}, "", " ", "any", "all", "a b", "a\n", "\na", ".a", "-a",
+             "_a", "a/", "/a", "a/b/c",
              "a//b", "a/.b", "ä", "a\u200b", "a" * 65, "a/" + "b" * 65, "a@b", "a,b"],
-    "to": [None, 1, True, {}, "", "a b", "a\n", "b/", "a" * 65, [], ["bob", 1], ["bob", ""], ["bob", ["carol"]], ["bob", "any"],
+    "to": [None, 1, True, {}, "", "a b", "a\n", "b/", "a" * 65, [], ["bob", 1], ["bob", ""],
+           ["bob", ["carol"]], ["bob", "any"],
            ["all", "bob"], [f"n{number}" for number in range(65)], "a,b"],
     "body": [1, 1.5, True, [], ["x"], {}, {"text": "x"}, ""],
-    "tags": [None, "build", 1, {}, [1], [None], [""], [" a"], ["a "], ["a\n"], ["a,b"], ["a\tb"], ["\x1b"], ["\u202e"],
+    "tags": [None, "build", 1, {}, [1], [None], [""], [" a"], ["a "], ["a\n"], ["a,b"], ["a\tb"],
+             ["\x1b"], ["\u202e"],
              ["\U000e0041"], ["a" * 65], [f"t{number}" for number in range(17)]],
-    "in_reply_to": [None, True, -1, 1.5, 10**18, 2**63, "", "x", "-1", "0" * 19, "0" * 25, "é" * 26, [], [1], {}],
+    "in_reply_to": [None, True, -1, 1.5, 10**18, 2**63, "", "x", "-1", "0" * 19, "0" * 25, "é" * 26,
+                    [], [1], {}],
     "thread": [None, 1, [], {}, "", " a", "a\n", "a\x1b", "a" * 129],
     "priority": [None, 1, True, [], {}, "", "high", "URGENT", "normal "],
     "data": [None, 1, True, "{}", [], [{}]],

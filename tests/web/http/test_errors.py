@@ -122,7 +122,8 @@ def test_every_error_of_the_family_has_the_shape(
     )
     more = {"retry_after_s": 5} if kind is errors.OverQuota else {}  # which differs by quota
     assert refusal(reply, kind.status, kind.code) == {
-        "ok": False, "error": kind.code, "message": "It is so.", "hint": "Do this.", "docs": f"/docs#{kind.code}", "size": 7,
+        "ok": False, "error": kind.code, "message": "It is so.", "hint": "Do this.",
+        "docs": f"/docs#{kind.code}", "size": 7,
         **more,
     }  # fmt: skip
     assert ("Retry-After" in reply.headers) == (kind.retry_after_s is not None)

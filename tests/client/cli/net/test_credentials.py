@@ -115,7 +115,8 @@ def test_a_secret_that_could_not_be_kept_after_all_is_shown(
 
 @pytest.mark.parametrize(
     ("answer", "code", "says"),
-    [(error(401, "unauthorized"), exits.CREDENTIAL, "one word"), (error(410, "invite_spent"), exits.REFUSED, "hint of"),
+    [(error(401, "unauthorized"), exits.CREDENTIAL, "one word"),
+     (error(410, "invite_spent"), exits.REFUSED, "hint of"),
      (error(429, "too_many_attempts"), exits.AWAY, "too_many_attempts")],
 )  # fmt: skip
 def test_an_invite_that_is_refused_says_what_to_do(

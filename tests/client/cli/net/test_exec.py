@@ -67,7 +67,8 @@ def test_the_words_after_the_dashes_are_the_command(cli: Cli, net: StubNet) -> N
 
 @pytest.mark.parametrize(
     "arguments",
-    [["db1"], ["db1", "--"], ["db1", "ls"], ["--", "ls"], ["db1", "-c", "x", "--", "y"], ["--env", "A", "db1", "--", "x"],
+    [["db1"], ["db1", "--"], ["db1", "ls"], ["--", "ls"], ["db1", "-c", "x", "--", "y"],
+     ["--env", "A", "db1", "--", "x"],
      ["--timeout", "soon", "db1", "--", "x"], ["--nosuch", "db1", "--", "x"]],
 )  # fmt: skip
 def test_what_is_not_run_has_a_code_of_its_own(
@@ -232,7 +233,8 @@ def test_detached_commands_are_looked_at_and_ended(cli: Cli, net: StubNet) -> No
 
 @pytest.mark.parametrize(
     ("more", "code"),
-    [({"state": "done", "exitCode": None, "timed_out": True}, 124), ({"state": "done", "exitCode": None, "cancelled": True}, 125),
+    [({"state": "done", "exitCode": None, "timed_out": True}, 124),
+     ({"state": "done", "exitCode": None, "cancelled": True}, 125),
      ({"state": "unknown"}, 125), ({"state": "running"}, 0)],
 )  # fmt: skip
 def test_the_code_of_a_call_is_that_of_its_command(
@@ -319,8 +321,10 @@ class _Terminal(io.TextIOWrapper):
 
 @pytest.mark.parametrize(
     ("chunks", "shown"),
-    [([b"\x1b[31mred\x07\n"], "\ufffd[31mred\ufffd\n"), (["é".encode()[:1], "é".encode()[1:]], "é"), ([b"10%\r20%"], "10%\n20%"),
-     ([b"a\r", b"\nb"], "a\nb"), ([b"a\r", b"b\r"], "a\nb\n"), ([b"\xff\xfe"], "\ufffd\ufffd"), ([b"ab\xc3"], "ab\ufffd")],
+    [([b"\x1b[31mred\x07\n"], "\ufffd[31mred\ufffd\n"), (["é".encode()[:1], "é".encode()[1:]], "é"),
+     ([b"10%\r20%"], "10%\n20%"),
+     ([b"a\r", b"\nb"], "a\nb"), ([b"a\r", b"b\r"], "a\nb\n"), ([b"\xff\xfe"], "\ufffd\ufffd"),
+     ([b"ab\xc3"], "ab\ufffd")],
 )  # fmt: skip
 def test_on_a_terminal_nothing_can_act_on_it(chunks: list[bytes], shown: str) -> None:
     raw = io.BytesIO()

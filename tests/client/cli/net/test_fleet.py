@@ -52,13 +52,15 @@ def test_containers_are_listed_and_changed(cli: Cli, net: StubNet) -> None:
     ]
     me = {"from": "web1", "name": "db1"}
     assert sent == [
-        me, {**me, "force": True, "timeout_s": 5}, {**me, "snapshot": "s1"}, {**me, "snapshot": "s1", "snapshot_first": False}
+        me, {**me, "force": True, "timeout_s": 5}, {**me, "snapshot": "s1"},
+        {**me, "snapshot": "s1", "snapshot_first": False}
     ]  # fmt: skip
 
 
 def test_snapshots_are_listed_made_gone_back_to_and_deleted(cli: Cli, net: StubNet) -> None:
     listed = [{"name": "2026-02-27", "made": "2026-02-27T03:00:00.000Z", "by_restore": False},
-              {"name": "before-restore-x", "made": "2026-02-27T04:00:00.000Z", "by_restore": True}]  # fmt: skip
+              {"name": "before-restore-x", "made": "2026-02-27T04:00:00.000Z",
+               "by_restore": True}]  # fmt: skip
     net.on(
         "GET /api/container/snapshots",
         {"ok": True, "name": "db1", "snapshots": listed},
@@ -95,7 +97,8 @@ def test_snapshots_are_listed_made_gone_back_to_and_deleted(cli: Cli, net: StubN
 
 @pytest.mark.parametrize(
     "line",
-    ["container", "container fly db1", "container start", "container list db1", "container start db1 s1", "container restore db1",
+    ["container", "container fly db1", "container start", "container list db1",
+     "container start db1 s1", "container restore db1",
      "container start db1 --force", "container delete-snapshot db1", "container snapshots",
      "container snapshots db1 s", "container snapshot db1 --no-snapshot-first", "credential revoke",
      "credential list --overlap 5"],
