@@ -1,4 +1,5 @@
-# Sourced by the other scripts: a virtual environment that is made once and brought up to date when its lists change.
+# Sourced by the other scripts: a virtual environment that is made once and brought up to date when
+# its lists change.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -6,7 +7,8 @@ ROOT=$PWD
 VENV=${CLAUDE_BUS_VENV:-$ROOT/.venv}
 PYTHON=${PYTHON:-python3}
 
-# What takes a while is said before it begins, on standard error: standard output is for what can be pasted.
+# What takes a while is said before it begins, on standard error: standard output is for what can be
+# pasted.
 say() {
   printf '%s: %s\n' "$(basename "$0")" "$1" >&2
 }
