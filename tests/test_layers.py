@@ -276,10 +276,8 @@ def test_tests_stand_where_what_they_test_stands() -> None:
 
 
 MOST_LINES = 400
-# Two are longer: each should be split where its next subject comes.
-LONGER = {"bus.log.jsonl.engine": 450, "bus.runner.drivers.lxc": 430}
 
 
 def test_no_module_holds_two_subjects() -> None:
     long = {module: len(path.read_text().splitlines()) for module, path in BUS.items()}
-    assert [m for m, lines in long.items() if lines > LONGER.get(m, MOST_LINES)] == []
+    assert [m for m, lines in long.items() if lines > MOST_LINES] == []

@@ -21,9 +21,9 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
-from bus.errors import Busy, NoRoom, StorageFailed, Unconfirmed
+from bus.errors import Busy, NoRoom, Unconfirmed
 from bus.log.base import Appended, Draft, NothingKnown, UniqueIndex
 from bus.log.jsonl import files, healing
 from bus.log.jsonl.disk import Disk
@@ -31,6 +31,7 @@ from bus.log.jsonl.group import GroupCommit
 from bus.log.jsonl.keys import KnownKeys
 from bus.log.jsonl.locks import FileLock, Mark, SharedState
 from bus.log.jsonl.reading import Reader, Tail
+from bus.log.jsonl.syncing import Sync
 from bus.model import records
 from bus.model.records import START, Position, Record
 from bus.system import modes, transient
@@ -40,9 +41,6 @@ logger = logging.getLogger("bus.log")
 
 _LEAST_ROOM = 128 * 1024  # bytes
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# A sync on another thread costs a fifth of a post's time, so it is only done where the disk costs
-# more.
-_SLOW_SYNC_S = 0.003
 
 
 class _Block(NamedTuple):
@@ -83,7 +81,6 @@ class JsonlLog:
         self._max_bytes, self._max_age_s = segment_max_bytes, segment_max_age_s
         self._on_sealed = on_sealed
         self._disk, self._turns = disk or Disk(), turns or Turns()
-        self._sync_takes_s = 0.0
         self._tail: Tail | None = None
         self._reader = Reader(folder, lambda: self._state, lambda: self._tail)
         self._keys = KnownKeys(key_of, self._lines_after)
@@ -139,13 +136,13 @@ class JsonlLog:
         """
         with self._append_lock:
             tail, end = self._refreshed_tail(), self._state.written
-        self._sync_up_to(end, tail)
+        self._sync.up_to(end, tail)
 
     # -- committing ------------------------------------------------------------------------------
 
     def _commit(self, batch: list[list[Draft]]) -> list[list[Appended]]:
         with self._append_lock:
-            self._refuse_if_failed()
+            self._sync.refuse_if_failed()
             tail = self._refreshed_tail()
             if self._is_full(tail):
                 tail = self._sealed_and_renewed(tail)
@@ -155,7 +152,7 @@ class JsonlLog:
             # A replay may be of a record that nobody has synced yet, so it waits for the sync as
             # well.
             end = self._state.written
-        self._sync_up_to(end, tail)
+        self._sync.up_to(end, tail)
         return results
 
     def _encoded(self, batch: list[list[Draft]], tail: Tail) -> tuple[list[list[Appended]], _Block]:
@@ -194,7 +191,7 @@ class JsonlLog:
         except OSError as error:
             is_undone = self._undo(tail)
             if error.errno not in _NO_ROOM and not transient.is_passing(error):
-                self._fail("write", error)
+                self._sync.fail("write", error)
             if not is_undone:
                 raise Unconfirmed(
                     f"A write failed ({error.strerror}), and part of it may be stored."
@@ -221,63 +218,6 @@ class JsonlLog:
         tail.end = tail.file.size()
         self._state.written = Mark(tail.segment, tail.end, tail.seq)
         return True
-
-    def _sync_up_to(self, end: Mark, tail: Tail) -> None:
-        # In this order: `restore` counts first, so a mark that it set is never taken for one of
-        # before.
-        if (
-            self._state.synced.seq >= end.seq
-            and not self._state.failed
-            and self._state.restores == tail.restores
-        ):
-            return
-        try:
-            with self._sync_lock:
-                self._sync_behind(end, tail)
-        except Busy as error:
-            raise Unconfirmed(
-                "It is written, but another process keeps this one from syncing."
-            ) from error
-
-    def _sync_behind(self, end: Mark, tail: Tail) -> None:
-        """Sync, unless another has done so since `end` was written. Sync lock held."""
-        self._refuse_if_failed()
-        if self._state.restores != tail.restores:
-            raise Unconfirmed("The log was restored after a failed sync meanwhile.")
-        if self._state.synced.seq >= end.seq:
-            return
-        target = self._state.written
-        if target.segment != tail.segment:
-            return  # sealed by another meanwhile, who syncs before sealing
-        self._sync_now(tail.file.fd)
-        self._state.synced = target
-
-    def _sync_now(self, fd: int) -> None:
-        """Sync; on a disk that has been slow, so that other requests go on meanwhile."""
-        if not self._fsync:
-            return
-        began = time.perf_counter()
-        try:
-            if self._sync_takes_s > _SLOW_SYNC_S:
-                self._turns.block(lambda: self._disk.sync(fd))
-            else:
-                self._disk.sync(fd)
-        except OSError as error:
-            self._fail("sync", error)
-        self._sync_takes_s += (time.perf_counter() - began - self._sync_takes_s) / 4
-
-    def _fail(self, what: str, error: OSError) -> NoReturn:
-        self._state.failed = 1
-        logger.critical(
-            "a %s of the log failed (%s): no post is acknowledged until the hub is restarted",
-            what,
-            error,
-        )
-        raise StorageFailed(f"A {what} of the log failed: {error.strerror}.") from error
-
-    def _refuse_if_failed(self) -> None:
-        if self._state.failed:
-            raise StorageFailed("A write or sync of the log has failed: the hub is read-only.")
 
     # -- the tail --------------------------------------------------------------------------------
 
@@ -309,7 +249,7 @@ class JsonlLog:
                 raise _short_of(
                     error
                 ) from error  # nothing was written, and the next append looks again
-            self._fail("check", error)
+            self._sync.fail("check", error)
 
     def _begin_if_exchanged(self) -> None:
         """Start anew where a process was killed between putting a new active file in place and
@@ -387,8 +327,8 @@ class JsonlLog:
         }
         line, _ = records.encode(header, tail.sum)
         with self._sync_lock:
-            self._refuse_if_failed()
-            self._sync_now(tail.file.fd)
+            self._sync.refuse_if_failed()
+            self._sync.now(tail.file.fd)
             try:
                 name = files.seal(self.folder, tail.segment, line, self._disk)
             except OSError as error:
@@ -397,7 +337,7 @@ class JsonlLog:
                     return tail  # the old file serves on; the next append tries again
                 if error.errno in transient.NO_FILES:
                     return self._unless_renewed(tail, error)
-                self._fail("seal", error)
+                self._sync.fail("seal", error)
             mark = Mark(seq, len(line), seq)
             self._state.inode = os.stat(self.folder / files.ACTIVE).st_ino
             self._state.written = self._state.synced = mark
@@ -422,6 +362,8 @@ class JsonlLog:
         self._append_lock = FileLock(run / "append.lock", self._lock_timeout_s, self._turns)
         self._sync_lock = FileLock(run / "sync.lock", self._lock_timeout_s, self._turns)
         self._state = SharedState(run / "state")
+        disk = self._disk if self._fsync else None
+        self._sync = Sync(self._sync_lock, self._state, disk, self._turns)
         self._group = GroupCommit(self._commit, self._lock_timeout_s, self._turns)
         if not healing.is_begun(self.folder, self._state):
             with self._append_lock, self._sync_lock:

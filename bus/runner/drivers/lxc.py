@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -26,18 +26,17 @@ from bus.errors import (
     DriverUnavailable,
     NoSuchProgram,
     NoSuchSnapshot,
-    NoSuchUser,
     SnapshotExists,
     TargetBusy,
     TargetFailed,
     TargetStopped,
     UnknownTarget,
 )
-from bus.runner.drivers import files, instances, scripts
-from bus.runner.drivers.base import Ended, File, Listed, OnOutput, Printed, Run, Write
+from bus.runner.drivers import files, instances, users
+from bus.runner.drivers.base import Ended, File, Listed, OnOutput, Run, Write
 from bus.runner.drivers.container import STOP, ContainerDriver
 from bus.runner.drivers.instances import FROZEN, RUNNING, STOPPED
-from bus.runner.drivers.names import CONTAINER, USER
+from bus.runner.drivers.names import CONTAINER
 from bus.runner.drivers.process import PATH, Command, Said, said, text
 from bus.runner.drivers.queues import Queues
 from bus.runner.drivers.snapshots import Snapshot
@@ -105,7 +104,10 @@ class LxcDriver(ContainerDriver):
         on_output: OnOutput | None = None,
         cancel: threading.Event | None = None,
     ) -> Ended:
-        run = replace(run, user=None) if run.user in _ROOT else self._user(target, run)
+        if run.user in _ROOT:
+            run = replace(run, user=None)
+        else:
+            run = users.as_numbers(target, run, partial(super().exec, target))
         return super().exec(target, run, on_output, cancel)
 
     def resolve(self, target: str, path: str) -> str:
@@ -303,38 +305,6 @@ class LxcDriver(ContainerDriver):
             self._trouble = error
         self._asked_at = time.monotonic()
 
-    def _user(self, target: str, run: Run) -> Run:
-        """Return the run with its user as numbers, and with the home and name that LXD does not
-        set.
-        """
-        wanted, _, group = str(run.user).partition(":")
-        if not USER.fullmatch(wanted) or (group and not (wanted.isdecimal() and group.isdecimal())):
-            raise NoSuchUser(
-                f"{target} has no user {run.user}: a name, a number, or two numbers with a colon."
-            )
-        looked = super().exec(
-            target,
-            Run(
-                ("/bin/sh", "-c", scripts.PASSWD, "sh", wanted),
-                secrets.token_hex(16),
-                printed=Printed(65536),
-            ),
-        )
-        if looked.exit_code is None:
-            raise TargetFailed(
-                f"{target} did not say who {wanted} is: {looked.lost or 'it took too long'}."
-                " Nothing was run."
-            )
-        line = looked.stdout.data.decode("utf-8", "replace").strip()
-        if not line and not wanted.isdecimal():
-            raise NoSuchUser(f"{target} has no user {wanted}.")
-        name, uid, gid, home, groups, by = (
-            line.split(":") if line.count(":") == 5 else (wanted, wanted, wanted, "/", "", "")
-        )
-        env = {"HOME": home or "/", "USER": name, "LOGNAME": name, **run.env}
-        entering = () if group else _through(by, name, uid, gid, groups)
-        return replace(run, user=f"{uid}:{group or gid}", env=env, by=entering)
-
     def _refusal(self, target: str, code: int, words: str) -> BusError:
         if re.search(
             r"[Ii]nstance not found|[Nn]ot [Ff]ound.*[Ii]nstance|^Error: Not Found", words
@@ -409,14 +379,3 @@ class LxcDriver(ContainerDriver):
             not words
             or re.search(r"websocket|EOF|[Cc]onnection reset|[Bb]roken pipe", words) is not None
         )
-
-
-def _through(by: str, name: str, uid: str, gid: str, groups: str) -> tuple[str, ...]:
-    """Return how root of a container starts a shell that has all the groups of a user.
-
-    Empty: nothing is needed, or nothing can do it.
-    """
-    if by.endswith("/setpriv"):
-        return by, f"--reuid={uid}", f"--regid={gid}", f"--groups={groups}", "/bin/sh"
-    # Without the -- it would take options of the program for its own.
-    return (by, "-m", "-s", "/bin/sh", "--", name) if by.endswith("/su") else ()
