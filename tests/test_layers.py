@@ -281,3 +281,17 @@ MOST_LINES = 400
 def test_no_module_holds_two_subjects() -> None:
     long = {module: len(path.read_text().splitlines()) for module, path in BUS.items()}
     assert [m for m, lines in long.items() if lines > MOST_LINES] == []
+
+
+MOST_TEST_LINES = 700
+# The table of attacks of docs/security.md is one suite.
+LONGER_TESTS = {"tests/test_attacks.py": 800}
+
+
+def test_no_module_of_tests_holds_two_subjects() -> None:
+    long = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+        for path in (ROOT / "tests").rglob("*.py")
+    }
+    assert len(long) > 100
+    assert [p for p, n in long.items() if n > LONGER_TESTS.get(p, MOST_TEST_LINES)] == []

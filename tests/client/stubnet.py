@@ -114,3 +114,55 @@ def streamed(*chunks: dict[str, Any], **result: Any) -> list[Any]:
         name: value for name, value in ended(**result).items() if name not in ("stdout", "stderr")
     }
     return [{"id": last["id"], "state": "running"}, None, *chunks, {"result": last}]
+
+
+EXEC = "POST /api/exec"
+
+
+ASKED = error(202, "approval_required", id="01Q", expires="2026-11-20T20:00:00.000Z")
+
+
+def approval(state: str, **more: Any) -> dict[str, Any]:
+    facts = {
+        "id": "01Q",
+        "state": state,
+        "from": "web1",
+        "target": "db1",
+        "action": "exec",
+        "argv": ["bash", "-c", "id"],
+        **more,
+    }
+    return {"ok": True, "approval": facts}
+
+
+FACTS = {"ok": True, "id": "01F", "size": 4, "sha256": "9f86", "mode": "0644", "uid": 0, "gid": 0}
+
+
+RULE = {
+    "source": "web1",
+    "target": "db1",
+    "allow": True,
+    "by": "admin",
+    "granted": "2026-11-20T20:00:00.000Z",
+}
+
+
+def event(seq: int, **more: Any) -> dict[str, Any]:
+    return {
+        "seq": seq,
+        "id": f"01{seq}",
+        "time": "2026-11-20T20:00:00.000Z",
+        "from": "web1",
+        "type": "exec",
+        "target": "db1",
+        **more,
+    }
+
+
+def page(*seqs: int, has_more: bool = False, next: int = 0) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "events": [event(seq) for seq in seqs],
+        "has_more": has_more,
+        "next": next or seqs[-1],
+    }

@@ -1,6 +1,6 @@
 """What a driver does with a target: a container, a machine, or a folder that plays one.
 
-Every driver passes one suite, `tests/runner/drivers/test_contract.py`. Callers hand in checked
+Every driver passes one suite, `tests/runner/drivers/test_contract_*.py`. Callers hand in checked
 values: names that the driver lists, absolute paths without `..`, argument vectors. Nothing here is
 ever an option or a shell's text on the hub's machine. Every call ends in bounded time.
 """

@@ -76,6 +76,9 @@ def alive(words: str) -> list[str]:
     return found
 
 
+MIB = 1 << 20
+
+
 @pytest.fixture(scope="session")
 def lxd() -> Iterator[dict[str, str]]:
     """The environment of clients of a private LXD that has the containers one and two."""
@@ -201,3 +204,12 @@ def fake_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
     monkeypatch.setattr("bus.runner.drivers.ssh.PATH", f"{folder}:/usr/bin:/bin")
     told = lambda: [call.read_bytes().decode().split("\0")[:-1] for call in sorted(calls.iterdir())]  # noqa: E731
     return lambda: [call for call in told() if call[1] != "query"]
+
+
+def freeze(place: Place) -> None:
+    """As an operator does by hand."""
+    if isinstance(place.driver, LocalDriver):
+        place.driver._beside(place.target).mkdir(exist_ok=True)
+        (place.driver._beside(place.target) / "frozen").touch()
+    else:
+        subprocess.run(["lxc", "pause", place.target], check=True)

@@ -13,8 +13,7 @@ from busclient._cli import exits
 from busclient._cli.screen import Screen
 from tests.client.cli.net.conftest import Cli
 from tests.client.doors import Door
-from tests.client.net.test_net import ASKED, EXEC, approval
-from tests.client.stubnet import StubNet, ended, error, streamed
+from tests.client.stubnet import ASKED, EXEC, StubNet, approval, ended, error, streamed
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 42, 126, 127, 137, 255])

@@ -10,8 +10,7 @@ import pytest
 
 from busclient._cli import exits
 from tests.client.cli.net.conftest import Cli
-from tests.client.net.test_net import ASKED, FACTS
-from tests.client.stubnet import StubNet, error
+from tests.client.stubnet import ASKED, FACTS, StubNet, error
 
 
 def test_a_file_that_is_too_large_to_be_read_whole_is_shown_in_parts(

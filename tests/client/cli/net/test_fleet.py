@@ -12,8 +12,7 @@ import pytest
 from busclient import Bus
 from busclient._cli import exits
 from tests.client.cli.net.conftest import Cli
-from tests.client.net.test_net import RULE, page
-from tests.client.stubnet import StubNet, error
+from tests.client.stubnet import RULE, StubNet, error, page
 
 
 def test_containers_are_listed_and_changed(cli: Cli, net: StubNet) -> None:

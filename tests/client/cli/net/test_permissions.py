@@ -8,8 +8,7 @@ import pytest
 
 from busclient._cli import exits
 from tests.client.cli.net.conftest import Cli
-from tests.client.net.test_net import RULE, approval
-from tests.client.stubnet import StubNet
+from tests.client.stubnet import RULE, StubNet, approval
 
 
 def test_permissions_are_given_and_taken(cli: Cli, net: StubNet) -> None:
