@@ -329,13 +329,13 @@ _FOR_ROUTES = {
     " again, with the same key.",
     "method_not_allowed": _OTHER_VERSION,
     "no_such_approval": "`bus approve` lists those that you may see.",
-    "no_such_credential": "`bus credential list` shows the names that there are.",
+    "no_such_credential": "`bus credential list` shows the names.",
     "no_such_route": _OTHER_VERSION,
     "no_such_snapshot": "`bus container snapshots NAME` lists the snapshots of a container.",
     "not_allowed": "This needs a credential of another role: ask an admin.",
     "not_supported": "`bus machines` says the driver of each target; only containers have states"
     " and snapshots.",
-    "unknown_target": "`bus machines` lists the targets that there are.",
+    "unknown_target": "`bus machines` lists the targets.",
 }
 _SHARED_HINT = (
     "The shared user may not. Ask an admin for `bus invite NAME`, then `bus join URL --invite"

@@ -87,7 +87,7 @@ class Settings:
             object.__setattr__(self, "name", default_name(self.user))
         if not NAME.fullmatch(self.name) or self.name in ("any", "all"):
             raise SettingsError(
-                f"BUS_NAME is {self.name!r}, which is no name.",
+                f"BUS_NAME is {self.name!r}, which is not a name.",
                 hint="For example BUS_NAME=laptop1.",
             )
         if not self.user or ":" in self.user or not self.user.isprintable():
@@ -235,7 +235,7 @@ def _read_net_config(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} cannot be read: {error}", hint=_MEND) from None
     if not isinstance(config, dict):
-        raise SettingsError(f"{path} is no JSON object.", hint=_MEND)
+        raise SettingsError(f"{path} is not a JSON object.", hint=_MEND)
     texts = {name: value for name, value in config.items() if isinstance(value, str) and value}
     found = {"BUS_NAME": texts["machine"]} if "machine" in texts else {}
     host = texts.get("sshHost")

@@ -224,7 +224,7 @@ class Register:
         role = self._credentials.role_of(self._lines_of(lines, name)[0])
         if role not in MACHINES:
             raise BadField(
-                f"`name` is {name!r}, which is no machine's.",
+                f"`name` is {name!r}, which is not a machine's.",
                 hint="Rotate it instead.",
                 field="name",
             )

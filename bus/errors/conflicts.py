@@ -17,7 +17,7 @@ class CredentialExists(Conflict):
 
 class ApprovalClosed(Conflict):
     code = "approval_closed"
-    hint = "Make the call again: that asks anew."
+    hint = "Make the call again: that asks a new question."
 
 
 class StillRunning(Conflict):
@@ -50,14 +50,14 @@ class FileChanged(Conflict):
 class PathMoved(Conflict):
     code = "path_moved"
     hint = (
-        "Make the call again: that asks anew, and shows the admin where it leads now. Nothing was"
-        " read or written."
+        "Make the call again: that asks a new question, which shows the admin where it leads now."
+        " Nothing was read or written."
     )
 
 
 class QuestionLost(Conflict):
     code = "question_lost"
-    hint = "Say no, or have the call made again: that asks anew."
+    hint = "Say no, or have the call made again, which asks a new question."
 
 
 class SnapshotExists(Conflict):

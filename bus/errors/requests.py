@@ -88,7 +88,7 @@ class NotFound(BusError):
 
 class UnknownTarget(NotFound):
     code = "unknown_target"
-    hint = "GET /api/machines lists the targets that there are."
+    hint = "GET /api/machines lists the targets."
 
 
 class NoSuchCall(NotFound):
@@ -106,7 +106,7 @@ class NoSuchApproval(NotFound):
 
 class NoSuchCredential(NotFound):
     code = "no_such_credential"
-    hint = "GET /api/credentials lists the names that there are."
+    hint = "GET /api/credentials lists the names."
 
 
 class NoSuchFile(NotFound):

@@ -191,7 +191,8 @@ class Calls:
             facts = {"error": "approval_required", "reason": "its approval was used before"}
             self.end(id, "denied", facts)
             raise Busy(
-                "The approval of this call was used just now. Make the call again: that asks anew."
+                "The approval of this call was used just now. Make the call again: that asks a new"
+                " question."
             )
         if appended.replayed:
             refuse_other_call(appended.record, call)

@@ -20,7 +20,7 @@ MAX_IDS = 1_000
 def _refs(value: Any, field: str) -> list[str | int]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_IDS:
         raise BadField(
-            "`ids` is no list, or is empty or too long.",
+            "`ids` is not a list, or is empty or too long.",
             hint=f"1 to {MAX_IDS} ids or seqs.",
             field=field,
         )

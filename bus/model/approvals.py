@@ -37,7 +37,9 @@ def _ids(value: Any, field: str) -> list[str]:
         or not all(isinstance(id, str) for id in value)
     ):
         raise BadField(
-            "`ids` is no list of ids.", hint=f"1 to {MAX_ANSWERED} ids of questions.", field=field
+            "`ids` is not a list of ids.",
+            hint=f"1 to {MAX_ANSWERED} ids of questions.",
+            field=field,
         )
     return value
 

@@ -69,7 +69,7 @@ def _argv(value: Any, field: str) -> list[str]:
         or not all(isinstance(item, str) for item in value)
     ):
         raise BadField(
-            "`argv` is no list of texts.",
+            "`argv` is not a list of texts.",
             hint=f"1 to {MAX_ARGV} texts, the first the program.",
             field=field,
         )
@@ -91,7 +91,7 @@ def _env(value: Any, field: str) -> dict[str, str]:
         or not all(isinstance(text, str) for text in value.values())
     ):
         raise BadField(
-            "`env` is no object of texts, or has too many.",
+            "`env` is not an object of texts, or has too many.",
             hint=f"Up to {MAX_ENV} variables.",
             field=field,
         )

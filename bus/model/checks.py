@@ -50,7 +50,7 @@ def name(value: Any, field: str) -> str:
         )
     if not isinstance(value, str) or NAME.fullmatch(value) is None:
         raise BadField(
-            f"`{field}` is {shown(value)}, which is no name.",
+            f"`{field}` is {shown(value)}, which is not a name.",
             hint=f"A name is {_NAME_RULE}.",
             field=field,
         )

@@ -33,7 +33,7 @@ def _end(value: Any, field: str) -> str:
 def _allow(value: Any, field: str) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise BadField(
-            "`allow` is none of true, false and null.",
+            "`allow` is not true, false or null.",
             hint="null removes what was said before.",
             field=field,
         )
@@ -47,7 +47,7 @@ def _actions(value: Any, field: str) -> list[str]:
         or any(item not in ACTIONS or not isinstance(item, str) for item in value)
     ):
         raise BadField(
-            "`actions` is no list of actions.", hint=f"Of {', '.join(ACTIONS)}.", field=field
+            "`actions` is not a list of actions.", hint=f"Of {', '.join(ACTIONS)}.", field=field
         )
     return [action for action in ACTIONS if action in value]
 
@@ -55,7 +55,7 @@ def _actions(value: Any, field: str) -> list[str]:
 def _commands(value: Any, field: str) -> list[list[str]]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_COMMANDS:
         raise BadField(
-            "`commands` is no list, or empty, or too long.",
+            "`commands` is not a list, or is empty or too long.",
             hint='["git status", "uptime"]',
             field=field,
         )
@@ -70,7 +70,7 @@ def _words(item: Any, field: str) -> list[str]:
         or not all(isinstance(word, str) and 0 < len(word) <= _LONGEST_WORD for word in words)
     ):
         raise BadField(
-            "`commands` holds something that is no command.",
+            "`commands` holds something that is not a command.",
             hint="A text, or a list of words.",
             field=field,
         )

@@ -32,7 +32,7 @@ def _machine(value: Any, field: str) -> str:
     name = checks.agent(value, field)
     if "/" in name:
         raise BadField(
-            f"`{field}` is {shown(name)}: a session is no target.",
+            f"`{field}` is {shown(name)}: a session is not a target.",
             hint="Give the machine's name.",
             field=field,
         )

@@ -57,7 +57,7 @@ class Standing(NamedTuple):
     def check(self) -> None:
         """Raise Unauthorized if the secret no longer proves its caller."""
         if not self.is_proven():
-            raise Unauthorized("The credential of this call is no longer good.")
+            raise Unauthorized("The credential of this call is no longer valid.")
 
 
 @dataclass

@@ -299,7 +299,7 @@ class Service:
                 running.cancel.set()
 
     def end_revoked(self) -> None:
-        """End the commands whose credential is no longer good.
+        """End the commands whose credential is no longer valid.
 
         What cannot be ended in the middle runs to its end.
         """

@@ -201,7 +201,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
             {
                 "ok": False,
                 "error": "bad_request",
-                "message": f"This is no HTTP request that the hub can read: {type(exc).__name__}.",
+                "message": f"The hub cannot read this as an HTTP request: {type(exc).__name__}.",
                 "hint": "See /docs for the form of each request.",
                 "docs": "/docs#bad_request",
             }

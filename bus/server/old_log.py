@@ -53,7 +53,7 @@ class OldLine:
 
 
 def read(data: bytes) -> OldLine:
-    """Return the line in these bytes; raises a BusError that says why it is no message."""
+    """Return the line in these bytes; raises a BusError that says why it is not a message."""
     given = load_object(data, "The line")
     if given.get("kind", "message") != "message":
         raise BadField(f"It is a record of kind {given['kind']!r}, not a message.", field="kind")
@@ -95,7 +95,9 @@ def _ts(value: Any) -> str:
         seconds = float(value)
         return utc(seconds / 1000 if abs(seconds) >= _MS_FROM else seconds)
     except (TypeError, ValueError, OverflowError, OSError):
-        raise BadField(f"`ts` is {json.dumps(value)[:80]}, which is no time.", field="ts") from None
+        raise BadField(
+            f"`ts` is {json.dumps(value)[:80]}, which is not a time.", field="ts"
+        ) from None
 
 
 def _to(given: Mapping[str, Any]) -> Any:
@@ -130,7 +132,7 @@ def _add_readers(line: OldLine, acks: Any) -> None:
         acks = list(acks)
     if not isinstance(acks, list):
         if acks is not None:
-            line.notes.append("`acks` is no list of readers. It was left out.")
+            line.notes.append("`acks` is not a list of readers. It was left out.")
         return
     for ack in acks:
         try:

@@ -11,7 +11,7 @@ from busclient._messages.message import Acked
 
 @click.command()
 @click.argument("ids", metavar="ID...", nargs=-1, type=kinds.MESSAGE)
-@click.option("--all", "everything", is_flag=True, help="All that is unread now.")
+@click.option("--all", "everything", is_flag=True, help="Everything that is unread now.")
 @json_option
 def ack(ids: tuple[str, ...], everything: bool) -> None:
     """Say that you are done with messages (ids or seqs). Again does no harm."""

@@ -29,20 +29,20 @@ _HEAD = ("id", "state", "from", "target", "action", "argv", "diff", "asked", "ok
     "--all-from",
     "asker",
     metavar="NAME",
-    help="Every question of this machine that waits, at once.",
+    help="Answer all pending questions of this machine at once.",
 )
 @click.option("--deny", is_flag=True, help="Say no.")
-@click.option("--yes", is_flag=True, help="Answer without being asked back.")
+@click.option("--yes", is_flag=True, help="Answer yes without a question back.")
 @click.option(
     "--expires",
     "expires_in_s",
     type=kinds.DURATION,
     metavar="TIME",
-    help="How long a yes is good: 15m unless given.",
+    help="How long a yes is valid; default 15m.",
 )
 @click.option(
     "--state",
-    help="Without ID: those that are pending, allowed, denied, used or expired.",
+    help="Without ID: only those that are pending, allowed, denied, used or expired.",
     default="pending",
 )
 @json_option

@@ -15,11 +15,9 @@ _MOST_NAMED = 5
 
 @click.command()
 @click.option(
-    "--exec", "command", required=True, metavar="CMD", help="Run by the shell for each message."
+    "--exec", "command", required=True, metavar="CMD", help="The shell runs this for each message."
 )
-@click.option(
-    "--max", "limit", type=click.IntRange(1), help="At most so many messages in this run."
-)
+@click.option("--max", "limit", type=click.IntRange(1), help="Handle at most this many messages.")
 @click.option(
     "--timeout",
     "timeout_s",
@@ -34,9 +32,9 @@ _MOST_NAMED = 5
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Failed attempts until a message is passed over.",
+    help="Skip a message after this many failed attempts.",
 )
-@click.option("--retry", is_flag=True, help="Try those again that were passed over.")
+@click.option("--retry", is_flag=True, help="Try skipped messages again.")
 @json_option
 def drain(command: str, limit: int | None, timeout_s: float, failures: int, retry: bool) -> int:
     """Hand each unread message to CMD; for cron and timers.

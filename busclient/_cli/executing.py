@@ -39,28 +39,33 @@ class _BeforeDashes(click.Command):
 
 @click.command(cls=_BeforeDashes)
 @click.argument("target", metavar="TARGET -- CMD...")
-@click.option("-c", "--shell", metavar="TEXT", help="Text for bash, in place of CMD.")
+@click.option("-c", "--shell", metavar="TEXT", help="Text for bash, instead of CMD.")
 @click.option(
     "--timeout",
     "timeout_s",
     type=kinds.DURATION,
     metavar="TIME",
-    help="It is ended then: 30s unless given.",
+    help="End the command after this time; default 30s.",
 )
-@click.option("--cwd", metavar="DIR", help="The folder to run it in; else the user's home.")
+@click.option("--cwd", metavar="DIR", help="The folder to run it in; default: the user's home.")
 @click.option("--user", metavar="USER", help="The user to run it as, by name or number.")
 @click.option(
     "--env",
     "env",
     multiple=True,
     metavar="K=V",
-    help="A variable of its environment; may be given again.",
+    help="A variable of its environment. Repeat the option for several.",
 )
 @click.option(
-    "-i", "--stdin", is_flag=True, help="Send it what is on standard input, read to its end first."
+    "-i",
+    "--stdin",
+    is_flag=True,
+    help="Read standard input to its end and send it with the command.",
 )
-@click.option("--detach", is_flag=True, help="Print its id and let it run: see bus call.")
-@click.option("--raw", is_flag=True, help="Control characters as they are, on a terminal too.")
+@click.option("--detach", is_flag=True, help="Print its id and let it run; see bus call.")
+@click.option(
+    "--raw", is_flag=True, help="Show control characters as they are, also on a terminal."
+)
 @kinds.key
 @kinds.wait_approval
 @json_option
@@ -212,16 +217,18 @@ def _end(id: str) -> None:
 
 @click.command()
 @click.argument("id")
-@click.option("--end", is_flag=True, help="End it, with all its processes.")
+@click.option("--end", is_flag=True, help="End the command, with all its processes.")
 @click.option(
     "--wait",
     "wait_s",
     type=kinds.DURATION,
     default="0",
     metavar="TIME",
-    help="Wait so long until it has ended.",
+    help="Wait this long for its end.",
 )
-@click.option("--raw", is_flag=True, help="Control characters as they are, on a terminal too.")
+@click.option(
+    "--raw", is_flag=True, help="Show control characters as they are, also on a terminal."
+)
 @json_option
 def call(id: str, end: bool, wait_s: float, raw: bool) -> int:
     """Say how the call ID is, and show what it gave; or --end it.

@@ -16,8 +16,10 @@ from busclient._cli.screen import Screen
 @click.command()
 @click.argument("place", metavar="TARGET:PATH", type=kinds.PLACE)
 @click.option("--offset", type=click.IntRange(0), metavar="N", help="The first byte to show.")
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many bytes.")
-@click.option("--raw", is_flag=True, help="Control characters as they are, on a terminal too.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most this many bytes.")
+@click.option(
+    "--raw", is_flag=True, help="Show control characters as they are, also on a terminal."
+)
 @kinds.wait_approval
 @json_option
 def cat(place: kinds.Place, raw: bool, **given: Any) -> None:
@@ -52,7 +54,7 @@ def _show_all(place: kinds.Place, wait_for_approval_s: float, raw: bool) -> None
 @click.argument("place", metavar="TARGET:PATH", type=kinds.PLACE)
 @click.argument("file", required=False)
 @click.option(
-    "--mode", metavar="OCTAL", help="Its rights, for example 0644; else they stay as they are."
+    "--mode", metavar="OCTAL", help="Its mode, for example 0644. Without it, the mode stays."
 )
 @click.option("--uid", type=click.IntRange(0), help="Its owner, by number.")
 @click.option("--gid", type=click.IntRange(0), help="Its group, by number.")
@@ -60,7 +62,7 @@ def _show_all(place: kinds.Place, wait_for_approval_s: float, raw: bool) -> None
 @click.option(
     "--if-sha256",
     metavar="SHA256",
-    help="Only over a file with this sum; empty: only where there is none.",
+    help="Write only over a file with this sum; empty: only if there is no file.",
 )
 @kinds.key
 @kinds.wait_approval

@@ -49,15 +49,19 @@ def _cells(machine: Machine) -> tuple[str, ...]:
 @click.argument("action", type=click.Choice(_ACTIONS))
 @click.argument("name", required=False)
 @click.argument("snapshot", required=False)
-@click.option("--force", is_flag=True, help="stop: at once, without asking what runs in it.")
+@click.option(
+    "--force", is_flag=True, help="With stop: stop at once, without asking what runs in it."
+)
 @click.option(
     "--timeout",
     "timeout_s",
     type=kinds.DURATION,
     metavar="TIME",
-    help="stop: so long until it is forced; 30s.",
+    help="With stop: how long to wait before it is forced; default 30s.",
 )
-@click.option("--no-snapshot-first", is_flag=True, help="restore: do not keep what is there now.")
+@click.option(
+    "--no-snapshot-first", is_flag=True, help="With restore: do not keep the present state."
+)
 @json_option
 def container(
     action: str,
@@ -142,7 +146,7 @@ def _tell_missing(unavailable: Mapping[str, str]) -> None:
     "--hours",
     type=kinds.HOURS,
     metavar="TIME",
-    help="How far back, in hours or as 15m, 7d; 24 unless given.",
+    help="How far back, in hours or as 15m, 7d; default 24.",
 )
 @click.option("--from", "sender", metavar="NAME", help="Of this machine.")
 @click.option("--target", metavar="NAME", help="In this target.")
@@ -151,15 +155,15 @@ def _tell_missing(unavailable: Mapping[str, str]) -> None:
     "--before",
     type=click.IntRange(1),
     metavar="SEQ",
-    help="Only older ones: the first number shown pages back.",
+    help="Only older ones. Give the first number shown to page back.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(0, 500),
     metavar="N",
-    help="At most so many; 100 unless given. 0: all.",
+    help="At most this many; default 100. 0: all.",
 )
-@click.option("--follow", is_flag=True, help="Go on with what happens, until interrupted.")
+@click.option("--follow", is_flag=True, help="Follow what happens, until interrupted.")
 @json_option
 def activity(follow: bool, **filters: Any) -> int:
     """Show what happened in the fleet, newest last: one line for a message, a call, a permission, …

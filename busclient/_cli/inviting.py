@@ -15,18 +15,18 @@ from busclient._settings import is_loopback
 
 @click.command()
 @click.argument("name")
-@click.option("--admin", is_flag=True, help="It becomes an admin, not a member.")
+@click.option("--admin", is_flag=True, help="Make it an admin, not a member.")
 @click.option(
     "--expires",
     "expires_in_s",
     type=kinds.DURATION,
     metavar="TIME",
-    help="How long it is good; 24h unless given.",
+    help="How long the invite is valid; default 24h.",
 )
 @click.option(
     "--replace",
     is_flag=True,
-    help="For a machine that was installed again: a new secret, and all else stays.",
+    help="For a reinstalled machine: give it a new secret and keep everything else.",
 )
 @json_option
 def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) -> None:
@@ -55,7 +55,7 @@ def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) ->
     "overlap_s",
     type=kinds.DURATION,
     metavar="TIME",
-    help="rotate: the old secret stays good so long.",
+    help="With rotate: how long the old secret stays valid.",
 )
 @json_option
 def credential(action: str, name: str | None, overlap_s: float | None) -> None:

@@ -27,15 +27,15 @@ from busclient._settings import (
 @click.option(
     "--pass",
     "password",
-    help="Its password; asked for when it is not given. BUS_PASS keeps it out of the process list.",
+    help="Its password. Without it, the command asks. BUS_PASS keeps it out of the process list.",
 )
 @click.option(
     "--invite",
     "code",
     metavar="CODE",
-    help="The code that `bus invite` printed, in place of a password.",
+    help="The code that `bus invite` printed, instead of a password.",
 )
-@click.option("--force", is_flag=True, help="Replace settings that are there.")
+@click.option("--force", is_flag=True, help="Replace existing settings.")
 @json_option
 def join(
     url: str,
@@ -147,7 +147,7 @@ def leave() -> None:
     "--url",
     default="http://127.0.0.1:8787",
     show_default=True,
-    help="Where it listens, when there are no settings yet.",
+    help="Where the hub listens, if there are no settings yet.",
 )
 @json_option
 def up(url: str) -> None:

@@ -27,7 +27,8 @@ class _MessageRef(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not REF.fullmatch(str(value)):
             self.fail(
-                f"{value!r} is no id of a message: give its id (26 letters and digits) or its seq.",
+                f"{value!r} is not the id of a message: give its id (26 letters and digits) or its"
+                " seq.",
                 param,
                 ctx,
             )
@@ -94,6 +95,6 @@ wait_approval = click.option(
     type=DURATION,
     default="0",
     metavar="TIME",
-    help="Wait so long for an admin's yes.",
+    help="Wait this long for an admin's yes.",
 )
-key = click.option("--key", help="Idempotency key: the same call under the same key is made once.")
+key = click.option("--key", help="Idempotency key: the same call under the same key runs once.")

@@ -17,15 +17,17 @@ _SHOWN_KEY, _LEAST_KEY = 8, 4  # characters
 @click.command()
 @click.argument("action", type=click.Choice(["list", "drop", "redirect"]), default="list")
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="drop, redirect: all of them.")
+@click.option("--all", "everything", is_flag=True, help="With drop or redirect: all messages.")
 @click.option(
-    "--refused", is_flag=True, help="Those that the hub refused, in place of those that wait."
+    "--refused",
+    is_flag=True,
+    help="The messages that the hub refused, instead of the waiting ones.",
 )
-@click.option("--flush", is_flag=True, help="Deliver what waits, now.")
+@click.option("--flush", is_flag=True, help="Deliver the waiting messages now.")
 @click.option(
     "--any-hub",
     is_flag=True,
-    help="With --flush: also what was written for another address or user.",
+    help="With --flush: also send messages written for another address or user.",
 )
 @json_option
 def outbox(

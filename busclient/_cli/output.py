@@ -162,7 +162,7 @@ def json_option(function: F) -> F:
         expose_value=False,
         is_eager=True,
         callback=given,
-        help="JSON; messages one a line.",
+        help="Print JSON; messages one a line.",
     )
     return option(function)
 

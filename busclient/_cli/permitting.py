@@ -19,7 +19,7 @@ _action: Callable[[F], F] = click.option(
     "actions",
     type=click.Choice(_ACTIONS),
     multiple=True,
-    help="Only this; may be given again. Else all three.",
+    help="Only this action. Repeat the option for several; without it, all three.",
 )
 
 
@@ -32,7 +32,7 @@ _action: Callable[[F], F] = click.option(
     "commands",
     multiple=True,
     metavar="WORDS",
-    help="Only commands that begin so; may be given again.",
+    help="Only commands that begin with these words. Repeat the option for several.",
 )
 @click.option(
     "--approval", "needs_approval", is_flag=True, help="An admin is asked about each call."
@@ -42,12 +42,12 @@ _action: Callable[[F], F] = click.option(
     "expires_in_s",
     type=kinds.DURATION,
     metavar="TIME",
-    help="It ends by itself: 90s, 15m, 2h, 7d.",
+    help="End it by itself after 90s, 15m, 2h, 7d.",
 )
 @click.option(
     "--remove",
     is_flag=True,
-    help="Take back what was allowed or denied: what was said of '*' decides again.",
+    help="Remove the rule. Rules for '*' then decide again.",
 )
 @json_option
 def permit(source: str, target: str, remove: bool, **given: Any) -> None:
@@ -90,9 +90,9 @@ def revoke(source: str, target: str, actions: tuple[str, ...]) -> None:
     "--check",
     nargs=3,
     metavar="SOURCE TARGET ACTION",
-    help="Would this be allowed? Exit code 5 when not.",
+    help="Say whether this would be allowed. Exit code 5 if not.",
 )
-@click.option("--command", metavar="TEXT", help="With --check: would this command be allowed?")
+@click.option("--command", metavar="TEXT", help="With --check: ask about this command.")
 @json_option
 def permissions(
     source: str | None, target: str | None, check: tuple[str, str, str] | None, command: str | None

@@ -105,7 +105,7 @@ def _handoff_head() -> str:
 
 @click.command()
 @click.argument("file", required=False)
-@click.option("--to", default="any", show_default=True, help="Who is told on the bus.")
+@click.option("--to", default="any", show_default=True, help="Who gets the message about it.")
 @json_option
 def handoff(file: str | None, to: str) -> int:
     """Write a handoff from FILE (or - or standard input): into the git clone that BUS_HANDOFFS

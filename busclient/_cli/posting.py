@@ -24,7 +24,7 @@ from busclient._messages.message import Posted
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The text, byte for byte.",
 )
-@click.option("-t", "--tag", "tags", multiple=True, help="A tag; may be given again.")
+@click.option("-t", "--tag", "tags", multiple=True, help="A tag. Repeat the option for several.")
 @click.option("--urgent", is_flag=True, help="First in every inbox.")
 @click.option("--fyi", is_flag=True, help="Last in every inbox.")
 @click.option(
@@ -40,7 +40,7 @@ from busclient._messages.message import Posted
     "expires_in_s",
     type=kinds.DURATION,
     metavar="TIME",
-    help="Of no use after this time.",
+    help="The message expires after this time.",
 )
 @click.option("--key", help="Idempotency key: the same key again posts nothing new.")
 @json_option
@@ -74,7 +74,7 @@ def post(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The text, byte for byte.",
 )
-@click.option("-t", "--tag", "tags", multiple=True, help="A tag; may be given again.")
+@click.option("-t", "--tag", "tags", multiple=True, help="A tag. Repeat the option for several.")
 @click.option("--urgent", is_flag=True, help="First in every inbox.")
 @click.option("--fyi", is_flag=True, help="Last in every inbox.")
 @click.option("--ack", is_flag=True, help="Acknowledge the message as well.")

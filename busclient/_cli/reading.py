@@ -19,7 +19,7 @@ def filters(function: F) -> F:
     """Adds the options that select messages."""
     options: list[Callable[[F], F]] = [
         click.option("--from", "sender", metavar="NAME", help="Of this sender."),
-        click.option("--to", metavar="NAME", help="To this name, and to everybody."),
+        click.option("--to", metavar="NAME", help="To this name or to everybody."),
         click.option("-t", "--tag", help="With this tag."),
         click.option("--thread", help="Of this thread."),
         click.option("--since", type=kinds.MESSAGE, metavar="ID", help="After this id or seq."),
@@ -32,10 +32,10 @@ def filters(function: F) -> F:
 @click.command()
 @click.option("--ack", is_flag=True, help="Acknowledge what is shown.")
 @click.option(
-    "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most this many."
 )
 @click.option("--since", type=kinds.MESSAGE, metavar="ID", help="After this id or seq.")
-@click.option("--full", is_flag=True, help="Whole bodies, however long.")
+@click.option("--full", is_flag=True, help="Show whole bodies, however long.")
 @json_option
 def inbox(ack: bool, limit: int, since: str | None, full: bool) -> None:
     """List what is unread, oldest first. Reading changes nothing, unless --ack is given."""
@@ -81,10 +81,10 @@ def read(id: str, receipts: bool) -> None:
 @filters
 @click.option("--before", type=kinds.MESSAGE, metavar="ID", help="Before this id or seq.")
 @click.option(
-    "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most this many."
 )
-@click.option("--expired", is_flag=True, help="Expired ones too.")
-@click.option("--full", is_flag=True, help="Whole bodies, however long.")
+@click.option("--expired", is_flag=True, help="Include expired messages.")
+@click.option("--full", is_flag=True, help="Show whole bodies, however long.")
 @json_option
 def log(limit: int, full: bool, **given: Any) -> None:
     """Show history, oldest first: the newest messages, or those after --since."""
@@ -96,7 +96,7 @@ def log(limit: int, full: bool, **given: Any) -> None:
 @click.argument("words", nargs=-1, required=True)
 @filters
 @click.option(
-    "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most so many."
+    "--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="At most this many."
 )
 @json_option
 def search(words: tuple[str, ...], limit: int, **given: Any) -> None:

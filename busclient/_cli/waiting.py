@@ -11,15 +11,19 @@ from busclient._cli.output import json_option, open_bus, out
 
 
 @click.command()
-@click.option("--mine", is_flag=True, help="Only what is to me or to everybody.")
+@click.option("--mine", is_flag=True, help="Only messages to me or to everybody.")
 @click.option("--from", "sender", metavar="NAME", help="Of this sender.")
-@click.option("--to", metavar="NAME", help="To this name, and to everybody.")
+@click.option("--to", metavar="NAME", help="To this name or to everybody.")
 @click.option(
-    "-t", "--tag", "tags", multiple=True, help="With this tag; may be given again: any of them."
+    "-t",
+    "--tag",
+    "tags",
+    multiple=True,
+    help="With this tag. Repeat the option to match any of several.",
 )
 @click.option("--thread", help="Of this thread.")
 @click.option(
-    "--since", type=kinds.MESSAGE, metavar="ID", help="Begin after this id or seq, not now."
+    "--since", type=kinds.MESSAGE, metavar="ID", help="Start after this id or seq instead of now."
 )
 @json_option
 def watch(

@@ -33,7 +33,7 @@ def command(host: str, target: str, folder: Path | None) -> list[str]:
     seen from `host`.
     """
     if host.startswith("-") or not host.isprintable() or set(host) & set(" /%$'\""):
-        raise SettingsError(f"BUS_SSH_HOST is {host!r}, which is no host name.")
+        raise SettingsError(f"BUS_SSH_HOST is {host!r}, which is not a host name.")
     ssh = shutil.which("ssh")
     if ssh is None:
         raise LocalTrouble(

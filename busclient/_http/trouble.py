@@ -111,7 +111,7 @@ def in_words(causes: Sequence[BaseException]) -> str:
         if isinstance(cause, socket.gaierror):
             return "its host name cannot be resolved"
         if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
-            return "what is there speaks no TLS; is it http, not https?"
+            return "what answers there does not speak TLS; is it http, not https?"
         if isinstance(cause, ssl.SSLError):
             return f"TLS failed ({getattr(cause, 'verify_message', '') or cause.reason or cause})"
         if isinstance(cause, TimeoutError) or type(cause).__name__.endswith("TimeoutError"):

@@ -21,7 +21,7 @@ def ref(message: Ref) -> str | int:
     found = message.id if isinstance(message, Message) else message
     if not REF.fullmatch(str(found)):
         raise Refused(
-            f"{str(found)[:80]!r} is no id of a message.",
+            f"{str(found)[:80]!r} is not the id of a message.",
             hint="Give its id (26 letters and digits) or its seq.",
         )
     return found

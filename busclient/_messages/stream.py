@@ -89,4 +89,4 @@ def _message(line: bytes) -> Message:
     try:
         return Message.from_json(json.loads(line))
     except ValueError:
-        raise BadAnswer("The stream holds a line that is no message.") from None
+        raise BadAnswer("The stream holds a line that is not a message.") from None

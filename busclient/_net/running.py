@@ -201,5 +201,5 @@ def _object(line: bytes | bytearray) -> Mapping[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise BadAnswer("The stream of a command holds a line that is no JSON object.")
+        raise BadAnswer("The stream of a command holds a line that is not a JSON object.")
     return value

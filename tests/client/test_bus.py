@@ -194,7 +194,7 @@ def test_what_is_no_id_never_becomes_a_path(client: Make, door: Door, ref: str |
     ]
     calls += [lambda ref: bob.post("x", in_reply_to=ref), lambda ref: bob.messages(since=ref)]
     for call in calls:
-        with pytest.raises(Refused, match="no id"):
+        with pytest.raises(Refused, match="not the id"):
             call(ref)
     assert door.calls == []
 

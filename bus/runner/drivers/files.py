@@ -206,7 +206,7 @@ def _refuse(ended: Ended, target: str, path: str, what: str, limit: int) -> NoRe
     if code == _NOT_ONE and what == "refused":
         raise FileRefused(f"{path} in {target} may not be looked at.")
     if code == _NOT_ONE and what in _TYPES:
-        raise NotAFile(f"{path} in {target} is no regular file but of type {what}.", type=what)
+        raise NotAFile(f"{path} in {target} is not a regular file but of type {what}.", type=what)
     size = what.partition(" ")[0]
     if code == _TOO_LARGE and _SIZE.fullmatch(size) and int(size) < 1 << 63:
         raise _too_large(path, int(size), limit)

@@ -113,7 +113,7 @@ class _Entry:
     def finish(self) -> None:
         """Refuse the fields that nobody took."""
         for unknown in self._fields:
-            self.wrong(unknown, "is no field of this driver")
+            self.wrong(unknown, "is not a field of this driver")
 
 
 def _machine(entry: _Entry) -> Machine:

@@ -56,7 +56,7 @@ class Targets:
             raise ValueError(f"The client is lxc or incus or none, and not {lxc!r}.")
         for name in only:
             if not CONTAINER.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a container.")
+                raise ValueError(f"{name!r} is not the name of a container.")
         return cls(table, LxcDriver(lxc, project, only) if lxc else None)
 
     def driver_of(self, name: str) -> Driver:

@@ -83,7 +83,7 @@ def _rechecked(header: str | None, caller: Caller, credentials: Credentials) -> 
 
     def check() -> None:
         if not credentials.still_proves(header, caller):
-            raise Unauthorized(f"The credential of {caller.name} is no longer good.")
+            raise Unauthorized(f"The credential of {caller.name} is no longer valid.")
 
     return check
 

@@ -113,7 +113,7 @@ def urlencoded(data: bytes) -> dict[str, str]:
         )
     except ValueError as error:
         raise BadField(
-            f"The body is no urlencoded form: {error}.",
+            f"The body is not a urlencoded form: {error}.",
             hint="Use curl --data-urlencode for each field.",
         ) from None
     return parameters.once(pairs, (), "field")

@@ -369,5 +369,5 @@ def test_tls_goes_through_a_proxy_unread(
 
 
 def test_a_plain_server_at_an_https_address_is_told(server: Server) -> None:
-    with at(url_of(server, "https")) as bus, pytest.raises(Unreachable, match="speaks no TLS"):
+    with at(url_of(server, "https")) as bus, pytest.raises(Unreachable, match="does not speak TLS"):
         bus._calls.json("GET", "/x")
