@@ -426,7 +426,7 @@ def test_what_is_no_id_is_refused_before_anything_is_sent(
 ) -> None:
     ran = cli(*arguments)
     assert (ran.code, door.calls) == (exits.USAGE, [])
-    assert "no id of a message" in ran.err
+    assert "not the id of a message" in ran.err
 
 
 def test_an_unknown_id_is_not_found(cli: Cli) -> None:
