@@ -33,14 +33,8 @@ from tests.client.stubnet import (
 def test_files_are_bytes_in_both_directions(web1: Bus, net: StubNet) -> None:
     net.on("POST /api/file/read", {**FACTS, "content": "AP8=", "encoding": "base64", "offset": 1})
     found = web1.net.read_file("db1", "/bin/x", offset=1, limit=2)
-    assert (found.content, found.offset, found.size, found.sha256, found.mode, found.path) == (
-        b"\0\xff",
-        1,
-        4,
-        "9f86",
-        "0644",
-        "/bin/x",
-    )
+    assert (found.path, found.content, found.offset) == ("/bin/x", b"\0\xff", 1)
+    assert (found.size, found.sha256, found.mode) == (4, "9f86", "0644")
     assert net.bodies("/api/file/read") == [
         {"from": "web1/alpha", "target": "db1", "path": "/bin/x", "offset": 1, "limit": 2}
     ]

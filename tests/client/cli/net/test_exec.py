@@ -131,13 +131,9 @@ def test_as_json_it_is_one_object_with_the_output(cli: Cli, net: StubNet) -> Non
     )
     ran = cli("exec", "--json", "db1", "--", "x")
     said = json.loads(ran.out)
-    assert (
-        ran.code,
-        said["exitCode"],
-        said["stdout"],
-        said["stderr"],
-        said["stderr_encoding"],
-    ) == (3, 3, "ab", "/w==", "base64")
+    assert ran.code == said["exitCode"] == 3
+    assert said["stdout"] == "ab"
+    assert (said["stderr"], said["stderr_encoding"]) == ("/w==", "base64")
     assert (said["ok"], said["truncated"], ran.err) == (True, False, "")
 
 
