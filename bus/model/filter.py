@@ -104,18 +104,16 @@ class _Filter(Shape):
     since: Annotated[str | int | None, REFERENCE_TEXT, "after this id or seq"] = None
     expired: Annotated[int, ZERO_OR_ONE, "1: expired ones too"] = 0
 
-    def selection(self, seq_of: SeqOf) -> Selection:
-        """Return the filter; `seq_of` turns a reference into a seq, or raises NotFound."""
-        return Selection(
-            to=self.to,
-            sender=self.sender,
-            tag=self.tag,
-            thread=self.thread,
-            unread_by=self.unread_by,
-            after=None if self.since is None else seq_of(self.since),
-            limit=MAX_LIMIT,
-            expired=bool(self.expired),
-        )
+    def _conditions(self, seq_of: SeqOf) -> dict[str, Any]:
+        return {
+            "to": self.to,
+            "sender": self.sender,
+            "tag": self.tag,
+            "thread": self.thread,
+            "unread_by": self.unread_by,
+            "after": None if self.since is None else seq_of(self.since),
+            "expired": bool(self.expired),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +123,21 @@ class _PageQuery(_Filter, Format):
     before: Annotated[str | int | None, REFERENCE_TEXT, "before this id or seq"] = None
     limit: Annotated[int, whole(1, MAX_LIMIT), "at most so many"] = DEFAULT_LIMIT
 
+    @property
+    def is_descending(self) -> bool:
+        """Whether the newest come first."""
+        return False
+
     def selection(self, seq_of: SeqOf) -> Selection:
-        before = None if self.before is None else seq_of(self.before)
-        is_newest = self.since is None and self.unread_by is None
-        found = super().selection(seq_of)
-        return replace(found, before=before, limit=self.limit, newest=is_newest)
+        """Return the filter; `seq_of` turns a reference into a seq, or raises NotFound."""
+        is_open = self.since is None and self.unread_by is None
+        return Selection(
+            **self._conditions(seq_of),
+            before=None if self.before is None else seq_of(self.before),
+            limit=self.limit,
+            newest=is_open and not self.is_descending,
+            descending=self.is_descending,
+        )
 
 
 _ORDER = choice(("asc", "desc"), "One of asc (oldest first), desc.")
@@ -142,11 +150,9 @@ class MessagesQuery(_PageQuery):
     order: Annotated[str, _ORDER, "asc: oldest first"] = "asc"
     wait: Annotated[float, WAIT, "seconds to wait for a message"] = 0.0
 
-    def selection(self, seq_of: SeqOf) -> Selection:
-        found = super().selection(seq_of)
-        if self.order == "asc":
-            return found
-        return replace(found, newest=False, descending=True)
+    @property
+    def is_descending(self) -> bool:
+        return self.order == "desc"
 
 
 def _words(value: str, field: str) -> str:
@@ -175,6 +181,10 @@ class StreamQuery(_Filter):
     """GET /stream: messages as they come; with `unread_by`, those that already wait come first."""
 
     format: Annotated[str | None, choice(("sse", "ndjson", "text")), "instead of Accept"] = None
+
+    def selection(self, seq_of: SeqOf) -> Selection:
+        """Return the filter, as `MessagesQuery` does."""
+        return Selection(**self._conditions(seq_of), limit=MAX_LIMIT)
 
 
 def recipients(record: Mapping[str, Any]) -> list[str]:
