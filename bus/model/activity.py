@@ -16,8 +16,8 @@ from bus.model.shape import Kind, Shape
 TYPES = ("message", *ACTIONS, "permit", CONTAINER, "credential")
 _DAY_H = 24
 _MIN_HOURS, _MAX_HOURS = 0.01, 8784
-_BETWEEN = number(_MIN_HOURS, _MAX_HOURS, f"{_MIN_HOURS} to {_MAX_HOURS}.")
-_HOURS = Kind(_BETWEEN.check, {**_BETWEEN.schema, "default": _DAY_H})
+_BETWEEN = f"{_MIN_HOURS} to {_MAX_HOURS}."
+_HOURS = number(_MIN_HOURS, _MAX_HOURS, _BETWEEN).saying(default=_DAY_H)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import builtins
 import types
 import typing
-from collections import ChainMap
 from types import NoneType
 from typing import (
     Annotated,
@@ -66,8 +65,13 @@ def schema(shape: type) -> Json:
 
 
 def reference(shape: type) -> Json:
-    """Return a reference to the schema of a TypedDict, which is a component of the document."""
-    return {"$ref": f"#/components/schemas/{shape.__name__}"}
+    """Return a reference to the schema of a shape, which is a component of the document."""
+    return component(shape.__name__)
+
+
+def component(name: str) -> Json:
+    """Return a reference to a schema by its name in the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _of(hint: Any) -> Json:
@@ -77,10 +81,9 @@ def _of(hint: Any) -> Json:
         case typing.NotRequired:
             found = _of(inner[0])
         case typing.Annotated:
-            more = [
-                {"description": one} if isinstance(one, str) else one.schema for one in inner[1:]
-            ]
-            found = dict(ChainMap(*reversed(more), _of(inner[0])))
+            found = _of(inner[0])
+            for said in inner[1:]:
+                found |= {"description": said} if isinstance(said, str) else said.schema
         case typing.Literal:
             found = {"const": inner[0]} if len(inner) == 1 else {"enum": list(inner)}
         case typing.Union | types.UnionType:

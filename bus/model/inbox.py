@@ -82,8 +82,7 @@ def _cursor(text: str, field: str) -> Cursor:
     return cursor
 
 
-_BUDGET = whole(MIN_BUDGET, MAX_BUDGET)
-_BUDGET_OR_DEFAULT = Kind(_BUDGET.check, {**_BUDGET.schema, "default": DEFAULT_BUDGET})
+_BUDGET = whole(MIN_BUDGET, MAX_BUDGET).saying(default=DEFAULT_BUDGET)
 _CURSOR_KIND = Kind(_cursor, {"type": "string", "pattern": f"^{_CURSOR.pattern}$"})
 _READER = "whose inbox; left out: the caller's. Required of the shared user"
 
@@ -93,7 +92,7 @@ class InboxQuery(Format):
     """GET /inbox: the unread messages of `reader` (None: of the caller) that fit the budgets."""
 
     reader: Annotated[str | None, AGENT, _READER] = None
-    budget: Annotated[int | None, _BUDGET_OR_DEFAULT, "characters of text"] = None
+    budget: Annotated[int | None, _BUDGET, "characters of text"] = None
     budget_tokens: Annotated[
         int | None,
         whole(MIN_TOKENS, MAX_TOKENS),

@@ -38,6 +38,10 @@ class Kind:
     schema: Json
     missing: str = ""
 
+    def saying(self, **schema: Any) -> Kind:
+        """Return the same kind, of which OpenAPI says this too."""
+        return dataclasses.replace(self, schema={**self.schema, **schema})
+
 
 class Field(NamedTuple):
     """One field of a shape: its attribute, what it may hold, and what it is when it is left out, or

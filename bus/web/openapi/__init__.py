@@ -5,9 +5,9 @@ Tests compare it with the real routes and throw requests at it.
 
 from __future__ import annotations
 
+from bus.model.shape import Json
 from bus.version import __version__
 from bus.web.openapi import credentials, messages, net
-from bus.web.openapi.parts import Json
 from bus.web.openapi.schemas import schemas
 
 

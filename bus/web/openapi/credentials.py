@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus.model.answer import Error, reference
+from bus.model.answer import reference
 from bus.model.credentials import (
     Granted,
     Invite,
@@ -16,6 +16,7 @@ from bus.model.credentials import (
     Rotation,
 )
 from bus.model.shape import Json, Shape
+from bus.web.openapi import parts
 
 
 def paths() -> Json:
@@ -78,15 +79,11 @@ def _operation(
     errors: tuple[int, ...],
     shape: type[Shape] | None = None,
 ) -> Json:
-    statuses = (*errors, *(() if shape is None else (400, 403, 413, 415)), 401, 405, 429, 500, 503)
+    statuses = (*errors, *(() if shape is None else (400, 403, 413, 415)), 429)
     given = {"description": "OK", "content": {"application/json": {"schema": reference(answer)}}}
-    refused = {
-        "description": "see `error` and `hint`",
-        "content": {"application/json": {"schema": reference(Error)}},
-    }
     operation: Json = {
         "summary": summary,
-        "responses": {str(status): given, **{str(code): refused for code in statuses}},
+        "responses": {str(status): given, **parts.errors(*statuses)},
     }
     if shape is not None:
         body = shape.schema()

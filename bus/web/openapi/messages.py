@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bus.model.acks import Ack, Acked, AckMany, Receipts, ReceiptsQuery
-from bus.model.answer import reference
+from bus.model.answer import component, reference
 from bus.model.filter import MessagesQuery, SearchQuery, StreamQuery
 from bus.model.health import Health
 from bus.model.inbox import Inbox, InboxQuery
 from bus.model.kinds import KEY, REFERENCE_TEXT, Format
-from bus.model.messages import MAX_BATCH, Message, Page
-from bus.web.openapi.parts import Json, any_object, component, errors, get, page, path_ref
+from bus.model.messages import MAX_BATCH, Draft, Message, Page
+from bus.model.shape import Json
+from bus.web.openapi.parts import any_object, errors, get, page, path_ref
 
 
 def paths() -> Json:
@@ -96,7 +97,7 @@ def _post_operation() -> Json:
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": component("Draft")},
+                "application/json": {"schema": reference(Draft)},
                 "application/x-www-form-urlencoded": {"schema": component("Form")},
                 "multipart/form-data": {"schema": component("Form")},
                 "text/plain": text,

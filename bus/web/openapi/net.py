@@ -5,7 +5,7 @@ feed.
 from __future__ import annotations
 
 from bus.model.activity import ActivityQuery, Containers, Feed, Machines
-from bus.model.answer import Error, reference
+from bus.model.answer import reference
 from bus.model.approvals import (
     Answer,
     Answers,
@@ -29,6 +29,7 @@ from bus.model.grants import Grant
 from bus.model.kinds import ULID_SCHEMA
 from bus.model.permissions import CheckQuery, Decided, PermissionQuery, Permissions, Permitted
 from bus.model.shape import Json
+from bus.web.openapi import parts
 
 
 def paths() -> Json:
@@ -108,18 +109,14 @@ def _responses(answer: type, errors: tuple[int, ...]) -> Json:
     content: Json = {"application/json": {"schema": reference(answer)}}
     if answer is Ran:
         content["application/x-ndjson"] = {"schema": {}}
-    refused = {
-        "description": "see `error` and `hint`",
-        "content": {"application/json": {"schema": reference(Error)}},
-    }
     later = {
         "description": "it runs on, or an admin is asked: see `state`",
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
-    statuses = (400, 401, 403, 405, 500, 503, *errors)
     return {
         "200": {"description": "OK", "content": content},
-        **{str(code): later if code == 202 else refused for code in statuses},
+        **parts.errors(400, 403, *(code for code in errors if code != 202)),
+        **({"202": later} if 202 in errors else {}),
     }
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bus.model.answer import Error, reference
 from bus.model.kinds import REFERENCE_TEXT
-
-Json = dict[str, Any]
+from bus.model.shape import Json
 
 
 def get(
@@ -56,10 +53,6 @@ def path_ref() -> Json:
         "schema": REFERENCE_TEXT.schema,
         "description": "id or seq of a message",
     }
-
-
-def component(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def any_object() -> Json:
