@@ -14,6 +14,7 @@ from bus.index import floors, names
 from bus.index import messages as queries
 from bus.live.presence import Presence
 from bus.model import records
+from bus.model.acks import Receipt, Receipts
 from bus.model.caller import Caller
 from bus.model.filter import MAX_LIMIT, Selection, recipients
 from bus.model.records import EVERYBODY, Fields
@@ -26,18 +27,6 @@ class Acked(NamedTuple):
 
     new: list[int]
     already: list[int]
-
-
-class Receipts(NamedTuple):
-    """How far a message has come with some names, and how many more there are (counted up
-    to 1000).
-    """
-
-    id: str
-    seq: int
-    receipts: dict[str, dict[str, str | None]]
-    more: int
-    last: list[str]
 
 
 class Acks:
@@ -99,7 +88,7 @@ class Acks:
         shown = [*first, *others[:limit]]
         fetched = self._presence.fetched(seq, shown)
         acked = self._index.ask(lambda db: acked_by.acked(db, seq, shown))
-        found = {
+        found: dict[str, Receipt] = {
             name: {
                 "queued": message["ts"],
                 "fetched": records.iso(fetched.get(name)),
@@ -108,7 +97,14 @@ class Acks:
             for name in shown
         }
         more = min(len(others[limit:]), _COUNTED_READERS)
-        return Receipts(message["id"], seq, found, more, others[:limit][-1:])
+        return {
+            "id": message["id"],
+            "seq": seq,
+            "receipts": found,
+            "has_more": more > 0,
+            "more": more,
+            "next": others[limit - 1] if more else None,
+        }
 
     def _names_besides(self, seq: int, after: str, at_most: int) -> list[str]:
         """Return the names behind `after` that fetched or acknowledged a message, in their

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, request
 
 from bus.hub.hub import Hub
 from bus.model import checks
-from bus.model.acks import ReceiptsQuery
+from bus.model.acks import Receipt, ReceiptsQuery
 from bus.model.caller import EVERYONE, Taken, speaks_as
 from bus.model.filter import MessagesQuery, SearchQuery, Selection
 from bus.model.kinds import Format
@@ -66,12 +66,10 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     def receipts(ref: str) -> Response:
         asked = parameters.query(ReceiptsQuery)
         found = hub.acks.receipts(checks.reference(ref, "id"), asked.after or "", asked.limit)
-        next = found.last[0] if found.more else None
         if wants_text(asked.format):
-            more = f"-- {found.more} more: after={next}\n" if next else ""
-            return text_reply(_receipts_text(found.receipts) + more)
-        facts = {"id": found.id, "seq": found.seq, "receipts": found.receipts}
-        return json_reply({**facts, "has_more": found.more > 0, "more": found.more, "next": next})
+            more = f"-- {found['more']} more: after={found['next']}\n" if found["next"] else ""
+            return text_reply(_receipts_text(found["receipts"]) + more)
+        return json_reply(found)
 
     @routes.get("/search")
     @may_call(EVERYONE)
@@ -124,7 +122,7 @@ def _more(seqs: list[int], selection: Selection) -> str:
     return f"since={max(seqs)}"
 
 
-def _receipts_text(receipts: dict[str, dict[str, str | None]]) -> str:
+def _receipts_text(receipts: dict[str, Receipt]) -> str:
     lines = [
         f"{name}: queued {times['queued']}, fetched {times['fetched'] or '-'}, acked"
         f" {times['acked'] or '-'}\n"
