@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from bus.credentials import Credentials, Register
-from bus.errors import (
-    BusError,
-)
+from bus.errors import BusError
 from bus.model.caller import ADMIN, Caller
 from tests.conftest import basic
 

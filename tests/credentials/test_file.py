@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from bus.credentials import Credentials, Register
-from bus.errors import (
-    Unauthorized,
-)
+from bus.errors import Unauthorized
 from bus.model.caller import ADMIN, MEMBER, SHARED, Caller
 from tests.credentials.conftest import DAY, caller, take
 

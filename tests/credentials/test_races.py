@@ -12,9 +12,7 @@ from dotenv import dotenv_values
 
 from bus.config import Config
 from bus.credentials import Credentials, Register, file, new_secret
-from bus.errors import (
-    Unauthorized,
-)
+from bus.errors import Unauthorized
 from bus.model.caller import ADMIN, MEMBER, Caller
 from bus.server import first_start
 from tests.credentials.conftest import DAY, Clock, caller, revoke
