@@ -74,7 +74,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(tryfirst=True)  # before the groups become part of the names
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the groups first and the fast tests last, where there are workers."""
+    """Put the groups first and the fast tests last, where there are workers.
+
+    Raises UsageError if tests share an id: the scheduler keeps its work by id, so it would run one
+    of them only.
+    """
+    ids = Counter(item.nodeid for item in items)
+    if shared := sorted(id for id, count in ids.items() if count > 1):
+        raise pytest.UsageError(f"Several tests have one id: {', '.join(shared[:5])}")
     if hasattr(config, "workerinput"):
         items.sort(key=_turn)
 
