@@ -22,6 +22,7 @@ from bus.errors import family
 from bus.model.caller import ADMIN, MEMBER
 from bus.web import openapi
 from tests.conftest import BASIC, PASSWORD, Caller, basic
+from tests.fleet import Fleet
 
 SEED = 1611
 EXAMPLES = 15  # generated requests for each operation, besides the enumerated ones
@@ -118,6 +119,13 @@ def described(bus: Caller) -> None:
     door.hub = bus.app
 
 
+@pytest.fixture
+def described_calls(fleet: Fleet) -> None:
+    """The routes are those of a hub whose service that runs commands is there: it alone decides."""
+    fleet.hub.waiting.is_closing = lambda: True
+    door.hub = fleet.app
+
+
 def credential_for(case: schemathesis.Case) -> str:
     """The shared user where the request says who speaks, else a machine; an admin or a fresh invite
     where only they may.
@@ -162,7 +170,7 @@ def test_generated_requests_get_what_the_document_says(
     max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
 )
 def test_generated_calls_get_what_the_document_says(
-    case: schemathesis.Case, described: None
+    case: schemathesis.Case, described_calls: None
 ) -> None:
     check(case)
 
