@@ -129,11 +129,13 @@ def create_hub(
     disk: Disk | None = None,
 ) -> Hub:
     """Return the hub without HTTP: what the app, the service and the commands share."""
+    from bus.hub.chores import Chores
     from bus.hub.daily_quotas import DailyQuotas
     from bus.hub.hub import Hub
     from bus.hub.journal import Journal
     from bus.index.database import Index
     from bus.live.bell import Bell
+    from bus.live.leader import Leader
     from bus.live.presence import Presence
     from bus.live.waiting import SharedCounts, WaitingRoom
     from bus.log.jsonl.disk import Disk
@@ -167,6 +169,7 @@ def create_hub(
     return Hub(
         Journal(log, index, waiting, clock, daily),
         Presence(config.data_dir / "presence.db", config.polled_names_keep_s),
+        Chores(Leader(run / "leader.lock")),
         daily,
         beside=Results(config.data_dir / "questions", _QUESTIONS_KEPT_S),
         approve_own=config.approve_own,

@@ -7,6 +7,7 @@ from bus.hub.acks import Acks
 from bus.hub.activity import Activity
 from bus.hub.approvals import Approvals
 from bus.hub.calls import Calls
+from bus.hub.chores import Chores
 from bus.hub.credentials import CredentialRecords
 from bus.hub.daily_quotas import DailyQuotas
 from bus.hub.inbox import Inbox
@@ -30,12 +31,14 @@ class Hub:
         self,
         journal: Journal,
         presence: Presence,
+        chores: Chores,
         daily: DailyQuotas | None = None,
         *,
         beside: Results | None = None,
         approve_own: bool = False,
     ) -> None:
         self.journal, self.presence, self.daily = journal, presence, daily
+        self.chores = chores
         self.log, self.index, self.waiting = journal.log, journal.index, journal.waiting
         standings = Standings(journal.index, presence, journal.time)
         self.messages = Messages(journal, presence, standings)

@@ -39,6 +39,7 @@ from bus.web.http.replies import Reply
 # gevent takes these away where it patches.
 _epoll, _READABLE = getattr(select, "epoll", None), getattr(select, "EPOLLIN", 1)
 _TEND_EVERY_S = 0.1
+_CHORES_EVERY_S = 0.5
 _LOOK_EVERY_S = 0.3
 _GRACE_S = 1.0
 _QUICK_S = 2.0
@@ -341,6 +342,7 @@ def post_worker_init(worker: Any) -> None:
         worker.stopping.rawlink(lambda _: gevent.spawn(hub.waiting.wake_all))
         worker.let_calls_go = worker.wsgi.extensions["exec"].let_go
         gevent.spawn(_tend, worker, hub)
+        gevent.spawn(_do_chores, worker, hub)
 
 
 def _tend(worker: Any, hub: Hub) -> None:
@@ -350,3 +352,9 @@ def _tend(worker: Any, hub: Hub) -> None:
             hub.journal.upkeep.tend(lambda: gevent.sleep(0.001))
         except Exception:
             worker.log.exception("the index could not be tended")
+
+
+def _do_chores(worker: Any, hub: Hub) -> None:
+    while not worker.stopping.wait(_CHORES_EVERY_S):
+        hub.chores.do()
+    hub.chores.leave()
