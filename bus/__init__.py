@@ -39,6 +39,7 @@ def create_app(
     from bus.config import Config
     from bus.credentials import Credentials
     from bus.live.quotas import Quotas
+    from bus.model.caller import MACHINES
     from bus.runner.client import RunnerClient
     from bus.system.scheduler import Turns
     from bus.web import make_app
@@ -48,6 +49,9 @@ def create_app(
     credentials = Credentials(
         config.credentials_file, config.shared_name, tenure_of=hub.credentials.tenure_of
     )
+    hub.agents.members = lambda: [
+        name for name, role in credentials.users().items() if role in MACHINES
+    ]
     service = RunnerClient(config.exec_socket_file)
     rest = (turns or Turns()).one_round
     run = config.data_dir / "run"
@@ -129,12 +133,13 @@ def create_hub(
     disk: Disk | None = None,
 ) -> Hub:
     """Return the hub without HTTP: what the app, the service and the commands share."""
-    from bus.hub.chores import Chores
+    from bus.hub.agents import Leases
     from bus.hub.daily_quotas import DailyQuotas
-    from bus.hub.hub import Hub
+    from bus.hub.hub import Hub, Live
     from bus.hub.journal import Journal
     from bus.index.database import Index
     from bus.live.bell import Bell
+    from bus.live.heartbeats import Heartbeats
     from bus.live.leader import Leader
     from bus.live.presence import Presence
     from bus.live.waiting import SharedCounts, WaitingRoom
@@ -142,6 +147,7 @@ def create_hub(
     from bus.log.jsonl.engine import JsonlLog
     from bus.log.jsonl.files import compress
     from bus.log.outputs import Results
+    from bus.model.agents import callsigns
     from bus.system.scheduler import Turns
 
     turns = turns or Turns()
@@ -168,8 +174,12 @@ def create_hub(
     daily = DailyQuotas(run / "daily", config.max_daily_bytes, config.max_daily_names)
     return Hub(
         Journal(log, index, waiting, clock, daily),
-        Presence(config.data_dir / "presence.db", config.polled_names_keep_s),
-        Chores(Leader(run / "leader.lock")),
+        Live(
+            Presence(config.data_dir / "presence.db", config.polled_names_keep_s),
+            Heartbeats(config.data_dir / "presence.db"),
+            Leader(run / "leader.lock"),
+        ),
+        Leases(config.lease_s, callsigns(config.callsigns)),
         daily,
         beside=Results(config.data_dir / "questions", _QUESTIONS_KEPT_S),
         approve_own=config.approve_own,

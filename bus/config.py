@@ -12,6 +12,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
+from bus.model import agents
 from bus.model.records import NAME
 
 KIB, MIB = 1024, 1024 * 1024
@@ -161,6 +162,20 @@ class Config:
         60,
         10**9,
     )
+    lease_s: int = _setting(
+        "BUS_LEASE_S",
+        60,
+        "seconds",
+        "how long a session keeps its name without a sign of life",
+        5,
+        86_400,
+    )
+    callsigns: str = _setting(
+        "BUS_CALLSIGNS",
+        "",
+        "names",
+        "with commas: what sessions are called that choose no name; alpha, bravo, … unless set",
+    )
     keepalive_s: float = _setting(
         "BUS_KEEPALIVE_S",
         15.0,
@@ -284,6 +299,10 @@ class Config:
             )
         if self.lxc not in ("lxc", "incus", "none"):
             raise BadSetting(f"BUS_LXC is {self.lxc!r}: it must be lxc, incus or none")
+        try:
+            agents.callsigns(self.callsigns)
+        except ValueError as error:
+            raise BadSetting(f"BUS_CALLSIGNS is {self.callsigns!r}: {error}") from None
         for setting in fields(self):
             low, high, value = (
                 setting.metadata["low"],

@@ -158,6 +158,8 @@ def opened(app: Any) -> Iterator[Caller]:
     hub.waiting.is_closing = lambda: True
     hub.index.close()
     hub.presence.close()
+    hub.live.heartbeats.close()
+    hub.chores.leave()
     hub.log.close()
 
 

@@ -21,6 +21,7 @@ from bus.server.commands import main
 from tests.conftest import PASSWORD, ROOT, USER, Caller, RunningHub, wait_until
 
 NET = (ROOT / "docs" / "net.md").read_text()
+AGENTS = (ROOT / "docs" / "agents.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
@@ -39,14 +40,14 @@ def section(text: str, heading: str) -> str:
 
 def test_every_route_has_its_paragraph(bus: Caller) -> None:
     headings = (
-        " ".join(re.findall(r"^### (.*)$", NET + PROTOCOL, re.MULTILINE))
+        " ".join(re.findall(r"^### (.*)$", NET + AGENTS + PROTOCOL, re.MULTILINE))
         .replace("&lt;", "<")
         .replace(",", "")
         .split()
     )
     for rule in bus.app.url_map.iter_rules():
         path = re.sub(r"<(?:[^:>]+:)?(\w+)>", r"<\1>", rule.rule)
-        assert path in headings, f"docs/protocol.md and docs/net.md have no heading for {path}"
+        assert path in headings, f"no page of the docs has a heading for {path}"
 
 
 def test_every_query_parameter_is_told_in_its_route(bus: Caller) -> None:
@@ -54,9 +55,10 @@ def test_every_query_parameter_is_told_in_its_route(bus: Caller) -> None:
     for path, item in described.items():
         for method, operation in item.items():
             heading = f"{method.upper()} " + re.sub(r"{(.*?)}", r"&lt;\1>", path)
+            told = "\n".join((NET, AGENTS, PROTOCOL))
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "query" and path != "/" and parameter["name"] != "format":
-                    assert f"`{parameter['name']}`" in section(NET + "\n" + PROTOCOL, heading), (
+                    assert f"`{parameter['name']}`" in section(told, heading), (
                         f"{heading} does not tell `{parameter['name']}`"
                     )
 
@@ -116,7 +118,7 @@ def test_no_setting_or_command_is_told_that_does_not_exist() -> None:
         "BUS_USER",
         "BUS_PASS",
     }
-    assert set(re.findall(r"\bBUS_[A-Z_]+\b", OPERATIONS + PROTOCOL)) <= names
+    assert set(re.findall(r"\bBUS_[A-Z_]+\b", OPERATIONS + PROTOCOL + AGENTS)) <= names
     told = re.findall(
         r"^### ([\w-]+)$", OPERATIONS.split("## Commands")[1].split("\n## ")[0], re.MULTILINE
     )
@@ -260,7 +262,7 @@ def expect_message(process: subprocess.Popen[str], folder: Path, code: str) -> N
     assert process.poll() is None, f"{code}\n--- ended:\n{output}"
 
 
-PAGES = ("docs/protocol.md", "README.md")
+PAGES = ("docs/protocol.md", "docs/agents.md", "README.md")
 
 
 @pytest.mark.slow
@@ -311,7 +313,7 @@ def test_every_python_snippet_works_when_pasted(
         else:
             expect_success(process, tmp_path, code)
             before.append(code)
-    assert before or page == "README.md"
+    assert before or page in ("README.md", "docs/agents.md")
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchCall        404
     │   ├── NoSuchApproval    404
     │   ├── NoSuchCredential  404
+    │   ├── NoSuchAgent       404  nobody has registered under this name
     │   ├── NoSuchFile        404  in the target
     │   └── NoSuchSnapshot    404
     ├── NoSuchRoute           404
@@ -29,6 +30,9 @@ fact is known and answered in one place (`bus.web.http.errors`).
     ├── TooSlow               408  the body did not come in time
     ├── Conflict              409
     │   ├── CredentialExists  409
+    │   ├── NameHeld          409  another session holds the name
+    │   ├── LeaseLost         409  the name is not held with this lease any more
+    │   ├── NoCallsign        409  all of the machine's callsigns are held
     │   ├── ApprovalClosed    409  it was answered, used, or has expired
     │   ├── StillRunning      409  the first call under this idempotency key has not ended
     │   ├── TargetStopped     409  the container does not run
@@ -86,6 +90,9 @@ from bus.errors.conflicts import (
     FileRefused,
     Impossible,
     InviteSpent,
+    LeaseLost,
+    NameHeld,
+    NoCallsign,
     NoSuchFolder,
     NoSuchProgram,
     NoSuchUser,
@@ -117,6 +124,7 @@ from bus.errors.requests import (
     KeyReused,
     MethodNotAllowed,
     MissingField,
+    NoSuchAgent,
     NoSuchApproval,
     NoSuchCall,
     NoSuchCredential,
@@ -173,9 +181,13 @@ __all__ = [
     "Internal",
     "InviteSpent",
     "KeyReused",
+    "LeaseLost",
     "MethodNotAllowed",
     "MissingField",
+    "NameHeld",
+    "NoCallsign",
     "NoRoom",
+    "NoSuchAgent",
     "NoSuchApproval",
     "NoSuchCall",
     "NoSuchCredential",

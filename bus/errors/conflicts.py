@@ -15,6 +15,24 @@ class CredentialExists(Conflict):
     hint = "Rotate it for a new secret, or revoke it first."
 
 
+class NameHeld(Conflict):
+    code = "name_held"
+    hint = (
+        "Take another session name, or none: the hub then picks one. If the holder's process is"
+        " gone, give its lease in `takeover`."
+    )
+
+
+class LeaseLost(Conflict):
+    code = "lease_lost"
+    hint = "Register again: POST /agents, without `lease`."
+
+
+class NoCallsign(Conflict):
+    code = "no_callsign"
+    hint = "Give a session name, or let a session end. BUS_CALLSIGNS sets the list."
+
+
 class ApprovalClosed(Conflict):
     code = "approval_closed"
     hint = "Make the call again: that asks a new question."

@@ -109,6 +109,11 @@ class NoSuchCredential(NotFound):
     hint = "GET /api/credentials lists the names."
 
 
+class NoSuchAgent(NotFound):
+    code = "no_such_agent"
+    hint = "GET /agents lists the agents; POST /agents registers one."
+
+
 class NoSuchFile(NotFound):
     code = "no_such_file"
     hint = "Paths are those inside the target, absolute."

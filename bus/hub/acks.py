@@ -12,6 +12,7 @@ from bus.hub.standings import Standings
 from bus.index import acks as acked_by
 from bus.index import floors, names
 from bus.index import messages as queries
+from bus.index.unread import is_unread
 from bus.live.presence import Presence
 from bus.model import records
 from bus.model.acks import Receipt, Receipts
@@ -51,7 +52,7 @@ class Acks:
                     raise unknown(ref, " Nothing was acknowledged.")
                 if seq not in seqs:
                     seqs.append(seq)
-            new = [seq for seq in seqs if queries.is_unread(db, reader, seq)]
+            new = [seq for seq in seqs if is_unread(db, reader, seq)]
         if new:
             self._append(caller, {"reader": reader, "seqs": new})
         return Acked(new, [seq for seq in seqs if seq not in new])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from bus.errors import Rebuilding
 from bus.hub.acks import Acks
 from bus.hub.activity import Activity
+from bus.hub.agents import Agents, Leases
 from bus.hub.approvals import Approvals
 from bus.hub.calls import Calls
 from bus.hub.chores import Chores
@@ -16,9 +19,19 @@ from bus.hub.messages import Messages
 from bus.hub.permissions import Permissions
 from bus.hub.standings import Standings
 from bus.index import place
+from bus.live.heartbeats import Heartbeats
+from bus.live.leader import Leader
 from bus.live.presence import Presence
 from bus.log.outputs import Results
 from bus.model.health import Health
+
+
+class Live(NamedTuple):
+    """What the hub knows that is news and not history."""
+
+    presence: Presence
+    heartbeats: Heartbeats
+    leader: Leader
 
 
 class Hub:
@@ -30,17 +43,18 @@ class Hub:
     def __init__(
         self,
         journal: Journal,
-        presence: Presence,
-        chores: Chores,
+        live: Live,
+        leases: Leases,
         daily: DailyQuotas | None = None,
         *,
         beside: Results | None = None,
         approve_own: bool = False,
     ) -> None:
+        self.live, self.leases, presence = live, leases, live.presence
         self.journal, self.presence, self.daily = journal, presence, daily
-        self.chores = chores
+        self.chores = Chores(live.leader)
         self.log, self.index, self.waiting = journal.log, journal.index, journal.waiting
-        standings = Standings(journal.index, presence, journal.time)
+        standings = Standings(journal.index, presence, journal.time, live.heartbeats)
         self.messages = Messages(journal, presence, standings)
         self.inbox = Inbox(journal, presence, standings)
         self.acks = Acks(journal, self.messages, presence, standings)
@@ -49,6 +63,7 @@ class Hub:
         self.calls = Calls(journal, self.permissions, self.approvals)
         self.activity = Activity(journal)
         self.credentials = CredentialRecords(journal, daily)
+        self.agents = Agents(journal, self.credentials, presence, live.heartbeats, leases)
 
     def health(self) -> Health:
         """Return how the hub is: what `/health` answers."""

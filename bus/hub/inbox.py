@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bus.hub.journal import Journal
 from bus.hub.standings import Standings
 from bus.index import inbox as queries
-from bus.index import messages
+from bus.index.unread import unread_count
 from bus.live.presence import Presence
 from bus.model.inbox import Cursor
 from bus.model.inbox_budget import Candidate, Packed
@@ -55,7 +55,7 @@ class Inbox:
         seen, unread = self._journal.index.ask(
             lambda db: (
                 queries.first(db, reader, now_ms, cursor, limit + 1, longest),
-                messages.unread_count(db, reader, now_ms, _COUNTED_UNREAD),
+                unread_count(db, reader, now_ms, _COUNTED_UNREAD),
             )
         )
         found, start = seen

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 
 from bus.errors import BusError
 from bus.index import floors, names, place
-from bus.index import messages as queries
 from bus.index.database import Index
+from bus.index.unread import unread_count
+from bus.live.heartbeats import Heartbeats
 from bus.live.presence import Presence
 from bus.model import records
 from bus.model.filter import recipients
@@ -47,8 +48,15 @@ class _Standing:
 class Standings:
     """When names were last here and last fetched something, and how much waits for them."""
 
-    def __init__(self, index: Index, presence: Presence, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        index: Index,
+        presence: Presence,
+        clock: Callable[[], float],
+        heartbeats: Heartbeats,
+    ) -> None:
         self._index, self._presence, self._clock = index, presence, clock
+        self._heartbeats = heartbeats
         self._kept: dict[str, _Standing] = {}
         self._kept_until = 0.0
 
@@ -68,6 +76,7 @@ class Standings:
 
     def was_here(self, name: str) -> None:
         """A name polled, posted or acknowledged: what is kept of it is old."""
+        self._heartbeats.note(name, self._now_ms())
         self._kept.pop(name, None)
         everybody = self._kept.get(EVERYBODY)
         if (
@@ -130,7 +139,7 @@ class Standings:
         try:
             self._index.catch_up(wait=False, at_most=_CAUGHT_UP_FIRST)
             with self._index.as_is() as db:
-                found.unread = queries.unread_count(db, name, self._now_ms(), _COUNTED_UNREAD)
+                found.unread = unread_count(db, name, self._now_ms(), _COUNTED_UNREAD)
                 found.counted_to = place.known_to(db)
                 act = names.last_act(db, name)
         except (

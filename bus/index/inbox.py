@@ -24,9 +24,9 @@ from typing import NamedTuple
 
 from bus.index import walks
 from bus.index.expiring import NEVER
-from bus.index.messages import unread
 from bus.index.names import machines
 from bus.index.ranges import LAST
+from bus.index.unread import unread
 from bus.index.walks import Either, Every, Rows, Walk
 from bus.model.inbox import FIRST, Cursor, Rank
 from bus.model.inbox_budget import Candidate

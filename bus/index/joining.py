@@ -135,7 +135,7 @@ def _set_floors(db: sqlite3.Connection, name: str, begin: int) -> None:
         return  # it had a credential before: its mail stays as it was
     of_name = _OF_NAME.replace("reader", "name")
     db.execute(
-        f"INSERT INTO floors SELECT name, 0 FROM agents WHERE {of_name} AND since < ?2",
+        f"INSERT INTO floors SELECT name, 0 FROM actors WHERE {of_name} AND since < ?2",
         (name, begin),
     )
     db.executemany(

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
 
 from bus.index import expiring, ranges, walks
-from bus.index.floors import floor
 from bus.index.projection import Batch
-from bus.index.ranges import LAST, NewestRanges, around, gaps, is_settled
-from bus.index.walks import Either, Every, Fixed, From, Live, Rows, Unsettled, Walk
+from bus.index.ranges import LAST, NewestRanges
+from bus.index.unread import mailbox, unread
+from bus.index.walks import Either, Every, Fixed, Live, Rows, Walk
 from bus.model import checks, records
 from bus.model.filter import MAX_PAGE_BYTES, Selection, recipients
 from bus.model.records import EVERYBODY, Record
@@ -213,60 +212,6 @@ def seq_of_old_id(db: sqlite3.Connection, key: str) -> int | None:
     return seq
 
 
-def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> int:
-    """Return how many messages wait for a reader, counted up to `cap`."""
-    total, start = 0, floor(db, reader)
-    for lo, hi in gaps(db, reader, 1):
-        for name, low in {reader: lo, EVERYBODY: max(lo, start)}.items():
-            total += db.execute(
-                "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE recipient = ? AND lasting = 1 AND"
-                " seq BETWEEN ? AND ? LIMIT ?)",
-                (name, low, hi, cap),
-            ).fetchone()[0]
-        if total >= cap:
-            return cap
-    starts = {reader: 1, EVERYBODY: max(start, 1)}
-    return min(
-        total
-        + sum(
-            _count_live(db, name, first, reader, now_ms, cap - total)
-            for name, first in starts.items()
-        ),
-        cap,
-    )
-
-
-def _count_live(
-    db: sqlite3.Connection, mailbox: str, seq: int, reader: str, now_ms: int, cap: int
-) -> int:
-    """Return how many expiring messages of a mailbox, from `seq` on, live and are unread by a
-    reader; some at a time, at most `cap`.
-    """
-    total = 0
-    while total < cap and (some := expiring.next_live(db, mailbox, seq, now_ms)):
-        covered_to, next_range = around(db, reader, 0, some[0])
-        if covered_to:
-            seq = covered_to + 1
-            continue
-        here = bisect_left(some, next_range)
-        total, seq = total + here, some[here - 1] + 1
-    return total
-
-
-def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:
-    """Return whether an acknowledgement of this message by this reader would say something new."""
-    lasts = db.execute("SELECT expires_ms IS NULL FROM messages WHERE seq = ?", (seq,)).fetchone()
-    if db.execute("SELECT 1 FROM acks WHERE seq = ? AND reader = ?", (seq, reader)).fetchone():
-        return False
-    if lasts is not None and not is_settled(db, reader, lasts[0], seq):
-        return True
-    # Settled by "through", or one's own, or dead: only a recorded acknowledgement counts.
-    return (
-        _one(db, "SELECT 1 FROM acks_through WHERE reader = ? AND seq >= ? LIMIT 1", reader, seq)
-        is None
-    )
-
-
 def walk_of(
     db: sqlite3.Connection,
     selection: Selection,
@@ -288,27 +233,13 @@ def walk_of(
     if selection.unread_by is not None:
         parts.append(unread(db, selection.unread_by, seen_at, down))
     if selection.to not in (None, selection.unread_by):
-        parts.append(_mailbox(db, str(selection.to), seen_at, down))
+        parts.append(mailbox(db, str(selection.to), seen_at, down))
     if selection.mailbox is None and not selection.expired:
         parts.append(Live(db, expiring.ALL, now_ms, down))
     parts += found
     if not parts:
         parts.append(Rows(db, "SELECT seq FROM messages WHERE 1", (), "seq", down))
     return parts[0] if len(parts) == 1 else Every(parts)
-
-
-def unread(db: sqlite3.Connection, reader: str, now_ms: int | None, down: bool) -> Walk:
-    """Return what a reader has not acknowledged; expired ones too without a time."""
-    start = floor(db, reader)
-    expiring_ones = (
-        _all_of(db, reader, 0, down, start)
-        if now_ms is None
-        else _live(db, reader, now_ms, down, start)
-    )
-    parts = [(1, walk) for walk in _all_of(db, reader, 1, down, start)] + [
-        (0, walk) for walk in expiring_ones
-    ]
-    return Either([Unsettled(db, walk, reader, lasting, down) for lasting, walk in parts])
 
 
 def seqs_of(selection: Selection, walk: Walk, down: bool) -> Iterator[int]:
@@ -349,30 +280,6 @@ def cut(rows: Iterable[tuple[int, str]], limit: int) -> tuple[list[tuple[int, st
             return kept, True
         kept.append(row)
     return kept, False
-
-
-def _mailbox(db: sqlite3.Connection, name: str, now_ms: int | None, down: bool) -> Walk:
-    """Return what is to a name or to everybody; expired ones too without a time."""
-    expiring_ones = _all_of(db, name, 0, down) if now_ms is None else _live(db, name, now_ms, down)
-    return Either([*_all_of(db, name, 1, down), *expiring_ones])
-
-
-def _all_of(
-    db: sqlite3.Connection, name: str, lasting: int, down: bool, start: int = 0
-) -> list[Walk]:
-    """Return the walks over what is to a name, and over broadcasts from `start` on."""
-    sql = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
-    return _of_both(name, lambda who: Rows(db, sql, (who, lasting), "seq", down), down, start)
-
-
-def _live(db: sqlite3.Connection, name: str, now_ms: int, down: bool, start: int = 0) -> list[Walk]:
-    return _of_both(name, lambda who: Live(db, who, now_ms, down), down, start)
-
-
-def _of_both(name: str, walk: Callable[[str], Walk], down: bool, start: int) -> list[Walk]:
-    to_all = walk(EVERYBODY)
-    both = [From(to_all, start, down) if start else to_all]
-    return both if name == EVERYBODY else [*both, walk(name)]
 
 
 def _rows(db: sqlite3.Connection, where: str, value: str, down: bool) -> Walk:

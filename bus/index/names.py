@@ -13,7 +13,7 @@ from bus.model.records import Record
 
 SCHEMA = """
 -- Every name that has sent or acknowledged, when it last did, and the seq of the first time.
-CREATE TABLE agents (
+CREATE TABLE actors (
     name TEXT PRIMARY KEY,
     ts TEXT NOT NULL,
     since INTEGER NOT NULL
@@ -50,7 +50,7 @@ class Names:
     def write(self) -> None:
         """Write what was noted."""
         self._db.executemany(
-            "INSERT INTO agents VALUES (?, ?, ?)"
+            "INSERT INTO actors VALUES (?, ?, ?)"
             " ON CONFLICT (name) DO UPDATE SET ts = max(ts, excluded.ts)",
             ((name, ts, since) for name, (ts, since) in self._acts.items()),
         )
@@ -70,7 +70,7 @@ def known(db: sqlite3.Connection, after: str, limit: int) -> list[str]:
     return [
         name
         for (name,) in db.execute(
-            "SELECT name FROM agents WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
+            "SELECT name FROM actors WHERE name > ? ORDER BY name LIMIT ?", (after, limit)
         )
     ]
 
@@ -80,14 +80,14 @@ def known_of(db: sqlite3.Connection, names: list[str]) -> set[str]:
     return {
         name
         for (name,) in db.execute(
-            "SELECT name FROM json_each(?) CROSS JOIN agents ON name = value", (json.dumps(names),)
+            "SELECT name FROM json_each(?) CROSS JOIN actors ON name = value", (json.dumps(names),)
         )
     }
 
 
 def last_act(db: sqlite3.Connection, name: str) -> str | None:
     """Return when this name last sent or acknowledged something."""
-    row = db.execute("SELECT ts FROM agents WHERE name = ?", (name,)).fetchone()
+    row = db.execute("SELECT ts FROM actors WHERE name = ?", (name,)).fetchone()
     return None if row is None else row[0]
 
 
@@ -96,7 +96,7 @@ def last_acts(db: sqlite3.Connection, limit: int) -> dict[str, str]:
     those that did so last.
     """
     rows = db.execute(
-        "SELECT substr(name, 1, instr(name || '/', '/') - 1) AS machine, max(ts) FROM agents GROUP"
+        "SELECT substr(name, 1, instr(name || '/', '/') - 1) AS machine, max(ts) FROM actors GROUP"
         " BY machine ORDER BY max(ts) DESC LIMIT ?",
         (limit,),
     )
@@ -106,7 +106,7 @@ def last_acts(db: sqlite3.Connection, limit: int) -> dict[str, str]:
 def last_act_of_machine(db: sqlite3.Connection, name: str) -> str | None:
     """Return when a machine, with its sessions, last sent, acknowledged or called something."""
     row = db.execute(
-        "SELECT max(ts) FROM agents WHERE name = ? OR (name > ? AND name < ?)",
+        "SELECT max(ts) FROM actors WHERE name = ? OR (name > ? AND name < ?)",
         (name, name + "/", name + "0"),
     )
     found: str | None = row.fetchone()[0]

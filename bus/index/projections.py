@@ -9,6 +9,7 @@ from collections.abc import Callable
 from bus.index.acks import Acks
 from bus.index.activity import Events
 from bus.index.acts import Acts
+from bus.index.agents import Agents
 from bus.index.approvals import Approvals
 from bus.index.calls import Calls
 from bus.index.credentials import Credentials
@@ -23,7 +24,7 @@ from bus.model.records import Position, Record
 # In this order they see a record.
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
-    *(Credentials, Events, Calls, Permissions, Approvals),
+    *(Credentials, Events, Calls, Permissions, Approvals, Agents),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

@@ -28,7 +28,7 @@ CREATE TABLE unique_keys (
 class UniqueKeys:
     """Notes the keys of records."""
 
-    kinds: tuple[str, ...] = ("message", "call_started", "approval_used")
+    kinds: tuple[str, ...] = ("message", "call_started", "approval_used", "agent_joined")
     schema = SCHEMA
 
     def __init__(self, batch: Batch) -> None:

@@ -160,3 +160,16 @@ def matching(pattern: re.Pattern[str], hint: str) -> Kind:
         return value
 
     return Kind(check, {"type": "string", "pattern": f"^({pattern.pattern})$"})
+
+
+def one_of(values: Iterable[str]) -> Kind:
+    """Return one of these words, in JSON."""
+    allowed = tuple(values)
+
+    def check(value: Any, field: str) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            rule = f"One of {', '.join(allowed)}."
+            raise BadField(f"`{field}` is {shown(value)}.", hint=rule, field=field)
+        return value
+
+    return Kind(check, {"enum": list(allowed)})

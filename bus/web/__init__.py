@@ -13,12 +13,13 @@ from flask import Flask, g, has_request_context
 from bus.credentials import Credentials, Register
 from bus.hub.hub import Hub
 from bus.live.quotas import Quotas
-from bus.model.caller import MACHINES, Caller
+from bus.model.caller import Caller
 from bus.model.strict_json import Rest
 from bus.runner.client import RunnerClient
 from bus.web.api import (
     acks,
     activity,
+    agents,
     approvals,
     calls,
     inbox,
@@ -30,6 +31,7 @@ from bus.web.api import (
 )
 from bus.web.api import credentials as credentials_routes
 from bus.web.http import auth, errors
+from bus.web.http.parameters import AgentConverter
 from bus.web.http.refusals import Refusals
 from bus.web.http.replies import Reply
 from bus.web.http.taken import TakenNames
@@ -61,15 +63,13 @@ def make_app(
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.response_class = Reply
+    app.url_map.converters["agent"] = AgentConverter
     taken, refusals = (
         TakenNames(hub, credentials),
         Refusals(hub.credentials.note_refused, credentials),
     )
-    auth.init_app(app, credentials, _on_denied(hub), refusals)
+    auth.init_app(app, credentials, _on_denied(hub), refusals, hub.agents.was_here)
     errors.init_app(app)
-
-    def machines() -> list[str]:
-        return [name for name, role in credentials.users().items() if role in MACHINES]
 
     for routes in (
         posting.blueprint(hub, taken, rest),
@@ -77,14 +77,15 @@ def make_app(
         inbox.blueprint(hub, taken, rest),
         acks.blueprint(hub, taken),
         stream.blueprint(hub, keepalive_s, taken),
+        agents.blueprint(hub, taken),
         pages.blueprint(hub, service),
         credentials_routes.blueprint(
             Register(credentials, hub.credentials.note_change), refusals, (*quotas, hub.daily)
         ),
         calls.blueprint(hub, service, max_file, rest),
-        permissions.blueprint(hub, service, machines),
+        permissions.blueprint(hub, service, hub.agents.members),
         approvals.blueprint(hub),
-        activity.blueprint(hub, service, machines),
+        activity.blueprint(hub, service, hub.agents.members),
     ):
         app.register_blueprint(routes)
     if silent := auth.undeclared(app):

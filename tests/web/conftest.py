@@ -12,8 +12,9 @@ import pytest
 from bus import create_app
 from bus.config import Config
 from bus.credentials import Credentials
-from tests.conftest import PASSWORD, USER, Caller, move, opened
-from tests.fleet import Fleet, a_fleet
+from bus.hub.hub import Hub
+from tests.conftest import PASSWORD, USER, Caller, Clock, move, opened
+from tests.fleet import SECRET, As, Fleet, a_fleet
 
 
 def refusal(reply: Any, status: int, code: str) -> dict[str, Any]:
@@ -63,6 +64,47 @@ def new_hub(folder: Path) -> Iterator[Caller]:
     config = Config(data_dir=folder / "data", fsync="never", keepalive_s=0.2)
     Credentials(config.credentials_file).add(USER, PASSWORD)
     yield from opened(create_app(config))
+
+
+class Members:
+    """Callers with credentials of their own, on a hub without a runner."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.hub: Hub = app.extensions["bus"]
+        self.admin, self.web1, self.db1 = As(app, "admin"), As(app, "web1"), As(app, "db1")
+        self.shared = As(app, USER, PASSWORD)
+
+    def records(self, *kinds: str) -> list[dict[str, Any]]:
+        """The records of these kinds in the log."""
+        return [record for _, record in self.hub.log.read() if record["kind"] in kinds]
+
+    def later(self, seconds: float) -> None:
+        """Move the clock: `later(60)` is a minute from now."""
+        move(self.hub, seconds)
+
+
+def open_members(config: Config) -> Iterator[Members]:
+    app = create_app(config, clock=Clock())
+    credentials = app.extensions["credentials"]
+    if not credentials.users():
+        credentials.add(USER, PASSWORD)
+        for name, role in (("admin", "admin"), ("web1", "member"), ("db1", "member")):
+            credentials.add(name, SECRET, role)
+    for _ in opened(app):
+        yield Members(app)
+
+
+@pytest.fixture
+def members(config: Config) -> Iterator[Members]:
+    """A hub with two machines and an admin."""
+    yield from open_members(config)
+
+
+@pytest.fixture
+def restarted(members: Members, config: Config) -> Iterator[Members]:
+    """Another worker, or the hub after a restart, on the same data folder."""
+    yield from open_members(config)
 
 
 @pytest.fixture

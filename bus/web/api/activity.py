@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from flask import Blueprint, Response, g
@@ -11,10 +11,9 @@ from flask import Blueprint, Response, g
 from bus.errors import ExecUnavailable
 from bus.hub.hub import Hub
 from bus.index.activity import Filter
-from bus.live.presence import Presence
 from bus.model.activity import ActivityQuery
 from bus.model.caller import ADMINS, MACHINES
-from bus.model.records import unix_ms, utc
+from bus.model.records import iso, unix_ms
 from bus.runner.client import RunnerClient
 from bus.web.api import targets
 from bus.web.http import parameters
@@ -25,7 +24,7 @@ _MOST_MACHINES = 1_000  # without a credential of their own
 _ONLINE_MS = 5 * 60 * 1000
 
 
-def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], list[str]]) -> Blueprint:
+def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], Collection[str]]) -> Blueprint:
     """The routes that tell; `names` gives the machines that have a credential."""
     routes = Blueprint("activity", __name__)
 
@@ -64,14 +63,14 @@ def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], list[str]]) -
         except ExecUnavailable as error:
             listed, unavailable = [], {"exec": error.message}
         known = {target["name"]: target for target in listed}
-        acts = hub.activity.last_acts(names(), _MOST_MACHINES)
+        acts = hub.activity.last_acts([*names()], _MOST_MACHINES)
         has_more = len(acts) >= _MOST_MACHINES
         acts.pop("bus", None)  # the hub's own messages
         for name in (*names(), *acts):
             known.setdefault(
                 name, {"name": name, "kind": "machine", "driver": None, "state": "unknown"}
             )
-        found = [_machine(known[name], acts.get(name), hub.presence) for name in sorted(known)]
+        found = [_machine(known[name], acts.get(name), hub) for name in sorted(known)]
         return json_reply(
             {"ok": True, "machines": found, "has_more": has_more, "unavailable": unavailable}
         )
@@ -79,12 +78,10 @@ def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], list[str]]) -
     return routes
 
 
-def _machine(target: dict[str, Any], act: str | None, presence: Presence) -> dict[str, Any]:
-    polled = presence.last_seen(target["name"])
-    last = max(
-        (ts for ts in (act, None if polled is None else utc(polled / 1000)) if ts), default=None
-    )
-    is_fresh = last is not None and time.time() * 1000 - unix_ms(last) < _ONLINE_MS
+def _machine(target: dict[str, Any], act: str | None, hub: Hub) -> dict[str, Any]:
+    sign = iso(hub.agents.last_sign_ms(target["name"]))
+    last = max((ts for ts in (act, sign) if ts), default=None)
+    is_fresh = last is not None and hub.journal.now_ms() - unix_ms(last) < _ONLINE_MS
     is_known = last is not None or target["state"] != "unknown"
     online = True if is_fresh or target["state"] == "running" else False if is_known else None
     shown = {field: target[field] for field in ("name", "kind", "driver", "state")}

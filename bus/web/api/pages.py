@@ -18,7 +18,8 @@ from bus.web.http.auth import may_call
 from bus.web.http.replies import Reply, facts_text, json_reply, text_reply, wants_text
 
 _DOCS = [
-    Path(__file__).parents[3] / "docs" / name for name in ("protocol.md", "net.md", "security.md")
+    Path(__file__).parents[3] / "docs" / name
+    for name in ("protocol.md", "agents.md", "net.md", "security.md")
 ]
 _ABOUT = {
     "name": "claude-bus",

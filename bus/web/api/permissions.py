@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from flask import Blueprint, Response, g
 
@@ -21,7 +21,7 @@ from bus.web.http.replies import json_reply
 _LOOKED_FOR_S = 2.0
 
 
-def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], list[str]]) -> Blueprint:
+def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], Collection[str]]) -> Blueprint:
     """The routes about permissions; `names` gives the machines that have a credential."""
     routes = Blueprint("permissions", __name__)
 
@@ -70,7 +70,7 @@ def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], list[str]]) -
     return routes
 
 
-def _refuse_other_case(name: str, field: str, names: list[str]) -> None:
+def _refuse_other_case(name: str, field: str, names: Collection[str]) -> None:
     """A deny for `Web1` would look like one for `web1`, and stop nobody."""
     for known in names:
         if name not in names and normalised(name) == normalised(known):
@@ -81,7 +81,7 @@ def _refuse_other_case(name: str, field: str, names: list[str]) -> None:
             )
 
 
-def _unknown(grant: Grant, names: list[str], service: RunnerClient) -> dict[str, str]:
+def _unknown(grant: Grant, names: Collection[str], service: RunnerClient) -> dict[str, str]:
     """Return what is wrong with a name that is neither a machine nor a target, by its field.
 
     Where nobody can tell: nothing.

@@ -57,12 +57,17 @@ def init_app(
     credentials: Credentials,
     on_denied: Denied | None = None,
     refusals: Refusals | None = None,
+    was_here: Callable[[str], None] = lambda name: None,
 ) -> None:
-    """Guard every request, those to routes that do not exist too."""
+    """Guard every request, those to routes that do not exist too.
+
+    `was_here` is told the name of each caller.
+    """
 
     @app.before_request
     def guard() -> None:
         g.caller = caller(request.environ, credentials, refusals)
+        was_here(g.caller.name)
         g.check = _rechecked(request.environ.get("HTTP_AUTHORIZATION"), g.caller, credentials)
         if request.endpoint is None:
             check_role(g.caller, None, request.environ)

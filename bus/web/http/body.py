@@ -14,6 +14,8 @@ from bus.model.strict_json import Rest, load_object
 from bus.system import transient
 from bus.web.http import parameters
 
+# The last is what curl -d says.
+_JSON_ENOUGH = ("application/json", "", "application/x-www-form-urlencoded")
 MAX_REQUEST, MAX_NDJSON, MAX_CALL = 1024 * 1024, 8 * 1024 * 1024, 16 * 1024 * 1024
 
 
@@ -72,17 +74,25 @@ def call_fields(limit: int = MAX_REQUEST, rest: Rest = lambda: None) -> dict[str
     """
     parameters.params(())
     kind = content_type()
-    if kind not in (
-        "application/json",
-        "",
-        "application/x-www-form-urlencoded",
-    ):  # the last is what curl -d says
+    if kind not in _JSON_ENOUGH:
         raise UnsupportedMedia(
             f"The content type is {kind[:80]!r}.", hint="Send one JSON object: curl -d '{…}'."
         )
     fields = load_object(read_body(limit), rest=rest)
     add_key(fields, request.environ.get("HTTP_IDEMPOTENCY_KEY"))
     return fields
+
+
+def object_or_nothing() -> dict[str, Any]:
+    """Return the JSON object in the body, {} if there is no body; takes no query parameters."""
+    parameters.params(())
+    kind = content_type()
+    if kind not in _JSON_ENOUGH:
+        raise UnsupportedMedia(
+            f"The content type is {kind[:80]!r}.", hint="Send one JSON object: curl -d '{…}'."
+        )
+    data = read_body()
+    return load_object(data) if data.strip() else {}
 
 
 def add_key(fields: dict[str, Any], header: str | None) -> None:

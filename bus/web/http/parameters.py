@@ -6,11 +6,20 @@ from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from flask import request
+from werkzeug.routing import BaseConverter
 
 from bus.errors import BadField
 from bus.model import checks
+from bus.model.agents import ROUTES
 from bus.model.shape import S
 from bus.model.strict_json import check_text
+
+
+class AgentConverter(BaseConverter):
+    """The name of an agent in a path: a machine, or a session, whose name is no word of a route."""
+
+    regex = rf"[^/]+(?:/(?!(?:{'|'.join(ROUTES)})$)[^/]+)?"
+    part_isolating = False
 
 
 def params(allowed: Iterable[str]) -> dict[str, str]:

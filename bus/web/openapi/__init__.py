@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bus.model.shape import Json
 from bus.version import __version__
-from bus.web.openapi import credentials, messages, net
+from bus.web.openapi import agents, credentials, messages, net
 from bus.web.openapi.schemas import schemas
 
 
@@ -23,6 +23,7 @@ def document() -> Json:
         "security": [{"basic": []}],
         "paths": {
             **messages.paths(),
+            **agents.paths(),
             **credentials.paths(),
             **net.paths(),
         },

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from bus.errors import family
-from bus.model import acks, activity, approvals, calls, credentials, inbox, messages, permissions
+from bus.model import (
+    acks,
+    activity,
+    agents,
+    approvals,
+    calls,
+    credentials,
+    inbox,
+    messages,
+    permissions,
+)
 from bus.model.answer import Error, schema
 from bus.model.health import Health
 from bus.model.messages import Draft
@@ -12,6 +22,7 @@ from bus.model.shape import Json
 _ANSWERS = (
     *(messages.Message, messages.Standing, messages.Page, Health),
     *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts),
+    *(agents.Agent, agents.Roster, agents.OneAgent, agents.Registered, agents.Alive, agents.Left),
     *(calls.Ran, calls.File, calls.Acted, calls.Snapshot, calls.Snapshots),
     *(permissions.Permission, permissions.Permitted, permissions.Permissions, permissions.Decided),
     *(approvals.Approval, approvals.OneApproval, approvals.Approvals),

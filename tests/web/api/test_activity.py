@@ -242,7 +242,7 @@ def test_an_unknown_filter(fleet: Fleet) -> None:
 def test_every_known_name_is_a_machine_or_a_container(fleet: Fleet) -> None:
     fleet.shared.say("hi", sender="oldtimer/alpha")
     fleet.web1.get("/messages?unread_by=web1")
-    machines = {item["name"]: item for item in fleet.db1.get("/api/machines").json["machines"]}
+    machines = {item["name"]: item for item in fleet.admin.get("/api/machines").json["machines"]}
     assert {"admin", "web1", "db1", "box", "den", "oldtimer"} <= set(machines)
     assert (machines["box"]["driver"], machines["box"]["state"]) == ("local", "running")
     assert (machines["web1"]["kind"], machines["web1"]["driver"], machines["web1"]["online"]) == (

@@ -1,0 +1,361 @@
+"""Agents: who works under which name, and who of them is there.
+
+A session's name is a lease. It ends when its holder leaves, when the holder gives no sign of life
+for a while, or when the machine's own credential takes it over. Taking a lease is one append with a
+unique key that names the record before it, so of several who try at once one wins, whatever worker
+they asked. What joins and leaves is in the log; signs of life are not.
+
+Mail belongs to names, never to processes: the next holder of a name finds what was not read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from bus.errors import Busy, LeaseLost, NameHeld, NoCallsign, NoSuchAgent, NotAllowed
+from bus.hub.credentials import CredentialRecords
+from bus.hub.journal import Journal
+from bus.index import agents as queries
+from bus.index.agents import Row
+from bus.index.unread import has_mail, unread_count
+from bus.live.heartbeats import Heartbeats
+from bus.live.presence import Presence
+from bus.model import records
+from bus.model.agents import Agent, AgentsQuery, Facts, Registration, state_of
+from bus.model.caller import Caller
+from bus.model.records import Fields
+
+_COUNTED_UNREAD = 1_000
+_ATTEMPTS = 50  # each that fails means that somebody else got a name
+_WITHOUT_PROCESS_MS = 12 * 3_600_000
+
+
+class Leases(NamedTuple):
+    """How long a lease holds without a sign of life, and the callsigns in the order in which they
+    are handed out.
+    """
+
+    seconds: int
+    callsigns: Sequence[str]
+
+
+class Agents:
+    """The verbs of agents."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        credentials: CredentialRecords,
+        presence: Presence,
+        heartbeats: Heartbeats,
+        leases: Leases,
+    ) -> None:
+        self._journal, self._credentials = journal, credentials
+        self._presence, self._heartbeats, self._leases = presence, heartbeats, leases
+        # The machines that have a credential now; whoever joins the parts says it.
+        self.members: Callable[[], Collection[str]] = lambda: ()
+        # Nobody could give a sign of life while the hub was away.
+        self._started_ms = journal.now_ms()
+
+    @property
+    def lease_s(self) -> int:
+        """Seconds for which a lease holds without a sign of life."""
+        return self._leases.seconds
+
+    # -- leases ----------------------------------------------------------------------------------
+
+    def register(self, caller: Caller, asked: Registration) -> tuple[Agent, bool]:
+        """Give a name to the caller, or renew its lease; return the agent and whether it is new to
+        the name.
+
+        Without a session, the name is a callsign. Raises NameHeld, NoCallsign, LeaseLost,
+        NotAllowed.
+        """
+        if asked.takeover and not caller.is_verified:
+            raise NotAllowed(
+                "A lease is taken over with the machine's own credential.",
+                role=caller.role,
+                allowed=["member", "admin"],
+            )
+        for _ in range(_ATTEMPTS):
+            agent = self._try_to_register(caller, asked)
+            if agent is not None:
+                return agent
+        raise Busy("Others register under this machine's names all the time.")
+
+    def _try_to_register(self, caller: Caller, asked: Registration) -> tuple[Agent, bool] | None:
+        """Do so, or return None: somebody else was faster."""
+        now_ms = self._journal.now_ms()
+        with self._journal.current() as db:
+            rows = queries.of_machine(db, asked.full_name.partition("/")[0])
+            name = self._named(db, rows, asked)
+            row = rows.get(name)
+        is_mine = row is not None and row.lease is not None and _is_same(row, asked)
+        if row is not None and not is_mine:
+            if asked.lease is not None:
+                raise _lost(name, asked.lease)
+            if self._holds(row, asked, now_ms):
+                raise self._held(row, now_ms)
+        if row is None and asked.lease is not None:
+            raise _lost(name, asked.lease)
+        facts = asked.facts
+        if row is not None and row.lease is not None and is_mine:
+            lease = row.lease
+            if row.facts | facts != row.facts:
+                self._change(caller, row, row.facts | facts)
+        else:
+            lease = self._journal.new_id()
+            self._credentials.use_name(caller, name)
+            joined = {"kind": "agent_joined", "auth": caller.name, "name": name, "lease": lease}
+            prior = 0 if row is None else row.seq
+            appended = self._journal.append([{**joined, "prior": prior, "facts": facts}])[0]
+            if appended.record["lease"] != lease:
+                return None
+        self._heartbeats.note(name, now_ms, asked.turn)
+        return self.one(name), not is_mine
+
+    def _change(self, caller: Caller, row: Row, facts: Facts) -> None:
+        changed = {"kind": "agent_changed", "auth": caller.name, "name": row.name}
+        self._journal.append([{**changed, "lease": row.lease, "facts": facts}])
+
+    def heartbeat(self, name: str, lease: str | None, turn: str | None) -> int:
+        """Note a sign of life; return how many messages wait. Raises LeaseLost, NoSuchAgent."""
+        with self._journal.index.reading() as db:
+            row = self._present(db, name, lease)
+            now_ms = self._journal.now_ms()
+            unread = unread_count(db, name, now_ms, _COUNTED_UNREAD)
+        self._heartbeats.note(row.name, now_ms, turn)
+        return unread
+
+    def summarise(self, caller: Caller, name: str, summary: str) -> Agent:
+        """Say what an agent works on. Raises LeaseLost, NoSuchAgent."""
+        with self._journal.current() as db:
+            row = self._present(db, name, None)
+        if row.facts.get("summary") != summary:
+            self._change(caller, row, {**row.facts, "summary": summary})
+        self._heartbeats.note(name, self._journal.now_ms())
+        return self.one(name)
+
+    def leave(self, caller: Caller, name: str, lease: str | None) -> None:
+        """Set a name free; its mail stays. Raises LeaseLost, NoSuchAgent.
+
+        A name that is free already is left as it is.
+        """
+        with self._journal.current() as db:
+            row = queries.one(db, name)
+        if row is None:
+            raise _unknown(name)
+        if row.lease is None:
+            return
+        if lease not in (None, row.lease):
+            raise _lost(name, str(lease))
+        left = {"kind": "agent_left", "auth": caller.name, "name": name, "lease": row.lease}
+        self._journal.append([left])
+        self._heartbeats.forget(name)
+
+    def was_here(self, name: str) -> None:
+        """A call of this name, or with this machine's credential, was answered."""
+        self._heartbeats.note(name, self._journal.now_ms())
+
+    def _present(self, db: sqlite3.Connection, name: str, lease: str | None) -> Row:
+        row = queries.one(db, name)
+        if row is None:
+            raise _unknown(name)
+        if row.lease is None or lease not in (None, row.lease):
+            raise _lost(name, lease)
+        return row
+
+    def _holds(self, row: Row, asked: Registration, now_ms: int) -> bool:
+        """Return whether a lease keeps others from the name."""
+        if row.lease is None or row.lease in (asked.takeover or ()):
+            return False
+        sign = self._heartbeats.last(row.name)
+        last = max(row.since_ms, self._started_ms, 0 if sign is None else sign.ms)
+        has_process = "pid" in row.facts
+        return now_ms - last <= (
+            self._leases.seconds * 1000 if has_process else _WITHOUT_PROCESS_MS
+        )
+
+    def _held(self, row: Row, now_ms: int) -> NameHeld:
+        sign = self._heartbeats.last(row.name)
+        where = f" on {row.facts['host']}" if "host" in row.facts else ""
+        holder: Fields = {
+            "lease": row.lease,
+            "since": records.iso(row.since_ms),
+            "last_seen": records.iso(row.since_ms if sign is None else max(sign.ms, row.since_ms)),
+            **{
+                name: row.facts[name]
+                for name in ("host", "cwd", "pid", "started")
+                if name in row.facts
+            },
+        }
+        return NameHeld(
+            f"{row.name} is held by another session{where} since {holder['since']}.",
+            name=row.name,
+            holder=holder,
+        )
+
+    # -- callsigns -------------------------------------------------------------------------------
+
+    def _named(self, db: sqlite3.Connection, rows: Mapping[str, Row], asked: Registration) -> str:
+        """Return the name that is asked for; a callsign if no session is given.
+
+        The callsign of the same conversation comes first, then that of the same place, then one
+        that waits for nothing, then any that is free: one with mail goes to another directory only
+        if no other is left.
+        """
+        if "/" in asked.full_name:
+            return asked.full_name
+        now_ms, machine = self._journal.now_ms(), asked.name
+        if asked.lease is not None:
+            for row in rows.values():
+                if row.lease == asked.lease:
+                    return row.name
+        free = [
+            row
+            for row in rows.values()
+            if not self._holds(row, asked, now_ms) or _is_same(row, asked)
+        ]
+        free.sort(key=lambda row: row.since_ms, reverse=True)
+        for is_wanted in (_is_resumed, _is_here):
+            for row in free:
+                if is_wanted(row, asked):
+                    return row.name
+        signs = [f"{machine}/{sign}" for sign in self._leases.callsigns]
+        names_free = {row.name for row in free}
+        left = [name for name in signs if name not in rows or name in names_free]
+        for name in left:
+            if not has_mail(db, name, now_ms):
+                return name
+        if left:
+            return left[0]
+        raise NoCallsign(f"All {len(signs)} callsigns of {machine} are held.", name=machine)
+
+    # -- the roster ------------------------------------------------------------------------------
+
+    def one(self, name: str) -> Agent:
+        """Return one agent. Raises NoSuchAgent."""
+
+        def question(db: sqlite3.Connection) -> tuple[Row | None, int]:
+            row, now_ms = queries.one(db, name), self._journal.now_ms()
+            return row, unread_count(db, name, now_ms, _COUNTED_UNREAD)
+
+        row, unread = self._journal.index.ask(question)
+        if row is None and name not in self.members():
+            raise _unknown(name)
+        return self._agent(name, row, unread)
+
+    def roster(self, asked: AgentsQuery) -> tuple[list[Agent], str | None]:
+        """Return the agents that are asked for, and the name to go on behind (None: no more)."""
+        of = None if asked.of is None else self.one(asked.of)
+        place = asked.place(of)
+
+        def question(db: sqlite3.Connection) -> tuple[list[tuple[str, Row | None, int]], bool]:
+            now_ms, start = self._journal.now_ms(), asked.after or ""
+            rows: dict[str, Row | None] = {row.name: row for row in queries.after(db, start)}
+            if not place:
+                for name in self.members():
+                    if name > start:
+                        rows.setdefault(name, None)
+            found: list[tuple[str, Row | None, int]] = []
+            for name in sorted(rows):
+                row = rows[name]
+                if not self._is_asked_for(name, row, asked, place):
+                    continue
+                if len(found) == asked.limit:
+                    return found, True
+                unread = unread_count(db, name, now_ms, _COUNTED_UNREAD)
+                found.append((name, row, unread))
+            return found, False
+
+        found, has_more = self._journal.index.ask(question)
+        listed = [self._agent(name, row, unread) for name, row, unread in found]
+        return listed, listed[-1]["name"] if has_more else None
+
+    def last_sign_ms(self, name: str) -> int | None:
+        """Return a name's last sign of life, or the last of its sessions (Unix milliseconds)."""
+        sign, polled = self._heartbeats.last(name), self._presence.last_seen(name)
+        sessions = self._heartbeats.all(f"{name}/", f"{name}0") if "/" not in name else {}
+        times = [polled, None if sign is None else sign.ms, *(one.ms for one in sessions.values())]
+        return max((ms for ms in times if ms is not None), default=None)
+
+    def state(self, name: str, row: Row | None) -> str:
+        """Return whether an agent is live, idle, stale or gone."""
+        last_ms = self.last_sign_ms(name)
+        if row is not None and row.lease is not None:
+            last_ms = max(last_ms or 0, row.since_ms)
+        has_left = row is not None and row.lease is None and (last_ms or 0) <= row.since_ms
+        return state_of(last_ms, self._journal.now_ms(), self._leases.seconds * 1000, has_left)
+
+    def _is_asked_for(
+        self, name: str, row: Row | None, asked: AgentsQuery, place: Mapping[str, str]
+    ) -> bool:
+        facts = {} if row is None else row.facts
+        if any(facts.get(fact) != value for fact, value in place.items()):
+            return False
+        if asked.capability is not None and asked.capability not in facts.get("capabilities", ()):
+            return False
+        if asked.agent_type not in (None, facts.get("agent_type")):
+            return False
+        state = self.state(name, row)
+        return state == asked.state if asked.state is not None else state != "gone"
+
+    def _agent(self, name: str, row: Row | None, unread: int) -> Agent:
+        sign = self._heartbeats.last(name)
+        agent: Agent = {
+            "name": name,
+            "state": self.state(name, row),
+            "registered": row is not None,
+            "last_seen": records.iso(self.last_sign_ms(name)),
+            "last_fetch": records.iso(self._presence.last_fetch(name)),
+            "unread": unread,
+        }
+        if row is not None:
+            agent.update(row.facts)  # type: ignore[typeddict-item]
+            if row.lease is not None:
+                agent["lease"], agent["since"] = row.lease, records.utc(row.since_ms / 1000)
+                if sign is not None and sign.turn is not None:
+                    agent["turn"] = sign.turn
+        return agent
+
+
+def _is_same(row: Row, asked: Registration) -> bool:
+    """Return whether the holder of a lease is who asks: by its lease, its process, or its
+    conversation if it has no process. Without any of them, nothing but another host tells two
+    apart.
+    """
+    if asked.lease is not None:
+        return asked.lease == row.lease
+    facts, said = row.facts, asked.facts
+    if "pid" in facts or "pid" in said:
+        process = [facts.get(name) for name in ("host", "pid", "started")]
+        return process == [said.get(name) for name in ("host", "pid", "started")]
+    if "session_id" in facts or "session_id" in said:
+        return facts.get("session_id") == said.get("session_id")
+    return "host" not in facts or "host" not in said or facts["host"] == said["host"]
+
+
+def _is_resumed(row: Row, asked: Registration) -> bool:
+    return asked.session_id is not None and row.facts.get("session_id") == asked.session_id
+
+
+def _is_here(row: Row, asked: Registration) -> bool:
+    """Return whether an agent was on the same host, at the same repository or, without one, in the
+    same directory.
+    """
+    if asked.host is None or row.facts.get("host") != asked.host:
+        return False
+    if asked.repo is not None:
+        return bool(row.facts.get("repo") == asked.repo)
+    return asked.cwd is not None and row.facts.get("cwd") == asked.cwd
+
+
+def _lost(name: str, lease: str | None) -> LeaseLost:
+    what = "nobody's now" if lease is None else f"not held with the lease {lease}"
+    return LeaseLost(f"{name} is {what}.", name=name)
+
+
+def _unknown(name: str) -> NoSuchAgent:
+    return NoSuchAgent(f"No agent has registered as {name}.", name=name)

@@ -1,0 +1,116 @@
+"""What a reader has not acknowledged: questions about one mailbox, answered from the index."""
+
+from __future__ import annotations
+
+import sqlite3
+from bisect import bisect_left
+from collections.abc import Callable
+
+from bus.index import expiring
+from bus.index.floors import floor
+from bus.index.ranges import around, gaps, is_settled
+from bus.index.walks import Either, From, Live, Rows, Unsettled, Walk
+from bus.model.records import EVERYBODY
+
+_TO_NAME = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
+
+
+def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> int:
+    """Return how many messages wait for a reader, counted up to `cap`."""
+    total, start = 0, floor(db, reader)
+    for lo, hi in gaps(db, reader, 1):
+        for name, low in {reader: lo, EVERYBODY: max(lo, start)}.items():
+            total += db.execute(
+                "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE recipient = ? AND lasting = 1 AND"
+                " seq BETWEEN ? AND ? LIMIT ?)",
+                (name, low, hi, cap),
+            ).fetchone()[0]
+        if total >= cap:
+            return cap
+    starts = {reader: 1, EVERYBODY: max(start, 1)}
+    return min(
+        total
+        + sum(
+            _count_live(db, name, first, reader, now_ms, cap - total)
+            for name, first in starts.items()
+        ),
+        cap,
+    )
+
+
+def has_mail(db: sqlite3.Connection, name: str, now_ms: int) -> bool:
+    """Return whether a message to this very name waits, whatever waits for everybody."""
+    to_name: list[tuple[int, Walk]] = [
+        (1, Rows(db, _TO_NAME, (name, 1), "seq", down=False)),
+        (0, Live(db, name, now_ms, down=False)),
+    ]
+    return any(
+        Unsettled(db, walk, name, lasting, down=False).seek(0) is not None
+        for lasting, walk in to_name
+    )
+
+
+def _count_live(
+    db: sqlite3.Connection, mailbox: str, seq: int, reader: str, now_ms: int, cap: int
+) -> int:
+    """Return how many expiring messages of a mailbox, from `seq` on, live and are unread by a
+    reader; some at a time, at most `cap`.
+    """
+    total = 0
+    while total < cap and (some := expiring.next_live(db, mailbox, seq, now_ms)):
+        covered_to, next_range = around(db, reader, 0, some[0])
+        if covered_to:
+            seq = covered_to + 1
+            continue
+        here = bisect_left(some, next_range)
+        total, seq = total + here, some[here - 1] + 1
+    return total
+
+
+def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:
+    """Return whether an acknowledgement of this message by this reader would say something new."""
+    lasts = db.execute("SELECT expires_ms IS NULL FROM messages WHERE seq = ?", (seq,)).fetchone()
+    if db.execute("SELECT 1 FROM acks WHERE seq = ? AND reader = ?", (seq, reader)).fetchone():
+        return False
+    if lasts is not None and not is_settled(db, reader, lasts[0], seq):
+        return True
+    # Settled by "through", or one's own, or dead: only a recorded acknowledgement counts.
+    through = "SELECT 1 FROM acks_through WHERE reader = ? AND seq >= ? LIMIT 1"
+    return db.execute(through, (reader, seq)).fetchone() is None
+
+
+def unread(db: sqlite3.Connection, reader: str, now_ms: int | None, down: bool) -> Walk:
+    """Return what a reader has not acknowledged; expired ones too without a time."""
+    start = floor(db, reader)
+    expiring_ones = (
+        _all_of(db, reader, 0, down, start)
+        if now_ms is None
+        else _live(db, reader, now_ms, down, start)
+    )
+    parts = [(1, walk) for walk in _all_of(db, reader, 1, down, start)] + [
+        (0, walk) for walk in expiring_ones
+    ]
+    return Either([Unsettled(db, walk, reader, lasting, down) for lasting, walk in parts])
+
+
+def mailbox(db: sqlite3.Connection, name: str, now_ms: int | None, down: bool) -> Walk:
+    """Return what is to a name or to everybody; expired ones too without a time."""
+    expiring_ones = _all_of(db, name, 0, down) if now_ms is None else _live(db, name, now_ms, down)
+    return Either([*_all_of(db, name, 1, down), *expiring_ones])
+
+
+def _all_of(
+    db: sqlite3.Connection, name: str, lasting: int, down: bool, start: int = 0
+) -> list[Walk]:
+    """Return the walks over what is to a name, and over broadcasts from `start` on."""
+    return _of_both(name, lambda who: Rows(db, _TO_NAME, (who, lasting), "seq", down), down, start)
+
+
+def _live(db: sqlite3.Connection, name: str, now_ms: int, down: bool, start: int = 0) -> list[Walk]:
+    return _of_both(name, lambda who: Live(db, who, now_ms, down), down, start)
+
+
+def _of_both(name: str, walk: Callable[[str], Walk], down: bool, start: int) -> list[Walk]:
+    to_all = walk(EVERYBODY)
+    both = [From(to_all, start, down) if start else to_all]
+    return both if name == EVERYBODY else [*both, walk(name)]

@@ -1,0 +1,129 @@
+"""When names last gave a sign of life, and what they said of their turn: news, not history.
+
+They lie in `presence.db`, so that they survive a restart and all workers see them. Losing them
+costs no more than the time until the next heartbeat; a fault is logged and otherwise ignored.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from bus.system import modes
+
+logger = logging.getLogger("bus.live.heartbeats")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS heartbeats (
+    name TEXT PRIMARY KEY,
+    ms INTEGER NOT NULL,
+    turn TEXT
+) WITHOUT ROWID;
+"""
+_FRESH_MS = 2_000  # a sign of life that says nothing new is written once in so long
+_REMEMBERED = 20_000  # names known to be noted already
+
+T = TypeVar("T")
+
+
+class Sign(NamedTuple):
+    """The last sign of life: Unix milliseconds, and the turn where one was reported."""
+
+    ms: int
+    turn: str | None
+
+
+class Heartbeats:
+    """Notes and tells signs of life."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mutex = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._noted: dict[str, tuple[int, str | None]] = {}
+
+    def note(self, name: str, now_ms: int, turn: str | None = None) -> None:
+        """A name gave a sign of life. No turn leaves what was reported before."""
+        noted = self._noted.get(name)
+        if (
+            noted is not None
+            and 0 <= now_ms - noted[0] < _FRESH_MS
+            and (turn is None or turn == noted[1])
+        ):
+            return
+        if len(self._noted) > _REMEMBERED:
+            self._noted.clear()
+        self._noted[name] = (now_ms, turn)
+        self._ask(
+            lambda db: db.execute(
+                "INSERT INTO heartbeats VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET"
+                " ms = ?2, turn = coalesce(?3, turn)",
+                (name, now_ms, turn),
+            ),
+            None,
+        )
+
+    def forget(self, name: str) -> None:
+        """The process of a name has ended: it gives no more signs."""
+        self._noted.pop(name, None)
+        self._ask(lambda db: db.execute("DELETE FROM heartbeats WHERE name = ?", (name,)), None)
+
+    def last(self, name: str) -> Sign | None:
+        """Return a name's last sign of life."""
+        return self._ask(
+            lambda db: next(
+                (
+                    Sign(*row)
+                    for row in db.execute("SELECT ms, turn FROM heartbeats WHERE name = ?", (name,))
+                ),
+                None,
+            ),
+            None,
+        )
+
+    def all(self, after: str = "", until: str = "\U0010ffff") -> dict[str, Sign]:
+        """Return the last sign of life of each name behind `after` and before `until`."""
+        none: dict[str, Sign] = {}
+        return self._ask(
+            lambda db: {
+                name: Sign(ms, turn)
+                for name, ms, turn in db.execute(
+                    "SELECT name, ms, turn FROM heartbeats WHERE name > ? AND name < ?",
+                    (after, until),
+                )
+            },
+            none,
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._mutex:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        with self._mutex:
+            try:
+                return question(self._connection())
+            except sqlite3.Error as error:
+                logger.warning("signs of life could not be noted or read: %s", error)
+                return otherwise
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            modes.make_file(self._path)
+            # Each statement is its own transaction. A short wait: another worker's takes
+            # microseconds.
+            db = sqlite3.connect(
+                self._path, timeout=0.05, isolation_level=None, check_same_thread=False
+            )
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = OFF")
+            db.execute(_SCHEMA)
+            self._db = db
+        return self._db
