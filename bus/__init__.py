@@ -183,4 +183,5 @@ def create_hub(
         daily,
         beside=Results(config.data_dir / "questions", _QUESTIONS_KEPT_S),
         approve_own=config.approve_own,
+        strict=config.strict,
     )

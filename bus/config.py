@@ -176,6 +176,9 @@ class Config:
         "names",
         "with commas: what sessions are called that choose no name; alpha, bravo, … unless set",
     )
+    strict: bool = _setting(
+        "BUS_STRICT", False, "0|1", "1: a post to a name that nobody has is refused"
+    )
     keepalive_s: float = _setting(
         "BUS_KEEPALIVE_S",
         15.0,

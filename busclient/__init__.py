@@ -18,9 +18,11 @@ from busclient._version import __version__
 # here
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from busclient._agents.agents import Agents
+    from busclient._agents.forms import Agent, Registered
     from busclient._bus import Bus
+    from busclient._codes import CODES
     from busclient._errors import (
-        CODES,
         ApprovalDenied,
         ApprovalRequired,
         BadAnswer,
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
         Impossible,
         InviteSpent,
         KeyReused,
+        LeaseLost,
         LocalTrouble,
+        NameHeld,
         NoRoom,
         NotFound,
         NotPermitted,
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
         TooManyWaiting,
         Unauthorized,
         Unavailable,
+        UnknownRecipient,
         UnknownTarget,
         Unreachable,
     )
@@ -87,13 +92,16 @@ if TYPE_CHECKING:
 
 # Each name is loaded at its first use: `bus --version` and the hooks start without most of them.
 _LATER = {
+    "_agents.agents": "Agents",
+    "_agents.forms": "Agent Registered",
     "_bus": "Bus",
+    "_codes": "CODES",
     "_errors": (
-        "CODES ApprovalDenied ApprovalRequired BadAnswer BusError Conflict FileChanged "
-        "Forbidden HubFailed Impossible InviteSpent KeyReused LocalTrouble NoRoom NotFound "
-        "NotPermitted NotTrusted NotYourName OutboxFailed OutcomeUnknown Refused "
+        "ApprovalDenied ApprovalRequired BadAnswer BusError Conflict FileChanged "
+        "Forbidden HubFailed Impossible InviteSpent KeyReused LeaseLost LocalTrouble NameHeld "
+        "NoRoom NotFound NotPermitted NotTrusted NotYourName OutboxFailed OutcomeUnknown Refused "
         "SettingsError StillRunning TargetBusy TargetStopped TooLarge TooMany TooManyWaiting "
-        "Unauthorized Unavailable UnknownTarget Unreachable"
+        "Unauthorized Unavailable UnknownRecipient UnknownTarget Unreachable"
     ),
     "_harmless": "harmless",
     "_http.calls": "Patience",
@@ -114,6 +122,8 @@ __all__ = [
     "CODES",
     "Acked",
     "Admin",
+    "Agent",
+    "Agents",
     "Approval",
     "ApprovalDenied",
     "ApprovalRequired",
@@ -140,10 +150,12 @@ __all__ = [
     "Invite",
     "InviteSpent",
     "KeyReused",
+    "LeaseLost",
     "LocalTrouble",
     "Machine",
     "Machines",
     "Message",
+    "NameHeld",
     "Net",
     "NoRoom",
     "NotFound",
@@ -157,6 +169,7 @@ __all__ = [
     "Permission",
     "Posted",
     "Refused",
+    "Registered",
     "RemoteFile",
     "Result",
     "Running",
@@ -172,6 +185,7 @@ __all__ = [
     "TooManyWaiting",
     "Unauthorized",
     "Unavailable",
+    "UnknownRecipient",
     "UnknownTarget",
     "Unreachable",
     "Verdict",

@@ -27,6 +27,7 @@ from busclient._settings import Settings
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
+    from busclient._agents.agents import Agents
     from busclient._messages.inbox import Inbox
     from busclient._net.admin import Admin
     from busclient._net.net import Net
@@ -109,12 +110,14 @@ class Bus:
         data: Mapping[str, Any] | None = None,
         expires_in_s: float | None = None,
         key: str | None = None,
+        strict: bool | None = None,
     ) -> Posted:
         """Post a message. On return it is on the hub's stable storage or, when the hub is away, on
         this machine's.
 
         `to` is a name, several, or `any` for everybody. A `key` makes two calls one message;
-        without it each call is its own. Raises Refused and what else the hub says of the request;
+        without it each call is its own. A `strict` post to a name that nobody has raises
+        UnknownRecipient. Raises Refused and what else the hub says of the request;
         Unreachable and Unavailable only without an outbox, and OutboxFailed when the message could
         be kept nowhere.
         """
@@ -125,6 +128,7 @@ class Bus:
             "data": data,
             "expires_in_s": expires_in_s,
             "client_id": key,
+            "strict": strict,
         }
         if in_reply_to is not None:
             more["in_reply_to"] = reading.ref(in_reply_to)
@@ -276,16 +280,7 @@ class Bus:
         """Per reader of a message, when it was queued, fetched and acked:
         `{"bob":{"queued":…,"fetched":None,"acked":None}}`.
         """
-        found: dict[str, dict[str, str | None]] = {}
-        place: dict[str, Any] = {}
-        while True:
-            page = self._connection.get(f"/messages/{reading.ref(ref)}/receipts", place)
-            if not isinstance(page.get("receipts"), dict):
-                raise BadAnswer("The answer holds no receipts.")
-            found |= page["receipts"]
-            if not page.get("has_more"):
-                return found
-            place = {"after": page["next"]}
+        return reading.receipts(self._connection.get, ref)
 
     def health(self) -> dict[str, Any]:
         """Return how the hub is: `{"ok":true,"count":…,"now":…,"last_seq":…,…}`; also answered
@@ -343,7 +338,14 @@ class Bus:
         """Return who the hub takes me for: `{"name":…,"role":"member","verified":true}`."""
         return self._connection.get("/api/me")
 
-    # -- other machines --------------------------------------------------------------------------
+    # -- others --------------------------------------------------------------------------
+
+    @property
+    def agents(self) -> Agents:
+        """Who is there, and the lease on my own name: `bus.agents.roster(state="live")`."""
+        from busclient._agents.agents import Agents  # noqa: PLC0415
+
+        return Agents(self._connection)
 
     @property
     def net(self) -> Net:
@@ -365,9 +367,7 @@ class Bus:
     # -- the connection --------------------------------------------------------------------------
 
     def without_outbox(self) -> Bus:
-        """Return the same connection for posts that are to fail, and not to wait, when the hub is
-        away.
-        """
+        """Return the same connection for posts that fail, and do not wait, if the hub is away."""
         twin = copy(self)
         twin._connection = Connection(self.settings, self._calls, None)
         twin._connection.start_hub = self._connection.start_hub

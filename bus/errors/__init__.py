@@ -23,6 +23,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchApproval    404
     │   ├── NoSuchCredential  404
     │   ├── NoSuchAgent       404  nobody has registered under this name
+    │   ├── UnknownRecipient  404  nobody has this name, and the post is strict
     │   ├── NoSuchFile        404  in the target
     │   └── NoSuchSnapshot    404
     ├── NoSuchRoute           404
@@ -139,6 +140,7 @@ from bus.errors.requests import (
     TooSlow,
     Unauthorized,
     UnknownField,
+    UnknownRecipient,
     UnknownReply,
     UnknownTarget,
     UnsupportedMedia,
@@ -225,6 +227,7 @@ __all__ = [
     "Unavailable",
     "Unconfirmed",
     "UnknownField",
+    "UnknownRecipient",
     "UnknownReply",
     "UnknownTarget",
     "UnsupportedMedia",

@@ -114,6 +114,11 @@ class NoSuchAgent(NotFound):
     hint = "GET /agents lists the agents; POST /agents registers one."
 
 
+class UnknownRecipient(NotFound):
+    code = "unknown_recipient"
+    hint = "`near` has known names like it. Without `strict`, the message would wait for the name."
+
+
 class NoSuchFile(NotFound):
     code = "no_such_file"
     hint = "Paths are those inside the target, absolute."

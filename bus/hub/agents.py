@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from bus.errors import Busy, LeaseLost, NameHeld, NoCallsign, NoSuchAgent, NotAllowed
 from bus.hub.credentials import CredentialRecords
 from bus.hub.journal import Journal
 from bus.index import agents as queries
+from bus.index import names
 from bus.index.agents import Row
 from bus.index.unread import has_mail, unread_count
 from bus.live.heartbeats import Heartbeats
@@ -28,6 +30,7 @@ from bus.model.caller import Caller
 from bus.model.records import Fields
 
 _COUNTED_UNREAD = 1_000
+_NEAR_AMONG, _NEAR_LENGTH = 1_000, 3
 _ATTEMPTS = 50  # each that fails means that somebody else got a name
 _WITHOUT_PROCESS_MS = 12 * 3_600_000
 
@@ -273,6 +276,13 @@ class Agents:
         found, has_more = self._journal.index.ask(question)
         listed = [self._agent(name, row, unread) for name, row, unread in found]
         return listed, listed[-1]["name"] if has_more else None
+
+    def near(self, name: str) -> list[str]:
+        """Return known names that look like an unknown one."""
+        with self._journal.index.as_is() as db:
+            known = {*names.some(db, _NEAR_AMONG), *queries.names(db), *self.members()}
+        alike = [other for other in known if abs(len(other) - len(name)) <= _NEAR_LENGTH]
+        return get_close_matches(name, sorted(alike), 2, 0.75)
 
     def last_sign_ms(self, name: str) -> int | None:
         """Return a name's last sign of life, or the last of its sessions (Unix milliseconds)."""

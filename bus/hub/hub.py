@@ -49,21 +49,22 @@ class Hub:
         *,
         beside: Results | None = None,
         approve_own: bool = False,
+        strict: bool = False,
     ) -> None:
         self.live, self.leases, presence = live, leases, live.presence
         self.journal, self.presence, self.daily = journal, presence, daily
         self.chores = Chores(live.leader)
         self.log, self.index, self.waiting = journal.log, journal.index, journal.waiting
-        standings = Standings(journal.index, presence, journal.time, live.heartbeats)
-        self.messages = Messages(journal, presence, standings)
+        self.credentials = CredentialRecords(journal, daily)
+        self.agents = Agents(journal, self.credentials, presence, live.heartbeats, leases)
+        standings = Standings(journal.index, presence, journal.time, self.agents)
+        self.messages = Messages(journal, presence, standings, strict)
         self.inbox = Inbox(journal, presence, standings)
         self.acks = Acks(journal, self.messages, presence, standings)
         self.permissions = Permissions(journal)
         self.approvals = Approvals(journal, beside=beside, approve_own=approve_own)
         self.calls = Calls(journal, self.permissions, self.approvals)
         self.activity = Activity(journal)
-        self.credentials = CredentialRecords(journal, daily)
-        self.agents = Agents(journal, self.credentials, presence, live.heartbeats, leases)
 
     def health(self) -> Health:
         """Return how the hub is: what `/health` answers."""

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 from bus.errors import BusError, NotFound, Unauthorized, UnknownReply
 from bus.hub import idempotency
 from bus.hub.journal import Journal
-from bus.hub.standings import Standings
+from bus.hub.standings import Report, Standings
 from bus.index import messages as queries
 from bus.index import search
 from bus.index.messages import Page, public
@@ -19,8 +19,8 @@ from bus.live.waiting import remaining
 from bus.log.base import Appended
 from bus.model import checks
 from bus.model.caller import Caller
-from bus.model.filter import Selection
-from bus.model.messages import Draft, Message, Standing, digest
+from bus.model.filter import Selection, recipients
+from bus.model.messages import Draft, Message, digest
 from bus.model.records import Fields
 
 Check = Callable[[], None]
@@ -36,16 +36,19 @@ class Posted(NamedTuple):
 class Messages:
     """The verbs of messages. Messages come out as JSON text, the way the index keeps them."""
 
-    def __init__(self, journal: Journal, presence: Presence, standings: Standings) -> None:
+    def __init__(
+        self, journal: Journal, presence: Presence, standings: Standings, strict: bool = False
+    ) -> None:
         self._journal, self._index = journal, journal.index
         self._presence, self._standings = presence, standings
+        self._strict = strict
 
     # -- posting ---------------------------------------------------------------------------------
 
     def post(self, caller: Caller, message: Draft) -> Posted:
         """Save one message; on return it is on stable storage.
 
-        Raises KeyReused, UnknownReply and what `Journal.append` raises.
+        Raises KeyReused, UnknownReply, UnknownRecipient and what `Journal.append` raises.
         """
         draft = self._draft(caller, message)
         appended = self._journal.append_soon([draft])[0]
@@ -77,7 +80,7 @@ class Messages:
                 results.append(error)
         return results
 
-    def delivery(self, message: Message, *, is_new: bool = True) -> dict[str, Standing]:
+    def delivery(self, message: Message, *, is_new: bool = True) -> Report:
         """Return how each recipient of a message is doing: its sender learns at once if nobody
         listens.
         """
@@ -85,7 +88,9 @@ class Messages:
 
     def _draft(self, caller: Caller, message: Draft) -> Fields:
         """Return the record to be: its parent looked up, its expiry a time, its key stamped."""
-        said = message.as_dict()
+        if message.strict or (message.strict is None and self._strict):
+            self._standings.refuse_unknown(recipients({"to": message.to}))
+        said = message.content()
         draft = {"kind": "message", "auth": caller.name, "verified": caller.is_verified, **said}
         if message.client_id is not None:
             draft |= idempotency.stamp(caller, message.client_id, digest(said))

@@ -10,23 +10,27 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from bus.errors import BusError
-from bus.index import floors, names, place
+from bus.errors import BusError, UnknownRecipient
+from bus.hub.agents import Agents
+from bus.index import agents, floors, names, place
 from bus.index.database import Index
-from bus.index.unread import unread_count
-from bus.live.heartbeats import Heartbeats
+from bus.index.unread import oldest_unread_ms, unread_count
 from bus.live.presence import Presence
 from bus.model import records
+from bus.model.delivery import Recipient, Standing, warnings
+from bus.model.delivery import unknown as unknown_text
 from bus.model.filter import recipients
-from bus.model.messages import Message, Standing
-from bus.model.records import EVERYBODY
+from bus.model.messages import Message
+from bus.model.records import EVERYBODY, HUB
 
 _KEPT_FOR_S = 0.25
 _COUNTED_READERS = 1_000
+_COMPARED = 2  # unknown names of one message that are compared with the known ones
 _COUNTED_UNREAD = 1_000  # a report says "1000" for this many and more
 _CAUGHT_UP_FIRST = 200  # records, 4 ms: what is behind that is left to readers and the tender
 
@@ -43,6 +47,37 @@ class _Standing:
     unread: int | None = None
     counted_to: int = 0
     readers: frozenset[str] = field(default_factory=frozenset)
+    is_known: bool = True
+    state: str = "gone"
+    wake: str | None = None
+    oldest_ms: int | None = None
+
+    def count(self, seq: int) -> None:
+        """Count a message that was saved after this was found out."""
+        if self.unread is not None and seq > self.counted_to:
+            self.unread = min(self.unread + 1, _COUNTED_UNREAD)
+
+    def as_recipient(self, name: str, now_ms: int) -> Recipient:
+        """Return what the sender is told."""
+        waits_s = 0 if self.oldest_ms is None else max(0, now_ms - self.oldest_ms) // 1000
+        return {
+            "name": name,
+            "known": self.is_known,
+            "state": self.state,
+            "last_seen": self.last_seen,
+            "last_fetch": self.last_fetch,
+            "unread": self.unread,
+            "oldest_unread_s": waits_s if self.unread else None,
+            "wake": self.wake,
+        }
+
+
+class Report(NamedTuple):
+    """What the answer to a post says of its recipients."""
+
+    delivery: dict[str, Standing]
+    recipients: list[Recipient]
+    warnings: list[str]
 
 
 class Standings:
@@ -53,30 +88,53 @@ class Standings:
         index: Index,
         presence: Presence,
         clock: Callable[[], float],
-        heartbeats: Heartbeats,
+        agents: Agents,
     ) -> None:
         self._index, self._presence, self._clock = index, presence, clock
-        self._heartbeats = heartbeats
+        self._agents = agents
         self._kept: dict[str, _Standing] = {}
         self._kept_until = 0.0
 
-    def of_recipients(self, message: Message, is_new: bool) -> dict[str, Standing]:
-        """Return a report for each recipient of a message that was just saved, or (not `is_new`) is
+    def of_recipients(self, message: Message, is_new: bool) -> Report:
+        """Return a report of the recipients of a message that was just saved, or (not `is_new`) is
         repeated.
 
         For a name: when it was last here, when it last fetched something new (None: never), and how
         many messages it has not acknowledged (None: not known now). For everybody: how many readers
         there are but the sender (1000: so many or more).
         """
-        now = time.monotonic()
-        if now > self._kept_until:
-            self._kept.clear()
-            self._kept_until = now + _KEPT_FOR_S
-        return {name: self._report(name, message, is_new) for name in recipients(message)}
+        report = Report({}, [], [])
+        for name in recipients(message):
+            standing = self._standing(name)
+            if name == EVERYBODY:
+                report.delivery[name] = self._readers(standing, message, is_new)
+                continue
+            if is_new and name != message["from"]:
+                standing.count(message["seq"])
+            report.delivery[name] = {
+                "last_seen": standing.last_seen,
+                "last_fetch": standing.last_fetch,
+                "unread": standing.unread,
+            }
+            report.recipients.append(standing.as_recipient(name, self._now_ms()))
+        near = self._near([found["name"] for found in report.recipients if not found["known"]])
+        for found in report.recipients:
+            report.warnings.extend(warnings(found, near.get(found["name"], ())))
+        return report
+
+    def refuse_unknown(self, names: Sequence[str]) -> None:
+        """Raise UnknownRecipient if nobody has one of these names."""
+        unknown = [
+            name for name in names if name != EVERYBODY and not self._standing(name).is_known
+        ]
+        if unknown:
+            near = self._near(unknown)
+            told = [unknown_text(name, alike) for name, alike in near.items()]
+            raise UnknownRecipient(" ".join(told), near=near)
 
     def was_here(self, name: str) -> None:
         """A name polled, posted or acknowledged: what is kept of it is old."""
-        self._heartbeats.note(name, self._now_ms())
+        self._agents.was_here(name)
         self._kept.pop(name, None)
         everybody = self._kept.get(EVERYBODY)
         if (
@@ -96,28 +154,21 @@ class Standings:
         with suppress(BusError, sqlite3.OperationalError):
             self._presence.forget(self._now_ms(), have_acted)
 
-    def _report(self, name: str, message: Message, is_new: bool) -> Standing:
+    def _standing(self, name: str) -> _Standing:
+        now = time.monotonic()
+        if now > self._kept_until:
+            self._kept.clear()
+            self._kept_until = now + _KEPT_FOR_S
         standing = self._kept.get(name)
         if standing is None:
-            standing = self._kept[name] = (
-                self._of_everybody() if name == EVERYBODY else self._of(name)
-            )
-        if name == EVERYBODY:
-            others = standing.readers - {message["from"]}
-            later = 0 if is_new else self._count_later(message["seq"], others)
-            return {"readers": min(len(others) - later, _COUNTED_READERS)}
-        if (
-            is_new
-            and standing.unread is not None
-            and message["seq"] > standing.counted_to
-            and name != message["from"]
-        ):
-            standing.unread = min(standing.unread + 1, _COUNTED_UNREAD)
-        return {
-            "last_seen": standing.last_seen,
-            "last_fetch": standing.last_fetch,
-            "unread": standing.unread,
-        }
+            standing = self._of_everybody() if name == EVERYBODY else self._of(name)
+            self._kept[name] = standing
+        return standing
+
+    def _readers(self, standing: _Standing, message: Message, is_new: bool) -> Standing:
+        others = standing.readers - {message["from"]}
+        later = 0 if is_new else self._count_later(message["seq"], others)
+        return {"readers": min(len(others) - later, _COUNTED_READERS)}
 
     def _count_later(self, seq: int, names: frozenset[str]) -> int:
         """Return how many of these names a broadcast that is repeated was never for."""
@@ -135,13 +186,16 @@ class Standings:
 
     def _of(self, name: str) -> _Standing:
         found = _Standing()
-        act = None
+        act, row = None, None
         try:
             self._index.catch_up(wait=False, at_most=_CAUGHT_UP_FIRST)
             with self._index.as_is() as db:
                 found.unread = unread_count(db, name, self._now_ms(), _COUNTED_UNREAD)
                 found.counted_to = place.known_to(db)
                 act = names.last_act(db, name)
+                row = agents.one(db, name)
+                if found.unread:
+                    found.oldest_ms = oldest_unread_ms(db, name, self._now_ms())
         except (
             BusError,
             sqlite3.OperationalError,
@@ -150,7 +204,19 @@ class Standings:
         times = (records.iso(self._presence.last_seen(name)), act)
         found.last_seen = max((time for time in times if time), default=None)
         found.last_fetch = records.iso(self._presence.last_fetch(name))
+        found.state = self._agents.state(name, row)
+        found.wake = None if row is None else row.facts.get("wake")
+        found.is_known = (
+            row is not None or found.last_seen is not None or name in (HUB, *self._agents.members())
+        )
         return found
+
+    def _near(self, unknown: Sequence[str]) -> dict[str, list[str]]:
+        """Return known names like each of these; only the first few are worth the time."""
+        return {
+            name: self._agents.near(name) if number < _COMPARED else []
+            for number, name in enumerate(unknown)
+        }
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

@@ -92,6 +92,11 @@ def after(db: sqlite3.Connection, name: str) -> Iterator[Row]:
     return _rows(db, "name > ?", name)
 
 
+def names(db: sqlite3.Connection) -> list[str]:
+    """Return the names of all agents."""
+    return [name for (name,) in db.execute("SELECT name FROM agents")]
+
+
 def _rows(db: sqlite3.Connection, where: str, *values: str) -> Iterator[Row]:
     """Yield agents; one whose credential is over since holds its name no more."""
     for name, seq, auth, lease, since_ms, facts in db.execute(

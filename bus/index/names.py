@@ -75,6 +75,12 @@ def known(db: sqlite3.Connection, after: str, limit: int) -> list[str]:
     ]
 
 
+def some(db: sqlite3.Connection, limit: int) -> list[str]:
+    """Return the names that have sent or acknowledged something last."""
+    sql = "SELECT name FROM actors ORDER BY ts DESC LIMIT ?"
+    return [name for (name,) in db.execute(sql, (limit,))]
+
+
 def known_of(db: sqlite3.Connection, names: list[str]) -> set[str]:
     """Return those of these names that have sent or acknowledged something."""
     return {

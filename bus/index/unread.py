@@ -10,7 +10,7 @@ from bus.index import expiring
 from bus.index.floors import floor
 from bus.index.ranges import around, gaps, is_settled
 from bus.index.walks import Either, From, Live, Rows, Unsettled, Walk
-from bus.model.records import EVERYBODY
+from bus.model.records import EVERYBODY, unix_ms
 
 _TO_NAME = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
 
@@ -36,6 +36,17 @@ def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> 
         ),
         cap,
     )
+
+
+def oldest_unread_ms(db: sqlite3.Connection, reader: str, now_ms: int) -> int | None:
+    """Return when the oldest message that waits for a reader was saved (Unix milliseconds)."""
+    seq = unread(db, reader, now_ms, down=False).seek(0)
+    if seq is None:
+        return None
+    row = db.execute(
+        "SELECT json_extract(json, '$.ts') FROM messages WHERE seq = ?", (seq,)
+    ).fetchone()
+    return unix_ms(row[0])
 
 
 def has_mail(db: sqlite3.Connection, name: str, now_ms: int) -> bool:

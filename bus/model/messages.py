@@ -12,6 +12,7 @@
 | `data`          | a JSON object of at most 8 KiB                                          |
 | `expires_in_s`  | a number, 1 to 31,622,400 (366 days)                                    |
 | `client_id`     | the idempotency key: 1-255 printable ASCII characters                   |
+| `strict`        | true or false: refuse unknown recipients; no part of the message        |
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Annotated, Any, NotRequired, Self, TypedDict
 from bus.errors import BadField, BadJson, MissingField, TooLarge
 from bus.model.answer import Count, From, Says, Time
 from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
+from bus.model.delivery import Recipient, Standing
 from bus.model.kinds import (
     AGENT,
     KEY,
@@ -34,6 +36,7 @@ from bus.model.kinds import (
     TAG,
     THREAD,
     expiry,
+    flag,
 )
 from bus.model.records import EVERYBODY
 from bus.model.shape import Json, Kind, Shape, object_schema, refuse_null
@@ -43,6 +46,7 @@ PRIORITIES = ("fyi", "normal", "urgent")
 MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024
 MAX_TAGS, MAX_RECIPIENTS, MAX_BATCH = 16, 64, 1_000
 
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _canonical = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` makes an encoder for each call
 
 
@@ -139,6 +143,7 @@ _TAGS = Kind(_tags, {"type": "array", "items": TAG.schema, "maxItems": MAX_TAGS}
 PRIORITY = Kind(_priority, {"enum": list(PRIORITIES)})
 DATA = Kind(_data, {"type": "object", "description": f"at most {MAX_DATA // 1024} KiB of JSON"})
 _FROM = "left out: the credential's own name. Required of the shared user of an old fleet"
+_STRICT = "refuse a name in `to` that nobody has"
 _SIZE = "at most 65,536 bytes of UTF-8, no NUL"
 
 
@@ -156,6 +161,7 @@ class Draft(Shape):
     data: Annotated[dict[str, Any] | None, DATA] = None
     expires_in_s: Annotated[float | None, expiry()] = None
     client_id: Annotated[str | None, KEY] = None
+    strict: Annotated[bool | None, flag("true or false."), _STRICT] = None
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> Self:
@@ -163,6 +169,10 @@ class Draft(Shape):
             check_fields(given, cls.names())
             refuse_null(given, ("from", "to", "body"))
         return super().read(given)
+
+    def content(self) -> dict[str, Any]:
+        """Return the fields of the message, without those that say how to post it."""
+        return {name: value for name, value in self.as_dict().items() if name != "strict"}
 
     @classmethod
     def schema(cls) -> Json:
@@ -181,17 +191,9 @@ class Draft(Shape):
             "tags": {"type": "string", "format": "bus-tags", "description": "with commas"},
             "in_reply_to": REFERENCE_TEXT.schema,
             "data": {"type": "string", "format": "bus-json", "description": "a JSON object"},
+            "strict": {"enum": list(_TRUTHS)},
         }
         return {**object_schema(cls, **texts), "required": ["body"]}
-
-
-class Standing(TypedDict):
-    """How a recipient is doing; for `any` only `readers`, how many have ever asked."""
-
-    last_seen: NotRequired[Time | None]
-    last_fetch: NotRequired[Time | None]
-    unread: NotRequired[Annotated[int, Says(minimum=0, maximum=1000)] | None]
-    readers: NotRequired[int]
 
 
 class Message(From):
@@ -219,6 +221,8 @@ class Message(From):
     snippet: NotRequired[str]
     replayed: NotRequired[bool]
     delivery: NotRequired[dict[str, Standing]]
+    recipients: NotRequired[Annotated[list[Recipient], "not for a broadcast"]]
+    warnings: NotRequired[Annotated[list[str], "in words: a name that nobody has, say"]]
 
 
 class Page(TypedDict):
@@ -249,6 +253,8 @@ def from_texts(given: Mapping[str, str]) -> dict[str, Any]:
         fields["to"] = [who.strip() for who in given["to"].split(",")]
     if "expires_in_s" in fields:
         fields["expires_in_s"] = number(given["expires_in_s"], "expires_in_s")
+    if "strict" in fields:
+        fields["strict"] = _TRUTHS.get(given["strict"], given["strict"])
     if "data" in fields:
         fields["data"] = load_object(given["data"].encode(), "`data`")
     return fields

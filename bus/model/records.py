@@ -58,6 +58,7 @@ _FILLER = b'{"kind":"torn"'
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 EVERYBODY = "any"
+HUB = "bus"  # the sender of what the hub itself says
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BYTE_TO_LETTER = bytes(ord(_CROCKFORD[byte & 31]) for byte in range(256))

@@ -83,6 +83,16 @@ GROUPS = {
             ("bus handoff notes.md", "echo 'all green' | bus handoff --to web1"),
         ),
     },
+    "Agents": {
+        "agents": Entry(
+            "agents",
+            "List who is there: machines and their sessions",
+            ("bus agents", "bus agents --scope repo --state live"),
+        ),
+        "whoami": Entry(
+            "agents", "Say which name you have here", ("bus whoami", "bus whoami --json")
+        ),
+    },
     "Machines": {
         "machines": Entry(
             "fleet", "List every name that the hub knows", ("bus machines", "bus machines --json")

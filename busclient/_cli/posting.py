@@ -43,6 +43,7 @@ from busclient._messages.message import Posted
     help="The message expires after this time.",
 )
 @click.option("--key", help="Idempotency key: the same key again posts nothing new.")
+@click.option("--strict", is_flag=True, default=None, help="Refuse a name that nobody has.")
 @json_option
 def post(
     to: str,
@@ -154,6 +155,7 @@ def _tell(posted: Posted) -> int:
         f"  {one_line(name, 140)}: {_YOU if name == message.sender else _standing(facts)}"
         for name, facts in posted.delivery.items()
     ]
+    words += [f"  {one_line(f'warning: {text}', 300)}" for text in posted.warnings]
     out.result({"queued": False, "key": posted.key, **message.raw}, "\n".join(words))
     return exits.OK
 

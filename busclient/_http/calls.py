@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
+from busclient._codes import error_from
 from busclient._errors import (
     BadAnswer,
     BusError,
@@ -26,7 +27,6 @@ from busclient._errors import (
     Refused,
     Unavailable,
     Unreachable,
-    error_from,
 )
 from busclient._http.deadline import deadline
 from busclient._http.transport import Answer, Broken, Request, Transport

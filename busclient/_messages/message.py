@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -98,13 +98,16 @@ class Posted:
     idempotency key.
 
     `delivery` says for each recipient how it is doing:
-    `{"bob":{"last_seen":…,"last_fetch":…,"unread":3}}`.
+    `{"bob":{"last_seen":…,"last_fetch":…,"unread":3}}`. `recipients` says more of each name, and
+    `warnings` has in words what the sender should know.
     """
 
     key: str
     message: Message | None
     replayed: bool = False
     delivery: Mapping[str, Any] = field(default_factory=dict)
+    recipients: Sequence[Mapping[str, Any]] = ()
+    warnings: Sequence[str] = ()
     why: str | None = None  # it waits
 
     @property

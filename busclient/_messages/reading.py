@@ -5,7 +5,7 @@ messages.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from busclient._errors import BadAnswer, Refused
@@ -48,6 +48,22 @@ def messages_in(page: Mapping[str, Any]) -> list[Message]:
     if not isinstance(found, list):
         raise BadAnswer("The answer holds no messages.")
     return [Message.from_json(fields) for fields in found]
+
+
+def receipts(
+    get: Callable[[str, Mapping[str, Any]], dict[str, Any]], message: Ref
+) -> dict[str, dict[str, str | None]]:
+    """Return how far a message has come with each reader, page by page; raises BadAnswer."""
+    found: dict[str, dict[str, str | None]] = {}
+    place: dict[str, Any] = {}
+    while True:
+        page = get(f"/messages/{ref(message)}/receipts", place)
+        if not isinstance(page.get("receipts"), dict):
+            raise BadAnswer("The answer holds no receipts.")
+        found |= page["receipts"]
+        if not page.get("has_more"):
+            return found
+        place = {"after": page["next"]}
 
 
 def acked_in(reply: Mapping[str, Any]) -> Acked:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from busclient._errors import BadAnswer, BusError, Refused, TooLarge, error_from
+from busclient._codes import error_from
+from busclient._errors import BadAnswer, BusError, Refused, TooLarge
 from busclient._http.calls import Calls, new_key
 from busclient._messages.message import Message, Posted
 
@@ -97,11 +98,14 @@ def post_block(calls: Calls, drafts: Sequence[Draft]) -> list[Posted | BusError]
 def posted(key: str, reply: Mapping[str, Any]) -> Posted:
     """Return what a good answer to a post says."""
     delivery = reply.get("delivery")
+    recipients, warnings = reply.get("recipients"), reply.get("warnings")
     return Posted(
         key,
         Message.from_json(reply),
         bool(reply.get("replayed")),
         delivery if isinstance(delivery, dict) else {},
+        recipients if isinstance(recipients, list) else (),
+        warnings if isinstance(warnings, list) else (),
     )
 
 

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from busclient._errors import BadAnswer, BusError, error_from
+from busclient._codes import error_from
+from busclient._errors import BadAnswer, BusError
 
 Fields = Mapping[str, Any]
 _LARGE = 1 << 20  # where the way it is encoded decides whether the hub takes it

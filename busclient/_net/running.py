@@ -15,13 +15,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from busclient._codes import error_from
 from busclient._errors import (
     BadAnswer,
     NotFound,
     OutcomeUnknown,
     Unavailable,
     Unreachable,
-    error_from,
 )
 from busclient._net.forms import Call, Chunk, Result, decoded, shaped
 

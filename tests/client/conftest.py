@@ -54,8 +54,8 @@ def pauses() -> list[float]:
 def client(door: Door | LightDoor, pauses: list[float]) -> Callable[..., Bus]:
     """Clients of one hub: `client("bob")`; with `outbox=…` one that can wait for the hub."""
 
-    def make(name: str = "alice", **kwargs: Any) -> Bus:
-        settings = Settings(url=URL, user=USER, password=PASSWORD, name=name)
+    def make(name: str = "alice", user: str = USER, password: str = PASSWORD, **kwargs: Any) -> Bus:
+        settings = Settings(url=URL, user=user, password=password, name=name)
         return Bus(settings, transport=door, sleep=pauses.append, **kwargs)
 
     return make

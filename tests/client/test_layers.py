@@ -14,7 +14,7 @@ import pytest
 from tests.test_layers import imports, modules
 
 # From the bottom up. A room is a module, or a package with all that is in it.
-PURE = ("_errors", "_harmless", "_hidden", "_version")
+PURE = ("_codes", "_errors", "_harmless", "_hidden", "_version")
 ON_DISK = ("_files", "_places")
 PARTS = ("_handoffs", "_hub_control", "_net", "_outbox")
 ABOVE_THE_BUS = ("_doctor", "_drain", "_joining")
@@ -27,6 +27,7 @@ LAYERS = (
     ("_messages",),
     PARTS,
     ("_connection",),
+    ("_agents",),
     ("_bus",),
     ABOVE_THE_BUS,
     JOINTS,

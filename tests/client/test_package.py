@@ -16,7 +16,7 @@ import busclient
 from bus import version
 from bus.errors import BadRequest, family
 from bus.web.http import replies
-from busclient import _cli, _errors, _harmless
+from busclient import _cli, _codes, _errors, _harmless
 from busclient._cli import exits
 from tests.conftest import ROOT
 
@@ -86,7 +86,7 @@ def test_no_hint_that_users_of_the_command_see_names_a_route() -> None:
     newer hub has.
     """
     for kind in family():
-        shown = _errors.error_from(kind.status, kind("x").as_dict()).hint
+        shown = _codes.error_from(kind.status, kind("x").as_dict()).hint
         assert not re.search(r"(GET|POST|PUT|DELETE) /|(^|\s)/\w|curl", shown), (kind.code, shown)
         assert shown or kind.hint == BadRequest.hint, kind.code
     lists = {
@@ -95,16 +95,16 @@ def test_no_hint_that_users_of_the_command_see_names_a_route() -> None:
         "hub_stopping": "bus call",
     }
     for code, command in lists.items():
-        assert f"`{command}" in _errors.error_from(404, {"error": code, "hint": "GET /api/x"}).hint
+        assert f"`{command}" in _codes.error_from(404, {"error": code, "hint": "GET /api/x"}).hint
     for route in (
         "GET /api/new lists them.",
         "For example /search?q=x",
         "See /docs.",
         "Send it with curl -d.",
     ):
-        assert _errors.error_from(400, {"error": "missing_field", "hint": route}).hint == ""
+        assert _codes.error_from(400, {"error": "missing_field", "hint": route}).hint == ""
     kept = "One of exec, file_read."
-    assert _errors.error_from(400, {"error": "bad_field", "hint": kept}).hint == kept
+    assert _codes.error_from(400, {"error": "bad_field", "hint": kept}).hint == kept
 
 
 def test_the_tree_in_the_docstring_is_the_real_one() -> None:

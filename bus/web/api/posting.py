@@ -81,7 +81,9 @@ def save(
     body.add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
     posted = hub.messages.post(caller, _checked(caller, fields, taken))
     message = posted.message
-    message["delivery"] = hub.messages.delivery(message, is_new=not posted.replayed)
+    report = hub.messages.delivery(message, is_new=not posted.replayed)
+    message["delivery"] = report.delivery
+    message["recipients"], message["warnings"] = report.recipients, report.warnings
     if posted.replayed:
         message["replayed"] = True
     return orjson.dumps(message) + b"\n"

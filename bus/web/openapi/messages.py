@@ -84,7 +84,7 @@ def _post_operation() -> Json:
     message = {"application/json": {"schema": reference(Message)}}
     lines = {"application/x-ndjson": text}
     key = {"name": "Idempotency-Key", "in": "header", "schema": KEY.schema}
-    refused = errors(400, 403, 413, 415, 422, 507)
+    refused = errors(400, 403, 404, 413, 415, 422, 507)
     refused["400"]["content"] = {**refused["400"]["content"], **lines}
     return {
         "summary": "Save a message; 201 means that it is on stable storage",

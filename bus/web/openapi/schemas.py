@@ -10,6 +10,7 @@ from bus.model import (
     approvals,
     calls,
     credentials,
+    delivery,
     inbox,
     messages,
     permissions,
@@ -20,7 +21,7 @@ from bus.model.messages import Draft
 from bus.model.shape import Json
 
 _ANSWERS = (
-    *(messages.Message, messages.Standing, messages.Page, Health),
+    *(messages.Message, delivery.Standing, delivery.Recipient, messages.Page, Health),
     *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts),
     *(agents.Agent, agents.Roster, agents.OneAgent, agents.Registered, agents.Alive, agents.Left),
     *(calls.Ran, calls.File, calls.Acted, calls.Snapshot, calls.Snapshots),
