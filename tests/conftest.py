@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import requests
 
@@ -26,6 +27,9 @@ from bus.hub.hub import Hub
 from tests import builders
 
 builders.share()
+# No test is timed: a machine that is busy is no defect.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 pytest_plugins = ["tests.shares"]
 
 ROOT = Path(__file__).parents[1]
