@@ -39,7 +39,7 @@ def create_app(
     from bus.config import Config
     from bus.credentials import Credentials
     from bus.live.quotas import Quotas
-    from bus.model.caller import MACHINES
+    from bus.model.caller import ADMIN, MACHINES
     from bus.runner.client import RunnerClient
     from bus.system.scheduler import Turns
     from bus.web import make_app
@@ -51,6 +51,9 @@ def create_app(
     )
     hub.agents.members = lambda: [
         name for name, role in credentials.users().items() if role in MACHINES
+    ]
+    hub.drafting.admins = lambda: [
+        name for name, role in credentials.users().items() if role == ADMIN
     ]
     service = RunnerClient(config.exec_socket_file)
     rest = (turns or Turns()).one_round
@@ -184,4 +187,5 @@ def create_hub(
         beside=Results(config.data_dir / "questions", _QUESTIONS_KEPT_S),
         approve_own=config.approve_own,
         strict=config.strict,
+        loop_limit=config.loop_limit,
     )

@@ -176,6 +176,14 @@ class Config:
         "names",
         "with commas: what sessions are called that choose no name; alpha, bravo, … unless set",
     )
+    loop_limit: int = _setting(
+        "BUS_LOOP_LIMIT",
+        20,
+        "replies",
+        "of the same agents to each other within ten minutes, then 429; 0: no limit",
+        0,
+        10_000,
+    )
     strict: bool = _setting(
         "BUS_STRICT", False, "0|1", "1: a post to a name that nobody has is refused"
     )

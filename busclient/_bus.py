@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from types import TracebackType
@@ -12,23 +12,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from busclient._connection import Connection
 from busclient._errors import (
-    BadAnswer,
     BusError,
 )
 from busclient._http.calls import Calls, Patience, new_key
-from busclient._messages import polling, reading, sending
+from busclient._messages import reading, sending
 from busclient._messages.message import Acked, Drained, Message, Posted
 from busclient._messages.reading import Ref
-from busclient._messages.stream import follow
 from busclient._outbox.outbox import Outbox
 from busclient._places import Places
+from busclient._reading import Reading
 from busclient._settings import Settings
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
     from busclient._agents.agents import Agents
-    from busclient._messages.inbox import Inbox
     from busclient._net.admin import Admin
     from busclient._net.net import Net
 
@@ -40,7 +38,7 @@ _DELIVERY_S = 5.0  # how long a post waits for another process that is emptying 
 _STREAM_IDLE_S = 40.0  # the hub gives a sign of life every 15
 
 
-class Bus:
+class Bus(Reading):
     """Speaks for `settings.name`. Every call raises BusError; see `busclient._errors` for the tree.
 
     `transport` is an adapter of requests, for tests and for ways of one's own; `light` does without
@@ -87,11 +85,6 @@ class Bus:
         return f"<Bus {self.name} at {self.settings.url}>"
 
     @property
-    def name(self) -> str:
-        """Who I am on the bus."""
-        return self.settings.name
-
-    @property
     def outbox(self) -> Outbox | None:
         """What keeps messages while the hub is away; None if nothing does."""
         return self._connection.outbox
@@ -109,6 +102,8 @@ class Bus:
         thread: str | None = None,
         data: Mapping[str, Any] | None = None,
         expires_in_s: float | None = None,
+        ack_by: float | str | None = None,
+        supersedes: Ref | None = None,
         key: str | None = None,
         strict: bool | None = None,
     ) -> Posted:
@@ -116,10 +111,11 @@ class Bus:
         this machine's.
 
         `to` is a name, several, or `any` for everybody. A `key` makes two calls one message;
-        without it each call is its own. A `strict` post to a name that nobody has raises
-        UnknownRecipient. Raises Refused and what else the hub says of the request;
-        Unreachable and Unavailable only without an outbox, and OutboxFailed when the message could
-        be kept nowhere.
+        without it each call is its own. `ack_by` is a deadline, in seconds or as a time: you are
+        told who has not acknowledged by then. `supersedes` is an older message of yours. A `strict`
+        post to a name that nobody has raises UnknownRecipient. Raises Refused and what else the hub
+        says of the request; Unreachable and Unavailable only without an outbox, and OutboxFailed
+        when the message could be kept nowhere.
         """
         more = {
             "tags": tags,
@@ -127,11 +123,14 @@ class Bus:
             "thread": thread,
             "data": data,
             "expires_in_s": expires_in_s,
+            "ack_by": ack_by,
             "client_id": key,
             "strict": strict,
         }
         if in_reply_to is not None:
             more["in_reply_to"] = reading.ref(in_reply_to)
+        if supersedes is not None:
+            more["supersedes"] = reading.ref(supersedes)
         fields = sending.draft(self.name, body, to, more)
         return self._connection.send(fields)
 
@@ -160,134 +159,6 @@ class Bus:
         `any_hub` also takes what was written for another address or user.
         """
         return self._connection.flush(wait_s=wait_s, any_hub=any_hub)
-
-    # -- reading ---------------------------------------------------------------------------------
-
-    def unread(self, limit: int | None = None, **filters: Any) -> Iterator[Message]:
-        """Yield what I have not acknowledged, oldest first, page by page.
-
-        A read changes nothing. Filters as in `messages`.
-        """
-        left = limit
-        cursor = filters.pop("since", None)
-        while left is None or left > 0:
-            size = _PAGE if left is None else min(left, _PAGE)
-            page, has_more = self._page(
-                {**filters, "unread_by": self.name, "since": cursor, "limit": size}
-            )
-            yield from page
-            if not has_more or not page:
-                return
-            cursor, left = page[-1].seq, None if left is None else left - len(page)
-
-    def messages(self, *, limit: int = 50, **filters: Any) -> list[Message]:
-        """Messages, oldest first; without `since` the newest. At most 500 at once.
-
-        Filters: `since`, `before` (id or seq), `to` (with broadcasts), `sender`, `tag`, `thread`,
-        `unread_by`, `order` (`asc`, `desc`), `expired=True` for expired ones too.
-        """
-        upwards = filters.get("order") != "desc"
-        newest = upwards and filters.get("since") is None and filters.get("unread_by") is None
-        found, has_more = self._page({**filters, "limit": limit})
-        while (
-            has_more and found and len(found) < limit
-        ):  # long ones fill a page before the limit does
-            place = {
-                "since" if upwards and not newest else "before": found[0 if newest else -1].seq
-            }
-            page, has_more = self._page({**filters, **place, "limit": limit - len(found)})
-            found = [*page, *found] if newest else [*found, *page]
-        return found
-
-    def message(self, ref: Ref) -> Message:
-        """Return one message by id or seq; raises NotFound."""
-        return Message.from_json(self._connection.get(f"/messages/{reading.ref(ref)}"))
-
-    def search(self, words: str, *, limit: int = 50, **filters: Any) -> list[Message]:
-        """Return messages that hold all the words, newest first, each with a `snippet`."""
-        found: list[Message] = []
-        place: dict[str, int] = {}
-        while True:
-            page = self._connection.get(
-                "/search",
-                {**reading.params(filters), **place, "q": words, "limit": limit - len(found)},
-            )
-            found += reading.messages_in(page)
-            if not page.get("has_more") or not page.get("messages") or len(found) >= limit:
-                return found
-            place = {"before": found[-1].seq}
-
-    def wait(self, timeout_s: float, *, limit: int = 50, **filters: Any) -> list[Message]:
-        """Unread messages, as soon as there are any; [] when there are none in time. Filters as in
-        `messages`.
-
-        It outlives a restart of the hub. Raises when the first call fails, and when the hub is away
-        as the time ends.
-        """
-        params = {**filters, "unread_by": self.name, "limit": limit}
-
-        def read(hold_s: float) -> list[Message]:
-            return self._page({**params, "wait": round(hold_s, 3)}, hold_s)[0]
-
-        return polling.poll(read, timeout_s, self._sleep)
-
-    def stream(self, **filters: Any) -> Iterator[Message]:
-        """Yield messages as they come, for ever, without gap or repeat, also over breaks.
-
-        Starts after `since`; without it at the oldest unread of `unread_by`, else with what comes
-        from now on. Filters as in `messages`, and `tags=[…]` for messages with any of these tags.
-        Raises only when the first connection fails, or when the hub refuses.
-        """
-        return follow(
-            self._calls,
-            lambda: int(self.health()["last_seq"]),
-            _STREAM_IDLE_S,
-            self._sleep,
-            filters,
-        )
-
-    def inbox(
-        self,
-        *,
-        budget: int | None = None,
-        budget_tokens: int | None = None,
-        cursor: str | None = None,
-    ) -> Inbox:
-        """Return what I should read first, chosen by the hub to fit a budget of characters or
-        tokens; the rest as stubs and counts.
-        """
-        given = {
-            "reader": self.name,
-            "budget": budget,
-            "budget_tokens": budget_tokens,
-            "cursor": cursor,
-        }
-        from busclient._messages.inbox import Inbox  # noqa: PLC0415
-
-        return Inbox.from_json(self._connection.get("/inbox", reading.params(given)))
-
-    def inbox_text(self, *, budget: int = 6000, patience: Patience | None = None) -> str:
-        """Return the same as text for an agent's context; empty when nothing is unread."""
-        params = {"reader": self.name, "budget": budget, "format": "text"}
-        reply = self._connection.call(
-            lambda: self._calls.send("GET", "/inbox", params=params, patience=patience)
-        )
-        if not reply.header("Content-Type").startswith("text/plain"):
-            raise BadAnswer(f"{self.settings.url} answered something that is not an inbox.")
-        return reply.content.decode("utf-8", "replace")
-
-    def receipts(self, ref: Ref) -> dict[str, dict[str, str | None]]:
-        """Per reader of a message, when it was queued, fetched and acked:
-        `{"bob":{"queued":…,"fetched":None,"acked":None}}`.
-        """
-        return reading.receipts(self._connection.get, ref)
-
-    def health(self) -> dict[str, Any]:
-        """Return how the hub is: `{"ok":true,"count":…,"now":…,"last_seq":…,…}`; also answered
-        while it takes no posts.
-        """
-        reply = self._connection.call(lambda: self._calls.send("GET", "/health", also=(503,)))
-        return reading.health_in(reply.content, self.settings.url)
 
     # -- done with a message ---------------------------------------------------------------------
 
@@ -393,7 +264,3 @@ class Bus:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _page(self, filters: Mapping[str, Any], wait_s: float = 0) -> tuple[list[Message], bool]:
-        page = self._connection.get("/messages", reading.params(filters), wait_s=wait_s)
-        return reading.messages_in(page), bool(page.get("has_more"))

@@ -14,6 +14,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── ForeignOrigin     403  a browser page of another site made this call
     │   ├── NotAllowed        403  this role may not call this route
     │   ├── NotYourName       403  the credential does not speak for this name
+    │   ├── NotYourMessage    403  somebody else's message
     │   ├── NotPermitted      403  the permissions do not allow this call
     │   └── ApprovalDenied    403  an admin said no to this very call
     ├── ApprovalRequired      202  nothing was done yet: an admin is asked
@@ -58,6 +59,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── OverQuota         429  what one credential may hold, or cause in a day
     │   ├── TooManyRunning    429  calls at once for this target or caller
     │   ├── TooManyQuestions  429  questions of this caller wait for an admin
+    │   ├── LoopGuard         429  agents answer each other without end
     │   └── TooManyAttempts   429  wrong invites or passwords from this address
     ├── Unavailable           503  try again
     │   ├── Busy              503  another process holds the log
@@ -107,6 +109,7 @@ from bus.errors.conflicts import (
     TargetStopped,
 )
 from bus.errors.limits import (
+    LoopGuard,
     OverQuota,
     TooCostly,
     TooMany,
@@ -135,6 +138,7 @@ from bus.errors.requests import (
     NotAllowed,
     NotFound,
     NotPermitted,
+    NotYourMessage,
     NotYourName,
     TooLarge,
     TooSlow,
@@ -184,6 +188,7 @@ __all__ = [
     "InviteSpent",
     "KeyReused",
     "LeaseLost",
+    "LoopGuard",
     "MethodNotAllowed",
     "MissingField",
     "NameHeld",
@@ -204,6 +209,7 @@ __all__ = [
     "NotFound",
     "NotPermitted",
     "NotSupported",
+    "NotYourMessage",
     "NotYourName",
     "OverQuota",
     "PathMoved",

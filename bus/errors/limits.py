@@ -44,6 +44,15 @@ class TooManyQuestions(TooMany):
     retry_after_s = None  # a person has to act; trying again would only fill the log
 
 
+class LoopGuard(TooMany):
+    code = "loop_guard"
+    hint = (
+        "Nothing was posted. Stop answering, and let a person look; a new thread is open."
+        " BUS_LOOP_LIMIT sets the cap."
+    )
+    retry_after_s = 600
+
+
 class TooManyAttempts(TooMany):
     code = "too_many_attempts"
     hint = "Wait, then check the invite or the password before you try again."

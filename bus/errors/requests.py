@@ -60,6 +60,11 @@ class NotYourName(Forbidden):
     )
 
 
+class NotYourMessage(Forbidden):
+    code = "not_your_message"
+    hint = "Only the credential that posted a message retracts or replaces it, under the same name."
+
+
 class NotPermitted(Forbidden):
     code = "not_permitted"
     hint = (

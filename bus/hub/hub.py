@@ -13,11 +13,13 @@ from bus.hub.calls import Calls
 from bus.hub.chores import Chores
 from bus.hub.credentials import CredentialRecords
 from bus.hub.daily_quotas import DailyQuotas
+from bus.hub.drafting import Drafting
 from bus.hub.inbox import Inbox
 from bus.hub.journal import Journal
 from bus.hub.messages import Messages
 from bus.hub.permissions import Permissions
 from bus.hub.standings import Standings
+from bus.hub.tracking import Tracking
 from bus.index import place
 from bus.live.heartbeats import Heartbeats
 from bus.live.leader import Leader
@@ -50,6 +52,7 @@ class Hub:
         beside: Results | None = None,
         approve_own: bool = False,
         strict: bool = False,
+        loop_limit: int = 0,
     ) -> None:
         self.live, self.leases, presence = live, leases, live.presence
         self.journal, self.presence, self.daily = journal, presence, daily
@@ -58,9 +61,12 @@ class Hub:
         self.credentials = CredentialRecords(journal, daily)
         self.agents = Agents(journal, self.credentials, presence, live.heartbeats, leases)
         standings = Standings(journal.index, presence, journal.time, self.agents)
-        self.messages = Messages(journal, presence, standings, strict)
+        self.drafting = Drafting(journal, standings, strict=strict, loop_limit=loop_limit)
+        self.messages = Messages(journal, presence, standings, self.drafting)
         self.inbox = Inbox(journal, presence, standings)
         self.acks = Acks(journal, self.messages, presence, standings)
+        self.tracking = Tracking(journal, self.messages, self.acks, presence)
+        self.chores.add(self.tracking.report_overdue)
         self.permissions = Permissions(journal)
         self.approvals = Approvals(journal, beside=beside, approve_own=approve_own)
         self.calls = Calls(journal, self.permissions, self.approvals)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, cast
 
-from bus.errors import BusError, NotFound, Unauthorized, UnknownReply
+from bus.errors import BusError, NotFound, Unauthorized
 from bus.hub import idempotency
+from bus.hub.drafting import Drafting
 from bus.hub.journal import Journal
 from bus.hub.standings import Report, Standings
 from bus.index import messages as queries
@@ -19,8 +19,8 @@ from bus.live.waiting import remaining
 from bus.log.base import Appended
 from bus.model import checks
 from bus.model.caller import Caller
-from bus.model.filter import Selection, recipients
-from bus.model.messages import Draft, Message, digest
+from bus.model.filter import Selection
+from bus.model.messages import Draft, Message
 from bus.model.records import Fields
 
 Check = Callable[[], None]
@@ -37,20 +37,20 @@ class Messages:
     """The verbs of messages. Messages come out as JSON text, the way the index keeps them."""
 
     def __init__(
-        self, journal: Journal, presence: Presence, standings: Standings, strict: bool = False
+        self, journal: Journal, presence: Presence, standings: Standings, drafting: Drafting
     ) -> None:
         self._journal, self._index = journal, journal.index
         self._presence, self._standings = presence, standings
-        self._strict = strict
+        self._drafting = drafting
 
     # -- posting ---------------------------------------------------------------------------------
 
     def post(self, caller: Caller, message: Draft) -> Posted:
         """Save one message; on return it is on stable storage.
 
-        Raises KeyReused, UnknownReply, UnknownRecipient and what `Journal.append` raises.
+        Raises what `Drafting.record` and `Journal.append` raise, and KeyReused.
         """
-        draft = self._draft(caller, message)
+        draft = self._drafting.record(caller, message, self.get)
         appended = self._journal.append_soon([draft])[0]
         self._standings.was_here(draft["from"])
         return _posted(draft, appended)
@@ -65,7 +65,11 @@ class Messages:
         made: list[Fields | BusError] = []
         for given in batch:
             try:
-                made.append(given if isinstance(given, BusError) else self._draft(caller, given))
+                made.append(
+                    given
+                    if isinstance(given, BusError)
+                    else self._drafting.record(caller, given, self.get)
+                )
             except BusError as error:
                 made.append(error)
         good = [draft for draft in made if not isinstance(draft, BusError)]
@@ -85,31 +89,6 @@ class Messages:
         listens.
         """
         return self._standings.of_recipients(message, is_new)
-
-    def _draft(self, caller: Caller, message: Draft) -> Fields:
-        """Return the record to be: its parent looked up, its expiry a time, its key stamped."""
-        if message.strict or (message.strict is None and self._strict):
-            self._standings.refuse_unknown(recipients({"to": message.to}))
-        said = message.content()
-        draft = {"kind": "message", "auth": caller.name, "verified": caller.is_verified, **said}
-        if message.client_id is not None:
-            draft |= idempotency.stamp(caller, message.client_id, digest(said))
-        if message.in_reply_to is not None:
-            parent = self._parent(message.in_reply_to)
-            draft["in_reply_to"] = parent["id"]
-            draft.setdefault("thread", parent.get("thread") or parent["id"])
-        if message.expires_in_s is not None:
-            draft["expires"] = self._journal.utc(draft.pop("expires_in_s"))
-        return draft
-
-    def _parent(self, ref: str | int) -> Message:
-        try:
-            parent: Message = json.loads(self.get(ref))
-        except NotFound as error:
-            raise UnknownReply(
-                f"`in_reply_to` is {ref}: there is no such message.", field="in_reply_to"
-            ) from error
-        return parent
 
     # -- reading ---------------------------------------------------------------------------------
 

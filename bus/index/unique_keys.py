@@ -28,7 +28,10 @@ CREATE TABLE unique_keys (
 class UniqueKeys:
     """Notes the keys of records."""
 
-    kinds: tuple[str, ...] = ("message", "call_started", "approval_used", "agent_joined")
+    kinds: tuple[str, ...] = (
+        *("message", "call_started", "approval_used", "agent_joined"),
+        *("message_retracted", "deadline_passed"),
+    )
     schema = SCHEMA
 
     def __init__(self, batch: Batch) -> None:

@@ -11,6 +11,8 @@
 | `priority`      | `fyi`, `normal` (default) or `urgent`                                   |
 | `data`          | a JSON object of at most 8 KiB                                          |
 | `expires_in_s`  | a number, 1 to 31,622,400 (366 days)                                    |
+| `ack_by`        | seconds, or a time with its zone                                        |
+| `supersedes`    | id or seq of an older message of the sender's                           |
 | `client_id`     | the idempotency key: 1-255 printable ASCII characters                   |
 | `strict`        | true or false: refuse unknown recipients; no part of the message        |
 """
@@ -26,6 +28,7 @@ from typing import Annotated, Any, NotRequired, Self, TypedDict
 from bus.errors import BadField, BadJson, MissingField, TooLarge
 from bus.model.answer import Count, From, Says, Time
 from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
+from bus.model.deadlines import ACK_BY, ack_by_text
 from bus.model.delivery import Recipient, Standing
 from bus.model.kinds import (
     AGENT,
@@ -143,6 +146,7 @@ _TAGS = Kind(_tags, {"type": "array", "items": TAG.schema, "maxItems": MAX_TAGS}
 PRIORITY = Kind(_priority, {"enum": list(PRIORITIES)})
 DATA = Kind(_data, {"type": "object", "description": f"at most {MAX_DATA // 1024} KiB of JSON"})
 _FROM = "left out: the credential's own name. Required of the shared user of an old fleet"
+_ACK_BY = "seconds, or a time: unread past it, the sender is told"
 _STRICT = "refuse a name in `to` that nobody has"
 _SIZE = "at most 65,536 bytes of UTF-8, no NUL"
 
@@ -160,6 +164,8 @@ class Draft(Shape):
     priority: Annotated[str, PRIORITY] = "normal"
     data: Annotated[dict[str, Any] | None, DATA] = None
     expires_in_s: Annotated[float | None, expiry()] = None
+    ack_by: Annotated[float | str | None, ACK_BY, _ACK_BY] = None
+    supersedes: Annotated[str | int | None, REFERENCE, "an older message of yours"] = None
     client_id: Annotated[str | None, KEY] = None
     strict: Annotated[bool | None, flag("true or false."), _STRICT] = None
 
@@ -190,6 +196,7 @@ class Draft(Shape):
             "to": names,
             "tags": {"type": "string", "format": "bus-tags", "description": "with commas"},
             "in_reply_to": REFERENCE_TEXT.schema,
+            "supersedes": REFERENCE_TEXT.schema,
             "data": {"type": "string", "format": "bus-json", "description": "a JSON object"},
             "strict": {"enum": list(_TRUTHS)},
         }
@@ -213,6 +220,11 @@ class Message(From):
     thread: NotRequired[str]
     data: NotRequired[dict[str, Any]]
     expires: NotRequired[Time]
+    ack_by: NotRequired[Annotated[Time, "unread past it, its sender is told"]]
+    supersedes: NotRequired[Annotated[str, "the id of the older message that it replaces"]]
+    superseded_by: NotRequired[Annotated[str, "the id of the newer message that replaces it"]]
+    retracted: NotRequired[Annotated[Time, "when its sender took it back"]]
+    hops: NotRequired[Annotated[int, "how many replies it stands behind"]]
     client_id: NotRequired[str]
     auth: NotRequired[Annotated[str, "the user whose credential posted it"]]
     verified: NotRequired[
@@ -253,6 +265,8 @@ def from_texts(given: Mapping[str, str]) -> dict[str, Any]:
         fields["to"] = [who.strip() for who in given["to"].split(",")]
     if "expires_in_s" in fields:
         fields["expires_in_s"] = number(given["expires_in_s"], "expires_in_s")
+    if "ack_by" in fields:
+        fields["ack_by"] = ack_by_text(given["ack_by"])
     if "strict" in fields:
         fields["strict"] = _TRUTHS.get(given["strict"], given["strict"])
     if "data" in fields:

@@ -41,6 +41,7 @@ KINDS = (
     *("call_started", "call_ended", "call_reaped"),
     *("approval_asked", "approval_answered", "approval_used", "segment", "damaged"),
     *("agent_joined", "agent_changed", "agent_left"),
+    *("message_retracted", "deadline_passed"),
 )
 # What older versions called them. Such lines are in logs for ever; only `decode` knows.
 _OLD_KINDS = {
@@ -210,13 +211,15 @@ def unique_key(record: Record) -> str | None:
 
     For a message, who sent it under which idempotency key; for a call, whose credential asked for
     it under which, and at which attempt (where those before have done nothing); for the use of an
-    approval, the approval; for a lease, the name and the record that set it free. No credential's
-    name begins with a space, and no key has a line end, so none of them can meet. Nor has a name an
-    @: behind it is the tenure, so that whoever is given a name anew meets no key of who had it
-    before.
+    approval, the approval; for a lease, the name and the record that set it free; for what ends a
+    message, the message. No credential's name begins with a space, and no key has a line end, so
+    none of them can meet. Nor has a name an @: behind it is the tenure, so that whoever is given a
+    name anew meets no key of who had it before.
     """
     if record["kind"] == "agent_joined":
         return f" lease {record['prior']} {record['name']}"
+    if record["kind"] in ("message_retracted", "deadline_passed"):
+        return f" {record['kind']} {record['message']}"
     key = record.get("client_id")
     if key is None:
         return None

@@ -28,6 +28,7 @@ from bus.web.api import (
     permissions,
     posting,
     stream,
+    tracking,
 )
 from bus.web.api import credentials as credentials_routes
 from bus.web.http import auth, errors
@@ -76,6 +77,7 @@ def make_app(
         messages.blueprint(hub, taken, rest),
         inbox.blueprint(hub, taken, rest),
         acks.blueprint(hub, taken),
+        tracking.blueprint(hub, taken),
         stream.blueprint(hub, keepalive_s, taken),
         agents.blueprint(hub, taken),
         pages.blueprint(hub, service),

@@ -41,6 +41,19 @@ GROUPS = {
         "read": Entry(
             "reading", "Show one message whole", ("bus read 412", "bus read 412 --receipts")
         ),
+        "trace": Entry(
+            "tracking", "Show how far a message has come", ("bus trace 412", "bus trace 412 --json")
+        ),
+        "retract": Entry(
+            "tracking",
+            "Take back a message of yours",
+            ("bus retract 412", "bus retract 01K0"),
+        ),
+        "overdue": Entry(
+            "tracking",
+            "List what should have been acknowledged by now",
+            ("bus overdue --mine", "bus overdue --reader db1"),
+        ),
         "ack": Entry(
             "acking", "Say that you are done with messages", ("bus ack 412 413", "bus ack --all")
         ),

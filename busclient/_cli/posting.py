@@ -42,6 +42,19 @@ from busclient._messages.message import Posted
     metavar="TIME",
     help="The message expires after this time.",
 )
+@click.option(
+    "--ack-by",
+    "ack_by",
+    type=kinds.DURATION,
+    metavar="TIME",
+    help="Be told who has not acknowledged it after this time.",
+)
+@click.option(
+    "--supersedes",
+    type=kinds.MESSAGE,
+    metavar="ID",
+    help="The id or seq of an older message of yours that this replaces.",
+)
 @click.option("--key", help="Idempotency key: the same key again posts nothing new.")
 @click.option("--strict", is_flag=True, default=None, help="Refuse a name that nobody has.")
 @json_option

@@ -50,17 +50,19 @@ def messages_in(page: Mapping[str, Any]) -> list[Message]:
     return [Message.from_json(fields) for fields in found]
 
 
-def receipts(
-    get: Callable[[str, Mapping[str, Any]], dict[str, Any]], message: Ref
-) -> dict[str, dict[str, str | None]]:
-    """Return how far a message has come with each reader, page by page; raises BadAnswer."""
-    found: dict[str, dict[str, str | None]] = {}
+def of_readers(
+    get: Callable[[str, Mapping[str, Any]], dict[str, Any]], message: Ref, what: str
+) -> dict[str, Any]:
+    """Return the `receipts` or the `trace` of a message by reader, page by page; raises
+    BadAnswer.
+    """
+    found: dict[str, Any] = {}
     place: dict[str, Any] = {}
     while True:
-        page = get(f"/messages/{ref(message)}/receipts", place)
-        if not isinstance(page.get("receipts"), dict):
-            raise BadAnswer("The answer holds no receipts.")
-        found |= page["receipts"]
+        page = get(f"/messages/{ref(message)}/{what}", place)
+        if not isinstance(page.get(what), dict):
+            raise BadAnswer(f"The answer holds no {what}.")
+        found |= page[what]
         if not page.get("has_more"):
             return found
         place = {"after": page["next"]}

@@ -27,7 +27,7 @@ LAYERS = (
     ("_messages",),
     PARTS,
     ("_connection",),
-    ("_agents",),
+    ("_agents", "_reading"),
     ("_bus",),
     ABOVE_THE_BUS,
     JOINTS,

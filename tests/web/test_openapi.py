@@ -89,7 +89,7 @@ def test_the_document_has_every_error_code() -> None:
 
 
 # Where the name of a machine's credential is taken if none is given.
-OWN_NAME = ("/post", "/ack", "/ack/{ref}", "/inbox", "/agents")
+OWN_NAME = (*("/post", "/ack", "/ack/{ref}", "/inbox", "/agents", "/messages/{ref}/retract"),)
 CONFIG = {
     "seed": SEED,
     "checks": CHECKS,

@@ -163,6 +163,7 @@ def _line(message: Candidate, now_ms: int) -> str:
     age = _age(now_ms - unix_ms(message["ts"]))
     who = sender({**message, "from": _middle_cut(message["from"])})
     marks = [] if message["priority"] == "normal" else [message["priority"].upper()]
+    marks += ["SUPERSEDED"] if "superseded_by" in message else []
     line = " ".join([str(message["seq"]), *marks, f"{age} from {who}"])
     line += _cut(f" to {','.join(to[:3])}{'…' if len(to) > 3 else ''}", _LONGEST_LINE - len(line))
     for tag in message["tags"][:4]:
@@ -196,6 +197,7 @@ def _whole(message: Candidate, now_ms: int, *, with_seq: bool = True) -> str:
     While sizes are taken, its seq in the list at the end is counted with it.
     """
     due = f" expires {message['expires']}" if "expires" in message else ""
+    due += f" ack by {message['ack_by']}" if "ack_by" in message else ""
     re = f" re {message['in_reply_to']}" if "in_reply_to" in message else ""
     head = f"{_line(message, now_ms)}{re}{due} ({message['id']})\n"
     body = "".join(f"  {line}\n" for line in body_lines(message["body"]))

@@ -74,6 +74,13 @@ def page_json(messages: Sequence[str], has_more: bool, next: int) -> str:
     return f'{{"messages":[{",".join(messages)}],{end}'
 
 
+def state_marks(message: Mapping[str, Any]) -> list[str]:
+    """Return what became of a message since, for its first line."""
+    marks = ["RETRACTED"] if "retracted" in message else []
+    newer = message.get("superseded_by")
+    return marks if newer is None else [*marks, f"superseded by {newer}"]
+
+
 def message_text(message: dict[str, Any], body: str | None = None) -> str:
     """Return a message as text: one line about it, then its body indented, so that no body can pass
     for a line about it.
@@ -82,6 +89,7 @@ def message_text(message: dict[str, Any], body: str | None = None) -> str:
     marks += [f"#{quoted(tag)}" for tag in message["tags"]]
     if "in_reply_to" in message:
         marks.append(f"re {message['in_reply_to']}")
+    marks += state_marks(message)
     to = ",".join(recipients(message))
     words = [
         f"{message['seq']} {message['ts']} {sender(message)} > {to}",

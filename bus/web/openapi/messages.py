@@ -10,6 +10,7 @@ from bus.model.inbox import Inbox, InboxQuery
 from bus.model.kinds import KEY, REFERENCE_TEXT, Format
 from bus.model.messages import MAX_BATCH, Draft, Message, Page
 from bus.model.shape import Json
+from bus.model.tracking import Overdue, OverdueQuery, Retracted, Retraction, Trace
 from bus.web.openapi.parts import any_object, errors, get, page, path_ref
 
 
@@ -54,6 +55,23 @@ def paths() -> Json:
                 params=[path_ref(), *ReceiptsQuery.parameters()],
             )
         },
+        "/messages/{ref}/trace": {
+            "get": get(
+                "Every step of a message, for each reader",
+                reference(Trace),
+                text=True,
+                params=[path_ref(), *ReceiptsQuery.parameters()],
+            )
+        },
+        "/messages/{ref}/retract": {"post": _retract_operation()},
+        "/overdue": {
+            "get": get(
+                "Messages that should have been acknowledged by now",
+                reference(Overdue),
+                text=True,
+                params=OverdueQuery.parameters(),
+            )
+        },
         "/inbox": {
             "get": get(
                 "The unread messages that fit a budget, the most urgent first; the rest as stubs"
@@ -84,7 +102,7 @@ def _post_operation() -> Json:
     message = {"application/json": {"schema": reference(Message)}}
     lines = {"application/x-ndjson": text}
     key = {"name": "Idempotency-Key", "in": "header", "schema": KEY.schema}
-    refused = errors(400, 403, 404, 413, 415, 422, 507)
+    refused = errors(400, 403, 404, 413, 415, 422, 429, 507)
     refused["400"]["content"] = {**refused["400"]["content"], **lines}
     return {
         "summary": "Save a message; 201 means that it is on stable storage",
@@ -117,6 +135,22 @@ def _ack_operation(summary: str, schema: Json, params: list[Json]) -> Json:
             "200": {
                 "description": "acknowledged, now or before",
                 "content": {"application/json": {"schema": reference(Acked)}},
+            },
+            **errors(400, 403, 404, 413, 415, 507),
+        },
+    }
+
+
+def _retract_operation() -> Json:
+    body = {"application/json": {"schema": Retraction.schema()}}
+    return {
+        "summary": "Take a message back: whoever has not acknowledged it no longer gets it",
+        "parameters": [path_ref()],
+        "requestBody": {"required": False, "content": body},
+        "responses": {
+            "200": {
+                "description": "retracted, now or before",
+                "content": {"application/json": {"schema": reference(Retracted)}},
             },
             **errors(400, 403, 404, 413, 415, 507),
         },

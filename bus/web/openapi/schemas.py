@@ -14,6 +14,7 @@ from bus.model import (
     inbox,
     messages,
     permissions,
+    tracking,
 )
 from bus.model.answer import Error, schema
 from bus.model.health import Health
@@ -24,6 +25,7 @@ _ANSWERS = (
     *(messages.Message, delivery.Standing, delivery.Recipient, messages.Page, Health),
     *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts),
     *(agents.Agent, agents.Roster, agents.OneAgent, agents.Registered, agents.Alive, agents.Left),
+    *(tracking.Retracted, tracking.Late, tracking.Overdue, tracking.Step, tracking.Trace),
     *(calls.Ran, calls.File, calls.Acted, calls.Snapshot, calls.Snapshots),
     *(permissions.Permission, permissions.Permitted, permissions.Permissions, permissions.Decided),
     *(approvals.Approval, approvals.OneApproval, approvals.Approvals),

@@ -1,0 +1,16 @@
+"""What the hub itself says: a message from `bus`, once for each key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bus.model.records import HUB, Fields
+
+
+def notice(key: str, to: Sequence[str], body: str, **more: Any) -> Fields:
+    """Return the draft of a message from the hub; a second one with the same key is none."""
+    names = list(dict.fromkeys(to))[:64]
+    message = {"from": HUB, "to": names[0] if len(names) == 1 else names, "body": body}
+    stamp = {"auth": HUB, "verified": True, "client_id": key, "digest": ""}
+    return {"kind": "message", **message, "tags": [], "priority": "normal", **stamp, **more}
