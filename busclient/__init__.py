@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from busclient._agents.agents import Agents
     from busclient._agents.forms import Agent, Registered
+    from busclient._agents.topics import Topic, Topics
     from busclient._bus import Bus
     from busclient._codes import CODES
     from busclient._errors import (
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
 _LATER = {
     "_agents.agents": "Agents",
     "_agents.forms": "Agent Registered",
+    "_agents.topics": "Topic Topics",
     "_bus": "Bus",
     "_codes": "CODES",
     "_errors": (
@@ -183,6 +185,8 @@ __all__ = [
     "TooLarge",
     "TooMany",
     "TooManyWaiting",
+    "Topic",
+    "Topics",
     "Unauthorized",
     "Unavailable",
     "UnknownRecipient",

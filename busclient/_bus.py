@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
     from busclient._agents.agents import Agents
+    from busclient._agents.topics import Topics
     from busclient._net.admin import Admin
     from busclient._net.net import Net
 
@@ -217,6 +218,13 @@ class Bus(Reading):
         from busclient._agents.agents import Agents  # noqa: PLC0415
 
         return Agents(self._connection)
+
+    @property
+    def topics(self) -> Topics:
+        """What I subscribe to, and which topics there are."""
+        from busclient._agents.topics import Topics  # noqa: PLC0415
+
+        return Topics(self._connection)
 
     @property
     def net(self) -> Net:

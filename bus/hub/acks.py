@@ -10,7 +10,7 @@ from bus.hub.journal import Journal
 from bus.hub.messages import Messages, unknown
 from bus.hub.standings import Standings
 from bus.index import acks as acked_by
-from bus.index import floors, names
+from bus.index import floors, names, topics
 from bus.index import messages as queries
 from bus.index.unread import is_unread
 from bus.live.presence import Presence
@@ -19,6 +19,7 @@ from bus.model.acks import Receipt, Receipts
 from bus.model.caller import Caller
 from bus.model.filter import MAX_LIMIT, Selection, recipients
 from bus.model.records import EVERYBODY, Fields
+from bus.model.topic_names import is_topic
 
 _COUNTED_READERS = 1_000
 
@@ -80,11 +81,12 @@ class Acks:
         """
         message = json.loads(self._messages.get(ref))
         seq, to_all = message["seq"], EVERYBODY in recipients(message)
-        first = [] if to_all or after else recipients(message)
+        named = [name for name in recipients(message) if not is_topic(name)]
+        first = [] if to_all or after else named
         self._standings.let_go()
-        at_most = limit + _COUNTED_READERS + len(recipients(message)) + 1
+        at_most = limit + _COUNTED_READERS + len(named) + 1
         names = (self._names_to_all if to_all else self._names_besides)(seq, after, at_most)
-        kept_out = {message["from"]} if to_all else set(recipients(message))
+        kept_out = {message["from"]} if to_all else set(named)
         others = [name for name in names if name not in kept_out]
         shown = [*first, *others[:limit]]
         fetched = self._presence.fetched(seq, shown)
@@ -108,11 +110,17 @@ class Acks:
         }
 
     def _names_besides(self, seq: int, after: str, at_most: int) -> list[str]:
-        """Return the names behind `after` that fetched or acknowledged a message, in their
-        order.
+        """Return the names behind `after` that fetched or acknowledged a message, or that it has
+        reached through a topic, in their order.
         """
-        acked = self._index.ask(lambda db: acked_by.ackers(db, seq, after, at_most))
-        return sorted({*self._presence.fetches(seq, after, at_most), *acked})[:at_most]
+        acked, reached = self._index.ask(
+            lambda db: (
+                acked_by.ackers(db, seq, after, at_most),
+                topics.reached(db, seq, after, at_most),
+            )
+        )
+        fetched = self._presence.fetches(seq, after, at_most)
+        return sorted({*fetched, *acked, *reached})[:at_most]
 
     def _names_to_all(self, seq: int, after: str, at_most: int) -> list[str]:
         """Return the names behind `after` that a broadcast is for, or that fetched or acknowledged

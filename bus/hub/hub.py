@@ -19,6 +19,7 @@ from bus.hub.journal import Journal
 from bus.hub.messages import Messages
 from bus.hub.permissions import Permissions
 from bus.hub.standings import Standings
+from bus.hub.topics import Topics
 from bus.hub.tracking import Tracking
 from bus.index import place
 from bus.live.heartbeats import Heartbeats
@@ -65,6 +66,7 @@ class Hub:
         self.messages = Messages(journal, presence, standings, self.drafting)
         self.inbox = Inbox(journal, presence, standings)
         self.acks = Acks(journal, self.messages, presence, standings)
+        self.topics = Topics(journal, self.credentials)
         self.tracking = Tracking(journal, self.messages, self.acks, presence)
         self.chores.add(self.tracking.report_overdue)
         self.permissions = Permissions(journal)

@@ -19,6 +19,7 @@ from bus.errors import BusError, UnknownRecipient
 from bus.hub.agents import Agents
 from bus.index import agents, floors, names, place
 from bus.index.database import Index
+from bus.index.topics import subscribers
 from bus.index.unread import oldest_unread_ms, unread_count
 from bus.live.presence import Presence
 from bus.model import records
@@ -27,6 +28,7 @@ from bus.model.delivery import unknown as unknown_text
 from bus.model.filter import recipients
 from bus.model.messages import Message
 from bus.model.records import EVERYBODY, HUB
+from bus.model.topic_names import PREFIX, is_topic
 
 _KEPT_FOR_S = 0.25
 _COUNTED_READERS = 1_000
@@ -37,7 +39,7 @@ _CAUGHT_UP_FIRST = 200  # records, 4 ms: what is behind that is left to readers 
 
 @dataclass
 class _Standing:
-    """What is known of a name; of everybody, only who reads.
+    """What is known of a name; of everybody and of a topic, only who reads.
 
     `counted_to` is the seq up to which `unread` counts.
     """
@@ -109,6 +111,11 @@ class Standings:
             if name == EVERYBODY:
                 report.delivery[name] = self._readers(standing, message, is_new)
                 continue
+            if is_topic(name):
+                report.delivery[name] = {"subscribers": len(standing.readers)}
+                if not standing.readers:
+                    report.warnings.append(f"{name} has no subscribers. Its messages are kept.")
+                continue
             if is_new and name != message["from"]:
                 standing.count(message["seq"])
             report.delivery[name] = {
@@ -125,7 +132,9 @@ class Standings:
     def refuse_unknown(self, names: Sequence[str]) -> None:
         """Raise UnknownRecipient if nobody has one of these names."""
         unknown = [
-            name for name in names if name != EVERYBODY and not self._standing(name).is_known
+            name
+            for name in names
+            if not (name == EVERYBODY or is_topic(name) or self._standing(name).is_known)
         ]
         if unknown:
             near = self._near(unknown)
@@ -161,9 +170,21 @@ class Standings:
             self._kept_until = now + _KEPT_FOR_S
         standing = self._kept.get(name)
         if standing is None:
-            standing = self._of_everybody() if name == EVERYBODY else self._of(name)
-            self._kept[name] = standing
+            standing = self._kept[name] = self._looked_up(name)
         return standing
+
+    def _looked_up(self, name: str) -> _Standing:
+        if name == EVERYBODY:
+            return self._of_everybody()
+        return self._of_topic(name) if is_topic(name) else self._of(name)
+
+    def _of_topic(self, name: str) -> _Standing:
+        try:
+            self._index.catch_up(wait=False, at_most=_CAUGHT_UP_FIRST)
+            with self._index.as_is() as db:
+                return _Standing(readers=frozenset(subscribers(db, name.removeprefix(PREFIX))))
+        except (BusError, sqlite3.OperationalError):
+            return _Standing()
 
     def _readers(self, standing: _Standing, message: Message, is_new: bool) -> Standing:
         others = standing.readers - {message["from"]}

@@ -25,6 +25,7 @@ from bus.model.caller import Caller
 from bus.model.filter import recipients
 from bus.model.messages import Message
 from bus.model.records import EVERYBODY, Fields
+from bus.model.topic_names import is_topic
 from bus.model.tracking import Late, OverdueQuery, Step
 
 _TOLD = 64  # names in one report
@@ -111,7 +112,7 @@ class Tracking:
     def _unread_by(self, message: Message) -> list[str]:
         """Return those of a message's readers who have not acknowledged it; at most 64."""
         names = recipients(message)
-        if EVERYBODY not in names:
+        if EVERYBODY not in names and not any(map(is_topic, names)):
             acked = self._journal.index.ask(
                 lambda db: acked_by.acked(db, message["seq"], list(names))
             )

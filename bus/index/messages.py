@@ -16,11 +16,13 @@ import orjson
 from bus.index import expiring, ranges, walks
 from bus.index.projection import Batch
 from bus.index.ranges import LAST, NewestRanges
+from bus.index.topics import subscribers
 from bus.index.unread import mailbox, unread
 from bus.index.walks import Either, Every, Fixed, Live, Rows, Walk
 from bus.model import checks, records
 from bus.model.filter import MAX_PAGE_BYTES, Selection, recipients
 from bus.model.records import EVERYBODY, Record
+from bus.model.topic_names import PREFIX, is_topic
 
 _AT_ONCE = 64  # messages fetched together
 _FEW_DEAD = 8  # to be passed one by one before a walk is worth more
@@ -74,6 +76,7 @@ _INBOX = "INSERT OR IGNORE INTO inbox VALUES (?, ?, ?)"
 _RANKED = "INSERT OR IGNORE INTO ranked VALUES (?, ?, ?)"
 _TAG = "INSERT OR IGNORE INTO tags VALUES (?, ?)"
 _OLD_ID = "INSERT OR IGNORE INTO old_ids VALUES (?, ?)"
+_FANOUT = "INSERT OR IGNORE INTO fanout VALUES (?, ?)"
 _HIDDEN = ("kind", "sum", "digest", "tenure")
 
 
@@ -95,10 +98,23 @@ class Messages:
         self._batch = batch
         self._messages, self._inbox = batch.rows(_MESSAGE), batch.rows(_INBOX)
         self._ranked, self._tags = batch.rows(_RANKED), batch.rows(_TAG)
-        self._old_ids = batch.rows(_OLD_ID)
+        self._old_ids, self._fanout = batch.rows(_OLD_ID), batch.rows(_FANOUT)
         self._newest = NewestRanges(batch.db)
         self._expiring: expiring.Rows = {}
         batch.at_flush(self._write)
+
+    def _mailboxes(self, record: Record) -> list[str]:
+        """Return the names in `to`, and the present subscribers of the topics in it."""
+        names = recipients(record)
+        topics = [name for name in names if is_topic(name)]
+        if not topics:
+            return names
+        found = set(names)
+        for topic in topics:
+            found |= subscribers(self._batch.db, topic.removeprefix(PREFIX))
+        found -= {record["from"]} - set(names)
+        self._fanout.extend((record["seq"], name) for name in found if not is_topic(name))
+        return sorted(found)
 
     def _write(self) -> None:
         expiring.write(self._batch.db, self._expiring)
@@ -112,7 +128,7 @@ class Messages:
         priority = record.get("priority", "normal")
         text = orjson.dumps(public(record)).decode()
         self._messages.append((seq, record["id"], sender, record.get("thread"), expires_ms, text))
-        names, lasting = recipients(record), int(expires_ms is None)
+        names, lasting = self._mailboxes(record), int(expires_ms is None)
         expiring.note(
             self._expiring, expiring.ALL, seq, expiring.NEVER if expires_ms is None else expires_ms
         )

@@ -18,6 +18,7 @@ from bus.index.permissions import Permissions
 from bus.index.place import Damage
 from bus.index.projection import Batch, Projection
 from bus.index.search import Words
+from bus.index.topics import Topics
 from bus.index.tracking import Tracking
 from bus.index.unique_keys import UniqueKeys
 from bus.model.records import Position, Record
@@ -25,7 +26,7 @@ from bus.model.records import Position, Record
 # In this order they see a record.
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
-    *(Credentials, Events, Calls, Permissions, Approvals, Agents, Tracking),
+    *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Tracking),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from bus.index.floors import floor
 from bus.index.projection import Batch
 from bus.index.ranges import Mail, settle
+from bus.index.topics import reached
 from bus.model import records
 from bus.model.filter import recipients
 from bus.model.records import EVERYBODY, Record
@@ -78,11 +79,12 @@ class Tracking:
             return
         message = json.loads(row[0])
         lasting, now_ms = int("expires" not in message), records.unix_ms(record["ts"])
-        for name in recipients(message):
+        names = [*recipients(message), *reached(db, seq)]
+        for name in names:
             if name != EVERYBODY:
                 settle(db, Mail(name, lasting, now_ms, floor(db, name)), seq)
         db.execute("DELETE FROM deadlines WHERE seq = ? AND reported IS NULL", (seq,))
-        for name in recipients(message):
+        for name in names:
             for lasting in (0, 1):
                 db.execute(
                     "DELETE FROM inbox WHERE recipient = ? AND lasting = ? AND seq = ?",

@@ -11,6 +11,7 @@ from bus.index.floors import floor
 from bus.index.ranges import around, gaps, is_settled
 from bus.index.walks import Either, From, Live, Rows, Unsettled, Walk
 from bus.model.records import EVERYBODY, unix_ms
+from bus.model.topic_names import is_topic
 
 _TO_NAME = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
 
@@ -122,6 +123,8 @@ def _live(db: sqlite3.Connection, name: str, now_ms: int, down: bool, start: int
 
 
 def _of_both(name: str, walk: Callable[[str], Walk], down: bool, start: int) -> list[Walk]:
+    if is_topic(name):
+        return [walk(name)]
     to_all = walk(EVERYBODY)
     both = [From(to_all, start, down) if start else to_all]
     return both if name == EVERYBODY else [*both, walk(name)]

@@ -16,12 +16,15 @@ _FULL = 1_000  # so many unread messages, or more
 
 
 class Standing(TypedDict):
-    """How a recipient is doing; for `any` only `readers`, how many have ever asked."""
+    """How a recipient is doing. `any` has only `readers`, how many have ever asked; a topic has
+    only `subscribers`.
+    """
 
     last_seen: NotRequired[Time | None]
     last_fetch: NotRequired[Time | None]
     unread: NotRequired[Annotated[int, Says(minimum=0, maximum=1000)] | None]
     readers: NotRequired[int]
+    subscribers: NotRequired[int]
 
 
 class Recipient(TypedDict):

@@ -25,6 +25,7 @@ from bus.model.kinds import (
 from bus.model.messages import TO_ONE
 from bus.model.records import EVERYBODY, Record
 from bus.model.shape import Kind, Shape
+from bus.model.topic_names import is_topic
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
 # Bytes of messages in one answer: 500 of the usual size, or fewer long ones.
@@ -74,14 +75,12 @@ class Selection:
     def matches(self, record: Record) -> bool:
         """Return whether a new record may be among those asked for.
 
-        Acknowledgements and expiry are not looked at.
+        Acknowledgements, expiry and who has subscribed to what are not looked at.
         """
         names = recipients(record)
+        is_for_many = EVERYBODY in names or any(map(is_topic, names))
         return (
-            all(
-                name is None or name in names or EVERYBODY in names
-                for name in (self.to, self.unread_by)
-            )
+            all(name is None or name in names or is_for_many for name in (self.to, self.unread_by))
             and (self.unread_by is None or record["from"] != self.unread_by)
             and (self.sender is None or record["from"] == self.sender)
             and (self.tag is None or self.tag in record.get("tags", ()))

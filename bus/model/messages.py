@@ -3,7 +3,8 @@
 | field           | form                                                                    |
 |-----------------|-------------------------------------------------------------------------|
 | `from`          | a name                                                                  |
-| `to`            | a name, a list of up to 64 names, or `any` (`all` is the same): default |
+| `to`            | a name, a topic (`topic:x`, `#x`), a list of up to 64 of them, or `any` |
+|                 | (`all` is the same): default                                            |
 | `body`          | 1 byte to 64 KiB of UTF-8                                               |
 | `tags`          | up to 16 strings of 1-64 characters, no comma, no control character     |
 | `in_reply_to`   | id or seq of a message                                                  |
@@ -44,6 +45,7 @@ from bus.model.kinds import (
 from bus.model.records import EVERYBODY
 from bus.model.shape import Json, Kind, Shape, object_schema, refuse_null
 from bus.model.strict_json import check_text, load_object
+from bus.model.topic_names import TOPIC, as_recipient
 
 PRIORITIES = ("fyi", "normal", "urgent")
 MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024
@@ -53,10 +55,16 @@ _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _canonical = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` makes an encoder for each call
 
 
+def _addressee(value: Any, field: str) -> str:
+    """Return a name, or a topic as `topic:x`."""
+    topic = as_recipient(value) if isinstance(value, str) else None
+    return name(value, field) if topic is None else topic
+
+
 def addressees(value: Any, field: str) -> str | list[str]:
     """Return the recipients: `any`, one name, or several different ones."""
     if not isinstance(value, list):
-        who = name(value, field)
+        who = _addressee(value, field)
         return EVERYBODY if who in EVERYBODY_TOO else who
     if not 1 <= len(value) <= MAX_RECIPIENTS:
         raise BadField(
@@ -64,7 +72,7 @@ def addressees(value: Any, field: str) -> str | list[str]:
             hint=f"1 to {MAX_RECIPIENTS} are allowed.",
             field=field,
         )
-    names = list(dict.fromkeys(name(item, field) for item in value))
+    names = list(dict.fromkeys(_addressee(item, field) for item in value))
     if len(names) == 1:
         return addressees(names[0], field)
     if any(who in EVERYBODY_TOO for who in names):
@@ -132,10 +140,11 @@ def _data(value: Any, field: str) -> dict[str, Any]:
     return value
 
 
-_TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, NAME_SCHEMA]}
+_TOPIC: Json = {"type": "string", "pattern": f"^(topic:|#){TOPIC.pattern}$"}
+_TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, NAME_SCHEMA, _TOPIC]}
 _TO_NAMES: Json = {
     "type": "array",
-    "items": NAME_SCHEMA,
+    "items": {"anyOf": [NAME_SCHEMA, _TOPIC]},
     "minItems": 1,
     "maxItems": MAX_RECIPIENTS,
 }

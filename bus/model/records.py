@@ -41,7 +41,7 @@ KINDS = (
     *("call_started", "call_ended", "call_reaped"),
     *("approval_asked", "approval_answered", "approval_used", "segment", "damaged"),
     *("agent_joined", "agent_changed", "agent_left"),
-    *("message_retracted", "deadline_passed"),
+    *("message_retracted", "deadline_passed", "topic_subscribed", "topic_unsubscribed"),
 )
 # What older versions called them. Such lines are in logs for ever; only `decode` knows.
 _OLD_KINDS = {

@@ -28,6 +28,7 @@ from bus.web.api import (
     permissions,
     posting,
     stream,
+    topics,
     tracking,
 )
 from bus.web.api import credentials as credentials_routes
@@ -80,6 +81,7 @@ def make_app(
         tracking.blueprint(hub, taken),
         stream.blueprint(hub, keepalive_s, taken),
         agents.blueprint(hub, taken),
+        topics.blueprint(hub, taken),
         pages.blueprint(hub, service),
         credentials_routes.blueprint(
             Register(credentials, hub.credentials.note_change), refusals, (*quotas, hub.daily)

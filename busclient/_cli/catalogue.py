@@ -96,6 +96,22 @@ GROUPS = {
             ("bus handoff notes.md", "echo 'all green' | bus handoff --to web1"),
         ),
     },
+    "Topics": {
+        "topics": Entry(
+            "topics", "List the topics, with their volume", ("bus topics", "bus topics --mine")
+        ),
+        "sub": Entry(
+            "topics", "Receive what is posted to a topic", ("bus sub deploys", "bus sub 'build.>'")
+        ),
+        "unsub": Entry(
+            "topics", "End a subscription", ("bus unsub deploys", "bus unsub 'build.>'")
+        ),
+        "pub": Entry(
+            "topics",
+            "Post to a topic",
+            ('bus pub deploys "1.3 is live"', "make 2>&1 | tail -3 | bus pub build.linux"),
+        ),
+    },
     "Agents": {
         "agents": Entry(
             "agents",

@@ -70,13 +70,13 @@ def post(
 
     Without TEXT, or with -, the text is read from standard input (its last newline is left out).
     """
-    fields["priority"] = _priority(fields.pop("urgent"), fields.pop("fyi"))
+    fields["priority"] = priority_of(fields.pop("urgent"), fields.pop("fyi"))
     body = read_text(text, file)
     if data is not None:
         fields["data"] = _object(data)
     names: Any = [name.strip() for name in to.split(",")] if "," in to else to
     with open_bus() as bus:
-        return _tell(bus.post(body, to=names, in_reply_to=reply_to, **fields))
+        return tell(bus.post(body, to=names, in_reply_to=reply_to, **fields))
 
 
 @click.command()
@@ -95,17 +95,18 @@ def post(
 @json_option
 def reply(id: str, text: str | None, file: Path | None, ack: bool, **fields: Any) -> int:
     """Answer the message ID (id or seq) to its sender, in its thread."""
-    fields["priority"] = _priority(fields.pop("urgent"), fields.pop("fyi"))
+    fields["priority"] = priority_of(fields.pop("urgent"), fields.pop("fyi"))
     body = read_text(text, file)
     with open_bus() as bus:
         original = bus.message(id)
         posted = bus.reply(original, body, **fields)
         if ack:
             bus.ack(original)
-        return _tell(posted)
+        return tell(posted)
 
 
-def _priority(urgent: bool, fyi: bool) -> str | None:
+def priority_of(urgent: bool, fyi: bool) -> str | None:
+    """Return the priority that two flags give; raises click.UsageError for both."""
     if urgent and fyi:
         raise click.UsageError("A message is either --urgent or --fyi.")
     return "urgent" if urgent else "fyi" if fyi else None
@@ -155,7 +156,8 @@ def _object(text: str) -> dict[str, Any]:
 _YOU = "you; one's own messages are never unread"
 
 
-def _tell(posted: Posted) -> int:
+def tell(posted: Posted) -> int:
+    """Say what became of a post; return the exit code."""
     message = posted.message
     if message is None:
         out.result(
@@ -177,6 +179,8 @@ def _standing(facts: Any) -> str:
     """Return how a recipient is doing, so that one sees at once when nobody listens."""
     if not isinstance(facts, dict):
         return "unknown"
+    if "subscribers" in facts:
+        return f"{facts['subscribers']} subscriber{'' if facts['subscribers'] == 1 else 's'}"
     if "readers" in facts:
         return f"{facts['readers']} reader{'' if facts['readers'] == 1 else 's'}"
     seen = facts.get("last_seen")

@@ -14,6 +14,7 @@ from bus.model import (
     inbox,
     messages,
     permissions,
+    topics,
     tracking,
 )
 from bus.model.answer import Error, schema
@@ -25,6 +26,7 @@ _ANSWERS = (
     *(messages.Message, delivery.Standing, delivery.Recipient, messages.Page, Health),
     *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts),
     *(agents.Agent, agents.Roster, agents.OneAgent, agents.Registered, agents.Alive, agents.Left),
+    *(topics.Topic, topics.Subscribed, topics.Topics, topics.SubscriptionChanged),
     *(tracking.Retracted, tracking.Late, tracking.Overdue, tracking.Step, tracking.Trace),
     *(calls.Ran, calls.File, calls.Acted, calls.Snapshot, calls.Snapshots),
     *(permissions.Permission, permissions.Permitted, permissions.Permissions, permissions.Decided),
