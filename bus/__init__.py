@@ -142,6 +142,7 @@ def create_hub(
     from bus.hub.journal import Journal
     from bus.index.database import Index
     from bus.live.bell import Bell
+    from bus.live.given import Given
     from bus.live.heartbeats import Heartbeats
     from bus.live.leader import Leader
     from bus.live.presence import Presence
@@ -180,6 +181,7 @@ def create_hub(
         Live(
             Presence(config.data_dir / "presence.db", config.polled_names_keep_s),
             Heartbeats(config.data_dir / "presence.db"),
+            Given(config.data_dir / "presence.db", config.given_s),
             Leader(run / "leader.lock"),
         ),
         Leases(config.lease_s, callsigns(config.callsigns)),

@@ -170,6 +170,14 @@ class Config:
         5,
         86_400,
     )
+    given_s: int = _setting(
+        "BUS_GIVEN_S",
+        600,
+        "seconds",
+        "after which a machine's mail that was given to one session is given to another",
+        10,
+        86_400,
+    )
     callsigns: str = _setting(
         "BUS_CALLSIGNS",
         "",

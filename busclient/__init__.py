@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from busclient._agents.agents import Agents
     from busclient._agents.forms import Agent, Registered
+    from busclient._agents.roles import Role, Roles
     from busclient._agents.topics import Topic, Topics
     from busclient._bus import Bus
     from busclient._codes import CODES
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
 _LATER = {
     "_agents.agents": "Agents",
     "_agents.forms": "Agent Registered",
+    "_agents.roles": "Role Roles",
     "_agents.topics": "Topic Topics",
     "_bus": "Bus",
     "_codes": "CODES",
@@ -174,6 +176,8 @@ __all__ = [
     "Registered",
     "RemoteFile",
     "Result",
+    "Role",
+    "Roles",
     "Running",
     "Settings",
     "SettingsError",

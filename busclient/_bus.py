@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
     from busclient._agents.agents import Agents
+    from busclient._agents.roles import Roles
     from busclient._agents.topics import Topics
     from busclient._net.admin import Admin
     from busclient._net.net import Net
@@ -164,17 +165,18 @@ class Bus(Reading):
     # -- done with a message ---------------------------------------------------------------------
 
     def ack(self, *messages: Ref) -> Acked:
-        """Say that I am done with messages; again does no harm.
+        """Say that I am done with messages; again does no harm. A session that is done with its
+        machine's mail is so for all sessions.
 
         Raises NotFound, and then none is acknowledged.
         """
         refs = [reading.ref(message) for message in messages]
         if len(refs) == 1:
-            return reading.acked_in(self._connection.post(f"/ack/{refs[0]}", {"reader": self.name}))
+            return reading.acked_in(self._connection.post(f"/ack/{refs[0]}", self._mine("reader")))
         found = Acked([], [])
         for at in range(0, len(refs), 1000):
             part = reading.acked_in(
-                self._connection.post("/ack", {"reader": self.name, "ids": refs[at : at + 1000]})
+                self._connection.post("/ack", {**self._mine("reader"), "ids": refs[at : at + 1000]})
             )
             found = Acked(found.new + part.new, found.already + part.already)
         return found
@@ -182,7 +184,7 @@ class Bus(Reading):
     def ack_through(self, message: Ref) -> Acked:
         """Say that I am done with every message up to this one."""
         return reading.acked_in(
-            self._connection.post("/ack", {"reader": self.name, "through": reading.ref(message)})
+            self._connection.post("/ack", {**self._mine("reader"), "through": reading.ref(message)})
         )
 
     def drain(
@@ -225,6 +227,13 @@ class Bus(Reading):
         from busclient._agents.topics import Topics  # noqa: PLC0415
 
         return Topics(self._connection)
+
+    @property
+    def roles(self) -> Roles:
+        """Who has which role, and my claims."""
+        from busclient._agents.roles import Roles  # noqa: PLC0415
+
+        return Roles(self._connection)
 
     @property
     def net(self) -> Net:

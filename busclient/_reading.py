@@ -44,7 +44,7 @@ class Reading:
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
             page, has_more = self._page(
-                {**filters, "unread_by": self.name, "since": cursor, "limit": size}
+                {**filters, **self._mine("unread_by"), "since": cursor, "limit": size}
             )
             yield from page
             if not has_more or not page:
@@ -95,7 +95,7 @@ class Reading:
         It outlives a restart of the hub. Raises when the first call fails, and when the hub is away
         as the time ends.
         """
-        params = {**filters, "unread_by": self.name, "limit": limit}
+        params = {**filters, **self._mine("unread_by"), "limit": limit}
 
         def read(hold_s: float) -> list[Message]:
             return self._page({**params, "wait": round(hold_s, 3)}, hold_s)[0]
@@ -128,7 +128,7 @@ class Reading:
         tokens; the rest as stubs and counts.
         """
         given = {
-            "reader": self.name,
+            **self._mine("reader"),
             "budget": budget,
             "budget_tokens": budget_tokens,
             "cursor": cursor,
@@ -139,7 +139,7 @@ class Reading:
 
     def inbox_text(self, *, budget: int = 6000, patience: Patience | None = None) -> str:
         """Return the same as text for an agent's context; empty when nothing is unread."""
-        params = {"reader": self.name, "budget": budget, "format": "text"}
+        params = {**self._mine("reader"), "budget": budget, "format": "text"}
         reply = self._connection.call(
             lambda: self._calls.send("GET", "/inbox", params=params, patience=patience)
         )
@@ -159,6 +159,10 @@ class Reading:
         """
         reply = self._connection.call(lambda: self._calls.send("GET", "/health", also=(503,)))
         return reading.health_in(reply.content, self.settings.url)
+
+    def _mine(self, as_what: str) -> dict[str, Any]:
+        """Return the parameters that ask for my mail: a session's machine's too."""
+        return {as_what: self.name, **({"machine": 1} if "/" in self.name else {})}
 
     def retract(self, message: Ref) -> dict[str, Any]:
         """Take back a message of mine: whoever has not acknowledged it no longer gets it.

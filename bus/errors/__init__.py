@@ -24,6 +24,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchApproval    404
     │   ├── NoSuchCredential  404
     │   ├── NoSuchAgent       404  nobody has registered under this name
+    │   ├── NoSuchRole        404  nobody has claimed it
     │   ├── UnknownRecipient  404  nobody has this name, and the post is strict
     │   ├── NoSuchFile        404  in the target
     │   └── NoSuchSnapshot    404
@@ -133,6 +134,7 @@ from bus.errors.requests import (
     NoSuchCall,
     NoSuchCredential,
     NoSuchFile,
+    NoSuchRole,
     NoSuchRoute,
     NoSuchSnapshot,
     NotAllowed,
@@ -201,6 +203,7 @@ __all__ = [
     "NoSuchFile",
     "NoSuchFolder",
     "NoSuchProgram",
+    "NoSuchRole",
     "NoSuchRoute",
     "NoSuchSnapshot",
     "NoSuchUser",

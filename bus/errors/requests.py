@@ -119,6 +119,11 @@ class NoSuchAgent(NotFound):
     hint = "GET /agents lists the agents; POST /agents registers one."
 
 
+class NoSuchRole(NotFound):
+    code = "no_such_role"
+    hint = "GET /roles lists the roles; POST /roles/<role>/claim makes one."
+
+
 class UnknownRecipient(NotFound):
     code = "unknown_recipient"
     hint = "`near` has known names like it. Without `strict`, the message would wait for the name."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,14 +13,16 @@ from bus.hub.standings import Standings
 from bus.index import acks as acked_by
 from bus.index import floors, names, topics
 from bus.index import messages as queries
+from bus.index.mailboxes import Mailboxes, of_reader
 from bus.index.unread import is_unread
 from bus.live.presence import Presence
 from bus.model import records
 from bus.model.acks import Receipt, Receipts
 from bus.model.caller import Caller
 from bus.model.filter import MAX_LIMIT, Selection, recipients
+from bus.model.groups import is_topic
+from bus.model.messages import Message
 from bus.model.records import EVERYBODY, Fields
-from bus.model.topic_names import is_topic
 
 _COUNTED_READERS = 1_000
 
@@ -40,38 +43,76 @@ class Acks:
         self._journal, self._index, self._messages = journal, journal.index, messages
         self._presence, self._standings = presence, standings
 
-    def ack(self, caller: Caller | None, reader: str, refs: Sequence[str | int]) -> Acked:
+    def ack(
+        self,
+        caller: Caller | None,
+        reader: str,
+        refs: Sequence[str | int],
+        with_machine: bool = False,
+    ) -> Acked:
         """Record that a reader is done with messages; raises NotFound, and then records nothing.
 
-        No `caller` stands for the operator, whose word outlives every credential.
+        What lies in the mailbox of a role that it holds is done for the role; `with_machine`, what
+        lies in its machine's is done for the machine. No `caller` stands for the operator, whose
+        word outlives every credential.
         """
+        new: dict[str, list[int]] = {}
+        done: set[int] = set()
         with self._index.reading() as db:
-            seqs: list[int] = []
+            boxes = of_reader(db, reader, with_machine)
+            seqs: dict[int, Message] = {}
             for ref in dict.fromkeys(refs):
                 seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
-                if seq is None or queries.by_seq(db, seq) is None:
+                text = None if seq is None else queries.by_seq(db, seq)
+                if seq is None or text is None:
                     raise unknown(ref, " Nothing was acknowledged.")
-                if seq not in seqs:
-                    seqs.append(seq)
-            new = [seq for seq in seqs if is_unread(db, reader, seq)]
+                seqs[seq] = json.loads(text)
+            for seq, message in seqs.items():
+                for box in self._boxes(db, boxes, reader, seq, message):
+                    if is_unread(db, box, seq):
+                        new.setdefault(box, []).append(seq)
+                        done.add(seq)
         if new:
-            self._append(caller, {"reader": reader, "seqs": new})
-        return Acked(new, [seq for seq in seqs if seq not in new])
+            self._append(caller, reader, [{"reader": box, "seqs": new[box]} for box in new])
+        return Acked([seq for seq in seqs if seq in done], [seq for seq in seqs if seq not in done])
 
-    def ack_through(self, caller: Caller, reader: str, ref: str | int) -> Acked:
+    def _boxes(
+        self, db: sqlite3.Connection, boxes: Mailboxes, reader: str, seq: int, message: Message
+    ) -> list[str]:
+        """Return the mailboxes of a reader that a message lies in."""
+        if not boxes.direct:
+            return [boxes.whole]
+        return boxes.of({*recipients(message), *topics.reached(db, seq)}, reader)
+
+    def ack_through(
+        self, caller: Caller, reader: str, ref: str | int, with_machine: bool = False
+    ) -> Acked:
         """Record that a reader is done with every message up to this one; raises NotFound."""
         seq = json.loads(self._messages.get(ref))["seq"]
-        everything = Selection(unread_by=reader, before=seq + 1, limit=1, expired=True)
+        everything = Selection(
+            unread_by=reader, before=seq + 1, limit=1, expired=True, machine=with_machine
+        )
         now_ms = self._journal.now_ms()
-        is_new = bool(self._index.ask(lambda db: queries.page(db, everything, now_ms)).messages)
+        is_new, boxes = self._index.ask(
+            lambda db: (
+                bool(queries.page(db, everything, now_ms).messages),
+                of_reader(db, reader, with_machine),
+            )
+        )
         if is_new:
-            self._append(caller, {"reader": reader, "through": seq})
+            self._append(caller, reader, [{"reader": box, "through": seq} for box in boxes.names])
         return Acked([seq] if is_new else [], [] if is_new else [seq])
 
-    def _append(self, caller: Caller | None, fields: Fields) -> None:
-        by = {} if caller is None else {"auth": caller.name}
-        self._journal.append_soon([{"kind": "ack", **by, **fields}])
-        self._standings.was_here(fields["reader"])
+    def _append(self, caller: Caller | None, reader: str, acks: list[Fields]) -> None:
+        auth = {} if caller is None else {"auth": caller.name}
+        block = [
+            {"kind": "ack", **auth, **ack, **({} if ack["reader"] == reader else {"by": reader})}
+            for ack in acks
+        ]
+        self._journal.append_soon(block)
+        for name in {reader, *(ack["reader"] for ack in acks)}:
+            self._standings.changed(name)
+        self._standings.was_here(reader)
 
     def receipts(self, ref: str | int, after: str = "", limit: int = MAX_LIMIT) -> Receipts:
         """Return who a message waits for and how far it has come with each: `limit` names behind

@@ -21,6 +21,7 @@ from bus.hub.journal import Journal
 from bus.index import agents as queries
 from bus.index import names
 from bus.index.agents import Row
+from bus.index.mailboxes import of_reader
 from bus.index.unread import has_mail, unread_count
 from bus.live.heartbeats import Heartbeats
 from bus.live.presence import Presence
@@ -128,7 +129,7 @@ class Agents:
         with self._journal.index.reading() as db:
             row = self._present(db, name, lease)
             now_ms = self._journal.now_ms()
-            unread = unread_count(db, name, now_ms, _COUNTED_UNREAD)
+            unread = unread_count(db, of_reader(db, name), now_ms, _COUNTED_UNREAD)
         self._heartbeats.note(row.name, now_ms, turn)
         return unread
 
@@ -174,6 +175,10 @@ class Agents:
         """Return whether a lease keeps others from the name."""
         if row.lease is None or row.lease in (asked.takeover or ()):
             return False
+        return self._is_alive(row, now_ms)
+
+    def _is_alive(self, row: Row, now_ms: int) -> bool:
+        """Return whether the holder of a lease has given a sign of life in time."""
         sign = self._heartbeats.last(row.name)
         last = max(row.since_ms, self._started_ms, 0 if sign is None else sign.ms)
         has_process = "pid" in row.facts
@@ -243,7 +248,7 @@ class Agents:
 
         def question(db: sqlite3.Connection) -> tuple[Row | None, int]:
             row, now_ms = queries.one(db, name), self._journal.now_ms()
-            return row, unread_count(db, name, now_ms, _COUNTED_UNREAD)
+            return row, unread_count(db, of_reader(db, name), now_ms, _COUNTED_UNREAD)
 
         row, unread = self._journal.index.ask(question)
         if row is None and name not in self.members():
@@ -269,7 +274,7 @@ class Agents:
                     continue
                 if len(found) == asked.limit:
                     return found, True
-                unread = unread_count(db, name, now_ms, _COUNTED_UNREAD)
+                unread = unread_count(db, of_reader(db, name), now_ms, _COUNTED_UNREAD)
                 found.append((name, row, unread))
             return found, False
 
@@ -290,6 +295,21 @@ class Agents:
         sessions = self._heartbeats.all(f"{name}/", f"{name}0") if "/" not in name else {}
         times = [polled, None if sign is None else sign.ms, *(one.ms for one in sessions.values())]
         return max((ms for ms in times if ms is not None), default=None)
+
+    def is_there(self, name: str) -> bool:
+        """Return whether a name is held by a live session, or, if it has no lease, was here within
+        the time of one.
+        """
+        now_ms = self._journal.now_ms()
+        with self._journal.index.as_is() as db:
+            row = queries.one(db, name)
+        if row is not None and row.lease is not None:
+            return self._is_alive(row, now_ms)
+        last_ms = self.last_sign_ms(name)
+        if row is not None and (last_ms or 0) <= row.since_ms:
+            return False  # it has left
+        last_ms = max(last_ms or 0, self._started_ms)
+        return now_ms - last_ms <= self._leases.seconds * 1000
 
     def state(self, name: str, row: Row | None) -> str:
         """Return whether an agent is live, idle, stale or gone."""

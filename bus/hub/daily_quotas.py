@@ -194,7 +194,7 @@ def _by_owner(drafts: Iterable[Fields], sizes: Iterable[int]) -> dict[str, int]:
 
 
 def _name_in(draft: Fields) -> str | None:
-    return draft.get("from") or draft.get("reader")
+    return draft.get("from") or draft.get("by") or draft.get("reader")
 
 
 def _digest(text: str) -> int:

@@ -16,12 +16,15 @@ from bus.hub.daily_quotas import DailyQuotas
 from bus.hub.drafting import Drafting
 from bus.hub.inbox import Inbox
 from bus.hub.journal import Journal
+from bus.hub.machine_mail import MachineMail
 from bus.hub.messages import Messages
 from bus.hub.permissions import Permissions
+from bus.hub.roles import Roles
 from bus.hub.standings import Standings
 from bus.hub.topics import Topics
 from bus.hub.tracking import Tracking
 from bus.index import place
+from bus.live.given import Given
 from bus.live.heartbeats import Heartbeats
 from bus.live.leader import Leader
 from bus.live.presence import Presence
@@ -34,6 +37,7 @@ class Live(NamedTuple):
 
     presence: Presence
     heartbeats: Heartbeats
+    given: Given
     leader: Leader
 
 
@@ -63,10 +67,13 @@ class Hub:
         self.agents = Agents(journal, self.credentials, presence, live.heartbeats, leases)
         standings = Standings(journal.index, presence, journal.time, self.agents)
         self.drafting = Drafting(journal, standings, strict=strict, loop_limit=loop_limit)
-        self.messages = Messages(journal, presence, standings, self.drafting)
-        self.inbox = Inbox(journal, presence, standings)
+        machine_mail = MachineMail(journal, self.agents, live.given)
+        self.messages = Messages(journal, presence, standings, self.drafting, machine_mail)
+        self.inbox = Inbox(journal, presence, standings, machine_mail)
         self.acks = Acks(journal, self.messages, presence, standings)
         self.topics = Topics(journal, self.credentials)
+        self.roles = Roles(journal, self.agents)
+        self.chores.add(self.roles.give_on)
         self.tracking = Tracking(journal, self.messages, self.acks, presence)
         self.chores.add(self.tracking.report_overdue)
         self.permissions = Permissions(journal)

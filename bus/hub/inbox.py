@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import NamedTuple
 
 from bus.hub.journal import Journal
+from bus.hub.machine_mail import MachineMail
 from bus.hub.standings import Standings
 from bus.index import inbox as queries
+from bus.index.mailboxes import of_reader
 from bus.index.unread import unread_count
 from bus.live.presence import Presence
 from bus.model.inbox import Cursor
@@ -34,8 +37,15 @@ class InboxPage(NamedTuple):
 class Inbox:
     """The verb of inboxes."""
 
-    def __init__(self, journal: Journal, presence: Presence, standings: Standings) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        presence: Presence,
+        standings: Standings,
+        machine_mail: MachineMail,
+    ) -> None:
         self._journal, self._presence, self._standings = journal, presence, standings
+        self._machine_mail = machine_mail
 
     def read(
         self,
@@ -45,6 +55,7 @@ class Inbox:
         longest: int,
         choose: Callable[[list[Candidate], int], Packed],
         is_peek: bool = False,
+        with_machine: bool = False,
     ) -> InboxPage:
         """Return the unread messages behind a cursor that `choose` picks from the first `limit`.
 
@@ -52,13 +63,18 @@ class Inbox:
         counts as fetched, except in a peek.
         """
         now_ms = self._journal.now_ms()
-        seen, unread = self._journal.index.ask(
-            lambda db: (
-                queries.first(db, reader, now_ms, cursor, limit + 1, longest),
-                unread_count(db, reader, now_ms, _COUNTED_UNREAD),
-            )
-        )
+
+        def question(db: sqlite3.Connection) -> tuple[queries.Seen, int]:
+            boxes = of_reader(db, reader, with_machine)
+            seen = queries.first(db, boxes, now_ms, cursor, limit + 1, longest)
+            return seen, unread_count(db, boxes, now_ms, _COUNTED_UNREAD)
+
+        seen, unread = self._journal.index.ask(question)
         found, start = seen
+        if with_machine and "/" in reader and not is_peek:
+            shown = {message["seq"]: message for _, message in found[:limit]}
+            for seq, given_to in self._machine_mail.others(reader, shown).items():
+                shown[seq]["given_to"] = given_to
         packed = choose([message for _, message in found[:limit]], now_ms)
         if not is_peek:
             self._presence.note_poll(reader, [message["seq"] for message in packed.full], now_ms)

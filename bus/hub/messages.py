@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, cast
@@ -10,6 +11,7 @@ from bus.errors import BusError, NotFound, Unauthorized
 from bus.hub import idempotency
 from bus.hub.drafting import Drafting
 from bus.hub.journal import Journal
+from bus.hub.machine_mail import MachineMail
 from bus.hub.standings import Report, Standings
 from bus.index import messages as queries
 from bus.index import search
@@ -37,11 +39,16 @@ class Messages:
     """The verbs of messages. Messages come out as JSON text, the way the index keeps them."""
 
     def __init__(
-        self, journal: Journal, presence: Presence, standings: Standings, drafting: Drafting
+        self,
+        journal: Journal,
+        presence: Presence,
+        standings: Standings,
+        drafting: Drafting,
+        machine_mail: MachineMail,
     ) -> None:
         self._journal, self._index = journal, journal.index
         self._presence, self._standings = presence, standings
-        self._drafting = drafting
+        self._drafting, self._machine_mail = drafting, machine_mail
 
     # -- posting ---------------------------------------------------------------------------------
 
@@ -179,13 +186,30 @@ class Messages:
             raise unknown(ref)
         return seq
 
+    def _marked(self, page: Page, session: str) -> Page:
+        """Give what is to the session's machine to it; mark what another session has."""
+        read = {seq: json.loads(text) for seq, text in zip(page.seqs, page.messages, strict=True)}
+        others = self._machine_mail.others(session, read)
+        texts = [
+            _with(text, "given_to", others[seq]) if seq in others else text
+            for seq, text in zip(page.seqs, page.messages, strict=True)
+        ]
+        return page._replace(messages=texts)
+
     def _page(self, selection: Selection, is_peek: bool) -> Page:
         now_ms = self._journal.now_ms()
         page = self._index.ask(lambda db: queries.page(db, selection, now_ms))
+        if selection.machine and selection.unread_by is not None and not is_peek:
+            page = self._marked(page, selection.unread_by)
         if selection.unread_by is not None and not is_peek:
             self._presence.note_poll(selection.unread_by, page.seqs, self._journal.now_ms())
             self._standings.was_here(selection.unread_by)
         return page
+
+
+def _with(text: str, name: str, value: object) -> str:
+    """Return a JSON object with one more field."""
+    return f'{text[:-1]},"{name}":{json.dumps(value, separators=(",", ":"))}}}'
 
 
 def unknown(ref: str | int, more: str = "") -> BusError:

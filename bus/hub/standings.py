@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from bus.errors import BusError, UnknownRecipient
 from bus.hub.agents import Agents
-from bus.index import agents, floors, names, place
+from bus.index import agents, floors, names, place, roles
 from bus.index.database import Index
+from bus.index.mailboxes import Mailboxes, of_reader
 from bus.index.topics import subscribers
 from bus.index.unread import oldest_unread_ms, unread_count
 from bus.live.presence import Presence
@@ -26,9 +27,9 @@ from bus.model import records
 from bus.model.delivery import Recipient, Standing, warnings
 from bus.model.delivery import unknown as unknown_text
 from bus.model.filter import recipients
+from bus.model.groups import ROLE_PREFIX, TOPIC_PREFIX, is_group, is_role, is_topic
 from bus.model.messages import Message
 from bus.model.records import EVERYBODY, HUB
-from bus.model.topic_names import PREFIX, is_topic
 
 _KEPT_FOR_S = 0.25
 _COUNTED_READERS = 1_000
@@ -111,6 +112,9 @@ class Standings:
             if name == EVERYBODY:
                 report.delivery[name] = self._readers(standing, message, is_new)
                 continue
+            if is_role(name):
+                self._report_role(name, report)
+                continue
             if is_topic(name):
                 report.delivery[name] = {"subscribers": len(standing.readers)}
                 if not standing.readers:
@@ -134,7 +138,7 @@ class Standings:
         unknown = [
             name
             for name in names
-            if not (name == EVERYBODY or is_topic(name) or self._standing(name).is_known)
+            if not (name == EVERYBODY or is_group(name) or self._standing(name).is_known)
         ]
         if unknown:
             near = self._near(unknown)
@@ -144,7 +148,7 @@ class Standings:
     def was_here(self, name: str) -> None:
         """A name polled, posted or acknowledged: what is kept of it is old."""
         self._agents.was_here(name)
-        self._kept.pop(name, None)
+        self.changed(name)
         everybody = self._kept.get(EVERYBODY)
         if (
             everybody is not None
@@ -152,6 +156,10 @@ class Standings:
             and name not in everybody.readers
         ):
             del self._kept[EVERYBODY]
+
+    def changed(self, name: str) -> None:
+        """Something was done in a name's mailbox: what is kept of it is old."""
+        self._kept.pop(name, None)
 
     def let_go(self) -> None:
         """Let names leave that have only polled, and not for long; some at a time."""
@@ -173,16 +181,45 @@ class Standings:
             standing = self._kept[name] = self._looked_up(name)
         return standing
 
+    def _report_role(self, name: str, report: Report) -> None:
+        """Say who holds a role, and how that one is doing."""
+        standing = self._standing(name)
+        holder = next(iter(standing.readers), None)
+        report.delivery[name] = {"holder": holder, "unread": standing.unread}
+        if holder is None:
+            report.warnings.append(f"{name} has no holder. Its mail waits for the next one.")
+        else:
+            told = self._standing(holder).as_recipient(holder, self._now_ms())
+            report.recipients.append(told)
+
+    def _of_role(self, name: str) -> _Standing:
+        found = _Standing()
+        try:
+            self._index.catch_up(wait=False, at_most=_CAUGHT_UP_FIRST)
+            with self._index.as_is() as db:
+                role = roles.one(db, name.removeprefix(ROLE_PREFIX))
+                now_ms = self._now_ms()
+                found.unread = unread_count(db, Mailboxes(name), now_ms, _COUNTED_UNREAD)
+            if role is not None and role.holder is not None:
+                found.readers = frozenset((role.holder,))
+        except (BusError, sqlite3.OperationalError):
+            pass
+        return found
+
     def _looked_up(self, name: str) -> _Standing:
         if name == EVERYBODY:
             return self._of_everybody()
+        if is_role(name):
+            return self._of_role(name)
         return self._of_topic(name) if is_topic(name) else self._of(name)
 
     def _of_topic(self, name: str) -> _Standing:
         try:
             self._index.catch_up(wait=False, at_most=_CAUGHT_UP_FIRST)
             with self._index.as_is() as db:
-                return _Standing(readers=frozenset(subscribers(db, name.removeprefix(PREFIX))))
+                return _Standing(
+                    readers=frozenset(subscribers(db, name.removeprefix(TOPIC_PREFIX)))
+                )
         except (BusError, sqlite3.OperationalError):
             return _Standing()
 
@@ -211,12 +248,13 @@ class Standings:
         try:
             self._index.catch_up(wait=False, at_most=_CAUGHT_UP_FIRST)
             with self._index.as_is() as db:
-                found.unread = unread_count(db, name, self._now_ms(), _COUNTED_UNREAD)
+                boxes = of_reader(db, name)
+                found.unread = unread_count(db, boxes, self._now_ms(), _COUNTED_UNREAD)
                 found.counted_to = place.known_to(db)
                 act = names.last_act(db, name)
                 row = agents.one(db, name)
                 if found.unread:
-                    found.oldest_ms = oldest_unread_ms(db, name, self._now_ms())
+                    found.oldest_ms = oldest_unread_ms(db, boxes, self._now_ms())
         except (
             BusError,
             sqlite3.OperationalError,

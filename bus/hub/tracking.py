@@ -23,9 +23,9 @@ from bus.model import records
 from bus.model.acks import Receipt, Receipts
 from bus.model.caller import Caller
 from bus.model.filter import recipients
+from bus.model.groups import is_topic
 from bus.model.messages import Message
 from bus.model.records import EVERYBODY, Fields
-from bus.model.topic_names import is_topic
 from bus.model.tracking import Late, OverdueQuery, Step
 
 _TOLD = 64  # names in one report

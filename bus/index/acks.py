@@ -8,6 +8,7 @@ from bus.index import joining
 from bus.index.projection import Batch
 from bus.index.ranges import settle_many, settle_through
 from bus.model import records
+from bus.model.groups import is_group
 from bus.model.records import Record
 
 SCHEMA = """
@@ -53,7 +54,9 @@ class Acks:
         if is_by_another:
             joining.note_ack(self._batch.db, record)
         now_ms = records.unix_ms(ts)
-        self._batch.names.acted(reader, record)
+        actor = str(record.get("by", reader))
+        if not is_group(actor):
+            self._batch.names.acted(actor, record)
         self._ackers[reader] = record["seq"]
         if "through" in record:
             through = record["through"]

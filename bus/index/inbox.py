@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from bus.index import walks
 from bus.index.expiring import NEVER
+from bus.index.mailboxes import Mailboxes
 from bus.index.names import machines
 from bus.index.ranges import LAST
 from bus.index.unread import unread
@@ -59,19 +60,21 @@ class Seen(NamedTuple):
 
 def first(
     db: sqlite3.Connection,
-    reader: str,
+    boxes: Mailboxes,
     now_ms: int,
     cursor: Cursor | None,
     limit: int,
     longest: int,
 ) -> Seen:
-    """Return the first `limit` unread messages of a reader behind a cursor.
+    """Return the first `limit` unread messages of some mailboxes behind a cursor.
 
     One with a JSON of more than `longest` characters has the beginning of its body only, and the
     length of it in `size`.
     """
-    row = db.execute("SELECT seq FROM ackers WHERE reader = ?", (reader,)).fetchone()
-    acked = 0 if row is None else row[0]
+    acked = db.execute(
+        "SELECT coalesce(max(seq), 0) FROM json_each(?) CROSS JOIN ackers ON reader = value",
+        (json.dumps(boxes.names),),
+    ).fetchone()[0]
     if (
         cursor is None
         or cursor.acked != acked
@@ -79,7 +82,7 @@ def first(
     ):
         cursor = Cursor(FIRST, acked, now_ms, 0)
     found, room = [], 4 * longest + 1024 * 1024
-    for rank in islice(_ranks(db, reader, cursor, now_ms), limit):
+    for rank in islice(_ranks(db, boxes, cursor, now_ms), limit):
         text, size = db.execute(
             "SELECT CASE WHEN length(json) <= ?1 THEN json ELSE json_set(json_remove(json,"
             " '$.data'), '$.body', substr(json_extract(json, '$.body'), 1, ?2), '$.size',"
@@ -92,21 +95,24 @@ def first(
 
 
 class _Finder:
-    """Finds the unread messages of one reader, as they were at a time."""
+    """Finds the unread messages of some mailboxes, as they were at a time."""
 
-    def __init__(self, db: sqlite3.Connection, reader: str, as_of_ms: int, now_ms: int) -> None:
-        self._db, self._reader, self._as_of_ms, self._now_ms = db, reader, as_of_ms, now_ms
+    def __init__(
+        self, db: sqlite3.Connection, boxes: Mailboxes, as_of_ms: int, now_ms: int
+    ) -> None:
+        self._db, self._boxes, self._as_of_ms, self._now_ms = db, boxes, as_of_ms, now_ms
+        self._names = json.dumps(boxes.names)
 
     def walk(self, priority: int, sender: str | None = None) -> Walk:
         """Return the unread ones of a priority, perhaps of one sender."""
-        everything: Walk = unread(self._db, self._reader, self._as_of_ms, down=False)
+        everything: Walk = unread(self._db, self._boxes, self._as_of_ms, down=False)
         if sender is not None:
             rows = Rows(
                 self._db, "SELECT seq FROM messages WHERE sender = ?", (sender,), "seq", down=False
             )
             everything = Every([rows, everything])
         sql = "SELECT seq FROM ranked WHERE recipient = ? AND priority = ?"
-        names = (self._reader, EVERYBODY)
+        names = (*self._boxes.names, EVERYBODY)
         of_priority = Either(
             [Rows(self._db, sql, (name, PRIORITIES[priority]), "seq", down=False) for name in names]
         )
@@ -117,9 +123,10 @@ class _Finder:
         for seq in seqs:
             sender, auth, verified, expires_ms, is_to_name = self._db.execute(
                 "SELECT sender, json_extract(json, '$.auth'), json_extract(json, '$.verified'),"
-                " expires_ms, EXISTS (SELECT 1 FROM inbox WHERE recipient = ? AND lasting IN (0, 1)"
-                " AND inbox.seq = messages.seq) FROM messages WHERE seq = ?",
-                (self._reader, seq),
+                " expires_ms, EXISTS (SELECT 1 FROM json_each(?) CROSS JOIN inbox ON recipient ="
+                " value AND lasting IN (0, 1) AND inbox.seq = messages.seq) FROM messages WHERE"
+                " seq = ?",
+                (self._names, seq),
             ).fetchone()
             name = sender.partition("/")[0]
             who = Sender("" if verified else auth or "", name)
@@ -138,7 +145,7 @@ class _Finder:
         """Yield the first message behind `after` of each sender that is not known: of machines,
         then of other names.
         """
-        others = islice((name for name in self._names() if name not in known), _SENDERS)
+        others = islice((name for name in self._senders() if name not in known), _SENDERS)
         pairs = (
             (name, session)
             for name in others
@@ -152,7 +159,7 @@ class _Finder:
             if (seq := min(next(seqs, LAST) for seqs in walked)) < LAST:
                 yield from self.ranks(priority, iter([seq]))
 
-    def _names(self) -> Iterator[str]:
+    def _senders(self) -> Iterator[str]:
         """Yield who has sent something, without sessions: machines before those that are not
         proved.
         """
@@ -180,8 +187,8 @@ class _Finder:
         return found
 
 
-def _ranks(db: sqlite3.Connection, reader: str, cursor: Cursor, now_ms: int) -> Iterator[Rank]:
-    finder = _Finder(db, reader, cursor.as_of_ms, now_ms)
+def _ranks(db: sqlite3.Connection, boxes: Mailboxes, cursor: Cursor, now_ms: int) -> Iterator[Rank]:
+    finder = _Finder(db, boxes, cursor.as_of_ms, now_ms)
     for priority in range(cursor.rank.priority, len(PRIORITIES)):
         for rank in _of_priority(finder, priority, cursor.rank):
             if rank > cursor.rank and not finder.is_dead(rank.seq):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from bus.index import expiring, ranges, walks
+from bus.index.mailboxes import of_reader
 from bus.index.projection import Batch
 from bus.index.ranges import LAST, NewestRanges
 from bus.index.topics import subscribers
@@ -21,8 +22,8 @@ from bus.index.unread import mailbox, unread
 from bus.index.walks import Either, Every, Fixed, Live, Rows, Walk
 from bus.model import checks, records
 from bus.model.filter import MAX_PAGE_BYTES, Selection, recipients
+from bus.model.groups import TOPIC_PREFIX, is_topic
 from bus.model.records import EVERYBODY, Record
-from bus.model.topic_names import PREFIX, is_topic
 
 _AT_ONCE = 64  # messages fetched together
 _FEW_DEAD = 8  # to be passed one by one before a walk is worth more
@@ -111,7 +112,7 @@ class Messages:
             return names
         found = set(names)
         for topic in topics:
-            found |= subscribers(self._batch.db, topic.removeprefix(PREFIX))
+            found |= subscribers(self._batch.db, topic.removeprefix(TOPIC_PREFIX))
         found -= {record["from"]} - set(names)
         self._fanout.extend((record["seq"], name) for name in found if not is_topic(name))
         return sorted(found)
@@ -247,10 +248,11 @@ def walk_of(
         parts.append(_rows(db, "tags WHERE tag = ?", selection.tag, down))
     seen_at = None if selection.expired else now_ms
     if selection.unread_by is not None:
-        parts.append(unread(db, selection.unread_by, seen_at, down))
+        boxes = of_reader(db, selection.unread_by, selection.machine)
+        parts.append(unread(db, boxes, seen_at, down))
     if selection.to not in (None, selection.unread_by):
         parts.append(mailbox(db, str(selection.to), seen_at, down))
-    if selection.mailbox is None and not selection.expired:
+    if not (selection.to or selection.unread_by or selection.expired):
         parts.append(Live(db, expiring.ALL, now_ms, down))
     parts += found
     if not parts:

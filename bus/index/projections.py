@@ -17,6 +17,7 @@ from bus.index.messages import Messages
 from bus.index.permissions import Permissions
 from bus.index.place import Damage
 from bus.index.projection import Batch, Projection
+from bus.index.roles import Roles
 from bus.index.search import Words
 from bus.index.topics import Topics
 from bus.index.tracking import Tracking
@@ -26,7 +27,7 @@ from bus.model.records import Position, Record
 # In this order they see a record.
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
-    *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Tracking),
+    *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from bus.index.projection import Batch
 from bus.model.filter import recipients
+from bus.model.groups import TOPIC_PREFIX, is_topic
 from bus.model.records import Record
-from bus.model.topic_names import PREFIX, is_topic
 from bus.model.topics import is_wild, matches
 
 SCHEMA = """
@@ -64,7 +64,7 @@ class Topics:
         if kind == "message":
             for name in recipients(record):
                 if is_topic(name):
-                    self._count(name.removeprefix(PREFIX), record["ts"])
+                    self._count(name.removeprefix(TOPIC_PREFIX), record["ts"])
         elif kind == "topic_subscribed":
             topic = record["topic"]
             row = (topic, record["name"], record["auth"], record["ts"], int(is_wild(topic)))

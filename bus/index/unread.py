@@ -5,19 +5,29 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Callable
+from itertools import islice
 
 from bus.index import expiring
 from bus.index.floors import floor
-from bus.index.ranges import around, gaps, is_settled
-from bus.index.walks import Either, From, Live, Rows, Unsettled, Walk
+from bus.index.mailboxes import Mailboxes
+from bus.index.ranges import LAST, around, gaps, is_settled
+from bus.index.walks import Either, From, Live, Rows, Unsettled, Walk, through
+from bus.model.groups import is_group
 from bus.model.records import EVERYBODY, unix_ms
-from bus.model.topic_names import is_topic
 
 _TO_NAME = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
 
 
-def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> int:
-    """Return how many messages wait for a reader, counted up to `cap`."""
+def unread_count(db: sqlite3.Connection, boxes: Mailboxes, now_ms: int, cap: int) -> int:
+    """Return how many messages wait in some mailboxes, counted up to `cap`."""
+    if not boxes.direct:
+        return _count(db, boxes.whole, now_ms, cap)
+    # One message may lie in several of them.
+    walk = unread(db, boxes, now_ms, down=False)
+    return sum(1 for _ in islice(through(walk, 0, LAST, down=False), cap))
+
+
+def _count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> int:
     total, start = 0, floor(db, reader)
     for lo, hi in gaps(db, reader, 1):
         for name, low in {reader: lo, EVERYBODY: max(lo, start)}.items():
@@ -39,9 +49,9 @@ def unread_count(db: sqlite3.Connection, reader: str, now_ms: int, cap: int) -> 
     )
 
 
-def oldest_unread_ms(db: sqlite3.Connection, reader: str, now_ms: int) -> int | None:
-    """Return when the oldest message that waits for a reader was saved (Unix milliseconds)."""
-    seq = unread(db, reader, now_ms, down=False).seek(0)
+def oldest_unread_ms(db: sqlite3.Connection, boxes: Mailboxes, now_ms: int) -> int | None:
+    """Return when the oldest message that waits in some mailboxes was saved (Unix milliseconds)."""
+    seq = unread(db, boxes, now_ms, down=False).seek(0)
     if seq is None:
         return None
     row = db.execute(
@@ -52,14 +62,7 @@ def oldest_unread_ms(db: sqlite3.Connection, reader: str, now_ms: int) -> int | 
 
 def has_mail(db: sqlite3.Connection, name: str, now_ms: int) -> bool:
     """Return whether a message to this very name waits, whatever waits for everybody."""
-    to_name: list[tuple[int, Walk]] = [
-        (1, Rows(db, _TO_NAME, (name, 1), "seq", down=False)),
-        (0, Live(db, name, now_ms, down=False)),
-    ]
-    return any(
-        Unsettled(db, walk, name, lasting, down=False).seek(0) is not None
-        for lasting, walk in to_name
-    )
+    return Either(_direct(db, name, now_ms, down=False)).seek(0) is not None
 
 
 def _count_live(
@@ -91,9 +94,9 @@ def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:
     return db.execute(through, (reader, seq)).fetchone() is None
 
 
-def unread(db: sqlite3.Connection, reader: str, now_ms: int | None, down: bool) -> Walk:
-    """Return what a reader has not acknowledged; expired ones too without a time."""
-    start = floor(db, reader)
+def unread(db: sqlite3.Connection, boxes: Mailboxes, now_ms: int | None, down: bool) -> Walk:
+    """Return what waits in some mailboxes; expired ones too without a time."""
+    reader, start = boxes.whole, floor(db, boxes.whole)
     expiring_ones = (
         _all_of(db, reader, 0, down, start)
         if now_ms is None
@@ -102,7 +105,17 @@ def unread(db: sqlite3.Connection, reader: str, now_ms: int | None, down: bool) 
     parts = [(1, walk) for walk in _all_of(db, reader, 1, down, start)] + [
         (0, walk) for walk in expiring_ones
     ]
-    return Either([Unsettled(db, walk, reader, lasting, down) for lasting, walk in parts])
+    walks = [Unsettled(db, walk, reader, lasting, down) for lasting, walk in parts]
+    for name in boxes.direct:
+        walks += _direct(db, name, now_ms, down)
+    return Either(walks)
+
+
+def _direct(db: sqlite3.Connection, name: str, now_ms: int | None, down: bool) -> list[Unsettled]:
+    """Return what waits of the mail to a very name."""
+    lasting, expiring_ones = (Rows(db, _TO_NAME, (name, kind), "seq", down) for kind in (1, 0))
+    alive: Walk = expiring_ones if now_ms is None else Live(db, name, now_ms, down)
+    return [Unsettled(db, lasting, name, 1, down), Unsettled(db, alive, name, 0, down)]
 
 
 def mailbox(db: sqlite3.Connection, name: str, now_ms: int | None, down: bool) -> Walk:
@@ -123,7 +136,7 @@ def _live(db: sqlite3.Connection, name: str, now_ms: int, down: bool, start: int
 
 
 def _of_both(name: str, walk: Callable[[str], Walk], down: bool, start: int) -> list[Walk]:
-    if is_topic(name):
+    if is_group(name):
         return [walk(name)]
     to_all = walk(EVERYBODY)
     both = [From(to_all, start, down) if start else to_all]

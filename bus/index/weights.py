@@ -5,8 +5,8 @@ many light ones.
 from __future__ import annotations
 
 from bus.model.filter import recipients
+from bus.model.groups import is_topic
 from bus.model.records import Fields
-from bus.model.topic_names import is_topic
 
 STEP_US = 20_000  # what is applied before others have a turn
 # Measured on a laptop: a short message, a row of another table, a byte of words that no message had

@@ -23,8 +23,8 @@ from filelock import FileLock
 from bus.errors import TooManyWaiting
 from bus.live.bell import Bell
 from bus.model.filter import recipients
+from bus.model.groups import is_group
 from bus.model.records import EVERYBODY, START, Position, Record
-from bus.model.topic_names import is_topic
 from bus.system import modes
 
 logger = logging.getLogger("bus.live.waiting")
@@ -54,7 +54,7 @@ class Wanted(Protocol):
     """What a waiter waits for: records of one kind.
 
     A message wakes only waiters with one of its recipients as their `mailbox`, and those with none.
-    One to a topic wakes all, as subscribers are not known here.
+    One to a topic or a role wakes all, as it is not known here who belongs to it.
     """
 
     @property
@@ -223,7 +223,7 @@ class WaitingRoom:
         kind = record["kind"]
         names = recipients(record) if kind == "message" else []
         with self._mutex:
-            if EVERYBODY in names or any(map(is_topic, names)):
+            if EVERYBODY in names or any(map(is_group, names)):
                 keys = [key for key in self._waiters if key[0] == kind]
             else:
                 keys = [(kind, name) for name in (*names, None)]

@@ -11,7 +11,7 @@ from bus.errors import BadField, MissingField
 from bus.model import checks
 from bus.model.answer import Time
 from bus.model.filter import MAX_LIMIT
-from bus.model.kinds import AGENT, REFERENCE, Format, whole
+from bus.model.kinds import AGENT, ONE_OR_FLAG, REFERENCE, Format, whole
 from bus.model.shape import Json, Kind, Shape, object_schema
 
 MAX_IDS = 1_000
@@ -28,6 +28,7 @@ def _refs(value: Any, field: str) -> list[str | int]:
 
 
 _IDS = Kind(_refs, {"type": "array", "items": REFERENCE.schema, "minItems": 1, "maxItems": MAX_IDS})
+_MACHINE = "1, of a session: what is its machine's is done for the machine"
 _READER = "who acknowledges; left out: the caller. Required of the shared user"
 
 
@@ -36,6 +37,7 @@ class Ack(Shape):
     """POST /ack/<ref>: one message."""
 
     reader: Annotated[str, AGENT, _READER]
+    machine: Annotated[int | None, ONE_OR_FLAG, _MACHINE] = None
 
     @classmethod
     def schema(cls) -> Json:

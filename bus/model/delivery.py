@@ -17,7 +17,7 @@ _FULL = 1_000  # so many unread messages, or more
 
 class Standing(TypedDict):
     """How a recipient is doing. `any` has only `readers`, how many have ever asked; a topic has
-    only `subscribers`.
+    only `subscribers`, a role its `holder` and `unread`.
     """
 
     last_seen: NotRequired[Time | None]
@@ -25,6 +25,7 @@ class Standing(TypedDict):
     unread: NotRequired[Annotated[int, Says(minimum=0, maximum=1000)] | None]
     readers: NotRequired[int]
     subscribers: NotRequired[int]
+    holder: NotRequired[str | None]
 
 
 class Recipient(TypedDict):

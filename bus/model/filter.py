@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from bus.errors import MissingField
+from bus.model.groups import is_group
 from bus.model.kinds import (
     AGENT,
     REFERENCE_TEXT,
@@ -25,7 +26,6 @@ from bus.model.kinds import (
 from bus.model.messages import TO_ONE
 from bus.model.records import EVERYBODY, Record
 from bus.model.shape import Kind, Shape
-from bus.model.topic_names import is_topic
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
 # Bytes of messages in one answer: 500 of the usual size, or fewer long ones.
@@ -37,8 +37,9 @@ class Selection:
     """A filter over messages; None means any.
 
     `to` takes in broadcasts. `unread_by` is what that reader has neither acknowledged nor written
-    itself. `after` and `before` are seqs, both exclusive. `newest` takes the last `limit` instead
-    of the first; the result is oldest first all the same, unless `descending`.
+    itself, with `machine` its machine's mail too. `after` and `before` are seqs, both exclusive.
+    `newest` takes the last `limit` instead of the first; the result is oldest first all the same,
+    unless `descending`.
     """
 
     to: str | None = None
@@ -52,6 +53,7 @@ class Selection:
     newest: bool = False
     descending: bool = False
     expired: bool = False
+    machine: bool = False
 
     @property
     def kind(self) -> str:
@@ -60,13 +62,17 @@ class Selection:
 
     @property
     def mailbox(self) -> str | None:
-        """The one recipient whose messages and broadcasts are asked for."""
-        return self.unread_by or self.to
+        """The one recipient whose messages and broadcasts are asked for; None if there may be
+        several.
+        """
+        return None if self.machine else self.unread_by or self.to
 
     @property
     def is_plain(self) -> bool:
         """Whether it asks for every message that lives, but for its places."""
-        return not (self.mailbox or self.sender or self.tag or self.thread or self.expired)
+        return not (
+            self.to or self.unread_by or self.sender or self.tag or self.thread or self.expired
+        )
 
     def since(self, seq: int) -> Selection:
         """Return the same filter for what comes after `seq`, oldest first."""
@@ -78,7 +84,9 @@ class Selection:
         Acknowledgements, expiry and who has subscribed to what are not looked at.
         """
         names = recipients(record)
-        is_for_many = EVERYBODY in names or any(map(is_topic, names))
+        is_for_many = EVERYBODY in names or any(map(is_group, names))
+        if self.machine and self.unread_by is not None:
+            is_for_many = is_for_many or self.unread_by.partition("/")[0] in names
         return (
             all(name is None or name in names or is_for_many for name in (self.to, self.unread_by))
             and (self.unread_by is None or record["from"] != self.unread_by)
@@ -102,6 +110,7 @@ class _Filter(Shape):
     unread_by: Annotated[str | None, AGENT, "what this reader has not acknowledged"] = None
     since: Annotated[str | int | None, REFERENCE_TEXT, "after this id or seq"] = None
     expired: Annotated[int, ZERO_OR_ONE, "1: expired ones too"] = 0
+    machine: Annotated[int, ZERO_OR_ONE, "1, of a session: its machine's mail too"] = 0
 
     def _conditions(self, seq_of: SeqOf) -> dict[str, Any]:
         return {
@@ -112,6 +121,7 @@ class _Filter(Shape):
             "unread_by": self.unread_by,
             "after": None if self.since is None else seq_of(self.since),
             "expired": bool(self.expired),
+            "machine": bool(self.machine),
         }
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple, TypedDict
 from bus.errors import BadField
 from bus.model.answer import Count, From, Says, Time
 from bus.model.checks import MAX_SEQ
-from bus.model.kinds import AGENT, Format, whole
+from bus.model.kinds import AGENT, ZERO_OR_ONE, Format, whole
 from bus.model.messages import Message
 from bus.model.shape import Kind
 
@@ -98,6 +98,7 @@ class InboxQuery(Format):
         whole(MIN_TOKENS, MAX_TOKENS),
         "the same in tokens of 3 bytes; with both, both hold",
     ] = None
+    machine: Annotated[int, ZERO_OR_ONE, "1, of a session: its machine's mail too"] = 0
     cursor: Annotated[
         Cursor | None, _CURSOR_KIND, "of the answer before, for what comes after it"
     ] = None

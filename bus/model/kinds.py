@@ -124,6 +124,16 @@ def number(low: float, high: float, hint: str) -> Kind:
     return Kind(check, {"type": "number", "minimum": low, "maximum": high})
 
 
+def _zero_or_one(value: Any, field: str) -> int:
+    """Return 0 or 1, of JSON (true and false too) or of a text."""
+    if isinstance(value, str) and value in ("0", "1"):
+        return int(value)
+    if not isinstance(value, (bool, int)) or value not in (0, 1):
+        raise BadField(f"`{field}` is {shown(value)}.", hint="0 or 1.", field=field)
+    return int(value)
+
+
+ONE_OR_FLAG = Kind(_zero_or_one, {"enum": [0, 1, True, False]})
 ZERO_OR_ONE = Kind(whole(0, 1).check, {"enum": [0, 1]})
 MAX_WAIT_S = 60
 WAIT = number(0, MAX_WAIT_S, f"0 to {MAX_WAIT_S} seconds are allowed.")

@@ -3,8 +3,8 @@
 | field           | form                                                                    |
 |-----------------|-------------------------------------------------------------------------|
 | `from`          | a name                                                                  |
-| `to`            | a name, a topic (`topic:x`, `#x`), a list of up to 64 of them, or `any` |
-|                 | (`all` is the same): default                                            |
+| `to`            | a name, a topic (`topic:x`, `#x`), a role (`role:x`), a list of up to   |
+|                 | 64 of them, or `any` (`all` is the same): default                       |
 | `body`          | 1 byte to 64 KiB of UTF-8                                               |
 | `tags`          | up to 16 strings of 1-64 characters, no comma, no control character     |
 | `in_reply_to`   | id or seq of a message                                                  |
@@ -31,6 +31,7 @@ from bus.model.answer import Count, From, Says, Time
 from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
 from bus.model.deadlines import ACK_BY, ack_by_text
 from bus.model.delivery import Recipient, Standing
+from bus.model.groups import ROLE, TOPIC, as_recipient
 from bus.model.kinds import (
     AGENT,
     KEY,
@@ -45,7 +46,6 @@ from bus.model.kinds import (
 from bus.model.records import EVERYBODY
 from bus.model.shape import Json, Kind, Shape, object_schema, refuse_null
 from bus.model.strict_json import check_text, load_object
-from bus.model.topic_names import TOPIC, as_recipient
 
 PRIORITIES = ("fyi", "normal", "urgent")
 MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024
@@ -56,9 +56,9 @@ _canonical = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` makes an en
 
 
 def _addressee(value: Any, field: str) -> str:
-    """Return a name, or a topic as `topic:x`."""
-    topic = as_recipient(value) if isinstance(value, str) else None
-    return name(value, field) if topic is None else topic
+    """Return a name, a topic as `topic:x`, or a role as `role:x`."""
+    group = as_recipient(value) if isinstance(value, str) else None
+    return name(value, field) if group is None else group
 
 
 def addressees(value: Any, field: str) -> str | list[str]:
@@ -141,10 +141,11 @@ def _data(value: Any, field: str) -> dict[str, Any]:
 
 
 _TOPIC: Json = {"type": "string", "pattern": f"^(topic:|#){TOPIC.pattern}$"}
-_TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, NAME_SCHEMA, _TOPIC]}
+_ROLE: Json = {"type": "string", "pattern": f"^role:{ROLE.pattern}$"}
+_TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, NAME_SCHEMA, _TOPIC, _ROLE]}
 _TO_NAMES: Json = {
     "type": "array",
-    "items": {"anyOf": [NAME_SCHEMA, _TOPIC]},
+    "items": {"anyOf": [NAME_SCHEMA, _TOPIC, _ROLE]},
     "minItems": 1,
     "maxItems": MAX_RECIPIENTS,
 }
@@ -212,6 +213,13 @@ class Draft(Shape):
         return {**object_schema(cls, **texts), "required": ["body"]}
 
 
+class GivenTo(TypedDict):
+    """Another session of the machine that has this message to do, and for how many seconds."""
+
+    name: str
+    s: Count
+
+
 class Message(From):
     """A message as callers see it."""
 
@@ -233,6 +241,9 @@ class Message(From):
     supersedes: NotRequired[Annotated[str, "the id of the older message that it replaces"]]
     superseded_by: NotRequired[Annotated[str, "the id of the newer message that replaces it"]]
     retracted: NotRequired[Annotated[Time, "when its sender took it back"]]
+    given_to: NotRequired[
+        Annotated[GivenTo, "of a machine's mail that is read with `machine=1`: who else has it"]
+    ]
     hops: NotRequired[Annotated[int, "how many replies it stands behind"]]
     client_id: NotRequired[str]
     auth: NotRequired[Annotated[str, "the user whose credential posted it"]]

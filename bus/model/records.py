@@ -42,6 +42,7 @@ KINDS = (
     *("approval_asked", "approval_answered", "approval_used", "segment", "damaged"),
     *("agent_joined", "agent_changed", "agent_left"),
     *("message_retracted", "deadline_passed", "topic_subscribed", "topic_unsubscribed"),
+    *("role_claimed", "role_released", "role_given"),
 )
 # What older versions called them. Such lines are in logs for ever; only `decode` knows.
 _OLD_KINDS = {
@@ -61,6 +62,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0
 EVERYBODY = "any"
 HUB = "bus"  # the sender of what the hub itself says
 
+# Records of which there is one for each of these: what several processes may try to do at once.
+_COMPETED_FOR = {
+    "agent_joined": ("prior", "name"),
+    "message_retracted": ("message",),
+    "deadline_passed": ("message",),
+    "role_given": ("prior", "role"),
+}
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BYTE_TO_LETTER = bytes(ord(_CROCKFORD[byte & 31]) for byte in range(256))
 _AT_ONCE = 64
@@ -216,10 +224,9 @@ def unique_key(record: Record) -> str | None:
     none of them can meet. Nor has a name an @: behind it is the tenure, so that whoever is given a
     name anew meets no key of who had it before.
     """
-    if record["kind"] == "agent_joined":
-        return f" lease {record['prior']} {record['name']}"
-    if record["kind"] in ("message_retracted", "deadline_passed"):
-        return f" {record['kind']} {record['message']}"
+    if record["kind"] in _COMPETED_FOR:
+        about = (str(record[name]) for name in _COMPETED_FOR[record["kind"]])
+        return " ".join(["", record["kind"], *about])
     key = record.get("client_id")
     if key is None:
         return None

@@ -15,9 +15,9 @@ from bus.errors import BadField
 from bus.model.answer import Count, Time
 from bus.model.checks import shown
 from bus.model.filter import MAX_LIMIT
+from bus.model.groups import MAX_WORDS, TOPIC, TOPIC_PREFIX, WORD
 from bus.model.kinds import AGENT, Format, whole
 from bus.model.shape import Json, Kind, Shape, object_schema
-from bus.model.topic_names import MAX_WORDS, PREFIX, TOPIC, WORD
 
 PATTERN = re.compile(
     rf"(?=.{{1,128}}$)(?:(?:{WORD}|\*)(?:\.(?:{WORD}|\*)){{0,{MAX_WORDS - 1}}}(?:\.>)?|>)"
@@ -30,7 +30,7 @@ _HINT = (
 
 def pattern(value: Any, field: str) -> str:
     """Return what is subscribed to: a topic, perhaps with wildcards and with `topic:` before it."""
-    text = value.removeprefix(PREFIX).removeprefix("#") if isinstance(value, str) else value
+    text = value.removeprefix(TOPIC_PREFIX).removeprefix("#") if isinstance(value, str) else value
     if not isinstance(text, str) or PATTERN.fullmatch(text) is None:
         raise BadField(f"`{field}` is {shown(value)}.", hint=_HINT, field=field)
     return text

@@ -27,6 +27,7 @@ from bus.web.api import (
     pages,
     permissions,
     posting,
+    roles,
     stream,
     topics,
     tracking,
@@ -82,6 +83,7 @@ def make_app(
         stream.blueprint(hub, keepalive_s, taken),
         agents.blueprint(hub, taken),
         topics.blueprint(hub, taken),
+        roles.blueprint(hub, taken),
         pages.blueprint(hub, service),
         credentials_routes.blueprint(
             Register(credentials, hub.credentials.note_change), refusals, (*quotas, hub.daily)

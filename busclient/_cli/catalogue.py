@@ -118,6 +118,11 @@ GROUPS = {
             "List who is there: machines and their sessions",
             ("bus agents", "bus agents --scope repo --state live"),
         ),
+        "role": Entry(
+            "roles",
+            "List the roles; claim or release one",
+            ("bus role", "bus role claim deployer"),
+        ),
         "whoami": Entry(
             "agents", "Say which name you have here", ("bus whoami", "bus whoami --json")
         ),

@@ -7,6 +7,7 @@ from typing import Any
 
 from bus.index import acks, messages, names, place, search
 from bus.index.database import Index
+from bus.index.mailboxes import Mailboxes
 from bus.index.unread import unread_count
 from bus.log.jsonl.engine import JsonlLog
 from bus.model.filter import Selection
@@ -57,7 +58,7 @@ def answers(index: Index) -> dict[str, Any]:
         for reader in READERS:
             said[f"unread by {reader}"] = messages.page(db, Selection(unread_by=reader), NOW_MS)
             said[f"to {reader}"] = messages.page(db, Selection(to=reader, expired=True), NOW_MS)
-            said[f"unread count of {reader}"] = unread_count(db, reader, NOW_MS, 100)
+            said[f"unread count of {reader}"] = unread_count(db, Mailboxes(reader), NOW_MS, 100)
             said[f"last act of {reader}"] = names.last_act(db, reader)
         said["tag"] = messages.page(db, Selection(tag="build"), NOW_MS)
         said["thread"] = messages.page(db, Selection(thread="t"), NOW_MS)

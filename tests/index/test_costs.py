@@ -13,6 +13,7 @@ import pytest
 
 from bus.index import acks, activity, approvals, inbox, messages, search
 from bus.index.database import Index
+from bus.index.mailboxes import Mailboxes
 from bus.index.unread import unread_count
 from bus.log.memory import MemoryLog
 from bus.model import records
@@ -77,8 +78,8 @@ def joined(log: MemoryLog, name: str) -> None:
 
 QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
     "poll": lambda db: messages.page(db, Selection(unread_by="bob"), NOW_MS),
-    "unread count": lambda db: unread_count(db, "bob", NOW_MS, 1_000),
-    "inbox": lambda db: inbox.first(db, "bob", NOW_MS, None, 20, 10_000),
+    "unread count": lambda db: unread_count(db, Mailboxes("bob"), NOW_MS, 1_000),
+    "inbox": lambda db: inbox.first(db, Mailboxes("bob"), NOW_MS, None, 20, 10_000),
     "to": lambda db: messages.page(db, Selection(to="bob"), NOW_MS),
     "to, newest": lambda db: messages.page(db, Selection(to="bob", newest=True), NOW_MS),
     "newest": lambda db: messages.page(db, Selection(newest=True, limit=10), NOW_MS),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bus.index import expiring, messages
 from bus.index.database import Index
+from bus.index.mailboxes import Mailboxes
 from bus.index.unread import unread_count
 from bus.log.memory import MemoryLog
 from bus.model import records
@@ -182,7 +183,7 @@ def compare(
         assert seqs(limit=limit, after=after) == [seq for seq in unread if seq > after][:limit]
         assert seqs(limit=limit, newest=True) == unread[-limit:]
         assert seqs(limit=500, sender="a") == [seq for seq in unread if seq in seqs_of(db, "a")]
-        assert unread_count(db, reader, NOW_MS, 1_000) == len(unread)
+        assert unread_count(db, Mailboxes(reader), NOW_MS, 1_000) == len(unread)
         assert seqs(limit=500, to="b") == [seq for seq in unread if seq in seqs_to(db, "b")]
 
 

@@ -89,7 +89,20 @@ def test_the_document_has_every_error_code() -> None:
 
 
 # Where the name of a machine's credential is taken if none is given.
-OWN_NAME = (*("/post", "/ack", "/ack/{ref}", "/inbox", "/agents", "/messages/{ref}/retract"),)
+OWN_NAME = (
+    *(
+        "/post",
+        "/ack",
+        "/ack/{ref}",
+        "/inbox",
+        "/agents",
+        "/messages/{ref}/retract",
+        "/topics/{topic}/subscribe",
+        "/topics/{topic}/unsubscribe",
+        "/roles/{role_name}/claim",
+        "/roles/{role_name}/release",
+    ),
+)
 CONFIG = {
     "seed": SEED,
     "checks": CHECKS,

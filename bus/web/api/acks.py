@@ -28,10 +28,13 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     @routes.post("/ack/<ref>")
     @may_call(EVERYONE)
     def ack_one(ref: str) -> Response:
-        reader = _read(Ack, taken).reader
+        asked = _read(Ack, taken)
+        reader, with_machine = asked.reader, bool(asked.machine)
         try:
             return _reply(
-                reader, hub.acks.ack(g.caller, reader, [checks.reference(ref, "id")]), id=ref
+                reader,
+                hub.acks.ack(g.caller, reader, [checks.reference(ref, "id")], with_machine),
+                id=ref,
             )
         except BadField as error:
             # what cannot be an id is the id of no message: 404, as for any other unknown one
@@ -43,10 +46,11 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     @may_call(EVERYONE)
     def ack_many() -> Response:
         asked = _read(AckMany, taken)
+        reader, with_machine = asked.reader, bool(asked.machine)
         if asked.through is not None:
-            acked = hub.acks.ack_through(g.caller, asked.reader, asked.through)
+            acked = hub.acks.ack_through(g.caller, reader, asked.through, with_machine)
         else:
-            acked = hub.acks.ack(g.caller, asked.reader, asked.ids or [])
+            acked = hub.acks.ack(g.caller, reader, asked.ids or [], with_machine)
         return _reply(asked.reader, acked)
 
     return routes

@@ -66,7 +66,13 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         limit = min(MAX_SHOWN, room // measure("x" * _SMALLEST))
         longest = room * 3_000 // measure("x" * 3_000)
         found = hub.inbox.read(
-            reader, asked.cursor, limit, _JSON * longest, choose, is_peek(hub, reader, taken)
+            reader,
+            asked.cursor,
+            limit,
+            _JSON * longest,
+            choose,
+            is_peek(hub, reader, taken),
+            bool(asked.machine),
         )
         return (
             text_reply(_as_text(reader, found)) if as_text else json_reply(_as_json(reader, found))
@@ -163,6 +169,9 @@ def _line(message: Candidate, now_ms: int) -> str:
     age = _age(now_ms - unix_ms(message["ts"]))
     who = sender({**message, "from": _middle_cut(message["from"])})
     marks = [] if message["priority"] == "normal" else [message["priority"].upper()]
+    if "given_to" in message:
+        given = message["given_to"]
+        marks.append(f"[given to {given['name'].partition('/')[2]} {given['s']} s ago]")
     marks += ["SUPERSEDED"] if "superseded_by" in message else []
     line = " ".join([str(message["seq"]), *marks, f"{age} from {who}"])
     line += _cut(f" to {','.join(to[:3])}{'…' if len(to) > 3 else ''}", _LONGEST_LINE - len(line))

@@ -77,6 +77,8 @@ def page_json(messages: Sequence[str], has_more: bool, next: int) -> str:
 def state_marks(message: Mapping[str, Any]) -> list[str]:
     """Return what became of a message since, for its first line."""
     marks = ["RETRACTED"] if "retracted" in message else []
+    if "given_to" in message:
+        marks.append(f"given to {message['given_to']['name']} {message['given_to']['s']} s ago")
     newer = message.get("superseded_by")
     return marks if newer is None else [*marks, f"superseded by {newer}"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bus.model.shape import Json
 from bus.version import __version__
-from bus.web.openapi import agents, credentials, messages, net, topics
+from bus.web.openapi import agents, credentials, messages, net, roles, topics
 from bus.web.openapi.schemas import schemas
 
 
@@ -25,6 +25,7 @@ def document() -> Json:
             **messages.paths(),
             **agents.paths(),
             **topics.paths(),
+            **roles.paths(),
             **credentials.paths(),
             **net.paths(),
         },

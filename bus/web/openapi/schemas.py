@@ -14,6 +14,7 @@ from bus.model import (
     inbox,
     messages,
     permissions,
+    roles,
     topics,
     tracking,
 )
@@ -26,6 +27,7 @@ _ANSWERS = (
     *(messages.Message, delivery.Standing, delivery.Recipient, messages.Page, Health),
     *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts),
     *(agents.Agent, agents.Roster, agents.OneAgent, agents.Registered, agents.Alive, agents.Left),
+    *(roles.Role, roles.Roles, roles.OneRole),
     *(topics.Topic, topics.Subscribed, topics.Topics, topics.SubscriptionChanged),
     *(tracking.Retracted, tracking.Late, tracking.Overdue, tracking.Step, tracking.Trace),
     *(calls.Ran, calls.File, calls.Acted, calls.Snapshot, calls.Snapshots),
