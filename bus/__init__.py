@@ -31,15 +31,18 @@ def create_app(
 ) -> Flask:
     """Return the WSGI application.
 
-    `app.extensions` has its hub as `bus`, its credentials as `credentials`, and its end of the line
-    to the service that runs commands as `exec`. `turns` says how requests share a worker; without
-    it, as threads do. `clock` returns seconds since 1970, and `disk` is what the log is written
-    with: a test may give others.
+    `app.extensions` has its hub as `bus`, its credentials as `credentials`, its end of the line to
+    the service that runs commands as `exec`, and what sends webhooks as `webhooks`. `turns` says
+    how requests share a worker; without it, as threads do. `clock` returns seconds since 1970, and
+    `disk` is what the log is written with: a test may give others.
     """
     from bus.config import Config
     from bus.credentials import Credentials
+    from bus.credentials.webhook_secrets import WebhookSecrets
     from bus.live.quotas import Quotas
     from bus.model.caller import ADMIN, MACHINES
+    from bus.notify.addresses import Network
+    from bus.notify.webhooks import WebhookSender
     from bus.runner.client import RunnerClient
     from bus.system.scheduler import Turns
     from bus.web import make_app
@@ -56,6 +59,10 @@ def create_app(
         name for name, role in credentials.users().items() if role == ADMIN
     ]
     service = RunnerClient(config.exec_socket_file)
+    sender = WebhookSender(hub.webhooks, Network(private=config.webhooks_private), clock)
+    hub.webhooks.secrets = WebhookSecrets(config.data_dir / "webhook-secrets")
+    hub.webhooks.try_out = sender.test
+    hub.chores.add(sender.tend, sender.stop)
     rest = (turns or Turns()).one_round
     run = config.data_dir / "run"
     quotas = (
@@ -74,6 +81,7 @@ def create_app(
     app.extensions["bus"] = hub
     app.extensions["credentials"] = credentials
     app.extensions["exec"] = service
+    app.extensions["webhooks"] = sender
     return app
 
 
@@ -190,4 +198,5 @@ def create_hub(
         approve_own=config.approve_own,
         strict=config.strict,
         loop_limit=config.loop_limit,
+        private_webhooks=config.webhooks_private,
     )

@@ -195,6 +195,12 @@ class Config:
     strict: bool = _setting(
         "BUS_STRICT", False, "0|1", "1: a post to a name that nobody has is refused"
     )
+    webhooks_private: bool = _setting(
+        "BUS_WEBHOOKS_PRIVATE",
+        False,
+        "0|1",
+        "1: webhooks may lead to loopback, to private and to any other addresses",
+    )
     keepalive_s: float = _setting(
         "BUS_KEEPALIVE_S",
         15.0,

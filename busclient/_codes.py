@@ -81,6 +81,7 @@ CODES: dict[str, type[BusError]] = {
     "no_such_route": NotFound,
     "no_such_snapshot": NotFound,
     "no_such_user": Impossible,
+    "no_such_webhook": NotFound,
     "not_a_file": Impossible,
     "not_allowed": Forbidden,
     "not_found": NotFound,
@@ -143,7 +144,7 @@ _HINTS = {
 }
 # Only where the hub's hint names a route: what it says of a single case stays.
 _ROUTE = re.compile(
-    r"\b(?:GET|POST|PUT|DELETE) /|(?<![\w/])/(?:api|docs|openapi|search|agents)\b|\bcurl\b"
+    r"\b(?:GET|POST|PUT|DELETE) /|(?<![\w/])/(?:api|docs|openapi|search|agents|webhooks)\b|\bcurl\b"
 )
 _OTHER_VERSION = "The hub and this client are of different versions: bring both to the same one."
 _FOR_ROUTES = {
@@ -156,6 +157,7 @@ _FOR_ROUTES = {
     "no_such_role": "`bus role` lists the roles.",
     "no_such_route": _OTHER_VERSION,
     "no_such_snapshot": "`bus container snapshots NAME` lists the snapshots of a container.",
+    "no_such_webhook": "`bus webhook list` lists yours.",
     "not_allowed": "This needs a credential of another role: ask an admin.",
     "not_supported": "`bus machines` says the driver of each target; only containers have states"
     " and snapshots.",

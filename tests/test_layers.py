@@ -19,7 +19,7 @@ LAYERS = (
     ("system",),
     ("live", "log", "credentials", "index", "runner.protocol", "runner.drivers"),
     ("runner.client", "hub"),
-    ("runner", "web"),
+    ("notify", "runner", "web"),
     ("", "__main__", "server"),  # "" is bus/__init__.py, which joins the parts
 )
 # Besides going down: those who join the parts may use each other.
@@ -207,8 +207,8 @@ def test_hub_and_client_never_import_each_other() -> None:
 SHAPES_USE = {
     "__future__", "base64", "builtins", "bus", "collections", "contextlib", "dataclasses",
     "datetime", "difflib", "enum",
-    "functools", "hashlib", "itertools", "json", "math", "orjson", "os", "re", "string", "types",
-    "typing", "unicodedata", "zlib",
+    "functools", "hashlib", "ipaddress", "itertools", "json", "math", "orjson", "os", "re",
+    "string", "types", "typing", "unicodedata", "zlib",
 }  # fmt: skip
 
 

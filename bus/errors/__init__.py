@@ -25,6 +25,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchCredential  404
     │   ├── NoSuchAgent       404  nobody has registered under this name
     │   ├── NoSuchRole        404  nobody has claimed it
+    │   ├── NoSuchWebhook     404
     │   ├── UnknownRecipient  404  nobody has this name, and the post is strict
     │   ├── NoSuchFile        404  in the target
     │   └── NoSuchSnapshot    404
@@ -137,6 +138,7 @@ from bus.errors.requests import (
     NoSuchRole,
     NoSuchRoute,
     NoSuchSnapshot,
+    NoSuchWebhook,
     NotAllowed,
     NotFound,
     NotPermitted,
@@ -207,6 +209,7 @@ __all__ = [
     "NoSuchRoute",
     "NoSuchSnapshot",
     "NoSuchUser",
+    "NoSuchWebhook",
     "NotAFile",
     "NotAllowed",
     "NotFound",

@@ -124,6 +124,11 @@ class NoSuchRole(NotFound):
     hint = "GET /roles lists the roles; POST /roles/<role>/claim makes one."
 
 
+class NoSuchWebhook(NotFound):
+    code = "no_such_webhook"
+    hint = "GET /webhooks lists yours."
+
+
 class UnknownRecipient(NotFound):
     code = "unknown_recipient"
     hint = "`near` has known names like it. Without `strict`, the message would wait for the name."

@@ -19,10 +19,13 @@ class Chores:
     def __init__(self, leader: Leader) -> None:
         self._leader = leader
         self._chores: list[Chore] = []
+        self._ends: list[Chore] = []
 
-    def add(self, chore: Chore) -> None:
-        """Have `chore` called each time that the leader does its work."""
+    def add(self, chore: Chore, end: Chore | None = None) -> None:
+        """Have `chore` called each time that the leader does its work, and `end` when it leaves."""
         self._chores.append(chore)
+        if end is not None:
+            self._ends.append(end)
 
     def do(self) -> bool:
         """Do each chore once if this process leads; return whether it does.
@@ -42,5 +45,7 @@ class Chores:
         return True
 
     def leave(self) -> None:
-        """Let another process lead."""
+        """Let another process lead, once what the chores have begun is at an end."""
+        for end in self._ends:
+            end()
         self._leader.leave()

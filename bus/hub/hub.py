@@ -23,6 +23,7 @@ from bus.hub.roles import Roles
 from bus.hub.standings import Standings
 from bus.hub.topics import Topics
 from bus.hub.tracking import Tracking
+from bus.hub.webhooks import Webhooks
 from bus.index import place
 from bus.live.given import Given
 from bus.live.heartbeats import Heartbeats
@@ -58,6 +59,7 @@ class Hub:
         approve_own: bool = False,
         strict: bool = False,
         loop_limit: int = 0,
+        private_webhooks: bool = False,
     ) -> None:
         self.live, self.leases, presence = live, leases, live.presence
         self.journal, self.presence, self.daily = journal, presence, daily
@@ -76,6 +78,7 @@ class Hub:
         self.chores.add(self.roles.give_on)
         self.tracking = Tracking(journal, self.messages, self.acks, presence)
         self.chores.add(self.tracking.report_overdue)
+        self.webhooks = Webhooks(journal, private=private_webhooks)
         self.permissions = Permissions(journal)
         self.approvals = Approvals(journal, beside=beside, approve_own=approve_own)
         self.calls = Calls(journal, self.permissions, self.approvals)

@@ -22,12 +22,14 @@ from bus.index.search import Words
 from bus.index.topics import Topics
 from bus.index.tracking import Tracking
 from bus.index.unique_keys import UniqueKeys
+from bus.index.webhooks import Webhooks
 from bus.model.records import Position, Record
 
 # In this order they see a record.
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
     *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
+    Webhooks,
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

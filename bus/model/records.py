@@ -43,6 +43,7 @@ KINDS = (
     *("agent_joined", "agent_changed", "agent_left"),
     *("message_retracted", "deadline_passed", "topic_subscribed", "topic_unsubscribed"),
     *("role_claimed", "role_released", "role_given"),
+    *("webhook_set", "webhook_removed", "webhook_progress"),
 )
 # What older versions called them. Such lines are in logs for ever; only `decode` knows.
 _OLD_KINDS = {

@@ -20,15 +20,17 @@ from typing import Any
 
 import gevent
 import gevent.monkey
+import gevent.threadpool
 from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
-from gevent.socket import socket, wait_read
+from gevent.socket import SOCK_STREAM, socket, wait_read
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 from bus.config import Config
 from bus.hub.hub import Hub
+from bus.notify.webhooks import MOST_AT_ONCE
 from bus.server import connections, first_start
 from bus.server.connections import BetweenRequests, Connections
 from bus.server.seats import Seat, Seats
@@ -43,6 +45,7 @@ _CHORES_EVERY_S = 0.5
 _LOOK_EVERY_S = 0.3
 _GRACE_S = 1.0
 _QUICK_S = 2.0
+_LOOK_UP_S = 10.0
 _NOTIFY_EVERY_S = 1.0
 # How long a new connection is left to the worker that has fewer. Beside a stopped worker, one takes
 # 800 a second.
@@ -341,8 +344,27 @@ def post_worker_init(worker: Any) -> None:
         hub.waiting.most_here = worker.worker_connections * 3 // 4
         worker.stopping.rawlink(lambda _: gevent.spawn(hub.waiting.wake_all))
         worker.let_calls_go = worker.wsgi.extensions["exec"].let_go
+        worker.wsgi.extensions["webhooks"].network.resolve = _resolver()
         gevent.spawn(_tend, worker, hub)
         gevent.spawn(_do_chores, worker, hub)
+
+
+def _resolver() -> Callable[[str, int], Any]:
+    """Return what looks names up for webhooks, in threads of its own: as many as there may be
+    webhooks at work, so that names whose servers do not answer hold nothing else up.
+    """
+    threads = gevent.threadpool.ThreadPool(MOST_AT_ONCE)
+    # gevent's own would wait for a thread of the pool that syncs and rebuilds.
+    look_up = gevent.monkey.get_original("socket", "getaddrinfo")
+
+    def resolve(host: str, port: int) -> Any:
+        looking = threads.spawn(look_up, host, port, 0, SOCK_STREAM)
+        try:
+            return looking.get(timeout=_LOOK_UP_S)
+        except gevent.Timeout:
+            raise TimeoutError("the name was not found in time") from None
+
+    return resolve
 
 
 def _tend(worker: Any, hub: Hub) -> None:

@@ -31,6 +31,7 @@ from bus.web.api import (
     stream,
     topics,
     tracking,
+    webhooks,
 )
 from bus.web.api import credentials as credentials_routes
 from bus.web.http import auth, errors
@@ -91,6 +92,7 @@ def make_app(
         calls.blueprint(hub, service, max_file, rest),
         permissions.blueprint(hub, service, hub.agents.members),
         approvals.blueprint(hub),
+        webhooks.blueprint(hub),
         activity.blueprint(hub, service, hub.agents.members),
     ):
         app.register_blueprint(routes)

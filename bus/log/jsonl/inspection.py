@@ -84,7 +84,7 @@ def stats(folder: Path) -> dict[str, Any]:
 
 
 def backup(folder: Path, credentials: Path, target: Path) -> dict[str, int]:
-    """Copy the log up to its last whole line, and the credential file, to a new folder; synced on
+    """Copy the log up to its last whole line, and the files of secrets, to a new folder; synced on
     return.
 
     The active file is opened first, so a file that is sealed meanwhile is copied all the same,
@@ -108,6 +108,8 @@ def backup(folder: Path, credentials: Path, target: Path) -> dict[str, int]:
             copy.write(os.pread(active.fd, min(1 << 20, size - offset), offset))
     if credentials.exists():
         shutil.copyfile(credentials, target / "credentials")
+    if (folder / "webhook-secrets").exists():
+        shutil.copyfile(folder / "webhook-secrets", target / "webhook-secrets")
     for path in target.iterdir():
         file = files.OpenFile(path, os.O_RDWR)  # named: it closes itself when nobody holds it
         os.fchmod(file.fd, 0o600)  # messages in the clear, like the log itself

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bus.model.shape import Json
 from bus.version import __version__
-from bus.web.openapi import agents, credentials, messages, net, roles, topics
+from bus.web.openapi import agents, credentials, messages, net, roles, topics, webhooks
 from bus.web.openapi.schemas import schemas
 
 
@@ -28,6 +28,7 @@ def document() -> Json:
             **roles.paths(),
             **credentials.paths(),
             **net.paths(),
+            **webhooks.paths(),
         },
         "components": {
             "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},

@@ -17,6 +17,7 @@ from bus.model import (
     roles,
     topics,
     tracking,
+    webhooks,
 )
 from bus.model.answer import Error, schema
 from bus.model.health import Health
@@ -37,6 +38,8 @@ _ANSWERS = (
     *(activity.Container, activity.Containers),
     *(credentials.Me, credentials.Granted, credentials.Listing, credentials.Entry),
     *(credentials.Quotas, credentials.OpenInvite, credentials.Invite, credentials.Revoked),
+    *(webhooks.Answer, webhooks.Webhook, webhooks.Webhooks, webhooks.WebhookAdded),
+    *(webhooks.WebhookRemoved, webhooks.WebhookTested, webhooks.WebhookReplayed),
 )
 
 
