@@ -26,6 +26,7 @@ from bus.model.shape import Json
 
 _ANSWERS = (
     *(messages.Message, delivery.Standing, delivery.Recipient, messages.Page, Health),
+    messages.GivenTo,
     *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts),
     *(agents.Agent, agents.Roster, agents.OneAgent, agents.Registered, agents.Alive, agents.Left),
     *(roles.Role, roles.Roles, roles.OneRole),
