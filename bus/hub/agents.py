@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from typing import NamedTuple
 
 from bus.errors import Busy, LeaseLost, NameHeld, NoCallsign, NoSuchAgent, NotAllowed
@@ -23,7 +24,7 @@ from bus.index import names
 from bus.index.agents import Row
 from bus.index.mailboxes import of_reader
 from bus.index.unread import has_mail, unread_count
-from bus.live.heartbeats import Heartbeats
+from bus.live.heartbeats import Heartbeats, Sign
 from bus.live.presence import Presence
 from bus.model import records
 from bus.model.agents import Agent, AgentsQuery, Facts, Registration, state_of
@@ -32,6 +33,7 @@ from bus.model.records import Fields
 
 _COUNTED_UNREAD = 1_000
 _NEAR_AMONG, _NEAR_LENGTH = 1_000, 3
+_ROSTER = 20_000  # agents that one question looks at
 _ATTEMPTS = 50  # each that fails means that somebody else got a name
 _WITHOUT_PROCESS_MS = 12 * 3_600_000
 
@@ -246,46 +248,39 @@ class Agents:
     def one(self, name: str) -> Agent:
         """Return one agent. Raises NoSuchAgent."""
 
-        def question(db: sqlite3.Connection) -> tuple[Row | None, int]:
-            row, now_ms = queries.one(db, name), self._journal.now_ms()
-            return row, unread_count(db, of_reader(db, name), now_ms, _COUNTED_UNREAD)
-
-        row, unread = self._journal.index.ask(question)
+        row = self._journal.index.ask(lambda db: queries.one(db, name))
         if row is None and name not in self.members():
             raise _unknown(name)
-        return self._agent(name, row, unread)
+        return self._agent(name, row)
 
     def roster(self, asked: AgentsQuery) -> tuple[list[Agent], str | None]:
         """Return the agents that are asked for, and the name to go on behind (None: no more)."""
         of = None if asked.of is None else self.one(asked.of)
         place = asked.place(of)
 
-        def question(db: sqlite3.Connection) -> tuple[list[tuple[str, Row | None, int]], bool]:
-            now_ms, start = self._journal.now_ms(), asked.after or ""
-            rows: dict[str, Row | None] = {row.name: row for row in queries.after(db, start)}
-            if not place:
-                for name in self.members():
-                    if name > start:
-                        rows.setdefault(name, None)
-            found: list[tuple[str, Row | None, int]] = []
-            for name in sorted(rows):
-                row = rows[name]
-                if not self._is_asked_for(name, row, asked, place):
-                    continue
-                if len(found) == asked.limit:
-                    return found, True
-                unread = unread_count(db, of_reader(db, name), now_ms, _COUNTED_UNREAD)
-                found.append((name, row, unread))
-            return found, False
+        def question(db: sqlite3.Connection) -> dict[str, Row | None]:
+            rows = islice(queries.after(db, asked.after or ""), _ROSTER)
+            return {row.name: row for row in rows if _is_asked_for(row.facts, asked, place)}
 
-        found, has_more = self._journal.index.ask(question)
-        listed = [self._agent(name, row, unread) for name, row, unread in found]
-        return listed, listed[-1]["name"] if has_more else None
+        rows = self._journal.index.ask(question)
+        for name in self.members():
+            if name > (asked.after or "") and _is_asked_for({}, asked, place):
+                rows.setdefault(name, None)
+        last = _last_of_each(self._heartbeats.all())
+        found = []
+        for name in sorted(rows):
+            state = self._state_of(name, rows[name], last.get(name))
+            if state == asked.state if asked.state is not None else state != "gone":
+                found.append(name)
+            if len(found) > asked.limit:
+                break
+        listed = [self._agent(name, rows[name]) for name in found[: asked.limit]]
+        return listed, listed[-1]["name"] if len(found) > asked.limit else None
 
     def near(self, name: str) -> list[str]:
         """Return known names that look like an unknown one."""
         with self._journal.index.as_is() as db:
-            known = {*names.some(db, _NEAR_AMONG), *queries.names(db), *self.members()}
+            known = {*names.some(db, _NEAR_AMONG), *queries.names(db, _NEAR_AMONG), *self.members()}
         alike = [other for other in known if abs(len(other) - len(name)) <= _NEAR_LENGTH]
         return get_close_matches(name, sorted(alike), 2, 0.75)
 
@@ -313,27 +308,19 @@ class Agents:
 
     def state(self, name: str, row: Row | None) -> str:
         """Return whether an agent is live, idle, stale or gone."""
-        last_ms = self.last_sign_ms(name)
+        return self._state_of(name, row, self.last_sign_ms(name))
+
+    def _state_of(self, name: str, row: Row | None, last_ms: int | None) -> str:
         if row is not None and row.lease is not None:
             last_ms = max(last_ms or 0, row.since_ms)
         has_left = row is not None and row.lease is None and (last_ms or 0) <= row.since_ms
         return state_of(last_ms, self._journal.now_ms(), self._leases.seconds * 1000, has_left)
 
-    def _is_asked_for(
-        self, name: str, row: Row | None, asked: AgentsQuery, place: Mapping[str, str]
-    ) -> bool:
-        facts = {} if row is None else row.facts
-        if any(facts.get(fact) != value for fact, value in place.items()):
-            return False
-        if asked.capability is not None and asked.capability not in facts.get("capabilities", ()):
-            return False
-        if asked.agent_type not in (None, facts.get("agent_type")):
-            return False
-        state = self.state(name, row)
-        return state == asked.state if asked.state is not None else state != "gone"
-
-    def _agent(self, name: str, row: Row | None, unread: int) -> Agent:
-        sign = self._heartbeats.last(name)
+    def _agent(self, name: str, row: Row | None) -> Agent:
+        sign, now_ms = self._heartbeats.last(name), self._journal.now_ms()
+        unread = self._journal.index.ask(
+            lambda db: unread_count(db, of_reader(db, name), now_ms, _COUNTED_UNREAD)
+        )
         agent: Agent = {
             "name": name,
             "state": self.state(name, row),
@@ -349,6 +336,23 @@ class Agents:
                 if sign is not None and sign.turn is not None:
                     agent["turn"] = sign.turn
         return agent
+
+
+def _last_of_each(signs: Mapping[str, Sign]) -> dict[str, int]:
+    """Return the last sign of each name; that of a machine is the last of its sessions, too."""
+    found: dict[str, int] = {}
+    for name, sign in signs.items():
+        for known in {name, name.partition("/")[0]}:
+            found[known] = max(sign.ms, found.get(known, 0))
+    return found
+
+
+def _is_asked_for(facts: Facts, asked: AgentsQuery, place: Mapping[str, str]) -> bool:
+    if any(facts.get(fact) != value for fact, value in place.items()):
+        return False
+    if asked.capability is not None and asked.capability not in facts.get("capabilities", ()):
+        return False
+    return asked.agent_type in (None, facts.get("agent_type"))
 
 
 def _is_same(row: Row, asked: Registration) -> bool:

@@ -21,6 +21,7 @@ from bus.model.records import HUB, Fields
 from bus.model.roles import Role
 
 MOST_CLAIMS = 100  # of one credential
+_AT_ONCE = 50  # roles that one call of the chore looks at
 _COUNTED_UNREAD = 1_000
 
 
@@ -29,6 +30,7 @@ class Roles:
 
     def __init__(self, journal: Journal, agents: Agents) -> None:
         self._journal, self._agents = journal, agents
+        self._looked_at = ""  # the last role that the chore has looked at
 
     def claim(self, caller: Caller, name: str, role: str) -> Role:
         """Make a name the holder of a role, or a candidate behind those who claimed it before."""
@@ -63,9 +65,12 @@ class Roles:
         return self.one(role)
 
     def give_on(self) -> None:
-        """Give each role whose holder has gone to the next candidate who is there: a chore."""
+        """Give each role whose holder has gone to the next candidate who is there, some at a time:
+        a chore.
+        """
         with self._journal.current() as db:
-            roles = [role.role for role in queries.all_of(db)]
+            roles = queries.wanted(db, self._looked_at, _AT_ONCE)
+        self._looked_at = roles[-1] if len(roles) == _AT_ONCE else ""
         for role in roles:
             self._give_on(role)
 

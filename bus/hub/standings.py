@@ -54,6 +54,7 @@ class _Standing:
     state: str = "gone"
     wake: str | None = None
     oldest_ms: int | None = None
+    near: Sequence[str] | None = None  # known names like an unknown one; None: not looked for
 
     def count(self, seq: int) -> None:
         """Count a message that was saved after this was found out."""
@@ -270,12 +271,15 @@ class Standings:
         )
         return found
 
-    def _near(self, unknown: Sequence[str]) -> dict[str, list[str]]:
+    def _near(self, unknown: Sequence[str]) -> dict[str, Sequence[str]]:
         """Return known names like each of these; only the first few are worth the time."""
-        return {
-            name: self._agents.near(name) if number < _COMPARED else []
-            for number, name in enumerate(unknown)
-        }
+        near: dict[str, Sequence[str]] = {}
+        for number, name in enumerate(unknown):
+            standing = self._standing(name)
+            if standing.near is None and number < _COMPARED:
+                standing.near = self._agents.near(name)
+            near[name] = standing.near or ()
+        return near
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

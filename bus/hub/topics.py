@@ -10,8 +10,9 @@ from bus.hub.journal import Journal
 from bus.index import topics as queries
 from bus.index.topics import Known
 from bus.model.caller import Caller
-from bus.model.topics import Topic, TopicsQuery, matches
+from bus.model.topics import Topic, TopicsQuery, is_wild, matches
 
+MOST_WILD = 100  # of one credential: each is compared with every topic that is posted to
 MOST_SUBSCRIPTIONS = 1_000  # of one credential: each is a row for every message that it matches
 
 
@@ -29,15 +30,11 @@ class Topics:
         with self._journal.current() as db:
             if topic in queries.subscribed(db, name):
                 return False
-            count = queries.count_of(db, caller.name)
+            count, wild = queries.count_of(db, caller.name)
         if count >= MOST_SUBSCRIPTIONS:
-            raise OverQuota(
-                f"{caller.name} has {count} subscriptions.",
-                hint="End some of them: POST /topics/<topic>/unsubscribe.",
-                quota="subscriptions",
-                limit=MOST_SUBSCRIPTIONS,
-                name=caller.name,
-            )
+            raise _too_many(caller, "subscriptions", count, MOST_SUBSCRIPTIONS)
+        if is_wild(topic) and wild >= MOST_WILD:
+            raise _too_many(caller, "subscriptions with wildcards", wild, MOST_WILD)
         self._credentials.use_name(caller, name)
         subscribed = {"kind": "topic_subscribed", "auth": caller.name, "name": name}
         self._journal.append([{**subscribed, "topic": topic}])
@@ -70,6 +67,16 @@ class Topics:
 
         found, has_more, mine = self._journal.index.ask(question)
         return found, found[-1]["topic"] if has_more else None, mine
+
+
+def _too_many(caller: Caller, what: str, count: int, limit: int) -> OverQuota:
+    return OverQuota(
+        f"{caller.name} has {count} {what}.",
+        hint="End some of them: POST /topics/<topic>/unsubscribe.",
+        quota="subscriptions",
+        limit=limit,
+        name=caller.name,
+    )
 
 
 def _topic(db: sqlite3.Connection, known: Known) -> Topic:

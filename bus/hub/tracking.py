@@ -29,8 +29,8 @@ from bus.model.records import EVERYBODY, Fields
 from bus.model.tracking import Late, OverdueQuery, Step
 
 _TOLD = 64  # names in one report
-_AT_ONCE = 100  # deadlines that one call of the chore looks at
-_LOOKED_AT = 2_000  # deadlines that one question looks at
+_AT_ONCE = 10  # deadlines that one call of the chore looks at
+_LOOKED_AT = 500  # deadlines that one question looks at
 
 
 class Tracking:

@@ -25,6 +25,7 @@ CREATE TABLE agents (
     since_ms INTEGER NOT NULL,            -- when it was given or set free
     facts TEXT NOT NULL                   -- JSON: what the agent said of itself
 ) WITHOUT ROWID;
+CREATE INDEX agents_by_time ON agents (since_ms);
 """
 
 
@@ -92,9 +93,10 @@ def after(db: sqlite3.Connection, name: str) -> Iterator[Row]:
     return _rows(db, "name > ?", name)
 
 
-def names(db: sqlite3.Connection) -> list[str]:
-    """Return the names of all agents."""
-    return [name for (name,) in db.execute("SELECT name FROM agents")]
+def names(db: sqlite3.Connection, limit: int) -> list[str]:
+    """Return the names of agents: those that joined last."""
+    sql = "SELECT name FROM agents ORDER BY since_ms DESC LIMIT ?"
+    return [name for (name,) in db.execute(sql, (limit,))]
 
 
 def _rows(db: sqlite3.Connection, where: str, *values: str) -> Iterator[Row]:

@@ -83,9 +83,22 @@ def one(db: sqlite3.Connection, role: str) -> Role | None:
 
 
 def all_of(db: sqlite3.Connection) -> Iterator[Role]:
-    """Yield all roles in their order."""
-    for row in db.execute("SELECT role, holder, seq, since FROM roles ORDER BY role").fetchall():
+    """Yield the roles that somebody holds or would hold, in their order."""
+    for row in db.execute(
+        "SELECT role, holder, seq, since FROM roles WHERE holder IS NOT NULL OR EXISTS (SELECT 1"
+        " FROM candidates WHERE candidates.role = roles.role) ORDER BY role LIMIT 1000"
+    ).fetchall():
         yield Role(*row)
+
+
+def wanted(db: sqlite3.Connection, after: str, limit: int) -> list[str]:
+    """Return the roles behind `after` that somebody holds or would hold."""
+    rows = db.execute(
+        "SELECT role FROM roles WHERE role > ? AND (holder IS NOT NULL OR EXISTS (SELECT 1 FROM"
+        " candidates WHERE candidates.role = roles.role)) ORDER BY role LIMIT ?",
+        (after, limit),
+    )
+    return [role for (role,) in rows]
 
 
 def candidates(db: sqlite3.Connection, role: str) -> list[str]:

@@ -111,12 +111,12 @@ def subscribed(db: sqlite3.Connection, name: str) -> dict[str, str]:
     )
 
 
-def count_of(db: sqlite3.Connection, auth: str) -> int:
-    """Return how many subscriptions a credential has made."""
-    row: tuple[int] = db.execute(
-        "SELECT count(*) FROM subscriptions WHERE auth = ?", (auth,)
+def count_of(db: sqlite3.Connection, auth: str) -> tuple[int, int]:
+    """Return how many subscriptions a credential has, and how many of them have wildcards."""
+    row: tuple[int, int] = db.execute(
+        "SELECT count(*), coalesce(sum(wild), 0) FROM subscriptions WHERE auth = ?", (auth,)
     ).fetchone()
-    return row[0]
+    return row
 
 
 def known(db: sqlite3.Connection, after: str) -> Iterator[Known]:

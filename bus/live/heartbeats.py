@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS heartbeats (
 ) WITHOUT ROWID;
 """
 _FRESH_MS = 2_000  # a sign of life that says nothing new is written once in so long
+_KEPT_MS, _TRIMMED_EVERY = 30 * 86_400_000, 1_000
 _REMEMBERED = 20_000  # names known to be noted already
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Heartbeats:
         self._path = path
         self._mutex = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._count = 0
         self._noted: dict[str, tuple[int, str | None]] = {}
 
     def note(self, name: str, now_ms: int, turn: str | None = None) -> None:
@@ -58,6 +60,10 @@ class Heartbeats:
         if len(self._noted) > _REMEMBERED:
             self._noted.clear()
         self._noted[name] = (now_ms, turn)
+        self._count += 1
+        if self._count % _TRIMMED_EVERY == 0:
+            old = (now_ms - _KEPT_MS,)
+            self._ask(lambda db: db.execute("DELETE FROM heartbeats WHERE ms < ?", old), None)
         self._ask(
             lambda db: db.execute(
                 "INSERT INTO heartbeats VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET"

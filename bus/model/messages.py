@@ -31,7 +31,7 @@ from bus.model.answer import Count, From, Says, Time
 from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
 from bus.model.deadlines import ACK_BY, ack_by_text
 from bus.model.delivery import Recipient, Standing
-from bus.model.groups import ROLE, TOPIC, as_recipient
+from bus.model.groups import ROLE, TOPIC, as_recipient, is_group
 from bus.model.kinds import (
     AGENT,
     KEY,
@@ -49,7 +49,7 @@ from bus.model.strict_json import check_text, load_object
 
 PRIORITIES = ("fyi", "normal", "urgent")
 MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024
-MAX_TAGS, MAX_RECIPIENTS, MAX_BATCH = 16, 64, 1_000
+MAX_TAGS, MAX_RECIPIENTS, MAX_GROUPS, MAX_BATCH = 16, 64, 8, 1_000
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _canonical = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` makes an encoder for each call
@@ -75,6 +75,12 @@ def addressees(value: Any, field: str) -> str | list[str]:
     names = list(dict.fromkeys(_addressee(item, field) for item in value))
     if len(names) == 1:
         return addressees(names[0], field)
+    if sum(map(is_group, names)) > MAX_GROUPS:
+        raise BadField(
+            f"`to` lists more than {MAX_GROUPS} topics and roles.",
+            hint="Post it in parts.",
+            field=field,
+        )
     if any(who in EVERYBODY_TOO for who in names):
         raise BadField(
             "`to` lists everybody and names besides.",

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import agents as roster
 from benchmarks import availability as attacks
 from benchmarks import calls, client, fairness, hubs, load, logs, queries
 from bus.index.building import build
@@ -366,6 +367,11 @@ def questions(messages: int) -> list[Row]:
     return [Row(what, figure, bound, met) for what, figure, bound, met in queries.measure(messages)]
 
 
+def agents(messages: int) -> list[Row]:
+    """What heartbeats, the report of recipients and topics cost."""
+    return [Row(what, figure, bound, met) for what, figure, bound, met in roster.measure(messages)]
+
+
 MEASURES = {
     "posts": posts,
     "burst": burst,
@@ -377,4 +383,5 @@ MEASURES = {
     "commands": commands,
     "availability": availability,
     "questions": questions,
+    "agents": agents,
 }

@@ -58,7 +58,7 @@ def _expiring(messages: int) -> list[Row]:
 
 
 def _row(what: str, calm: str, crowded: str, data: bytes, messages: int, bound: float) -> Row:
-    first, second = _medians(calm, crowded, data)
+    first, second = medians(calm, crowded, data)
     figure = f"{second / first:.2f}  ({second * 1e3:.2f} ms)"
     return (
         f"10. {what}: times that without {messages} live expiring",
@@ -101,7 +101,7 @@ def _broadcast() -> Row:
                 presence.note_poll(f"eve/s{number}", (), int(time.time() * 1000))
             presence.close()
         none, many = (stack.enter_context(hubs.hub(folder / name)).url for name in ("none", "many"))
-        first, second = _medians(none, many, load.post(to="any"))
+        first, second = medians(none, many, load.post(to="any"))
     return (
         f"10. broadcast: times that without {NAMES} polled names",
         f"{second / first:.2f}",
@@ -110,7 +110,7 @@ def _broadcast() -> Row:
     )
 
 
-def _medians(one: str, other: str, data: bytes) -> tuple[float, float]:
+def medians(one: str, other: str, data: bytes) -> tuple[float, float]:
     """The medians in seconds of one request at two hubs, asked in turns."""
     times: dict[str, list[float]] = {one: [], other: []}
     connections = {url: load.Connection(url) for url in times}

@@ -203,6 +203,21 @@ def test_one_credential_has_so_many_subscriptions(
     subscribe(members.web1, "c")
 
 
+def test_one_credential_has_so_many_wildcards(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_topics, "MOST_WILD", 1)
+    subscribe(members.db1, "a.*")
+    refusal(members.db1.post("/topics/b.*/subscribe"), 429, "over_quota")
+    subscribe(members.db1, "b")
+
+
+def test_a_message_has_at_most_eight_topics(members: Members) -> None:
+    topics = [f"topic:t{number}" for number in range(9)]
+    post(members.web1, topics[:8])
+    refusal(members.web1.post("/post", json={"to": topics, "body": "x"}), 400, "bad_field")
+
+
 def test_a_rebuilt_index_knows_topics(members: Members) -> None:
     subscribe(members.db1, "build.*")
     post(members.web1, "topic:build.linux")
