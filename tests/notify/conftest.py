@@ -75,6 +75,11 @@ def say(status: int, **headers: str) -> Say:
     return answer
 
 
+def bodies(receiver: Receiver) -> list[str]:
+    """The bodies of the messages that a receiver got."""
+    return [json.loads(got.body)["body"] for got in receiver.got]
+
+
 @pytest.fixture
 def receivers() -> Iterator[Callable[[], Receiver]]:
     """Makes receivers."""
@@ -145,7 +150,7 @@ class Hooks:
 
     def bodies(self, receiver: Receiver) -> list[str]:
         """The bodies of the messages that a receiver got."""
-        return [json.loads(got.body)["body"] for got in receiver.got]
+        return bodies(receiver)
 
     def mail(self, name: str) -> list[dict[str, Any]]:
         """What is to a name, from the hub itself."""
