@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from busclient._agents.forms import Agent, Registered
     from busclient._agents.roles import Role, Roles
     from busclient._agents.topics import Topic, Topics
+    from busclient._agents.webhooks import Attempt, Webhook, Webhooks
     from busclient._bus import Bus
     from busclient._codes import CODES
     from busclient._errors import (
@@ -98,6 +99,7 @@ _LATER = {
     "_agents.forms": "Agent Registered",
     "_agents.roles": "Role Roles",
     "_agents.topics": "Topic Topics",
+    "_agents.webhooks": "Attempt Webhook Webhooks",
     "_bus": "Bus",
     "_codes": "CODES",
     "_errors": (
@@ -131,6 +133,7 @@ __all__ = [
     "Approval",
     "ApprovalDenied",
     "ApprovalRequired",
+    "Attempt",
     "BadAnswer",
     "Bus",
     "BusError",
@@ -197,6 +200,8 @@ __all__ = [
     "UnknownTarget",
     "Unreachable",
     "Verdict",
+    "Webhook",
+    "Webhooks",
     "__version__",
     "harmless",
 ]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from busclient._agents.agents import Agents
     from busclient._agents.roles import Roles
     from busclient._agents.topics import Topics
+    from busclient._agents.webhooks import Webhooks
     from busclient._net.admin import Admin
     from busclient._net.net import Net
 
@@ -234,6 +235,13 @@ class Bus(Reading):
         from busclient._agents.roles import Roles  # noqa: PLC0415
 
         return Roles(self._connection)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Where the hub sends my mail by itself: `bus.webhooks.add("https://…")`."""
+        from busclient._agents.webhooks import Webhooks  # noqa: PLC0415
+
+        return Webhooks(self._connection)
 
     @property
     def net(self) -> Net:

@@ -123,6 +123,11 @@ GROUPS = {
             "List the roles; claim or release one",
             ("bus role", "bus role claim deployer"),
         ),
+        "webhook": Entry(
+            "webhooks",
+            "Have mail sent to an address; list, test, replay, remove",
+            ("bus webhook add https://hooks.example.org/bus", "bus webhook test 01K0"),
+        ),
         "whoami": Entry(
             "agents", "Say which name you have here", ("bus whoami", "bus whoami --json")
         ),

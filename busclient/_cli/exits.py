@@ -48,7 +48,7 @@ MEANINGS = {
     REFUSED: "the hub refuses the request as it is",
     LOCAL: "this machine is in the way (disk, ssh, git, packages)",
     SETTINGS: "settings are missing or wrong",
-    UNWELL: "doctor: a step failed",
+    UNWELL: "doctor: a step failed; webhook test: the receiver did not take it",
     UNHANDLED: "drain: a message could not be handled; it stays unread",
     ASKED: "an admin is asked first: nothing was done yet",
     UNKNOWN: "it was begun, and may or may not have been done",
