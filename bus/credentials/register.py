@@ -25,7 +25,17 @@ from bus.errors import (
     Unauthorized,
 )
 from bus.model import records
-from bus.model.caller import ADMIN, INVITE, MACHINES, MEMBER, bare, is_reserved, normalised
+from bus.model.caller import (
+    ADMIN,
+    HUMAN,
+    HUMANS,
+    INVITE,
+    MACHINES,
+    MEMBER,
+    bare,
+    is_reserved,
+    normalised,
+)
 from bus.model.records import NAME
 
 _SPENT_KEPT_S = 7 * 24 * 3600  # so long a spent invite is told apart from a wrong one
@@ -86,7 +96,7 @@ class Register:
     def add(self, name: str, role: str, by: str) -> Granted:
         """Return a new credential."""
         with self._changing() as lines:
-            self._check_free(lines, name)
+            self._check_free(lines, name, role)
             return self._grant("add", lines, name, role, by)
 
     def rotate(self, name: str, overlap_s: int, by: str) -> Granted:
@@ -264,14 +274,18 @@ class Register:
             raise NoSuchCredential(f"There is no credential {name!r}.", name=name)
         return mine
 
-    def _check_free(self, lines: Lines, name: str) -> None:
-        if NAME.fullmatch(name) is None or "/" in name:
+    def _check_free(self, lines: Lines, name: str, role: str = MEMBER) -> None:
+        if role == HUMAN:
+            _check_human(name)
+        elif NAME.fullmatch(name) is None or "/" in name:
             raise BadField(
                 f"`name` is {name[:64]!r}.",
                 hint="A name without a session: letters, digits, . _ -",
                 field="name",
             )
-        if is_reserved(name) or bare(name) == bare(self._credentials.shared_user):
+        if role != HUMAN and (
+            is_reserved(name) or bare(name) == bare(self._credentials.shared_user)
+        ):
             raise BadField(
                 f"`name` is {name!r}, which no machine may have.",
                 hint="Give the machine's own name.",
@@ -283,6 +297,16 @@ class Register:
 
     def _now(self) -> int:
         return int(self._credentials.clock())
+
+
+def _check_human(name: str) -> None:
+    """Refuse a name that is not a person's: `human/chas`."""
+    if NAME.fullmatch(name) is None or not name.startswith(HUMANS):
+        raise BadField(
+            f"`name` is {name[:64]!r}.",
+            hint="A person's name is human/ and letters, digits, . _ -",
+            field="name",
+        )
 
 
 def _is_open_for(line: Line | Kept, name: str) -> TypeGuard[Line]:

@@ -115,6 +115,7 @@ class Agents:
             lease = self._journal.new_id()
             self._credentials.use_name(caller, name)
             joined = {"kind": "agent_joined", "auth": caller.name, "name": name, "lease": lease}
+            joined["trust"] = caller.trust
             prior = 0 if row is None else row.seq
             appended = self._journal.append([{**joined, "prior": prior, "facts": facts}])[0]
             if appended.record["lease"] != lease:
@@ -331,6 +332,7 @@ class Agents:
         }
         if row is not None:
             agent.update(row.facts)  # type: ignore[typeddict-item]
+            agent["trust"] = row.trust
             if row.lease is not None:
                 agent["lease"], agent["since"] = row.lease, records.utc(row.since_ms / 1000)
                 if sign is not None and sign.turn is not None:

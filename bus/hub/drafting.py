@@ -46,7 +46,8 @@ class Drafting:
         if message.strict or (message.strict is None and self._strict):
             self._standings.refuse_unknown(recipients({"to": message.to}))
         said = message.content()
-        draft = {"kind": "message", "auth": caller.name, "verified": caller.is_verified, **said}
+        proved = {"auth": caller.name, "verified": caller.is_verified, "trust": caller.trust}
+        draft = {"kind": "message", **proved, **said}
         if message.client_id is not None:
             draft |= idempotency.stamp(caller, message.client_id, digest(said))
         if message.in_reply_to is not None:

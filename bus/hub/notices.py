@@ -12,5 +12,5 @@ def notice(key: str, to: Sequence[str], body: str, **more: Any) -> Fields:
     """Return the draft of a message from the hub; a second one with the same key is none."""
     names = list(dict.fromkeys(to))[:64]
     message = {"from": HUB, "to": names[0] if len(names) == 1 else names, "body": body}
-    stamp = {"auth": HUB, "verified": True, "client_id": key, "digest": ""}
+    stamp = {"auth": HUB, "verified": True, "trust": "hub", "client_id": key, "digest": ""}
     return {"kind": "message", **message, "tags": [], "priority": "normal", **stamp, **more}

@@ -23,6 +23,7 @@ CREATE TABLE agents (
     auth TEXT NOT NULL,                   -- the credential that registered it
     lease TEXT,                           -- NULL: it was set free
     since_ms INTEGER NOT NULL,            -- when it was given or set free
+    trust TEXT NOT NULL,
     facts TEXT NOT NULL                   -- JSON: what the agent said of itself
 ) WITHOUT ROWID;
 CREATE INDEX agents_by_time ON agents (since_ms);
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     lease: str | None
     since_ms: int
     facts: Facts
+    trust: str
 
 
 class Agents:
@@ -54,13 +56,14 @@ class Agents:
         kind, name, lease = record["kind"], record["name"], record["lease"]
         if kind == "agent_joined":
             self._db.execute(
-                "INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     name,
                     record["seq"],
                     record["auth"],
                     lease,
                     records.unix_ms(record["ts"]),
+                    record.get("trust", "agent"),
                     json.dumps(record["facts"]),
                 ),
             )
@@ -101,9 +104,10 @@ def names(db: sqlite3.Connection, limit: int) -> list[str]:
 
 def _rows(db: sqlite3.Connection, where: str, *values: str) -> Iterator[Row]:
     """Yield agents; one whose credential is over since holds its name no more."""
-    for name, seq, auth, lease, since_ms, facts in db.execute(
-        f"SELECT name, seq, auth, lease, since_ms, facts FROM agents WHERE {where} ORDER BY name",
+    for name, seq, auth, lease, since_ms, trust, facts in db.execute(
+        "SELECT name, seq, auth, lease, since_ms, trust, facts FROM agents"
+        f" WHERE {where} ORDER BY name",
         values,
     ):
         is_over = tenures.tenure(db, auth) > seq
-        yield Row(name, seq, auth, None if is_over else lease, since_ms, json.loads(facts))
+        yield Row(name, seq, auth, None if is_over else lease, since_ms, json.loads(facts), trust)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
 from bus.errors import BadField, MissingField
 from bus.model.answer import Count, Says, Time
+from bus.model.caller import TRUSTS
 from bus.model.checks import label, shown
 from bus.model.kinds import (
     AGENT,
@@ -276,6 +277,7 @@ class Agent(Facts):
     name: str
     state: Annotated[str, Says(enum=list(STATES))]
     turn: NotRequired[str]
+    trust: NotRequired[Annotated[str, Says(enum=list(TRUSTS)), "of who registered it"]]
     registered: Annotated[bool, "whether it has said who it is; else only its name is known"]
     lease: NotRequired[Annotated[str, "of the process that holds the name now"]]
     since: NotRequired[Annotated[Time, "when that lease began"]]

@@ -17,9 +17,12 @@ from string import digits
 
 from bus.errors import NotYourName, Rebuilding
 
-SHARED, MEMBER, ADMIN, INVITE = "shared", "member", "admin", "invite"
-EVERYONE = frozenset((SHARED, MEMBER, ADMIN))
-MACHINES = frozenset((MEMBER, ADMIN))
+SHARED, MEMBER, ADMIN, INVITE, HUMAN = "shared", "member", "admin", "invite", "human"
+EVERYONE = frozenset((SHARED, MEMBER, ADMIN, HUMAN))
+MACHINES = frozenset((MEMBER, ADMIN, HUMAN))  # those with a name of their own
+# What a reader may take a message for. The hub sets it, from the credential.
+TRUSTS = ("human", "agent", "shared", "peer", "webhook", "link", "hub")
+HUMANS = "human/"  # what the name of every person's credential begins with
 ADMINS = frozenset((ADMIN,))
 INVITES = frozenset((INVITE,))
 
@@ -63,7 +66,7 @@ Taken = Callable[[], Collection[str]]  # gives what the names look like that mac
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a credential proves: its user name, and one of shared, member, admin, invite.
+    """Whom a credential proves: its user name, and one of shared, member, admin, human, invite.
 
     `is_current` is false for a secret that was rotated: it goes on for everything but changes to
     who may call. `tenure` tells those who had one name after each other apart: the seq of the
@@ -85,6 +88,13 @@ class Caller:
     def is_admin(self) -> bool:
         """Whether it may grant, revoke, manage containers and see everything."""
         return self.role == ADMIN
+
+    @property
+    def trust(self) -> str:
+        """What its messages may be taken for: one of TRUSTS."""
+        if self.role == SHARED:
+            return "shared"
+        return "human" if self.role == HUMAN else "agent"
 
     @property
     def own_name(self) -> str | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, TypedDict
+from typing import Annotated, NamedTuple, NotRequired, TypedDict
 
 from bus.errors import BadField
 from bus.model.answer import Count, From, Says, Time
@@ -111,6 +111,7 @@ class ShownStub(From):
     id: str
     ts: Time
     verified: bool
+    trust: NotRequired[str]
     to: str | list[str]
     priority: str
     tags: list[str]

@@ -28,6 +28,7 @@ from typing import Annotated, Any, NotRequired, Self, TypedDict
 
 from bus.errors import BadField, BadJson, MissingField, TooLarge
 from bus.model.answer import Count, From, Says, Time
+from bus.model.caller import TRUSTS
 from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
 from bus.model.deadlines import ACK_BY, ack_by_text
 from bus.model.delivery import Recipient, Standing
@@ -256,6 +257,7 @@ class Message(From):
     verified: NotRequired[
         Annotated[bool, "whether `from` is that credential's own name; not so for a shared user"]
     ]
+    trust: NotRequired[Annotated[str, Says(enum=list(TRUSTS)), "what it may be taken for"]]
     snippet: NotRequired[str]
     replayed: NotRequired[bool]
     delivery: NotRequired[dict[str, Standing]]

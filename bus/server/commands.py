@@ -8,34 +8,26 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from functools import wraps
-from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, ParamSpec
+from typing import IO, Any
 
 import click
 
 from bus import create_hub, create_runner
-from bus.config import BadSetting, Config
-from bus.credentials import Credentials, Granted, Register
-from bus.errors import BusError
+from bus.config import Config
 from bus.log.jsonl import inspection
 from bus.log.jsonl.disk import Disk
 from bus.log.jsonl.files import compress as compress_file
 from bus.log.jsonl.files import sealed
-from bus.model.caller import ADMIN, MEMBER
-from bus.model.credentials import INVITE_S, MAX_OVERLAP_S, OVERLAP_S
 from bus.model.harmless import harmless
-from bus.model.records import KINDS, utc
+from bus.model.records import KINDS
 from bus.runner.supervisor import Supervisor
 from bus.server import first_start
+from bus.server.command import command, existing, owned
+from bus.server.credential_commands import credential, invite
 from bus.server.importing import Import, Report, summary
 from bus.system import modes
 from bus.version import __version__
-
-P = ParamSpec("P")
-
-OPERATOR = "operator"  # who the log says changed a credential, when it was done here
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,22 +38,8 @@ def main() -> None:
     os.umask(modes.UMASK)
 
 
-def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Return a command of `main` that ends with one line and exit code 2 instead of a traceback."""
-
-    @wraps(function)
-    def told(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            function(*args, **kwargs)
-        except BrokenPipeError:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-            )  # nobody reads on: that is no failure
-        except (BadSetting, BusError, OSError) as error:
-            click.echo(f"bus: {error}", err=True)
-            sys.exit(2)
-
-    return told
+main.add_command(credential)
+main.add_command(invite)
 
 
 @main.command()
@@ -133,7 +111,7 @@ def _run_service(parent: int | None) -> None:
 @command
 def verify(as_json: bool) -> None:
     """Check every line of the log; name the first damaged one. Exit code 1 when there is damage."""
-    report = inspection.verify(_existing(Config.from_env()).data_dir)
+    report = inspection.verify(existing(Config.from_env()).data_dir)
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     else:
@@ -145,7 +123,7 @@ def verify(as_json: bool) -> None:
 @command
 def reindex() -> None:
     """Rebuild the index from the log, with progress on standard error."""
-    hub = create_hub(_owned(Config.from_env()))
+    hub = create_hub(owned(Config.from_env()))
 
     def show(done: int, total: int) -> None:
         click.echo(f"\r{done} of {total} records", nl=False, err=True)
@@ -160,7 +138,7 @@ def reindex() -> None:
 @command
 def stats(as_json: bool) -> None:
     """Say how much there is: records, messages, files, bytes."""
-    facts = inspection.stats(_existing(Config.from_env()).data_dir)
+    facts = inspection.stats(existing(Config.from_env()).data_dir)
     click.echo(
         json.dumps(facts)
         if as_json
@@ -179,7 +157,7 @@ def stats(as_json: bool) -> None:
 @command
 def export(kind: str) -> None:
     """Write the records of the log as JSON lines to standard output."""
-    hub = create_hub(_owned(Config.from_env()))
+    hub = create_hub(owned(Config.from_env()))
     for _, record in hub.log.read():
         if kind in ("all", record["kind"]):
             click.echo(json.dumps(record, ensure_ascii=False))
@@ -198,7 +176,7 @@ def import_(file: IO[bytes]) -> None:
     if (
         not config.credentials_file.exists()
     ):  # `init` has made them; the log may still be to be begun
-        _existing(config)
+        existing(config)
     first_start.become_owner(config)
     lines = Import(create_hub(config), config.data_dir / "run", _told, _progress())
     try:
@@ -226,7 +204,7 @@ def _progress() -> Callable[[Report], None]:
 @command
 def backup(folder: Path) -> None:
     """Copy the log and the credentials to a new FOLDER, consistently, while the hub runs."""
-    config = _existing(Config.from_env())
+    config = existing(Config.from_env())
     facts = inspection.backup(config.data_dir, config.credentials_file, folder)
     click.echo(
         f"copied {facts['records']} records in {facts['files']} files ({facts['bytes']} bytes) to"
@@ -234,112 +212,11 @@ def backup(folder: Path) -> None:
     )
 
 
-@main.group()
-def credential() -> None:
-    """Say who may call: one credential for each machine."""
-
-
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-
-
-@credential.command("add")
-@click.argument("name")
-@click.option(
-    "--admin", is_flag=True, help="It may grant, revoke, manage containers and see everything."
-)
-@AS_JSON
-@command
-def credential_add(name: str, admin: bool, as_json: bool) -> None:
-    """Make the credential of a machine; its secret is shown once."""
-    _show_granted(_register().add(name, ADMIN if admin else MEMBER, OPERATOR), as_json)
-
-
-@credential.command("rotate")
-@click.argument("name")
-@click.option(
-    "--overlap",
-    default=OVERLAP_S,
-    type=click.IntRange(0, MAX_OVERLAP_S),
-    show_default=True,
-    help="Seconds.",
-)
-@AS_JSON
-@command
-def credential_rotate(name: str, overlap: int, as_json: bool) -> None:
-    """Make a new secret; the old one works on until the overlap is over."""
-    _show_granted(_register().rotate(name, overlap, OPERATOR), as_json)
-
-
-@credential.command("revoke")
-@click.argument("name")
-@AS_JSON
-@command
-def credential_revoke(name: str, as_json: bool) -> None:
-    """Shut a machine out at once, and take its open invites back."""
-    _register().revoke(name, OPERATOR)
-    click.echo(json.dumps({"name": name}) if as_json else f"revoked {name}")
-
-
-@credential.command("list")
-@AS_JSON
-@command
-def credential_list(as_json: bool) -> None:
-    """Show who may call, and which invites are open."""
-    found = _register().listing()
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    for one in found["credentials"]:
-        until = (
-            f", the secret before is good until {one['rotated_until']}"
-            if "rotated_until" in one
-            else ""
-        )
-        click.echo(f"{one['name']}: {one['role']}{until}")
-    for one in found["invites"]:
-        click.echo(f"{one['name']}: invited as {one['role']} until {one['expires']}")
-
-
-_LOOPBACK_NOTE = (
-    "The address in that line is this machine's own: another machine reaches the hub by ssh, a"
-    ' tailnet or nginx. README.md, "The second machine", has the lines.'
-)
-
-
-@main.command()
-@click.argument("name")
-@click.option("--admin", is_flag=True, help="The credential that it makes is an admin's.")
-@click.option(
-    "--replace",
-    is_flag=True,
-    help="For a machine that was installed again: a new secret, and all else stays.",
-)
-@AS_JSON
-@command
-def invite(name: str, admin: bool, replace: bool, as_json: bool) -> None:
-    """Print a line by which a machine makes its own credential, once, within a day."""
-    if admin and replace:
-        raise click.UsageError("--replace keeps the role: leave --admin out.")
-    made = _register().invite(name, ADMIN if admin else MEMBER, INVITE_S, OPERATOR, replace)
-    url = first_start.public_url(Config.from_env())
-    line = f"bus join {url} --invite {made.code}"
-    facts = {
-        "name": made.name,
-        "role": made.role,
-        "code": made.code,
-        "expires": utc(made.expires),
-        "line": line,
-    }
-    click.echo(json.dumps(facts) if as_json else line)
-    if first_start.is_loopback(url):
-        click.echo(_LOOPBACK_NOTE, err=True)
-
-
 @main.command()
 @command
 def compress() -> None:
     """Compress the sealed files of the log that are not compressed yet."""
-    folder = _owned(Config.from_env()).data_dir
+    folder = owned(Config.from_env()).data_dir
     for path in sealed(folder).values():
         packed = compress_file(path, Disk()) if path.suffix != ".gz" else None
         if packed is not None:
@@ -356,40 +233,3 @@ def settings() -> None:
         click.echo(
             f"{meta['name']}={'' if default is None else default}  ({meta['unit']}) {meta['help']}"
         )
-
-
-def _owned(config: Config) -> Config:
-    """Return the settings, for a command that writes in the data folder: root goes on as the
-    folder's owner.
-    """
-    _existing(config)
-    # Once root has become the owner, a Python in root's home is out of reach.
-    for module in ("bus.hub.hub", "bus.index.database", "bus.live.presence"):
-        import_module(module)
-    first_start.become_owner(config)
-    return config
-
-
-def _register() -> Register:
-    """Return the credentials of this hub, whose changes are noted in its log."""
-    config = _owned(Config.from_env())
-    hub = create_hub(config)
-    return Register(
-        Credentials(config.credentials_file, config.shared_name), hub.credentials.note_change
-    )
-
-
-def _show_granted(granted: Granted, as_json: bool) -> None:
-    facts = {"name": granted.name, "secret": granted.secret, "role": granted.role}
-    click.echo(
-        json.dumps(facts) if as_json else f"BUS_USER={granted.name} BUS_PASS={granted.secret}"
-    )
-
-
-def _existing(config: Config) -> Config:
-    """Return the settings, if there is a log; a mistyped folder must not become a new,
-    empty one.
-    """
-    if not (config.data_dir / "bus.jsonl").exists():
-        raise BadSetting(f"there is no log in {config.data_dir}: is BUS_DATA_DIR right?")
-    return config

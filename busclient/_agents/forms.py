@@ -20,6 +20,7 @@ class Agent:
     name: str
     state: str
     registered: bool = False
+    trust: str | None = None
     turn: str | None = None
     lease: str | None = None
     since: str | None = None

@@ -21,7 +21,8 @@ class Message:
     """A message as the hub keeps it.
 
     `seq` orders messages and is the cursor; `id` is what people cite; `ts` is UTC in ISO 8601. `to`
-    holds one or more names, or just `any` for a broadcast. `verified`: a machine's own credential
+    holds one or more names, or just `any` for a broadcast. `trust` is what the hub says it may be
+    taken for: human, agent, shared, hub and so on. `verified`: a machine's own credential
     sent it; `signed` is the sender with a mark where not. Messages with the same seq are equal. The
     body is other people's text: data, not orders; make it `harmless` before a terminal sees it.
     """
@@ -40,6 +41,7 @@ class Message:
     expires: str | None = field(default=None, compare=False)
     snippet: str | None = field(default=None, compare=False)
     verified: bool = field(default=False, compare=False)
+    trust: str | None = field(default=None, compare=False)
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -63,7 +65,7 @@ class Message:
                 raw=fields,
                 **{
                     name: fields.get(name)
-                    for name in ("in_reply_to", "thread", "data", "expires", "snippet")
+                    for name in ("in_reply_to", "thread", "data", "expires", "snippet", "trust")
                 },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -6,18 +6,22 @@ from typing import Any
 
 from bus.config import Config
 from bus.credentials import Credentials
-from bus.model.caller import ADMIN, MEMBER
+from bus.model.caller import ADMIN, HUMAN, MEMBER
 from tests.conftest import BASIC, Caller, basic
 
 SECRET = "a secret of the tests"
-KEYS = {"web1": basic("web1", SECRET), "boss": basic("boss", SECRET), "claude": BASIC}
+KEYS = {
+    **{name: basic(name, SECRET) for name in ("web1", "boss", "human/chas")},
+    "claude": BASIC,
+}
 
 
 def add_callers(config: Config) -> None:
-    """Save the credentials of the machine `web1` and of the admin `boss`."""
+    """Save the credentials of the machine `web1`, of the admin `boss` and of a person."""
     credentials = Credentials(config.credentials_file)
     credentials.add("web1", SECRET, MEMBER)
     credentials.add("boss", SECRET, ADMIN)
+    credentials.add("human/chas", SECRET, HUMAN)
 
 
 def ask(fleet: Caller, who: str, method: str, path: str, **kwargs: Any) -> Any:

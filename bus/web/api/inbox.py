@@ -113,7 +113,7 @@ def _as_json(reader: str, found: InboxPage) -> Inbox:
 
 def _stub_json(stub: Stub) -> ShownStub:
     message = stub.message
-    return {
+    shown: ShownStub = {
         "seq": message["seq"],
         "id": message["id"],
         "ts": message["ts"],
@@ -125,6 +125,9 @@ def _stub_json(stub: Stub) -> ShownStub:
         "preview": _preview(message["body"], stub.length),
         "size": _size(message),
     }
+    if "trust" in message:
+        shown["trust"] = message["trust"]
+    return shown
 
 
 def _as_text(reader: str, found: InboxPage) -> str:

@@ -25,7 +25,7 @@ def fleet(bus: Caller, config: Config) -> Caller:
     return bus
 
 
-ROLES = {"shared": "claude", "member": "web1", "admin": "boss"}
+ROLES = {"shared": "claude", "member": "web1", "admin": "boss", "human": "human/chas"}
 
 
 def roles_that_get_in(
