@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from bus.config import Config
     from bus.hub.hub import Hub
     from bus.log.jsonl.disk import Disk
+    from bus.peers.listener import Listener
     from bus.runner.socket_server import SocketServer
     from bus.system.scheduler import Turns
 
@@ -134,6 +136,43 @@ def create_runner(
     return SocketServer(
         config.exec_socket_file, config.data_dir, service, credentials, config.file_max_bytes
     )
+
+
+def create_peers(
+    config: Config,
+    address: tuple[str, int],
+    *,
+    is_over: Callable[[], bool] = lambda: False,
+    clock: Clock = time.time,
+) -> Listener:
+    """Return the listener for clients of claude-peers and agentmesh, over the same data folder.
+
+    Raises BadSetting, and OSError where the address is taken.
+    """
+    from bus.credentials import Credentials
+    from bus.hub.taken import TakenNames
+    from bus.model.caller import ADMIN, MACHINES
+    from bus.peers import proof
+    from bus.peers.desk import Desk
+    from bus.peers.listener import Listener
+    from bus.peers.roll import Doors, Roll
+
+    allowed = proof.networks(config.peers_allow, "BUS_PEERS_ALLOW")
+    hub = create_hub(config, clock=clock)
+    credentials = Credentials(
+        config.credentials_file, config.shared_name, tenure_of=hub.credentials.tenure_of
+    )
+    hub.agents.members = lambda: [
+        name for name, role in credentials.users().items() if role in MACHINES
+    ]
+    hub.drafting.admins = lambda: [
+        name for name, role in credentials.users().items() if role == ADMIN
+    ]
+    tokens = proof.Tokens(proof.key_in(config.data_dir / "peers.key"))
+    doors = Doors(config.peers_tokenless, allowed)
+    taken = TakenNames(hub, credentials)
+    roll = Roll(hub, credentials, taken, tokens, doors, socket.gethostname())
+    return Listener(address, Desk(hub, roll), is_over)
 
 
 def create_hub(

@@ -209,6 +209,18 @@ class Config:
         0.05,
         300,
     )
+    peers_compat: bool = _setting(
+        "BUS_PEERS_COMPAT", False, "0|1", "1: clients of claude-peers and agentmesh are served too"
+    )
+    peers_listen: str = _setting(
+        "BUS_PEERS_LISTEN", "127.0.0.1:7899", "address", "where: host:port"
+    )
+    peers_tokenless: bool = _setting(
+        "BUS_PEERS_TOKENLESS", True, "0|1", "1: peers of this machine may leave out their token"
+    )
+    peers_allow: str = _setting(
+        "BUS_PEERS_ALLOW", "", "networks", "with commas: whose peers need no credential to register"
+    )
 
     exec_socket: Path | None = _setting(
         "BUS_EXEC_SOCKET",
@@ -322,6 +334,8 @@ class Config:
                 f"BUS_LISTEN is {self.listen!r}: it must be host:port, such as 127.0.0.1:8787, or"
                 " unix:/path"
             )
+        if not _is_address(self.peers_listen) or self.peers_listen.startswith("unix:"):
+            raise BadSetting(f"BUS_PEERS_LISTEN is {self.peers_listen!r}: it must be host:port")
         if self.lxc not in ("lxc", "incus", "none"):
             raise BadSetting(f"BUS_LXC is {self.lxc!r}: it must be lxc, incus or none")
         try:

@@ -19,7 +19,7 @@ LAYERS = (
     ("system",),
     ("live", "log", "credentials", "index", "runner.protocol", "runner.drivers"),
     ("runner.client", "hub"),
-    ("notify", "runner", "web"),
+    ("notify", "runner", "web", "peers"),
     ("", "__main__", "server"),  # "" is bus/__init__.py, which joins the parts
 )
 # Besides going down: those who join the parts may use each other.
@@ -134,6 +134,8 @@ def test_nothing_below_the_joints_imports_the_package_itself() -> None:
         ("bus.runner.service", "bus.hub.calls", True),
         ("bus.web.api.calls", "bus.runner.client", True),
         ("bus.web.api.calls", "bus.runner.service", False),
+        ("bus.peers.desk", "bus.hub.hub", True),
+        ("bus.peers.desk", "bus.web.http.replies", False),
         ("bus.hub.calls", "bus.runner.client", False),
         ("bus.runner.drivers.lxc", "bus.credentials", False),
         ("bus.runner.drivers.lxc", "bus.runner.service", False),

@@ -98,7 +98,7 @@ class Agents:
             rows = queries.of_machine(db, asked.full_name.partition("/")[0])
             name = self._named(db, rows, asked)
             row = rows.get(name)
-        is_mine = row is not None and row.lease is not None and _is_same(row, asked)
+        is_mine = row is not None and row.lease is not None and asked.is_same(row.lease, row.facts)
         if row is not None and not is_mine:
             if asked.lease is not None:
                 raise _lost(name, asked.lease)
@@ -161,6 +161,22 @@ class Agents:
         left = {"kind": "agent_left", "auth": caller.name, "name": name, "lease": row.lease}
         self._journal.append([left])
         self._heartbeats.forget(name)
+
+    def holder(self, name: str) -> Row | None:
+        """Return who holds a name: its lease and what it said; None if nobody does."""
+        with self._journal.index.reading() as db:
+            row = queries.one(db, name)
+        return None if row is None or row.lease is None else row
+
+    def sessions(self, machine: str) -> dict[str, Row]:
+        """Return what the log says of a machine's sessions, by their names."""
+        with self._journal.index.reading() as db:
+            return queries.of_machine(db, machine)
+
+    def has_mail(self, name: str) -> bool:
+        """Return whether a message to this very name waits, whatever waits for everybody."""
+        with self._journal.index.reading() as db:
+            return has_mail(db, name, self._journal.now_ms())
 
     def was_here(self, name: str) -> None:
         """A call of this name, or with this machine's credential, was answered."""
@@ -227,13 +243,15 @@ class Agents:
         free = [
             row
             for row in rows.values()
-            if not self._holds(row, asked, now_ms) or _is_same(row, asked)
+            if not self._holds(row, asked, now_ms) or asked.is_same(row.lease, row.facts)
         ]
         free.sort(key=lambda row: row.since_ms, reverse=True)
-        for is_wanted in (_is_resumed, _is_here):
-            for row in free:
-                if is_wanted(row, asked):
-                    return row.name
+        for row in free:
+            if _is_resumed(row, asked):
+                return row.name
+        for row in free:
+            if asked.is_here(row.facts):
+                return row.name
         signs = [f"{machine}/{sign}" for sign in self._leases.callsigns]
         names_free = {row.name for row in free}
         left = [name for name in signs if name not in rows or name in names_free]
@@ -357,35 +375,8 @@ def _is_asked_for(facts: Facts, asked: AgentsQuery, place: Mapping[str, str]) ->
     return asked.agent_type in (None, facts.get("agent_type"))
 
 
-def _is_same(row: Row, asked: Registration) -> bool:
-    """Return whether the holder of a lease is who asks: by its lease, its process, or its
-    conversation if it has no process. Without any of them, nothing but another host tells two
-    apart.
-    """
-    if asked.lease is not None:
-        return asked.lease == row.lease
-    facts, said = row.facts, asked.facts
-    if "pid" in facts or "pid" in said:
-        process = [facts.get(name) for name in ("host", "pid", "started")]
-        return process == [said.get(name) for name in ("host", "pid", "started")]
-    if "session_id" in facts or "session_id" in said:
-        return facts.get("session_id") == said.get("session_id")
-    return "host" not in facts or "host" not in said or facts["host"] == said["host"]
-
-
 def _is_resumed(row: Row, asked: Registration) -> bool:
     return asked.session_id is not None and row.facts.get("session_id") == asked.session_id
-
-
-def _is_here(row: Row, asked: Registration) -> bool:
-    """Return whether an agent was on the same host, at the same repository or, without one, in the
-    same directory.
-    """
-    if asked.host is None or row.facts.get("host") != asked.host:
-        return False
-    if asked.repo is not None:
-        return bool(row.facts.get("repo") == asked.repo)
-    return asked.cwd is not None and row.facts.get("cwd") == asked.cwd
 
 
 def _lost(name: str, lease: str | None) -> LeaseLost:

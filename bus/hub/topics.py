@@ -49,6 +49,10 @@ class Topics:
         self._journal.append([{**ended, "topic": topic}])
         return True
 
+    def subscribers(self, topic: str) -> set[str]:
+        """Return the names that a message to a topic reaches now."""
+        return self._journal.index.ask(lambda db: queries.subscribers(db, topic))
+
     def listing(self, asked: TopicsQuery) -> tuple[list[Topic], str | None, dict[str, str]]:
         """Return topics, the one to go on behind (None: no more), and what `name` has subscribed
         to, with the times.

@@ -127,8 +127,15 @@ _TURN = one_of(TURNS)
 _NAME = "the machine, or one of its sessions; left out: the caller. Required of the shared user"
 
 
+class Transport(TypedDict):
+    """How a peer gets its mail."""
+
+    type: str
+    poll_interval_ms: NotRequired[int]
+
+
 class Facts(TypedDict):
-    """What an agent says of itself."""
+    """What an agent says of itself; the last four, only a peer (see `bus.model.peers`)."""
 
     agent_type: NotRequired[str]
     host: NotRequired[str]
@@ -141,6 +148,10 @@ class Facts(TypedDict):
     summary: NotRequired[str]
     capabilities: NotRequired[list[str]]
     wake: NotRequired[str]
+    agent_name: NotRequired[str]
+    tty: NotRequired[str]
+    git_root: NotRequired[str]
+    transport: NotRequired[Transport]
 
 
 FACTS = tuple(Facts.__annotations__)
@@ -199,6 +210,31 @@ class Registration(Shape):
         """What the roster keeps of it."""
         said = self.as_dict()
         return cast(Facts, {name: said[name] for name in FACTS if name in said})
+
+    def is_same(self, lease: str | None, held: Facts) -> bool:
+        """Return whether the holder of a lease is who asks: by its lease, its process, or its
+        conversation if it has no process. Without any of them, nothing but another host tells two
+        apart.
+        """
+        if self.lease is not None:
+            return self.lease == lease
+        said = self.facts
+        if "pid" in held or "pid" in said:
+            process = [held.get(name) for name in ("host", "pid", "started")]
+            return process == [said.get(name) for name in ("host", "pid", "started")]
+        if "session_id" in held or "session_id" in said:
+            return held.get("session_id") == said.get("session_id")
+        return "host" not in held or "host" not in said or held["host"] == said["host"]
+
+    def is_here(self, other: Facts) -> bool:
+        """Return whether an agent was on the same host, at the same repository or, without one, in
+        the same directory.
+        """
+        if self.host is None or other.get("host") != self.host:
+            return False
+        if self.repo is not None:
+            return other.get("repo") == self.repo
+        return self.cwd is not None and other.get("cwd") == self.cwd
 
     @classmethod
     def schema(cls) -> Json:

@@ -18,6 +18,7 @@ from string import digits
 from bus.errors import NotYourName, Rebuilding
 
 SHARED, MEMBER, ADMIN, INVITE, HUMAN = "shared", "member", "admin", "invite", "human"
+PEER = "peer"  # has no credential: see `bus.peers`
 EVERYONE = frozenset((SHARED, MEMBER, ADMIN, HUMAN))
 MACHINES = frozenset((MEMBER, ADMIN, HUMAN))  # those with a name of their own
 # What a reader may take a message for. The hub sets it, from the credential.
@@ -66,7 +67,8 @@ Taken = Callable[[], Collection[str]]  # gives what the names look like that mac
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a credential proves: its user name, and one of shared, member, admin, human, invite.
+    """Whom a credential proves: its user name, and one of shared, member, admin, human, invite; or
+    a peer, which needs none.
 
     `is_current` is false for a secret that was rotated: it goes on for everything but changes to
     who may call. `tenure` tells those who had one name after each other apart: the seq of the
@@ -92,8 +94,8 @@ class Caller:
     @property
     def trust(self) -> str:
         """What its messages may be taken for: one of TRUSTS."""
-        if self.role == SHARED:
-            return "shared"
+        if self.role in (SHARED, PEER):
+            return self.role
         return "human" if self.role == HUMAN else "agent"
 
     @property

@@ -1,4 +1,5 @@
-"""Runs the service in a process of its own, and starts it again when that dies.
+"""Runs a service in a process of its own, and starts it again when that dies: the one that runs
+commands, or the listener for peers.
 
 For where no systemd does: scripts/run.
 """
@@ -23,14 +24,15 @@ _LAST_WORDS_S = 20.0  # the service takes 15 at most to end what it runs
 
 
 class Supervisor:
-    """Keeps `run` running in a child until the process `parent` is gone, or a signal stops it.
+    """Keeps `run` running in a child until the process `parent` is gone, or a signal stops it;
+    `what` it is called in the log.
 
     `run` is called in the child with the number of this process, and must end when that ends. No
     thread may run here, because it forks.
     """
 
-    def __init__(self, run: Callable[[int], None], parent: int) -> None:
-        self._run, self._parent = run, parent
+    def __init__(self, run: Callable[[int], None], parent: int, what: str) -> None:
+        self._run, self._parent, self._what = run, parent, what
         self._stopping = False
 
     def keep(self) -> None:
@@ -44,9 +46,7 @@ class Supervisor:
                 return
             pause_s = _FIRST_PAUSE_S if time.monotonic() - started > _WELL_S else pause_s
             how = f"with code {code}" if code >= 0 else f"by signal {-code}"
-            logger.warning(
-                "the service that runs commands ended %s; it is started again in %g s", how, pause_s
-            )
+            logger.warning("%s ended %s; it is started again in %g s", self._what, how, pause_s)
             self._wait(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
@@ -63,7 +63,7 @@ class Supervisor:
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
         except BaseException:
-            logger.exception("the service that runs commands failed")
+            logger.exception("%s failed", self._what)
         finally:
             sys.stderr.flush()
             os._exit(code)  # what is above in the stack is the supervisor's

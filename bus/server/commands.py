@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import IO, Any
 
 import click
 
-from bus import create_hub, create_runner
+from bus import create_hub
 from bus.config import Config
 from bus.log.jsonl import inspection
 from bus.log.jsonl.disk import Disk
@@ -21,8 +20,7 @@ from bus.log.jsonl.files import compress as compress_file
 from bus.log.jsonl.files import sealed
 from bus.model.harmless import harmless
 from bus.model.records import KINDS
-from bus.runner.supervisor import Supervisor
-from bus.server import first_start
+from bus.server import first_start, services
 from bus.server.command import command, existing, owned
 from bus.server.credential_commands import credential, invite
 from bus.server.importing import Import, Report, summary
@@ -55,9 +53,12 @@ def init(free: bool) -> None:
 
 
 @main.command()
+@click.option("--no-peers", is_flag=True, help="Without `peers`, which another service runs.")
 @command
-def serve() -> None:
-    """Run the hub under gunicorn. Ends a stop after a failed sync, once the log is verified."""
+def serve(no_peers: bool) -> None:
+    """Run the hub under gunicorn, and `peers` beside it where BUS_PEERS_COMPAT is 1. Ends a stop
+    after a failed sync, once the log is verified.
+    """
     config = Config.from_env()
     first_start.prepare(config)
     if first_start.restore(config):
@@ -68,19 +69,24 @@ def serve() -> None:
     for name, path in config.paths().items():
         os.environ[name] = str(path.absolute())  # before the folder changes
     os.chdir(root)
+    if config.peers_compat and not no_peers:
+        services.start_peers()
     os.execv(
         sys.executable,
         [sys.executable, "-m", "gunicorn", "-c", "python:bus.server.gunicorn_config", "app:app"],
     )
 
 
-@main.command("exec-service")
-@click.option(
+BESIDE = click.option(
     "--beside",
     type=int,
     metavar="PID",
     help="End with this process, which must have started this one.",
 )
+
+
+@main.command("exec-service")
+@BESIDE
 @command
 def exec_service(beside: int | None) -> None:
     """Run the service that runs commands and reads files in targets. Ends what it runs when it is
@@ -88,22 +94,15 @@ def exec_service(beside: int | None) -> None:
 
     With --beside it is also started again when it dies.
     """
-    if beside is None:
-        _run_service(None)
-    else:
-        Supervisor(command(_run_service), beside).keep()
+    services.keep(command(services.run_exec), beside, "the service that runs commands")
 
 
-def _run_service(parent: int | None) -> None:
-    """Run the service until it is stopped, or until the process `parent` is gone."""
-    config = Config.from_env()
-    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    modes.settle(config.data_dir)
-    service = create_runner(config)
-    for how in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(how, lambda *_: service.stop_soon())
-    click.echo(f"commands are run for callers of {config.exec_socket_file}", err=True)
-    service.serve(parent)
+@main.command()
+@BESIDE
+@command
+def peers(beside: int | None) -> None:
+    """Serve clients of claude-peers and agentmesh. With --beside, started again when it dies."""
+    services.keep(command(services.run_peers), beside, "the listener for peers")
 
 
 @main.command()

@@ -12,6 +12,7 @@ from flask import Flask, g, has_request_context
 
 from bus.credentials import Credentials, Register
 from bus.hub.hub import Hub
+from bus.hub.taken import TakenNames
 from bus.live.quotas import Quotas
 from bus.model.caller import Caller
 from bus.model.strict_json import Rest
@@ -38,7 +39,6 @@ from bus.web.http import auth, errors
 from bus.web.http.parameters import AgentConverter
 from bus.web.http.refusals import Refusals
 from bus.web.http.replies import Reply
-from bus.web.http.taken import TakenNames
 from bus.web.http.underway import Counted
 from bus.web.shortcut import Shortcut
 

@@ -53,7 +53,7 @@ class _Commands(click.Group):
         if entry is None:
             return None
         found: click.Command = getattr(
-            importlib.import_module(f"busclient._cli.{entry.module}"), cmd_name
+            importlib.import_module(f"busclient._cli.{entry.module}"), cmd_name.replace("-", "_")
         )
         found.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in entry.examples)
         return found

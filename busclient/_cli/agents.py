@@ -1,7 +1,8 @@
-"""bus agents, bus whoami."""
+"""bus agents, bus peers, bus whoami."""
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 import click
@@ -43,6 +44,11 @@ def agents(scope: str | None, of: str | None, **filters: str | None) -> None:
         out.line(line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…")
     if not found:
         out.line("no agents")
+
+
+# What clients of claude-peers call it. A command of its own: its examples are others.
+peers = copy(agents)
+peers.name = "peers"
 
 
 @click.command()

@@ -128,6 +128,16 @@ GROUPS = {
             "Have mail sent to an address; list, test, replay, remove",
             ("bus webhook add https://hooks.example.org/bus", "bus webhook test 01K0"),
         ),
+        "peers": Entry(
+            "agents",
+            "The same as `bus agents`",
+            ("bus peers", "bus peers --scope directory"),
+        ),
+        "kill-broker": Entry(
+            "broker",
+            "End the listener for peers; the hub starts it again",
+            ("bus kill-broker", "bus kill-broker --json"),
+        ),
         "whoami": Entry(
             "agents", "Say which name you have here", ("bus whoami", "bus whoami --json")
         ),

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from busclient._places import Places
 
+_LISTENING = "0A"  # the state of a socket in /proc/net/tcp
+
 
 def listens(url: str) -> bool:
     """Return whether something accepts connections at this address."""
@@ -59,3 +61,35 @@ def born_of(pid: int) -> str | None:
     command = ["ps", "-o", "lstart=", "-p", str(pid)]
     ps = subprocess.run(command, capture_output=True, check=False, text=True)  # noqa: S603
     return ps.stdout.strip() or None
+
+
+def listeners(port: int) -> list[int]:
+    """Return the processes that listen at a TCP port of this machine, as far as this user may see
+    (Linux).
+    """
+    sockets = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{fields[9]}]")
+    found = []
+    for folder in Path("/proc").glob("[0-9]*") if sockets else ():
+        with contextlib.suppress(OSError):
+            if any(_link(one) in sockets for one in (folder / "fd").iterdir()):
+                found.append(int(folder.name))
+    return found
+
+
+def command_of(pid: int) -> list[str]:
+    """Return the command line of a process; nothing if it cannot be seen (Linux)."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    return []
+
+
+def _link(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return str(path.readlink())
+    return ""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from benchmarks import agents as roster
 from benchmarks import availability as attacks
-from benchmarks import calls, client, fairness, hubs, load, logs, queries
+from benchmarks import calls, client, fairness, hubs, load, logs, peers, queries
 from bus.index.building import build
 from bus.log.jsonl.engine import JsonlLog
 
@@ -372,6 +372,11 @@ def agents(messages: int) -> list[Row]:
     return [Row(what, figure, bound, met) for what, figure, bound, met in roster.measure(messages)]
 
 
+def others(messages: int) -> list[Row]:
+    """What clients of claude-peers cost."""
+    return [Row(what, f"{figure:.2f}", bound, met) for what, figure, bound, met in peers.measure()]
+
+
 MEASURES = {
     "posts": posts,
     "burst": burst,
@@ -384,4 +389,5 @@ MEASURES = {
     "availability": availability,
     "questions": questions,
     "agents": agents,
+    "peers": others,
 }
