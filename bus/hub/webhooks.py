@@ -171,7 +171,9 @@ class Webhooks:
             **({"dead": list(step.dead)} if step.dead else {}),
             **({"done": list(step.done)} if step.done else {}),
         }
-        block: list[Fields] = [{"kind": "webhook_progress", "webhook": row.id, **said}]
+        # Counted with what its owner causes in a day.
+        about: Fields = {"kind": "webhook_progress", "auth": row.auth, "webhook": row.id}
+        block: list[Fields] = [{**about, **said}]
         if progress.state in (OPEN, GONE) and row.progress.state != progress.state:
             key = f"webhook {row.id} {progress.state} {self._journal.now_ms()}"
             block.append(notice(key, [row.auth], _trouble(row, progress), tags=["webhook"]))

@@ -12,26 +12,30 @@ import base64
 import hmac
 import json
 import logging
+import math
 import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
-from bus.errors import BusError
+from bus.errors import BusError, TooMany
+from bus.hub.notices import notice
 from bus.hub.webhooks import Step, Webhooks
 from bus.index.webhooks import Mail, Row
 from bus.model import records
-from bus.model.records import HUB
+from bus.model.caller import HUMANS
 from bus.model.webhooks import GONE, TRIED_MS, Answer, Outcome, Progress
 from bus.notify.addresses import Network
 from bus.notify.posting import Posts
 
 logger = logging.getLogger("bus.notify")
 
-MOST_AT_ONCE, MOST_OF_ONE = 64, 8  # webhooks; of one credential
+MOST_AT_ONCE, MOST_OF_ONE = 64, 8  # webhooks; of the names of one machine
+MOST_TESTS = 8
 _PAGE, _MOST_DEAD = 20, 500
 _NOTED_EVERY_S = 1.0
-_STOP_S, _LOOKING_S = 2.0, 0.05
+_STOP_S, _LOOKING_S = 2.0, 0.02
 _NO_SECRET = "its secret is lost: remove the webhook and add it again"
 
 
@@ -45,12 +49,17 @@ def signature(secret: str, id: str, timestamp: int, body: bytes) -> str:
 class _Run:
     """The work on one webhook: how far it has come, and what of that the log does not know yet."""
 
-    def __init__(self, row: Row, posts: Posts, stopped: threading.Event) -> None:
+    def __init__(self, row: Row, posts: Posts, stopped: threading.Event, noted_at: float) -> None:
         self.row, self.posts, self.stopped = row, posts, stopped
         self.progress = row.progress
         self.dead: list[int] = []
         self.done: list[int] = []
-        self.is_noted, self.noted_at = True, time.monotonic()
+        self.is_noted, self.must_be_noted, self.noted_at = True, False, noted_at
+
+    def is_to_be_noted(self) -> bool:
+        """Whether the log should know now: of messages that were taken, once a second is enough."""
+        is_late = time.monotonic() - self.noted_at >= _NOTED_EVERY_S
+        return not self.is_noted and (self.must_be_noted or is_late)
 
     def reached(self, progress: Progress, mail: Mail, *, sent: bool) -> None:
         """A message is done with; `sent`: and that is to be noted."""
@@ -86,23 +95,36 @@ class WebhookSender:
         self._looked_at: dict[str, int] = {}  # the last record when there was nothing to send
         self._passed: dict[str, int] = {}  # up to where there was nothing but one's own messages
         self._last = ""  # whom the last call of `tend` looked at last
-        self._unsaved: dict[str, _Run] = {}  # what the log could not take
+        self._noted_at: dict[str, float] = {}
+        self._unsaved: dict[str, _Run] = {}  # with what the log does not know yet
+        self._tests = threading.BoundedSemaphore(MOST_TESTS)
 
     # -- who works on what -----------------------------------------------------------------------
 
     def tend(self) -> None:
         """Begin to work on each webhook that has something to send, as far as there is room."""
         position = self._webhooks.position()
-        rows = [row for row in self._webhooks.due() if self._looked_at.get(row.id) != position]
+        rows = [
+            row
+            for row in self._webhooks.due()
+            if row.id in self._unsaved or self._looked_at.get(row.id) != position
+        ]
         began = time.monotonic()
         for row in sorted(rows, key=lambda row: (row.id <= self._last, row.id)):
             if time.monotonic() - began > _LOOKING_S:
                 break
             self._last = row.id
-            if row.id in self._unsaved or self._webhooks.mail(self._as_passed(row), (), 1):
+            if self._has_work(row):
                 self._begin(row)
-            else:
+            elif row.id not in self._unsaved and row.id not in self._running:
                 self._looked_at[row.id] = position
+
+    def _has_work(self, row: Row) -> bool:
+        run = self._unsaved.get(row.id)
+        if run is not None and run.is_to_be_noted():
+            return True
+        done = () if run is None else run.done
+        return bool(self._webhooks.mail(self._as_passed(row), done, 1))
 
     def _as_passed(self, row: Row) -> Row:
         return row._replace(progress=row.progress.past(self._passed.get(row.id, 0)))
@@ -118,28 +140,43 @@ class WebhookSender:
         until = time.monotonic() + _STOP_S
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
-        for known in (self._looked_at, self._passed, self._unsaved):
+        for run in list(self._unsaved.values()):
+            with suppress(BusError, OSError):
+                self._note(run)
+        for known in (self._looked_at, self._passed, self._noted_at, self._unsaved):
             known.clear()
 
     def test(self, row: Row) -> tuple[Outcome, Answer]:
-        """Send a message that is only a test, out of order."""
+        """Send a message that is only a test, out of order. Raises TooMany."""
+        if not self._tests.acquire(blocking=False):
+            raise TooMany(f"{MOST_TESTS} tests of webhooks are under way.")
+        try:
+            return self._test(row)
+        finally:
+            self._tests.release()
+
+    def _test(self, row: Row) -> tuple[Outcome, Answer]:
         id = self._webhooks.new_id()
         body = f"This is a test of the webhook {row.id} for {row.name}."
-        message = {"seq": 0, "id": id, "ts": records.utc(self._clock()), "from": HUB}
-        message |= {"to": row.name, "body": body, "tags": ["webhook-test"], "priority": "normal"}
+        message = {"seq": 0, "id": id, "ts": records.utc(self._clock())}
+        message |= notice(f"webhook {id}", [row.name], body, tags=["webhook-test"])
+        for name in ("kind", "digest", "client_id"):
+            del message[name]
         return self._send(self._posts, row, id, json.dumps(message).encode())
 
     def _begin(self, row: Row) -> None:
+        machine = row.name if row.name.startswith(HUMANS) else row.name.partition("/")[0]
         with self._mutex:
-            of_one = sum(owner == row.auth for _, owner in self._running.values())
+            of_one = sum(owner == machine for _, owner in self._running.values())
             is_full = len(self._running) >= MOST_AT_ONCE or of_one >= MOST_OF_ONE
             if row.id in self._running or is_full:
                 return
-            run = self._unsaved.pop(row.id, None) or _Run(
-                self._as_passed(row), self._posts, self._stopped
-            )
+            run = self._unsaved.pop(row.id, None)
+            if run is None:
+                noted_at = self._noted_at.get(row.id, -math.inf)
+                run = _Run(self._as_passed(row), self._posts, self._stopped, noted_at)
             thread = threading.Thread(target=self._work, args=(run,), daemon=True)
-            self._running[row.id] = (thread, row.auth)
+            self._running[row.id] = (thread, machine)
         try:
             thread.start()
         except RuntimeError:  # no more threads now
@@ -153,16 +190,16 @@ class WebhookSender:
     def _work(self, run: _Run) -> None:
         id = run.row.id
         try:
-            self._note(run)
+            self._note_in_time(run)
             while self._may_go_on(run) and self._deliver_some(run):
                 pass
-            self._note(run)
+            self._note_in_time(run)
         except BusError as error:
             logger.info("the webhook %s waits: %s", id, error)
         except Exception:
             logger.exception("the webhook %s failed; it is tried again", id)
         finally:
-            if not run.is_noted and not run.stopped.is_set():
+            if not run.is_noted:
                 self._unsaved[id] = run
             self._end(id)
 
@@ -197,9 +234,10 @@ class WebhookSender:
             return False
         progress = run.progress.with_answer(answer)
         if outcome.is_delivered:
+            run.must_be_noted = run.must_be_noted or progress.failures > 0
             run.reached(progress.delivered(), mail, sent=True)
-            if time.monotonic() - run.noted_at >= _NOTED_EVERY_S:
-                self._note(run)
+            self._passed[run.row.id] = run.progress.cursor
+            self._note_in_time(run)
             return True
         self._fail(run, mail, progress, outcome)
         return False
@@ -207,7 +245,7 @@ class WebhookSender:
     def _fail(self, run: _Run, mail: Mail, progress: Progress, outcome: Outcome) -> None:
         now_ms = self._webhooks.now_ms()
         run.progress = progress.failed(outcome, now_ms, self._luck())
-        run.is_noted = False
+        run.is_noted, run.must_be_noted = False, True
         if not outcome.is_gone and _since_ms(mail) <= now_ms - TRIED_MS:
             run.give_up(mail)
             if outcome.is_about_the_message:
@@ -246,13 +284,16 @@ class WebhookSender:
         }
         return outcome, answer
 
+    def _note_in_time(self, run: _Run) -> None:
+        if run.is_to_be_noted():
+            self._note(run)
+
     def _note(self, run: _Run) -> None:
         """Put into the log what it does not know yet."""
-        if run.is_noted:
-            return
         self._webhooks.note(run.row, Step(run.progress, tuple(run.dead), tuple(run.done)))
         run.row = run.row._replace(progress=run.progress)
-        run.is_noted, run.noted_at = True, time.monotonic()
+        run.is_noted, run.must_be_noted, run.noted_at = True, False, time.monotonic()
+        self._noted_at[run.row.id] = run.noted_at
         run.dead.clear()
         run.done.clear()
 

@@ -350,14 +350,16 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _resolver() -> Callable[[str, int], Any]:
-    """Return what looks names up for webhooks, in threads of its own: as many as there may be
+    """Return what looks names up for webhooks, in threads of its own: more than there may be
     webhooks at work, so that names whose servers do not answer hold nothing else up.
     """
-    threads = gevent.threadpool.ThreadPool(MOST_AT_ONCE)
+    threads = gevent.threadpool.ThreadPool(2 * MOST_AT_ONCE)
     # gevent's own would wait for a thread of the pool that syncs and rebuilds.
     look_up = gevent.monkey.get_original("socket", "getaddrinfo")
 
     def resolve(host: str, port: int) -> Any:
+        if len(threads) >= threads.maxsize:
+            raise TimeoutError("too many names are looked up")
         looking = threads.spawn(look_up, host, port, 0, SOCK_STREAM)
         try:
             return looking.get(timeout=_LOOK_UP_S)

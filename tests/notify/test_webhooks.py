@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from bus.config import Config
 from bus.log.base import Draft
 from bus.model.webhooks import OPENS_AT
+from bus.notify.webhooks import MOST_TESTS
 from tests.notify.conftest import Hooks, Receiver, say
+from tests.web.conftest import refusal
 
 DAY = 86_400
 
@@ -161,7 +164,7 @@ def test_after_a_day_a_message_is_given_up_and_can_be_replayed(
     assert reply.json == {"ok": True, "id": hook["id"], "replayed": 2}
     hooks.settle()
     assert hooks.bodies(receiver)[3:] == ["one", "two"]
-    assert hooks.only()["dead_letters"] == 0
+    hooks.until(lambda: hooks.only()["dead_letters"] == 0)
 
 
 def test_one_message_that_is_refused_holds_the_others_up_for_a_day_only(
@@ -252,7 +255,8 @@ def test_a_test_says_what_the_receiver_said(hooks: Hooks, receiver: Receiver) ->
     hook = hooks.add(receiver.url)
     reply = hooks.members.web1.post(f"/webhooks/{hook['id']}/test").json
     assert (reply["delivered"], reply["answer"]["status"]) == (True, 200)
-    assert json.loads(receiver.got[0].body)["tags"] == ["webhook-test"]
+    message = json.loads(receiver.got[0].body)
+    assert (message["tags"], message["from"], message["trust"]) == (["webhook-test"], "bus", "hub")
     receiver.answer = say(500)
     reply = hooks.members.web1.post(f"/webhooks/{hook['id']}/test").json
     assert (reply["ok"], reply["delivered"], reply["answer"]["error"]) == (
@@ -271,3 +275,38 @@ def test_mail_of_a_role_goes_to_who_has_it(hooks: Hooks, receiver: Receiver) -> 
     hooks.until(lambda: receiver.got)
     hooks.settle()
     assert hooks.bodies(receiver) == ["deploy"]
+
+
+def test_messages_that_come_one_by_one_are_noted_once_a_second(
+    hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.notify.webhooks._NOTED_EVERY_S", 3600)
+    hooks.add(receiver.url)
+    for number in range(10):
+        hooks.say(str(number))
+        hooks.until(lambda: len(receiver.got) > number)  # noqa: B023
+        hooks.settle()
+    assert hooks.bodies(receiver) == [str(number) for number in range(10)]
+    assert len(hooks.members.records("webhook_progress")) <= 1
+    hooks.hub.chores.leave()
+    assert hooks.only()["cursor"] == hooks.members.records("message")[-1]["seq"]
+
+
+def test_so_many_tests_may_be_under_way(hooks: Hooks, receiver: Receiver) -> None:
+    hook = hooks.add(receiver.url)
+    for _ in range(MOST_TESTS):
+        hooks.sender._tests.acquire()
+    refusal(hooks.members.web1.post(f"/webhooks/{hook['id']}/test"), 429, "too_many")
+    hooks.sender._tests.release()
+    assert hooks.members.web1.post(f"/webhooks/{hook['id']}/test").status_code == 200
+
+
+def test_a_secret_that_is_lost_is_a_failure(
+    hooks: Hooks, receiver: Receiver, config: Config
+) -> None:
+    hooks.add(receiver.url)
+    (config.data_dir / "webhook-secrets").unlink()
+    hooks.say("x")
+    hooks.settle()
+    assert receiver.got == []
+    assert "secret is lost" in hooks.only()["answers"][0]["error"]

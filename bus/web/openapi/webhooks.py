@@ -57,6 +57,6 @@ def _change(summary: str, answer: type) -> Json:
         "parameters": [{"name": "id", "in": "path", "required": True, "schema": ULID_SCHEMA}],
         "responses": {
             "200": {"description": "OK", "content": content},
-            **errors(400, 403, 404, 507),
+            **errors(400, 403, 404, 429, 507),
         },
     }
