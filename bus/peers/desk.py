@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections import defaultdict
@@ -10,7 +11,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from bus.errors import BusError, Busy, Forbidden, NoSuchAgent, Unauthorized, UnknownRecipient
+from bus.errors import (
+    BusError,
+    Busy,
+    Forbidden,
+    NoSuchAgent,
+    Unauthorized,
+    UnknownRecipient,
+)
 from bus.hub.hub import Hub
 from bus.index.messages import Page
 from bus.model import peers as forms
@@ -25,6 +33,8 @@ from bus.peers import places
 from bus.peers.proof import Visitor
 from bus.peers.roll import Peer, Roll
 from bus.version import __version__
+
+logger = logging.getLogger("bus.peers")
 
 _AT_ONCE = 100  # messages of one answer
 _EMPTY_FOR_S = 5.0  # a mailbox that was empty is looked into again, however quiet the log is
@@ -52,6 +62,7 @@ class Desk:
     def __init__(self, hub: Hub, roll: Roll) -> None:
         self._hub, self._roll = hub, roll
         self._empty: dict[str, tuple[int, float]] = {}
+        self._owed: dict[str, Mapping[str, list[int]]] = {}
         self._polling: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._counted = (0, -1, 0.0)
         self._routes: dict[str, Callable[[Visitor, dict[str, Any]], Answer]] = {
@@ -84,11 +95,14 @@ class Desk:
             return refusal(error, 200 if is_told else error.status)
 
     def health(self) -> dict[str, Any]:
-        """Return what GET /health answers."""
+        """Return what GET /health answers: clients start a broker of their own without an answer,
+        so there is one even while the index is being made.
+        """
         count, known_to, at = self._counted
         seq = self._hub.log.position().seq
         if seq != known_to or time.monotonic() - at >= _COUNTED_FOR_S:
-            count = sum("transport" in agent for agent in self._roll.everybody())
+            with suppress(BusError):
+                count = sum("transport" in agent for agent in self._roll.everybody())
             self._counted = (count, seq, time.monotonic())
         return {"status": "ok", "version": __version__, "peers": count}
 
@@ -197,6 +211,7 @@ class Desk:
             return Answer(200, {"messages": []})
         polling = self._turn(peer)
         try:
+            owed = self._settle_owed(peer)
             messages, seqs = self._mail(peer, is_peek=False)
         except BaseException:
             polling.release()
@@ -205,11 +220,26 @@ class Desk:
         def settle(is_written: bool) -> None:
             try:
                 if is_written:
-                    self._ack(peer, seqs)
+                    self._owed[peer.name] = seqs
+                    self._settle_owed(peer)
             finally:
                 polling.release()
 
-        return Answer(200, {"messages": messages}, settle)
+        new = [message for message in messages if message["id"] not in owed]
+        return Answer(200, {"messages": new}, settle)
+
+    def _settle_owed(self, peer: Peer) -> set[int]:
+        """Acknowledge what a peer was given; return what it was given and cannot be acknowledged
+        now, as where the disk is full: it is not given again meanwhile.
+        """
+        owed = self._owed.get(peer.name, {})
+        try:
+            self._ack(peer, owed)
+        except BusError as error:
+            logger.warning("what %s was given is not settled yet: %s", peer.name, error)
+            return {seq for seqs in owed.values() for seq in seqs}
+        self._owed.pop(peer.name, None)
+        return set()
 
     def _peek_messages(self, visitor: Visitor, given: dict[str, Any]) -> Answer:
         peer = self._roll.peer(visitor, forms.One.read(given).id)

@@ -121,8 +121,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _has_hung_up(self) -> bool:
         """Return whether the client has closed its end: nobody may be there to read."""
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        return bool(poll.poll(0)) and self.connection.recv(1, socket.MSG_PEEK) == b""
 
     def _write(self, answer: Answer) -> None:
         body = json.dumps(answer.body).encode()

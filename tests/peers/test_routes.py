@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bus.errors import Busy, Rebuilding
 from tests.conftest import wait_until
 from tests.peers.conftest import HERE, Open, Peers
 from tests.web.conftest import Members
@@ -34,6 +35,19 @@ def test_health_says_how_many_there_are(peers: Peers) -> None:
     status, answer = peers.send("GET", "/health")
     assert (status, answer["status"], answer["peers"]) == (200, "ok", 1)
     assert answer["version"]
+
+
+def test_health_is_well_while_the_index_is_made(
+    members: Members, listening: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers, desk = listening()
+
+    def fail(*_: Any) -> None:
+        raise Rebuilding("The index is being rebuilt.")
+
+    monkeypatch.setattr(desk._hub.agents, "roster", fail)
+    assert peers.send("GET", "/health")[0] == 200
+    assert peers.ask("/list-peers")[0] == 503
 
 
 def test_a_peer_gets_a_callsign_below_its_host_or_the_name_that_it_chose(peers: Peers) -> None:
@@ -308,6 +322,25 @@ def test_a_poll_that_nobody_reads_loses_nothing(peers: Peers) -> None:
         gone.settimeout(10)
         assert b" 400 " in gone.recv(100)
     assert peers.texts(two) == ["hi"]
+
+
+def test_what_cannot_be_settled_now_is_not_given_again(
+    members: Members, listening: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers, desk = listening()
+    one, two = peers.register(pid=10)[0], peers.register(pid=11)[0]
+    peers.good("/send-message", from_id=one, to_id=two, text="hi")
+    real = desk._hub.acks.ack
+
+    def fail(*_: Any) -> None:
+        raise Busy("another process holds the log")
+
+    monkeypatch.setattr(desk._hub.acks, "ack", fail)
+    assert peers.texts(two) == ["hi"]
+    assert peers.texts(two) == []
+    monkeypatch.setattr(desk._hub.acks, "ack", real)
+    assert peers.texts(two) == []
+    assert members.web1.get(f"/messages?unread_by={two}").json["messages"] == []
 
 
 def test_ids_and_tokens_outlive_the_listener(members: Members, listening: Open) -> None:
