@@ -35,7 +35,7 @@ MOST_AT_ONCE, MOST_OF_ONE = 64, 8  # webhooks; of the names of one machine
 MOST_TESTS = 8
 _PAGE, _MOST_DEAD = 20, 500
 _NOTED_EVERY_S = 1.0
-_STOP_S, _LOOKING_S = 2.0, 0.02
+_GRACE_S, _STOP_S, _LOOKING_S = 0.5, 2.0, 0.02
 _NO_SECRET = "its secret is lost: remove the webhook and add it again"
 
 
@@ -130,16 +130,15 @@ class WebhookSender:
         return row._replace(progress=row.progress.past(self._passed.get(row.id, 0)))
 
     def stop(self) -> None:
-        """End all work, and note what has been reached; takes two seconds at the most."""
+        """End all work, and note what has been reached; takes three seconds at the most."""
         with self._mutex:
             posts, stopped = self._posts, self._stopped
             self._posts, self._stopped = Posts(self.network, self._clock), threading.Event()
             threads = [thread for thread, _ in self._running.values()]
         stopped.set()
+        _join(threads, _GRACE_S)  # an answer that is on its way
         posts.cancel()
-        until = time.monotonic() + _STOP_S
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        _join(threads, _STOP_S)
         for run in list(self._unsaved.values()):
             with suppress(BusError, OSError):
                 self._note(run)
@@ -296,6 +295,12 @@ class WebhookSender:
         self._noted_at[run.row.id] = run.noted_at
         run.dead.clear()
         run.done.clear()
+
+
+def _join(threads: list[threading.Thread], within_s: float) -> None:
+    until = time.monotonic() + within_s
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
 
 
 def _since_ms(mail: Mail) -> int:

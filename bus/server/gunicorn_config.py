@@ -41,7 +41,7 @@ from bus.web.http.replies import Reply
 # gevent takes these away where it patches.
 _epoll, _READABLE = getattr(select, "epoll", None), getattr(select, "EPOLLIN", 1)
 _TEND_EVERY_S = 0.1
-_CHORES_EVERY_S = 0.5
+_CHORES_EVERY_S, _CHORES_END_S = 0.5, 3.0
 _LOOK_EVERY_S = 0.3
 _GRACE_S = 1.0
 _QUICK_S = 2.0
@@ -94,6 +94,7 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         self.connections = Connections(self.worker_connections, self.cfg.keepalive)
         self._seat = _seats.of(self.age)
         self.let_calls_go: Callable[[], None] = lambda: None
+        self.chores: Any = None
 
     def init_process(self) -> None:
         """Make what belongs to this process, and serve."""
@@ -130,6 +131,8 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
                 "%d requests were still under way after %d s", len(pool), self.cfg.graceful_timeout
             )
             pool.kill(timeout=_NOTIFY_EVERY_S)
+        if self.chores is not None:
+            self.chores.join(timeout=_CHORES_END_S)
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve one connection to its end."""
@@ -346,7 +349,7 @@ def post_worker_init(worker: Any) -> None:
         worker.let_calls_go = worker.wsgi.extensions["exec"].let_go
         worker.wsgi.extensions["webhooks"].network.resolve = _resolver()
         gevent.spawn(_tend, worker, hub)
-        gevent.spawn(_do_chores, worker, hub)
+        worker.chores = gevent.spawn(_do_chores, worker, hub)
 
 
 def _resolver() -> Callable[[str, int], Any]:

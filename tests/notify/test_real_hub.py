@@ -87,3 +87,15 @@ def test_a_receiver_that_hangs_delays_neither_others_nor_a_stop(
     began = time.monotonic()
     hub.stop()
     assert time.monotonic() - began < 8
+
+
+def test_a_stop_notes_what_was_sent(hub: RunningHub, receiver: Receiver) -> None:
+    add(hub, receiver.url)
+    for body in ("one", "two", "three"):
+        hub.say(body, to="web1")
+        wait_until(lambda: body in bodies(receiver))  # noqa: B023
+    hub.stop()
+    hub.start()
+    hub.say("four", to="web1")
+    wait_until(lambda: "four" in bodies(receiver))
+    assert bodies(receiver) == ["one", "two", "three", "four"]

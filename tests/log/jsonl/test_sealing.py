@@ -305,7 +305,9 @@ def test_a_backup_is_whole_whatever_is_sealed_meanwhile(
 ) -> None:
     log = open_log(segment_max_bytes=SMALL)
     texts = fill(log, 12)
+    (folder / "webhook-secrets").write_text("{}\n")
     inspection.backup(folder, folder / "credentials", tmp_path / "copy")
+    assert (tmp_path / "copy" / "webhook-secrets").stat().st_mode & 0o777 == 0o600
     log.append([draft("after the backup")])
     assert messages_on_disk(tmp_path / "copy") == texts
     assert is_clean(tmp_path / "copy")
