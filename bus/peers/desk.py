@@ -131,7 +131,7 @@ class Desk:
     def _list_peers(self, visitor: Visitor, given: dict[str, Any]) -> Answer:
         asked = forms.ListPeers.read(given)
         self._roll.check_may_look(visitor)
-        self._roll.free_those_gone()
+        self._roll.look_at_processes()
         kind = {"agent_type": asked.agent_type} if asked.agent_type else {}
         everybody = list(self._roll.everybody(**kind))
         me = next((agent for agent in everybody if agent["name"] == asked.exclude_id), None)

@@ -95,8 +95,10 @@ class Roll:
             is_own = asked.pid is not None and _process(row) == (host, asked.pid, born)
             if is_own and chosen is None:
                 chosen = row.name.partition("/")[2]
-            elif is_own or self.is_gone(row):
+            elif is_own:
                 self._leave(row)
+            else:
+                self._look_at(row)
         facts = self._facts(asked, host, is_local, born)
         agent = self._registered(caller, machine, chosen, facts)
         name = agent["name"]
@@ -265,19 +267,23 @@ class Roll:
             if after is None:
                 return
 
-    def is_gone(self, row: Row) -> bool:
-        """Return whether a peer's process was seen on this machine once, and is gone."""
-        host, pid, born = _process(row)
-        if row.lease is None or "transport" not in row.facts:
-            return False
-        was_seen = host == self.host and pid is not None and born is not None
-        return was_seen and places.born_of(pid) != born  # type: ignore[arg-type]
-
-    def free_those_gone(self) -> None:
-        """End the leases of this machine's peers whose processes are gone."""
+    def look_at_processes(self) -> None:
+        """End the leases of this machine's peers whose processes are gone, and keep those of the
+        others: one that is stopped for a while, and polls again later, is to find its name.
+        """
         for row in self._hub.agents.sessions(machine_of(self.host)).values():
-            if self.is_gone(row):
-                self._leave(row)
+            self._look_at(row)
+
+    def _look_at(self, row: Row) -> None:
+        host, pid, born = _process(row)
+        if row.lease is None or "transport" not in row.facts or host != self.host:
+            return
+        if pid is None or born is None:  # it was never seen here
+            return
+        if places.born_of(pid) == born:
+            self._hub.agents.was_here(row.name)
+        else:
+            self._leave(row)
 
     def _leave(self, row: Row) -> None:
         with suppress(BusError):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bus.errors import Busy, Rebuilding
-from tests.conftest import wait_until
+from tests.conftest import Clock, wait_until
 from tests.peers.conftest import HERE, Open, Peers
 from tests.web.conftest import Members
 
@@ -309,6 +309,22 @@ def test_mail_of_a_dead_peer_waits_for_its_successor(
     assert heir == dead and new_token != token
     assert peers.texts(heir) == ["for you"]
     assert peers.ask("/poll-messages", token, id=dead)[0] == 401
+
+
+def test_a_peer_that_was_stopped_keeps_its_name(
+    members: Members, listening: Open, process: subprocess.Popen[bytes]
+) -> None:
+    peers, desk = listening()
+    stopped, _ = peers.register(pid=process.pid)
+    unseen, _ = peers.register("/srv/other", pid=process.pid, hostname="elsewhere")
+    clock = Clock()
+    clock.move(90)
+    desk._hub.journal.clock = clock
+    assert peers.register(pid=12)[0] != stopped
+    assert peers.register("/srv/other", pid=13, hostname="elsewhere")[0] == unseen
+    process.kill()
+    process.wait()
+    assert peers.register(pid=14)[0] == stopped
 
 
 def test_a_poll_that_nobody_reads_loses_nothing(peers: Peers) -> None:
