@@ -10,6 +10,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from bus.config import Config
 from bus.log.base import Draft
@@ -19,12 +20,6 @@ from tests.notify.conftest import Hooks, Receiver, say
 from tests.web.conftest import refusal
 
 DAY = 86_400
-
-
-def verified(secret: str, got: Any) -> dict[str, Any]:
-    """The message of a request, if the package of Standard Webhooks finds it good."""
-    standard = pytest.importorskip("standardwebhooks")
-    return standard.Webhook(secret).verify(got.body, got.headers)  # type: ignore[no-any-return]
 
 
 def test_mail_is_sent_signed_and_stays_unread(hooks: Hooks, receiver: Receiver) -> None:
@@ -50,7 +45,12 @@ def test_the_package_of_standard_webhooks_verifies_it(hooks: Hooks, receiver: Re
     hook = hooks.add(receiver.url)
     hooks.say("hello")
     hooks.until(lambda: receiver.got)
-    assert verified(hook["secret"], receiver.got[0])["body"] == "hello"
+    (got,) = receiver.got
+    assert Webhook(hook["secret"]).verify(got.body, got.headers)["body"] == "hello"
+    other = hooks.add("http://127.0.0.1:9/")["secret"]
+    for secret, body in ((other, got.body), (hook["secret"], got.body + b" ")):
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(body, got.headers)
 
 
 def test_broadcasts_and_topics_are_sent_and_own_messages_are_not(
