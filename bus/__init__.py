@@ -236,6 +236,7 @@ def create_hub(
         beside=Results(config.data_dir / "questions", _QUESTIONS_KEPT_S),
         approve_own=config.approve_own,
         strict=config.strict,
+        private=config.private,
         loop_limit=config.loop_limit,
         private_webhooks=config.webhooks_private,
     )

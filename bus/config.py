@@ -192,6 +192,12 @@ class Config:
         0,
         10_000,
     )
+    private: bool = _setting(
+        "BUS_PRIVATE",
+        False,
+        "0|1",
+        "1: a message is seen by its sender, its recipients and admins only",
+    )
     strict: bool = _setting(
         "BUS_STRICT", False, "0|1", "1: a post to a name that nobody has is refused"
     )

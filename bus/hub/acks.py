@@ -14,6 +14,7 @@ from bus.index import acks as acked_by
 from bus.index import floors, names, topics
 from bus.index import messages as queries
 from bus.index.mailboxes import Mailboxes, of_reader
+from bus.index.privacy import View
 from bus.index.unread import is_unread
 from bus.live.presence import Presence
 from bus.model import records
@@ -49,6 +50,7 @@ class Acks:
         reader: str,
         refs: Sequence[str | int],
         with_machine: bool = False,
+        view: View | None = None,
     ) -> Acked:
         """Record that a reader is done with messages; raises NotFound, and then records nothing.
 
@@ -67,6 +69,8 @@ class Acks:
                 if seq is None or text is None:
                     raise unknown(ref, " Nothing was acknowledged.")
                 seqs[seq] = json.loads(text)
+                if view is not None and not view.sees(db, seq, seqs[seq]):
+                    raise unknown(ref, " Nothing was acknowledged.")
             for seq, message in seqs.items():
                 for box in self._boxes(db, boxes, reader, seq, message):
                     if is_unread(db, box, seq):

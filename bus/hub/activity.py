@@ -11,8 +11,10 @@ from bus.index import activity as queries
 from bus.index import names as acts
 from bus.index import place, tenures
 from bus.index.activity import Filter
+from bus.index.privacy import View
 from bus.model.activity import Event
 from bus.model.caller import Caller
+from bus.model.messages import Message
 
 # What everybody may know of an event that is not about them.
 _PUBLIC = ("seq", "id", "time", "from", "type", "target", "result", "duration_ms")
@@ -24,7 +26,9 @@ class Activity:
     def __init__(self, journal: Journal) -> None:
         self._index = journal.index
 
-    def events(self, caller: Caller, wanted: Filter) -> tuple[list[Event], bool, int]:
+    def events(
+        self, caller: Caller, wanted: Filter, view: View | None = None
+    ) -> tuple[list[Event], bool, int]:
         """Return events, oldest first, whether there are more, and the seq to go on from."""
         (found, has_more), known, since = self._index.ask(
             lambda db: (
@@ -36,12 +40,18 @@ class Activity:
         if wanted.before is not None:
             known = min(known, wanted.before - 1)
         events = [
-            event if _sees(caller, auth, event, since) else _public(event) for auth, event in found
+            event if _sees(caller, auth, event, since) else _public(event)
+            for auth, event in found
+            if view is None or event["type"] != "message" or self._is_seen(view, event)
         ]
         last = found[-1][1]["seq"] if found else 0
         # This view also has what another process has indexed meanwhile: it must not come again.
         next = last if has_more and wanted.after is not None else max(last, known)
         return events, has_more, next
+
+    def _is_seen(self, view: View, event: Event) -> bool:
+        message = cast(Message, {"from": event["from"], "to": event.get("target") or []})
+        return self._index.ask(lambda db: view.sees(db, event["seq"], message))
 
     def last_acts(self, names: Sequence[str], limit: int) -> dict[str, str]:
         """Return when machines last did something that is in the log: these, and at most `limit`

@@ -19,6 +19,7 @@ from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
 from bus.hub.messages import Messages
 from bus.hub.permissions import Permissions
+from bus.hub.privacy import Privacy
 from bus.hub.roles import Roles
 from bus.hub.standings import Standings
 from bus.hub.topics import Topics
@@ -58,6 +59,7 @@ class Hub:
         beside: Results | None = None,
         approve_own: bool = False,
         strict: bool = False,
+        private: bool = False,
         loop_limit: int = 0,
         private_webhooks: bool = False,
     ) -> None:
@@ -69,8 +71,11 @@ class Hub:
         self.agents = Agents(journal, self.credentials, presence, live.heartbeats, leases)
         standings = Standings(journal.index, presence, journal.time, self.agents)
         self.drafting = Drafting(journal, standings, strict=strict, loop_limit=loop_limit)
+        self.privacy = Privacy(journal, private)
         machine_mail = MachineMail(journal, self.agents, live.given)
-        self.messages = Messages(journal, presence, standings, self.drafting, machine_mail)
+        self.messages = Messages(
+            journal, presence, standings, self.drafting, machine_mail, self.privacy
+        )
         self.inbox = Inbox(journal, presence, standings, machine_mail)
         self.acks = Acks(journal, self.messages, presence, standings)
         self.topics = Topics(journal, self.credentials)

@@ -12,10 +12,12 @@ from bus.hub import idempotency
 from bus.hub.drafting import Drafting
 from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
+from bus.hub.privacy import Privacy
 from bus.hub.standings import Report, Standings
 from bus.index import messages as queries
 from bus.index import search
 from bus.index.messages import Page, public
+from bus.index.privacy import View
 from bus.live.presence import Presence
 from bus.live.waiting import remaining
 from bus.log.base import Appended
@@ -45,10 +47,12 @@ class Messages:
         standings: Standings,
         drafting: Drafting,
         machine_mail: MachineMail,
+        privacy: Privacy,
     ) -> None:
         self._journal, self._index = journal, journal.index
         self._presence, self._standings = presence, standings
         self._drafting, self._machine_mail = drafting, machine_mail
+        self._privacy = privacy
 
     # -- posting ---------------------------------------------------------------------------------
 
@@ -57,7 +61,7 @@ class Messages:
 
         Raises what `Drafting.record` and `Journal.append` raise, and KeyReused.
         """
-        draft = self._drafting.record(caller, message, self.get)
+        draft = self._drafting.record(caller, message, self._get_for(caller))
         appended = self._journal.append_soon([draft])[0]
         self._standings.was_here(draft["from"])
         return _posted(draft, appended)
@@ -69,13 +73,14 @@ class Messages:
 
         Return one result for each, in order: a bad one's is its error.
         """
+        get = self._get_for(caller)
         made: list[Fields | BusError] = []
         for given in batch:
             try:
                 made.append(
                     given
                     if isinstance(given, BusError)
-                    else self._drafting.record(caller, given, self.get)
+                    else self._drafting.record(caller, given, get)
                 )
             except BusError as error:
                 made.append(error)
@@ -97,16 +102,20 @@ class Messages:
         """
         return self._standings.of_recipients(message, is_new)
 
+    def _get_for(self, caller: Caller) -> Callable[[str | int], str]:
+        view = self._privacy.view(caller)
+        return lambda ref: self.get(ref, view)
+
     # -- reading ---------------------------------------------------------------------------------
 
-    def get(self, ref: str | int) -> str:
-        """Return one message; raises NotFound."""
+    def get(self, ref: str | int, view: View | None = None) -> str:
+        """Return one message; raises NotFound, also for one that is not in `view`."""
         with self._index.reading() as db:
             seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
             found = None if seq is None else queries.by_seq(db, seq)
         if found is None:
             raise unknown(ref)
-        return found
+        return self._privacy.check(view, ref, found)
 
     def read(
         self,

@@ -83,6 +83,18 @@ class Report(NamedTuple):
     recipients: list[Recipient]
     warnings: list[str]
 
+    def hide_counts(self, is_mine: Callable[[str], bool]) -> None:
+        """Leave out how much mail others have, where mail is private."""
+        for name, standing in self.delivery.items():
+            if not is_mine(name) and "unread" in standing:
+                standing["unread"] = None
+        for recipient in self.recipients:
+            if not is_mine(recipient["name"]):
+                recipient["unread"] = recipient["oldest_unread_s"] = None
+        self.warnings.clear()
+        for recipient in self.recipients:
+            self.warnings.extend(warnings(recipient, ()))
+
 
 class Standings:
     """When names were last here and last fetched something, and how much waits for them."""

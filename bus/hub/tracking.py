@@ -17,6 +17,7 @@ from bus.hub.notices import notice
 from bus.index import acks as acked_by
 from bus.index import messages as queries
 from bus.index import tracking
+from bus.index.privacy import View
 from bus.index.tracking import Deadline
 from bus.live.presence import Presence
 from bus.model import records
@@ -85,7 +86,7 @@ class Tracking:
                 block.append(_report(message, late))
             self._journal.append(block)
 
-    def overdue(self, asked: OverdueQuery) -> list[Late]:
+    def overdue(self, asked: OverdueQuery, view: View | None) -> list[Late]:
         """Return the newest messages that should have been acknowledged and are not."""
         now_ms = self._journal.now_ms()
 
@@ -93,7 +94,9 @@ class Tracking:
             found = []
             for deadline in tracking.passed(db, now_ms, asked.sender):
                 text = queries.by_seq(db, deadline.seq)
-                if text is not None:
+                if text is not None and (
+                    view is None or view.sees(db, deadline.seq, json.loads(text))
+                ):
                     found.append((deadline, text))
                 if len(found) == _LOOKED_AT:
                     break

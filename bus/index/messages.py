@@ -172,7 +172,7 @@ def page(db: sqlite3.Connection, selection: Selection, now_ms: int) -> Page:
     found = _plain(db, selection, now_ms, down) if selection.is_plain else None
     if found is None:
         seqs = seqs_of(selection, walk_of(db, selection, now_ms, down), down)
-        found = cut(fetch(db, seqs, selection.limit + 1), selection.limit)
+        found = cut(seen(db, selection, fetch(db, seqs, selection.limit + 1)), selection.limit)
     rows, has_more = found
     rows.sort(reverse=selection.descending)
     return Page([text for _, text in rows], [seq for seq, _ in rows], has_more)
@@ -286,6 +286,13 @@ def fetch(
             "SELECT seq, messages.json FROM json_each(?) CROSS JOIN messages ON seq = value",
             (json.dumps(some),),
         )
+
+
+def seen(
+    db: sqlite3.Connection, selection: Selection, rows: Iterable[tuple[int, str]]
+) -> Iterable[tuple[int, str]]:
+    """Return the rows that whoever asks may see."""
+    return rows if selection.view is None else selection.view.only_seen(db, rows)
 
 
 def cut(rows: Iterable[tuple[int, str]], limit: int) -> tuple[list[tuple[int, str]], bool]:

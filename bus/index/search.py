@@ -9,7 +9,7 @@ import unicodedata
 
 from bus.errors import BadField
 from bus.index import walks
-from bus.index.messages import cut, fetch, seqs_of, walk_of
+from bus.index.messages import cut, fetch, seen, seqs_of, walk_of
 from bus.index.projection import Batch
 from bus.model.filter import Selection
 from bus.model.records import Record
@@ -49,7 +49,8 @@ def search(
     if not query:
         return [], False
     walk = walk_of(db, selection, now_ms, True, [walks.Words(db, query, down=True)])
-    rows, has_more = cut(fetch(db, seqs_of(selection, walk, down=True)), selection.limit)
+    found = seen(db, selection, fetch(db, seqs_of(selection, walk, down=True)))
+    rows, has_more = cut(found, selection.limit)
     snippets = _snippets(db, query, [seq for seq, _ in rows])
     return [(text, snippets[seq]) for seq, text in rows], has_more
 

@@ -319,7 +319,7 @@ class Agent(Facts):
     since: NotRequired[Annotated[Time, "when that lease began"]]
     last_seen: Time | None
     last_fetch: Time | None
-    unread: Annotated[int, Says(minimum=0, maximum=1000)]
+    unread: Annotated[int, Says(minimum=0, maximum=1000)] | None
 
 
 class Roster(TypedDict):

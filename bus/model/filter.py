@@ -6,9 +6,9 @@ share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Protocol
 
 from bus.errors import MissingField
 from bus.model.groups import is_group
@@ -30,6 +30,14 @@ from bus.model.shape import Kind, Shape
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
 # Bytes of messages in one answer: 500 of the usual size, or fewer long ones.
 MAX_PAGE_BYTES = 1024 * 1024
+
+
+class View(Protocol):
+    """What a caller may see where mail is private; see `bus.index.privacy`."""
+
+    def only_seen(self, db: Any, rows: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """Yield those rows (seq, JSON) that it may see."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class Selection:
     descending: bool = False
     expired: bool = False
     machine: bool = False
+    view: View | None = field(default=None, compare=False)
 
     @property
     def kind(self) -> str:
@@ -70,9 +79,12 @@ class Selection:
     @property
     def is_plain(self) -> bool:
         """Whether it asks for every message that lives, but for its places."""
-        return not (
-            self.to or self.unread_by or self.sender or self.tag or self.thread or self.expired
-        )
+        names = (self.to, self.unread_by, self.sender)
+        return not (any(names) or self.tag or self.thread or self.expired or self.view)
+
+    def seen_by(self, view: View | None) -> Selection:
+        """Return the same filter, for what a caller may see."""
+        return replace(self, view=view)
 
     def since(self, seq: int) -> Selection:
         """Return the same filter for what comes after `seq`, oldest first."""

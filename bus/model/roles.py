@@ -54,7 +54,7 @@ class Role(TypedDict):
     holder: str | None
     since: Annotated[Time | None, "when it was given to its holder, or fell vacant"]
     candidates: Annotated[list[str], "in the order of their claims, the holder too"]
-    unread: Count
+    unread: Count | None
 
 
 class Roles(TypedDict):

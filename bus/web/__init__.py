@@ -72,6 +72,7 @@ def make_app(
         TakenNames(hub, credentials),
         Refusals(hub.credentials.note_refused, credentials),
     )
+    hub.privacy.taken = taken
     auth.init_app(app, credentials, _on_denied(hub), refusals, hub.agents.was_here)
     errors.init_app(app)
 

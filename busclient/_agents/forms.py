@@ -26,7 +26,7 @@ class Agent:
     since: str | None = None
     last_seen: str | None = None
     last_fetch: str | None = None
-    unread: int = 0
+    unread: int | None = 0
     agent_type: str | None = None
     host: str | None = None
     cwd: str | None = None

@@ -33,7 +33,13 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
         try:
             return _reply(
                 reader,
-                hub.acks.ack(g.caller, reader, [checks.reference(ref, "id")], with_machine),
+                hub.acks.ack(
+                    g.caller,
+                    reader,
+                    [checks.reference(ref, "id")],
+                    with_machine,
+                    hub.privacy.view(g.caller),
+                ),
                 id=ref,
             )
         except BadField as error:
@@ -48,9 +54,11 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
         asked = _read(AckMany, taken)
         reader, with_machine = asked.reader, bool(asked.machine)
         if asked.through is not None:
+            hub.messages.get(asked.through, hub.privacy.view(g.caller))
             acked = hub.acks.ack_through(g.caller, reader, asked.through, with_machine)
         else:
-            acked = hub.acks.ack(g.caller, reader, asked.ids or [], with_machine)
+            view = hub.privacy.view(g.caller)
+            acked = hub.acks.ack(g.caller, reader, asked.ids or [], with_machine, view)
         return _reply(asked.reader, acked)
 
     return routes

@@ -41,7 +41,7 @@ def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], Collection[st
             before=asked.before,
             limit=asked.limit,
         )
-        events, has_more, next = hub.activity.events(g.caller, wanted)
+        events, has_more, next = hub.activity.events(g.caller, wanted, hub.privacy.view(g.caller))
         return json_reply({"ok": True, "events": events, "has_more": has_more, "next": next})
 
     @routes.get("/api/containers")

@@ -44,6 +44,7 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     def roster() -> Response:
         asked = parameters.query(AgentsQuery)
         found, next = hub.agents.roster(asked)
+        hide_counts(hub, found)
         if wants_text(asked.format):
             more = f"-- more: after={next}\n" if next else ""
             return text_reply(_as_text(found) + more)
@@ -53,7 +54,9 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     @may_call(EVERYONE)
     def one(name: str) -> Response:
         parameters.params(())
-        return json_reply({"ok": True, "agent": hub.agents.one(checks.agent(name, "name"))})
+        agent = hub.agents.one(checks.agent(name, "name"))
+        hide_counts(hub, [agent])
+        return json_reply({"ok": True, "agent": agent})
 
     @routes.post("/agents/<agent:name>/heartbeat")
     @may_call(EVERYONE)
@@ -79,6 +82,15 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
         return json_reply({"ok": True, "name": name})
 
     return routes
+
+
+def hide_counts(hub: Hub, agents: list[Agent]) -> None:
+    """Leave out how much mail others have, where mail is private."""
+    view = hub.privacy.view(g.caller)
+    if view is not None:
+        for agent in agents:
+            if not view.is_mine(agent["name"]):
+                agent["unread"] = None
 
 
 def _read(shape: type[S]) -> S:

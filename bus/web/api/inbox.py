@@ -11,7 +11,7 @@ from flask import Blueprint, Response, g
 from bus.hub.hub import Hub
 from bus.hub.inbox import InboxPage
 from bus.model import checks, inbox_budget
-from bus.model.caller import EVERYONE, Taken
+from bus.model.caller import EVERYONE, Taken, check_speaks_as
 from bus.model.filter import recipients
 from bus.model.harmless import body_lines, quoted, sender
 from bus.model.inbox import DEFAULT_BUDGET, Inbox, InboxQuery, ShownStub
@@ -45,6 +45,9 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         asked = parameters.query(InboxQuery)
         as_text = wants_text(asked.format)
         reader = checks.agent(asked.reader or g.caller.own_name, "reader")
+        view = hub.privacy.view(g.caller)
+        if view is not None and not view.is_mine(reader):
+            check_speaks_as(g.caller, reader, "reader", taken)
         room, measure = _budget(asked)
 
         def choose(messages: list[Candidate], now_ms: int) -> Packed:

@@ -35,7 +35,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     def messages() -> Response:
         asked = parameters.query(MessagesQuery)
         as_text = wants_text(asked.format)
-        selection = asked.selection(hub.messages.seq_of)
+        selection = asked.selection(hub.messages.seq_of).seen_by(hub.privacy.view(g.caller))
         # Asked before the page is made: what comes between the two must lie behind the cursor of an
         # empty page.
         known = hub.messages.indexed_to()
@@ -56,7 +56,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @may_call(EVERYONE)
     def message(ref: str) -> Response:
         asked = parameters.query(Format)
-        text = hub.messages.get(checks.reference(ref, "id"))
+        text = hub.messages.get(checks.reference(ref, "id"), hub.privacy.view(g.caller))
         if wants_text(asked.format):
             return text_reply(message_text(json.loads(text)))
         return raw_json_reply(text)
@@ -65,6 +65,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @may_call(EVERYONE)
     def receipts(ref: str) -> Response:
         asked = parameters.query(ReceiptsQuery)
+        hub.messages.get(checks.reference(ref, "id"), hub.privacy.view(g.caller))
         found = hub.acks.receipts(checks.reference(ref, "id"), asked.after or "", asked.limit)
         if wants_text(asked.format):
             more = f"-- {found['more']} more: after={found['next']}\n" if found["next"] else ""
@@ -75,7 +76,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @may_call(EVERYONE)
     def search() -> Response:
         asked = parameters.query(SearchQuery)
-        selection = asked.selection(hub.messages.seq_of)
+        selection = asked.selection(hub.messages.seq_of).seen_by(hub.privacy.view(g.caller))
         found, has_more = hub.messages.search(asked.q, selection)
         if wants_text(asked.format):
             shown = (

@@ -82,6 +82,9 @@ def save(
     posted = hub.messages.post(caller, _checked(caller, fields, taken))
     message = posted.message
     report = hub.messages.delivery(message, is_new=not posted.replayed)
+    view = hub.privacy.view(caller)
+    if view is not None:
+        report.hide_counts(view.is_mine)
     message["delivery"] = report.delivery
     message["recipients"], message["warnings"] = report.recipients, report.warnings
     if posted.replayed:

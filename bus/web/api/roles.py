@@ -42,6 +42,11 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     def roles() -> Response:
         asked = parameters.query(RolesQuery)
         found = hub.roles.all()
+        view = hub.privacy.view(g.caller)
+        if view is not None:
+            for one in found:
+                if one["holder"] is None or not view.is_mine(one["holder"]):
+                    one["unread"] = None
         if wants_text(asked.format):
             lines = [
                 f"{one['role']} {one['holder'] or '-'}, {one['unread']} unread, candidates"

@@ -47,7 +47,7 @@ def blueprint(hub: Hub, keepalive_s: float, taken: Taken) -> Blueprint:
             if isinstance(asked.since, checks.OldId):
                 hub.messages.seq_of(asked.since)  # only the index knows whether it is an id at all
             asked = replace(asked, since=checks.reference(last, "since"))
-        selection = asked.selection(hub.messages.seq_of)
+        selection = asked.selection(hub.messages.seq_of).seen_by(hub.privacy.view(g.caller))
         pages = hub.messages.stream(
             selection, keepalive_s, is_peek(hub, selection.unread_by, taken), g.check
         )

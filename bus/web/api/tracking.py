@@ -25,6 +25,7 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     def retract(ref: str) -> Response:
         asked = Retraction.read(_named(body.object_or_nothing()))
         check_speaks_as(g.caller, asked.sender, "from", taken)
+        hub.messages.get(checks.reference(ref, "id"), hub.privacy.view(g.caller))
         message, fetched, already = hub.tracking.retract(
             g.caller, asked.sender, checks.reference(ref, "id")
         )
@@ -35,6 +36,7 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     @may_call(EVERYONE)
     def trace(ref: str) -> Response:
         asked = parameters.query(ReceiptsQuery)
+        hub.messages.get(checks.reference(ref, "id"), hub.privacy.view(g.caller))
         receipts, steps = hub.tracking.trace(
             checks.reference(ref, "id"), asked.after or "", asked.limit
         )
@@ -49,7 +51,7 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     @may_call(EVERYONE)
     def overdue() -> Response:
         asked = parameters.query(OverdueQuery)
-        found = hub.tracking.overdue(asked)
+        found = hub.tracking.overdue(asked, hub.privacy.view(g.caller))
         if wants_text(asked.format):
             return text_reply("".join(map(_late_line, found)) or "nothing is overdue\n")
         return json_reply({"ok": True, "overdue": found})
