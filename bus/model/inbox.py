@@ -10,7 +10,6 @@ from typing import Annotated, NamedTuple, NotRequired, TypedDict
 
 from bus.errors import BadField
 from bus.model.answer import Count, From, Says, Time
-from bus.model.checks import MAX_SEQ
 from bus.model.kinds import AGENT, ZERO_OR_ONE, Format, whole
 from bus.model.messages import Message
 from bus.model.shape import Kind
@@ -18,8 +17,11 @@ from bus.model.shape import Kind
 DEFAULT_BUDGET, MIN_BUDGET, MAX_BUDGET = 6_000, 800, 100_000
 MIN_TOKENS, MAX_TOKENS = 500, 50_000
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+# In base 36; 11 digits are below MAX_SEQ.
 _CURSOR = re.compile(
-    r"([0-2])\.([0-9a-z]{1,4})\.([01])" + r"\.([0-9a-z]{1,13})" * 4 + r"\.([0-9a-z]{1,6})"
+    r"([0-2])\.([0-9a-z]{1,4})\.([01])\.([0-9a-z]{1,13})"
+    + r"\.([0-9a-z]{1,11})" * 3
+    + r"\.([0-9a-z]{1,6})"
 )
 
 
@@ -60,7 +62,7 @@ class Cursor(NamedTuple):
         if match is None:
             return None
         *rank, acked, as_of_ms, shown = (int(digits, 36) for digits in match.groups())
-        return cls(Rank(*rank), acked, as_of_ms, shown) if rank[-1] < MAX_SEQ else None
+        return cls(Rank(*rank), acked, as_of_ms, shown)
 
 
 def _short(number: int) -> str:
