@@ -65,7 +65,10 @@ class FileLock:
             time.sleep(0.001)
 
     def close(self) -> None:
-        os.close(self._fd)
+        """Close the file; a second time does nothing, as the number may be another file's now."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class _Word:

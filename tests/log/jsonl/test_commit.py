@@ -525,6 +525,16 @@ def test_a_lock_dies_with_its_holder_even_when_a_child_lives_on(
         os.kill(int(run.stdout), 9)
 
 
+def test_a_second_close_closes_no_other_file(tmp_path: Path) -> None:
+    log = JsonlLog(tmp_path / "data", fsync=False)
+    log.close()
+    others = [os.open(tmp_path, os.O_RDONLY) for _ in range(8)]  # they get the numbers
+    log.close()
+    assert all(os.fstat(fd) for fd in others)
+    for fd in others:
+        os.close(fd)
+
+
 def test_a_clock_that_steps_back_does_not_disturb_the_order(
     folder: Path, open_log: OpenLog
 ) -> None:
