@@ -96,7 +96,7 @@ def credential_list(as_json: bool) -> None:
 
 _LOOPBACK_NOTE = (
     "The address in that line is this machine's own: another machine reaches the hub by ssh, a"
-    ' tailnet or nginx. README.md, "The second machine", has the lines.'
+    ' tailnet or nginx. README.md, "Add the other machines", has the lines.'
 )
 
 

@@ -41,7 +41,7 @@ def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) ->
     if any(is_loopback(word) for word in made.line.split() if "://" in word):
         out.note(
             "the address in that line is this machine's own: another machine reaches the hub by"
-            ' ssh, a tailnet or nginx. README.md, "The second machine", has the lines'
+            ' ssh, a tailnet or nginx. README.md, "Add the other machines", has the lines'
         )
     if not out.as_json:
         out.note(f"paste that on {one_line(made.name, 140)} before {made.expires}; it works once")

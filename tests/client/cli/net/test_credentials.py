@@ -59,7 +59,7 @@ def test_an_invite_is_a_line_to_paste(cli: Cli, net: StubNet) -> None:
         ran = cli("invite", "new")
         assert ran.out == made["line"] + "\n"
         assert "this machine's own" in ran.err
-        assert "The second machine" in ran.err
+        assert "Add the other machines" in ran.err
 
 
 def test_an_invite_becomes_the_machines_own_credential(
