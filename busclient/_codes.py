@@ -138,6 +138,7 @@ _HINTS = {
     " above a file.",
     "not_permitted": "An admin allows it with `bus permit SOURCE TARGET`; `bus permissions --check"
     " SOURCE TARGET ACTION` says which rule decides.",
+    "unknown_recipient": "Correct the name. Without --strict, the message would wait for it.",
     "target_busy": "Nothing was done: try again. A snapshot freezes a container for a while. If it"
     " stays frozen, an admin thaws it with `bus container start NAME`.",
     "target_stopped": "An admin starts it with `bus container start NAME`.",

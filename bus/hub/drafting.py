@@ -85,7 +85,9 @@ class Drafting:
                 chain.append(json.loads(text))
         senders = Counter(message["from"] for message in chain)
         is_fast = self._journal.now_ms() - records.unix_ms(chain[-1]["ts"]) < _LOOP_MS
-        if not is_fast or min(senders.values()) < 2 or _has_human(chain):
+        # Who has said nothing in it yet is in no loop: a long chain of others stops nobody.
+        is_new = draft["from"] not in senders
+        if not is_fast or is_new or min(senders.values()) < 2 or _has_human(chain):
             return
         who = ", ".join(sorted(senders))
         if admins := self.admins():

@@ -90,7 +90,10 @@ class Roles:
         if heir is not None:
             was = f" after {known.holder}" if known.holder else ""
             waits = self._unread(role)
-            body = f"You have the role {role} now{was}. {waits} unread messages to it are yours."
+            mail = (
+                "1 unread message to it is" if waits == 1 else f"{waits} unread messages to it are"
+            )
+            body = f"You have the role {role} now{was}. {mail} yours."
             key = f"role {role} {known.seq}"
             block.append(notice(key, [heir], body, tags=["role"], data={"role": role}))
         self._journal.append(block)

@@ -46,6 +46,7 @@ class _Standing:
     """
 
     last_seen: str | None = None
+    last_sign: str | None = None  # of any kind: registering and heartbeats too
     last_fetch: str | None = None
     unread: int | None = None
     counted_to: int = 0
@@ -68,7 +69,7 @@ class _Standing:
             "name": name,
             "known": self.is_known,
             "state": self.state,
-            "last_seen": self.last_seen,
+            "last_seen": max(filter(None, (self.last_seen, self.last_sign)), default=None),
             "last_fetch": self.last_fetch,
             "unread": self.unread,
             "oldest_unread_s": waits_s if self.unread else None,
@@ -276,6 +277,7 @@ class Standings:
         times = (records.iso(self._presence.last_seen(name)), act)
         found.last_seen = max((time for time in times if time), default=None)
         found.last_fetch = records.iso(self._presence.last_fetch(name))
+        found.last_sign = records.iso(self._agents.last_sign_ms(name))
         found.state = self._agents.state(name, row)
         found.wake = None if row is None else row.facts.get("wake")
         found.is_known = (

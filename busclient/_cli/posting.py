@@ -168,17 +168,29 @@ def tell(posted: Posted) -> int:
     words = [f"posted {message.seq} ({message.id})" + (", as before" if posted.replayed else "")]
     words += [
         f"  {one_line(name, 140)}: {_YOU if name == message.sender else _standing(facts)}"
-        for name, facts in posted.delivery.items()
+        for name, facts in _facts(posted).items()
     ]
     words += [f"  {one_line(f'warning: {text}', 300)}" for text in posted.warnings]
     out.result({"queued": False, "key": posted.key, **message.raw}, "\n".join(words))
     return exits.OK
 
 
+def _facts(posted: Posted) -> dict[str, Any]:
+    """Return what is known of each recipient: an old hub tells less."""
+    told = {str(one.get("name")): one for one in posted.recipients if isinstance(one, dict)}
+    return {
+        name: {**facts, **told.get(name, {})} if isinstance(facts, dict) else facts
+        for name, facts in posted.delivery.items()
+    }
+
+
 def _standing(facts: Any) -> str:
     """Return how a recipient is doing, so that one sees at once when nobody listens."""
     if not isinstance(facts, dict):
         return "unknown"
+    if "holder" in facts:
+        held = f"held by {facts['holder']}" if facts["holder"] else "nobody has it"
+        return held if facts.get("unread") is None else f"{held}, {facts['unread']} unread"
     if "subscribers" in facts:
         return f"{facts['subscribers']} subscriber{'' if facts['subscribers'] == 1 else 's'}"
     if "readers" in facts:

@@ -46,6 +46,8 @@ def test_a_session_reads_and_settles_its_machines_mail(client: Make) -> None:
 def test_the_command_says_it(cli: Cli) -> None:
     assert cli("role").out == "no roles\n"
     assert cli("role", "claim", "deployer").out == "deployer: bob has it now\n"
+    assert "  role:deployer: held by bob, 1 unread\n" in cli("post", "role:deployer", "x").out
+    cli("ack", "--all")
     head, row = cli("role", "list").out.splitlines()
     assert (head.split(), row.split()) == (
         ["ROLE", "HOLDER", "UNREAD", "CANDIDATES"],
@@ -53,4 +55,5 @@ def test_the_command_says_it(cli: Cli) -> None:
     )
     assert json.loads(cli("role", "--json").out)["roles"][0]["holder"] == "bob"
     assert cli("role", "release", "deployer").out == "deployer: nobody has it now\n"
+    assert "  role:deployer: nobody has it, 1 unread\n" in cli("post", "role:deployer", "x").out
     assert cli("role", "claim").code != 0

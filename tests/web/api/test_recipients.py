@@ -57,6 +57,7 @@ def test_a_live_session_says_how_it_is_woken(members: Members) -> None:
     members.db1.post("/agents", json={"session": "alpha", "pid": 7, "wake": "socket"})
     answer = post(members.web1, "db1/alpha")
     assert (only(answer)["state"], only(answer)["wake"]) == ("live", "socket")
+    assert only(answer)["last_seen"] is not None
     assert answer["warnings"] == []
 
 

@@ -63,7 +63,7 @@ def test_the_next_candidate_inherits_the_unread_mail_and_is_told(members: Member
     assert unread(members.db1) == []
     told = members.web1.get("/messages?unread_by=web1&tag=role").json["messages"]
     assert [message["body"] for message in told] == [
-        "You have the role deployer now after db1. 1 unread messages to it are yours."
+        "You have the role deployer now after db1, with 1 unread message."
     ]
     members.web1.ack(left, "web1")
     release(members.web1)

@@ -310,6 +310,14 @@ def test_it_goes_on(members: Members, go_on: Callable[[Members, dict[str, Any]],
     assert members.web1.post("/post", json={"to": "any", "body": "x", **parent}).status_code == 201
 
 
+def test_a_chain_of_others_stops_nobody_from_answering(members: Members) -> None:
+    """A member that answers itself makes no trap for who answers it."""
+    last, reply = chatter([members.web1], 21)
+    refusal(reply, 429, "loop_guard")
+    answer = members.db1.post("/post", json={"to": "web1", "body": "x", "in_reply_to": last["id"]})
+    assert answer.status_code == 201
+
+
 def test_a_long_talk_of_many_is_no_loop(members: Members) -> None:
     names = [f"bot{number}" for number in range(25)]
     for name in names:
