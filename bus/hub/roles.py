@@ -90,10 +90,8 @@ class Roles:
         if heir is not None:
             was = f" after {known.holder}" if known.holder else ""
             waits = self._unread(role)
-            mail = (
-                "1 unread message to it is" if waits == 1 else f"{waits} unread messages to it are"
-            )
-            body = f"You have the role {role} now{was}. {mail} yours."
+            mail = "1 unread message" if waits == 1 else f"{waits} unread messages"
+            body = f"You have the role {role} now{was}, with {mail}."
             key = f"role {role} {known.seq}"
             block.append(notice(key, [heir], body, tags=["role"], data={"role": role}))
         self._journal.append(block)
