@@ -9,10 +9,9 @@ from bus.errors import BadField
 from bus.model.answer import Count, Time
 from bus.model.checks import shown
 from bus.model.groups import ROLE, ROLE_PREFIX
-from bus.model.kinds import AGENT, Format
-from bus.model.shape import Json, Shape, object_schema
+from bus.model.kinds import Format
+from bus.model.shape import Json
 
-_NAME = "who claims; left out: the caller. Required of the shared user"
 ROLE_SCHEMA: Json = {"type": "string", "pattern": f"^{ROLE.pattern}$"}
 
 
@@ -26,20 +25,6 @@ def role(value: str, field: str) -> str:
             field=field,
         )
     return name
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim(Shape):
-    """POST /roles/<role>/claim and /release: whose claim it is."""
-
-    name: Annotated[str, AGENT, _NAME]
-
-    @classmethod
-    def schema(cls) -> Json:
-        """Return what OpenAPI says of it: `name` may be left out by all whose credential has a name
-        of its own.
-        """
-        return {**object_schema(cls), "required": []}
 
 
 @dataclass(frozen=True, kw_only=True)

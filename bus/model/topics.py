@@ -17,7 +17,7 @@ from bus.model.checks import shown
 from bus.model.filter import MAX_LIMIT
 from bus.model.groups import MAX_WORDS, TOPIC, TOPIC_PREFIX, WORD
 from bus.model.kinds import AGENT, Format, whole
-from bus.model.shape import Json, Kind, Shape, object_schema
+from bus.model.shape import Kind
 
 PATTERN = re.compile(
     rf"(?=.{{1,128}}$)(?:(?:{WORD}|\*)(?:\.(?:{WORD}|\*)){{0,{MAX_WORDS - 1}}}(?:\.>)?|>)"
@@ -55,21 +55,6 @@ def matches(pattern: str, topic: str) -> bool:
 
 
 PATTERN_KIND = Kind(pattern, {"type": "string", "pattern": f"^{TOPIC.pattern}$"})
-_NAME = "who subscribes; left out: the caller. Required of the shared user"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subscription(Shape):
-    """POST /topics/<topic>/subscribe and /unsubscribe: whose subscription it is."""
-
-    name: Annotated[str, AGENT, _NAME]
-
-    @classmethod
-    def schema(cls) -> Json:
-        """Return what OpenAPI says of it: `name` may be left out by all whose credential has a name
-        of its own.
-        """
-        return {**object_schema(cls), "required": []}
 
 
 @dataclass(frozen=True, kw_only=True)

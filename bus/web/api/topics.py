@@ -5,37 +5,29 @@ from __future__ import annotations
 from flask import Blueprint, Response, g
 
 from bus.hub.hub import Hub
-from bus.model.caller import EVERYONE, Taken, check_speaks_as
-from bus.model.topics import Subscription, TopicsQuery, pattern
-from bus.web.http import body, parameters
+from bus.model.caller import EVERYONE, Taken
+from bus.model.topics import TopicsQuery, pattern
+from bus.web.http import parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import json_reply, text_reply, wants_text
+from bus.web.http.speaking import own_name
 
 
 def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     """The routes of topics."""
     routes = Blueprint("topics", __name__)
 
-    def subscriber() -> str:
-        """Return whose subscription the request is about: a name that the caller may speak as."""
-        fields = body.object_or_nothing()
-        if g.caller.own_name is not None:
-            fields.setdefault("name", g.caller.own_name)
-        name = Subscription.read(fields).name
-        check_speaks_as(g.caller, name, "name", taken)
-        return name
-
     @routes.post("/topics/<topic>/subscribe")
     @may_call(EVERYONE)
     def subscribe(topic: str) -> Response:
-        topic, name = pattern(topic, "topic"), subscriber()
+        topic, name = pattern(topic, "topic"), own_name(taken)
         changed = hub.topics.subscribe(g.caller, name, topic)
         return json_reply({"ok": True, "name": name, "topic": topic, "changed": changed})
 
     @routes.post("/topics/<topic>/unsubscribe")
     @may_call(EVERYONE)
     def unsubscribe(topic: str) -> Response:
-        topic, name = pattern(topic, "topic"), subscriber()
+        topic, name = pattern(topic, "topic"), own_name(taken)
         changed = hub.topics.unsubscribe(g.caller, name, topic)
         return json_reply({"ok": True, "name": name, "topic": topic, "changed": changed})
 

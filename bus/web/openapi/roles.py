@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bus.model.answer import reference
-from bus.model.roles import ROLE_SCHEMA, Claim, OneRole, Roles, RolesQuery
+from bus.model.named import Named
+from bus.model.roles import ROLE_SCHEMA, OneRole, Roles, RolesQuery
 from bus.model.shape import Json
 from bus.web.openapi.parts import errors, get
 
@@ -27,7 +28,7 @@ def paths() -> Json:
 def _change(summary: str) -> Json:
     role = {"name": "role_name", "in": "path", "required": True, "schema": ROLE_SCHEMA}
     content = {"application/json": {"schema": reference(OneRole)}}
-    body = {"application/json": {"schema": Claim.schema()}}
+    body = {"application/json": {"schema": Named.schema()}}
     return {
         "summary": summary,
         "parameters": [role],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bus.model.answer import reference
+from bus.model.named import Named
 from bus.model.shape import Json
-from bus.model.topics import PATTERN_KIND, Subscription, SubscriptionChanged, Topics, TopicsQuery
+from bus.model.topics import PATTERN_KIND, SubscriptionChanged, Topics, TopicsQuery
 from bus.web.openapi.parts import errors, get
 
 
@@ -27,7 +28,7 @@ def paths() -> Json:
 def _change(summary: str) -> Json:
     topic = {"name": "topic", "in": "path", "required": True, "schema": PATTERN_KIND.schema}
     content = {"application/json": {"schema": reference(SubscriptionChanged)}}
-    body = {"application/json": {"schema": Subscription.schema()}}
+    body = {"application/json": {"schema": Named.schema()}}
     return {
         "summary": summary,
         "parameters": [topic],

@@ -1,0 +1,19 @@
+"""Whose name a request is about: the caller's own, unless it gives another of its names."""
+
+from __future__ import annotations
+
+from flask import g
+
+from bus.model.caller import Taken, check_speaks_as
+from bus.model.named import Named
+from bus.web.http import body
+
+
+def own_name(taken: Taken) -> str:
+    """Return the name in the body; raises NotYourName if the caller does not speak for it."""
+    fields = body.object_or_nothing()
+    if g.caller.own_name is not None:
+        fields.setdefault("name", g.caller.own_name)
+    name = Named.read(fields).name
+    check_speaks_as(g.caller, name, "name", taken)
+    return name
