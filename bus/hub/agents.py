@@ -297,11 +297,13 @@ class Agents:
         return listed, listed[-1]["name"] if len(found) > asked.limit else None
 
     def near(self, name: str) -> list[str]:
-        """Return known names that look like an unknown one."""
+        """Return known names that look like an unknown one; of a session, its machine too."""
         with self._journal.index.as_is() as db:
             known = {*names.some(db, _NEAR_AMONG), *queries.names(db, _NEAR_AMONG), *self.members()}
         alike = [other for other in known if abs(len(other) - len(name)) <= _NEAR_LENGTH]
-        return get_close_matches(name, sorted(alike), 2, 0.75)
+        found = get_close_matches(name, sorted(alike), 2, 0.75)
+        machine = name.partition("/")[0]
+        return found if machine == name or machine not in known else [*found, machine][:2]
 
     def last_sign_ms(self, name: str) -> int | None:
         """Return a name's last sign of life, or the last of its sessions (Unix milliseconds)."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bus.errors import BusError, UnknownRecipient
 from bus.hub.agents import Agents
-from bus.index import agents, floors, names, place, roles
+from bus.index import agents, floors, names, place, roles, webhooks
 from bus.index.database import Index
 from bus.index.mailboxes import Mailboxes, of_reader
 from bus.index.topics import subscribers
@@ -267,6 +267,7 @@ class Standings:
                 found.counted_to = place.known_to(db)
                 act = names.last_act(db, name)
                 row = agents.one(db, name)
+                found.wake = "webhook" if webhooks.has_one(db, name) else None
                 if found.unread:
                     found.oldest_ms = oldest_unread_ms(db, boxes, self._now_ms())
         except (
@@ -279,7 +280,7 @@ class Standings:
         found.last_fetch = records.iso(self._presence.last_fetch(name))
         found.last_sign = records.iso(self._agents.last_sign_ms(name))
         found.state = self._agents.state(name, row)
-        found.wake = None if row is None else row.facts.get("wake")
+        found.wake = found.wake or (None if row is None else row.facts.get("wake"))
         found.is_known = (
             row is not None or found.last_seen is not None or name in (HUB, *self._agents.members())
         )

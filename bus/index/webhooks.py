@@ -41,6 +41,7 @@ CREATE TABLE webhooks (
     next_ms INTEGER NOT NULL,
     answers TEXT NOT NULL                 -- JSON
 ) WITHOUT ROWID;
+CREATE INDEX webhooks_by_name ON webhooks (name);
 CREATE TABLE dead_letters (
     webhook TEXT NOT NULL,
     seq INTEGER NOT NULL,
@@ -159,6 +160,12 @@ def one(db: sqlite3.Connection, id: str) -> Row | None:
 def all_of(db: sqlite3.Connection) -> list[Row]:
     """Return all webhooks in the order in which they were added."""
     return list(_rows(db, "1", ()))
+
+
+def has_one(db: sqlite3.Connection, name: str) -> bool:
+    """Return whether a name's mail is sent to an address."""
+    sql = "SELECT 1 FROM webhooks WHERE name = ? AND state != ? LIMIT 1"
+    return db.execute(sql, (name, GONE)).fetchone() is not None
 
 
 def due(db: sqlite3.Connection, now_ms: int) -> list[Row]:

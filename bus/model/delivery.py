@@ -38,7 +38,7 @@ class Recipient(TypedDict):
     last_fetch: Time | None
     unread: Annotated[int, Says(minimum=0, maximum=1000)] | None
     oldest_unread_s: Annotated[Count | None, "the age of the oldest unread message"]
-    wake: Annotated[str | None, "how it learns of new mail, as it said"]
+    wake: Annotated[str | None, "how it learns of new mail: as it said, or `webhook` if it has one"]
 
 
 def unknown(name: str, near: Sequence[str]) -> str:
@@ -52,7 +52,7 @@ def warnings(found: Recipient, near: Sequence[str]) -> list[str]:
     if not found["known"]:
         return [unknown(name, near) if near else f"{name} is not known. Its mail waits for it."]
     told = []
-    if found["state"] == "gone":
+    if found["state"] == "gone" and found["wake"] != "webhook":
         seen = found["last_seen"]
         told.append(f"{name} was last seen {seen}." if seen else f"{name} was never seen.")
     if (found["unread"] or 0) >= _FULL:

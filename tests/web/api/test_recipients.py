@@ -61,6 +61,15 @@ def test_a_live_session_says_how_it_is_woken(members: Members) -> None:
     assert answer["warnings"] == []
 
 
+def test_a_name_with_a_webhook_is_not_warned_of(members: Members, restarted: Members) -> None:
+    assert post(members.web1, "db1")["warnings"] == ["db1 was never seen."]
+    added = members.admin.post("/webhooks", json={"name": "db1", "url": "https://example.org/x"})
+    assert added.status_code == 201, added.json
+    answer = post(restarted.web1, ["db1", "db1/alpha"])
+    assert answer["recipients"][0]["wake"] == "webhook"
+    assert answer["warnings"] == ["db1/alpha is not known; did you mean db1?"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "warned"),
     [
