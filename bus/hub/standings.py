@@ -52,6 +52,7 @@ class _Standing:
     counted_to: int = 0
     readers: frozenset[str] = field(default_factory=frozenset)
     is_known: bool = True
+    is_unsure: bool = False  # the index could not be asked
     state: str = "gone"
     wake: str | None = None
     oldest_ms: int | None = None
@@ -131,7 +132,7 @@ class Standings:
                 continue
             if is_topic(name):
                 report.delivery[name] = {"subscribers": len(standing.readers)}
-                if not standing.readers:
+                if not (standing.readers or standing.is_unsure):
                     report.warnings.append(f"{name} has no subscribers. Its messages are kept.")
                 continue
             if is_new and name != message["from"]:
@@ -144,11 +145,16 @@ class Standings:
             report.recipients.append(standing.as_recipient(name, self._now_ms()))
         near = self._near([found["name"] for found in report.recipients if not found["known"]])
         for found in report.recipients:
-            report.warnings.extend(warnings(found, near.get(found["name"], ())))
+            if not self._standing(found["name"]).is_unsure:
+                report.warnings.extend(warnings(found, near.get(found["name"], ())))
         return report
 
     def refuse_unknown(self, names: Sequence[str]) -> None:
-        """Raise UnknownRecipient if nobody has one of these names."""
+        """Raise UnknownRecipient if nobody has one of these names; Rebuilding while that is not
+        known.
+        """
+        with self._index.as_is():
+            pass
         unknown = [
             name
             for name in names
@@ -200,9 +206,9 @@ class Standings:
         standing = self._standing(name)
         holder = next(iter(standing.readers), None)
         report.delivery[name] = {"holder": holder, "unread": standing.unread}
-        if holder is None:
+        if holder is None and not standing.is_unsure:
             report.warnings.append(f"{name} has no holder. Its mail waits for the next one.")
-        else:
+        elif holder is not None:
             told = self._standing(holder).as_recipient(holder, self._now_ms())
             report.recipients.append(told)
 
@@ -217,7 +223,7 @@ class Standings:
             if role is not None and role.holder is not None:
                 found.readers = frozenset((role.holder,))
         except (BusError, sqlite3.OperationalError):
-            pass
+            found.is_unsure = True
         return found
 
     def _looked_up(self, name: str) -> _Standing:
@@ -235,7 +241,7 @@ class Standings:
                     readers=frozenset(subscribers(db, name.removeprefix(TOPIC_PREFIX)))
                 )
         except (BusError, sqlite3.OperationalError):
-            return _Standing()
+            return _Standing(is_unsure=True)
 
     def _readers(self, standing: _Standing, message: Message, is_new: bool) -> Standing:
         others = standing.readers - {message["from"]}
@@ -274,7 +280,7 @@ class Standings:
             BusError,
             sqlite3.OperationalError,
         ):  # the message is saved: a report that cannot be made is no failure
-            pass
+            found.is_unsure = True
         times = (records.iso(self._presence.last_seen(name)), act)
         found.last_seen = max((time for time in times if time), default=None)
         found.last_fetch = records.iso(self._presence.last_fetch(name))
@@ -282,7 +288,10 @@ class Standings:
         found.state = self._agents.state(name, row)
         found.wake = found.wake or (None if row is None else row.facts.get("wake"))
         found.is_known = (
-            row is not None or found.last_seen is not None or name in (HUB, *self._agents.members())
+            found.is_unsure
+            or row is not None
+            or found.last_seen is not None
+            or name in (HUB, *self._agents.members())
         )
         return found
 
@@ -292,7 +301,9 @@ class Standings:
         for number, name in enumerate(unknown):
             standing = self._standing(name)
             if standing.near is None and number < _COMPARED:
-                standing.near = self._agents.near(name)
+                # The message is saved: names that cannot be looked for are no failure.
+                with suppress(BusError, sqlite3.OperationalError):
+                    standing.near = self._agents.near(name)
             near[name] = standing.near or ()
         return near
 

@@ -26,7 +26,6 @@ CREATE TABLE agents (
     trust TEXT NOT NULL,
     facts TEXT NOT NULL                   -- JSON: what the agent said of itself
 ) WITHOUT ROWID;
-CREATE INDEX agents_by_time ON agents (since_ms);
 """
 
 
@@ -96,10 +95,10 @@ def after(db: sqlite3.Connection, name: str) -> Iterator[Row]:
     return _rows(db, "name > ?", name)
 
 
-def names(db: sqlite3.Connection, limit: int) -> list[str]:
-    """Return the names of agents: those that joined last."""
-    sql = "SELECT name FROM agents ORDER BY since_ms DESC LIMIT ?"
-    return [name for (name,) in db.execute(sql, (limit,))]
+def beginning(db: sqlite3.Connection, text: str, limit: int) -> list[str]:
+    """Return the names of agents that begin with a text."""
+    sql = "SELECT name FROM agents WHERE name >= ?1 AND name < ?1 || char(0x10ffff) LIMIT ?2"
+    return [name for (name,) in db.execute(sql, (text, limit))]
 
 
 def _rows(db: sqlite3.Connection, where: str, *values: str) -> Iterator[Row]:

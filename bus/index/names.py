@@ -75,10 +75,10 @@ def known(db: sqlite3.Connection, after: str, limit: int) -> list[str]:
     ]
 
 
-def some(db: sqlite3.Connection, limit: int) -> list[str]:
-    """Return the names that have sent or acknowledged something last."""
-    sql = "SELECT name FROM actors ORDER BY ts DESC LIMIT ?"
-    return [name for (name,) in db.execute(sql, (limit,))]
+def beginning(db: sqlite3.Connection, text: str, limit: int) -> list[str]:
+    """Return names that have sent or acknowledged something and begin with a text."""
+    sql = "SELECT name FROM actors WHERE name >= ?1 AND name < ?1 || char(0x10ffff) LIMIT ?2"
+    return [name for (name,) in db.execute(sql, (text, limit))]
 
 
 def known_of(db: sqlite3.Connection, names: list[str]) -> set[str]:

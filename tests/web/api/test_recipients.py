@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from bus import create_app
 from bus.config import Config
@@ -127,6 +128,16 @@ def test_strict_in_a_form_and_a_query(members: Members, text: str, status: int) 
     assert members.web1.post("/post", data=form).status_code == status
     reply = members.web1.post(f"/post?to=zzz&strict={text}", data=b"x")
     assert reply.status_code == status
+
+
+def test_a_post_is_answered_while_the_index_is_made(members: Members, config: Config) -> None:
+    with FileLock(config.data_dir / "index.lock"):  # another process makes it
+        (config.data_dir / "index.db").unlink()
+        answer = post(members.web1, "zzz")
+        assert (only(answer)["unread"], answer["warnings"]) == (None, [])
+        reply = members.web1.post("/post", json={"to": "zzz", "body": "x", "strict": True})
+        refusal(reply, 503, "index_rebuilding")
+    assert only(post(members.web1, "db12"))["known"] is False
 
 
 def test_a_bad_strict_is_refused(members: Members) -> None:
