@@ -502,7 +502,9 @@ def test_what_runs_where_nobody_can_reach_it_is_ended_once_somebody_can(tmp_path
             sshd.start()
             wait_until(lambda: is_gone(pid), within_s=40)
             wait_until(lambda: fleet.records("call_reaped"))
-            assert fleet.web1.get(f"/api/exec/{answer['id']}").json["leaked"] == 0
+            # The record comes first, what is told of the call a moment later.
+            told = f"/api/exec/{answer['id']}"
+            wait_until(lambda: fleet.web1.get(told).json["leaked"] == 0)
             assert fleet.runner_hub.calls.unreached() == []
     finally:
         sshd.stop()
