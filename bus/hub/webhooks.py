@@ -124,7 +124,7 @@ class Webhooks:
         if address is not None and not self._private and not is_public(address):
             raise BadField(
                 f"`url` leads to {address}, which is not an address of the open internet.",
-                hint="The operator can allow such addresses: BUS_WEBHOOKS_PRIVATE.",
+                hint="The operator can allow such addresses with BUS_WEBHOOKS_PRIVATE=1.",
                 field="url",
             )
 
