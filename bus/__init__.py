@@ -193,6 +193,7 @@ def create_hub(
     from bus.live.heartbeats import Heartbeats
     from bus.live.leader import Leader
     from bus.live.presence import Presence
+    from bus.live.shown import ShownMail
     from bus.live.waiting import SharedCounts, WaitingRoom
     from bus.log.jsonl.disk import Disk
     from bus.log.jsonl.engine import JsonlLog
@@ -230,6 +231,7 @@ def create_hub(
             Heartbeats(config.data_dir / "presence.db"),
             Given(config.data_dir / "presence.db", config.given_s),
             Leader(run / "leader.lock"),
+            ShownMail(config.data_dir / "presence.db"),
         ),
         Leases(config.lease_s, callsigns(config.callsigns)),
         daily,

@@ -21,7 +21,7 @@ from bus.server.commands import main
 from tests.conftest import PASSWORD, ROOT, USER, Caller, RunningHub, wait_until
 
 NET = (ROOT / "docs" / "net.md").read_text()
-AGENTS = (ROOT / "docs" / "agents.md").read_text()
+AGENTS = "\n".join((ROOT / "docs" / page).read_text() for page in ("agents.md", "claude-code.md"))
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
@@ -118,6 +118,8 @@ def test_no_setting_or_command_is_told_that_does_not_exist() -> None:
         "BUS_USER",
         "BUS_PASS",
     }
+    # The user makes this one for Claude Code, whose settings file names it.
+    names.add("BUS_BASIC")
     assert set(re.findall(r"\bBUS_[A-Z_]+\b", OPERATIONS + PROTOCOL + AGENTS)) <= names
     told = re.findall(
         r"^### ([\w-]+)$", OPERATIONS.split("## Commands")[1].split("\n## ")[0], re.MULTILINE

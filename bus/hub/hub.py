@@ -11,6 +11,7 @@ from bus.hub.agents import Agents, Leases
 from bus.hub.approvals import Approvals
 from bus.hub.calls import Calls
 from bus.hub.chores import Chores
+from bus.hub.contexts import Contexts
 from bus.hub.credentials import CredentialRecords
 from bus.hub.daily_quotas import DailyQuotas
 from bus.hub.drafting import Drafting
@@ -30,6 +31,7 @@ from bus.live.given import Given
 from bus.live.heartbeats import Heartbeats
 from bus.live.leader import Leader
 from bus.live.presence import Presence
+from bus.live.shown import ShownMail
 from bus.log.outputs import Results
 from bus.model.health import Health
 
@@ -41,6 +43,7 @@ class Live(NamedTuple):
     heartbeats: Heartbeats
     given: Given
     leader: Leader
+    shown: ShownMail
 
 
 class Hub:
@@ -77,11 +80,14 @@ class Hub:
             journal, presence, standings, self.drafting, machine_mail, self.privacy
         )
         self.inbox = Inbox(journal, presence, standings, machine_mail)
+        self.contexts = Contexts(
+            journal, self.messages, self.inbox, machine_mail, presence, standings, live.shown
+        )
         self.acks = Acks(journal, self.messages, presence, standings)
         self.topics = Topics(journal, self.credentials)
         self.roles = Roles(journal, self.agents)
         self.chores.add(self.roles.give_on)
-        self.tracking = Tracking(journal, self.messages, self.acks, presence)
+        self.tracking = Tracking(journal, self.messages, self.acks, presence, live.shown)
         self.chores.add(self.tracking.report_overdue)
         self.webhooks = Webhooks(journal, private=private_webhooks)
         self.permissions = Permissions(journal)

@@ -20,6 +20,7 @@ from bus.index import tracking
 from bus.index.privacy import View
 from bus.index.tracking import Deadline
 from bus.live.presence import Presence
+from bus.live.shown import ShownMail
 from bus.model import records
 from bus.model.acks import Receipt, Receipts
 from bus.model.caller import Caller
@@ -38,10 +39,15 @@ class Tracking:
     """The verbs of messages on their way."""
 
     def __init__(
-        self, journal: Journal, messages: Messages, acks: Acks, presence: Presence
+        self,
+        journal: Journal,
+        messages: Messages,
+        acks: Acks,
+        presence: Presence,
+        shown: ShownMail,
     ) -> None:
         self._journal, self._messages, self._acks = journal, messages, acks
-        self._presence = presence
+        self._presence, self._shown = presence, shown
 
     # -- retracting ------------------------------------------------------------------------------
 
@@ -134,11 +140,16 @@ class Tracking:
         reported = self._journal.index.ask(lambda db: tracking.reported(db, receipts["seq"]))
         newer = message.get("superseded_by")
         newer_ts: str = "" if newer is None else json.loads(self._messages.get(newer))["ts"]
-        steps = {}
+        steps, shown = {}, self._shown.of_message(receipts["seq"])
         for name, receipt in receipts["receipts"].items():
             found = _steps(message, receipt, self._journal.utc(), reported)
             if newer is not None:
                 found.append({"step": "superseded", "time": newer_ts, "by": newer})
+            found += [
+                {"step": "shown", "time": records.utc(one.ms / 1000), "by": one.way}
+                for one in shown
+                if one.name == name
+            ]
             steps[name] = sorted(found, key=lambda step: step["time"])
         return receipts, steps
 

@@ -11,7 +11,7 @@ from bus.model.kinds import AGENT, Format, whole
 from bus.model.shape import Json, Shape, object_schema
 
 _OWN = "whose message it is; left out: the caller. Required of the shared user"
-STEPS = ("queued", "fetched", "acked", "overdue", "reported", "retracted", "superseded")
+STEPS = ("queued", "fetched", "shown", "acked", "overdue", "reported", "retracted", "superseded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,9 @@ class Step(TypedDict):
 
     step: Annotated[str, Says(enum=list(STEPS))]
     time: Time
-    by: NotRequired[Annotated[str, "of `superseded`: the id of the newer message"]]
+    by: NotRequired[
+        Annotated[str, "of `superseded`: the id of the newer message; of `shown`: the way"]
+    ]
 
 
 class Trace(TypedDict):

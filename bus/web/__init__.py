@@ -23,6 +23,7 @@ from bus.web.api import (
     agents,
     approvals,
     calls,
+    hooks,
     inbox,
     messages,
     pages,
@@ -94,6 +95,7 @@ def make_app(
         permissions.blueprint(hub, service, hub.agents.members),
         approvals.blueprint(hub),
         webhooks.blueprint(hub),
+        hooks.blueprint(hub, taken),
         activity.blueprint(hub, service, hub.agents.members),
     ):
         app.register_blueprint(routes)

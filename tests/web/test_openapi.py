@@ -95,6 +95,7 @@ OWN_NAME = (
         "/ack",
         "/ack/{ref}",
         "/inbox",
+        "/hooks/claude-code",
         "/agents",
         "/messages/{ref}/retract",
         "/topics/{topic}/subscribe",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bus.model.shape import Json
 from bus.version import __version__
-from bus.web.openapi import agents, credentials, messages, net, roles, topics, webhooks
+from bus.web.openapi import agents, credentials, hooks, messages, net, roles, topics, webhooks
 from bus.web.openapi.schemas import schemas
 
 
@@ -24,6 +24,7 @@ def document() -> Json:
         "paths": {
             **messages.paths(),
             **agents.paths(),
+            **hooks.paths(),
             **topics.paths(),
             **roles.paths(),
             **credentials.paths(),

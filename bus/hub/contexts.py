@@ -1,0 +1,120 @@
+"""What a model is shown of its mail, and when: each message once in a conversation.
+
+A message that was shown stays unread until it is acknowledged.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bus.hub.inbox import Inbox
+from bus.hub.journal import Journal
+from bus.hub.machine_mail import MachineMail
+from bus.hub.messages import Messages
+from bus.hub.standings import Standings
+from bus.index.mailboxes import of_reader
+from bus.index.unread import unread_count
+from bus.live.presence import Presence
+from bus.live.shown import ShownMail
+from bus.model.filter import Selection
+from bus.model.frames import framed
+from bus.model.hooks import MOST_NEWS, PROMPT, STOP, WAKE, may_show
+from bus.model.inbox_budget import Candidate, Packed
+
+START_BUDGET = 6_000
+_NEWS_BUDGET = 4_000
+_FIRST = 50  # messages that the start of a session looks at
+_LONGEST = 20_000  # characters of a message's JSON that is still read whole
+_COUNTED_UNREAD = 1_000
+
+
+class Contexts:
+    """The verbs of what a model is shown."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        messages: Messages,
+        inbox: Inbox,
+        machine_mail: MachineMail,
+        presence: Presence,
+        standings: Standings,
+        shown: ShownMail,
+    ) -> None:
+        self._journal, self._messages, self._inbox = journal, messages, inbox
+        self._machine_mail, self._presence = machine_mail, presence
+        self._standings, self._shown = standings, shown
+
+    def start(self, reader: str, conversation: str, budget: int = START_BUDGET) -> str:
+        """Return what waits for a reader, most urgent first; its conversation begins anew."""
+        now_ms, chosen = self._journal.now_ms(), list[Candidate]()
+        begun = self._journal.log.position().seq
+
+        def keep(messages: list[Candidate], _: int) -> Packed:
+            chosen.extend(messages)
+            return Packed([], [])
+
+        page = self._inbox.read(
+            reader, None, _FIRST, _LONGEST, keep, is_peek=True, with_machine="/" in reader
+        )
+        self._mark(reader, chosen)
+        self._shown.begin(reader, conversation, begun, now_ms)
+        text, full = framed(reader, page.unread, chosen, now_ms, budget)
+        seqs = [message["seq"] for message in full]
+        self._shown.claim(reader, conversation, seqs, "start", now_ms)
+        self._note(reader, seqs)
+        return text
+
+    def news(self, reader: str, conversation: str, event: str, wake: str, way: str) -> str:
+        """Return what came for a reader since its conversation was last shown something, as far as
+        the event shows it. What is new to a conversation that has not begun is all that waits.
+        """
+        begun = self._shown.begun(reader, conversation)
+        if begun is None:
+            return "" if event in (STOP, WAKE) else self.start(reader, conversation)
+        now_ms = self._journal.now_ms()
+        selection = Selection(unread_by=reader, machine="/" in reader, after=begun, limit=MOST_NEWS)
+        page = self._messages.read(selection, is_peek=True)
+        found: list[Candidate] = [json.loads(text) for text in page.messages]
+        fit = [message for message in found if may_show(event, message, wake)]
+        others = self._mark(reader, fit) if fit else set()
+        fit = [message for message in fit if message["seq"] not in others]
+        claimed = self._shown.claim(
+            reader, conversation, [message["seq"] for message in fit], way, now_ms
+        )
+        fresh = [message for message in fit if message["seq"] in set(claimed)]
+        fresh.sort(key=lambda message: message["priority"] != "urgent")
+        text, full = framed(reader, self._unread(reader, now_ms), fresh, now_ms, _NEWS_BUDGET)
+        self._note(reader, [message["seq"] for message in full])
+        # What may be taken back must not be behind the place from which news are looked for.
+        if event == PROMPT and page.last is not None:
+            self._shown.begin(reader, conversation, page.last, now_ms)
+        return text
+
+    def not_woken(self, reader: str, conversation: str, seqs: list[int]) -> None:
+        """Take back that messages were shown: the session could not be woken."""
+        self._shown.disclaim(reader, conversation, seqs)
+
+    def _unread(self, reader: str, now_ms: int) -> int:
+        return self._journal.index.ask(
+            lambda db: unread_count(
+                db, of_reader(db, reader, "/" in reader), now_ms, _COUNTED_UNREAD
+            )
+        )
+
+    def _mark(self, reader: str, messages: list[Candidate]) -> set[int]:
+        """Mark what another session of the machine has; return the seqs of it."""
+        if "/" not in reader:
+            return set()
+        by_seq: dict[int, Any] = {message["seq"]: message for message in messages}
+        others = self._machine_mail.others(reader, by_seq)
+        for seq, given_to in others.items():
+            by_seq[seq]["given_to"] = given_to
+        return set(others)
+
+    def _note(self, reader: str, seqs: list[int]) -> None:
+        """Note that messages were fetched: they stood before a model."""
+        if seqs:
+            self._presence.note_poll(reader, seqs, self._journal.now_ms())
+        self._standings.was_here(reader)

@@ -1,0 +1,65 @@
+"""Hooks of Claude Code: which of its events shows which mail. No I/O.
+
+The shapes are Claude Code's own: https://code.claude.com/docs/en/hooks, tried with 2.1.332.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from bus.model.filter import recipients
+from bus.model.kinds import AGENT, choice
+from bus.model.records import EVERYBODY
+from bus.model.shape import Shape
+
+WAKES = ("urgent", "normal", "off")
+START, PROMPT, TOOL, STOP = "SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"
+# Ours: what the waiter and the MCP server ask before they wake a session, and what they say if
+# that could not be done.
+WAKE, NOT_WOKEN = "BusWake", "BusNotWoken"
+TURNS = {PROMPT: "working", TOOL: "working", STOP: "idle", "Notification": "awaiting_input"}
+EVENTS = (START, PROMPT, TOOL, STOP, "SessionEnd", "Notification", WAKE, NOT_WOKEN)
+MOST_NEWS = 100  # messages that one event looks at
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookQuery(Shape):
+    """The query of POST /hooks/claude-code."""
+
+    name: Annotated[str | None, AGENT, "the session's name; left out: the caller's"] = None
+    wake: Annotated[str, choice(WAKES), "what may wake a session that is idle"] = "normal"
+    way: Annotated[
+        str, choice(("rewake", "socket", "channel")), "of BusWake: how it will be woken"
+    ] = "rewake"
+
+
+def conversation_of(event: Mapping[str, Any]) -> str:
+    """Return the conversation that an event belongs to; a made-up one is cut."""
+    return str(event.get("session_id") or "")[:128]
+
+
+def may_show(event: str, message: Mapping[str, Any], wake: str = "normal") -> bool:
+    """Return whether an event shows a message that came since the last one.
+
+    At a prompt, all; after a tool, urgent ones; at the end of a turn, all that may take another
+    turn; a session that is idle is woken by what `wake` allows, and by broadcasts only if they are
+    urgent.
+    """
+    priority = message["priority"]
+    if event == PROMPT:
+        return True
+    if event == TOOL or wake == "urgent":
+        return bool(priority == "urgent")
+    if event == WAKE:
+        is_broadcast = EVERYBODY in recipients(message)
+        return wake != "off" and priority != "fyi" and (not is_broadcast or priority == "urgent")
+    return bool(priority != "fyi")
+
+
+def context(event: str, text: str) -> dict[str, Any]:
+    """Return the hook's answer that puts a text into the model's context; {} for no text."""
+    if not text:
+        return {}
+    return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}}

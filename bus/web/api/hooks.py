@@ -1,0 +1,79 @@
+"""POST /hooks/claude-code: takes an event of Claude Code as its hooks send it, and answers what a
+hook says. So a machine with nothing but Claude Code sees its mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, g
+
+from bus.errors import BadField, NoSuchAgent
+from bus.hub.hub import Hub
+from bus.model import checks, hooks
+from bus.model.caller import EVERYONE, Taken, check_speaks_as
+from bus.model.strict_json import load_object
+from bus.web.http import parameters
+from bus.web.http.auth import may_call
+from bus.web.http.body import read_body
+from bus.web.http.replies import json_reply
+
+_WAYS = {hooks.PROMPT: "prompt", hooks.TOOL: "tool", hooks.STOP: "stop"}
+
+
+def blueprint(hub: Hub, taken: Taken) -> Blueprint:
+    """The route of hooks."""
+    routes = Blueprint("hooks", __name__)
+
+    @routes.post("/hooks/claude-code")
+    @may_call(EVERYONE)
+    def claude_code() -> Response:
+        asked = parameters.query(hooks.HookQuery)
+        name = checks.agent(asked.name or g.caller.own_name, "name")
+        check_speaks_as(g.caller, name, "name", taken)
+        event = load_object(read_body())
+        if event.get("agent_id"):  # of a subagent: it has no mail
+            return json_reply({})
+        return json_reply(_answer(hub, name, event, asked))
+
+    return routes
+
+
+def _answer(
+    hub: Hub, name: str, event: Mapping[str, Any], asked: hooks.HookQuery
+) -> dict[str, Any]:
+    kind, conversation = event.get("hook_event_name"), hooks.conversation_of(event)
+    if not isinstance(kind, str):
+        raise BadField(
+            "`hook_event_name` is missing.",
+            hint="Send what Claude Code gives to a hook.",
+            field="hook_event_name",
+        )
+    _tell_turn(hub, name, kind)
+    if kind == hooks.START:
+        text = hub.contexts.start(name, conversation)
+        return hooks.context(kind, text)
+    if kind == hooks.NOT_WOKEN:
+        seqs = [seq for seq in event.get("seqs") or [] if isinstance(seq, int)][:100]
+        hub.contexts.not_woken(name, conversation, seqs)
+        return {}
+    if kind == hooks.WAKE:
+        text = hub.contexts.news(name, conversation, kind, asked.wake, asked.way)
+        return {"text": text}
+    if kind == hooks.STOP and event.get("stop_hook_active") is True:
+        return {}
+    if kind in _WAYS:
+        text = hub.contexts.news(name, conversation, kind, "normal", _WAYS[kind])
+        return hooks.context(kind, text)
+    return {}
+
+
+def _tell_turn(hub: Hub, name: str, kind: str) -> None:
+    """Say in the roster what a session does now, if it is in there."""
+    turn = hooks.TURNS.get(kind)
+    if turn is not None and "/" in name:
+        try:
+            hub.agents.heartbeat(name, None, turn)
+        except NoSuchAgent:
+            return
