@@ -18,7 +18,7 @@ LAYERS = (
     ("config",),
     ("system",),
     ("live", "log", "credentials", "index", "runner.protocol", "runner.drivers"),
-    ("runner.client", "hub"),
+    ("runner.client", "hub", "mcp"),
     ("notify", "runner", "web", "peers"),
     ("", "__main__", "server"),  # "" is bus/__init__.py, which joins the parts
 )
@@ -136,6 +136,8 @@ def test_nothing_below_the_joints_imports_the_package_itself() -> None:
         ("bus.web.api.calls", "bus.runner.service", False),
         ("bus.peers.desk", "bus.hub.hub", True),
         ("bus.peers.desk", "bus.web.http.replies", False),
+        ("bus.web.api.mcp", "bus.mcp.server", True),
+        ("bus.mcp.server", "bus.hub.hub", False),
         ("bus.hub.calls", "bus.runner.client", False),
         ("bus.runner.drivers.lxc", "bus.credentials", False),
         ("bus.runner.drivers.lxc", "bus.runner.service", False),

@@ -84,3 +84,12 @@ class Inbox:
             rank = found[packed.shown - 1][0] if packed.shown else start.rank
             next = start._replace(rank=rank, shown=start.shown + packed.shown)
         return InboxPage(packed, next, start.shown, unread, unread < _COUNTED_UNREAD, now_ms)
+
+    def count(self, reader: str, with_machine: bool = False) -> int:
+        """Return how many messages wait for a reader, counted up to a limit; nothing is fetched."""
+        now_ms = self._journal.now_ms()
+        return self._journal.index.ask(
+            lambda db: unread_count(
+                db, of_reader(db, reader, with_machine), now_ms, _COUNTED_UNREAD
+            )
+        )

@@ -4,9 +4,9 @@ replies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, g, has_request_context
 
@@ -25,6 +25,7 @@ from bus.web.api import (
     calls,
     hooks,
     inbox,
+    mcp,
     messages,
     pages,
     permissions,
@@ -42,6 +43,9 @@ from bus.web.http.refusals import Refusals
 from bus.web.http.replies import Reply
 from bus.web.http.underway import Counted
 from bus.web.shortcut import Shortcut
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 def make_app(
@@ -77,6 +81,9 @@ def make_app(
     auth.init_app(app, credentials, _on_denied(hub), refusals, hub.agents.was_here)
     errors.init_app(app)
 
+    def inner(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return shortcut(environ, start_response)
+
     for routes in (
         posting.blueprint(hub, taken, rest),
         messages.blueprint(hub, taken, rest),
@@ -97,6 +104,7 @@ def make_app(
         webhooks.blueprint(hub),
         hooks.blueprint(hub, taken),
         activity.blueprint(hub, service, hub.agents.members),
+        mcp.blueprint(hub, taken, inner, rest),
     ):
         app.register_blueprint(routes)
     if silent := auth.undeclared(app):

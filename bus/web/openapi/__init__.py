@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from bus.model.shape import Json
 from bus.version import __version__
-from bus.web.openapi import agents, credentials, hooks, messages, net, roles, topics, webhooks
+from bus.web.openapi import (
+    agents,
+    credentials,
+    hooks,
+    mcp,
+    messages,
+    net,
+    roles,
+    topics,
+    webhooks,
+)
 from bus.web.openapi.schemas import schemas
 
 
@@ -30,6 +40,7 @@ def document() -> Json:
             **credentials.paths(),
             **net.paths(),
             **webhooks.paths(),
+            **mcp.paths(),
         },
         "components": {
             "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},

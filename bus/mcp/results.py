@@ -1,0 +1,100 @@
+"""What tools answer: a message as a model should see it, and what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bus.model.frames import defused
+from bus.model.harmless import harmless
+
+Answer = dict[str, Any]
+
+LONGEST = 4_000  # characters of a body in a list; less where there are many
+ROOM = 40_000  # characters of all bodies in one answer
+OUTPUT = 20_000  # characters of one stream of a command
+FILE = 40_000  # characters of a file
+
+# Of a message: what says who and when; the rest is shown where it says something.
+_ALWAYS = ("from", "trust", "to", "ts")
+_SOME = ("thread", "in_reply_to", "ack_by", "data", "given_to", "superseded_by", "retracted")
+
+
+class Wrong(Exception):
+    """An argument is wrong. For the model: which one, and what is right."""
+
+    def __init__(self, argument: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.argument, self.message, self.hint = argument, message, hint
+
+    def as_dict(self) -> Answer:
+        """Return the content of the answer."""
+        return {
+            "error": "wrong_argument",
+            "argument": self.argument,
+            "message": self.message,
+            "hint": self.hint,
+        }
+
+
+class Refused(Exception):
+    """The hub has refused what a tool asked of it."""
+
+    def __init__(self, status: int, answer: Mapping[str, Any]) -> None:
+        super().__init__(str(answer.get("message")))
+        self.status, self.answer = status, answer
+
+    def as_dict(self) -> Answer:
+        """Return the content of the answer: the hub's code, message, hint and details."""
+        return {name: value for name, value in self.answer.items() if name not in ("ok", "docs")}
+
+
+def safe(value: Any) -> Any:
+    """Return JSON in which no text can act on a terminal, hide, or pass for the frame around it."""
+    if isinstance(value, str):
+        return defused(harmless(value.replace("\r\n", "\n")))
+    if isinstance(value, Mapping):
+        return {safe(name): safe(item) for name, item in value.items()}
+    if isinstance(value, Sequence):
+        return [safe(item) for item in value]
+    return value
+
+
+def messages(found: Sequence[Mapping[str, Any]], rest: str, longest: int = LONGEST) -> list[Answer]:
+    """Return messages whose bodies fit into one answer; `rest` says how to read one that is cut,
+    with `{}` for its reference.
+    """
+    whole = sum(min(len(message["body"]), longest) for message in found)
+    if whole > ROOM:
+        longest = max(200, min(longest, ROOM // len(found)))
+    return [message(one, rest, longest) for one in found]
+
+
+def message(found: Mapping[str, Any], rest: str, longest: int | None = None) -> Answer:
+    """Return one message, its body cut at `longest` characters (None: whole)."""
+    shown: Answer = {"ref": found["seq"]}
+    shown |= {name: found[name] for name in _ALWAYS if name in found}
+    if found.get("verified") is not True:
+        shown["verified"] = False
+    if found.get("priority", "normal") != "normal":
+        shown["priority"] = found["priority"]
+    if found.get("tags"):
+        shown["tags"] = found["tags"]
+    shown |= {name: found[name] for name in _SOME if name in found}
+    if shown.get("thread") == found["id"]:
+        del shown["thread"]
+    shown["body"] = found.get("snippet", found["body"])
+    if longest is not None and len(shown["body"]) > longest:
+        size, shown["body"] = len(shown["body"]), shown["body"][:longest]
+        shown["cut"] = f"{longest} of {size} characters; read the rest: {rest.format(found['seq'])}"
+    return shown
+
+
+def output(text: str | None, longest: int = OUTPUT) -> tuple[str | None, str | None]:
+    """Return the output of a command, and what to say of it if its middle is left out."""
+    if text is None or len(text) <= longest:
+        return text, None
+    left = len(text) - longest
+    gap = f"\n[{left} characters left out]\n"
+    shown = text[: longest // 2] + gap + text[-longest // 2 :]
+    return shown, f"{left} of {len(text)} characters are left out; let the command print less"
