@@ -96,6 +96,7 @@ OWN_NAME = (
         "/ack/{ref}",
         "/inbox",
         "/hooks/claude-code",
+        "/mcp",
         "/agents",
         "/messages/{ref}/retract",
         "/topics/{topic}/subscribe",
