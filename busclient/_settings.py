@@ -15,6 +15,7 @@ Each setting is taken from the first of these that has it:
 | BUS_USER      | user name of the credential                      | claude                      |
 | BUS_PASS      | its password                                     | none: required              |
 | BUS_NAME      | who I am on the bus                              | BUS_USER; shared: host      |
+| BUS_SESSION   | who I am, before BUS_NAME; hooks set it          | none                        |
 | BUS_SSH_HOST  | reach the hub through `ssh` to this host         | none: direct HTTP           |
 | BUS_HANDOFFS  | handoffs clone: a folder, `owner/name` or a URL  | none                        |
 | BUS_AUTOSTART | 1: start a hub on this machine when none answers | 0                           |
@@ -45,6 +46,7 @@ VARIABLES = (
     "BUS_USER",
     "BUS_PASS",
     "BUS_NAME",
+    "BUS_SESSION",
     "BUS_SSH_HOST",
     "BUS_HANDOFFS",
     "BUS_AUTOSTART",
@@ -123,7 +125,7 @@ class Settings:
             url=url,
             password=found["BUS_PASS"],
             user=found.get("BUS_USER") or SHARED_USER,
-            name=found.get("BUS_NAME", ""),
+            name=found.get("BUS_SESSION") or found.get("BUS_NAME", ""),
             ssh_host=ssh_host,
             handoffs=handoffs,
             handoffs_source=source,

@@ -6,6 +6,7 @@ A message that was shown stays unread until it is acknowledged.
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import Any
 
 from bus.hub.inbox import Inbox
@@ -13,6 +14,7 @@ from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
 from bus.hub.messages import Messages
 from bus.hub.standings import Standings
+from bus.index import inbox as queries
 from bus.index.mailboxes import of_reader
 from bus.index.unread import unread_count
 from bus.live.presence import Presence
@@ -95,6 +97,18 @@ class Contexts:
     def not_woken(self, reader: str, conversation: str, seqs: list[int]) -> None:
         """Take back that messages were shown: the session could not be woken."""
         self._shown.disclaim(reader, conversation, seqs)
+
+    def counts(self, reader: str) -> dict[str, int]:
+        """Return how much mail waits for a reader (up to 1,000), and how much of it is urgent."""
+        now_ms = self._journal.now_ms()
+
+        def question(db: sqlite3.Connection) -> int:
+            boxes = of_reader(db, reader, "/" in reader)
+            first = queries.first(db, boxes, now_ms, None, _FIRST, _LONGEST).messages
+            return sum(message["priority"] == "urgent" for _, message in first)
+
+        urgent = self._journal.index.ask(question)
+        return {"unread": self._unread(reader, now_ms), "urgent": urgent}
 
     def _unread(self, reader: str, now_ms: int) -> int:
         return self._journal.index.ask(

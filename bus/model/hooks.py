@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from bus.model.filter import recipients
-from bus.model.kinds import AGENT, choice
+from bus.model.kinds import AGENT, ZERO_OR_ONE, choice
 from bus.model.records import EVERYBODY
 from bus.model.shape import Shape
 
@@ -33,6 +33,7 @@ class HookQuery(Shape):
     way: Annotated[
         str, choice(("rewake", "socket", "channel")), "of BusWake: how it will be woken"
     ] = "rewake"
+    counts: Annotated[int, ZERO_OR_ONE, "1: the answer has `counts`: how much mail waits"] = 0
 
 
 def conversation_of(event: Mapping[str, Any]) -> str:

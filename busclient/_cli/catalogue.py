@@ -215,6 +215,23 @@ GROUPS = {
             ("bus credential list", "bus credential revoke web2"),
         ),
     },
+    "Claude Code": {
+        "hook": Entry(
+            "claude_code",
+            "Answer a hook of Claude Code",
+            ("bus hook < event.json", "bus hook --help"),
+        ),
+        "wait-for-mail": Entry(
+            "claude_code",
+            "Wait for mail that may wake a session; a hook",
+            ("bus wait-for-mail", "BUS_WAKE=urgent bus wait-for-mail"),
+        ),
+        "statusline": Entry(
+            "claude_code",
+            "Print how much mail waits, for the status line",
+            ("bus statusline", "bus statusline --and ./my-status-line"),
+        ),
+    },
     "This machine": {
         "status": Entry(
             "machine", "Say which hub this is and what waits", ("bus status", "bus status --json")

@@ -12,13 +12,16 @@ from flask import Blueprint, Response, g
 from bus.errors import BadField, NoSuchAgent
 from bus.hub.hub import Hub
 from bus.model import checks, hooks
+from bus.model.agents import AgentsQuery
 from bus.model.caller import EVERYONE, Taken, check_speaks_as
 from bus.model.strict_json import load_object
+from bus.model.tracking import OverdueQuery
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
 from bus.web.http.body import read_body
 from bus.web.http.replies import json_reply
 
+_TOLD = 10  # names and messages in the line about oneself
 _WAYS = {hooks.PROMPT: "prompt", hooks.TOOL: "tool", hooks.STOP: "stop"}
 
 
@@ -35,7 +38,10 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
         event = load_object(read_body())
         if event.get("agent_id"):  # of a subagent: it has no mail
             return json_reply({})
-        return json_reply(_answer(hub, name, event, asked))
+        answer = _answer(hub, name, event, asked)
+        return json_reply(
+            {**answer, "counts": hub.contexts.counts(name)} if asked.counts else answer
+        )
 
     return routes
 
@@ -53,13 +59,14 @@ def _answer(
     _tell_turn(hub, name, kind)
     if kind == hooks.START:
         text = hub.contexts.start(name, conversation)
-        return hooks.context(kind, text)
+        return hooks.context(kind, "\n".join(filter(None, (_whoami(hub, name), text))))
     if kind == hooks.NOT_WOKEN:
         seqs = [seq for seq in event.get("seqs") or [] if isinstance(seq, int)][:100]
         hub.contexts.not_woken(name, conversation, seqs)
         return {}
     if kind == hooks.WAKE:
-        text = hub.contexts.news(name, conversation, kind, asked.wake, asked.way)
+        wake = _while_working(hub, name, asked.wake)
+        text = hub.contexts.news(name, conversation, kind, wake, asked.way)
         return {"text": text}
     if kind == hooks.STOP and event.get("stop_hook_active") is True:
         return {}
@@ -67,6 +74,35 @@ def _answer(
         text = hub.contexts.news(name, conversation, kind, "normal", _WAYS[kind])
         return hooks.context(kind, text)
     return {}
+
+
+def _whoami(hub: Hub, name: str) -> str:
+    """Return who a session is, who else is there, and what it owes; nothing of a machine, which
+    has no session of its own.
+    """
+    if "/" not in name:
+        return ""
+    there, _ = hub.agents.roster(AgentsQuery(state="live", limit=_TOLD + 1))
+    others = [agent["name"] for agent in there if agent["name"] != name]
+    line = f"You are {name} on claude-bus."
+    if others:
+        line += f" Live: {', '.join(others[:_TOLD])}{' and more' if len(others) > _TOLD else ''}."
+    late = hub.tracking.overdue(OverdueQuery(reader=name, limit=_TOLD), hub.privacy.view(g.caller))
+    if late:
+        seqs = ", ".join(str(message["seq"]) for message in late)
+        line += f" Past their deadline and not acknowledged by you: {seqs}."
+    return line
+
+
+def _while_working(hub: Hub, name: str, wake: str) -> str:
+    """Return what may reach a session now: while it works, what is urgent; the end of its turn
+    shows the rest.
+    """
+    try:
+        is_working = hub.agents.one(name).get("turn") == "working"
+    except NoSuchAgent:
+        is_working = False
+    return "urgent" if is_working and wake == "normal" else wake
 
 
 def _tell_turn(hub: Hub, name: str, kind: str) -> None:

@@ -43,7 +43,8 @@ def shown(caller: As, event: str, name: str = ALPHA, query: str = "", **fields: 
 def test_the_start_shows_what_waits_in_a_frame(members: Members) -> None:
     post(members.db1, "web1", "later", priority="fyi")
     urgent = post(members.db1, ALPHA, "first", priority="urgent", tags=["deploy"])
-    text = shown(members.web1, "SessionStart")
+    about, text = shown(members.web1, "SessionStart").split("\n", 1)
+    assert about.startswith("You are web1/alpha on claude-bus.")
     assert text.startswith('<bus-mail for="web1/alpha" unread="2">\n')
     assert text.endswith("\n</bus-mail>")
     assert text.index("first") < text.index("later")
@@ -52,7 +53,8 @@ def test_the_start_shows_what_waits_in_a_frame(members: Members) -> None:
 
 
 def test_nothing_is_said_where_nothing_waits(members: Members) -> None:
-    for event in ("SessionStart", "UserPromptSubmit", "PostToolUse", "Stop", "Notification", "X"):
+    assert answer(members.web1, "SessionStart", "web1") == {}
+    for event in ("UserPromptSubmit", "PostToolUse", "Stop", "Notification", "X"):
         assert answer(members.web1, event) == {}
 
 
@@ -184,7 +186,7 @@ def test_no_body_leaves_its_frame(members: Members, body: str) -> None:
     post(members.db1, ALPHA, body)
     text = shown(members.web1, "SessionStart")
     assert len(text) <= 6_000
-    inner = text.removeprefix('<bus-mail for="web1/alpha" unread="1">\n')
+    inner = text.partition("\n")[2].removeprefix('<bus-mail for="web1/alpha" unread="1">\n')
     inner = inner.removesuffix("</bus-mail>")
     assert not re.search(r"<[/\s\ufffd]*(bus-|system|task-|cross-|additional:)", inner, re.I)
     assert not re.search(

@@ -1,0 +1,151 @@
+"""A hook of Claude Code: forwards its event to the hub, which says what the model is shown.
+
+A hook is never in the way: it ends with 0 within 2 seconds, and says nothing to the model if the
+hub is away. What went wrong is in `hooks.log` of the state folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from busclient._bus import Bus
+from busclient._claude import folder
+from busclient._claude.sessions import Session, Sessions, claude_process, moved
+from busclient._claude.state import log, note_counts, note_ran
+from busclient._errors import BusError, LeaseLost, NotFound
+from busclient._http.calls import Patience
+from busclient._places import Places
+from busclient._settings import quoted
+
+PATIENCE = Patience(connect_s=0.8, read_s=1.2, total_s=1.4, attempts=1)
+_KNOWN = (
+    "SessionStart",
+    "UserPromptSubmit",
+    "PostToolUse",
+    "Stop",
+    "SessionEnd",
+    "Notification",
+)
+_TOOL_EVERY_S = 30.0
+
+
+def run(text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return what the hook prints for an event of Claude Code: hook JSON, or nothing. Never
+    raises.
+    """
+    places = Places.of_user(environ)
+    try:
+        event = json.loads(text)
+        kind = event.get("hook_event_name") if isinstance(event, dict) else None
+        if kind not in _KNOWN or event.get("agent_id"):
+            return ""
+        note_ran(places, kind)
+        return _answer(kind, event, environ, places)
+    except BusError as error:
+        note_counts(places, None, is_there=False)
+        log(places, f"the hub is away: {error.message}")
+    except Exception as error:
+        log(places, f"the hook failed: {error!r}")
+    return ""
+
+
+def _answer(kind: str, event: Mapping[str, Any], environ: Mapping[str, str], places: Places) -> str:
+    sessions = Sessions(places)
+    pid = claude_process(environ, sessions)
+    session = sessions.of(pid)
+    if kind == "PostToolUse" and not _is_time(places, session):
+        return ""
+    with Bus.from_env(light=True, patience=PATIENCE) as bus:
+        if kind == "SessionEnd":
+            _end(bus, sessions, session, event)
+            return ""
+        if session is None or kind == "SessionStart":
+            session = _registered(bus, sessions, session, pid, event)
+        if kind == "SessionStart":
+            _export(environ, session.name)
+        reply = ask(bus, session, event)
+    note_counts(places, reply)
+    hook = reply.get("hookSpecificOutput")
+    return json.dumps({"hookSpecificOutput": hook}) if hook else ""
+
+
+def ask(bus: Bus, session: Session, event: Mapping[str, Any], **more: str) -> dict[str, Any]:
+    """Return the hub's answer to an event of a session; raises BusError.
+
+    Only what the hub needs is sent: neither prompts nor the results of tools.
+    """
+    sent = {
+        name: event[name]
+        for name in ("hook_event_name", "source", "stop_hook_active", "seqs")
+        if name in event
+    }
+    sent["session_id"] = session.conversation
+    params = {"name": session.name, "counts": 1, **more}
+    calls = bus._calls
+    return bus._connection.call(
+        lambda: calls.json("POST", "/hooks/claude-code", params=params, json=sent)
+    )
+
+
+def _registered(
+    bus: Bus,
+    sessions: Sessions,
+    session: Session | None,
+    pid: int | None,
+    event: Mapping[str, Any],
+) -> Session:
+    """Return the session with its name: the one that it has, else a callsign of this machine."""
+    from busclient._hub_control.process import born_of  # noqa: PLC0415
+
+    conversation = str(event.get("session_id") or "")[:128]
+    facts = {
+        "agent_type": "claude-code",
+        "session_id": conversation or None,
+        "wake": "rewake",
+        **folder.facts(str(event.get("cwd") or os.getcwd())),
+    }
+    if session is not None:
+        with suppress(LeaseLost, NotFound):
+            bus.agents.register(session.name, lease=session.lease, pid=session.pid, **facts)
+            sessions.keep(moved(session, conversation))
+            return moved(session, conversation)
+    taken = bus.agents.register(bus.settings.name, pid=pid, **facts)
+    began = None if pid is None else born_of(pid)
+    made = Session(pid or 0, began or "", taken.name, taken.lease, conversation)
+    if began is not None:
+        sessions.keep(made)
+    return made
+
+
+def _end(bus: Bus, sessions: Sessions, session: Session | None, event: Mapping[str, Any]) -> None:
+    """Leave the roster, unless the process goes on with another conversation."""
+    if session is None or event.get("reason") in ("clear", "resume"):
+        return
+    sessions.forget(session.pid)
+    with suppress(LeaseLost, NotFound):
+        bus.agents.leave(session.name, lease=session.lease)
+
+
+def _export(environ: Mapping[str, str], name: str) -> None:
+    """Let the commands that Claude runs in Bash speak as this session."""
+    path = environ.get("CLAUDE_ENV_FILE")
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"export BUS_SESSION={quoted(name)}\n")
+
+
+def _is_time(places: Places, session: Session | None) -> bool:
+    """Return whether a tool's end may look for mail: at most once in 30 seconds a session."""
+    mark = places.state / f"tool-{session.pid if session else 0}.mark"
+    with suppress(OSError):
+        if 0 <= time.time() - mark.stat().st_mtime < _TOOL_EVERY_S:
+            return False
+    with suppress(OSError):
+        places.make_state()
+        mark.touch()
+    return True

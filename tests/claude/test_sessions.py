@@ -1,0 +1,96 @@
+"""Mail in the real Claude Code: what the model is shown, and when."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from tests.claude.conftest import Claude, hooks
+from tests.claude.fake_api import FakeModel
+from tests.conftest import PASSWORD, USER, RunningHub, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def post(hub: RunningHub, to: str, body: str, **fields: Any) -> None:
+    reply = hub.post("/post", json={"from": "db1", "to": to, "body": body, **fields})
+    assert reply.status_code == 201, reply.text
+
+
+def names(hub: RunningHub) -> list[str]:
+    """The sessions in the roster."""
+    found = hub.get("/agents?scope=fleet").json()["agents"]
+    return [agent["name"] for agent in found if agent["name"].startswith("web1/")]
+
+
+def test_the_start_shows_what_waits(claude: Claude, model: FakeModel, live_hub: RunningHub) -> None:
+    claude.settings(hooks=hooks())
+    post(live_hub, "web1", "the build is red")
+    assert "All right." in claude.print("hello")
+    shown = model.shown()
+    assert "You are web1/alpha on claude-bus." in shown
+    assert "the build is red" in shown
+    assert names(live_hub) == []  # it has left
+
+
+def test_a_hub_that_is_away_is_not_in_the_way(
+    claude: Claude, model: FakeModel, live_hub: RunningHub
+) -> None:
+    claude.settings(hooks=hooks())
+    live_hub.stop()
+    assert "All right." in claude.print("hello")
+    assert "claude-bus" not in model.shown()
+    log = claude.home / ".local" / "state" / "claude-bus" / "hooks.log"
+    assert "the hub is away" in log.read_text()
+
+
+def test_http_hooks_alone_show_mail_at_the_prompt(
+    claude: Claude, model: FakeModel, live_hub: RunningHub
+) -> None:
+    hook = {
+        "type": "http",
+        "url": f"{live_hub.url}/hooks/claude-code?name=web1",
+        "timeout": 5,
+        "headers": {"Authorization": "Basic $BUS_BASIC"},
+        "allowedEnvVars": ["BUS_BASIC"],
+    }
+    claude.settings(hooks={"UserPromptSubmit": [{"hooks": [hook]}]})
+    basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    claude.environ = {
+        name: value for name, value in claude.environ.items() if not name.startswith("BUS_")
+    } | {"BUS_BASIC": basic}
+    post(live_hub, "web1", "the build is red")
+    claude.print("hello")
+    assert "the build is red" in model.shown()
+
+
+def test_a_session_that_is_idle_is_woken_and_sees_each_message_once(
+    claude: Claude, model: FakeModel, live_hub: RunningHub
+) -> None:
+    claude.settings(hooks=hooks())
+    claude.start()
+    wait_until(lambda: names(live_hub) == ["web1/alpha"])
+    claude.type("hello")
+    wait_until(lambda: "All right." in claude.screen())
+    for body in ("first wake", "second wake"):  # a wake ends the waiter; the end of a turn arms it
+        post(live_hub, "web1/alpha", body)
+        wait_until(lambda body=body: body in model.shown(), 30)
+    post(live_hub, "web1/alpha", "only news", priority="fyi")
+    claude.type("again")
+    wait_until(lambda: "only news" in model.shown(), 30)
+    last = str(model.seen[-1]["messages"])
+    assert [last.count(body) for body in ("first wake", "second wake", "only news")] == [1, 1, 1]
+
+
+def test_clear_keeps_the_callsign(claude: Claude, model: FakeModel, live_hub: RunningHub) -> None:
+    claude.settings(hooks=hooks())
+    claude.start()
+    wait_until(lambda: names(live_hub) == ["web1/alpha"])
+    post(live_hub, "web1/alpha", "still here", priority="fyi")
+    claude.type("/clear")
+    claude.type("hello")
+    wait_until(lambda: "still here" in model.shown(), 30)
+    assert names(live_hub) == ["web1/alpha"]
+    assert "You are web1/alpha" in str(model.seen[-1]["messages"])
