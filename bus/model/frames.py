@@ -11,7 +11,7 @@ from bus.model.inbox_budget import Candidate, Packed
 # The names of tags by which a client tells a model what comes from whom.
 _ENVELOPES = (
     r"bus-|system|task-notification|cross-session-message|channel|human|user|assistant|function"
-    r"|invoke|tool|command-|local-command|persisted-output|event|summary|antml|result|parameter"
+    r"|invoke|tool|command-|local-command|persisted-output|antml"
 )
 _TAG = re.compile(rf"<(?=[/!?\s\ufffd]*(?:[\w.-]{{1,32}}:)?(?:{_ENVELOPES}))", re.IGNORECASE)
 _FOOTER = 420  # characters of our own lines around the messages

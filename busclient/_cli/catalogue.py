@@ -219,12 +219,17 @@ GROUPS = {
         "hook": Entry(
             "claude_code",
             "Answer a hook of Claude Code",
-            ("bus hook < event.json", "bus hook --help"),
+            ("cat event.json | bus hook", "bus hook"),
         ),
         "wait-for-mail": Entry(
             "claude_code",
             "Wait for mail that may wake a session; a hook",
             ("bus wait-for-mail", "BUS_WAKE=urgent bus wait-for-mail"),
+        ),
+        "mcp": Entry(
+            "claude_code",
+            "Serve the bus as tools for Claude, over MCP",
+            ("bus mcp", "bus mcp --profile claude-net"),
         ),
         "statusline": Entry(
             "claude_code",

@@ -1,4 +1,4 @@
-"""bus hook, bus wait-for-mail, bus statusline: what Claude Code runs."""
+"""bus hook, bus wait-for-mail, bus statusline, bus mcp: what Claude Code runs."""
 
 from __future__ import annotations
 
@@ -58,3 +58,18 @@ def statusline(other: str | None) -> None:
     first = "" if other is None else status_line.beside(other, sent)
     own = status_line.line(Places.of_user())
     click.echo(f"{first} {own}" if first else own)
+
+
+@click.command()
+@click.option(
+    "--profile",
+    type=click.Choice(["default", "claude-net", "peers"]),
+    default="default",
+    show_default=True,
+    help="Which tools.",
+)
+def mcp(profile: str) -> None:
+    """Serve the bus as tools, over MCP on standard input and output, until that is closed."""
+    from busclient._claude.mcp import serve  # noqa: PLC0415
+
+    serve(profile)

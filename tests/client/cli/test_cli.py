@@ -320,7 +320,7 @@ def test_completion_scripts_are_printed(cli: Cli, shell: str) -> None:
 def test_every_command_has_help_and_takes_json(cli: Cli, name: str) -> None:
     ran = cli(name, "--help")
     assert ran.code == 0
-    if name not in ("hook", "wait-for-mail", "statusline"):  # their form is Claude Code's
+    if name not in ("hook", "wait-for-mail", "statusline", "mcp"):  # their form is Claude Code's
         assert "--json" in ran.out
     assert "Examples:" in ran.out
     for example in COMMANDS[name].examples:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
+import sys
 from typing import Any
 
 import pytest
 
-from tests.claude.conftest import Claude, hooks
-from tests.claude.fake_api import FakeModel
+from tests.client.claude.conftest import Claude, hooks
+from tests.client.claude.fake_api import FakeModel, call, text
 from tests.conftest import PASSWORD, USER, RunningHub, wait_until
 
 pytestmark = pytest.mark.slow
@@ -94,3 +96,23 @@ def test_clear_keeps_the_callsign(claude: Claude, model: FakeModel, live_hub: Ru
     wait_until(lambda: "still here" in model.shown(), 30)
     assert names(live_hub) == ["web1/alpha"]
     assert "You are web1/alpha" in str(model.seen[-1]["messages"])
+
+
+def test_a_tool_posts_under_the_callsign(
+    claude: Claude, model: FakeModel, live_hub: RunningHub
+) -> None:
+    claude.settings(hooks=hooks(), permissions={"allow": ["mcp__bus__*"]})
+    server = {"command": sys.executable, "args": ["-m", "busclient", "mcp"]}
+    (claude.work / ".mcp.json").write_text(json.dumps({"mcpServers": {"bus": server}}))
+    calls = [[call("mcp__bus__bus_post", to="db1", body="from a tool")]]
+
+    def answer(body: dict[str, Any]) -> list[dict[str, Any]]:
+        offered = {tool["name"] for tool in body.get("tools", [])}
+        return calls.pop() if calls and "mcp__bus__bus_post" in offered else [text("Done.")]
+
+    model.answer = answer
+    # The rules of a folder that nobody has trusted do not count in `-p`.
+    claude.print("post it", "--allowedTools", "mcp__bus__bus_post")
+    messages = live_hub.get("/messages?to=db1").json()["messages"]
+    assert [(one["from"], one["body"]) for one in messages] == [("web1/alpha", "from a tool")]
+    assert "mcp__bus__bus_admin" not in {tool["name"] for tool in model.seen[0]["tools"]}

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from tests.claude.fake_api import FakeModel
+from tests.client.claude.fake_api import FakeModel
 from tests.conftest import PASSWORD, ROOT, USER, RunningHub, wait_until
 
 VERSION = "2.1.332"
