@@ -14,6 +14,10 @@ def main() -> None:
     """Run the command line of this process."""
     if sys.argv[1:] == ["--version"] and _said(f"bus, version {__version__}\n"):
         return
+    if sys.argv[1:] in (["hook"], ["statusline"]):  # Claude Code waits for these
+        from busclient._claude import quick  # noqa: PLC0415
+
+        quick.main(sys.argv[1])
     from busclient import _cli  # noqa: PLC0415  30 ms
 
     _cli.main()

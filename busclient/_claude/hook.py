@@ -11,16 +11,17 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from busclient._bus import Bus
-from busclient._claude import folder
 from busclient._claude.sessions import Session, Sessions, claude_process, moved
 from busclient._claude.state import log, note_counts, note_ran
 from busclient._errors import BusError, LeaseLost, NotFound
-from busclient._http.calls import Patience
+from busclient._http.calls import Calls, Patience
 from busclient._places import Places
-from busclient._settings import quoted
+from busclient._settings import Settings, quoted
+
+if TYPE_CHECKING:
+    from busclient._bus import Bus
 
 PATIENCE = Patience(connect_s=0.8, read_s=1.2, total_s=1.4, attempts=1)
 _KNOWN = (
@@ -60,21 +61,23 @@ def _answer(kind: str, event: Mapping[str, Any], environ: Mapping[str, str], pla
     session = sessions.of(pid)
     if kind == "PostToolUse" and not _is_time(places, session):
         return ""
-    with Bus.from_env(light=True, patience=PATIENCE) as bus:
-        if kind == "SessionEnd":
-            _end(bus, sessions, session, event)
-            return ""
-        if session is None or kind == "SessionStart":
-            session = _registered(bus, sessions, session, pid, event)
+    calls = Calls(Settings.find(environ, places), None, PATIENCE, time.sleep, light=True)
+    try:
+        if kind == "SessionEnd" or session is None or kind == "SessionStart":
+            session = _changed(kind, event, sessions, session, pid)
+            if session is None:
+                return ""
         if kind == "SessionStart":
             _export(environ, session.name)
-        reply = ask(bus, session, event)
+        reply = ask(calls, session, event)
+    finally:
+        calls.close()
     note_counts(places, reply)
     hook = reply.get("hookSpecificOutput")
     return json.dumps({"hookSpecificOutput": hook}) if hook else ""
 
 
-def ask(bus: Bus, session: Session, event: Mapping[str, Any], **more: str) -> dict[str, Any]:
+def ask(calls: Calls, session: Session, event: Mapping[str, Any], **more: str) -> dict[str, Any]:
     """Return the hub's answer to an event of a session; raises BusError.
 
     Only what the hub needs is sent: neither prompts nor the results of tools.
@@ -86,10 +89,24 @@ def ask(bus: Bus, session: Session, event: Mapping[str, Any], **more: str) -> di
     }
     sent["session_id"] = session.conversation
     params = {"name": session.name, "counts": 1, **more}
-    calls = bus._calls
-    return bus._connection.call(
-        lambda: calls.json("POST", "/hooks/claude-code", params=params, json=sent)
-    )
+    return calls.json("POST", "/hooks/claude-code", params=params, json=sent)
+
+
+def _changed(
+    kind: str,
+    event: Mapping[str, Any],
+    sessions: Sessions,
+    session: Session | None,
+    pid: int | None,
+) -> Session | None:
+    """Register a session, or let it leave; return it if it is there then."""
+    from busclient._bus import Bus  # noqa: PLC0415  50 ms, which most hooks do without
+
+    with Bus.from_env(light=True, patience=PATIENCE) as bus:
+        if kind == "SessionEnd":
+            _end(bus, sessions, session, event)
+            return None
+        return _registered(bus, sessions, session, pid, event)
 
 
 def _registered(
@@ -100,6 +117,7 @@ def _registered(
     event: Mapping[str, Any],
 ) -> Session:
     """Return the session with its name: the one that it has, else a callsign of this machine."""
+    from busclient._claude import folder  # noqa: PLC0415
     from busclient._hub_control.process import born_of  # noqa: PLC0415
 
     conversation = str(event.get("session_id") or "")[:128]

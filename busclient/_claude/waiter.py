@@ -104,7 +104,9 @@ def _followed(
                 if not found:
                     continue
                 since = found[-1].seq
-                reply = ask(bus, session, {"hook_event_name": "BusWake"}, wake=wakes(environ))
+                reply = ask(
+                    bus._calls, session, {"hook_event_name": "BusWake"}, wake=wakes(environ)
+                )
             except BusError as error:
                 failed += 1
                 note_counts(places, None, is_there=False)

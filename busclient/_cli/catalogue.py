@@ -216,6 +216,11 @@ GROUPS = {
         ),
     },
     "Claude Code": {
+        "install": Entry(
+            "installing",
+            "Make the bus part of every session of Claude Code",
+            ("bus install claude-code", "bus install claude-code --check"),
+        ),
         "hook": Entry(
             "claude_code",
             "Answer a hook of Claude Code",

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-
 import click
-
-_WITHIN_S = 1.7  # with the start of Python, within 2 s
 
 
 @click.command()
@@ -17,17 +11,9 @@ def hook() -> None:
 
     Always exits 0 and never takes longer than 2 seconds; says nothing if the hub is away.
     """
-    from busclient._claude import hook as program  # noqa: PLC0415
+    from busclient._claude import quick  # noqa: PLC0415
 
-    sent = sys.stdin.read()
-    answers: list[str] = []
-    worker = threading.Thread(target=lambda: answers.append(program.run(sent)), daemon=True)
-    worker.start()
-    worker.join(_WITHIN_S)
-    if answers and answers[0]:
-        click.echo(answers[0])
-    sys.stdout.flush()
-    os._exit(0)  # whatever still waits for a hub must not hold the session up
+    quick.main("hook")
 
 
 @click.command()
@@ -51,13 +37,9 @@ def wait_for_mail() -> int:
 @click.option("--and", "other", metavar="COMMAND", help="Another status line, shown in front.")
 def statusline(other: str | None) -> None:
     """Print how much mail waits, for the status line of Claude Code."""
-    from busclient._claude import status_line  # noqa: PLC0415
-    from busclient._places import Places  # noqa: PLC0415
+    from busclient._claude.quick import status  # noqa: PLC0415
 
-    sent = "" if sys.stdin.isatty() else sys.stdin.read()
-    first = "" if other is None else status_line.beside(other, sent)
-    own = status_line.line(Places.of_user())
-    click.echo(f"{first} {own}" if first else own)
+    click.echo(status(other))
 
 
 @click.command()

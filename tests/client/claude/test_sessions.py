@@ -11,6 +11,7 @@ import pytest
 
 from tests.client.claude.conftest import Claude, hooks
 from tests.client.claude.fake_api import FakeModel, call, text
+from tests.client.conftest import command
 from tests.conftest import PASSWORD, USER, RunningHub, wait_until
 
 pytestmark = pytest.mark.slow
@@ -116,3 +117,26 @@ def test_a_tool_posts_under_the_callsign(
     messages = live_hub.get("/messages?to=db1").json()["messages"]
     assert [(one["from"], one["body"]) for one in messages] == [("web1/alpha", "from a tool")]
     assert "mcp__bus__bus_admin" not in {tool["name"] for tool in model.seen[0]["tools"]}
+
+
+def test_one_command_makes_the_bus_part_of_a_session_and_undoes_it(
+    claude: Claude, model: FakeModel, live_hub: RunningHub
+) -> None:
+    programs = claude.home / "bin"
+    programs.mkdir()
+    (programs / "claude").symlink_to(claude.binary)
+    claude.environ["PATH"] = f"{programs}:{claude.environ['PATH']}"
+    before = json.loads((claude.home / ".claude.json").read_text())
+    ran = command(claude.environ, "install", "claude-code")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    post(live_hub, "web1", "the build is red")
+    claude.print("hello")
+    assert "the build is red" in model.shown()
+    assert "mcp__bus__bus_post" in {tool["name"] for tool in model.seen[0]["tools"]}
+    check = command(claude.environ, "install", "claude-code", "--check").stdout
+    assert "MCP server bus: registered" in check
+    assert "SessionStart: last ran 20" in check
+    assert command(claude.environ, "install", "claude-code", "--uninstall").returncode == 0
+    assert not (claude.home / ".claude" / "settings.json").exists()
+    after = json.loads((claude.home / ".claude.json").read_text())
+    assert not after.get("mcpServers") and not before.get("mcpServers")
