@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from benchmarks import agents as roster
 from benchmarks import availability as attacks
-from benchmarks import calls, client, fairness, hubs, load, logs, peers, queries
+from benchmarks import calls, claude_code, client, fairness, hubs, load, logs, peers, queries
 from bus.index.building import build
 from bus.log.jsonl.engine import JsonlLog
 
@@ -377,6 +377,11 @@ def others(messages: int) -> list[Row]:
     return [Row(what, f"{figure:.2f}", bound, met) for what, figure, bound, met in peers.measure()]
 
 
+def sessions(messages: int) -> list[Row]:
+    """What a session of Claude Code pays for the bus."""
+    return [Row(what, figure, bound, met) for what, figure, bound, met in claude_code.measure()]
+
+
 MEASURES = {
     "posts": posts,
     "burst": burst,
@@ -390,4 +395,5 @@ MEASURES = {
     "questions": questions,
     "agents": agents,
     "peers": others,
+    "claude-code": sessions,
 }
