@@ -24,7 +24,7 @@ from bus.model.frames import framed
 from bus.model.hooks import MOST_NEWS, PROMPT, STOP, WAKE, may_show
 from bus.model.inbox_budget import Candidate, Packed
 
-START_BUDGET = 6_000
+_START_BUDGET = 6_000
 _NEWS_BUDGET = 4_000
 _FIRST = 50  # messages that the start of a session looks at
 _LONGEST = 20_000  # characters of a message's JSON that is still read whole
@@ -48,8 +48,11 @@ class Contexts:
         self._machine_mail, self._presence = machine_mail, presence
         self._standings, self._shown = standings, shown
 
-    def start(self, reader: str, conversation: str, budget: int = START_BUDGET) -> str:
-        """Return what waits for a reader, most urgent first; its conversation begins anew."""
+    def start(self, owner: str, reader: str, conversation: str) -> str:
+        """Return what waits for a reader, most urgent first; its conversation begins anew.
+
+        `owner` is the credential that asks.
+        """
         now_ms, chosen = self._journal.now_ms(), list[Candidate]()
         begun = self._journal.log.position().seq
 
@@ -61,20 +64,22 @@ class Contexts:
             reader, None, _FIRST, _LONGEST, keep, is_peek=True, with_machine="/" in reader
         )
         self._mark(reader, chosen)
-        self._shown.begin(reader, conversation, begun, now_ms)
-        text, full = framed(reader, page.unread, chosen, now_ms, budget)
+        self._shown.begin(owner, reader, conversation, begun, now_ms)
+        text, full = framed(reader, page.unread, chosen, now_ms, _START_BUDGET)
         seqs = [message["seq"] for message in full]
         self._shown.claim(reader, conversation, seqs, "start", now_ms)
         self._note(reader, seqs)
         return text
 
-    def news(self, reader: str, conversation: str, event: str, wake: str, way: str) -> str:
+    def news(
+        self, owner: str, reader: str, conversation: str, event: str, *, wake: str, way: str
+    ) -> str:
         """Return what came for a reader since its conversation was last shown something, as far as
         the event shows it. What is new to a conversation that has not begun is all that waits.
         """
         begun = self._shown.begun(reader, conversation)
         if begun is None:
-            return "" if event in (STOP, WAKE) else self.start(reader, conversation)
+            return "" if event in (STOP, WAKE) else self.start(owner, reader, conversation)
         now_ms = self._journal.now_ms()
         selection = Selection(unread_by=reader, machine="/" in reader, after=begun, limit=MOST_NEWS)
         page = self._messages.read(selection, is_peek=True)
@@ -91,7 +96,7 @@ class Contexts:
         self._note(reader, [message["seq"] for message in full])
         # What may be taken back must not be behind the place from which news are looked for.
         if event == PROMPT and page.last is not None:
-            self._shown.begin(reader, conversation, page.last, now_ms)
+            self._shown.begin(owner, reader, conversation, page.last, now_ms)
         return text
 
     def not_woken(self, reader: str, conversation: str, seqs: list[int]) -> None:

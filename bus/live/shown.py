@@ -21,20 +21,27 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS conversations (
     name TEXT NOT NULL,
     conversation TEXT NOT NULL,
+    owner TEXT NOT NULL,
     begun INTEGER NOT NULL,
     ms INTEGER NOT NULL,
     PRIMARY KEY (name, conversation)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS conversations_of_owner ON conversations (owner, ms);
 CREATE TABLE IF NOT EXISTS shown (
-    seq INTEGER NOT NULL,
     name TEXT NOT NULL,
     conversation TEXT NOT NULL,
+    seq INTEGER NOT NULL,
     way TEXT NOT NULL,
     ms INTEGER NOT NULL,
-    PRIMARY KEY (seq, name, conversation)
+    PRIMARY KEY (name, conversation, seq)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS shown_of_message ON shown (seq);
 """
 _KEPT_MS = 7 * 86_400_000
+# Of one credential: three hundred sessions that clear a few times fit, and a member that makes up
+# conversations fills no disk.
+_MOST = 1_000
+_MOST_SHOWN = 2_000  # of one conversation
 
 
 class Shown(NamedTuple):
@@ -51,16 +58,34 @@ class ShownMail:
     def __init__(self, path: Path) -> None:
         self._path, self._mutex = path, threading.Lock()
 
-    def begin(self, name: str, conversation: str, seq: int, now_ms: int) -> None:
-        """Note that a conversation has begun: up to `seq` it knows what waits."""
+    def begin(self, owner: str, name: str, conversation: str, seq: int, now_ms: int) -> None:
+        """Note that a conversation has begun: up to `seq` it knows what waits.
+
+        The oldest conversations of the same owner, a credential, are forgotten.
+        """
         try:
             with self._mutex, closing(self._connect()) as db:
+                db.execute("BEGIN IMMEDIATE")
                 db.execute(
-                    "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?)",
-                    (name, conversation, seq, now_ms),
+                    "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?)",
+                    (name, conversation, owner, seq, now_ms),
                 )
-                db.execute("DELETE FROM conversations WHERE ms < ?", (now_ms - _KEPT_MS,))
-                db.execute("DELETE FROM shown WHERE ms < ?", (now_ms - _KEPT_MS,))
+                old = db.execute(
+                    "SELECT name, conversation FROM (SELECT name, conversation, ms FROM"
+                    " conversations WHERE owner = ? ORDER BY ms DESC LIMIT -1 OFFSET ?)"
+                    " UNION SELECT name, conversation FROM conversations"
+                    " WHERE owner = ? AND ms < ?",
+                    (owner, _MOST, owner, now_ms - _KEPT_MS),
+                ).fetchall()
+                for table in ("conversations", "shown"):
+                    db.executemany(f"DELETE FROM {table} WHERE name = ? AND conversation = ?", old)
+                db.execute(
+                    "DELETE FROM shown WHERE name = ? AND conversation = ? AND seq <= (SELECT seq"
+                    " FROM shown WHERE name = ? AND conversation = ? ORDER BY seq DESC"
+                    " LIMIT 1 OFFSET ?)",
+                    (name, conversation, name, conversation, _MOST_SHOWN),
+                )
+                db.execute("COMMIT")
         except sqlite3.Error as error:
             logger.warning("what was shown is not known: %s", error)
 
@@ -91,7 +116,7 @@ class ShownMail:
                 for seq in seqs:
                     done = db.execute(
                         "INSERT OR IGNORE INTO shown VALUES (?, ?, ?, ?, ?)",
-                        (seq, name, conversation, way, now_ms),
+                        (name, conversation, seq, way, now_ms),
                     )
                     if done.rowcount == 1:
                         fresh.append(seq)

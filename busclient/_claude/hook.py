@@ -13,17 +13,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from busclient._claude.sessions import Session, Sessions, claude_process, moved
 from busclient._claude.state import log, note_counts, note_ran
 from busclient._errors import BusError, LeaseLost, NotFound
-from busclient._http.calls import Calls, Patience
 from busclient._places import Places
-from busclient._settings import Settings, quoted
 
 if TYPE_CHECKING:
     from busclient._bus import Bus
+    from busclient._claude.sessions import Session, Sessions
+    from busclient._http.calls import Calls, Patience
 
-PATIENCE = Patience(connect_s=0.8, read_s=1.2, total_s=1.4, attempts=1)
 _KNOWN = (
     "SessionStart",
     "UserPromptSubmit",
@@ -45,6 +43,8 @@ def run(text: str, environ: Mapping[str, str] = os.environ) -> str:
         kind = event.get("hook_event_name") if isinstance(event, dict) else None
         if kind not in _KNOWN or event.get("agent_id"):
             return ""
+        if kind == "PostToolUse" and not _is_time(places, environ):
+            return ""
         note_ran(places, kind)
         return _answer(kind, event, environ, places)
     except BusError as error:
@@ -56,12 +56,15 @@ def run(text: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def _answer(kind: str, event: Mapping[str, Any], environ: Mapping[str, str], places: Places) -> str:
+    # Half of a hook's time goes into loading these; after most tools there is nothing to ask.
+    from busclient._claude.sessions import Sessions, claude_process  # noqa: PLC0415
+    from busclient._http.calls import Calls  # noqa: PLC0415
+    from busclient._settings import Settings  # noqa: PLC0415
+
     sessions = Sessions(places)
     pid = claude_process(environ, sessions)
     session = sessions.of(pid)
-    if kind == "PostToolUse" and not _is_time(places, session):
-        return ""
-    calls = Calls(Settings.find(environ, places), None, PATIENCE, time.sleep, light=True)
+    calls = Calls(Settings.find(environ, places), None, _patience(), time.sleep, light=True)
     try:
         if kind == "SessionEnd" or session is None or kind == "SessionStart":
             session = _changed(kind, event, sessions, session, pid)
@@ -102,7 +105,7 @@ def _changed(
     """Register a session, or let it leave; return it if it is there then."""
     from busclient._bus import Bus  # noqa: PLC0415  50 ms, which most hooks do without
 
-    with Bus.from_env(light=True, patience=PATIENCE) as bus:
+    with Bus.from_env(light=True, patience=_patience()) as bus:
         if kind == "SessionEnd":
             _end(bus, sessions, session, event)
             return None
@@ -118,6 +121,7 @@ def _registered(
 ) -> Session:
     """Return the session with its name: the one that it has, else a callsign of this machine."""
     from busclient._claude import folder  # noqa: PLC0415
+    from busclient._claude.sessions import Session, moved  # noqa: PLC0415
     from busclient._hub_control.process import born_of  # noqa: PLC0415
 
     conversation = str(event.get("session_id") or "")[:128]
@@ -153,13 +157,16 @@ def _export(environ: Mapping[str, str], name: str) -> None:
     """Let the commands that Claude runs in Bash speak as this session."""
     path = environ.get("CLAUDE_ENV_FILE")
     if path:
+        from busclient._settings import quoted  # noqa: PLC0415
+
         with open(path, "a", encoding="utf-8") as file:
             file.write(f"export BUS_SESSION={quoted(name)}\n")
 
 
-def _is_time(places: Places, session: Session | None) -> bool:
+def _is_time(places: Places, environ: Mapping[str, str]) -> bool:
     """Return whether a tool's end may look for mail: at most once in 30 seconds a session."""
-    mark = places.state / f"tool-{session.pid if session else 0}.mark"
+    pid = environ.get("CLAUDE_PID", "")
+    mark = places.state / f"tool-{pid if pid.isdigit() else 0}.mark"
     with suppress(OSError):
         if 0 <= time.time() - mark.stat().st_mtime < _TOOL_EVERY_S:
             return False
@@ -167,3 +174,9 @@ def _is_time(places: Places, session: Session | None) -> bool:
         places.make_state()
         mark.touch()
     return True
+
+
+def _patience() -> Patience:
+    from busclient._http.calls import Patience  # noqa: PLC0415
+
+    return Patience(connect_s=0.8, read_s=1.2, total_s=1.4, attempts=1)

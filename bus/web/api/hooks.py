@@ -58,7 +58,7 @@ def _answer(
         )
     _tell_turn(hub, name, kind)
     if kind == hooks.START:
-        text = hub.contexts.start(name, conversation)
+        text = hub.contexts.start(g.caller.name, name, conversation)
         return hooks.context(kind, "\n".join(filter(None, (_whoami(hub, name), text))))
     if kind == hooks.NOT_WOKEN:
         seqs = [seq for seq in event.get("seqs") or [] if isinstance(seq, int)][:100]
@@ -66,12 +66,14 @@ def _answer(
         return {}
     if kind == hooks.WAKE:
         wake = _while_working(hub, name, asked.wake)
-        text = hub.contexts.news(name, conversation, kind, wake, asked.way)
+        text = hub.contexts.news(g.caller.name, name, conversation, kind, wake=wake, way=asked.way)
         return {"text": text}
     if kind == hooks.STOP and event.get("stop_hook_active") is True:
         return {}
     if kind in _WAYS:
-        text = hub.contexts.news(name, conversation, kind, "normal", _WAYS[kind])
+        text = hub.contexts.news(
+            g.caller.name, name, conversation, kind, wake="normal", way=_WAYS[kind]
+        )
         return hooks.context(kind, text)
     return {}
 

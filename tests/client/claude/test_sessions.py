@@ -140,3 +140,23 @@ def test_one_command_makes_the_bus_part_of_a_session_and_undoes_it(
     assert not (claude.home / ".claude" / "settings.json").exists()
     after = json.loads((claude.home / ".claude.json").read_text())
     assert not after.get("mcpServers") and not before.get("mcpServers")
+
+
+def test_after_a_compaction_the_session_knows_who_it_is_and_what_waits(
+    claude: Claude, model: FakeModel, live_hub: RunningHub
+) -> None:
+    claude.settings(hooks=hooks())
+    claude.start()
+    wait_until(lambda: names(live_hub) == ["web1/alpha"])
+    post(live_hub, "web1/alpha", "do not forget", priority="fyi")
+    claude.type("hello")
+    wait_until(lambda: "do not forget" in model.shown(), 30)
+    wait_until(lambda: "All right." in claude.screen())
+    claude.type("/compact")
+    wait_until(lambda: "ompacted" in claude.screen(), 30)
+    claude.type("go on")
+    wait_until(lambda: "go on" in str(model.seen[-1]["messages"]), 30)
+    after = str(model.seen[-1]["messages"])
+    assert "You are web1/alpha on claude-bus." in after
+    assert "do not forget" in after
+    assert names(live_hub) == ["web1/alpha"]

@@ -216,3 +216,14 @@ def test_a_backlog_hides_nothing_new(members: Members) -> None:
     assert "more: `bus inbox`" in shown(members.web1, "SessionStart")
     post(members.db1, ALPHA, "new", priority="urgent")
     assert "\n  new\n" in shown(members.web1, "PostToolUse")
+
+
+def test_made_up_conversations_are_forgotten(members: Members) -> None:
+    post(members.db1, ALPHA, "hello")
+    for number in range(1_010):
+        answer(members.web1, "SessionStart", session_id=f"made up {number}")
+    shown_ = members.hub.live.shown
+    kept = [n for n in range(1_010) if shown_.begun(ALPHA, f"made up {n}") is not None]
+    assert (len(kept), kept[-1]) == (1_000, 1_009)
+    message = members.db1.get("/messages?limit=1").json["messages"][0]
+    assert len(shown_.of_message(message["seq"])) == 1_000
