@@ -231,6 +231,11 @@ GROUPS = {
             "Wait for mail that may wake a session; a hook",
             ("bus wait-for-mail", "BUS_WAKE=urgent bus wait-for-mail"),
         ),
+        "worker": Entry(
+            "working",
+            "Start Claude for mail where no session is live",
+            ("bus worker --dir .", "bus worker --dir . --once"),
+        ),
         "mcp": Entry(
             "claude_code",
             "Serve the bus as tools for Claude, over MCP",
