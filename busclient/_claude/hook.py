@@ -136,7 +136,10 @@ def _registered(
             bus.agents.register(session.name, lease=session.lease, pid=session.pid, **facts)
             sessions.keep(moved(session, conversation))
             return moved(session, conversation)
-    taken = bus.agents.register(bus.settings.name, pid=pid, **facts)
+    # A session that another one has started in its Bash has inherited BUS_SESSION.
+    is_inherited = "BUS_SESSION" in bus.settings.sources
+    name = bus.name.partition("/")[0] if is_inherited else bus.name
+    taken = bus.agents.register(name, pid=pid, **facts)
     began = None if pid is None else born_of(pid)
     made = Session(pid or 0, began or "", taken.name, taken.lease, conversation)
     if began is not None:

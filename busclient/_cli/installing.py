@@ -67,7 +67,7 @@ def install(
         is_removed, said = _mcp("remove", server, "--scope", scope)
         facts = {"settings": became, "path": str(file.path), "mcp_removed": is_removed}
         words = {
-            "restored": "is as it was before, byte for byte",
+            "restored": "is as it was before, byte for byte" if file.path.exists() else "is gone",
             "removed": "was changed meanwhile: only our entries were removed",
             "absent": "held nothing of ours",
         }[became]

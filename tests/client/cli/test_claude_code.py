@@ -89,6 +89,17 @@ def test_two_sessions_are_two_callsigns_with_their_own_mail(
         other.kill()
 
 
+def test_a_session_started_by_another_has_a_callsign_of_its_own(
+    environ: dict[str, str], machine: str
+) -> None:
+    assert f"You are {machine}/alpha" in hook(environ, "SessionStart")
+    with subprocess.Popen(["sleep", "600"]) as inner:
+        inherited = {**environ, "CLAUDE_PID": str(inner.pid), "BUS_SESSION": f"{machine}/alpha"}
+        text = hook(inherited, "SessionStart", session_id="two")
+        inner.kill()
+    assert f"You are {machine}/bravo" in text
+
+
 def test_bash_speaks_as_the_session(
     environ: dict[str, str], hub: RunningHub, machine: str, tmp_path: Path
 ) -> None:

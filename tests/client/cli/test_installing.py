@@ -79,7 +79,7 @@ def test_a_file_that_was_not_there_is_gone_again(
 ) -> None:
     assert cli("install", "claude-code").code == 0
     assert settings.exists()
-    assert "byte for byte" in cli("install", "claude-code", "--uninstall").out
+    assert "is gone" in cli("install", "claude-code", "--uninstall").out
     assert not settings.exists()
 
 
