@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -33,7 +32,7 @@ def blueprint(hub: Hub, service: RunnerClient, names: Callable[[], Collection[st
     def activity() -> Response:
         asked = parameters.query(ActivityQuery)
         wanted = Filter(
-            since_ms=asked.since_ms(time.time()),
+            since_ms=asked.since_ms(hub.journal.now_ms() / 1000),
             sender=asked.sender,
             type=asked.type,
             target=asked.target,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bus.errors import NotAllowed
 from bus.runner.client import RunnerClient
-from tests.conftest import basic
+from tests.conftest import basic, move
 from tests.fleet import As, Fleet, a_fleet, wait_until
 from tests.web.conftest import refusal
 
@@ -121,14 +119,10 @@ def test_filters(fleet: Fleet, query: str, count: int) -> None:
     assert len(fleet.admin.events(query)) == count
 
 
-def test_how_far_back_is_asked_of_messages_and_calls_alike(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_how_far_back_is_asked_of_messages_and_calls_alike(fleet: Fleet) -> None:
     fleet.web1.exec("true")
     fleet.web1.say("hi", sender="web1")
-    monkeypatch.setattr(
-        "bus.web.api.activity.time", SimpleNamespace(time=lambda: time.time() + 2 * 3600)
-    )
+    move(fleet.app.extensions["bus"], 2 * 3600)
     assert fleet.admin.events("hours=1") == []
     assert len(fleet.admin.events("hours=3")) == 2
 
