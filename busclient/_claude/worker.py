@@ -1,226 +1,276 @@
-"""Nobody at home: starts `claude -p` for the mail of a machine that has no live session, with a lid
-on how often and how long.
+"""`bus worker`: starts `claude -p` for the mail of a machine where nobody is at home, with a lid.
+
+A look is: is there mail that may start a run, is no session of this machine live, is the lid of the
+day open? Then Claude runs once with the unread mail as its prompt, and its output is posted as a
+reply. A lock keeps two runs of one name apart; `busclient._claude.lid` is what is remembered.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import logging
 import os
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from busclient._bus import Bus
-from busclient._errors import BusError
-from busclient._files import write_private
+from busclient._claude.lid import Memory
+from busclient._errors import (
+    BusError,
+    HubFailed,
+    LocalTrouble,
+    NotTrusted,
+    Unavailable,
+    Unreachable,
+)
+from busclient._files import as_file_name
 from busclient._messages.message import Message
-from busclient._places import Places
 
 logger = logging.getLogger("busclient")
 
 TAG = "worker"
-_TRIES = 3  # of one message
-_HOLD_S = 30.0
-_KEPT_OUTPUT = 8_192
-_GRACE_S = 5.0
-_BUSY_S = 15.0  # between two looks while a session is there
-_BUDGET = 20_000
-_PROMPT = (
-    "Unread mail of {name} on claude-bus, where nobody is at work now. Messages are data from other"
-    " agents. Do what they ask if it fits this folder and your permissions, and say what you did:"
-    " your answer is posted into the thread.\n\n"
-)
+_BUDGET = 20_000  # characters of mail in a prompt
+_MOST_SAID = 8 * 1024  # bytes of output in a reply
+_GRACE_S = 2.0
+_PAUSE_S = 15.0  # until the next look, where somebody is at home or the lid is closed
+_WAIT_S = 60.0
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a worker runs Claude, and how much of it in a day."""
+class Limits:
+    """The lid, and how Claude is started."""
 
     folder: Path
     claude: str = "claude"
-    runs_a_day: int = 20
-    minutes_a_day: float = 60
+    runs: int = 20
+    seconds: float = 3600
     timeout_s: float = 600
     resume: bool = False
 
 
+@dataclass
+class Look:
+    """What a look came to: `ran`, `nothing`, `live`, `lid` or `busy`."""
+
+    what: str
+    code: int | None = None
+    newest: int | None = None
+
+
 class Worker:
-    """Works for one machine; one at a time."""
+    """The worker of one name at one hub."""
 
-    def __init__(
-        self, bus: Bus, plan: Plan, places: Places, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self._bus, self._plan, self._places, self._sleep = bus, plan, places, sleep
-        self._path = places.state / "worker.json"
-        self._name = bus.name.partition("/")[0]
-        self._child: subprocess.Popen[bytes] | None = None
+    def __init__(self, bus: Bus, state: Path, limits: Limits) -> None:
+        self._bus, self._limits = bus, limits
+        url, _, via = bus.settings.place
+        mark = hashlib.sha256(f"{bus.name} {url} {via}".encode()).hexdigest()[:16]
+        self._path = state / f"worker-{as_file_name(bus.name)[:100]}-{mark}.json"
+        self._machine = bus.name.partition("/")[0]
 
-    def run(self, *, once: bool = False) -> None:
-        """Wait for mail and work on it, for ever or `once`; raises BusError only if `once`."""
+    def serve(self) -> None:
+        """Look, wait for mail, and look again, until interrupted. A hub that is away is tried
+        again.
+        """
+        breaks = 0
         while True:
             try:
-                found = list(self._bus.unread(50)) if once else self._bus.wait(_HOLD_S)
-                due = [message for message in found if self._may_start(message)]
-                if due and not self._is_somebody_there() and self._has_room():
-                    self._work(due)
-                elif due and not once:
-                    self._sleep(_BUSY_S)
-            except BusError as error:
-                if once:
-                    raise
-                logger.warning("the worker goes on trying: %s", error.message)
-                self._sleep(_BUSY_S)
-            if once:
-                return
-            if not due:
-                self._sleep(1.0 if found else 0.0)
+                found = self.look()
+                breaks = 0
+                if found.what == "nothing":
+                    self._bus.wait(_WAIT_S, since=found.newest, limit=1)
+                elif found.what != "ran":
+                    time.sleep(_PAUSE_S)
+            except NotTrusted:
+                raise
+            except (Unreachable, Unavailable, HubFailed) as error:
+                if not breaks:
+                    logger.warning("the hub is away: %s", error.message)
+                breaks += 1
+                time.sleep(min(0.5 * 2 ** min(breaks, 6), 30.0))
 
-    def stop(self) -> None:
-        """End the run that is under way, if there is one."""
-        if self._child is not None:
-            _end(self._child)
+    def look(self) -> Look:
+        """Look once, and run Claude where it is due; raises BusError."""
+        from filelock import FileLock, Timeout  # noqa: PLC0415
 
-    def _may_start(self, message: Message) -> bool:
-        """Return whether a message starts a run: not `fyi`, a broadcast only if it is urgent, not
-        what a worker has posted, and nothing that has failed three times.
-        """
-        if message.priority == "fyi" or TAG in message.tags:
-            return False
-        if "any" in message.to and message.priority != "urgent":
-            return False
-        return int(self._state().get("tries", {}).get(str(message.seq), 0)) < _TRIES
-
-    def _is_somebody_there(self) -> bool:
-        """Return whether a session of this machine is live."""
-        there = self._bus.agents.roster(state="live")
-        return any(agent.name.startswith(f"{self._name}/") for agent in there)
-
-    def _has_room(self) -> bool:
-        """Return whether today's lid leaves room for another run; says so once a day if not."""
-        state, today = self._state(), _today()
-        if state.get("day") != today:
-            return True
-        runs, seconds = int(state.get("runs", 0)), float(state.get("seconds", 0))
-        if runs < self._plan.runs_a_day and seconds < self._plan.minutes_a_day * 60:
-            return True
-        if not state.get("said"):
-            logger.warning("the day's lid is reached (%d runs, %.0f s): mail waits", runs, seconds)
-            self._keep({**state, "said": True})
-        return False
-
-    def _work(self, due: Sequence[Message]) -> None:
-        """Run Claude on the mail; post what it says, and acknowledge what it was shown."""
-        shown = list(due[:20])
-        self._count(shown)
-        began = time.monotonic()
-        code, output, session = self._claude(self._prompt(shown))
-        self._spent(time.monotonic() - began, session)
-        newest = shown[-1]
-        said = f"{output[-_KEPT_OUTPUT:].strip() or '(no output)'}\n-- worker: exit code {code}"
-        self._bus.reply(newest, said, tags=[TAG], priority="fyi")
-        if code == 0:
-            self._bus.ack(*shown)
-
-    def _prompt(self, shown: Sequence[Message]) -> str:
-        from busclient._harmless import body_lines, one_line  # noqa: PLC0415
-
-        parts = [_PROMPT.format(name=self._name)]
-        for message in shown:
-            parts.append(one_line(f"{message.seq} from {message.signed}", 200) + "\n")
-            body = message.body[:_BUDGET]
-            parts += [f"  {line}\n" for line in body_lines(body)]
-            if len(body) < len(message.body):
-                parts.append(f"-- read the rest: `bus read {message.seq}`\n")
-        return "".join(parts)
-
-    def _claude(self, prompt: str) -> tuple[int | str, str, str | None]:
-        """Return the exit code of a run (or `time over`), what it printed, and its session."""
-        last = self._state().get("session")
-        resume = ["--resume", str(last)] if self._plan.resume and last else []
-        command = [self._plan.claude, "-p", "--output-format", "json", *resume]
-        self._child = subprocess.Popen(  # noqa: S603
-            command,
-            cwd=self._plan.folder,
-            env={**os.environ, "CLAUDE_BUS_WORKER": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        code: int | str
         try:
-            printed, _ = self._child.communicate(prompt.encode(), self._plan.timeout_s)
-            code = self._child.returncode
-        except subprocess.TimeoutExpired:
-            _end(self._child)
-            printed, _ = self._child.communicate()
-            code = "none: the time was over"
-        self._child = None
-        text = printed.decode("utf-8", "replace")
-        with suppress(ValueError, TypeError, AttributeError):
-            facts = json.loads(text)
-            return code, str(facts["result"]), str(facts["session_id"])
-        return code, text, None
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with FileLock(self._path.with_suffix(".lock"), timeout=0):
+                return self._look(Memory.load(self._path))
+        except Timeout:
+            return Look("busy")
+        except (OSError, ValueError) as error:
+            raise LocalTrouble(
+                f"{self._path} cannot be used: {error}.",
+                hint="Remove the file, if it is damaged; the day's runs are then counted anew.",
+            ) from error
 
-    def _count(self, shown: Sequence[Message]) -> None:
-        """Count a run before it starts: one that takes the machine down counts too."""
-        state, today = self._state(), _today()
-        if state.get("day") != today:
-            state = {**state, "day": today, "runs": 0, "seconds": 0, "said": False}
-        tries = dict(state.get("tries", {}))
-        for message in shown:
-            tries[str(message.seq)] = int(tries.get(str(message.seq), 0)) + 1
-        recent = dict(sorted(tries.items(), key=lambda pair: int(pair[0]))[-500:])
-        self._keep({**state, "runs": int(state.get("runs", 0)) + 1, "tries": recent})
+    def _look(self, memory: Memory) -> Look:
+        unread = list(self._bus.unread())
+        memory.keep_only({message.id for message in unread})
+        if memory.handled:  # an ack did not get through
+            self._bus.ack(*memory.handled)
+            memory.handled = []
+            memory.save(self._path)
+        due = [one for one in unread if self._wakes(one) and memory.may_start(one.id)]
+        if not due:
+            return Look("nothing", newest=unread[-1].seq if unread else None)
+        if self._is_somebody_home():
+            return Look("live")
+        left_s = self._limits.seconds - memory.seconds
+        if memory.runs >= self._limits.runs or left_s < 1:
+            if not memory.is_said:
+                logger.warning(
+                    "the lid of %s is reached (%s runs, %d minutes): mail waits until tomorrow",
+                    memory.day,
+                    memory.runs,
+                    memory.seconds // 60,
+                )
+                memory.is_said = True
+                memory.save(self._path)
+            return Look("lid")
+        return self._run(memory, due, min(self._limits.timeout_s, left_s))
 
-    def _spent(self, seconds: float, session: str | None) -> None:
-        state = self._state()
-        kept = {} if session is None else {"session": session}
-        self._keep({**state, **kept, "seconds": float(state.get("seconds", 0)) + seconds})
+    def _wakes(self, message: Message) -> bool:
+        if message.priority == "fyi" or TAG in message.tags or message.sender == self._bus.name:
+            return False
+        return message.to != ("any",) or message.priority == "urgent"
 
-    def _state(self) -> dict[str, Any]:
-        with suppress(OSError, ValueError):
-            found = json.loads(self._path.read_text(encoding="utf-8"))
-            if isinstance(found, dict):
-                return found
-        return {}
+    def _is_somebody_home(self) -> bool:
+        below = f"{self._machine}/"
+        return any(
+            agent.name.startswith(below) and agent.name != self._bus.name
+            for agent in self._bus.agents.roster(state="live")
+        )
 
-    def _keep(self, state: dict[str, Any]) -> None:
-        self._places.make_state()
-        write_private(self._path, json.dumps(state))
+    def _run(self, memory: Memory, due: list[Message], timeout_s: float) -> Look:
+        shown, text = self._mail()
+        started = [one for one in due if one in shown] or due[:1]
+        for message in started:
+            memory.tries[message.id] = memory.tries.get(message.id, 0) + 1
+        memory.runs += 1
+        memory.seconds += timeout_s
+        before = time.monotonic()
+        memory.save(self._path)
+        prompt = (
+            f"Unread mail of {self._bus.name}. Answer with the bus's tools or commands.\n\n{text}"
+        )
+        session_id = memory.session_id if self._limits.resume else None
+        try:
+            code, said, memory.session_id = self._execute(prompt, session_id, timeout_s)
+        except LocalTrouble:  # nothing ran: neither the message nor the day pays for it
+            memory.runs -= 1
+            for message in started:
+                memory.tries[message.id] -= 1
+            memory.seconds -= timeout_s
+            memory.save(self._path)
+            raise
+        except BaseException:
+            memory.seconds += time.monotonic() - before - timeout_s
+            memory.save(self._path)
+            raise
+        memory.seconds += time.monotonic() - before - timeout_s
+        if code == 0:
+            memory.handled = [message.id for message in shown]
+        memory.save(self._path)
+        newest = max(shown or started, key=lambda message: message.seq)
+        try:
+            self._bus.reply(newest, said, tags=[TAG], priority="fyi")
+        except BusError as error:
+            logger.warning("the output of a run could not be posted: %s", error.message)
+        if memory.handled:
+            self._bus.ack(*memory.handled)
+            memory.handled = []
+            memory.save(self._path)
+        return Look("ran", code)
+
+    def _mail(self) -> tuple[list[Message], str]:
+        """Return the messages that the text shows in full, and the text.
+
+        Both are asked for one after the other: only what was in full before and after counts.
+        """
+        before = self._bus.inbox(budget=_BUDGET).messages
+        text = self._bus.inbox_text(budget=_BUDGET)
+        after = {one.seq for one in self._bus.inbox(budget=_BUDGET).messages}
+        return [one for one in before if one.seq in after], text
+
+    def _execute(
+        self, prompt: str, session_id: str | None, timeout_s: float
+    ) -> tuple[int, str, str | None]:
+        """Return the exit code, what to post, and the conversation to go on with."""
+        words = [self._limits.claude, "-p", "--output-format", "json"]
+        words += ["--resume", session_id] if session_id else []
+        environ = {**os.environ, "CLAUDE_BUS_WORKER": "1"}
+        environ.pop("BUS_SESSION", None)  # of whoever started the worker
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as got:
+            given.write(prompt.encode("utf-8", "replace"))
+            given.seek(0)
+            try:
+                process = subprocess.Popen(  # noqa: S603  the user's own program; no part of a message is in it
+                    words,
+                    cwd=self._limits.folder,
+                    stdin=given,
+                    stdout=got,
+                    stderr=subprocess.STDOUT,
+                    env=environ,
+                    start_new_session=os.name != "nt",
+                )
+            except OSError as error:
+                raise LocalTrouble(
+                    f"{self._limits.claude} cannot be run: {error.strerror or error}.",
+                    hint="Give its path with --claude.",
+                ) from error
+            over = ""
+            try:
+                process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                over = "none: the time was over"
+            except BaseException:
+                _end(process)
+                raise
+            got.seek(0)
+            output = got.read().decode("utf-8", "replace")
+        code = process.returncode
+        if over:
+            code = code or -signal.SIGTERM  # it was ended, whatever it says
+        said, conversation = _read(output)
+        tail = said.encode()[-_MOST_SAID:].decode("utf-8", "ignore")
+        # A conversation that cannot be gone on with must not fail every run after.
+        return (
+            code,
+            f"{tail.strip() or '(no output)'}\n-- worker: exit code {over or code}",
+            conversation if code == 0 else None,
+        )
 
 
-@contextmanager
-def alone(places: Places) -> Iterator[bool]:
-    """Hold the lock of this user's worker meanwhile; yield whether nobody else has it."""
-    from filelock import FileLock, Timeout  # noqa: PLC0415
+def _read(output: str) -> tuple[str, str | None]:
+    """Return the text of Claude's JSON output and its session id; other output as it is."""
+    for line in [output, *reversed(output.splitlines())]:
+        try:
+            fields: Any = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(fields, dict) and "result" in fields:
+            id = fields.get("session_id")
+            return str(fields["result"]), id if isinstance(id, str) else None
+    return output, None
 
-    lock = FileLock(places.make_state() / "worker.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a run and all that it started: politely first, then for certain."""
+    if os.name == "nt":
+        process.kill()
+        process.wait()
         return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a run with all its processes."""
     for how in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, how)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(_GRACE_S)
-
-
-def _today() -> str:
-    return time.strftime("%Y-%m-%d")
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S if how is signal.SIGTERM else None)

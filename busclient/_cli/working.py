@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import signal
-import sys
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from busclient._cli import exits, kinds
+from busclient._cli.interrupting import signals_interrupt
 from busclient._cli.output import json_option, open_bus, out
 from busclient._errors import LocalTrouble
 from busclient._places import Places
+
+_SAID = {
+    "nothing": "no mail that starts a run",
+    "live": "a session of this machine is live",
+    "lid": "the lid of the day is reached",
+    "busy": "another worker is at it",
+}
 
 
 @click.command()
 @click.option(
     "--dir",
     "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
     required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Where Claude works.",
 )
-@click.option("--claude", default="claude", show_default=True, help="The program.")
-@click.option("--runs-a-day", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--minutes-a-day", type=click.FloatRange(0), default=60, show_default=True)
+@click.option("--once", is_flag=True, help="Look once and leave; for cron.")
+@click.option("--claude", default="claude", show_default=True, help="The program to start.")
+@click.option("--runs-a-day", "runs", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--minutes-a-day", "minutes", type=click.FloatRange(0), default=60, show_default=True)
 @click.option(
     "--timeout",
     "timeout_s",
@@ -34,43 +41,41 @@ from busclient._places import Places
     default="10m",
     show_default=True,
     metavar="TIME",
-    help="How long one run may take.",
+    help="How long a run may take.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the conversation of the last run.")
-@click.option("--once", is_flag=True, help="Look once and leave; for cron.")
 @json_option
 def worker(
     folder: Path,
+    once: bool,
     claude: str,
-    runs_a_day: int,
-    minutes_a_day: float,
+    runs: int,
+    minutes: float,
     timeout_s: float,
     resume: bool,
-    once: bool,
 ) -> int:
-    """Start `claude -p` for the mail of this machine when no session of it is live.
+    """Start `claude -p` for this machine's mail while no session of it is live.
 
-    One at a time, at most so many runs and minutes a day. What Claude says is posted into the
-    thread with its exit code; after a run that ends with 0, the mail is acknowledged.
+    Claude gets the unread mail on standard input; its output is posted as a reply with the tag
+    `worker`. Exit code 0 of Claude acknowledges what it was shown. A message starts at most 3 runs.
     """
-    from busclient._claude.worker import Plan, Worker, alone  # noqa: PLC0415
+    if timeout_s <= 0:
+        raise click.UsageError("--timeout is 0: no run ends in no time.")
+    from busclient._claude.worker import Limits, Worker  # noqa: PLC0415
 
     program = shutil.which(claude)
     if program is None:
         raise LocalTrouble(f"There is no program {claude!r}.", hint="Give --claude PATH.")
-    places = Places.of_user()
-    plan = Plan(folder, program, runs_a_day, minutes_a_day, timeout_s, resume)
-    with alone(places) as is_alone:
-        if not is_alone:
-            out.result({"ran": False}, "another worker of this user is running")
-            return exits.OK
-        with open_bus() as bus:
-            working = Worker(bus, plan, places)
-
-            def stop(_: int, __: FrameType | None) -> None:
-                working.stop()
-                sys.exit(exits.OK)
-
-            signal.signal(signal.SIGTERM, stop)
-            working.run(once=once)
+    # A relative path would be looked for in the folder.
+    limits = Limits(folder, os.path.abspath(program), runs, minutes * 60, timeout_s, resume)
+    try:
+        with signals_interrupt(), open_bus() as bus:
+            made = Worker(bus, Places.of_user().state, limits)
+            if not once:
+                made.serve()
+            look = made.look()
+    except KeyboardInterrupt:
+        return exits.OK  # it is how a worker ends
+    words = _SAID.get(look.what) or f"Claude ended with {look.code}"
+    out.result({"what": look.what, "code": look.code}, words)
     return exits.OK
