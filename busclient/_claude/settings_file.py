@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,15 +35,15 @@ def with_ours(settings: Mapping[str, Any], bus: str, server: str) -> dict[str, A
         _take_out(groups)
         groups.append({"hooks": _hooks(event, bus)})
     found["statusLine"] = _status_line(found.get("statusLine"), bus)
-    rule = f"mcp__{server}__*"
+    rule = _rule(server)
     allowed = _list(_object(found, "permissions"), "allow")
     if rule not in allowed:
         allowed.append(rule)
     return found
 
 
-def without_ours(settings: Mapping[str, Any], server: str) -> dict[str, Any]:
-    """Return settings without what `with_ours` adds."""
+def without_ours(settings: Mapping[str, Any], rules: Sequence[str] = ()) -> dict[str, Any]:
+    """Return settings without what `with_ours` adds; of permissions, without these `rules`."""
     found: dict[str, Any] = json.loads(json.dumps(settings))
     hooks = found.get("hooks")
     if isinstance(hooks, dict):
@@ -62,9 +62,9 @@ def without_ours(settings: Mapping[str, Any], server: str) -> dict[str, Any]:
         else:
             del found["statusLine"]
     permissions = found.get("permissions")
-    rule = f"mcp__{server}__*"
-    if isinstance(permissions, dict) and rule in (permissions.get("allow") or []):
-        permissions["allow"].remove(rule)
+    allowed = permissions.get("allow") if isinstance(permissions, dict) else None
+    if isinstance(permissions, dict) and isinstance(allowed, list) and set(rules) & set(allowed):
+        permissions["allow"] = [rule for rule in allowed if rule not in rules]
         if not permissions["allow"]:
             del permissions["allow"]
         if not permissions:
@@ -86,32 +86,40 @@ class SettingsFile:
         wanted = with_ours(settings, bus, server)
         if wanted == settings:
             return False
-        after = _written(wanted, before or "")
-        known = self._known()
-        # Of a second installation, the first one's `before` is what was there without us.
-        original = known["before"] if known and known["after"] == before else before
+        after = _written(wanted, before or "", self.path)
+        known = self._known() or {}
+        facts: dict[str, Any] = {"after": after, "rules": known.get("rules", [])}
+        rule = _rule(server)
+        if rule not in _allowed(settings):
+            facts["rules"] = [*facts["rules"], rule]
+        # What was there without us: of a second installation, what the first one has found. A file
+        # with ours in it that was changed since has no such text any more.
+        if known.get("after") == before and "before" in known:
+            facts["before"] = known["before"]
+        elif without_ours(settings) == settings:
+            facts["before"] = before
         self._write(after)
-        self._note({"before": original, "after": after})
+        self._note(facts)
         return True
 
-    def uninstall(self, server: str) -> str:
+    def uninstall(self) -> str:
         """Take ours out: `restored` byte for byte, `removed` from a file that was changed since,
         or `absent`. Raises SettingsError, LocalTrouble.
         """
-        text, known = self._text(), self._known()
+        text, known = self._text(), self._known() or {}
         if text is None:
             self._note(None)
             return "absent"
-        if known and known["after"] == text:
+        if known.get("after") == text and "before" in known:
             self._write(known["before"])
             self._note(None)
             return "restored"
         settings = self._parsed(text)
-        left = without_ours(settings, server)
+        left = without_ours(settings, known.get("rules", []))
         self._note(None)
         if left == settings:
             return "absent"
-        self._write(_written(left, text))
+        self._write(_written(left, text, self.path))
         return "removed"
 
     def is_installed(self, bus: str, server: str) -> bool:
@@ -232,11 +240,30 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _written(settings: Mapping[str, Any], like: str) -> str:
-    """Return settings as JSON, indented as the text that they come from."""
+def _rule(server: str) -> str:
+    return f"mcp__{server}__*"
+
+
+def _allowed(settings: Mapping[str, Any]) -> list[Any]:
+    permissions = settings.get("permissions")
+    allowed = permissions.get("allow") if isinstance(permissions, dict) else None
+    return allowed if isinstance(allowed, list) else []
+
+
+def _written(settings: Mapping[str, Any], like: str, path: Path) -> str:
+    """Return settings as JSON, indented as the text that they come from; raises SettingsError for
+    what cannot be written as it was read.
+    """
     indent = re.search(r"\n([ \t]+)\"", like)
     step: int | str = 2 if indent is None else indent[1]
-    text = json.dumps(settings, indent=step, ensure_ascii=False) + "\n"
+    try:
+        text = json.dumps(settings, indent=step, ensure_ascii=False, allow_nan=False) + "\n"
+        text.encode()
+    except ValueError:  # not told: it may repeat the settings, secrets among them
+        raise SettingsError(
+            f"{path} holds a number or a character that no file can; nothing was changed."
+        ) from None
+    text = "\ufeff" + text if like.startswith("\ufeff") else text
     if like and not like.endswith("\n"):
         text = text[:-1]
     return text.replace("\n", "\r\n") if "\r\n" in like else text

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from busclient._cli import exits
 from busclient._cli.output import json_option, open_bus, out
 from busclient._errors import BusError
 from busclient._places import Places
+
+if TYPE_CHECKING:
+    from busclient._claude.registry import Registry
 
 _SERVERS = {"default": "bus", "claude-net": "claude-net", "peers": "claude-peers"}
 _HTTP_EVENTS = ("UserPromptSubmit", "PostToolUse", "Stop", "Notification", "SessionEnd")
@@ -50,6 +53,7 @@ def install(
     Hooks of others, an existing status line and the order of keys stay. Doing it twice changes
     nothing; --uninstall restores the settings byte for byte if nothing else changed them.
     """
+    from busclient._claude.registry import Registry  # noqa: PLC0415
     from busclient._claude.settings_file import SettingsFile  # noqa: PLC0415
 
     if check + uninstall + print_http > 1:
@@ -60,21 +64,24 @@ def install(
         return exits.OK
     places, bus_command = Places.of_user(), _bus_command()
     file, server = SettingsFile(_settings_path(scope), places), _SERVERS[profile]
+    registry = Registry(places, file.path)
     if check:
         return _check(file, places, bus_command, server)
     if uninstall:
-        became = file.uninstall(server)
-        is_removed, said = _mcp("remove", server, "--scope", scope)
+        became = file.uninstall()
+        is_removed, said = _remove_servers(registry, scope)
         facts = {"settings": became, "path": str(file.path), "mcp_removed": is_removed}
         words = {
             "restored": "is as it was before, byte for byte" if file.path.exists() else "is gone",
             "removed": "was changed meanwhile: only our entries were removed",
             "absent": "held nothing of ours",
         }[became]
-        out.result(facts, f"{file.path} {words}\n{said or f'removed the MCP server {server}'}")
+        out.result(facts, f"{file.path} {words}\n{said}")
         return exits.OK
     is_changed = file.install(bus_command, server)
     is_added, said = _add_server(bus_command, server, scope, profile)
+    if is_added:
+        registry.add(server)
     facts = {"path": str(file.path), "changed": is_changed, "mcp_added": is_added}
     first = f"{file.path}: " + ("hooks and status line added" if is_changed else "nothing to do")
     out.result(facts, f"{first}\n{said}\nnew sessions of Claude Code have them")
@@ -113,10 +120,21 @@ def _add_server(bus_command: str, server: str, scope: str, profile: str) -> tupl
     more = [] if profile == "default" else ["--profile", profile]
     entry = {"type": "stdio", "command": command, "args": [*before, "mcp", *more]}
     if _mcp("get", server)[0]:
-        return False, f"the MCP server {server} was registered before"
+        return False, f"an MCP server {server} was registered before: it was left as it is"
     arguments = ("add-json", server, json.dumps(entry), "--scope", scope)
     is_done, said = _mcp(*arguments)
     return is_done, said or f"registered the MCP server {server}"
+
+
+def _remove_servers(registry: Registry, scope: str) -> tuple[bool, str]:
+    """Remove the MCP servers that we have registered, and no other's of the same name."""
+    said = []
+    for server in registry.servers():
+        is_done, trouble = _mcp("remove", server, "--scope", scope)
+        said.append(trouble or f"removed the MCP server {server}")
+        if is_done:
+            registry.remove(server)
+    return bool(said) and not registry.servers(), "\n".join(said) or "no MCP server was ours"
 
 
 def _mcp(*arguments: str) -> tuple[bool, str]:

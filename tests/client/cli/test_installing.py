@@ -53,6 +53,7 @@ FILES = {
     "with tabs": b'{\n\t"model": "opus"\n}\n',
     "of Windows": b'{\r\n  "model": "opus"\r\n}\r\n',
     "no last line end": b'{\n   "a": [1,2 , 3]}',
+    "with a mark of its encoding": b'\xef\xbb\xbf{"a": 1}',
     "in one line": b'{"a":{"b":[]},"permissions":{}}',
 }
 
@@ -112,7 +113,17 @@ def test_after_a_change_by_others_only_ours_is_removed(
 
 
 @pytest.mark.parametrize(
-    "text", ["// mine\n{}", "[]", '{"a":1,"a":2}', '{"hooks":[]}', '{"hooks":{"Stop":{}}}', "{"]
+    "text",
+    [
+        '{"a":1e400}',
+        r'{"token":"secret","a":"\ud800"}',
+        "// mine\n{}",
+        "[]",
+        '{"a":1,"a":2}',
+        '{"hooks":[]}',
+        '{"hooks":{"Stop":{}}}',
+        "{",
+    ],
 )
 def test_what_cannot_be_merged_is_refused_untouched(
     cli: Cli, settings: Path, registered: Path, text: str
@@ -122,6 +133,7 @@ def test_what_cannot_be_merged_is_refused_untouched(
     ran = cli("install", "claude-code")
     assert ran.code != 0
     assert "nothing was changed" in ran.err
+    assert "secret" not in ran.err
     assert settings.read_text() == text
 
 
@@ -173,3 +185,37 @@ def test_the_http_block_has_http_hooks_only(cli: Cli, settings: Path) -> None:
     kinds = {hook["type"] for groups in block["hooks"].values() for hook in groups[0]["hooks"]}
     assert kinds == {"http"}
     assert not settings.exists()
+
+
+def test_a_server_of_somebody_elses_stays(
+    cli: Cli, settings: Path, registered: Path, home: Path
+) -> None:
+    program = home / "bin" / "claude"
+    program.write_text(program.read_text().replace('[ "$2" != get ]', "true"))
+    assert "left as it is" in cli("install", "claude-code").out
+    assert "no MCP server was ours" in cli("install", "claude-code", "--uninstall").out
+    assert "remove" not in registered.read_text()
+
+
+def test_what_two_profiles_have_added_goes_with_one_uninstall(
+    cli: Cli, settings: Path, registered: Path
+) -> None:
+    settings.parent.mkdir()
+    settings.write_text('{"mine": 1}')
+    cli("install", "claude-code")
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"later": True}))
+    cli("install", "claude-code", "--profile", "peers")
+    assert "byte for byte" not in cli("install", "claude-code", "--uninstall").out
+    assert json.loads(settings.read_text()) == {"mine": 1, "later": True}
+    removed = [line.split()[2] for line in registered.read_text().splitlines() if "remove" in line]
+    assert removed == ["bus", "claude-peers"]
+
+
+def test_a_rule_of_the_users_own_stays(cli: Cli, settings: Path, registered: Path) -> None:
+    before = {"permissions": {"allow": ["mcp__bus__*"]}}
+    settings.parent.mkdir()
+    settings.write_text(json.dumps(before))
+    cli("install", "claude-code")
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"later": True}))
+    cli("install", "claude-code", "--uninstall")
+    assert json.loads(settings.read_text()) == {**before, "later": True}
