@@ -16,12 +16,10 @@ next run acks them without running it again. A lock keeps two runs of one name a
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
 import os
-import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,10 +29,10 @@ from busclient._bus import Bus
 from busclient._errors import BusError, LocalTrouble
 from busclient._files import as_file_name, write_private
 from busclient._messages.message import Message
+from busclient._processes import end
 
 logger = logging.getLogger("busclient")
 
-_GRACE_S = 2.0
 _LONGEST_STEM = 200  # a name of a file has at most 255 bytes
 
 
@@ -170,10 +168,10 @@ class Drainer:
                 json.dumps(dict(message.raw)).encode() + b"\n", timeout=self._timeout_s
             )
         except subprocess.TimeoutExpired:
-            _end(process)
+            end(process)
             return f"the command was ended after {self._timeout_s:g} s"
         except BaseException:
-            _end(process)
+            end(process)
             raise
         if process.returncode in _NOT_RUN:
             raise _cannot_run(self._command, message, _NOT_RUN[process.returncode])
@@ -280,18 +278,3 @@ def _stem(bus: Bus) -> str:
     if len(stem) <= _LONGEST_STEM:
         return stem
     return f"{stem[:_LONGEST_STEM]}-{hashlib.sha256(stem.encode()).hexdigest()[:16]}"
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command and, where the system has process groups, what it started: politely first, then
-    for certain.
-    """
-    if os.name == "nt":
-        process.kill()
-        process.wait()
-        return
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, how)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_S if how is signal.SIGTERM else None)

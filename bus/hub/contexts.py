@@ -6,7 +6,6 @@ A message that was shown stays unread until it is acknowledged.
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import Any
 
 from bus.hub.inbox import Inbox
@@ -14,9 +13,6 @@ from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
 from bus.hub.messages import Messages
 from bus.hub.standings import Standings
-from bus.index import inbox as queries
-from bus.index.mailboxes import of_reader
-from bus.index.unread import unread_count
 from bus.live.presence import Presence
 from bus.live.shown import ShownMail
 from bus.model.filter import Selection
@@ -28,7 +24,6 @@ _START_BUDGET = 6_000
 _NEWS_BUDGET = 4_000
 _FIRST = 50  # messages that the start of a session looks at
 _LONGEST = 20_000  # characters of a message's JSON that is still read whole
-_COUNTED_UNREAD = 1_000
 
 
 class Contexts:
@@ -87,12 +82,13 @@ class Contexts:
         fit = [message for message in found if may_show(event, message, wake)]
         others = self._mark(reader, fit) if fit else set()
         fit = [message for message in fit if message["seq"] not in others]
-        claimed = self._shown.claim(
-            reader, conversation, [message["seq"] for message in fit], way, now_ms
-        )
-        fresh = [message for message in fit if message["seq"] in set(claimed)]
+        seqs = [message["seq"] for message in fit]
+        claimed = set(self._shown.claim(reader, conversation, seqs, way, now_ms))
+        fresh = [message for message in fit if message["seq"] in claimed]
         fresh.sort(key=lambda message: message["priority"] != "urgent")
-        text, full = framed(reader, self._unread(reader, now_ms), fresh, now_ms, _NEWS_BUDGET)
+        text, full = framed(
+            reader, self._inbox.count(reader, "/" in reader), fresh, now_ms, _NEWS_BUDGET
+        )
         self._note(reader, [message["seq"] for message in full])
         # What may be taken back must not be behind the place from which news are looked for.
         if event == PROMPT and page.last is not None:
@@ -102,25 +98,6 @@ class Contexts:
     def not_woken(self, reader: str, conversation: str, seqs: list[int]) -> None:
         """Take back that messages were shown: the session could not be woken."""
         self._shown.disclaim(reader, conversation, seqs)
-
-    def counts(self, reader: str) -> dict[str, int]:
-        """Return how much mail waits for a reader (up to 1,000), and how much of it is urgent."""
-        now_ms = self._journal.now_ms()
-
-        def question(db: sqlite3.Connection) -> int:
-            boxes = of_reader(db, reader, "/" in reader)
-            first = queries.first(db, boxes, now_ms, None, _FIRST, _LONGEST).messages
-            return sum(message["priority"] == "urgent" for _, message in first)
-
-        urgent = self._journal.index.ask(question)
-        return {"unread": self._unread(reader, now_ms), "urgent": urgent}
-
-    def _unread(self, reader: str, now_ms: int) -> int:
-        return self._journal.index.ask(
-            lambda db: unread_count(
-                db, of_reader(db, reader, "/" in reader), now_ms, _COUNTED_UNREAD
-            )
-        )
 
     def _mark(self, reader: str, messages: list[Candidate]) -> set[int]:
         """Mark what another session of the machine has; return the seqs of it."""

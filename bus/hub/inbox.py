@@ -17,6 +17,8 @@ from bus.model.inbox import Cursor
 from bus.model.inbox_budget import Candidate, Packed
 
 _COUNTED_UNREAD = 1_000  # "1000" stands for this many and more
+_COUNTED_URGENT = 50
+_LONGEST_COUNTED = 20_000  # characters of a JSON that is read whole for that
 
 
 class InboxPage(NamedTuple):
@@ -84,6 +86,20 @@ class Inbox:
             rank = found[packed.shown - 1][0] if packed.shown else start.rank
             next = start._replace(rank=rank, shown=start.shown + packed.shown)
         return InboxPage(packed, next, start.shown, unread, unread < _COUNTED_UNREAD, now_ms)
+
+    def counts(self, reader: str, with_machine: bool = False) -> dict[str, int]:
+        """Return how much mail waits for a reader, and how much of it is urgent, each counted up to
+        a limit; nothing is fetched.
+        """
+        now_ms = self._journal.now_ms()
+
+        def question(db: sqlite3.Connection) -> int:
+            boxes = of_reader(db, reader, with_machine)
+            first = queries.first(db, boxes, now_ms, None, _COUNTED_URGENT, _LONGEST_COUNTED)
+            return sum(message["priority"] == "urgent" for _, message in first.messages)
+
+        urgent = self._journal.index.ask(question)
+        return {"unread": self.count(reader, with_machine), "urgent": urgent}
 
     def count(self, reader: str, with_machine: bool = False) -> int:
         """Return how many messages wait for a reader, counted up to a limit; nothing is fetched."""

@@ -20,7 +20,6 @@ START, PROMPT, TOOL, STOP = "SessionStart", "UserPromptSubmit", "PostToolUse", "
 # that could not be done.
 WAKE, NOT_WOKEN = "BusWake", "BusNotWoken"
 TURNS = {PROMPT: "working", TOOL: "working", STOP: "idle", "Notification": "awaiting_input"}
-EVENTS = (START, PROMPT, TOOL, STOP, "SessionEnd", "Notification", WAKE, NOT_WOKEN)
 MOST_NEWS = 100  # messages that one event looks at
 
 

@@ -24,7 +24,6 @@ from busclient._http.calls import new_key
 from busclient._places import Places
 from busclient._version import __version__
 
-PROFILES = ("default", "claude-net", "peers")
 _VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 _INTERNAL, _PARSE, _INVALID = -32603, -32700, -32600
 _LONGEST_WAIT_S = 60.0

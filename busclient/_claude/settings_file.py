@@ -56,14 +56,14 @@ def without_ours(settings: Mapping[str, Any], rules: Sequence[str] = ()) -> dict
             del found["hooks"]
     line = found.get("statusLine")
     if isinstance(line, dict) and _OUR_LINE.search(str(line.get("command"))):
-        words = shlex.split(line["command"])
-        if "--and" in words:
-            line["command"] = words[words.index("--and") + 1]
+        other = _other_line(line["command"])
+        if other is not None:
+            line["command"] = other
         else:
             del found["statusLine"]
-    permissions = found.get("permissions")
-    allowed = permissions.get("allow") if isinstance(permissions, dict) else None
-    if isinstance(permissions, dict) and isinstance(allowed, list) and set(rules) & set(allowed):
+    allowed = _allowed(found)
+    if any(rule in allowed for rule in rules):
+        permissions = found["permissions"]
         permissions["allow"] = [rule for rule in allowed if rule not in rules]
         if not permissions["allow"]:
             del permissions["allow"]
@@ -193,12 +193,15 @@ def _status_line(there: Any, bus: str) -> dict[str, Any]:
     own = f"{bus} statusline"
     if not isinstance(there, dict) or not isinstance(there.get("command"), str):
         return {"type": "command", "command": own, "refreshInterval": 5}
-    if _OUR_LINE.search(there["command"]):
-        words = shlex.split(there["command"])
-        if "--and" not in words:
-            return {**there, "command": own}
-        return {**there, "command": f"{own} --and {shlex.quote(words[words.index('--and') + 1])}"}
-    return {**there, "command": f"{own} --and {shlex.quote(there['command'])}"}
+    is_ours = _OUR_LINE.search(there["command"])
+    other = _other_line(there["command"]) if is_ours else there["command"]
+    return {**there, "command": own if other is None else f"{own} --and {shlex.quote(other)}"}
+
+
+def _other_line(command: str) -> str | None:
+    """Return the status line that ours keeps in front of it; None if there is none."""
+    words = shlex.split(command)
+    return words[words.index("--and") + 1] if "--and" in words else None
 
 
 def _take_out(groups: list[Any]) -> None:

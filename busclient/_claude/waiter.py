@@ -93,7 +93,7 @@ def _followed(
         while session.lives():
             session = sessions.of(session.pid) or session
             try:
-                if _woken_lately(places, session) >= limit:
+                if len(_wakes(places, session)) >= limit:
                     sleep(_HOLD_S)
                     continue
                 found = bus._page(
@@ -126,10 +126,6 @@ def _limit(environ: Mapping[str, str]) -> int:
     """Return how often a session is woken in an hour: BUS_WAKES_AN_HOUR, or 6."""
     given = environ.get("BUS_WAKES_AN_HOUR", "")
     return int(given) if given.isdigit() else 6
-
-
-def _woken_lately(places: Places, session: Session) -> int:
-    return len(_wakes(places, session))
 
 
 def _note_wake(places: Places, session: Session) -> None:

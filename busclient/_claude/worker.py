@@ -7,7 +7,6 @@ reply. A lock keeps two runs of one name apart; `busclient._claude.lid` is what 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -32,13 +31,13 @@ from busclient._errors import (
 )
 from busclient._files import as_file_name
 from busclient._messages.message import Message
+from busclient._processes import end
 
 logger = logging.getLogger("busclient")
 
 TAG = "worker"
 _BUDGET = 20_000  # characters of mail in a prompt
 _MOST_SAID = 8 * 1024  # bytes of output in a reply
-_GRACE_S = 2.0
 _PAUSE_S = 15.0  # until the next look, where somebody is at home or the lid is closed
 _WAIT_S = 60.0
 
@@ -230,10 +229,10 @@ class Worker:
             try:
                 process.wait(timeout_s)
             except subprocess.TimeoutExpired:
-                _end(process)
+                end(process)
                 over = "none: the time was over"
             except BaseException:
-                _end(process)
+                end(process)
                 raise
             got.seek(0)
             output = got.read().decode("utf-8", "replace")
@@ -261,16 +260,3 @@ def _read(output: str) -> tuple[str, str | None]:
             id = fields.get("session_id")
             return str(fields["result"]), id if isinstance(id, str) else None
     return output, None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a run and all that it started: politely first, then for certain."""
-    if os.name == "nt":
-        process.kill()
-        process.wait()
-        return
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, how)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_S if how is signal.SIGTERM else None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from busclient._claude.profiles import SERVERS
+
 
 @click.command()
 def hook() -> None:
@@ -45,7 +47,7 @@ def statusline(other: str | None) -> None:
 @click.command()
 @click.option(
     "--profile",
-    type=click.Choice(["default", "claude-net", "peers"]),
+    type=click.Choice(list(SERVERS)),
     default="default",
     show_default=True,
     help="Which tools.",

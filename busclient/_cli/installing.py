@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from busclient._claude.profiles import SERVERS
 from busclient._cli import exits
 from busclient._cli.output import json_option, open_bus, out
 from busclient._errors import BusError
@@ -21,7 +22,6 @@ from busclient._places import Places
 if TYPE_CHECKING:
     from busclient._claude.registry import Registry
 
-_SERVERS = {"default": "bus", "claude-net": "claude-net", "peers": "claude-peers"}
 _HTTP_EVENTS = ("UserPromptSubmit", "PostToolUse", "Stop", "Notification", "SessionEnd")
 
 
@@ -36,7 +36,7 @@ _HTTP_EVENTS = ("UserPromptSubmit", "PostToolUse", "Stop", "Notification", "Sess
 )
 @click.option(
     "--profile",
-    type=click.Choice(list(_SERVERS)),
+    type=click.Choice(list(SERVERS)),
     default="default",
     show_default=True,
     help="Which tools.",
@@ -63,7 +63,7 @@ def install(
             click.echo(json.dumps(_http_block(bus.settings.url), indent=2))
         return exits.OK
     places, bus_command = Places.of_user(), _bus_command()
-    file, server = SettingsFile(_settings_path(scope), places), _SERVERS[profile]
+    file, server = SettingsFile(_settings_path(scope), places), SERVERS[profile]
     registry = Registry(places, file.path)
     if check:
         return _check(file, places, bus_command, server)

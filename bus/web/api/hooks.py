@@ -11,15 +11,16 @@ from flask import Blueprint, Response, g
 
 from bus.errors import BadField, NoSuchAgent
 from bus.hub.hub import Hub
-from bus.model import checks, hooks
+from bus.model import hooks
 from bus.model.agents import AgentsQuery
-from bus.model.caller import EVERYONE, Taken, check_speaks_as
+from bus.model.caller import EVERYONE, Taken
 from bus.model.strict_json import load_object
 from bus.model.tracking import OverdueQuery
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
 from bus.web.http.body import read_body
 from bus.web.http.replies import json_reply
+from bus.web.http.speaking import spoken_name
 
 _TOLD = 10  # names and messages in the line about oneself
 _WAYS = {hooks.PROMPT: "prompt", hooks.TOOL: "tool", hooks.STOP: "stop"}
@@ -33,14 +34,13 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     @may_call(EVERYONE)
     def claude_code() -> Response:
         asked = parameters.query(hooks.HookQuery)
-        name = checks.agent(asked.name or g.caller.own_name, "name")
-        check_speaks_as(g.caller, name, "name", taken)
+        name = spoken_name(asked.name, taken)
         event = load_object(read_body())
         if event.get("agent_id"):  # of a subagent: it has no mail
             return json_reply({})
         answer = _answer(hub, name, event, asked)
         return json_reply(
-            {**answer, "counts": hub.contexts.counts(name)} if asked.counts else answer
+            {**answer, "counts": hub.inbox.counts(name, "/" in name)} if asked.counts else answer
         )
 
     return routes

@@ -14,12 +14,13 @@ from bus.hub.hub import Hub
 from bus.mcp import server
 from bus.mcp.session import Session
 from bus.model import checks
-from bus.model.caller import EVERYONE, Taken, check_speaks_as
+from bus.model.caller import EVERYONE, Taken
 from bus.model.calls import EXEC, FILE_WRITE
 from bus.model.strict_json import Rest
 from bus.web.http import body, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import Reply, json_reply
+from bus.web.http.speaking import spoken_name
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -35,8 +36,7 @@ def blueprint(hub: Hub, taken: Taken, inner: WSGIApplication, rest: Rest) -> Blu
     @may_call(EVERYONE)
     def mcp() -> Response:
         asked = parameters.query(server.McpQuery)
-        name = checks.agent(asked.name or g.caller.own_name, "name")
-        check_speaks_as(g.caller, name, "name", taken)
+        name = spoken_name(asked.name, taken)
         outer = request.environ
         session = Session(
             name,
