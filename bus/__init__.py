@@ -156,6 +156,7 @@ def create_peers(
     from bus.peers.desk import Desk
     from bus.peers.listener import Listener
     from bus.peers.roll import Doors, Roll
+    from bus.system.keys import key_in
 
     allowed = proof.networks(config.peers_allow, "BUS_PEERS_ALLOW")
     hub = create_hub(config, clock=clock)
@@ -168,7 +169,7 @@ def create_peers(
     hub.drafting.admins = lambda: [
         name for name, role in credentials.users().items() if role == ADMIN
     ]
-    tokens = proof.Tokens(proof.key_in(config.data_dir / "peers.key"))
+    tokens = proof.Tokens(key_in(config.data_dir / "peers.key"))
     doors = Doors(config.peers_tokenless, allowed)
     taken = TakenNames(hub, credentials)
     roll = Roll(hub, credentials, taken, tokens, doors, socket.gethostname())
@@ -240,5 +241,6 @@ def create_hub(
         strict=config.strict,
         private=config.private,
         loop_limit=config.loop_limit,
+        context_key=config.data_dir / "context.key",
         private_webhooks=config.webhooks_private,
     )

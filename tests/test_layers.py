@@ -211,7 +211,7 @@ def test_hub_and_client_never_import_each_other() -> None:
 SHAPES_USE = {
     "__future__", "base64", "builtins", "bus", "collections", "contextlib", "dataclasses",
     "datetime", "difflib", "enum",
-    "functools", "hashlib", "ipaddress", "itertools", "json", "math", "orjson", "os", "re",
+    "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "orjson", "os", "re",
     "string", "types", "typing", "unicodedata", "zlib",
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from bus.hub.journal import Journal
 from bus.hub.messages import Messages, unknown
+from bus.hub.proofs import Proofs
 from bus.hub.standings import Standings
 from bus.index import acks as acked_by
 from bus.index import floors, names, topics
@@ -39,10 +40,15 @@ class Acks:
     """The verbs of acks and receipts."""
 
     def __init__(
-        self, journal: Journal, messages: Messages, presence: Presence, standings: Standings
+        self,
+        journal: Journal,
+        messages: Messages,
+        presence: Presence,
+        standings: Standings,
+        proofs: Proofs,
     ) -> None:
         self._journal, self._index, self._messages = journal, journal.index, messages
-        self._presence, self._standings = presence, standings
+        self._presence, self._standings, self._proofs = presence, standings, proofs
 
     def ack(
         self,
@@ -63,6 +69,7 @@ class Acks:
         with self._index.reading() as db:
             boxes = of_reader(db, reader, with_machine)
             seqs: dict[int, Message] = {}
+            used: list[tuple[str | int, int]] = []
             for ref in dict.fromkeys(refs):
                 seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
                 text = None if seq is None else queries.by_seq(db, seq)
@@ -71,6 +78,7 @@ class Acks:
                 seqs[seq] = json.loads(text)
                 if view is not None and not view.sees(db, seq, seqs[seq]):
                     raise unknown(ref, " Nothing was acknowledged.")
+                used.append((ref, seq))
             for seq, message in seqs.items():
                 for box in self._boxes(db, boxes, reader, seq, message):
                     if is_unread(db, box, seq):
@@ -78,6 +86,8 @@ class Acks:
                         done.add(seq)
         if new:
             self._append(caller, reader, [{"reader": box, "seqs": new[box]} for box in new])
+        for ref, seq in used:
+            self._proofs.note(caller, reader, ref, seqs[seq]["id"], seq, "ack")
         return Acked([seq for seq in seqs if seq in done], [seq for seq in seqs if seq not in done])
 
     def _boxes(
@@ -92,7 +102,9 @@ class Acks:
         self, caller: Caller, reader: str, ref: str | int, with_machine: bool = False
     ) -> Acked:
         """Record that a reader is done with every message up to this one; raises NotFound."""
-        seq = json.loads(self._messages.get(ref))["seq"]
+        newest = json.loads(self._messages.get(ref))
+        seq = newest["seq"]
+        self._proofs.note(caller, reader, ref, newest["id"], seq, "ack")
         everything = Selection(
             unread_by=reader, before=seq + 1, limit=1, expired=True, machine=with_machine
         )

@@ -12,6 +12,7 @@ from bus.hub.inbox import Inbox
 from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
 from bus.hub.messages import Messages
+from bus.hub.proofs import Proofs
 from bus.hub.standings import Standings
 from bus.live.presence import Presence
 from bus.live.shown import ShownMail
@@ -38,10 +39,11 @@ class Contexts:
         presence: Presence,
         standings: Standings,
         shown: ShownMail,
+        proofs: Proofs,
     ) -> None:
         self._journal, self._messages, self._inbox = journal, messages, inbox
         self._machine_mail, self._presence = machine_mail, presence
-        self._standings, self._shown = standings, shown
+        self._standings, self._shown, self._proofs = standings, shown, proofs
 
     def start(self, owner: str, reader: str, conversation: str) -> str:
         """Return what waits for a reader, most urgent first; its conversation begins anew.
@@ -60,7 +62,7 @@ class Contexts:
         )
         self._mark(reader, chosen)
         self._shown.begin(owner, reader, conversation, begun, now_ms)
-        text, full = framed(reader, page.unread, chosen, now_ms, _START_BUDGET)
+        text, full = self._framed(reader, page.unread, chosen, now_ms, _START_BUDGET)
         seqs = [message["seq"] for message in full]
         self._shown.claim(reader, conversation, seqs, "start", now_ms)
         self._note(reader, seqs)
@@ -86,7 +88,7 @@ class Contexts:
         claimed = set(self._shown.claim(reader, conversation, seqs, way, now_ms))
         fresh = [message for message in fit if message["seq"] in claimed]
         fresh.sort(key=lambda message: message["priority"] != "urgent")
-        text, full = framed(
+        text, full = self._framed(
             reader, self._inbox.count(reader, "/" in reader), fresh, now_ms, _NEWS_BUDGET
         )
         self._note(reader, [message["seq"] for message in full])
@@ -94,6 +96,14 @@ class Contexts:
         if event == PROMPT and page.last is not None:
             self._shown.begin(owner, reader, conversation, page.last, now_ms)
         return text
+
+    def _framed(
+        self, reader: str, unread: int, messages: list[Candidate], now_ms: int, budget: int
+    ) -> tuple[str, list[Candidate]]:
+        """Return the text of messages, each under the reference that proves that it was shown."""
+        for message in messages:
+            message["ref"] = self._proofs.reference(message["seq"], message["id"], reader)
+        return framed(reader, unread, messages, now_ms, budget)
 
     def not_woken(self, reader: str, conversation: str, seqs: list[int]) -> None:
         """Take back that messages were shown: the session could not be woken."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from bus.errors import Rebuilding
@@ -21,6 +22,7 @@ from bus.hub.machine_mail import MachineMail
 from bus.hub.messages import Messages
 from bus.hub.permissions import Permissions
 from bus.hub.privacy import Privacy
+from bus.hub.proofs import Proofs
 from bus.hub.roles import Roles
 from bus.hub.standings import Standings
 from bus.hub.topics import Topics
@@ -49,7 +51,8 @@ class Live(NamedTuple):
 class Hub:
     """What the web workers, the runner and the commands share; see `bus.create_hub`.
 
-    `beside` keeps what an approval's question has that is not for the log.
+    `beside` keeps what an approval's question has that is not for the log; `context_key` is the
+    file of the key of proofs of context.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Hub:
         strict: bool = False,
         private: bool = False,
         loop_limit: int = 0,
+        context_key: Path | None = None,
         private_webhooks: bool = False,
     ) -> None:
         self.live, self.leases, presence = live, leases, live.presence
@@ -75,15 +79,23 @@ class Hub:
         standings = Standings(journal.index, presence, journal.time, self.agents)
         self.drafting = Drafting(journal, standings, strict=strict, loop_limit=loop_limit)
         self.privacy = Privacy(journal, private)
+        self.proofs = Proofs(context_key, live.shown, journal.now_ms)
         machine_mail = MachineMail(journal, self.agents, live.given)
         self.messages = Messages(
-            journal, presence, standings, self.drafting, machine_mail, self.privacy
+            journal, presence, standings, self.drafting, machine_mail, self.privacy, self.proofs
         )
-        self.inbox = Inbox(journal, presence, standings, machine_mail)
+        self.inbox = Inbox(journal, presence, standings, machine_mail, self.proofs)
         self.contexts = Contexts(
-            journal, self.messages, self.inbox, machine_mail, presence, standings, live.shown
+            journal,
+            self.messages,
+            self.inbox,
+            machine_mail,
+            presence,
+            standings,
+            live.shown,
+            self.proofs,
         )
-        self.acks = Acks(journal, self.messages, presence, standings)
+        self.acks = Acks(journal, self.messages, presence, standings, self.proofs)
         self.topics = Topics(journal, self.credentials)
         self.roles = Roles(journal, self.agents)
         self.chores.add(self.roles.give_on)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
+from bus.hub.proofs import Proofs
 from bus.hub.standings import Standings
 from bus.index import inbox as queries
 from bus.index.mailboxes import of_reader
@@ -45,9 +46,10 @@ class Inbox:
         presence: Presence,
         standings: Standings,
         machine_mail: MachineMail,
+        proofs: Proofs,
     ) -> None:
         self._journal, self._presence, self._standings = journal, presence, standings
-        self._machine_mail = machine_mail
+        self._machine_mail, self._proofs = machine_mail, proofs
 
     def read(
         self,
@@ -73,6 +75,9 @@ class Inbox:
 
         seen, unread = self._journal.index.ask(question)
         found, start = seen
+        if "/" in reader and not is_peek:
+            for _, message in found[:limit]:
+                message["ref"] = self._proofs.reference(message["seq"], message["id"], reader)
         if with_machine and "/" in reader and not is_peek:
             shown = {message["seq"]: message for _, message in found[:limit]}
             for seq, given_to in self._machine_mail.others(reader, shown).items():

@@ -13,6 +13,7 @@ from bus.hub.drafting import Drafting
 from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
 from bus.hub.privacy import Privacy
+from bus.hub.proofs import Proofs
 from bus.hub.standings import Report, Standings
 from bus.index import messages as queries
 from bus.index import search
@@ -23,6 +24,7 @@ from bus.live.waiting import remaining
 from bus.log.base import Appended
 from bus.model import checks
 from bus.model.caller import Caller
+from bus.model.context_refs import nonce_of
 from bus.model.filter import Selection
 from bus.model.messages import Draft, Message
 from bus.model.records import Fields
@@ -48,11 +50,12 @@ class Messages:
         drafting: Drafting,
         machine_mail: MachineMail,
         privacy: Privacy,
+        proofs: Proofs,
     ) -> None:
         self._journal, self._index = journal, journal.index
         self._presence, self._standings = presence, standings
         self._drafting, self._machine_mail = drafting, machine_mail
-        self._privacy = privacy
+        self._privacy, self._proofs = privacy, proofs
 
     # -- posting ---------------------------------------------------------------------------------
 
@@ -64,6 +67,7 @@ class Messages:
         draft = self._drafting.record(caller, message, self._get_for(caller))
         appended = self._journal.append_soon([draft])[0]
         self._standings.was_here(draft["from"])
+        self._note_reply(caller, message, draft)
         return _posted(draft, appended)
 
     def post_many(
@@ -86,6 +90,9 @@ class Messages:
                 made.append(error)
         good = [draft for draft in made if not isinstance(draft, BusError)]
         appended = iter(self._journal.append_soon(good) if good else ())
+        for given, draft in zip(batch, made, strict=True):
+            if isinstance(given, Draft) and not isinstance(draft, BusError):
+                self._note_reply(caller, given, draft)
         results: list[Posted | BusError] = []
         for draft in made:
             try:
@@ -95,6 +102,13 @@ class Messages:
             except BusError as error:
                 results.append(error)
         return results
+
+    def _note_reply(self, caller: Caller, message: Draft, draft: Fields) -> None:
+        """Note what the reference that a message answers proves."""
+        ref = message.in_reply_to
+        if ref is not None and nonce_of(ref) is not None:
+            id = draft["in_reply_to"]
+            self._proofs.note(caller, draft["from"], ref, id, self.seq_of(id), "reply")
 
     def delivery(self, message: Message, *, is_new: bool = True) -> Report:
         """Return how each recipient of a message is doing: its sender learns at once if nobody

@@ -141,13 +141,15 @@ class Tracking:
         newer = message.get("superseded_by")
         newer_ts: str = "" if newer is None else json.loads(self._messages.get(newer))["ts"]
         steps, shown = {}, self._shown.of_message(receipts["seq"])
+        proven = self._shown.in_context(receipts["seq"])
         for name, receipt in receipts["receipts"].items():
             found = _steps(message, receipt, self._journal.utc(), reported)
             if newer is not None:
                 found.append({"step": "superseded", "time": newer_ts, "by": newer})
             found += [
-                {"step": "shown", "time": records.utc(one.ms / 1000), "by": one.way}
-                for one in shown
+                {"step": step, "time": records.utc(one.ms / 1000), "by": one.way}
+                for step, ones in (("shown", shown), ("in_context", proven))
+                for one in ones
                 if one.name == name
             ]
             steps[name] = sorted(found, key=lambda step: step["time"])

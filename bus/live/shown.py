@@ -36,12 +36,21 @@ CREATE TABLE IF NOT EXISTS shown (
     PRIMARY KEY (name, conversation, seq)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS shown_of_message ON shown (seq);
+CREATE TABLE IF NOT EXISTS in_context (
+    seq INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    way TEXT NOT NULL,
+    ms INTEGER NOT NULL,
+    PRIMARY KEY (seq, name)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS in_context_by_time ON in_context (ms);
 """
 _KEPT_MS = 7 * 86_400_000
 # Of one credential: three hundred sessions that clear a few times fit, and a member that makes up
 # conversations fills no disk.
 _MOST = 1_000
 _MOST_SHOWN = 2_000  # of one conversation
+_PROOF_KEPT_MS = 90 * 86_400_000
 
 
 class Shown(NamedTuple):
@@ -140,10 +149,30 @@ class ShownMail:
 
     def of_message(self, seq: int) -> list[Shown]:
         """Return where a message was shown, in order."""
+        return self._rows("shown", seq)
+
+    def note_context(self, name: str, seq: int, way: str, now_ms: int) -> None:
+        """Note that it is proven that a message stood in a context of `name`; the first time
+        counts.
+        """
+        try:
+            with self._mutex, closing(self._connect()) as db:
+                db.execute(
+                    "INSERT OR IGNORE INTO in_context VALUES (?, ?, ?, ?)", (seq, name, way, now_ms)
+                )
+                db.execute("DELETE FROM in_context WHERE ms < ?", (now_ms - _PROOF_KEPT_MS,))
+        except sqlite3.Error as error:
+            logger.warning("what was in a context is not known: %s", error)
+
+    def in_context(self, seq: int) -> list[Shown]:
+        """Return in whose context a message is proven to have stood, by which use, in order."""
+        return self._rows("in_context", seq)
+
+    def _rows(self, table: str, seq: int) -> list[Shown]:
         try:
             with closing(self._connect()) as db:
                 rows = db.execute(
-                    "SELECT name, way, ms FROM shown WHERE seq = ? ORDER BY ms", (seq,)
+                    f"SELECT name, way, ms FROM {table} WHERE seq = ? ORDER BY ms", (seq,)
                 ).fetchall()
         except sqlite3.Error:
             return []

@@ -41,23 +41,25 @@ def _send(session: Session, given: Given) -> Answer:
 def _inbox(session: Session, given: Given) -> Answer:
     limit, since = given.get("limit"), given.get("cursor", 0)
     shown: list[Answer] = []
+    seqs: list[int] = []
     room, more = TOKENS * 3, True
     while more and room > 0 and (limit is None or len(shown) < limit):
         asked = _PAGE if limit is None else min(_PAGE, limit - len(shown))
         page = session.get("/messages", **session.mine, since=since, limit=asked)
         for found in page["messages"]:
-            one = message(found, REST, _LONGEST)
+            one = message(found, session.ref, REST, _LONGEST)
             size = _size(one)
             if size > room and shown and limit is None:
                 room = 0
                 break
             shown.append(one)
+            seqs.append(found["seq"])
             room, since = (room if limit is not None else room - size), found["seq"]
         else:
             more = page["has_more"]
     answer: Answer = {"name": session.name, "messages": shown}
     if given.get("ack") and shown:
-        answer["acked"] = session.ack([one["ref"] for one in shown])
+        answer["acked"] = session.ack(seqs)
     if more:
         answer["cursor"] = since
     return answer

@@ -53,7 +53,8 @@ def _post(session: Session, given: Given) -> Answer:
 def _inbox(session: Session, given: Given) -> Answer:
     asked = {"since": 0, "limit": given.get("limit", 20), "wait": given.get("wait_s")}
     page = session.get("/messages", **session.mine, **asked)
-    shown: Answer = {"name": session.name, "messages": messages(page["messages"], REST)}
+    found = messages(page["messages"], session.ref, REST)
+    shown: Answer = {"name": session.name, "messages": found}
     if given.get("ack") and page["messages"]:
         shown["acked"] = session.ack([found["seq"] for found in page["messages"]])
     if page["has_more"]:
@@ -72,21 +73,27 @@ def _read(session: Session, given: Given) -> Answer:
     before = {"before": given["before"]} if "before" in given else {}
     if "ref" in given:
         ref = reference(given["ref"], "ref")
-        return {"message": message(session.get(f"/messages/{ref}"), REST)}
+        found = session.get(f"/messages/{ref}", reader=session.name)
+        return {"message": message(found, session.ref, REST)}
     if "search" in given:
         page = session.get("/search", q=given["search"], limit=20, **before)
     else:
         thread = given["thread"]
-        if isinstance(thread, int) or thread.isdigit():  # of a message, which may be in another's
-            found = session.get(f"/messages/{reference(thread, 'thread')}")
+        if _is_seq(thread):  # of a message, which may be in another's
+            ref = reference(thread, "thread")
+            found = session.get(f"/messages/{ref}", reader=session.name)
             thread = found.get("thread", found["id"])
         asked = {"thread": thread, "order": "desc", "limit": 20, **before}
         page = session.get("/messages", **asked)
     ordered = sorted(page["messages"], key=lambda one: int(one["seq"]))
-    shown: Answer = {"messages": messages(ordered, REST)}
+    shown: Answer = {"messages": messages(ordered, session.ref, REST)}
     if page["has_more"]:
         shown["older"] = f'the same with "before": {page["next"]}'
     return shown
+
+
+def _is_seq(thread: str | int) -> bool:
+    return isinstance(thread, int) or thread.partition(".")[0].isdigit()
 
 
 def _ack(session: Session, given: Given) -> Answer:

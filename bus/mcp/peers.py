@@ -27,9 +27,9 @@ def _summary(session: Session, given: Given) -> Answer:
 
 def _check(session: Session, given: Given) -> Answer:
     page = session.get("/messages", **session.mine, since=0, limit=_PAGE)
-    shown = messages(page["messages"], REST)
+    shown = messages(page["messages"], session.ref, REST)
     if shown:
-        session.ack([one["ref"] for one in shown])
+        session.ack([found["seq"] for found in page["messages"]])
     more = {"more": "more mail waits: call check_messages again"} if page["has_more"] else {}
     return {"id": session.name, "messages": shown, **more}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bus.model.frames import defused
 from bus.model.harmless import harmless
 
 Answer = dict[str, Any]
+Ref = Callable[[Mapping[str, Any]], str]  # the reference under which a model is shown a message
 
 LONGEST = 4_000  # characters of a body in a list; less where there are many
 ROOM = 40_000  # characters of all bodies in one answer
@@ -60,18 +61,23 @@ def safe(value: Any) -> Any:
     return value
 
 
-def messages(found: Sequence[Mapping[str, Any]], rest: str, longest: int = LONGEST) -> list[Answer]:
+def messages(
+    found: Sequence[Mapping[str, Any]], ref: Ref, rest: str, longest: int = LONGEST
+) -> list[Answer]:
     """Return messages whose bodies fit into one answer; `rest` says how to read one that is cut,
     with `{}` for its reference.
     """
     whole = sum(min(len(message["body"]), longest) for message in found)
     if whole > ROOM:
         longest = max(200, min(longest, ROOM // len(found)))
-    return [message(one, rest, longest) for one in found]
+    return [message(one, ref, rest, longest) for one in found]
 
 
-def message(found: Mapping[str, Any], rest: str, longest: int | None = None) -> Answer:
-    """Return one message, its body cut at `longest` characters (None: whole)."""
+def message(found: Mapping[str, Any], ref: Ref, rest: str, longest: int | None = None) -> Answer:
+    """Return one message, its body cut at `longest` characters (None: whole).
+
+    One that is shown whole has the reference that proves it.
+    """
     shown: Answer = {"ref": found["seq"]}
     shown |= {name: found[name] for name in _ALWAYS if name in found}
     if found.get("verified") is not True:
@@ -87,6 +93,8 @@ def message(found: Mapping[str, Any], rest: str, longest: int | None = None) -> 
     if longest is not None and len(shown["body"]) > longest:
         size, shown["body"] = len(shown["body"]), shown["body"][:longest]
         shown["cut"] = f"{longest} of {size} characters; read the rest: {rest.format(found['seq'])}"
+    elif "snippet" not in found:
+        shown["ref"] = ref(found)
     return shown
 
 

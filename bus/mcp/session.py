@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bus.errors import BadRequest
-from bus.mcp.results import Answer, Refused, Wrong
-from bus.model import checks
+from bus.mcp.results import Answer, Ref, Refused, Wrong
+from bus.model import checks, context_refs
 
 # call(method, path, params, json) -> (status, answer), with the caller's credential
 Call = Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], tuple[int, Answer]]
@@ -18,13 +18,15 @@ Call = Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], tuple[i
 class Session:
     """Whom tools act for. `name` is the name on the bus, `role` that of its credential.
 
-    `count` gives how much mail waits. `key` is the idempotency key of the request, if it has one.
+    `count` gives how much mail waits, `ref` the reference of a message that it is shown. `key` is
+    the idempotency key of the request, if it has one.
     """
 
     name: str
     role: str
     call: Call
     count: Callable[[], int]
+    ref: Ref
     key: str | None = None
 
     @property
@@ -95,7 +97,7 @@ def reference(value: Any, argument: str) -> str | int:
         found = checks.reference(value, argument)
     except BadRequest as error:
         raise Wrong(argument, error.message, "Give the `ref` of a message, such as 412.") from None
-    return int(found) if isinstance(found, int) else str(found)
+    return context_refs.as_text(found)
 
 
 def _given(fields: Mapping[str, Any]) -> Answer:

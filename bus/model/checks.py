@@ -13,6 +13,7 @@ from math import isnan
 from typing import Any
 
 from bus.errors import BadField, MissingField, UnknownField
+from bus.model import context_refs
 from bus.model.records import EVERYBODY, NAME
 
 MAX_SEQ = 10**18
@@ -95,7 +96,7 @@ def label(value: Any, field: str, longest: int, forbidden: str = "") -> str:
 
 def reference(value: Any, field: str) -> str | int:
     """Return the id or seq of a record, not looked up yet: a seq as a number, an id in capitals, an
-    `OldId` for what is neither.
+    `OldId` for what is neither. With a nonce behind it, it is a reference of `context_refs`.
     """
     if (
         isinstance(value, (int, float))
@@ -109,6 +110,8 @@ def reference(value: Any, field: str) -> str | int:
             return int(value)
         if len(value) == 26 and value.isalnum():
             return value.upper()
+        if (shown := context_refs.read(value)) is not None:
+            return shown
         if OLD_ID.fullmatch(value):
             return OldId(value, field)
     raise _no_reference(value, field)

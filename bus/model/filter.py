@@ -165,6 +165,15 @@ _ORDER = choice(("asc", "desc"), "One of asc (oldest first), desc.")
 
 
 @dataclass(frozen=True, kw_only=True)
+class MessageQuery(Format):
+    """GET /messages/<ref>: who reads it, if the reference proves something of one."""
+
+    reader: Annotated[
+        str | None, AGENT, "who reads, for a reference such as 412.k7f3; left out: the caller"
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class MessagesQuery(_PageQuery):
     """GET /messages: in which order, and for how many seconds to wait for a first message."""
 

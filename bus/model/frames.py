@@ -65,6 +65,7 @@ def _footer(packed: Packed, count: int) -> list[str]:
         lines.append(f"-- {count - packed.shown} more: `bus inbox`\n")
     shown = packed.full or [stub.message for stub in packed.stubs]
     if shown:
-        seq = shown[0]["seq"]
-        lines.append(f"-- answer one: `bus reply {seq} TEXT`; done with one: `bus ack {seq}`\n")
+        ref = shown[0].get("ref") if packed.full else None
+        ref = ref or str(shown[0]["seq"])
+        lines.append(f"-- answer one: `bus reply {ref} TEXT`; done with one: `bus ack {ref}`\n")
     return [*lines, "</bus-mail>"]

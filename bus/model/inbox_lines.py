@@ -14,7 +14,8 @@ _LONGEST_LINE = 160
 _LONGEST_SENDER = 64
 
 
-def head_line(message: Candidate, now_ms: int) -> str:
+def head_line(message: Candidate, now_ms: int, ref: str | None = None) -> str:
+    """Return the line about a message, under `ref` or its seq."""
     to = recipients(message)
     ago = age(now_ms - unix_ms(message["ts"]))
     who = sender({**message, "from": _middle_cut(message["from"])})
@@ -23,7 +24,7 @@ def head_line(message: Candidate, now_ms: int) -> str:
         given = message["given_to"]
         marks.append(f"[given to {given['name'].partition('/')[2]} {given['s']} s ago]")
     marks += ["SUPERSEDED"] if "superseded_by" in message else []
-    line = " ".join([str(message["seq"]), *marks, f"{ago} from {who}"])
+    line = " ".join([ref or str(message["seq"]), *marks, f"{ago} from {who}"])
     line += _cut(f" to {','.join(to[:3])}{'…' if len(to) > 3 else ''}", _LONGEST_LINE - len(line))
     for tag in message["tags"][:4]:
         shown = f" #{quoted(tag)}"
@@ -61,7 +62,7 @@ def whole(
     due += f" ack by {message['ack_by']}" if "ack_by" in message else ""
     re = f" re {message['in_reply_to']}" if "in_reply_to" in message else ""
     trust = _trust(message) if with_trust else ""
-    head = f"{head_line(message, now_ms)}{trust}{re}{due} ({message['id']})\n"
+    head = f"{head_line(message, now_ms, message.get('ref'))}{trust}{re}{due} ({message['id']})\n"
     body = "".join(f"  {line}\n" for line in body_lines(message["body"]))
     return head + body + (f"{message['seq']}," if with_seq else "")
 

@@ -22,7 +22,10 @@ MACHINE_SCHEMA: Json = {"type": "string", "pattern": f"^{_PART}$", **_NOBODY}
 ULID_SCHEMA: Json = {"type": "string", "pattern": "^[0-9A-Za-z]{26}$"}
 # Besides, the `old_id` of an imported message is taken: of what form it is, only the hub that has
 # it knows.
-REFERENCE_TEXT_SCHEMA: Json = {"type": "string", "pattern": "^([0-9]{1,18}|[0-9A-Za-z]{26})$"}
+REFERENCE_TEXT_SCHEMA: Json = {
+    "type": "string",
+    "pattern": r"^([0-9]{1,18}|[0-9A-Za-z]{26})(\.[A-Za-z][0-9A-Za-z]{3})?$",
+}
 _SEQ_SCHEMA: Json = {"type": "integer", "minimum": 0, "maximum": MAX_SEQ - 1}
 
 CALLER_OR_SESSION = "the caller, which it is when left out, or one of its sessions"

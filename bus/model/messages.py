@@ -251,6 +251,9 @@ class Message(From):
     given_to: NotRequired[
         Annotated[GivenTo, "of a machine's mail that is read with `machine=1`: who else has it"]
     ]
+    ref: NotRequired[
+        Annotated[str, "in the inbox of a session: the reference that proves that it was shown it"]
+    ]
     hops: NotRequired[Annotated[int, "how many replies it stands behind"]]
     client_id: NotRequired[str]
     auth: NotRequired[Annotated[str, "the user whose credential posted it"]]

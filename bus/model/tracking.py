@@ -11,7 +11,10 @@ from bus.model.kinds import AGENT, Format, whole
 from bus.model.shape import Json, Shape, object_schema
 
 _OWN = "whose message it is; left out: the caller. Required of the shared user"
-STEPS = ("queued", "fetched", "shown", "acked", "overdue", "reported", "retracted", "superseded")
+STEPS = (
+    *("queued", "fetched", "shown", "in_context", "acked"),
+    *("overdue", "reported", "retracted", "superseded"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,11 @@ class Step(TypedDict):
     step: Annotated[str, Says(enum=list(STEPS))]
     time: Time
     by: NotRequired[
-        Annotated[str, "of `superseded`: the id of the newer message; of `shown`: the way"]
+        Annotated[
+            str,
+            "of `superseded`: the id of the newer message; of `shown`: the way; of `in_context`:"
+            " what proved it",
+        ]
     ]
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hmac
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from pathlib import Path
 from typing import NamedTuple
 
 from bus.config import BadSetting
-from bus.system import durable
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
@@ -69,16 +65,6 @@ class Tokens:
     def proves(self, token: str, name: str, lease: str) -> bool:
         """Return whether a token was given for this lease."""
         return hmac.compare_digest(token.encode(), self.of(name, lease).encode())
-
-
-def key_in(path: Path) -> bytes:
-    """Return the key in a file, which is made where there is none."""
-    with suppress(FileNotFoundError):
-        key = path.read_bytes()
-        if len(key) == 32:
-            return key
-    durable.atomic_write(path, os.urandom(32))
-    return path.read_bytes()
 
 
 def networks(text: str, setting: str) -> Networks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from busclient._cli import kinds
@@ -20,10 +22,14 @@ def trace(id: str) -> None:
         out.json({"ok": True, "trace": found})
         return
     for name, steps in found.items():
-        told = ", ".join(f"{step['step']} {age(step['time'])}" for step in steps)
-        out.line(one_line(f"{name}: {told}", 300))
+        out.line(one_line(f"{name}: {', '.join(map(_told, steps))}", 300))
     if not found:
         out.line("nobody")
+
+
+def _told(step: Mapping[str, str]) -> str:
+    by = f" ({step['by']})" if step.get("by") else ""
+    return f"{step['step']} {age(step['time'])}{by}"
 
 
 @click.command()

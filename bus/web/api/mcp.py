@@ -43,6 +43,7 @@ def blueprint(hub: Hub, taken: Taken, inner: WSGIApplication, rest: Rest) -> Blu
             g.caller.role,
             lambda *asked: _asked(inner, outer, *asked),
             lambda: hub.inbox.count(name, "/" in name),
+            lambda found: hub.proofs.reference(found["seq"], found["id"], name),
             _key(),
         )
         status, answer = server.answer(body.read_body(_limit(hub)), asked.profile, session, rest)

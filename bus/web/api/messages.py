@@ -9,9 +9,9 @@ from flask import Blueprint, Response, g, request
 from bus.hub.hub import Hub
 from bus.model import checks
 from bus.model.acks import Receipt, ReceiptsQuery
-from bus.model.caller import EVERYONE, Taken, speaks_as
-from bus.model.filter import MessagesQuery, SearchQuery, Selection
-from bus.model.kinds import Format
+from bus.model.caller import EVERYONE, Taken, check_speaks_as, speaks_as
+from bus.model.context_refs import nonce_of
+from bus.model.filter import MessageQuery, MessagesQuery, SearchQuery, Selection
 from bus.model.strict_json import Rest
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
@@ -55,8 +55,14 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @routes.get("/messages/<ref>")
     @may_call(EVERYONE)
     def message(ref: str) -> Response:
-        asked = parameters.query(Format)
-        text = hub.messages.get(checks.reference(ref, "id"), hub.privacy.view(g.caller))
+        asked = parameters.query(MessageQuery)
+        if asked.reader is not None:
+            check_speaks_as(g.caller, asked.reader, "reader", taken)
+        given = checks.reference(ref, "id")
+        text = hub.messages.get(given, hub.privacy.view(g.caller))
+        if nonce_of(given) is not None:
+            found = json.loads(text)
+            hub.proofs.note(g.caller, asked.reader, given, found["id"], found["seq"], "read")
         if wants_text(asked.format):
             return text_reply(message_text(json.loads(text)))
         return raw_json_reply(text)

@@ -66,7 +66,11 @@ def _named(fields: Fields) -> Fields:
 
 def _line(steps: tuple[str, list[Step]]) -> str:
     name, found = steps
-    return f"{name}: " + ", ".join(f"{step['step']} {step['time']}" for step in found) + "\n"
+    told = (
+        f"{step['step']} {step['time']}" + (f" ({step['by']})" if "by" in step else "")
+        for step in found
+    )
+    return f"{name}: {', '.join(told)}\n"
 
 
 def _late_line(late: Late) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bus.model.acks import Ack, Acked, AckMany, Receipts, ReceiptsQuery
 from bus.model.answer import component, reference
-from bus.model.filter import MessagesQuery, SearchQuery, StreamQuery
+from bus.model.filter import MessageQuery, MessagesQuery, SearchQuery, StreamQuery
 from bus.model.health import Health
 from bus.model.inbox import Inbox, InboxQuery
 from bus.model.kinds import KEY, REFERENCE_TEXT, Format
@@ -44,7 +44,7 @@ def paths() -> Json:
                 "One message",
                 reference(Message),
                 text=True,
-                params=[path_ref(), *Format.parameters()],
+                params=[path_ref(), *MessageQuery.parameters()],
             )
         },
         "/messages/{ref}/receipts": {
