@@ -5,45 +5,65 @@ again. What others have put there stays as it is.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from busclient._errors import LocalTrouble, SettingsError
-from busclient._files import followed, write_private
+from busclient._claude.json_form import list_in, object_in, parsed, written
+from busclient._claude.kept_file import KeptFile
 from busclient._places import Places
 
-_SIMPLE = ("UserPromptSubmit", "PostToolUse", "SessionEnd", "Notification")
+EVENTS = (
+    "SessionStart",
+    "UserPromptSubmit",
+    "PostToolUse",
+    "Stop",
+    "SessionEnd",
+    "Notification",
+)
 _WITH_WAITER = ("SessionStart", "Stop")
+# Every kind of start that is known: a new kind of Claude Code's is none that was tried.
+_MATCHERS = {"SessionStart": "startup|resume|clear|compact|fork"}
 _A_DAY_S = 86_400
 _OURS = re.compile(
     r"(?:^|/)(?:bus|-m busclient|python\S* -m busclient)['\"]? (?:hook|wait-for-mail)$"
 )
 _OUR_LINE = re.compile(r"['\"]? statusline(?: --and .*)?$", re.DOTALL)
+_ENABLED = "enabledMcpjsonServers"
 
 
-def with_ours(settings: Mapping[str, Any], bus: str, server: str) -> dict[str, Any]:
-    """Return settings with what a session on the bus has; what is there already is not doubled."""
+def with_ours(
+    settings: Mapping[str, Any], bus: str, server: str, *, in_project: bool = False
+) -> dict[str, Any]:
+    """Return settings with what a session on the bus has; what is there already is not doubled.
+
+    The settings of a project also say that its `.mcp.json` may start our server: Claude Code asks
+    before it does, unless they do.
+    """
     found: dict[str, Any] = json.loads(json.dumps(settings))
-    hooks = _object(found, "hooks")
-    for event in (*_WITH_WAITER, *_SIMPLE):
-        groups = _list(hooks, event)
-        _take_out(groups)
-        groups.append({"hooks": _hooks(event, bus)})
+    hooks = object_in(found, "hooks")
+    for event in EVENTS:
+        groups = list_in(hooks, event)
+        matcher = {"matcher": _MATCHERS[event]} if event in _MATCHERS else {}
+        ours = {**matcher, "hooks": _hooks(event, bus)}
+        if [group for group in groups if _of_ours(group)] != [ours]:
+            _take_out(groups)
+            groups.append(ours)
     found["statusLine"] = _status_line(found.get("statusLine"), bus)
-    rule = _rule(server)
-    allowed = _list(_object(found, "permissions"), "allow")
-    if rule not in allowed:
-        allowed.append(rule)
+    _add(list_in(object_in(found, "permissions"), "allow"), _rule(server))
+    if in_project:
+        _add(list_in(found, _ENABLED), server)
     return found
 
 
-def without_ours(settings: Mapping[str, Any], rules: Sequence[str] = ()) -> dict[str, Any]:
-    """Return settings without what `with_ours` adds; of permissions, without these `rules`."""
+def without_ours(
+    settings: Mapping[str, Any], rules: Sequence[str] = (), enabled: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return settings without what `with_ours` adds; of permissions, without these `rules`, and of
+    the servers that may start, without those that we have `enabled`.
+    """
     found: dict[str, Any] = json.loads(json.dumps(settings))
     hooks = found.get("hooks")
     if isinstance(hooks, dict):
@@ -61,123 +81,68 @@ def without_ours(settings: Mapping[str, Any], rules: Sequence[str] = ()) -> dict
             line["command"] = other
         else:
             del found["statusLine"]
-    allowed = _allowed(found)
-    if any(rule in allowed for rule in rules):
-        permissions = found["permissions"]
-        permissions["allow"] = [rule for rule in allowed if rule not in rules]
-        if not permissions["allow"]:
-            del permissions["allow"]
-        if not permissions:
-            del found["permissions"]
+    permissions = found.get("permissions")
+    if isinstance(permissions, dict) and _remove(permissions, "allow", rules) and not permissions:
+        del found["permissions"]
+    _remove(found, _ENABLED, enabled)
     return found
 
 
 class SettingsFile:
     """One settings file, and what it was before we changed it."""
 
-    def __init__(self, path: Path, places: Places) -> None:
-        self.path, self._places = path, places
-        self._record = places.state / "claude-code-settings.json"
+    def __init__(self, path: Path, places: Places, *, in_project: bool = False) -> None:
+        self.path, self._in_project = path, in_project
+        self._file = KeptFile(path, places)
 
     def install(self, bus: str, server: str) -> bool:
         """Put ours in; return whether that changed the file. Raises SettingsError, LocalTrouble."""
-        before = self._text()
-        settings = self._parsed(before)
-        wanted = with_ours(settings, bus, server)
+        before = self._file.text()
+        settings = parsed(before, self.path)
+        wanted = self._with_ours(settings, bus, server)
         if wanted == settings:
             return False
-        after = _written(wanted, before or "", self.path)
-        known = self._known() or {}
-        facts: dict[str, Any] = {"after": after, "rules": known.get("rules", [])}
-        rule = _rule(server)
-        if rule not in _allowed(settings):
-            facts["rules"] = [*facts["rules"], rule]
-        # What was there without us: of a second installation, what the first one has found. A file
-        # with ours in it that was changed since has no such text any more.
-        if known.get("after") == before and "before" in known:
-            facts["before"] = known["before"]
-        elif without_ours(settings) == settings:
-            facts["before"] = before
-        self._write(after)
-        self._note(facts)
+        known = self._file.known()
+        facts = {name: list(known.get(name, [])) for name in ("rules", "enabled")}
+        if _rule(server) not in _allowed(settings):
+            facts["rules"].append(_rule(server))
+        if self._in_project and server not in _items(settings.get(_ENABLED)):
+            facts["enabled"].append(server)
+        after = written(wanted, before or "", self.path)
+        is_clean = without_ours(settings) == settings
+        self._file.change(before, after, is_clean=is_clean, facts=facts)
         return True
 
     def uninstall(self) -> str:
         """Take ours out: `restored` byte for byte, `removed` from a file that was changed since,
         or `absent`. Raises SettingsError, LocalTrouble.
         """
-        text, known = self._text(), self._known() or {}
-        if text is None:
-            self._note(None)
-            return "absent"
-        if known.get("after") == text and "before" in known:
-            self._write(known["before"])
-            self._note(None)
-            return "restored"
-        settings = self._parsed(text)
-        left = without_ours(settings, known.get("rules", []))
-        self._note(None)
-        if left == settings:
-            return "absent"
-        self._write(_written(left, text, self.path))
-        return "removed"
+        known = self._file.known()
 
-    def is_installed(self, bus: str, server: str) -> bool:
-        """Return whether all of ours is in the file."""
-        settings = self._parsed(self._text())
-        return with_ours(settings, bus, server) == settings
+        def without(text: str) -> str:
+            settings = parsed(text, self.path)
+            left = without_ours(settings, known.get("rules", []), known.get("enabled", []))
+            return text if left == settings else written(left, text, self.path)
 
-    def _text(self) -> str | None:
-        try:
-            return self.path.read_bytes().decode("utf-8")
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise LocalTrouble(f"{self.path} cannot be read: {error}") from None
+        return self._file.undo(without, lambda text: not parsed(text, self.path))
 
-    def _parsed(self, text: str | None) -> dict[str, Any]:
-        if text is None or not text.strip():
-            return {}
-        try:
-            settings = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_no_twins)
-        except ValueError as error:
-            raise SettingsError(
-                f"{self.path} is not plain JSON ({error}); nothing was changed.",
-                hint="Mend the file, or paste the block of docs/claude-code.md by hand.",
-            ) from None
-        if not isinstance(settings, dict):
-            raise SettingsError(f"{self.path} is not a JSON object; nothing was changed.")
-        return settings
+    def has(self, bus: str, server: str) -> dict[str, bool]:
+        """Return of each part of the installation whether it is in the file: the events, the status
+        line, the permission and, in a project, that the server may start.
+        """
+        settings = parsed(self._file.text(), self.path)
+        wanted = self._with_ours(settings, bus, server)
+        there = settings.get("hooks")
+        there = there if isinstance(there, dict) else {}
+        found = {event: there.get(event) == wanted["hooks"][event] for event in EVENTS}
+        found["status line"] = settings.get("statusLine") == wanted["statusLine"]
+        found["permission"] = _rule(server) in _allowed(settings)
+        if self._in_project:
+            found["server enabled"] = server in _items(settings.get(_ENABLED))
+        return found
 
-    def _write(self, text: str | None) -> None:
-        path = followed(self.path)
-        try:
-            if text is None:
-                path.unlink()
-                return
-            mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_private(path, text)
-            os.chmod(path, mode)
-        except OSError as error:
-            raise LocalTrouble(f"{path} cannot be written: {error.strerror or error}.") from error
-
-    def _known(self) -> dict[str, Any] | None:
-        found = self._records().get(str(self.path))
-        return found if isinstance(found, dict) else None
-
-    def _note(self, facts: dict[str, Any] | None) -> None:
-        records = {**self._records(), str(self.path): facts}
-        kept = {path: fact for path, fact in records.items() if fact is not None}
-        self._places.make_state()
-        write_private(self._record, json.dumps(kept))
-
-    def _records(self) -> dict[str, Any]:
-        with suppress(OSError, ValueError):
-            found = json.loads(self._record.read_text(encoding="utf-8"))
-            if isinstance(found, dict):
-                return found
-        return {}
+    def _with_ours(self, settings: Mapping[str, Any], bus: str, server: str) -> dict[str, Any]:
+        return with_ours(settings, bus, server, in_project=self._in_project)
 
 
 def _hooks(event: str, bus: str) -> list[dict[str, Any]]:
@@ -207,40 +172,37 @@ def _other_line(command: str) -> str | None:
 def _take_out(groups: list[Any]) -> None:
     """Remove our hooks from the groups of an event, and groups that hold nothing else."""
     for group in list(groups):
-        hooks = group.get("hooks") if isinstance(group, dict) else None
-        if not isinstance(hooks, list):
-            continue
-        kept = [
-            hook
-            for hook in hooks
-            if not (isinstance(hook, dict) and _OURS.search(str(hook.get("command"))))
-        ]
-        if len(kept) < len(hooks):
-            hooks[:] = kept
-            if not kept:
+        ours = _of_ours(group)
+        if ours:
+            group["hooks"][:] = [hook for hook in group["hooks"] if hook not in ours]
+            if not group["hooks"]:
                 groups.remove(group)
 
 
-def _object(settings: dict[str, Any], name: str) -> dict[str, Any]:
-    found = settings.setdefault(name, {})
-    if not isinstance(found, dict):
-        raise SettingsError(f"`{name}` in the settings is not an object; nothing was changed.")
-    return found
+def _of_ours(group: Any) -> list[Any]:
+    """Return our hooks in a group of an event."""
+    hooks = group.get("hooks") if isinstance(group, dict) else None
+    return [
+        hook
+        for hook in _items(hooks)
+        if isinstance(hook, dict) and _OURS.search(str(hook.get("command")))
+    ]
 
 
-def _list(settings: dict[str, Any], name: str) -> list[Any]:
-    found = settings.setdefault(name, [])
-    if not isinstance(found, list):
-        raise SettingsError(f"`{name}` in the settings is not a list; nothing was changed.")
-    return found
+def _add(values: list[Any], value: str) -> None:
+    if value not in values:
+        values.append(value)
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object with one key twice: one of the two would be lost."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("it has a key twice in one object")
-    return found
+def _remove(settings: dict[str, Any], name: str, ours: Sequence[str]) -> bool:
+    """Remove ours from a list, and the list if nothing else was in it; return whether any was."""
+    found = settings.get(name)
+    if not isinstance(found, list) or not any(one in found for one in ours):
+        return False
+    settings[name] = [one for one in found if one not in ours]
+    if not settings[name]:
+        del settings[name]
+    return True
 
 
 def _rule(server: str) -> str:
@@ -249,24 +211,8 @@ def _rule(server: str) -> str:
 
 def _allowed(settings: Mapping[str, Any]) -> list[Any]:
     permissions = settings.get("permissions")
-    allowed = permissions.get("allow") if isinstance(permissions, dict) else None
-    return allowed if isinstance(allowed, list) else []
+    return _items(permissions.get("allow")) if isinstance(permissions, dict) else []
 
 
-def _written(settings: Mapping[str, Any], like: str, path: Path) -> str:
-    """Return settings as JSON, indented as the text that they come from; raises SettingsError for
-    what cannot be written as it was read.
-    """
-    indent = re.search(r"\n([ \t]+)\"", like)
-    step: int | str = 2 if indent is None else indent[1]
-    try:
-        text = json.dumps(settings, indent=step, ensure_ascii=False, allow_nan=False) + "\n"
-        text.encode()
-    except ValueError:  # not told: it may repeat the settings, secrets among them
-        raise SettingsError(
-            f"{path} holds a number or a character that no file can; nothing was changed."
-        ) from None
-    text = "\ufeff" + text if like.startswith("\ufeff") else text
-    if like and not like.endswith("\n"):
-        text = text[:-1]
-    return text.replace("\n", "\r\n") if "\r\n" in like else text
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import shutil
-import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +18,11 @@ from busclient._errors import BusError
 from busclient._places import Places
 
 if TYPE_CHECKING:
-    from busclient._claude.registry import Registry
+    from busclient._claude.servers import ProjectServers, UserServers
+    from busclient._claude.settings_file import SettingsFile
 
 _HTTP_EVENTS = ("UserPromptSubmit", "PostToolUse", "Stop", "Notification", "SessionEnd")
+_BASIC = "export BUS_BASIC=$(printf %s \"$BUS_USER:$BUS_PASS\" | base64 | tr -d '\\n')"
 
 
 @click.command()
@@ -53,117 +53,144 @@ def install(
     Hooks of others, an existing status line and the order of keys stay. Doing it twice changes
     nothing; --uninstall restores the settings byte for byte if nothing else changed them.
     """
-    from busclient._claude.registry import Registry  # noqa: PLC0415
-    from busclient._claude.settings_file import SettingsFile  # noqa: PLC0415
-
     if check + uninstall + print_http > 1:
         raise click.UsageError("Give one of --check, --uninstall and --print-http.")
     if print_http:
-        with open_bus() as bus:
-            click.echo(json.dumps(_http_block(bus.settings.url), indent=2))
-        return exits.OK
-    places, bus_command = Places.of_user(), _bus_command()
-    file, server = SettingsFile(_settings_path(scope), places), SERVERS[profile]
-    registry = Registry(places, file.path)
+        return _print_http()
+    place = _Place.of(scope, profile)
     if check:
-        return _check(file, places, bus_command, server)
-    if uninstall:
-        became = file.uninstall()
-        is_removed, said = _remove_servers(registry, scope)
-        facts = {"settings": became, "path": str(file.path), "mcp_removed": is_removed}
-        words = {
-            "restored": "is as it was before, byte for byte" if file.path.exists() else "is gone",
-            "removed": "was changed meanwhile: only our entries were removed",
-            "absent": "held nothing of ours",
-        }[became]
-        out.result(facts, f"{file.path} {words}\n{said}")
-        return exits.OK
-    is_changed = file.install(bus_command, server)
-    is_added, said = _add_server(bus_command, server, scope, profile)
-    if is_added:
-        registry.add(server)
-    facts = {"path": str(file.path), "changed": is_changed, "mcp_added": is_added}
-    first = f"{file.path}: " + ("hooks and status line added" if is_changed else "nothing to do")
+        return _check(place)
+    from busclient._claude.kept_file import one_at_a_time  # noqa: PLC0415
+
+    with one_at_a_time(place.places):
+        return _uninstall(place) if uninstall else _install(place)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What is installed, and where."""
+
+    places: Places
+    bus: str
+    server: str
+    entry: dict[str, Any]
+    settings: SettingsFile
+    servers: UserServers | ProjectServers
+
+    @classmethod
+    def of(cls, scope: str, profile: str) -> _Place:
+        from busclient._claude import servers  # noqa: PLC0415
+        from busclient._claude.registry import Registry  # noqa: PLC0415
+        from busclient._claude.settings_file import SettingsFile  # noqa: PLC0415
+
+        places, bus, in_project = Places.of_user(), _bus_command(), scope == "project"
+        folder = Path.cwd() / ".claude" if in_project else servers.folder_of_user()
+        path = folder / "settings.json"
+        registry = Registry(places, path)
+        return cls(
+            places,
+            bus,
+            SERVERS[profile],
+            servers.entry(bus, profile),
+            SettingsFile(path, places, in_project=in_project),
+            servers.ProjectServers(registry, Path.cwd(), places)
+            if in_project
+            else servers.UserServers(registry),
+        )
+
+
+def _install(place: _Place) -> int:
+    path = place.settings.path
+    place.servers.check(place.server, place.entry)
+    is_changed = place.settings.install(place.bus, place.server)
+    is_added, said = place.servers.add(place.server, place.entry)
+    facts = {"path": str(path), "changed": is_changed, "mcp_added": is_added}
+    first = f"{path}: " + ("hooks and status line added" if is_changed else "nothing to do")
     out.result(facts, f"{first}\n{said}\nnew sessions of Claude Code have them")
     return exits.OK
 
 
-def _check(file: Any, places: Places, bus_command: str, server: str) -> int:
-    """Say what is installed, whether the hub answers, and when each hook last ran."""
+def _uninstall(place: _Place) -> int:
+    path = place.settings.path
+    became = place.settings.uninstall()
+    is_removed, said = place.servers.remove()
+    words = {
+        "restored": "is as it was before, byte for byte" if path.exists() else "is gone",
+        "removed": "was changed meanwhile: only our entries were removed",
+        "absent": "held nothing of ours",
+    }[became]
+    facts = {"settings": became, "path": str(path), "mcp_removed": is_removed}
+    out.result(facts, f"{path} {words}\n{said}")
+    return exits.OK
+
+
+def _check(place: _Place) -> int:
+    """Say what is installed, whether it runs, which versions, and when each hook last ran."""
+    from busclient._claude.servers import asked, is_same  # noqa: PLC0415
+    from busclient._claude.settings_file import EVENTS  # noqa: PLC0415
     from busclient._claude.state import read  # noqa: PLC0415
     from busclient._version import __version__  # noqa: PLC0415
 
-    is_there = file.is_installed(bus_command, server)
+    has, ran = place.settings.has(place.bus, place.server), read(place.places, "hooks-ran.json")
+    there = place.servers.found(place.server)
+    has_server = there is not None and is_same(there, place.entry)
+    code, hub = _hub()
+    is_there, version = asked("--version")
+    claude = version.split()[0] if is_there and version.split() else None
+    status = _status(asked("mcp", "get", place.server)[1]) if there is not None else None
+    facts = {
+        "installed": all(has.values()),
+        "path": str(place.settings.path),
+        "parts": has,
+        "mcp": has_server,
+        "mcp_status": status,
+        "hub": hub,
+        "version": __version__,
+        "claude_version": claude,
+        "ran": ran,
+    }
+    lines = [
+        f"settings: {'installed' if facts['installed'] else 'not installed'}"
+        f" ({place.settings.path})",
+        *(
+            f"{name}: {_words(found)}" + (f", last ran {ran.get(name, 'never')}") * (name in EVENTS)
+            for name, found in has.items()
+        ),
+        f"MCP server {place.server}: {_server_words(there, has_server)} ({place.servers.path})"
+        + (f"; Claude Code says: {status}" if status else ""),
+        f"bus {__version__}; Claude Code {claude or 'is not on the PATH'}; hub: {hub}",
+    ]
+    out.result(facts, "\n".join(lines))
+    return code if facts["installed"] and has_server else exits.NOT_FOUND
+
+
+def _words(is_there: bool) -> str:
+    return "installed" if is_there else "not installed"
+
+
+def _server_words(there: Any, is_ours: bool) -> str:
+    if there is None:
+        return "not registered"
+    return "registered" if is_ours else "another program is registered under this name"
+
+
+def _hub() -> tuple[int, str]:
+    """Return how the hub answers: the exit code for it, and words."""
     try:
         with open_bus() as bus:
-            bus.health()
-        hub = "ok"
+            bus.me()
     except BusError as error:
-        hub = error.message
-    has_server, _ = _mcp("get", server)
-    ran = read(places, "hooks-ran.json")
-    facts = {"installed": is_there, "mcp": has_server, "hub": hub, "ran": ran}
-    lines = [
-        f"settings: {'installed' if is_there else 'not installed'} ({file.path})",
-        f"MCP server {server}: {'registered' if has_server else 'not registered'}",
-        f"bus {__version__}; hub: {hub}",
-    ]
-    events = ("SessionStart", "UserPromptSubmit", "PostToolUse", "Stop", "SessionEnd")
-    lines += [f"{event}: last ran {ran.get(event, 'never')}" for event in events]
-    out.result({**facts, "version": __version__}, "\n".join(lines))
-    return exits.OK if is_there else exits.NOT_FOUND
+        return exits.of(error), error.message
+    return exits.OK, "ok"
 
 
-def _add_server(bus_command: str, server: str, scope: str, profile: str) -> tuple[bool, str]:
-    """Register the MCP server through `claude`, whose sessions rewrite their own file."""
-    command, *before = shlex.split(bus_command)
-    more = [] if profile == "default" else ["--profile", profile]
-    entry = {"type": "stdio", "command": command, "args": [*before, "mcp", *more]}
-    if _mcp("get", server)[0]:
-        return False, f"an MCP server {server} was registered before: it was left as it is"
-    arguments = ("add-json", server, json.dumps(entry), "--scope", scope)
-    is_done, said = _mcp(*arguments)
-    return is_done, said or f"registered the MCP server {server}"
-
-
-def _remove_servers(registry: Registry, scope: str) -> tuple[bool, str]:
-    """Remove the MCP servers that we have registered, and no other's of the same name."""
-    said = []
-    for server in registry.servers():
-        is_done, trouble = _mcp("remove", server, "--scope", scope)
-        said.append(trouble or f"removed the MCP server {server}")
-        if is_done:
-            registry.remove(server)
-    return bool(said) and not registry.servers(), "\n".join(said) or "no MCP server was ours"
-
-
-def _mcp(*arguments: str) -> tuple[bool, str]:
-    """Run `claude mcp`; return whether it succeeded, and what to tell if it did not."""
-    program = shutil.which("claude")
-    line = shlex.join(["claude", "mcp", *arguments])
-    if program is None:
-        return False, f"`claude` is not on the PATH; run this where it is:\n  {line}"
-    try:
-        done = subprocess.run(  # noqa: S603
-            [program, "mcp", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return False, f"`{line}` failed: {error}"
-    said = (done.stderr or done.stdout).strip().split("\n")[0]
-    return done.returncode == 0, "" if done.returncode == 0 else f"`{line}` failed: {said}"
-
-
-def _settings_path(scope: str) -> Path:
-    if scope == "project":
-        return Path.cwd() / ".claude" / "settings.json"
-    folder = os.environ.get("CLAUDE_CONFIG_DIR")
-    home = Path(os.environ.get("HOME") or Path.home())
-    return (Path(folder) if folder else home / ".claude") / "settings.json"
+def _status(told: str) -> str | None:
+    """Return what `claude mcp get` says of a server's state."""
+    for line in told.splitlines():
+        name, _, value = line.strip().partition(":")
+        if name == "Status":
+            return value.strip()[:200]
+    return None
 
 
 def _bus_command() -> str:
@@ -174,8 +201,10 @@ def _bus_command() -> str:
     return f"{shlex.quote(sys.executable)} -m busclient"
 
 
-def _http_block(url: str) -> dict[str, Any]:
-    """Return settings that use HTTP hooks alone."""
+def _print_http() -> int:
+    """Print settings that use HTTP hooks alone, and say what they need besides."""
+    with open_bus() as bus:
+        url = bus.settings.url
     hook = {
         "type": "http",
         "url": f"{url}/hooks/claude-code",
@@ -183,4 +212,10 @@ def _http_block(url: str) -> dict[str, Any]:
         "headers": {"Authorization": "Basic $BUS_BASIC"},
         "allowedEnvVars": ["BUS_BASIC"],
     }
-    return {"hooks": {event: [{"hooks": [hook]}] for event in _HTTP_EVENTS}}
+    block = {"hooks": {event: [{"hooks": [hook]}] for event in _HTTP_EVENTS}}
+    click.echo(json.dumps(block, indent=2))
+    out.note(
+        "this block belongs into ~/.claude/settings.json. Set BUS_BASIC where Claude Code starts:\n"
+        f"{_BASIC}"
+    )
+    return exits.OK

@@ -135,7 +135,7 @@ def test_one_command_makes_the_bus_part_of_a_session_and_undoes_it(
     assert "mcp__bus__bus_post" in {tool["name"] for tool in model.seen[0]["tools"]}
     check = command(claude.environ, "install", "claude-code", "--check").stdout
     assert "MCP server bus: registered" in check
-    assert "SessionStart: last ran 20" in check
+    assert "SessionStart: installed, last ran 20" in check
     assert command(claude.environ, "install", "claude-code", "--uninstall").returncode == 0
     assert not (claude.home / ".claude" / "settings.json").exists()
     after = json.loads((claude.home / ".claude.json").read_text())

@@ -2,30 +2,64 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from busclient._cli import exits
+from busclient._places import Places
+from busclient._version import __version__
+from tests.client.doors import Door
+
 Cli = Callable[..., Any]
+
+
+CLAUDE = """#!PYTHON
+import json, os, sys
+home = os.environ["HOME"]
+with open(f"{home}/calls", "a") as file:
+    print(*sys.argv[1:], file=file)
+path = f"{home}/.claude.json"
+known = json.load(open(path)) if os.path.exists(path) else {"mcpServers": {}}
+what, name = (sys.argv[2:4] + ["", ""])[:2]
+if sys.argv[1] == "--version":
+    print("2.1.332 (Claude Code)")
+elif what == "get":
+    print(f"{name}:\\n  Status: ✔ Connected" if name in known["mcpServers"] else "none")
+elif what == "add-json":
+    known["mcpServers"][name] = json.loads(sys.argv[4])
+else:
+    del known["mcpServers"][name]
+json.dump(known, open(path, "w"))
+"""
 
 
 @pytest.fixture
 def registered(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a `claude` on the PATH notes how it was called; it knows no server."""
-    folder, calls = home / "bin", home / "calls"
+    """Where a `claude` on the PATH notes how it was called; it keeps servers as Claude does."""
+    folder = home / "bin"
     folder.mkdir()
     program = folder / "claude"
-    program.write_text(
-        f'#!/bin/sh\nfor word; do printf "%s " "$word"; done >> {calls}\necho >> {calls}\n'
-        '[ "$2" != get ]\n'
-    )
+    program.write_text(CLAUDE.replace("PYTHON", sys.executable))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return calls
+    return home / "calls"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a project, in which one is."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture
@@ -152,8 +186,7 @@ def test_the_server_is_registered_through_claude(
 ) -> None:
     cli("install", "claude-code", "--profile", "claude-net")
     cli("install", "claude-code", "--profile", "claude-net", "--uninstall")
-    asked, added, removed = registered.read_text().splitlines()
-    assert asked.split()[:3] == ["mcp", "get", "claude-net"]
+    added, removed = registered.read_text().splitlines()
     assert added.startswith("mcp add-json claude-net {")
     assert '"mcp", "--profile", "claude-net"' in added
     assert added.rstrip().endswith("--scope user")
@@ -171,30 +204,230 @@ def test_without_claude_the_line_to_run_is_printed(
 
 def test_the_check_says_what_is_there(cli: Cli, settings: Path, registered: Path) -> None:
     before = cli("install", "claude-code", "--check")
-    assert before.code != 0
+    assert before.code == exits.NOT_FOUND
     assert "settings: not installed" in before.out
+    assert "Notification: not installed, last ran never" in before.out
+    assert "MCP server bus: not registered" in before.out
     cli("install", "claude-code")
+    state = Places.of_user().state
+    (state / "hooks-ran.json").write_text('{"Notification": "2026-11-27T20:00:00Z"}')
     after = cli("install", "claude-code", "--check")
-    assert after.code == 0
-    for line in ("settings: installed", "hub: ok", "SessionStart: last ran never"):
+    assert after.code == 0, after
+    for line in (
+        "settings: installed",
+        "hub: ok",
+        "SessionStart: installed, last ran never",
+        "Notification: installed, last ran 2026-11-27T20:00:00Z",
+        "status line: installed\n",
+        "MCP server bus: registered",
+        "Claude Code says: ✔ Connected",
+        f"bus {__version__}; Claude Code 2.1.332",
+    ):
         assert line in after.out
+    facts = json.loads(cli("install", "claude-code", "--check", "--json").out)
+    assert (facts["installed"], facts["claude_version"]) == (True, "2.1.332")
+    assert set(facts["parts"]) == {*json.loads(settings.read_text())["hooks"]} | {
+        "status line",
+        "permission",
+    }
 
 
-def test_the_http_block_has_http_hooks_only(cli: Cli, settings: Path) -> None:
-    block = json.loads(cli("install", "claude-code", "--print-http").out)
+@pytest.mark.parametrize("lost", ["Notification", "SessionStart"])
+def test_the_check_finds_a_hook_that_is_missing(
+    cli: Cli, settings: Path, registered: Path, lost: str
+) -> None:
+    cli("install", "claude-code")
+    found = json.loads(settings.read_text())
+    del found["hooks"][lost]
+    settings.write_text(json.dumps(found))
+    ran = cli("install", "claude-code", "--check")
+    assert ran.code == exits.NOT_FOUND
+    assert f"{lost}: not installed" in ran.out
+    assert "Stop: installed" in ran.out
+
+
+def test_the_check_finds_a_server_that_is_missing_or_anothers(
+    cli: Cli, settings: Path, registered: Path, home: Path
+) -> None:
+    cli("install", "claude-code")
+    for servers, words in (
+        ({}, "not registered"),
+        ({"bus": {"command": "x", "args": []}}, "another program is registered"),
+    ):
+        (home / ".claude.json").write_text(json.dumps({"mcpServers": servers}))
+        ran = cli("install", "claude-code", "--check")
+        assert ran.code == exits.NOT_FOUND
+        assert f"MCP server bus: {words}" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("BUS_PASS", "wrong", exits.CREDENTIAL),
+        ("BUS_URL", "ftp://nowhere", exits.SETTINGS),
+    ],
+)
+def test_the_check_fails_where_the_hub_cannot_be_used(
+    cli: Cli,
+    settings: Path,
+    registered: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    code: int,
+) -> None:
+    cli("install", "claude-code")
+    monkeypatch.setenv(name, value)
+    ran = cli("install", "claude-code", "--check")
+    assert (ran.code, "settings: installed" in ran.out) == (code, True), ran
+    assert "hub: ok" not in ran.out
+
+
+def test_the_check_says_that_the_hub_is_away(
+    cli: Cli, door: Door, settings: Path, registered: Path
+) -> None:
+    cli("install", "claude-code")
+    door.troubles.extend(["away"] * 20)
+    ran = cli("install", "claude-code", "--check")
+    assert ran.code == exits.AWAY, ran
+
+
+def test_hooks_of_others_behind_ours_are_no_reason_to_change_anything(
+    cli: Cli, settings: Path, registered: Path
+) -> None:
+    cli("install", "claude-code")
+    found = json.loads(settings.read_text())
+    found["hooks"]["Stop"].append({"hooks": [{"type": "command", "command": "./mine hook"}]})
+    settings.write_text(json.dumps(found))
+    assert "nothing to do" in cli("install", "claude-code").out
+    assert cli("install", "claude-code", "--check").code == 0
+    assert json.loads(settings.read_text()) == found
+
+
+def test_the_hook_of_a_start_is_for_every_kind_of_start(
+    cli: Cli, settings: Path, registered: Path
+) -> None:
+    settings.parent.mkdir()
+    before = json.dumps({"hooks": {"SessionStart": [{"hooks": [{"command": "/x/bus hook"}]}]}})
+    settings.write_text(before)  # as an earlier version has put it there
+    cli("install", "claude-code")
+    (group,) = json.loads(settings.read_text())["hooks"]["SessionStart"]
+    assert group["matcher"] == "startup|resume|clear|compact|fork"
+    assert [hook["command"].rpartition(" ")[2] for hook in group["hooks"]] == [
+        "hook",
+        "wait-for-mail",
+    ]
+
+
+def test_the_http_block_has_http_hooks_only_and_says_what_it_needs(
+    cli: Cli, settings: Path
+) -> None:
+    ran = cli("install", "claude-code", "--print-http")
+    block = json.loads(ran.out)
     kinds = {hook["type"] for groups in block["hooks"].values() for hook in groups[0]["hooks"]}
     assert kinds == {"http"}
     assert not settings.exists()
+    (line,) = (line for line in ran.err.splitlines() if "export BUS_BASIC" in line)
+    script = f'BUS_USER=me BUS_PASS={"p" * 90}; {line.strip("| ")}; printf %s "$BUS_BASIC"'
+    told = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert base64.b64decode(told) == b"me:" + b"p" * 90
+    assert "\n" not in told
 
 
 def test_a_server_of_somebody_elses_stays(
     cli: Cli, settings: Path, registered: Path, home: Path
 ) -> None:
-    program = home / "bin" / "claude"
-    program.write_text(program.read_text().replace('[ "$2" != get ]', "true"))
+    servers = {"mcpServers": {"bus": {"command": "theirs", "args": []}}}
+    (home / ".claude.json").write_text(json.dumps(servers))
     assert "left as it is" in cli("install", "claude-code").out
     assert "no MCP server was ours" in cli("install", "claude-code", "--uninstall").out
-    assert "remove" not in registered.read_text()
+    assert json.loads((home / ".claude.json").read_text()) == servers
+    assert not registered.exists()
+
+
+def test_a_server_of_ours_that_is_out_of_date_is_registered_anew(
+    cli: Cli, settings: Path, registered: Path, home: Path
+) -> None:
+    cli("install", "claude-code")
+    path = home / ".claude.json"
+    now = json.loads(path.read_text())
+    path.write_text(json.dumps({"mcpServers": {"bus": {"command": "/gone/bus", "args": ["mcp"]}}}))
+    cli("install", "claude-code")
+    assert json.loads(path.read_text()) == now
+
+
+PROJECT_FILES = {
+    "none": None,
+    "empty": b"",
+    "of others": b'{\n    "mcpServers": {"other": {"command": "x"}},\n    "more": 1\n}',
+    "with an empty list": b'{"mcpServers": {}}\n',
+}
+
+
+@pytest.mark.parametrize("before", PROJECT_FILES.values(), ids=PROJECT_FILES.keys())
+def test_a_project_gets_a_server_that_may_start_and_loses_it_again(
+    cli: Cli, project: Path, registered: Path, before: bytes | None
+) -> None:
+    servers, settings = project / ".mcp.json", project / ".claude" / "settings.json"
+    if before is not None:
+        servers.write_bytes(before)
+    cli("install", "claude-code")  # the user's own says nothing about the project's
+    assert cli("install", "claude-code", "--scope", "project", "--check").code == exits.NOT_FOUND
+    ran = cli("install", "claude-code", "--scope", "project")
+    assert "registered the MCP server bus" in ran.out, ran
+    found = json.loads(servers.read_text())["mcpServers"]
+    assert found["bus"]["args"][-1] == "mcp"
+    assert ("other" in found) == (before is not None and b"other" in before)
+    assert json.loads(settings.read_text())["enabledMcpjsonServers"] == ["bus"]
+    assert cli("install", "claude-code", "--scope", "project", "--check").code == 0
+    there = [servers.read_bytes(), settings.read_bytes()]
+    assert cli("install", "claude-code", "--scope", "project").code == 0
+    assert [servers.read_bytes(), settings.read_bytes()] == there
+    ran = cli("install", "claude-code", "--scope", "project", "--uninstall")
+    assert ran.code == 0
+    assert (servers.read_bytes() if servers.exists() else None) == before
+    assert not settings.parent.exists()
+    assert cli("install", "claude-code", "--check").code == 0
+
+
+def test_what_others_have_added_to_a_project_meanwhile_stays(
+    cli: Cli, project: Path, registered: Path
+) -> None:
+    servers, settings = project / ".mcp.json", project / ".claude" / "settings.json"
+    cli("install", "claude-code", "--scope", "project")
+    found = json.loads(servers.read_text())
+    found["mcpServers"]["other"] = {"command": "x"}
+    servers.write_text(json.dumps(found))
+    enabled = json.loads(settings.read_text())
+    enabled["enabledMcpjsonServers"].append("other")
+    settings.write_text(json.dumps(enabled))
+    cli("install", "claude-code", "--scope", "project", "--uninstall")
+    assert json.loads(servers.read_text()) == {"mcpServers": {"other": {"command": "x"}}}
+    assert json.loads(settings.read_text()) == {"enabledMcpjsonServers": ["other"]}
+
+
+def test_a_project_file_of_ours_goes_also_where_others_have_used_it(
+    cli: Cli, project: Path, registered: Path
+) -> None:
+    servers, settings = project / ".mcp.json", project / ".claude" / "settings.json"
+    cli("install", "claude-code", "--scope", "project")
+    for path in (servers, settings):
+        path.write_text(json.dumps(json.loads(path.read_text())))
+    cli("install", "claude-code", "--scope", "project", "--uninstall")
+    assert list(project.iterdir()) == []
+
+
+def test_a_server_of_a_project_that_is_not_ours_is_never_allowed_to_start(
+    cli: Cli, project: Path, registered: Path
+) -> None:
+    servers = project / ".mcp.json"
+    servers.write_text('{"mcpServers": {"bus": {"command": "rm", "args": ["-rf", "/"]}}}')
+    before = servers.read_bytes()
+    ran = cli("install", "claude-code", "--scope", "project")
+    assert ran.code == exits.SETTINGS
+    assert "nothing was changed" in ran.err
+    assert servers.read_bytes() == before
+    assert not (project / ".claude").exists()
 
 
 def test_what_two_profiles_have_added_goes_with_one_uninstall(

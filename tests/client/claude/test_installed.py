@@ -1,0 +1,50 @@
+"""What `bus install claude-code` puts there, as the real Claude Code takes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.client.claude.conftest import Claude
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def on_path(claude: Claude) -> Claude:
+    """Claude Code, found as `claude`."""
+    programs = claude.home / "bin"
+    programs.mkdir()
+    (programs / "claude").symlink_to(claude.binary)
+    claude.environ["PATH"] = f"{programs}:{claude.environ['PATH']}"
+    return claude
+
+
+def run(claude: Claude, *words: str) -> str:
+    """What a command says that is run in the folder of the project."""
+    done = subprocess.run(
+        words, env=claude.environ, cwd=claude.work, capture_output=True, text=True, timeout=120,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("scope", ["user", "project"])
+def test_claude_connects_to_the_server_without_asking(on_path: Claude, scope: str) -> None:
+    bus = (sys.executable, "-m", "busclient", "install", "claude-code", "--scope", scope)
+    before = sorted(on_path.work.iterdir())
+    run(on_path, *bus)
+    (line,) = (
+        line for line in run(on_path, "claude", "mcp", "list").splitlines() if "busclient" in line
+    )
+    assert line.startswith("bus: ")
+    assert "✔ Connected" in line
+    assert "Claude Code says: ✔ Connected" in run(on_path, *bus, "--check")
+    run(on_path, *bus, "--uninstall")
+    assert "busclient" not in run(on_path, "claude", "mcp", "list")
+    assert sorted(on_path.work.iterdir()) == before
+    assert not json.loads((on_path.home / ".claude.json").read_text()).get("mcpServers")
