@@ -219,7 +219,7 @@ GROUPS = {
         "install": Entry(
             "installing",
             "Make the bus part of every session of Claude Code",
-            ("bus install claude-code", "bus install claude-code --check"),
+            ("bus install claude-code", "bus install codex --print"),
         ),
         "hook": Entry(
             "claude_code",

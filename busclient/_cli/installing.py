@@ -13,6 +13,7 @@ import click
 
 from busclient._claude.profiles import SERVERS
 from busclient._cli import exits
+from busclient._cli.other_clients import CLIENTS, block, rules
 from busclient._cli.output import json_option, open_bus, out
 from busclient._errors import BusError
 from busclient._places import Places
@@ -26,7 +27,7 @@ _BASIC = "export BUS_BASIC=$(printf %s \"$BUS_USER:$BUS_PASS\" | base64 | tr -d 
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["claude-code"]))
+@click.argument("what", type=click.Choice(["claude-code", *CLIENTS]))
 @click.option(
     "--scope",
     type=click.Choice(["user", "project"]),
@@ -44,15 +45,36 @@ _BASIC = "export BUS_BASIC=$(printf %s \"$BUS_USER:$BUS_PASS\" | base64 | tr -d 
 @click.option("--check", is_flag=True, help="Only say what is installed and when hooks last ran.")
 @click.option("--uninstall", is_flag=True, help="Undo it.")
 @click.option("--print-http", is_flag=True, help="Only print a settings block with HTTP hooks.")
+@click.option("--print", "is_printed", is_flag=True, help="Of other clients: print what to paste.")
 @json_option
 def install(
-    what: str, scope: str, profile: str, check: bool, uninstall: bool, print_http: bool
+    what: str,
+    scope: str,
+    profile: str,
+    check: bool,
+    uninstall: bool,
+    print_http: bool,
+    is_printed: bool,
 ) -> int:
     """Make the bus part of every session of Claude Code: hooks, status line and tools.
 
     Hooks of others, an existing status line and the order of keys stay. Doing it twice changes
     nothing; --uninstall restores the settings byte for byte if nothing else changed them.
+
+    For other MCP clients (codex, gemini, cursor, vscode, opencode), --print prints the block for
+    their settings and a paragraph for AGENTS.md; nothing is written.
     """
+    if what != "claude-code":
+        if check or uninstall or print_http or scope != "user":
+            raise click.UsageError(f"For {what} there are --print and --profile only.")
+        if not is_printed:
+            raise click.UsageError(
+                f"bus writes no settings of {CLIENTS[what].name}; it only prints what to paste:"
+                f" bus install {what} --print"
+            )
+        return _print_block(what, profile)
+    if is_printed:
+        raise click.UsageError("--print is for other clients; claude-code has --print-http.")
     if check + uninstall + print_http > 1:
         raise click.UsageError("Give one of --check, --uninstall and --print-http.")
     if print_http:
@@ -212,10 +234,27 @@ def _print_http() -> int:
         "headers": {"Authorization": "Basic $BUS_BASIC"},
         "allowedEnvVars": ["BUS_BASIC"],
     }
-    block = {"hooks": {event: [{"hooks": [hook]}] for event in _HTTP_EVENTS}}
-    click.echo(json.dumps(block, indent=2))
+    settings = {"hooks": {event: [{"hooks": [hook]}] for event in _HTTP_EVENTS}}
+    click.echo(json.dumps(settings, indent=2))
     out.note(
         "this block belongs into ~/.claude/settings.json. Set BUS_BASIC where Claude Code starts:\n"
         f"{_BASIC}"
     )
+    return exits.OK
+
+
+def _print_block(what: str, profile: str) -> int:
+    """Print what to paste, each part after a note that says where."""
+    client, server = CLIENTS[what], SERVERS[profile]
+    settings, paragraph = block(client, _bus_command(), server, profile), rules(server, profile)
+    if out.as_json:
+        texts = {"block": settings, "rules": paragraph}
+        out.json({"ok": True, "file": client.file, "rules_file": client.rules_file, **texts})
+        return exits.OK
+    out.note(f"this belongs into {client.file}. What is there already stays beside it.")
+    if client.note:
+        out.note(client.note)
+    out.line(f"{settings}\n")
+    out.note(f"this tells the model how to use the tools. It belongs into {client.rules_file}.")
+    out.line(paragraph)
     return exits.OK
