@@ -19,6 +19,7 @@ from busclient._errors import BusError
 from busclient._places import Places
 
 if TYPE_CHECKING:
+    from busclient._claude.rules import Rules, Skill
     from busclient._claude.servers import ProjectServers, UserServers
     from busclient._claude.settings_file import SettingsFile
 
@@ -42,6 +43,9 @@ _BASIC = "export BUS_BASIC=$(printf %s \"$BUS_USER:$BUS_PASS\" | base64 | tr -d 
     show_default=True,
     help="Which tools.",
 )
+@click.option(
+    "--rules", "with_rules", is_flag=True, help="Also the rules in CLAUDE.md, and a skill."
+)
 @click.option("--check", is_flag=True, help="Only say what is installed and when hooks last ran.")
 @click.option("--uninstall", is_flag=True, help="Undo it.")
 @click.option("--print-http", is_flag=True, help="Only print a settings block with HTTP hooks.")
@@ -51,6 +55,7 @@ def install(
     what: str,
     scope: str,
     profile: str,
+    with_rules: bool,
     check: bool,
     uninstall: bool,
     print_http: bool,
@@ -59,13 +64,14 @@ def install(
     """Make the bus part of every session of Claude Code: hooks, status line and tools.
 
     Hooks of others, an existing status line and the order of keys stay. Doing it twice changes
-    nothing; --uninstall restores the settings byte for byte if nothing else changed them.
+    nothing; --uninstall restores the settings byte for byte if nothing else changed them, and takes
+    away what --rules has written (with --rules: only that).
 
     For other MCP clients (codex, gemini, cursor, vscode, opencode), --print prints the block for
     their settings and a paragraph for AGENTS.md; nothing is written.
     """
     if what != "claude-code":
-        if check or uninstall or print_http or scope != "user":
+        if with_rules or check or uninstall or print_http or scope != "user":
             raise click.UsageError(f"For {what} there are --print and --profile only.")
         if not is_printed:
             raise click.UsageError(
@@ -77,6 +83,8 @@ def install(
         raise click.UsageError("--print is for other clients; claude-code has --print-http.")
     if check + uninstall + print_http > 1:
         raise click.UsageError("Give one of --check, --uninstall and --print-http.")
+    if with_rules and (check or print_http):
+        raise click.UsageError("--rules goes with an installation, or with --uninstall.")
     if print_http:
         return _print_http()
     place = _Place.of(scope, profile)
@@ -85,7 +93,9 @@ def install(
     from busclient._claude.kept_file import one_at_a_time  # noqa: PLC0415
 
     with one_at_a_time(place.places):
-        return _uninstall(place) if uninstall else _install(place)
+        if uninstall:
+            return _uninstall(place, only_rules=with_rules)
+        return _install(place, with_rules=with_rules)
 
 
 @dataclass(frozen=True)
@@ -98,11 +108,14 @@ class _Place:
     entry: dict[str, Any]
     settings: SettingsFile
     servers: UserServers | ProjectServers
+    rules: Rules
+    skill: Skill
 
     @classmethod
     def of(cls, scope: str, profile: str) -> _Place:
         from busclient._claude import servers  # noqa: PLC0415
         from busclient._claude.registry import Registry  # noqa: PLC0415
+        from busclient._claude.rules import Rules, Skill  # noqa: PLC0415
         from busclient._claude.settings_file import SettingsFile  # noqa: PLC0415
 
         places, bus, in_project = Places.of_user(), _bus_command(), scope == "project"
@@ -118,32 +131,54 @@ class _Place:
             servers.ProjectServers(registry, Path.cwd(), places)
             if in_project
             else servers.UserServers(registry),
+            Rules((Path.cwd() if in_project else folder) / "CLAUDE.md", places),
+            Skill(folder / "skills", places),
         )
 
 
-def _install(place: _Place) -> int:
+def _install(place: _Place, *, with_rules: bool) -> int:
     path = place.settings.path
     place.servers.check(place.server, place.entry)
     is_changed = place.settings.install(place.bus, place.server)
     is_added, said = place.servers.add(place.server, place.entry)
-    facts = {"path": str(path), "changed": is_changed, "mcp_added": is_added}
-    first = f"{path}: " + ("hooks and status line added" if is_changed else "nothing to do")
-    out.result(facts, f"{first}\n{said}\nnew sessions of Claude Code have them")
+    facts: dict[str, Any] = {"path": str(path), "changed": is_changed, "mcp_added": is_added}
+    lines = [f"{path}: " + ("hooks and status line added" if is_changed else _NOTHING), said]
+    if with_rules:
+        facts["rules"], facts["skill"] = place.rules.write(), place.skill.write()
+        words = {True: "written", False: _NOTHING, None: "another skill is there; it stays"}
+        lines.append(f"{place.rules.path}: rules {words[facts['rules']]}")
+        lines.append(f"{place.skill.path}: {words[facts['skill']]}")
+    out.result(facts, "\n".join([*lines, "new sessions of Claude Code have them"]))
     return exits.OK
 
 
-def _uninstall(place: _Place) -> int:
-    path = place.settings.path
-    became = place.settings.uninstall()
-    is_removed, said = place.servers.remove()
+_NOTHING = "nothing to do"
+
+
+def _uninstall(place: _Place, *, only_rules: bool) -> int:
+    """Take everything away, or what --rules has written."""
+    # The settings last: their folder can go only when nothing else is in it.
+    facts: dict[str, Any] = {"rules": place.rules.remove(), "skill": place.skill.remove()}
+    parts = ((place.rules.path, facts["rules"]), (place.skill.path, facts["skill"]))
+    lines = [_became(path, became) for path, became in parts if only_rules or became != "absent"]
+    if not only_rules:
+        facts["settings"] = place.settings.uninstall()
+        lines.append(_became(place.settings.path, facts["settings"]))
+        facts["path"] = str(place.settings.path)
+        facts["mcp_removed"], said = place.servers.remove()
+        lines.append(said)
+    out.result(facts, "\n".join(lines))
+    return exits.OK
+
+
+def _became(path: Path, became: str) -> str:
+    """Return what became of a file, in words."""
     words = {
         "restored": "is as it was before, byte for byte" if path.exists() else "is gone",
         "removed": "was changed meanwhile: only our entries were removed",
         "absent": "held nothing of ours",
-    }[became]
-    facts = {"settings": became, "path": str(path), "mcp_removed": is_removed}
-    out.result(facts, f"{path} {words}\n{said}")
-    return exits.OK
+    }
+    return f"{path} {words[became]}"
 
 
 def _check(place: _Place) -> int:
@@ -160,12 +195,14 @@ def _check(place: _Place) -> int:
     is_there, version = asked("--version")
     claude = version.split()[0] if is_there and version.split() else None
     status = _status(asked("mcp", "get", place.server)[1]) if there is not None else None
-    facts = {
+    facts: dict[str, Any] = {
         "installed": all(has.values()),
         "path": str(place.settings.path),
         "parts": has,
         "mcp": has_server,
         "mcp_status": status,
+        "rules": place.rules.is_there(),
+        "skill": place.skill.is_there(),
         "hub": hub,
         "version": __version__,
         "claude_version": claude,
@@ -180,6 +217,8 @@ def _check(place: _Place) -> int:
         ),
         f"MCP server {place.server}: {_server_words(there, has_server)} ({place.servers.path})"
         + (f"; Claude Code says: {status}" if status else ""),
+        f"rules: {_words(facts['rules'])} ({place.rules.path})",
+        f"skill: {_words(facts['skill'])} ({place.skill.path})",
         f"bus {__version__}; Claude Code {claude or 'is not on the PATH'}; hub: {hub}",
     ]
     out.result(facts, "\n".join(lines))

@@ -138,6 +138,16 @@ def test_the_version_and_the_dependencies_are_said_once() -> None:
     }
 
 
+def test_what_is_no_code_is_in_the_wheel() -> None:
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["busclient"]
+    shipped = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
+    other = {
+        path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert other == shipped
+    assert PACKAGE / "_claude" / "SKILL.md" in shipped
+
+
 def test_it_is_typed() -> None:
     assert (PACKAGE / "py.typed").exists()
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.client.claude.conftest import Claude
+from tests.client.claude.fake_api import FakeModel
 
 pytestmark = pytest.mark.slow
 
@@ -48,3 +49,19 @@ def test_claude_connects_to_the_server_without_asking(on_path: Claude, scope: st
     assert "busclient" not in run(on_path, "claude", "mcp", "list")
     assert sorted(on_path.work.iterdir()) == before
     assert not json.loads((on_path.home / ".claude.json").read_text()).get("mcpServers")
+
+
+@pytest.mark.parametrize("scope", ["user", "project"])
+def test_the_model_is_told_the_rules_and_knows_the_skill(
+    on_path: Claude, model: FakeModel, scope: str
+) -> None:
+    bus = (sys.executable, "-m", "busclient", "install", "claude-code", "--scope", scope)
+    run(on_path, *bus, "--rules")
+    on_path.print("hello")
+    request = json.dumps(model.seen[-1])
+    assert "means: post to `seanclaude` on the bus" in request
+    assert "- bus: Post to, read from and answer other agents" in request
+    run(on_path, *bus, "--uninstall")
+    assert list(on_path.work.iterdir()) == []
+    on_path.print("hello again")
+    assert "seanclaude" not in json.dumps(model.seen[-1])

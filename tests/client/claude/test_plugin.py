@@ -20,6 +20,11 @@ def test_its_hooks_are_those_of_the_installation() -> None:
     assert hooks == with_ours({}, "bus", "bus")["hooks"]
 
 
+def test_its_skill_is_that_of_the_installation() -> None:
+    shipped = (ROOT / "busclient" / "_claude" / "SKILL.md").read_bytes()
+    assert (PLUGIN / "skills" / "bus" / "SKILL.md").read_bytes() == shipped
+
+
 def test_it_has_the_version_of_the_client() -> None:
     about = json.loads((PLUGIN / ".claude-plugin" / "plugin.json").read_text())
     assert about["version"] == __version__

@@ -1,0 +1,99 @@
+"""What Claude reads about the bus: a marked block in CLAUDE.md, and the skill."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from busclient._claude.kept_file import KeptFile
+from busclient._errors import SettingsError
+from busclient._places import Places
+
+_HERE = Path(__file__).parent
+_BEGIN, _END = "<!-- claude-bus: begin -->", "<!-- claude-bus: end -->"
+_BLOCK = re.compile(rf"{re.escape(_BEGIN)}.*?{re.escape(_END)}(?:\r?\n)?", re.DOTALL)
+
+
+class Rules:
+    """Our block in a CLAUDE.md."""
+
+    def __init__(self, path: Path, places: Places) -> None:
+        self.path, self._file = path, KeptFile(path, places, mode=0o644)
+
+    def write(self) -> bool:
+        """Put the block in; return whether that changed the file. Raises SettingsError,
+        LocalTrouble.
+        """
+        before = self._file.text()
+        text = self._checked(before or "")
+        end = "\r\n" if "\r\n" in text else "\n"
+        block = f"{_BEGIN}\n{_shipped('rules.md').strip()}\n{_END}\n".replace("\n", end)
+        is_clean = _BEGIN not in text
+        gap = self._file.known().get("gap", "")
+        if is_clean:
+            gap = "" if not text else end if text.endswith("\n") else end * 2
+            after = text + gap + block
+        else:
+            after = _BLOCK.sub(lambda _: block, text)
+        if after == text:
+            return False
+        self._file.change(before, after, is_clean=is_clean, facts={"gap": gap})
+        return True
+
+    def is_there(self) -> bool:
+        """Return whether a block of ours is in the file; raises LocalTrouble."""
+        return _BLOCK.search(self._file.text() or "") is not None
+
+    def remove(self) -> str:
+        """Take the block out: `restored`, `removed` or `absent`, as KeptFile.undo. Raises
+        SettingsError, LocalTrouble.
+        """
+        gap = str(self._file.known().get("gap", ""))
+
+        def without(text: str) -> str:
+            with_gap = re.compile(f"(?:{re.escape(gap)})?{_BLOCK.pattern}", re.DOTALL)
+            return with_gap.sub("", self._checked(text))
+
+        return self._file.undo(without)
+
+    def _checked(self, text: str) -> str:
+        if not text.count(_BEGIN) == text.count(_END) == len(_BLOCK.findall(text)) <= 1:
+            raise SettingsError(
+                f"{self.path} does not have one `{_BEGIN}` and one `{_END}`; it was left as it is.",
+                hint="Take out what is left of the block, then run the same command again.",
+            )
+        return text
+
+
+class Skill:
+    """The skill `bus` in a folder of skills."""
+
+    def __init__(self, folder: Path, places: Places) -> None:
+        self.path = folder / "bus" / "SKILL.md"
+        self._file = KeptFile(self.path, places, mode=0o644)
+
+    def write(self) -> bool | None:
+        """Write the skill; return whether that changed the file, None if another one is there,
+        which stays. Raises LocalTrouble.
+        """
+        before, text = self._file.text(), _shipped("SKILL.md")
+        if before == text:
+            return False
+        if before is not None and before != self._file.known().get("after"):
+            return None
+        self._file.change(before, text, is_clean=before is None)
+        return True
+
+    def is_there(self) -> bool:
+        """Return whether the skill is there as it is shipped; raises LocalTrouble."""
+        return self._file.text() == _shipped("SKILL.md")
+
+    def remove(self) -> str:
+        """Take the skill away: `restored`, or `absent` where it is not ours or was changed. Raises
+        LocalTrouble.
+        """
+        return self._file.undo(lambda text: text)
+
+
+def _shipped(name: str) -> str:
+    return (_HERE / name).read_bytes().decode("utf-8")

@@ -1,0 +1,158 @@
+"""bus install claude-code --rules: the block in CLAUDE.md and the skill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from busclient._cli import exits
+from tests.conftest import ROOT
+
+Cli = Callable[..., Any]
+SKILL = (ROOT / "plugin" / "skills" / "bus" / "SKILL.md").read_bytes()
+BEGIN, END = b"<!-- claude-bus: begin -->", b"<!-- claude-bus: end -->"
+FILES = {
+    "none": None,
+    "empty": b"",
+    "of others": "# Mine\n\nBe nice. ☃\n".encode(),
+    "no last line end": b"# Mine",
+    "of Windows": b"# Mine\r\n\r\nBe nice.\r\n",
+    "with a mark of its encoding": b"\xef\xbb\xbf# Mine\n\n\n",
+}
+
+
+@pytest.fixture(params=["user", "project"])
+def place(
+    request: pytest.FixtureRequest, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[tuple[str, ...], Path, Path]:
+    """The command for a scope, its CLAUDE.md and its skill."""
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PATH", "/nowhere")  # no `claude` is needed for it
+    command = ("install", "claude-code", "--scope", request.param)
+    if request.param == "project":
+        return command, project / "CLAUDE.md", project / ".claude" / "skills" / "bus" / "SKILL.md"
+    (home / ".claude").mkdir()
+    folder = home / ".claude"
+    return command, folder / "CLAUDE.md", folder / "skills" / "bus" / "SKILL.md"
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path): path.read_bytes() if path.is_file() else None
+        for part in ("home", "project")
+        for path in (folder / part).rglob("*")
+        if ".local" not in str(path)
+    }
+
+
+@pytest.mark.parametrize("before", FILES.values(), ids=FILES.keys())
+def test_the_rules_and_the_skill_come_and_go_byte_for_byte(
+    cli: Cli, place: tuple[tuple[str, ...], Path, Path], tmp_path: Path, before: bytes | None
+) -> None:
+    command, rules, skill = place
+    if before is not None:
+        rules.write_bytes(before)
+    there = everything(tmp_path)
+    ran = cli(*command, "--rules")
+    assert ran.code == 0, ran
+    text = rules.read_bytes()
+    assert text.startswith(before or b"")
+    assert (text.count(BEGIN), text.count(END)) == (1, 1)
+    for words in (b"seanclaude", b"jazclaude", b"Notify all", b"no draft"):
+        assert words in text
+    assert skill.read_bytes() == SKILL
+    assert skill.stat().st_mode & 0o777 == 0o644
+    after = everything(tmp_path)
+    assert "nothing to do" in cli(*command, "--rules").out
+    assert everything(tmp_path) == after
+    assert json.loads(cli(*command, "--check", "--json").out)["rules"] is True
+    ran = cli(*command, "--uninstall")
+    assert ran.code == 0, ran
+    assert everything(tmp_path) == there
+
+
+def test_without_the_option_there_are_no_rules(
+    cli: Cli, place: tuple[tuple[str, ...], Path, Path]
+) -> None:
+    command, rules, skill = place
+    cli(*command)
+    assert not rules.exists() and not skill.parent.exists()
+    check = cli(*command, "--check").out
+    assert "rules: not installed" in check and "skill: not installed" in check
+
+
+def test_what_others_have_written_meanwhile_stays(
+    cli: Cli, place: tuple[tuple[str, ...], Path, Path]
+) -> None:
+    command, rules, skill = place
+    rules.write_text("# Mine\n")
+    cli(*command, "--rules")
+    rules.write_text(f"before\n{rules.read_text()}after\n")
+    skill.write_text("my own version")
+    cli(*command, "--uninstall", "--rules")
+    assert rules.read_text() == "before\n# Mine\nafter\n"
+    assert skill.read_text() == "my own version"
+    assert json.loads(cli(*command, "--check", "--json").out)["installed"] is True
+
+
+def test_an_older_block_is_replaced_where_it_stands(
+    cli: Cli, place: tuple[tuple[str, ...], Path, Path]
+) -> None:
+    command, rules, _ = place
+    rules.write_bytes(b"# Mine\n\n" + BEGIN + b"\nolder\n" + END + b"\nmore\n")
+    cli(*command, "--rules")
+    text = rules.read_bytes()
+    assert text.startswith(b"# Mine\n\n" + BEGIN) and text.endswith(END + b"\nmore\n")
+    assert b"older" not in text
+    cli(*command, "--uninstall")
+    assert rules.read_bytes() == b"# Mine\n\nmore\n"
+
+
+@pytest.mark.parametrize("text", [BEGIN, END, END + BEGIN, BEGIN + END + BEGIN + END])
+def test_half_a_block_is_left_as_it_is(
+    cli: Cli, place: tuple[tuple[str, ...], Path, Path], text: bytes
+) -> None:
+    command, rules, _ = place
+    rules.write_bytes(text)
+    ran = cli(*command, "--rules")
+    assert ran.code == exits.SETTINGS
+    assert "left as it is" in ran.err
+    assert rules.read_bytes() == text
+
+
+def test_another_skill_of_that_name_stays(
+    cli: Cli, place: tuple[tuple[str, ...], Path, Path]
+) -> None:
+    command, _, skill = place
+    skill.parent.mkdir(parents=True)
+    skill.write_text("of somebody else")
+    assert "another skill is there" in cli(*command, "--rules").out
+    cli(*command, "--uninstall")
+    assert skill.read_text() == "of somebody else"
+
+
+def test_a_skill_of_an_older_version_is_replaced(
+    cli: Cli, place: tuple[tuple[str, ...], Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import busclient._claude.rules as module
+
+    command, _, skill = place
+    now = module._shipped
+    monkeypatch.setattr(module, "_shipped", lambda name: f"older: {now(name)}")
+    cli(*command, "--rules")
+    monkeypatch.setattr(module, "_shipped", now)
+    cli(*command, "--rules")
+    assert skill.read_bytes() == SKILL
+    cli(*command, "--uninstall")
+    assert not skill.parent.exists()
+
+
+@pytest.mark.parametrize("other", ["--check", "--print-http"])
+def test_what_does_not_go_together_is_refused(cli: Cli, home: Path, other: str) -> None:
+    assert cli("install", "claude-code", "--rules", other).code == exits.USAGE
