@@ -21,7 +21,9 @@ from bus.server.commands import main
 from tests.conftest import PASSWORD, ROOT, USER, Caller, RunningHub, wait_until
 
 NET = (ROOT / "docs" / "net.md").read_text()
-AGENTS = "\n".join((ROOT / "docs" / page).read_text() for page in ("agents.md", "claude-code.md"))
+AGENTS = "\n".join(
+    (ROOT / "docs" / page).read_text() for page in ("agents.md", "claude-code.md", "work.md")
+)
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 
@@ -264,7 +266,7 @@ def expect_message(process: subprocess.Popen[str], folder: Path, code: str) -> N
     assert process.poll() is None, f"{code}\n--- ended:\n{output}"
 
 
-PAGES = ("docs/protocol.md", "docs/agents.md", "README.md")
+PAGES = ("docs/protocol.md", "docs/agents.md", "docs/work.md", "README.md")
 
 
 @pytest.mark.slow
@@ -315,7 +317,7 @@ def test_every_python_snippet_works_when_pasted(
         else:
             expect_success(process, tmp_path, code)
             before.append(code)
-    assert before or page in ("README.md", "docs/agents.md")
+    assert before or page in ("README.md", "docs/agents.md", "docs/work.md")
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NotAllowed        403  this role may not call this route
     │   ├── NotYourName       403  the credential does not speak for this name
     │   ├── NotYourMessage    403  somebody else's message
+    │   ├── NotAsked          403  somebody else is to answer
     │   ├── NotPermitted      403  the permissions do not allow this call
     │   └── ApprovalDenied    403  an admin said no to this very call
     ├── ApprovalRequired      202  nothing was done yet: an admin is asked
@@ -24,6 +25,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchApproval    404
     │   ├── NoSuchCredential  404
     │   ├── NoSuchAgent       404  nobody has registered under this name
+    │   ├── NoSuchAsk         404  the message is there, and asks nothing
     │   ├── NoSuchRole        404  nobody has claimed it
     │   ├── NoSuchWebhook     404
     │   ├── UnknownRecipient  404  nobody has this name, and the post is strict
@@ -38,6 +40,8 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── LeaseLost         409  the name is not held with this lease any more
     │   ├── NoCallsign        409  all of the machine's callsigns are held
     │   ├── ApprovalClosed    409  it was answered, used, or has expired
+    │   ├── AskAnswered       409
+    │   ├── AskClosed         409  it was declined or withdrawn, or its time is over
     │   ├── StillRunning      409  the first call under this idempotency key has not ended
     │   ├── TargetStopped     409  the container does not run
     │   ├── TargetBusy        409  the container is frozen, or something else is being done with it
@@ -49,6 +53,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     ├── TooLarge              413
     ├── UnsupportedMedia      415
     ├── KeyReused             422  the idempotency key was used for other content
+    ├── ImpossibleAsk         422  an ask that nobody could answer
     ├── UnknownReply          422  in_reply_to names no message
     ├── Impossible            422  the target cannot do this as it is
     │   ├── NoSuchProgram     422  bash, or argv[0], is not there or cannot be run
@@ -89,11 +94,14 @@ from bus.errors.base import (
 )
 from bus.errors.conflicts import (
     ApprovalClosed,
+    AskAnswered,
+    AskClosed,
     Conflict,
     CredentialExists,
     FileChanged,
     FileRefused,
     Impossible,
+    ImpossibleAsk,
     InviteSpent,
     LeaseLost,
     NameHeld,
@@ -132,6 +140,7 @@ from bus.errors.requests import (
     MissingField,
     NoSuchAgent,
     NoSuchApproval,
+    NoSuchAsk,
     NoSuchCall,
     NoSuchCredential,
     NoSuchFile,
@@ -140,6 +149,7 @@ from bus.errors.requests import (
     NoSuchSnapshot,
     NoSuchWebhook,
     NotAllowed,
+    NotAsked,
     NotFound,
     NotPermitted,
     NotYourMessage,
@@ -173,6 +183,8 @@ __all__ = [
     "ApprovalClosed",
     "ApprovalDenied",
     "ApprovalRequired",
+    "AskAnswered",
+    "AskClosed",
     "BadField",
     "BadJson",
     "BadRequest",
@@ -188,6 +200,7 @@ __all__ = [
     "ForeignOrigin",
     "HubStopping",
     "Impossible",
+    "ImpossibleAsk",
     "Internal",
     "InviteSpent",
     "KeyReused",
@@ -200,6 +213,7 @@ __all__ = [
     "NoRoom",
     "NoSuchAgent",
     "NoSuchApproval",
+    "NoSuchAsk",
     "NoSuchCall",
     "NoSuchCredential",
     "NoSuchFile",
@@ -212,6 +226,7 @@ __all__ = [
     "NoSuchWebhook",
     "NotAFile",
     "NotAllowed",
+    "NotAsked",
     "NotFound",
     "NotPermitted",
     "NotSupported",

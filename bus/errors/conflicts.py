@@ -38,6 +38,16 @@ class ApprovalClosed(Conflict):
     hint = "Make the call again: that asks a new question."
 
 
+class AskAnswered(Conflict):
+    code = "ask_answered"
+    hint = "`answers` has what was said. There is nothing left to answer."
+
+
+class AskClosed(Conflict):
+    code = "ask_closed"
+    hint = "`state` says why. What is still to be said goes into a reply: POST /post."
+
+
 class StillRunning(Conflict):
     code = "still_running"
     hint = "It runs once. Ask again with the same key, or GET /api/exec/<id>."
@@ -91,6 +101,11 @@ class InviteSpent(BusError):
 class Impossible(BusError):
     code, status = "impossible", 422
     hint = "The target cannot do this as it is: see the message."
+
+
+class ImpossibleAsk(BusError):
+    code, status = "impossible_ask", 422
+    hint = "The fields do not go together: see the message."
 
 
 class NoSuchProgram(Impossible):

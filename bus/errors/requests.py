@@ -65,6 +65,11 @@ class NotYourMessage(Forbidden):
     hint = "Only the credential that posted a message retracts or replaces it, under the same name."
 
 
+class NotAsked(Forbidden):
+    code = "not_asked"
+    hint = "Only those in `to` answer: give the name, or the session, that was asked, in `from`."
+
+
 class NotPermitted(Forbidden):
     code = "not_permitted"
     hint = (
@@ -117,6 +122,11 @@ class NoSuchCredential(NotFound):
 class NoSuchAgent(NotFound):
     code = "no_such_agent"
     hint = "GET /agents lists the agents; POST /agents registers one."
+
+
+class NoSuchAsk(NotFound):
+    code = "no_such_ask"
+    hint = "GET /asks lists them. POST /ask asks; a message of POST /post is no ask."
 
 
 class NoSuchRole(NotFound):

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from bus.errors import LoopGuard, NotFound, NotYourMessage, UnknownReply
 from bus.hub import idempotency
@@ -38,14 +39,17 @@ class Drafting:
         # Who is told of a loop; whoever joins the parts says it.
         self.admins: Callable[[], Sequence[str]] = lambda: ()
 
-    def record(self, caller: Caller, message: Draft, get: Get) -> Fields:
-        """Return the record to be. `get` returns a message by its id or seq.
+    def record(
+        self, caller: Caller, message: Draft, get: Get, ask: Mapping[str, Any] | None = None
+    ) -> Fields:
+        """Return the record to be. `get` returns a message by its id or seq; `ask` are the terms of
+        a message that asks.
 
         Raises KeyReused, UnknownReply, UnknownRecipient, NotYourMessage, LoopGuard.
         """
         if message.strict or (message.strict is None and self._strict):
             self._standings.refuse_unknown(recipients({"to": message.to}))
-        said = message.content()
+        said = message.content() if ask is None else {**message.content(), "ask": dict(ask)}
         proved = {"auth": caller.name, "verified": caller.is_verified, "trust": caller.trust}
         draft = {"kind": "message", **proved, **said}
         if message.client_id is not None:
@@ -64,6 +68,9 @@ class Drafting:
             draft["supersedes"] = older["id"]
         if message.ack_by is not None:
             draft["ack_by"] = self._deadline(message.ack_by)
+        if ask is not None:
+            by = {"by": self._deadline(ask["by"])} if "by" in ask else {}
+            draft["ask"] = {"state": "open", **ask, **by}
         if message.expires_in_s is not None:
             draft["expires"] = self._journal.utc(draft.pop("expires_in_s"))
         return draft

@@ -10,6 +10,7 @@ from bus.hub.acks import Acks
 from bus.hub.activity import Activity
 from bus.hub.agents import Agents, Leases
 from bus.hub.approvals import Approvals
+from bus.hub.asks import Asks
 from bus.hub.calls import Calls
 from bus.hub.chores import Chores
 from bus.hub.contexts import Contexts
@@ -96,6 +97,8 @@ class Hub:
             self.proofs,
         )
         self.acks = Acks(journal, self.messages, presence, standings, self.proofs)
+        self.asks = Asks(journal, self.messages, self.drafting, self.acks)
+        self.chores.add(self.asks.close_due)
         self.topics = Topics(journal, self.credentials)
         self.roles = Roles(journal, self.agents)
         self.chores.add(self.roles.give_on)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from bus.errors import BusError, NotFound, Unauthorized
 from bus.hub import idempotency
@@ -59,12 +59,12 @@ class Messages:
 
     # -- posting ---------------------------------------------------------------------------------
 
-    def post(self, caller: Caller, message: Draft) -> Posted:
-        """Save one message; on return it is on stable storage.
+    def post(self, caller: Caller, message: Draft, ask: Mapping[str, Any] | None = None) -> Posted:
+        """Save one message; on return it is on stable storage. `ask` are the terms of a question.
 
         Raises what `Drafting.record` and `Journal.append` raise, and KeyReused.
         """
-        draft = self._drafting.record(caller, message, self._get_for(caller))
+        draft = self._drafting.record(caller, message, self._get_for(caller), ask)
         appended = self._journal.append_soon([draft])[0]
         self._standings.was_here(draft["from"])
         self._note_reply(caller, message, draft)

@@ -11,6 +11,7 @@ from bus.index.activity import Events
 from bus.index.acts import Acts
 from bus.index.agents import Agents
 from bus.index.approvals import Approvals
+from bus.index.asks import Asks
 from bus.index.calls import Calls
 from bus.index.credentials import Credentials
 from bus.index.messages import Messages
@@ -29,7 +30,7 @@ from bus.model.records import Position, Record
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
     *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
-    Webhooks,
+    *(Asks, Webhooks),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

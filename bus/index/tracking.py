@@ -53,7 +53,7 @@ class Tracking:
         self._batch.flush()
         seq = record["message"]
         if kind == "message_retracted":
-            self._retract(seq, record)
+            take_back(self._batch.db, seq, record["ts"])
         elif record["unread_by"]:
             sql = "UPDATE deadlines SET reported = ? WHERE seq = ?"
             self._batch.db.execute(sql, (record["ts"], seq))
@@ -71,36 +71,36 @@ class Tracking:
                 (record["id"], record["supersedes"]),
             )
 
-    def _retract(self, seq: int, record: Record) -> None:
-        """Take a message out of all mailboxes, and mark it. Nobody has it unread any more."""
-        db = self._batch.db
-        row = db.execute("SELECT json FROM messages WHERE seq = ?", (seq,)).fetchone()
-        if row is None:
-            return
-        message = json.loads(row[0])
-        lasting, now_ms = int("expires" not in message), records.unix_ms(record["ts"])
-        names = [*recipients(message), *reached(db, seq)]
-        for name in names:
-            if name != EVERYBODY:
-                settle(db, Mail(name, lasting, now_ms, floor(db, name)), seq)
-        db.execute("DELETE FROM deadlines WHERE seq = ? AND reported IS NULL", (seq,))
-        for name in names:
-            for lasting in (0, 1):
-                db.execute(
-                    "DELETE FROM inbox WHERE recipient = ? AND lasting = ? AND seq = ?",
-                    (name, lasting, seq),
-                )
+
+def take_back(db: sqlite3.Connection, seq: int, ts: str) -> None:
+    """Take a message out of all mailboxes, and mark it. Nobody has it unread any more."""
+    row = db.execute("SELECT json FROM messages WHERE seq = ?", (seq,)).fetchone()
+    if row is None:
+        return
+    message = json.loads(row[0])
+    lasting, now_ms = int("expires" not in message), records.unix_ms(ts)
+    names = [*recipients(message), *reached(db, seq)]
+    for name in names:
+        if name != EVERYBODY:
+            settle(db, Mail(name, lasting, now_ms, floor(db, name)), seq)
+    db.execute("DELETE FROM deadlines WHERE seq = ? AND reported IS NULL", (seq,))
+    for name in names:
+        for lasting in (0, 1):
             db.execute(
-                "DELETE FROM ranked WHERE recipient = ? AND priority = ? AND seq = ?",
-                (name, message["priority"], seq),
-            )
-            db.execute(
-                "DELETE FROM expiring WHERE recipient = ? AND level = 0 AND place = ?", (name, seq)
+                "DELETE FROM inbox WHERE recipient = ? AND lasting = ? AND seq = ?",
+                (name, lasting, seq),
             )
         db.execute(
-            "UPDATE messages SET json = json_set(json, '$.retracted', ?) WHERE seq = ?",
-            (record["ts"], seq),
+            "DELETE FROM ranked WHERE recipient = ? AND priority = ? AND seq = ?",
+            (name, message["priority"], seq),
         )
+        db.execute(
+            "DELETE FROM expiring WHERE recipient = ? AND level = 0 AND place = ?", (name, seq)
+        )
+    db.execute(
+        "UPDATE messages SET json = json_set(json, '$.retracted', ?) WHERE seq = ?",
+        (ts, seq),
+    )
 
 
 def due(db: sqlite3.Connection, now_ms: int, limit: int) -> list[Deadline]:

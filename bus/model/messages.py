@@ -28,6 +28,7 @@ from typing import Annotated, Any, NotRequired, Self, TypedDict
 
 from bus.errors import BadField, BadJson, MissingField, TooLarge
 from bus.model.answer import Count, From, Says, Time
+from bus.model.asked import AnswerMark, Asked
 from bus.model.caller import TRUSTS
 from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
 from bus.model.deadlines import ACK_BY, ack_by_text
@@ -149,17 +150,18 @@ def _data(value: Any, field: str) -> dict[str, Any]:
 
 _TOPIC: Json = {"type": "string", "pattern": f"^(topic:|#){TOPIC.pattern}$"}
 _ROLE: Json = {"type": "string", "pattern": f"^role:{ROLE.pattern}$"}
+GROUPS_AND_NAMES: Json = {"anyOf": [NAME_SCHEMA, _TOPIC, _ROLE]}
 _TO_NAME: Json = {"anyOf": [{"enum": ["any", "all"]}, NAME_SCHEMA, _TOPIC, _ROLE]}
 _TO_NAMES: Json = {
     "type": "array",
-    "items": {"anyOf": [NAME_SCHEMA, _TOPIC, _ROLE]},
+    "items": GROUPS_AND_NAMES,
     "minItems": 1,
     "maxItems": MAX_RECIPIENTS,
 }
 _TO = Kind(addressees, {"oneOf": [_TO_NAME, _TO_NAMES]})
 TO_ONE = Kind(addressees, _TO_NAME)  # of a query
-_BODY = Kind(_body, {"type": "string", "minLength": 1, "maxLength": MAX_BODY})
-_TAGS = Kind(_tags, {"type": "array", "items": TAG.schema, "maxItems": MAX_TAGS})
+BODY = Kind(_body, {"type": "string", "minLength": 1, "maxLength": MAX_BODY})
+TAGS = Kind(_tags, {"type": "array", "items": TAG.schema, "maxItems": MAX_TAGS})
 PRIORITY = Kind(_priority, {"enum": list(PRIORITIES)})
 DATA = Kind(_data, {"type": "object", "description": f"at most {MAX_DATA // 1024} KiB of JSON"})
 _FROM = "left out: the credential's own name. Required of the shared user of an old fleet"
@@ -174,8 +176,8 @@ class Draft(Shape):
 
     sender: Annotated[str, AGENT, _FROM]
     to: Annotated[str | list[str], _TO] = EVERYBODY
-    body: Annotated[str, _BODY, _SIZE]
-    tags: Annotated[list[str], _TAGS] = field(default_factory=list)
+    body: Annotated[str, BODY, _SIZE]
+    tags: Annotated[list[str], TAGS] = field(default_factory=list)
     in_reply_to: Annotated[str | int | None, REFERENCE] = None
     thread: Annotated[str | None, THREAD] = None
     priority: Annotated[str, PRIORITY] = "normal"
@@ -248,6 +250,8 @@ class Message(From):
     supersedes: NotRequired[Annotated[str, "the id of the older message that it replaces"]]
     superseded_by: NotRequired[Annotated[str, "the id of the newer message that replaces it"]]
     retracted: NotRequired[Annotated[Time, "when its sender took it back"]]
+    ask: NotRequired[Annotated[Asked, "of a question: how it can be answered, and how far it is"]]
+    answer: NotRequired[Annotated[AnswerMark, "of what was said to a question"]]
     given_to: NotRequired[
         Annotated[GivenTo, "of a machine's mail that is read with `machine=1`: who else has it"]
     ]

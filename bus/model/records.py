@@ -221,13 +221,16 @@ def unique_key(record: Record) -> str | None:
     For a message, who sent it under which idempotency key; for a call, whose credential asked for
     it under which, and at which attempt (where those before have done nothing); for the use of an
     approval, the approval; for a lease, the name and the record that set it free; for what ends a
-    message, the message. No credential's name begins with a space, and no key has a line end, so
-    none of them can meet. Nor has a name an @: behind it is the tenure, so that whoever is given a
-    name anew meets no key of who had it before.
+    message, the message; for what is said to an ask, the ask and the word before it. No
+    credential's name begins with a space, and no key has a line end, so none of them can meet. Nor
+    has a name an @: behind it is the tenure, so that whoever is given a name anew meets no key of
+    who had it before.
     """
     if record["kind"] in _COMPETED_FOR:
         about = (str(record[name]) for name in _COMPETED_FOR[record["kind"]])
         return " ".join(["", record["kind"], *about])
+    if "prior" in record and record["kind"] == "message":
+        return f" said {record['answer']['ask']} {record['prior']}"
     key = record.get("client_id")
     if key is None:
         return None

@@ -103,6 +103,7 @@ OWN_NAME = (
         "/topics/{topic}/unsubscribe",
         "/roles/{role_name}/claim",
         "/roles/{role_name}/release",
+        *("/ask", "/ask/{ref}/answer", "/ask/{ref}/decline", "/ask/{ref}/withdraw"),
     ),
 )
 CONFIG = {

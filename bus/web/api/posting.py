@@ -79,7 +79,11 @@ def save(
 ) -> bytes:
     """Check and post one message; returns the JSON of it, with how its recipients are doing."""
     body.add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
-    posted = hub.messages.post(caller, _checked(caller, fields, taken))
+    return saved(hub, caller, hub.messages.post(caller, _checked(caller, fields, taken)))
+
+
+def saved(hub: Hub, caller: Caller, posted: Posted) -> bytes:
+    """Return the JSON of a message that was posted, with how its recipients are doing."""
     message = posted.message
     report = hub.messages.delivery(message, is_new=not posted.replayed)
     view = hub.privacy.view(caller)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from flask import Response, request
 
+from bus.model.asked import ask_terms
 from bus.model.filter import recipients
 from bus.model.harmless import body_lines, harmless, quoted, sender
 from bus.model.strict_json import Rest
@@ -77,6 +78,8 @@ def page_json(messages: Sequence[str], has_more: bool, next: int) -> str:
 def state_marks(message: Mapping[str, Any]) -> list[str]:
     """Return what became of a message since, for its first line."""
     marks = ["RETRACTED"] if "retracted" in message else []
+    if "ask" in message:
+        marks += ["QUESTION", message["ask"]["state"], *ask_terms(message["ask"])]
     if "given_to" in message:
         marks.append(f"given to {message['given_to']['name']} {message['given_to']['s']} s ago")
     newer = message.get("superseded_by")

@@ -9,6 +9,7 @@ from bus.model.shape import Json
 from bus.version import __version__
 from bus.web.openapi import (
     agents,
+    asks,
     credentials,
     hooks,
     mcp,
@@ -37,6 +38,7 @@ def document() -> Json:
             **hooks.paths(),
             **topics.paths(),
             **roles.paths(),
+            **asks.paths(),
             **credentials.paths(),
             **net.paths(),
             **webhooks.paths(),

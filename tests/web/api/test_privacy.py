@@ -49,6 +49,8 @@ ROUTES = {
     "own inbox": "/inbox?reader={me}",
     "stream": "/stream?since=0&format=ndjson",
     "overdue": "/overdue",
+    "ask": "/ask/{ref}",
+    "asks": "/asks",
     "activity": "/api/activity",
 }
 
@@ -84,6 +86,9 @@ def test_a_message_is_seen_by_its_two_ends_and_admins_only(
     members: Members, mail: dict[str, Any], route: str
 ) -> None:
     web2 = As(members.app, "web2")
+    if route.startswith("ask"):
+        question = {"to": "db1", "question": f"the {SECRET_WORD}?"}
+        mail = members.web1.post("/ask", json=question).json
     callers = {"web1": members.web1, "db1": members.db1, "admin": members.admin, "web2": web2}
     if not route.startswith("activity"):
         callers["claude"] = members.shared

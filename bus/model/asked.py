@@ -1,0 +1,45 @@
+"""What a message says that asks, or that was said to one: see `bus.model.asks`. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from bus.model.answer import Says, Time
+from bus.model.harmless import quoted
+
+STATES = ("open", "answered", "declined", "expired", "withdrawn")
+ANSWER, DECLINE, WITHDRAW = "answer", "decline", "withdraw"
+DEFAULT, EXPIRE = "default", "expire"  # what the hub says when the time is over
+# What becomes of an ask by each; an answer or a decline closes it only if that is the last word.
+WORDS = (ANSWER, DECLINE, WITHDRAW, DEFAULT, EXPIRE)
+
+
+class Asked(TypedDict):
+    """Of a message that asks: how it can be answered, and how far it is."""
+
+    state: Annotated[str, Says(enum=list(STATES))]
+    need: Annotated[int, "so many answers close it"]
+    options: NotRequired[list[str]]
+    by: NotRequired[Annotated[Time, "open no longer than that"]]
+    default: NotRequired[str]
+
+
+AnswerMark = TypedDict(
+    "AnswerMark",
+    {
+        "ask": Annotated[str, "the id of the message that asks"],
+        "what": Annotated[str, Says(enum=list(WORDS))],
+        "for": NotRequired[Annotated[list[str], "the recipients that it speaks for"]],
+        "option": NotRequired[str],
+        "text": NotRequired[str],
+        "reason": NotRequired[str],
+    },
+)
+
+
+def ask_terms(ask: Mapping[str, Any]) -> list[str]:
+    """Return how a question can be answered, as words of a line about it."""
+    terms = [f"options={','.join(map(quoted, ask['options']))}"] if "options" in ask else []
+    terms += [f"need={ask['need']}"] if ask["need"] > 1 else []
+    return terms + ([f"by={ask['by']}"] if "by" in ask else [])
