@@ -320,7 +320,7 @@ class Asks:
             return ask.state
         return "answered" if ask.has_default else "expired"
 
-    def _answers(self, db: sqlite3.Connection, ask: Row, message: Message) -> list[dict[str, Any]]:
+    def _answers(self, db: sqlite3.Connection, ask: Row, message: Message) -> list[Fields]:
         """Return the answers to an ask, the default behind them if it counts."""
         answers = [_fact(said) for said in queries.said_to(db, ask.seq, ANSWER, _NAMES)]
         defaults = [_fact(said) for said in queries.said_to(db, ask.seq, DEFAULT, 1)]
@@ -362,5 +362,5 @@ def _default(message: Message) -> Fields:
     return {"option" if default in message["ask"].get("options", ()) else "text": default}
 
 
-def _fact(said: Mapping[str, Any]) -> dict[str, Any]:
+def _fact(said: Mapping[str, Any]) -> Fields:
     return {name: said[name] for name in _FACTS if name in said}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -22,7 +22,7 @@ from bus.model.asked import ANSWER, DECLINE, DEFAULT, EXPIRE, WITHDRAW
 from bus.model.caller import INVITE
 from bus.model.filter import recipients
 from bus.model.groups import is_topic
-from bus.model.records import Record
+from bus.model.records import Fields, Record
 
 SCHEMA = """
 CREATE TABLE asks (
@@ -187,7 +187,7 @@ def asked_of(db: sqlite3.Connection, seq: int, names: Collection[str]) -> list[s
     return [name for (name,) in rows]
 
 
-def said_to(db: sqlite3.Connection, seq: int, what: str, limit: int) -> list[dict[str, Any]]:
+def said_to(db: sqlite3.Connection, seq: int, what: str, limit: int) -> list[Fields]:
     """Return what was said to an ask in one way, in order."""
     rows = db.execute(
         "SELECT json FROM said WHERE ask = ? AND what = ? ORDER BY seq LIMIT ?", (seq, what, limit)
@@ -195,7 +195,7 @@ def said_to(db: sqlite3.Connection, seq: int, what: str, limit: int) -> list[dic
     return [json.loads(text) for (text,) in rows]
 
 
-def said_for(db: sqlite3.Connection, seq: int, names: Collection[str]) -> dict[str, Any] | None:
+def said_for(db: sqlite3.Connection, seq: int, names: Collection[str]) -> Fields | None:
     """Return what one of these recipients has said to an ask."""
     rows = db.execute("SELECT json FROM said WHERE ask = ? ORDER BY seq", (seq,))
     for found in (json.loads(text) for (text,) in rows):

@@ -1,0 +1,112 @@
+"""Asks at a real hub with two workers: of many who answer at once, one wins."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.conftest import PASSWORD, USER, RunningHub, basic, wait_until
+
+pytestmark = pytest.mark.slow
+
+# A process that answers once it is told to, and prints what it got.
+_ANSWERER = """
+import sys, urllib.error, urllib.request
+url, credential, said = sys.argv[1:]
+request = urllib.request.Request(url, said.encode(), {"Authorization": credential})
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    reply = urllib.request.urlopen(request, timeout=60)
+except urllib.error.HTTPError as error:
+    reply = error
+print(reply.status, reply.read().decode())
+"""
+
+
+def ask(hub: RunningHub, **fields: Any) -> Any:
+    reply = hub.post("/ask", json={"from": "asker", "question": "who?", **fields})
+    assert reply.status_code == 201, reply.text
+    return reply.json()
+
+
+def race(hub: RunningHub, asked: Any, said: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Let a process for each name say something at once; what each got: status and body."""
+    url = f"{hub.url}/ask/{asked['id']}/answer"
+    runners = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", _ANSWERER, url, basic(USER, PASSWORD), json.dumps(fields)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name, fields in said.items()
+    }
+    for runner in runners.values():
+        assert runner.stdout is not None
+        assert runner.stdout.readline() == "ready\n"
+    for runner in runners.values():
+        assert runner.stdin is not None
+        runner.stdin.write("\n")
+        runner.stdin.flush()
+    found = {}
+    for name, runner in runners.items():
+        output, _ = runner.communicate(timeout=90)
+        status, _, body = output.partition(" ")
+        found[name] = (int(status), json.loads(body))
+    return found
+
+
+def replies(hub: RunningHub) -> list[Any]:
+    messages: list[Any] = hub.get("/messages?unread_by=asker&limit=100").json()["messages"]
+    return messages
+
+
+def test_of_twenty_processes_that_answer_one_wins(hub: RunningHub) -> None:
+    names = [f"n{number}" for number in range(20)]
+    asked = ask(hub, to=names, options=["me", "not me"])
+    found = race(hub, asked, {name: {"from": name, "option": "me", "text": name} for name in names})
+    assert Counter(status for status, _ in found.values()) == {200: 1, 409: 19}
+    (winner,) = (name for name, (status, _) in found.items() if status == 200)
+    for status, body in found.values():
+        if status == 409:
+            assert (body["error"], body["first"]["name"]) == ("ask_answered", winner)
+    assert [message["from"] for message in replies(hub)] == [winner]
+    (answer,) = hub.get(f"/ask/{asked['id']}").json()["ask"]["answers"]
+    assert answer["name"] == winner
+
+
+def test_of_twenty_as_many_as_are_needed_win(hub: RunningHub) -> None:
+    names = [f"n{number}" for number in range(20)]
+    asked = ask(hub, to=names, need=7)
+    found = race(hub, asked, {name: {"from": name, "text": name} for name in names})
+    winners = {name for name, (status, _) in found.items() if status == 200}
+    assert len(winners) == 7
+    assert {message["from"] for message in replies(hub)} == winners
+    answers = hub.get(f"/ask/{asked['id']}").json()["ask"]["answers"]
+    assert {answer["name"] for answer in answers} == winners
+
+
+def test_the_sessions_of_one_machine_answer_once(hub: RunningHub) -> None:
+    asked = ask(hub, to=["box", "other"], need=2)
+    sessions = {name: {"from": f"box/{name}", "text": name} for name in ("a", "b", "c", "d")}
+    found = race(hub, asked, sessions)
+    assert Counter(status for status, _ in found.values()) == {200: 1, 409: 3}
+    assert len(replies(hub)) == 1
+
+
+def test_whichever_worker_is_left_closes_what_is_over(hub: RunningHub) -> None:
+    for pid in hub.workers():  # one of them leads
+        os.kill(pid, signal.SIGKILL)
+        asked = ask(hub, to="n1", by=1, default="no")
+        wait_until(lambda asked=asked: asked["id"] in [m["in_reply_to"] for m in replies(hub)])
+        (answer,) = hub.get(f"/ask/{asked['id']}").json()["ask"]["answers"]
+        assert (answer["name"], answer["text"]) == ("bus", "no")
+    assert len(replies(hub)) == 2
