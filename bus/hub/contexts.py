@@ -18,7 +18,7 @@ from bus.live.presence import Presence
 from bus.live.shown import ShownMail
 from bus.model.filter import Selection
 from bus.model.frames import framed
-from bus.model.hooks import MOST_NEWS, PROMPT, STOP, WAKE, may_show
+from bus.model.hooks import CHANNEL, MOST_NEWS, PROMPT, STOP, WAKE, may_show
 from bus.model.inbox_budget import Candidate, Packed
 
 _START_BUDGET = 6_000
@@ -70,13 +70,17 @@ class Contexts:
 
     def news(
         self, owner: str, reader: str, conversation: str, event: str, *, wake: str, way: str
-    ) -> str:
+    ) -> tuple[str, list[int]]:
         """Return what came for a reader since its conversation was last shown something, as far as
-        the event shows it. What is new to a conversation that has not begun is all that waits.
+        the event shows it, and the seqs of that. What is new to a conversation that has not begun
+        is all that waits.
+
+        What goes out by a channel may not arrive, so it goes out once and counts as not shown.
         """
         begun = self._shown.begun(reader, conversation)
         if begun is None:
-            return "" if event in (STOP, WAKE) else self.start(owner, reader, conversation)
+            is_quiet = event in (STOP, WAKE)
+            return ("" if is_quiet else self.start(owner, reader, conversation)), []
         now_ms = self._journal.now_ms()
         selection = Selection(unread_by=reader, machine="/" in reader, after=begun, limit=MOST_NEWS)
         page = self._messages.read(selection, is_peek=True)
@@ -86,16 +90,21 @@ class Contexts:
         fit = [message for message in fit if message["seq"] not in others]
         seqs = [message["seq"] for message in fit]
         claimed = set(self._shown.claim(reader, conversation, seqs, way, now_ms))
+        if way == CHANNEL:
+            self._shown.disclaim(reader, conversation, sorted(claimed))
+            sent = f"{conversation} {CHANNEL}"
+            claimed = set(self._shown.claim(reader, sent, sorted(claimed), way, now_ms))
         fresh = [message for message in fit if message["seq"] in claimed]
         fresh.sort(key=lambda message: message["priority"] != "urgent")
         text, full = self._framed(
             reader, self._inbox.count(reader, "/" in reader), fresh, now_ms, _NEWS_BUDGET
         )
-        self._note(reader, [message["seq"] for message in full])
+        if way != CHANNEL:
+            self._note(reader, [message["seq"] for message in full])
         # What may be taken back must not be behind the place from which news are looked for.
         if event == PROMPT and page.last is not None:
             self._shown.begin(owner, reader, conversation, page.last, now_ms)
-        return text
+        return text, [message["seq"] for message in fresh]
 
     def _framed(
         self, reader: str, unread: int, messages: list[Candidate], now_ms: int, budget: int

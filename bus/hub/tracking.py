@@ -20,12 +20,13 @@ from bus.index import tracking
 from bus.index.privacy import View
 from bus.index.tracking import Deadline
 from bus.live.presence import Presence
-from bus.live.shown import ShownMail
+from bus.live.shown import Shown, ShownMail
 from bus.model import records
 from bus.model.acks import Receipt, Receipts
 from bus.model.caller import Caller
 from bus.model.filter import recipients
 from bus.model.groups import is_topic
+from bus.model.hooks import CHANNEL
 from bus.model.messages import Message
 from bus.model.records import EVERYBODY, Fields
 from bus.model.tracking import Late, OverdueQuery, Step
@@ -147,13 +148,18 @@ class Tracking:
             if newer is not None:
                 found.append({"step": "superseded", "time": newer_ts, "by": newer})
             found += [
-                {"step": step, "time": records.utc(one.ms / 1000), "by": one.way}
+                {"step": _sent(one) or step, "time": records.utc(one.ms / 1000), "by": one.way}
                 for step, ones in (("shown", shown), ("in_context", proven))
                 for one in ones
                 if one.name == name
             ]
             steps[name] = sorted(found, key=lambda step: step["time"])
         return receipts, steps
+
+
+def _sent(one: Shown) -> str | None:
+    """Return the step of what went out by a way that does not tell whether it arrived."""
+    return "sent" if one.way == CHANNEL else None
 
 
 def _steps(message: Message, receipt: Receipt, now: str, reported: str | None) -> list[Step]:

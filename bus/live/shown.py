@@ -87,7 +87,11 @@ class ShownMail:
                     (owner, _MOST, owner, now_ms - _KEPT_MS),
                 ).fetchall()
                 for table in ("conversations", "shown"):
-                    db.executemany(f"DELETE FROM {table} WHERE name = ? AND conversation = ?", old)
+                    db.executemany(
+                        f"DELETE FROM {table} WHERE name = ?1"
+                        " AND conversation IN (?2, ?2 || ' channel')",
+                        old,
+                    )
                 db.execute(
                     "DELETE FROM shown WHERE name = ? AND conversation = ? AND seq <= (SELECT seq"
                     " FROM shown WHERE name = ? AND conversation = ? ORDER BY seq DESC"

@@ -19,6 +19,7 @@ START, PROMPT, TOOL, STOP = "SessionStart", "UserPromptSubmit", "PostToolUse", "
 # Ours: what the waiter and the MCP server ask before they wake a session, and what they say if
 # that could not be done.
 WAKE, NOT_WOKEN = "BusWake", "BusNotWoken"
+CHANNEL = "channel"  # a way that does not tell whether anything arrives
 TURNS = {PROMPT: "working", TOOL: "working", STOP: "idle", "Notification": "awaiting_input"}
 MOST_NEWS = 100  # messages that one event looks at
 
@@ -30,7 +31,7 @@ class HookQuery(Shape):
     name: Annotated[str | None, AGENT, "the session's name; left out: the caller's"] = None
     wake: Annotated[str, choice(WAKES), "what may wake a session that is idle"] = "normal"
     way: Annotated[
-        str, choice(("rewake", "socket", "channel")), "of BusWake: how it will be woken"
+        str, choice(("rewake", "socket", CHANNEL)), "of BusWake: how it will be woken"
     ] = "rewake"
     counts: Annotated[int, ZERO_OR_ONE, "1: the answer has `counts`: how much mail waits"] = 0
 

@@ -12,7 +12,7 @@ from bus.model.shape import Json, Shape, object_schema
 
 _OWN = "whose message it is; left out: the caller. Required of the shared user"
 STEPS = (
-    *("queued", "fetched", "shown", "in_context", "acked"),
+    *("queued", "fetched", "sent", "shown", "in_context", "acked"),
     *("overdue", "reported", "retracted", "superseded"),
 )
 
@@ -78,8 +78,8 @@ class Step(TypedDict):
     by: NotRequired[
         Annotated[
             str,
-            "of `superseded`: the id of the newer message; of `shown`: the way; of `in_context`:"
-            " what proved it",
+            "of `superseded`: the id of the newer message; of `shown` and `sent`: the way; of"
+            " `in_context`: what proved it",
         ]
     ]
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from busclient._claude.state import log, note_counts, note_ran
+from busclient._claude.state import PUSHED, log, note, note_counts, note_ran
 from busclient._errors import BusError, LeaseLost, NotFound
 from busclient._places import Places
 
@@ -46,6 +46,8 @@ def run(text: str, environ: Mapping[str, str] = os.environ) -> str:
         if kind == "PostToolUse" and not _is_time(places, environ):
             return ""
         note_ran(places, kind)
+        if kind == "UserPromptSubmit":
+            _note_pushed(places, environ, str(event.get("prompt") or ""))
         return _answer(kind, event, environ, places)
     except BusError as error:
         note_counts(places, None, is_there=False)
@@ -109,7 +111,16 @@ def _changed(
         if kind == "SessionEnd":
             _end(bus, sessions, session, event)
             return None
-        return _registered(bus, sessions, session, pid, event)
+        return registered(bus, sessions, pid, event)
+
+
+def registered(bus: Bus, sessions: Sessions, pid: int | None, event: Mapping[str, Any]) -> Session:
+    """Return the session with its name: the one that it has, else a callsign of this machine.
+
+    Whoever comes first registers: a hook, or the MCP server.
+    """
+    with sessions.registering():
+        return _registered(bus, sessions, sessions.of(pid), pid, event)
 
 
 def _registered(
@@ -119,7 +130,6 @@ def _registered(
     pid: int | None,
     event: Mapping[str, Any],
 ) -> Session:
-    """Return the session with its name: the one that it has, else a callsign of this machine."""
     from busclient._claude import folder  # noqa: PLC0415
     from busclient._claude.sessions import Session, moved  # noqa: PLC0415
     from busclient._hub_control.process import born_of  # noqa: PLC0415
@@ -164,6 +174,13 @@ def _export(environ: Mapping[str, str], name: str) -> None:
 
         with open(path, "a", encoding="utf-8") as file:
             file.write(f"export BUS_SESSION={quoted(name)}\n")
+
+
+def _note_pushed(places: Places, environ: Mapping[str, str], prompt: str) -> None:
+    """Note that a prompt is what the session's MCP server has pushed: it has arrived."""
+    pid = environ.get("CLAUDE_PID", "")
+    if PUSHED in prompt[:200] and pid.isdigit():
+        note(places, f"pushed-{pid}.json", {"id": prompt.partition(PUSHED)[2][:8]})
 
 
 def _is_time(places: Places, environ: Mapping[str, str]) -> bool:

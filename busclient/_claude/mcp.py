@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import IO, Any
 
 from busclient._bus import Bus
-from busclient._claude.sessions import Sessions, claude_process
+from busclient._claude.hook import registered
+from busclient._claude.push import CHANNEL, Push
+from busclient._claude.sessions import Session, Sessions, claude_process
 from busclient._claude.state import log, read
 from busclient._errors import BusError
 from busclient._files import write_private
@@ -42,16 +45,33 @@ class Server:
         self._bus, self._profile, self._places = bus, profile, places
         self._environ, self._sessions = environ, Sessions(places)
         self._kept = f"tools-{profile}.json"
+        self._own: Session | None = None
+        self._writing = threading.Lock()
 
     def serve(self, sent: IO[str], answers: IO[str]) -> None:
-        """Answer each line until there are no more."""
-        for line in sent:
-            if not line.strip():
-                continue
-            answer = self.answer(line)
-            if answer is not None:
-                answers.write(json.dumps(answer, separators=(",", ":")) + "\n")
+        """Answer each line until there are no more; meanwhile mail is pushed."""
+
+        def write(message: Mapping[str, Any]) -> None:
+            with self._writing:
+                answers.write(json.dumps(message, separators=(",", ":")) + "\n")
                 answers.flush()
+
+        def notify(method: str, params: Mapping[str, Any]) -> None:
+            write({"jsonrpc": "2.0", "method": method, "params": params})
+
+        is_pushing = False
+        try:
+            for line in sent:
+                if not line.strip():
+                    continue
+                answer = self.answer(line)
+                if answer is not None:
+                    write(answer)
+                if not is_pushing and self._pid() is not None:
+                    Push(self._environ, self.session, notify).start()
+                is_pushing = True
+        finally:
+            self._leave()
 
     def answer(self, line: str) -> dict[str, Any] | None:
         """Return the answer to one request; None to a notification."""
@@ -65,12 +85,15 @@ class Server:
             return None
         if request["method"] == "initialize":
             params = request.get("params")
-            return _result(request["id"], _hello(params if isinstance(params, dict) else {}))
+            is_channel = self._environ.get("BUS_PUSH") == CHANNEL
+            return _result(
+                request["id"], _hello(params if isinstance(params, dict) else {}, is_channel)
+            )
         return self._forwarded(request)
 
     def _forwarded(self, request: dict[str, Any]) -> dict[str, Any]:
         calls = self._bus._calls
-        params = {"profile": self._profile, "name": self._name()}
+        params = {"profile": self._profile, "name": self._name(request["method"])}
         key = {"Idempotency-Key": new_key()}
         try:
             reply = self._bus._connection.call(
@@ -109,12 +132,39 @@ class Server:
         except OSError as error:
             log(self._places, f"the list of tools was not kept: {error}")
 
-    def _name(self) -> str:
+    def session(self) -> tuple[Session | None, bool]:
+        """Return the session, registered if no hook has done that, and whether one has; raises
+        BusError.
+        """
+        pid = self._pid()
+        session = self._sessions.of(pid)
+        if session is None and pid is not None:
+            event = {"session_id": self._environ.get("CLAUDE_CODE_SESSION_ID", "")}
+            with Bus.from_env(light=True) as bus:
+                session = self._own = registered(bus, self._sessions, pid, event)
+        return session, self._own is None
+
+    def _name(self, method: str) -> str:
         """Return who the session is now: `/clear` and a new registration may change what the
         hooks know, so it is asked each time.
         """
-        session = self._sessions.of(claude_process(self._environ, self._sessions))
+        session = self._sessions.of(self._pid())
+        if session is None and method == "tools/call":
+            try:
+                session, _ = self.session()
+            except BusError as error:
+                log(self._places, f"the session has no name of its own: {error.message}")
         return self._bus.name if session is None else session.name
+
+    def _pid(self) -> int | None:
+        return claude_process(self._environ, self._sessions)
+
+    def _leave(self) -> None:
+        """Leave the roster, if it was this server that registered the session."""
+        if self._own is not None:
+            self._sessions.forget(self._own.pid)
+            with suppress(BusError):
+                self._bus.agents.leave(self._own.name, lease=self._own.lease)
 
 
 def serve(profile: str) -> None:
@@ -125,11 +175,12 @@ def serve(profile: str) -> None:
         Server(bus, profile, Places.of_user()).serve(sys.stdin, answers)
 
 
-def _hello(params: Mapping[str, Any]) -> dict[str, Any]:
+def _hello(params: Mapping[str, Any], is_channel: bool) -> dict[str, Any]:
     asked = params.get("protocolVersion")
+    channel: dict[str, Any] = {"experimental": {"claude/channel": {}}} if is_channel else {}
     return {
         "protocolVersion": asked if asked in _VERSIONS else _VERSIONS[-1],
-        "capabilities": {"tools": {}},
+        "capabilities": {"tools": {}, **channel},
         "serverInfo": {"name": "claude-bus", "version": __version__},
         "instructions": INSTRUCTIONS,
     }

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,15 @@ class Sessions:
     def forget(self, pid: int) -> None:
         """Forget a session that has ended."""
         self._change({}, forgotten=(pid,))
+
+    @contextmanager
+    def registering(self) -> Iterator[None]:
+        """Let one process at a time register a session."""
+        from filelock import FileLock  # noqa: PLC0415
+
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(f"{self._path}.registering", timeout=2):
+            yield
 
     def _change(self, new: Mapping[int, Session], forgotten: tuple[int, ...]) -> None:
         from filelock import FileLock  # noqa: PLC0415  20 ms, and most hooks change nothing

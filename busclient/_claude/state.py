@@ -14,11 +14,13 @@ from typing import Any
 from busclient._places import Places
 
 _LONGEST_LOG = 256 * 1024
+# How a text begins that the MCP server has put into a session; eight characters of its id follow.
+PUSHED = '<cross-session-message from="claude-bus:'
 
 
 def note_ran(places: Places, kind: str) -> None:
     """Note that a hook runs now."""
-    _write(places, "hooks-ran.json", {**read(places, "hooks-ran.json"), kind: _now()})
+    note(places, "hooks-ran.json", {**read(places, "hooks-ran.json"), kind: _now()})
 
 
 def note_counts(places: Places, reply: Mapping[str, Any] | None, *, is_there: bool = True) -> None:
@@ -27,7 +29,7 @@ def note_counts(places: Places, reply: Mapping[str, Any] | None, *, is_there: bo
     counts = reply.get("counts") if reply is not None else None
     if isinstance(counts, dict):
         known = {name: counts.get(name) for name in ("unread", "urgent")}
-    _write(places, "status.json", {**known, "is_there": is_there, "time": time.time()})
+    note(places, "status.json", {**known, "is_there": is_there, "time": time.time()})
 
 
 def read(places: Places, name: str) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def log(places: Places, line: str) -> None:
             file.write(f"{_now()} {' '.join(line.split())[:500]}\n")
 
 
-def _write(places: Places, name: str, facts: Mapping[str, Any]) -> None:
+def note(places: Places, name: str, facts: Mapping[str, Any]) -> None:
     """Replace one of these files, whole or not at all; where that fails, it is only older.
 
     Not by `write_private`: what that imports takes 6 ms, and a prompt waits for the hook.

@@ -66,12 +66,14 @@ def _answer(
         return {}
     if kind == hooks.WAKE:
         wake = _while_working(hub, name, asked.wake)
-        text = hub.contexts.news(g.caller.name, name, conversation, kind, wake=wake, way=asked.way)
-        return {"text": text}
+        text, seqs = hub.contexts.news(
+            g.caller.name, name, conversation, kind, wake=wake, way=asked.way
+        )
+        return {"text": text, "seqs": seqs, "working": wake != asked.wake}
     if kind == hooks.STOP and event.get("stop_hook_active") is True:
         return {}
     if kind in _WAYS:
-        text = hub.contexts.news(
+        text, _ = hub.contexts.news(
             g.caller.name, name, conversation, kind, wake="normal", way=_WAYS[kind]
         )
         return hooks.context(kind, text)

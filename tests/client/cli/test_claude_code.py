@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,21 @@ def test_the_waiter_gives_the_mail_and_a_second_one_leaves(
     assert "for your information" in rest and "wake up" not in rest
 
 
+def test_mail_that_comes_while_a_hook_makes_claude_go_on_wakes_it_afterwards(
+    environ: dict[str, str], hub: RunningHub, machine: str
+) -> None:
+    hook(environ, "SessionStart")
+    hook(environ, "UserPromptSubmit")  # a turn begins
+    with waiting(environ) as waiter:
+        wait_until(lambda: hub.get("/health").json()["waiting"])
+        hub.say("while it works", to=f"{machine}/alpha")
+        status = state(environ) / "status.json"
+        wait_until(lambda: json.loads(status.read_text())["unread"] == 1)
+        assert waiter.poll() is None
+        assert hook(environ, "Stop", stop_hook_active=True) == ""
+        assert waiter.wait(30) == 2
+
+
 def test_the_waiter_outlives_a_restart_of_the_hub(
     environ: dict[str, str], hub: RunningHub, machine: str
 ) -> None:
@@ -227,3 +243,191 @@ def test_where_nobody_is_to_be_woken_the_waiter_leaves(
 ) -> None:
     hook(environ, "SessionStart")
     assert command({**environ, **more}, "wait-for-mail").returncode == 0
+
+
+class Mcp:
+    """`bus mcp`, as Claude Code runs it beside a session."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "busclient", "mcp"],
+            env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
+        )  # fmt: skip
+
+    def send(self, id: int, method: str, **params: Any) -> dict[str, Any]:
+        """The answer to a request, or what comes before it."""
+        assert self._process.stdin is not None
+        request = {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self.line()
+
+    def line(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        found: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return found
+
+    def close(self) -> None:
+        with self._process:  # closes its pipes
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait(20)
+
+
+@pytest.fixture
+def inbox_socket(tmp_path: Path, environ: dict[str, str]) -> Iterator[socket.socket]:
+    """What stands for the inbox socket of an interactive session."""
+    path = tmp_path / "in.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        listening.settimeout(30)
+        environ |= {
+            "CLAUDE_CODE_MESSAGING_SOCKET": str(path),
+            "CLAUDE_CODE_MESSAGING_TOKEN": "t0ken",
+            "CLAUDE_CODE_ENTRYPOINT": "cli",
+        }
+        yield listening
+
+
+@pytest.fixture
+def mcp(environ: dict[str, str]) -> Iterator[Callable[[], Mcp]]:
+    begun: list[Mcp] = []
+
+    def begin() -> Mcp:
+        begun.append(Mcp(environ))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.close()
+
+
+def received(listening: socket.socket) -> list[dict[str, Any]]:
+    """The lines of the next connection."""
+    connection, _ = listening.accept()
+    with connection, connection.makefile() as file:
+        return [json.loads(line) for line in file]
+
+
+def steps(hub: RunningHub, body: str, name: str) -> list[tuple[str, str | None]]:
+    """How far a message has come with a name, by which way."""
+    found = hub.get(f"/messages?to={name}").json()["messages"]
+    (seq,) = [message["seq"] for message in found if message["body"] == body]
+    trace = hub.get(f"/messages/{seq}/trace").json()["trace"][name]
+    return [(step["step"], step.get("by")) for step in trace if step["step"] in ("shown", "sent")]
+
+
+def test_mail_is_pushed_into_the_session_once_and_the_waiter_steps_back(
+    environ: dict[str, str],
+    hub: RunningHub,
+    machine: str,
+    inbox_socket: socket.socket,
+    mcp: Callable[[], Mcp],
+) -> None:
+    alpha = f"{machine}/alpha"
+    hook(environ, "SessionStart")
+    mcp().send(1, "initialize")
+    wait_until(lambda: hub.get("/health").json()["waiting"])
+    assert command(environ, "wait-for-mail").returncode == 0
+    hub.say("pushed to you", to=alpha)
+    auth, sent = received(inbox_socket)
+    assert auth == {"type": "auth", "token": "t0ken"}
+    text = sent["message"]["content"]
+    assert "pushed to you" in text
+    assert text.startswith('<cross-session-message from="claude-bus:')
+    assert text.endswith("</bus-mail>\n</cross-session-message>")
+    assert hook(environ, "UserPromptSubmit", prompt=text) == ""
+    assert steps(hub, "pushed to you", alpha) == [("shown", "socket")]
+    hub.say("and another", to=alpha, priority="urgent")
+    assert "and another" in received(inbox_socket)[1]["message"]["content"]
+
+
+def test_a_session_without_hooks_is_registered_by_its_server_and_leaves_with_it(
+    environ: dict[str, str],
+    hub: RunningHub,
+    machine: str,
+    inbox_socket: socket.socket,
+    mcp: Callable[[], Mcp],
+) -> None:
+    alpha, server = f"{machine}/alpha", mcp()
+    server.send(1, "initialize")
+    call = {"name": "bus_post", "arguments": {"to": "any", "body": f"from {machine}"}}
+    assert not server.send(2, "tools/call", **call)["result"].get("isError")
+    (posted,) = hub.get(f"/messages?from={alpha}").json()["messages"]
+    assert posted["body"] == f"from {machine}"
+    hub.say("pushed to you", to=alpha)
+    assert "pushed to you" in received(inbox_socket)[1]["message"]["content"]
+    server.close()
+    assert hub.get(f"/agents/{alpha}").json()["agent"]["state"] == "gone"
+
+
+def test_a_socket_that_nobody_reads_leaves_the_mail_to_the_hooks(
+    environ: dict[str, str],
+    hub: RunningHub,
+    machine: str,
+    inbox_socket: socket.socket,
+    mcp: Callable[[], Mcp],
+) -> None:
+    hook(environ, "SessionStart")
+    mcp().send(1, "initialize")
+    wait_until(lambda: hub.get("/health").json()["waiting"])
+    inbox_socket.close()
+    hub.say("not lost", to=f"{machine}/alpha")
+    log = state(environ) / "hooks.log"
+    wait_until(lambda: log.exists() and "mail is left to the hooks" in log.read_text())
+    assert "not lost" in hook(environ, "UserPromptSubmit")
+
+
+@pytest.mark.parametrize(
+    ("more", "settings"),
+    [
+        ({"BUS_PUSH": "off"}, {}),
+        ({"BUS_WAKE": "off"}, {}),
+        ({"CLAUDE_CODE_ENTRYPOINT": "sdk-cli"}, {}),
+        ({"CLAUDE_CODE_MESSAGING_SOCKET": "/nonexistent"}, {}),
+        ({}, {"crossSessionInbound": "refuse"}),
+    ],
+)
+def test_where_nothing_may_be_pushed_the_waiter_waits(
+    environ: dict[str, str],
+    hub: RunningHub,
+    machine: str,
+    inbox_socket: socket.socket,
+    mcp: Callable[[], Mcp],
+    more: dict[str, str],
+    settings: dict[str, str],
+) -> None:
+    folder = Path(environ["HOME"]) / ".claude"
+    folder.mkdir()
+    (folder / "settings.json").write_text(json.dumps(settings))
+    wake = environ | {"BUS_WAKE": "normal"}
+    environ |= more
+    hook(environ, "SessionStart")
+    mcp().send(1, "initialize")
+    with waiting(wake) as waiter:
+        wait_until(lambda: hub.get("/health").json()["waiting"])
+        hub.say("wake up", to=f"{machine}/alpha")
+        assert waiter.wait(30) == 2
+    assert steps(hub, "wake up", f"{machine}/alpha") == [("shown", "rewake")]
+
+
+def test_what_goes_out_by_a_channel_is_sent_once_and_counts_as_not_shown(
+    environ: dict[str, str], hub: RunningHub, machine: str, mcp: Callable[[], Mcp]
+) -> None:
+    alpha = f"{machine}/alpha"
+    environ["BUS_PUSH"] = "channel"
+    hook(environ, "SessionStart")
+    server = mcp()
+    hello = server.send(1, "initialize")["result"]["capabilities"]
+    assert hello["experimental"] == {"claude/channel": {}}
+    wait_until(lambda: hub.get("/health").json()["waiting"])
+    hub.say("by a channel", to=alpha)
+    sent = server.line()
+    assert sent["method"] == "notifications/claude/channel"
+    assert "by a channel" in sent["params"]["content"]
+    assert steps(hub, "by a channel", alpha) == [("sent", "channel")]
+    hub.say("by a channel too", to=alpha)
+    second = server.line()["params"]["content"]
+    assert "by a channel too" in second and second.count("by a channel") == 1
+    assert "by a channel\n" in hook(environ, "UserPromptSubmit")

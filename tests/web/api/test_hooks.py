@@ -228,3 +228,16 @@ def test_made_up_conversations_are_forgotten(members: Members) -> None:
     assert (len(kept), kept[-1]) == (1_000, 1_009)
     message = members.db1.get("/messages?limit=1").json["messages"][0]
     assert len(shown_.of_message(message["seq"])) == 1_000
+
+
+def test_while_a_session_works_the_answer_says_that_mail_is_held_back(members: Members) -> None:
+    members.web1.post("/agents", json={"name": ALPHA})
+    answer(members.web1, "SessionStart")
+    answer(members.web1, "UserPromptSubmit")
+    sent = post(members.db1, ALPHA, "hello")
+    held = answer(members.web1, "BusWake")
+    assert held == {"text": "", "seqs": [], "working": True}
+    answer(members.web1, "Stop", stop_hook_active=True)
+    woken = answer(members.web1, "BusWake")
+    assert (woken["seqs"], woken["working"]) == ([sent["seq"]], False)
+    assert "hello" in woken["text"]
