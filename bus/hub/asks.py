@@ -10,6 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from bus.errors import AskAnswered, AskClosed, BadField, Busy, NoSuchAsk, NotAsked, NotYourMessage
@@ -37,6 +38,7 @@ from bus.model.records import HUB, Fields, Record
 _ATTEMPTS = 200  # each that fails means that somebody else has said something
 _NAMES = 64  # in one answer
 _AT_ONCE = 10  # asks that one call of the chore looks at
+_OWED = 200  # asks that a model's context, or a count, looks at
 _LOOKED_AT = 1_000  # asks that one page looks at
 _TERMS = ("options", "need", "by", "default")
 _FACTS = ("name", "option", "text", "reason", "time", "id")
@@ -303,6 +305,18 @@ class Asks:
         for ask in queries.owed_by(db, boxes, before, self._journal.now_ms()):
             if ask.seq > since or queries.asked_of(db, ask.seq, by_role):
                 yield ask
+
+    def owed(self, name: str, with_machine: bool) -> list[Message]:
+        """Return the questions that a name has yet to answer; of many, the newest."""
+        with self._journal.index.reading() as db:
+            rows = islice(self._owed(db, name, MAX_SEQ, with_machine), _OWED)
+            return [json.loads(str(texts.by_seq(db, ask.seq))) for ask in rows]
+
+    def owed_count(self, name: str, with_machine: bool) -> int:
+        """Return how many those are, counted up to a limit."""
+        with self._journal.index.reading() as db:
+            rows = islice(self._owed(db, name, MAX_SEQ, with_machine), _OWED)
+            return sum(1 for _ in rows)
 
     def _message(self, ref: str | int, view: View | None) -> Message:
         message: Message = json.loads(self._messages.get(ref, view))

@@ -12,6 +12,7 @@ from bus.hub.inbox import Inbox
 from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
 from bus.hub.messages import Messages
+from bus.hub.owing import Owing
 from bus.hub.proofs import Proofs
 from bus.hub.standings import Standings
 from bus.live.presence import Presence
@@ -40,10 +41,12 @@ class Contexts:
         standings: Standings,
         shown: ShownMail,
         proofs: Proofs,
+        owing: Owing,
     ) -> None:
         self._journal, self._messages, self._inbox = journal, messages, inbox
         self._machine_mail, self._presence = machine_mail, presence
         self._standings, self._shown, self._proofs = standings, shown, proofs
+        self._owing = owing
 
     def start(self, owner: str, reader: str, conversation: str) -> str:
         """Return what waits for a reader, most urgent first; its conversation begins anew.
@@ -66,7 +69,7 @@ class Contexts:
         seqs = [message["seq"] for message in full]
         self._shown.claim(reader, conversation, seqs, "start", now_ms)
         self._note(reader, seqs)
-        return text
+        return _joined(text, self._owing.at_start(reader, conversation))
 
     def news(
         self, owner: str, reader: str, conversation: str, event: str, *, wake: str, way: str
@@ -104,6 +107,8 @@ class Contexts:
         # What may be taken back must not be behind the place from which news are looked for.
         if event == PROMPT and page.last is not None:
             self._shown.begin(owner, reader, conversation, page.last, now_ms)
+        if event == STOP:
+            text = _joined(text, self._owing.at_stop(reader, conversation, claimed))
         return text, [message["seq"] for message in fresh]
 
     def _framed(
@@ -133,3 +138,7 @@ class Contexts:
         if seqs:
             self._presence.note_poll(reader, seqs, self._journal.now_ms())
         self._standings.was_here(reader)
+
+
+def _joined(*texts: str) -> str:
+    return "\n".join(filter(None, texts))

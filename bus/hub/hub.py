@@ -21,6 +21,7 @@ from bus.hub.inbox import Inbox
 from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
 from bus.hub.messages import Messages
+from bus.hub.owing import Owing
 from bus.hub.permissions import Permissions
 from bus.hub.privacy import Privacy
 from bus.hub.proofs import Proofs
@@ -85,6 +86,9 @@ class Hub:
         self.messages = Messages(
             journal, presence, standings, self.drafting, machine_mail, self.privacy, self.proofs
         )
+        self.acks = Acks(journal, self.messages, presence, standings, self.proofs)
+        self.asks = Asks(journal, self.messages, self.drafting, self.acks)
+        self.chores.add(self.asks.close_due)
         self.inbox = Inbox(journal, presence, standings, machine_mail, self.proofs)
         self.contexts = Contexts(
             journal,
@@ -95,10 +99,8 @@ class Hub:
             standings,
             live.shown,
             self.proofs,
+            Owing(journal, self.asks, machine_mail, live.shown),
         )
-        self.acks = Acks(journal, self.messages, presence, standings, self.proofs)
-        self.asks = Asks(journal, self.messages, self.drafting, self.acks)
-        self.chores.add(self.asks.close_due)
         self.topics = Topics(journal, self.credentials)
         self.roles = Roles(journal, self.agents)
         self.chores.add(self.roles.give_on)

@@ -28,7 +28,7 @@ def note_counts(places: Places, reply: Mapping[str, Any] | None, *, is_there: bo
     known = read(places, "status.json")
     counts = reply.get("counts") if reply is not None else None
     if isinstance(counts, dict):
-        known = {name: counts.get(name) for name in ("unread", "urgent")}
+        known = {name: counts.get(name) for name in ("unread", "urgent", "owed")}
     note(places, "status.json", {**known, "is_there": is_there, "time": time.time()})
 
 

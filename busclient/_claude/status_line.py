@@ -12,7 +12,8 @@ _OLD_S = 900.0
 
 
 def line(places: Places) -> str:
-    """Return how much mail waits and how the hub is: `✉ 3 (1 urgent) · hub ok`."""
+    """Return how much mail waits and how the hub is: `✉ 3 (1 urgent) · hub ok`,
+    and how many answers are owed, if any."""
     known = read(places, "status.json")
     if not known:
         return "✉ –"
@@ -20,6 +21,8 @@ def line(places: Places) -> str:
     shown = f"✉ {unread}" if isinstance(unread, int) else "✉ –"
     if urgent:
         shown += f" ({urgent} urgent)"
+    if owed := known.get("owed"):
+        shown += f" · {owed} to answer"
     is_old = time.time() - float(known.get("time") or 0) > _OLD_S
     state = "ok" if known.get("is_there") else "away"
     return shown + (" · not asked lately" if is_old else f" · hub {state}")

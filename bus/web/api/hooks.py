@@ -39,9 +39,7 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
         if event.get("agent_id"):  # of a subagent: it has no mail
             return json_reply({})
         answer = _answer(hub, name, event, asked)
-        return json_reply(
-            {**answer, "counts": hub.inbox.counts(name, "/" in name)} if asked.counts else answer
-        )
+        return json_reply({**answer, "counts": _counts(hub, name)} if asked.counts else answer)
 
     return routes
 
@@ -78,6 +76,12 @@ def _answer(
         )
         return hooks.context(kind, text)
     return {}
+
+
+def _counts(hub: Hub, name: str) -> dict[str, int]:
+    """Return how much mail waits for a name, and how many answers it owes if it owes any."""
+    owed = hub.asks.owed_count(name, "/" in name)
+    return {**hub.inbox.counts(name, "/" in name), **({"owed": owed} if owed else {})}
 
 
 def _whoami(hub: Hub, name: str) -> str:

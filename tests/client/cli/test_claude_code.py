@@ -159,6 +159,10 @@ def test_the_status_line_says_what_waits(
     assert command(environ, "statusline", input="{}").stdout == "✉ 2 (1 urgent) · hub ok\n"
     beside = command(environ, "statusline", "--and", "cat", input="mine")
     assert beside.stdout == "mine ✉ 2 (1 urgent) · hub ok\n"
+    hub.post("/ask", json={"from": "alice", "to": machine, "question": "really?"})
+    hook(environ, "UserPromptSubmit")
+    told = "✉ 3 (1 urgent) · 1 to answer · hub ok\n"
+    assert command(environ, "statusline", input="{}").stdout == told
 
 
 def test_the_waiter_gives_the_mail_and_a_second_one_leaves(

@@ -1,0 +1,60 @@
+"""What a model is told that it owes: at the start of its conversation, and once at a turn's end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import cast
+
+from bus.hub.asks import Asks
+from bus.hub.journal import Journal
+from bus.hub.machine_mail import MachineMail
+from bus.live.shown import ShownMail
+from bus.model.inbox_budget import Candidate
+from bus.model.owing import MOST_SHOWN, in_turns, owed_text
+
+
+class Owing:
+    """The verbs of what is owed."""
+
+    def __init__(
+        self, journal: Journal, asks: Asks, machine_mail: MachineMail, shown: ShownMail
+    ) -> None:
+        self._journal, self._asks = journal, asks
+        self._machine_mail, self._shown = machine_mail, shown
+
+    def at_start(self, reader: str, conversation: str) -> str:
+        """Return all that a reader owes, for a conversation that begins anew."""
+        owed = self._owed(reader)
+        self._shown.disclaim(reader, conversation, [_mark(ask["seq"]) for ask in owed])
+        return self._text(reader, owed)
+
+    def at_stop(self, reader: str, conversation: str, just_shown: Collection[int]) -> str:
+        """Return what a reader owes and was not reminded of at the end of a turn, without what this
+        answer shows already.
+        """
+        owed = {_mark(ask["seq"]): ask for ask in self._owed(reader)}
+        marks = [mark for mark, ask in owed.items() if ask["seq"] not in just_shown][:MOST_SHOWN]
+        if not marks:
+            return ""
+        now_ms = self._journal.now_ms()
+        fresh = self._shown.claim(reader, conversation, marks, "owed", now_ms)
+        return self._text(reader, [owed[mark] for mark in marks if mark in fresh])
+
+    def _owed(self, reader: str) -> list[Candidate]:
+        """Return what a reader owes, without what another session of its machine has to do."""
+        with_machine = "/" in reader
+        owed = in_turns(cast(list[Candidate], self._asks.owed(reader, with_machine)))
+        if not with_machine:
+            return owed
+        others = self._machine_mail.others(reader, {ask["seq"]: ask for ask in owed})
+        return [ask for ask in owed if ask["seq"] not in others]
+
+    def _text(self, reader: str, owed: list[Candidate]) -> str:
+        return owed_text(reader, owed[:MOST_SHOWN], len(owed), self._journal.now_ms())
+
+
+def _mark(seq: int) -> int:
+    """Return what stands for a reminder among the messages that were shown: a question is shown as
+    mail as well.
+    """
+    return -seq
