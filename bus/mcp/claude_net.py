@@ -29,7 +29,6 @@ TOKENS = 20_000  # of one answer, each of 3 bytes
 _PAGE = 50
 _LONGEST = 16_000  # characters of one body
 REST = "`bus read {}` in a shell"
-_LARGE = {"anthropic/maxResultSizeChars": 400_000}
 Given = Mapping[str, Any]
 
 
@@ -127,7 +126,7 @@ TOOLS = (
             "ack": about(YES, "acknowledge what is returned, and nothing else"),
             "cursor": about(whole(0, 10**18 - 1), "of the answer before"),
         },
-        meta=_LARGE,
+        is_long=True,
     ),
     Tool("claude_net_machines", "The machines, and whether they are there.", _machines, READS),
     Tool(
@@ -150,7 +149,7 @@ TOOLS = (
         {"target": TEXT, "path": about(TEXT, "absolute")},
         ("target", "path"),
         OWN,
-        _LARGE,
+        is_long=True,
     ),
     Tool(
         "claude_net_file_write",

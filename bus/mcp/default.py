@@ -28,8 +28,6 @@ from bus.mcp.tools import (
 )
 
 REST = 'bus_read {{"ref": {}}}'
-ALWAYS = {"anthropic/alwaysLoad": True}
-WHOLE = {**ALWAYS, "anthropic/maxResultSizeChars": 400_000}  # a body of 64 KiB
 _ACTIONS = ("exec", "file_read", "file_write")
 _CONTAINER = ("start", "stop", "snapshot", "restore")
 _NEEDED = {
@@ -189,7 +187,6 @@ TOOLS = (
             "ack_by": about(REF, "seconds, or a time; you are told if it is not acked by then"),
         },
         ("to", "body"),
-        meta=ALWAYS,
     ),
     Tool(
         "bus_inbox",
@@ -201,7 +198,7 @@ TOOLS = (
             "wait_s": about(whole(0, 60), "wait for mail if there is none"),
             "limit": whole(1, 50),
         },
-        meta=WHOLE,
+        is_long=True,
     ),
     Tool(
         "bus_read",
@@ -214,7 +211,7 @@ TOOLS = (
             "search": about(TEXT, "words"),
             "before": about(whole(1, 10**18 - 1), "older page"),
         },
-        meta=WHOLE,
+        is_long=True,
     ),
     Tool(
         "bus_ack",
@@ -225,7 +222,6 @@ TOOLS = (
             "refs": {"type": ["array", "integer", "string"], "items": REF},
             "all": about(YES, "everything unread"),
         },
-        meta=ALWAYS,
     ),
     Tool(
         "bus_agents",
@@ -236,7 +232,6 @@ TOOLS = (
             "scope": one_of("fleet", "machine", "directory", "repo"),
             "state": one_of("live", "idle", "stale", "gone"),
         },
-        meta=ALWAYS,
     ),
     Tool(
         "bus_exec",
@@ -251,7 +246,6 @@ TOOLS = (
         },
         ("target", "command"),
         OWN,
-        ALWAYS,
     ),
     Tool(
         "bus_file",
@@ -261,7 +255,7 @@ TOOLS = (
         {"target": TEXT, "path": about(TEXT, "absolute"), "content": TEXT},
         ("target", "path"),
         OWN,
-        WHOLE,
+        is_long=True,
     ),
     Tool(
         "bus_admin",
@@ -287,6 +281,5 @@ TOOLS = (
         },
         ("action",),
         ADMIN,
-        ALWAYS,
     ),
 )

@@ -35,6 +35,10 @@ def one_of(*words: str) -> Schema:
     return {"type": "string", "enum": [*words]}
 
 
+# Claude Code offers a tool from the first request on, so that no model has to search for it, and
+# takes so many characters of its result.
+_ALWAYS = {"anthropic/alwaysLoad": True}
+_WHOLE = {"anthropic/maxResultSizeChars": 400_000}
 # What a tool does, for the client: annotations of MCP.
 READS = {"readOnlyHint": True, "openWorldHint": False}
 WRITES = {"destructiveHint": False, "openWorldHint": False}
@@ -54,7 +58,7 @@ class Tool:
     properties: Mapping[str, Schema] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     may: frozenset[str] = ALL
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    is_long: bool = False  # its result may be a body or a file of 64 KiB, which a client may cut
 
     @property
     def schema(self) -> Schema:
@@ -64,13 +68,13 @@ class Tool:
 
     def described(self) -> Answer:
         """Return how it is listed."""
-        told: Answer = {
+        return {
             "name": self.name,
             "description": self.description,
             "inputSchema": self.schema,
             "annotations": {"readOnlyHint": False, **self.hints},
+            "_meta": _ALWAYS | (_WHOLE if self.is_long else {}),
         }
-        return {**told, "_meta": {**self.meta}} if self.meta else told
 
     def answer(self, session: Session, given: Mapping[str, Any]) -> Answer:
         """Return the result of a call; raises Wrong, Refused."""

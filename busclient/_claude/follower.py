@@ -98,7 +98,8 @@ def follow(
                 {"unread_by": session.name, "machine": 1, "since": since, "wait": hold_s}, hold_s
             )[0]
             failed = 0
-            if is_over() or not (found or is_held_back):
+            # Nothing may count as shown that nobody is left to be shown.
+            if is_over() or not (found or is_held_back) or not session.lives():
                 continue
             since = found[-1].seq if found else since
             event = {"hook_event_name": "BusWake"}
@@ -115,9 +116,13 @@ def follow(
         # but not that of a turn which a hook has begun.
         is_held_back = bool(reply.get("working"))
         text = str(reply.get("text") or "")
-        if text and session.lives():
+        wake = Wake(session, text, tuple(reply.get("seqs") or ()))
+        if text and not session.lives():
+            with suppress(BusError):
+                unwoken(bus, wake)
+        elif text:
             _note_wake(places, session)
-            yield Wake(session, text, tuple(reply.get("seqs") or ()))
+            yield wake
 
 
 def unwoken(bus: Bus, wake: Wake) -> None:

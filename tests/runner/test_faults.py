@@ -9,12 +9,10 @@ import random
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +21,14 @@ import requests
 
 from bus import create_runner
 from bus.config import Config
-from bus.credentials import Credentials
 from bus.runner.protocol import encoded
 from bus.system.sockets import address_of
 from tests.client.http.test_ssh import Sshd
-from tests.conftest import ROOT, RunningHub, basic, wait_until
+from tests.conftest import basic, wait_until
 from tests.fleet import SECRET, Fleet, a_fleet, is_gone, settings
 from tests.log.faulty import FaultyDisk
 from tests.log.folder import drafts
+from tests.running_fleet import FleetHub, RunningService, running_fleet
 
 # -- in this process -----------------------------------------------------------------------------
 
@@ -251,83 +249,13 @@ def test_a_reader_that_reads_nothing_does_not_keep_a_command_beyond_its_time(fle
 # -- real processes ------------------------------------------------------------------------------
 
 
-class RunningService:
-    """`python -m bus exec-service` beside a hub."""
-
-    def __init__(self, hub: RunningHub) -> None:
-        self.hub = hub
-        self.socket = hub.data_dir / "run" / "exec.sock"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.output = hub.data_dir.parent / "exec.log"
-
-    @contextmanager
-    def started(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The process, started with these options and ended afterwards."""
-        self.start(*options)
-        assert self.process is not None
-        yield self.process
-        self.kill(signal.SIGTERM)
-
-    def start(self, *options: str) -> RunningService:
-        with open(self.output, "ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bus", "exec-service", *options],
-                cwd=ROOT,
-                env=self.hub.environ,
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        wait_until(self.answers)
-        return self
-
-    def answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, self.output.read_text()
-        reply = self.hub.as_("admin", "GET", "/api/containers")
-        return bool(reply.status_code == 200)
-
-    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        if self.process is not None:
-            with suppress(ProcessLookupError):
-                self.process.send_signal(how)
-            self.process.wait(30)
-            self.process = None
-
-
-class FleetHub(RunningHub):
-    """A real hub whose callers are machines."""
-
-    def as_(self, name: str, method: str, path: str, **kwargs: Any) -> requests.Response:
-        return requests.request(method, self.url + path, auth=(name, SECRET), timeout=60, **kwargs)
-
-    def exec(self, command: str, **fields: Any) -> requests.Response:
-        return self.as_(
-            "web1", "POST", "/api/exec", json={"target": "box", "command": command, **fields}
-        )
+Pair = tuple[FleetHub, RunningService, Config]
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[FleetHub, RunningService, Config]]:
-    config = settings(tmp_path)
-    credentials = Credentials(config.credentials_file)
-    for name, role in (("admin", "admin"), ("web1", "member")):
-        credentials.add(name, SECRET, role)
-    hub = FleetHub(config.data_dir, BUS_LXC="none")
-    hub.start()
-    service = RunningService(hub)
-    try:
-        service.start()
-        allow = {"source": "web1", "target": "box", "allow": True}
-        assert hub.as_("admin", "POST", "/api/permit", json=allow).status_code == 200
-        yield hub, service, config
-    finally:
-        service.kill(signal.SIGTERM)
-        hub.kill()
-
-
-Pair = tuple[FleetHub, RunningService, Config]
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    with running_fleet(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.slow

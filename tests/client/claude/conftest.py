@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,12 @@ class Claude:
         }
         (home / ".claude.json").write_text(json.dumps(config))
 
+    def have_credential(self) -> None:
+        """Call as the machine web1 itself, not as the shared user."""
+        made = self.hub.run("credential", "add", "web1", "--json")
+        secret = json.loads(made.stdout)["secret"]
+        self.environ |= {"BUS_USER": "web1", "BUS_PASS": secret}
+
     def settings(self, **settings: Any) -> None:
         folder = self.home / ".claude"
         folder.mkdir(exist_ok=True)
@@ -103,21 +110,38 @@ class Claude:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def start(self) -> None:
-        """Start an interactive session in a terminal."""
+    def start(self, terminal: str = "one") -> None:
+        """Start an interactive session in a terminal of its own."""
         self._tmux(
-            "new-session", "-d", "-s", "one", "-x", "160", "-y", "50", "-c", str(self.work),
+            "new-session", "-d", "-s", terminal, "-x", "160", "-y", "50", "-c", str(self.work),
             shlex.join([str(self.binary), "--permission-mode", "default"]),
         )  # fmt: skip
-        wait_until(lambda: "❯" in self.screen(), 60)
+        wait_until(lambda: "❯" in self.screen(terminal), 60)
 
-    def type(self, words: str) -> None:
-        self._tmux("send-keys", "-t", "one", "-l", words)
-        wait_until(lambda: words in self.screen())
-        self._tmux("send-keys", "-t", "one", "Enter")
+    def type(self, words: str, terminal: str = "one") -> None:
+        self._tmux("send-keys", "-t", terminal, "-l", words)
+        wait_until(lambda: words in self.screen(terminal))
+        self._tmux("send-keys", "-t", terminal, "Enter")
 
-    def screen(self) -> str:
-        return self._tmux("capture-pane", "-p", "-t", "one")
+    def screen(self, terminal: str = "one") -> str:
+        return self._tmux("capture-pane", "-p", "-t", terminal)
+
+    def pid(self, name: str) -> int:
+        """The process of the session that has this name on the bus."""
+        known = self.home / ".local" / "state" / "claude-bus" / "sessions.json"
+        (pid,) = (one["pid"] for one in json.loads(known.read_text()) if one["name"] == name)
+        return int(pid)
+
+    def processes(self, words: str) -> list[int]:
+        """The processes of this user whose command line has these words."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environ = (folder / "environ").read_bytes().split(b"\0")
+                if words in line and f"HOME={self.home}".encode() in environ:
+                    found.append(int(folder.name))
+        return found
 
     def close(self) -> None:
         subprocess.run(

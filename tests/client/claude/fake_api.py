@@ -4,6 +4,7 @@ runs without a network; what the model would have been shown is kept.
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Blocks = list[dict[str, Any]]
+_numbers = itertools.count(1)
 
 
 class FakeModel:
@@ -28,7 +30,12 @@ class FakeModel:
     def shown(self) -> str:
         """All that a model was shown by now, request after request."""
         with self._lock:
-            return "\n".join(json.dumps(body["messages"], ensure_ascii=False) for body in self.seen)
+            return "\n".join(_shown(body) for body in self.seen)
+
+    def shown_with(self, words: str) -> list[str]:
+        """What each request shows that has these words, such as one session's prompt."""
+        with self._lock:
+            return [shown for shown in map(_shown, self.seen) if words in shown]
 
     def keep(self, body: dict[str, Any]) -> None:
         with self._lock:
@@ -44,7 +51,27 @@ def text(words: str) -> dict[str, Any]:
 
 
 def call(tool: str, **arguments: Any) -> dict[str, Any]:
-    return {"type": "tool_use", "id": f"toolu_{tool}", "name": tool, "input": arguments}
+    id = f"toolu_{next(_numbers)}"
+    return {"type": "tool_use", "id": id, "name": tool, "input": arguments}
+
+
+def results(body: dict[str, Any]) -> list[str]:
+    """What a request shows the model of the tools that it has called, in order."""
+    found = [
+        block["content"]
+        for message in body["messages"]
+        if isinstance(message["content"], list)
+        for block in message["content"]
+        if block["type"] == "tool_result"
+    ]
+    return [
+        content if isinstance(content, str) else "".join(part["text"] for part in content)
+        for content in found
+    ]
+
+
+def _shown(body: dict[str, Any]) -> str:
+    return json.dumps(body["messages"], ensure_ascii=False)
 
 
 def _handler(model: FakeModel) -> type[BaseHTTPRequestHandler]:

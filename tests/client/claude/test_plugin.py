@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from busclient._claude.settings_file import with_ours
 from busclient._version import __version__
-from tests.conftest import ROOT
+from tests.client.claude.conftest import Claude
+from tests.client.claude.fake_api import FakeModel
+from tests.conftest import ROOT, RunningHub
 
 PLUGIN = ROOT / "plugin"
 
@@ -41,3 +45,47 @@ def test_claude_finds_no_fault_with_it(claude_binary: Path, tmp_path: Path, path
         timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run(claude: Claude, *words: str) -> str:
+    """What a command of Claude Code says."""
+    done = subprocess.run(
+        [str(claude.binary), *words], env=claude.environ, cwd=claude.work,
+        capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config_dir", ["", "elsewhere"])
+def test_it_is_all_that_a_session_needs(
+    claude: Claude, model: FakeModel, live_hub: RunningHub, config_dir: str
+) -> None:
+    if config_dir:
+        folder = claude.home / config_dir
+        folder.mkdir()
+        (claude.home / ".claude.json").rename(folder / ".claude.json")
+        claude.environ["CLAUDE_CONFIG_DIR"] = str(folder)
+    programs = claude.home / "bin"
+    programs.mkdir()
+    (programs / "bus").write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m busclient "$@"\n'
+    )
+    (programs / "bus").chmod(0o755)
+    claude.environ["PATH"] = f"{programs}:{claude.environ['PATH']}"
+    live_hub.say("the build is red", sender="db1", to="web1")
+    run(claude, "plugin", "marketplace", "add", str(ROOT))
+    run(claude, "plugin", "install", "bus@claude-bus")
+    claude.print("hello")
+    assert "You are web1/alpha on claude-bus." in model.shown()
+    assert "the build is red" in model.shown()
+    offered = {tool["name"] for body in model.seen for tool in body.get("tools", [])}
+    assert "mcp__plugin_bus_bus__bus_post" in offered
+    assert "bus:bus" in model.shown()  # the skill
+    run(claude, "plugin", "uninstall", "bus@claude-bus")
+    model.seen.clear()
+    claude.print("hello")
+    assert "claude-bus" not in model.shown()
+    assert "bus@claude-bus" not in run(claude, "plugin", "list")
+    run(claude, "plugin", "marketplace", "remove", "claude-bus")

@@ -220,8 +220,10 @@ def test_the_waiter_ends_without_mail_when_its_session_is_gone(
         wait_until(lambda: hub.get("/health").json()["waiting"])
         session.kill()
         session.wait()
-        hub.say("too late", to=f"{machine}/alpha")
+        sent = hub.say("too late", to=f"{machine}/alpha")
         assert waiter.wait(60) == 0
+    steps = hub.get(f"/messages/{sent['id']}/trace").json()["trace"][f"{machine}/alpha"]
+    assert "shown" not in {step["step"] for step in steps}
 
 
 def test_after_six_wakes_mail_waits_for_the_prompt(

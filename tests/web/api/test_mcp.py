@@ -97,9 +97,15 @@ def test_the_default_tools_are_few_and_light(members: Members) -> None:
     found = ask(members.admin, "tools/list").json["result"]["tools"]
     assert len(found) == 8
     assert len(json.dumps(found)) < 6_000
-    assert all(tool["_meta"]["anthropic/alwaysLoad"] is True for tool in found)
     reading = {tool["name"] for tool in found if tool["annotations"]["readOnlyHint"]}
     assert reading == {"bus_read", "bus_agents"}
+
+
+@pytest.mark.parametrize("profile", ["default", "claude-net", "peers"])
+def test_no_model_has_to_search_for_a_tool(members: Members, profile: str) -> None:
+    found = ask(members.admin, "tools/list", query=f"profile={profile}").json["result"]["tools"]
+    assert found
+    assert all(tool["_meta"]["anthropic/alwaysLoad"] is True for tool in found)
 
 
 def test_tools_that_a_caller_may_not_use_are_not_listed(members: Members) -> None:
