@@ -232,6 +232,8 @@ def _start_locked(settings: Settings, places: Places) -> bool:
             {"pid": None, "born": None, **_known(places), "url": settings.url, "wanted": True},
         )
         return False
+    if _answers_soon(settings, places):
+        return False
     _check_packages()
     process = _spawn(settings, places)
     _remember(
@@ -251,6 +253,24 @@ def _start_locked(settings: Settings, places: Places) -> bool:
         return True
 
     _wait_for(answers, _START_S, f"The hub did not answer within {_START_S:g} s; {log} says more.")
+    return True
+
+
+def _answers_soon(settings: Settings, places: Places) -> bool:
+    """Return whether a hub that is on its way answers; raises BusError.
+
+    Whoever has started it need not have waited for it: a hook has no time for that.
+    """
+    if not _runs_at(settings.url, places):
+        return False
+    _wait_for(
+        lambda: listens(settings.url) or not _runs_at(settings.url, places),
+        _START_S,
+        f"The hub did not answer within {_START_S:g} s; {places.state / 'hub.log'} says more.",
+    )
+    if not listens(settings.url):
+        return False
+    _prove(settings)
     return True
 
 

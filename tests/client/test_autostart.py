@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 
 from busclient import LocalTrouble, _hub_control
 from busclient._cli import exits
-from busclient._hub_control.process import listens
+from busclient._hub_control.process import born_of, listens
 from busclient._places import Places
 from busclient._settings import write_env
 from tests.client.conftest import command
@@ -53,6 +54,15 @@ def hubs(home: Path) -> list[int]:
         ):
             found[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
     return [pid for pid, parent in found.items() if parent not in found]
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds a lock."""
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def test_up_starts_a_hub_that_answers_and_down_ends_it(
@@ -131,6 +141,41 @@ def test_ten_sessions_at_once_start_one_hub(
     assert {json.loads(line)["body"] for line in messages} == {
         f"from {number}" for number in range(10)
     }
+
+
+def test_a_session_that_comes_while_the_hub_starts_waits_for_that_one(
+    machine: dict[str, str], home: Path, places: Places
+) -> None:
+    url, password = f"http://127.0.0.1:{free_port()}", "p" * 40
+    write_env(places.env_file, {"BUS_URL": url, "BUS_PASS": password, "BUS_NAME": "me"})
+    # As a hook that had to go has left it: started, and not there yet.
+    starting = subprocess.Popen(
+        ["sh", "-c", f"read line; exec {sys.executable} -m bus serve"],
+        env={
+            **machine,
+            "BUS_DATA_DIR": str(places.hub_data),
+            "BUS_LISTEN": url.removeprefix("http://"),
+            "BUS_USER": "claude",
+            "BUS_PASS": password,
+        },
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    facts = {"url": url, "pid": starting.pid, "born": born_of(starting.pid), "wanted": True}
+    places.make_state().joinpath("hub.json").write_text(json.dumps(facts))
+    posting = subprocess.Popen(
+        [sys.executable, "-m", "busclient", "post", "any", "hello"],
+        env=machine, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd="/",
+    )  # fmt: skip
+    wait_until(lambda: is_locked(places.state / "hub.lock"), 20)
+    assert starting.stdin is not None
+    starting.stdin.write(b"go\n")
+    starting.stdin.close()
+    _, told = posting.communicate(timeout=60)
+    assert (posting.returncode, "started a hub" in told) == (0, False), told
+    assert hubs(home) == [starting.pid]
+    command(machine, "down")
+    starting.wait(60)
 
 
 def test_with_autostart_and_no_settings_at_all_a_hub_is_made(
@@ -256,3 +301,21 @@ def test_down_ends_no_stranger_that_has_got_the_number_of_the_hub(
     }
     places.make_state().joinpath("hub.json").write_text(json.dumps(known))
     assert command(machine, "down").stdout == "no hub of `bus up` is running\n"
+
+
+def test_an_mcp_server_starts_the_hub_and_has_its_tools(
+    machine: dict[str, str], home: Path, places: Places
+) -> None:
+    write_env(
+        places.env_file,
+        {"BUS_URL": f"http://127.0.0.1:{free_port()}", "BUS_PASS": "p" * 40, "BUS_NAME": "me"},
+    )
+    requests = [
+        {"jsonrpc": "2.0", "id": number, "method": method, "params": {}}
+        for number, method in enumerate(("initialize", "tools/list"))
+    ]
+    environ = {**machine, "BUS_AUTOSTART": "1"}
+    ran = command(environ, "mcp", input="".join(json.dumps(one) + "\n" for one in requests))
+    _, listed = (json.loads(line) for line in ran.stdout.splitlines())
+    assert "bus_post" in {tool["name"] for tool in listed["result"]["tools"]}, ran
+    assert len(hubs(home)) == 1
