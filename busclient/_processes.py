@@ -1,11 +1,17 @@
-"""Ending a program that was started in a session of its own (`start_new_session`)."""
+"""Processes of this machine: which one a number stands for, and ending one that was started in a
+session of its own (`start_new_session`).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 _GRACE_S = 2.0
 
@@ -18,8 +24,28 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
         return
+    import subprocess  # noqa: PLC0415  10 ms, and a hook ends nothing
+
     for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(OSError):
             os.killpg(process.pid, how)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_S if how is signal.SIGTERM else None)
+
+
+def born_of(pid: int) -> str | None:
+    """Return when a process began, in whatever form the system tells it; None when there is
+    none.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return None if fields[0] == "Z" else f"{boot} {fields[19]}"
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return None
+    import subprocess  # noqa: PLC0415
+
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    ps = subprocess.run(command, capture_output=True, check=False, text=True)  # noqa: S603
+    return ps.stdout.strip() or None

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from busclient._agents.forms import Agent, Registered
 from busclient._connection import Connection
 from busclient._errors import BadAnswer, NameHeld
-from busclient._hub_control.process import born_of
+from busclient._processes import born_of
 
 _PAGE = 500
 

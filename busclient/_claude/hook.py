@@ -31,6 +31,8 @@ _KNOWN = (
     "Notification",
 )
 _TOOL_EVERY_S = 30.0
+_PATH = "/hooks/claude-code"
+_WITHIN_S = 1.4
 
 
 def run(text: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -60,30 +62,49 @@ def run(text: str, environ: Mapping[str, str] = os.environ) -> str:
 def _answer(kind: str, event: Mapping[str, Any], environ: Mapping[str, str], places: Places) -> str:
     # Half of a hook's time goes into loading these; after most tools there is nothing to ask.
     from busclient._claude.sessions import Sessions, claude_process  # noqa: PLC0415
-    from busclient._http.calls import Calls  # noqa: PLC0415
-    from busclient._settings import Settings  # noqa: PLC0415
 
     sessions = Sessions(places)
     pid = claude_process(environ, sessions)
     session = sessions.of(pid)
-    calls = Calls(Settings.find(environ, places), None, _patience(), time.sleep, light=True)
-    try:
-        if kind == "SessionEnd" or session is None or kind == "SessionStart":
-            session = _changed(kind, event, sessions, session, pid)
-            if session is None:
-                return ""
-        if kind == "SessionStart":
-            _export(environ, session.name)
-        reply = ask(calls, session, event)
-    finally:
-        calls.close()
+    if kind == "SessionEnd" or session is None or kind == "SessionStart":
+        session = _changed(kind, event, sessions, session, pid)
+        if session is None:
+            return ""
+    if kind == "SessionStart":
+        _export(environ, session.name)
+    reply = _asked(environ, places, session, event)
     note_counts(places, reply)
     hook = reply.get("hookSpecificOutput")
     return json.dumps({"hookSpecificOutput": hook}) if hook else ""
 
 
+def _asked(
+    environ: Mapping[str, str], places: Places, session: Session, event: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the hub's answer, by the way that loads fastest; raises BusError."""
+    from busclient._http import plain  # noqa: PLC0415
+    from busclient._settings import Settings  # noqa: PLC0415
+
+    settings = Settings.find(environ, places)
+    if plain.suits(settings):
+        return plain.post(settings, _PATH, *_request(session, event), _WITHIN_S)
+    from busclient._http.calls import Calls  # noqa: PLC0415  20 ms
+
+    calls = Calls(settings, None, _patience(), time.sleep, light=True)
+    try:
+        return ask(calls, session, event)
+    finally:
+        calls.close()
+
+
 def ask(calls: Calls, session: Session, event: Mapping[str, Any], **more: str) -> dict[str, Any]:
-    """Return the hub's answer to an event of a session; raises BusError.
+    """Return the hub's answer to an event of a session; raises BusError."""
+    params, sent = _request(session, event)
+    return calls.json("POST", _PATH, params={**params, **more}, json=sent)
+
+
+def _request(session: Session, event: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters and the fields of a request.
 
     Only what the hub needs is sent: neither prompts nor the results of tools.
     """
@@ -93,8 +114,7 @@ def ask(calls: Calls, session: Session, event: Mapping[str, Any], **more: str) -
         if name in event
     }
     sent["session_id"] = session.conversation
-    params = {"name": session.name, "counts": 1, **more}
-    return calls.json("POST", "/hooks/claude-code", params=params, json=sent)
+    return {"name": session.name, "counts": 1}, sent
 
 
 def _changed(
@@ -132,7 +152,7 @@ def _registered(
 ) -> Session:
     from busclient._claude import folder  # noqa: PLC0415
     from busclient._claude.sessions import Session, moved  # noqa: PLC0415
-    from busclient._hub_control.process import born_of  # noqa: PLC0415
+    from busclient._processes import born_of  # noqa: PLC0415
 
     conversation = str(event.get("session_id") or "")[:128]
     facts = {
@@ -199,4 +219,4 @@ def _is_time(places: Places, environ: Mapping[str, str]) -> bool:
 def _patience() -> Patience:
     from busclient._http.calls import Patience  # noqa: PLC0415
 
-    return Patience(connect_s=0.8, read_s=1.2, total_s=1.4, attempts=1)
+    return Patience(connect_s=0.8, read_s=1.2, total_s=_WITHIN_S, attempts=1)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from busclient._files import write_private
-from busclient._hub_control.process import born_of
 from busclient._places import Places
+from busclient._processes import born_of
 
 _ANCESTORS = 12
 

@@ -7,7 +7,6 @@ after 429, 502, 503 and 504; the few that must not be are sent with `ONCE`.
 
 from __future__ import annotations
 
-import binascii
 import contextlib
 import json
 import os
@@ -29,6 +28,7 @@ from busclient._errors import (
     Unreachable,
 )
 from busclient._http.deadline import deadline
+from busclient._http.plain import basic
 from busclient._http.transport import Answer, Broken, Request, Transport
 from busclient._http.trouble import unreachable
 from busclient._settings import Settings
@@ -161,7 +161,7 @@ class Calls:
         own = {
             "User-Agent": f"claude-bus/{__version__}",
             "Accept": "application/json",
-            "Authorization": _basic(self.settings),
+            "Authorization": basic(self.settings),
             **({} if json is None else {"Content-Type": "application/json"}),
         }
         url = self.settings.url + path + (f"?{query}" if query else "")
@@ -292,12 +292,6 @@ def _by_adapter(settings: Settings, adapter: BaseAdapter | None) -> Transport:
     from busclient._http.requests_transport import RequestsTransport  # noqa: PLC0415
 
     return RequestsTransport(settings, adapter)
-
-
-def _basic(settings: Settings) -> str:
-    """Return the credential as a header, in UTF-8."""
-    credential = f"{settings.user}:{settings.password}".encode("utf-8", "surrogateescape")
-    return "Basic " + binascii.b2a_base64(credential, newline=False).decode("ascii")
 
 
 def _body(value: Any) -> bytes:

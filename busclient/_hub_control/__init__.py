@@ -27,8 +27,9 @@ from urllib.parse import urlsplit
 from busclient._errors import BadAnswer, BusError, LocalTrouble, SettingsError, Unauthorized
 from busclient._files import write_private
 from busclient._http.calls import Calls, Patience, new_key
-from busclient._hub_control.process import born_of, is_hub, listens
+from busclient._hub_control.process import is_hub, listens
 from busclient._places import Places
+from busclient._processes import born_of
 from busclient._settings import (
     LOCAL_URL,
     SHARED_USER,

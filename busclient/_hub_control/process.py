@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from busclient._places import Places
+from busclient._processes import born_of
 
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 
@@ -43,24 +44,6 @@ def is_hub(pid: int, born: str | None, places: Places) -> bool:
         )
     except OSError:
         return False
-
-
-def born_of(pid: int) -> str | None:
-    """Return when a process began, in whatever form the system tells it; None when there is
-    none.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return None if fields[0] == "Z" else f"{boot} {fields[19]}"
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return None
-    import subprocess  # noqa: PLC0415
-
-    command = ["ps", "-o", "lstart=", "-p", str(pid)]
-    ps = subprocess.run(command, capture_output=True, check=False, text=True)  # noqa: S603
-    return ps.stdout.strip() or None
 
 
 def listeners(port: int) -> list[int]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from busclient import Bus, LeaseLost, NameHeld, NotFound, UnknownRecipient
-from busclient._hub_control.process import born_of
+from busclient._processes import born_of
 from tests.client.conftest import Ran
 from tests.conftest import Caller, basic
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from busclient import Bus, NotTrusted, Patience, Refused, Settings, Unauthorized, Unreachable
-from busclient._http import calls, light_transport, requests_transport
+from busclient._http import light_transport, plain, requests_transport
 from tests.client.conftest import QUICK
 from tests.conftest import PASSWORD, USER, free_port, wait_until
 
@@ -155,7 +155,7 @@ def test_both_send_the_same(
     ((_, said, sent, data),) = server.seen
     host, port = server.server_address[:2]
     expected = {
-        "Authorization": calls._basic(bus.settings),
+        "Authorization": plain.basic(bus.settings),
         "Host": f"{host!s}:{port}",
         "Accept": "application/json",
     }
@@ -170,7 +170,7 @@ def test_netrc_has_no_say(server: Server, home: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("http_proxy", url_of(server))  # so that the environment has a say at all
     with at("http://hub.invalid") as bus:
         bus._calls.json("GET", "/x")
-    assert server.seen[0][2]["Authorization"] == calls._basic(bus.settings)
+    assert server.seen[0][2]["Authorization"] == plain.basic(bus.settings)
 
 
 def test_what_is_no_json_is_refused_and_not_sent(server: Server) -> None:
@@ -240,7 +240,7 @@ def test_a_proxy_is_asked_with_its_credential(
         "hub.invalid:8787",
         "Basic bWU6YSBi",
     )
-    assert headers["Authorization"] == calls._basic(bus.settings)
+    assert headers["Authorization"] == plain.basic(bus.settings)
 
 
 def test_a_proxy_that_is_away_or_says_no_is_told(
