@@ -45,7 +45,7 @@ class AskAnswered(Conflict):
 
 class AskClosed(Conflict):
     code = "ask_closed"
-    hint = "`state` says why. What is still to be said goes into a reply: POST /post."
+    hint = "`state` says why. What is still to be said goes into a reply."
 
 
 class StillRunning(Conflict):
