@@ -158,6 +158,7 @@ _FOR_ROUTES = {
     " again, with the same key.",
     "method_not_allowed": _OTHER_VERSION,
     "no_such_agent": "`bus agents` lists the agents.",
+    "no_such_ask": "`bus asks` lists those that you see.",
     "no_such_approval": "`bus approve` lists those that you may see.",
     "no_such_credential": "`bus credential list` shows the names.",
     "no_such_role": "`bus role` lists the roles.",
