@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.system import modes
+from bus.live import news
 
 logger = logging.getLogger("bus.live.given")
 
@@ -94,9 +94,4 @@ class Given:
         return holder
 
     def _connect(self) -> sqlite3.Connection:
-        modes.make_file(self._path)
-        db = sqlite3.connect(self._path, timeout=0.05, isolation_level=None)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = OFF")
-        db.execute(_SCHEMA)
-        return db
+        return news.connect(self._path, _SCHEMA)

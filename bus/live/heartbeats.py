@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from bus.system import modes
+from bus.live import news
 
 logger = logging.getLogger("bus.live.heartbeats")
 
@@ -122,14 +122,5 @@ class Heartbeats:
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
-            modes.make_file(self._path)
-            # Each statement is its own transaction. A short wait: another worker's takes
-            # microseconds.
-            db = sqlite3.connect(
-                self._path, timeout=0.05, isolation_level=None, check_same_thread=False
-            )
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = OFF")
-            db.execute(_SCHEMA)
-            self._db = db
+            self._db = news.connect(self._path, _SCHEMA)
         return self._db

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bus.system import modes
+from bus.live import news
 
 logger = logging.getLogger("bus.live.presence")
 
@@ -182,13 +182,7 @@ class Presence:
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
-            modes.make_file(self._path)
-            # A short wait: another worker's note takes microseconds, and a reader's answer must not
-            # hang on news.
-            db = sqlite3.connect(self._path, timeout=0.05, check_same_thread=False)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = OFF")
-            db.executescript(_SCHEMA)
+            db = news.connect(self._path, _SCHEMA, is_autocommit=False)
             if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'seen'").fetchone():
                 db.executescript(_FROM_BEFORE)
             self._db = db
