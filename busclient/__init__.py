@@ -19,6 +19,7 @@ from busclient._version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from busclient._agents.agents import Agents
+    from busclient._agents.asks import Ask, Asks, Said
     from busclient._agents.forms import Agent, Registered
     from busclient._agents.roles import Role, Roles
     from busclient._agents.topics import Topic, Topics
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from busclient._errors import (
         ApprovalDenied,
         ApprovalRequired,
+        AskAnswered,
         BadAnswer,
         BusError,
         Conflict,
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
 # Each name is loaded at its first use: `bus --version` and the hooks start without most of them.
 _LATER = {
     "_agents.agents": "Agents",
+    "_agents.asks": "Ask Asks Said",
     "_agents.forms": "Agent Registered",
     "_agents.roles": "Role Roles",
     "_agents.topics": "Topic Topics",
@@ -103,7 +106,7 @@ _LATER = {
     "_bus": "Bus",
     "_codes": "CODES",
     "_errors": (
-        "ApprovalDenied ApprovalRequired BadAnswer BusError Conflict FileChanged "
+        "ApprovalDenied ApprovalRequired AskAnswered BadAnswer BusError Conflict FileChanged "
         "Forbidden HubFailed Impossible InviteSpent KeyReused LeaseLost LocalTrouble NameHeld "
         "NoRoom NotFound NotPermitted NotTrusted NotYourName OutboxFailed OutcomeUnknown Refused "
         "SettingsError StillRunning TargetBusy TargetStopped TooLarge TooMany TooManyWaiting "
@@ -133,6 +136,9 @@ __all__ = [
     "Approval",
     "ApprovalDenied",
     "ApprovalRequired",
+    "Ask",
+    "AskAnswered",
+    "Asks",
     "Attempt",
     "BadAnswer",
     "Bus",
@@ -182,6 +188,7 @@ __all__ = [
     "Role",
     "Roles",
     "Running",
+    "Said",
     "Settings",
     "SettingsError",
     "Snapshot",

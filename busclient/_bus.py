@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
     from busclient._agents.agents import Agents
+    from busclient._agents.asks import Asks
     from busclient._agents.roles import Roles
     from busclient._agents.topics import Topics
     from busclient._agents.webhooks import Webhooks
@@ -235,6 +236,13 @@ class Bus(Reading):
         from busclient._agents.roles import Roles  # noqa: PLC0415
 
         return Roles(self._connection)
+
+    @property
+    def asks(self) -> Asks:
+        """Questions that stay open until they are answered: `bus.asks.ask("Deploy?", to="db1")`."""
+        from busclient._agents.asks import Asks  # noqa: PLC0415
+
+        return Asks(self._connection, self._sleep)
 
     @property
     def webhooks(self) -> Webhooks:

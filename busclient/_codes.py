@@ -12,6 +12,7 @@ from typing import Any
 from busclient._errors import (
     ApprovalDenied,
     ApprovalRequired,
+    AskAnswered,
     BadAnswer,
     BusError,
     Conflict,
@@ -45,7 +46,7 @@ CODES: dict[str, type[BusError]] = {
     "approval_closed": Conflict,
     "approval_denied": ApprovalDenied,
     "approval_required": ApprovalRequired,
-    "ask_answered": Conflict,
+    "ask_answered": AskAnswered,
     "ask_closed": Conflict,
     "bad_field": Refused,
     "bad_json": Refused,
@@ -139,6 +140,10 @@ _OWN_HINTS = (Unauthorized, NotYourName, ApprovalRequired, StillRunning)  # the 
 
 # In terms of this client, where the hub's are for curl.
 _HINTS = {
+    "ask_answered": "`bus asks ID` shows what was said.",
+    "ask_closed": "What is still to be said goes into a reply: `bus reply ID TEXT`.",
+    "no_such_ask": "`bus asks` lists them; a message of `bus post` is no ask.",
+    "not_asked": "Only those who were asked answer: `bus asks --owed` shows what waits for you.",
     "no_such_folder": "Give a folder that exists in the target; `bus put --create-dirs` makes those"
     " above a file.",
     "not_permitted": "An admin allows it with `bus permit SOURCE TARGET`; `bus permissions --check"

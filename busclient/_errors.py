@@ -28,6 +28,7 @@
     │   ├── KeyReused         the idempotency key belongs to other content
     │   ├── InviteSpent       the invite was used, or has expired
     │   ├── Conflict          what is there now stands against it
+    │   │   ├── AskAnswered       the question has its answers (`first`)
     │   │   ├── NameHeld          another session has this name (`holder`)
     │   │   ├── LeaseLost         the name is another session's now
     │   │   ├── TargetStopped     the container does not run
@@ -226,6 +227,14 @@ class NameHeld(Conflict):
     def holder(self) -> Mapping[str, Any]:
         """Who holds the name: `lease`, `since`, `host`, `pid` and so on, as far as it said."""
         found = self.details.get("holder")
+        return found if isinstance(found, dict) else {}
+
+
+class AskAnswered(Conflict):
+    @property
+    def first(self) -> Mapping[str, Any]:
+        """What was said first, or what I have said before: `name`, `option`, `text`, `time`."""
+        found = self.details.get("first")
         return found if isinstance(found, dict) else {}
 
 

@@ -293,7 +293,7 @@ class Asks:
     def _rows(self, db: sqlite3.Connection, asked: AsksQuery, before: int) -> Iterable[Row]:
         if asked.owed_by is None:
             return queries.newest(db, before, asked.asked_by)
-        return self._owed(db, asked.owed_by, before)
+        return self._owed(db, asked.owed_by, before, asked.machine == 1)
 
     def _owed(
         self, db: sqlite3.Connection, name: str, before: int, with_machine: bool = False

@@ -25,6 +25,7 @@ from bus.model.kinds import (
     TAG,
     THREAD,
     WAIT,
+    ZERO_OR_ONE,
     Format,
     choice,
     flag,
@@ -224,6 +225,7 @@ class AsksQuery(Format):
     """GET /asks: the newest asks first."""
 
     owed_by: Annotated[str | None, AGENT, "only those that this name has yet to answer"] = None
+    machine: Annotated[int, ZERO_OR_ONE, "1: of `owed_by`, its machine's too"] = 0
     asked_by: Annotated[str | None, AGENT, "only those of this name"] = None
     state: Annotated[str | None, choice(STATES), "only those in this state"] = None
     before: Annotated[str | int | None, REFERENCE_TEXT, "only older ones: for the next page"] = None

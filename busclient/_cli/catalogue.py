@@ -96,6 +96,36 @@ GROUPS = {
             ("bus handoff notes.md", "echo 'all green' | bus handoff --to web1"),
         ),
     },
+    "Work": {
+        "ask": Entry(
+            "asking",
+            "Ask a question that stays open until it is answered",
+            (
+                'bus ask db1,web1 "Deploy now?" -o yes -o no --by 10m --default no',
+                'bus ask role:deployer "Which version runs?" --wait 5m',
+            ),
+        ),
+        "answer": Entry(
+            "asking",
+            "Answer a question",
+            ('bus answer 412 yes "all green"', 'bus answer 413 "1.3, since noon"'),
+        ),
+        "decline": Entry(
+            "asking",
+            "Say that you will not answer, and why",
+            ('bus decline 412 "not my service"', "bus decline 412 away --json"),
+        ),
+        "withdraw": Entry(
+            "asking",
+            "Take back a question of yours",
+            ("bus withdraw 412", "bus withdraw 01K0"),
+        ),
+        "asks": Entry(
+            "asking",
+            "Show what you have yet to answer, and what you have asked",
+            ("bus asks --owed", "bus asks 412"),
+        ),
+    },
     "Topics": {
         "topics": Entry(
             "topics", "List the topics, with their volume", ("bus topics", "bus topics --mine")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from busclient._errors import HubFailed, TooManyWaiting, Unavailable, Unreachable
-from busclient._messages.message import Message
 
+T = TypeVar("T")
 _LONGEST_WAIT_S = 50.0  # of the 60 that the hub allows
 _LAST_LOOK_S = 0.001  # when the hub was away at the end: is it still?
 
 
 def poll(
-    read: Callable[[float], list[Message]], timeout_s: float, sleep: Callable[[float], None]
-) -> list[Message]:
-    """Return messages as soon as there are any; [] if there are none in time.
+    read: Callable[[float], list[T]], timeout_s: float, sleep: Callable[[float], None]
+) -> list[T]:
+    """Return what was waited for as soon as there are any; [] if there are none in time.
 
     `read` asks the hub, which may hold the answer back so many seconds. What the first call raises
     is raised, and what the last one does: in between, the hub may be restarting.
@@ -24,7 +25,7 @@ def poll(
     hold_s, breaks = 0.0, 0  # the first call only looks
     while True:
         left = max(ends - time.monotonic(), 0)
-        found: list[Message] = []
+        found: list[T] = []
         try:
             found, breaks = read(hold_s), 0
         except TooManyWaiting as error:
