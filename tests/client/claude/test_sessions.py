@@ -160,3 +160,28 @@ def test_after_a_compaction_the_session_knows_who_it_is_and_what_waits(
     assert "You are web1/alpha on claude-bus." in after
     assert "do not forget" in after
     assert names(live_hub) == ["web1/alpha"]
+
+
+def test_a_conversation_that_goes_on_in_another_process_has_its_callsign_again(
+    claude: Claude, model: FakeModel, live_hub: RunningHub
+) -> None:
+    claude.settings(hooks=hooks())
+    claude.print("hello")
+    post(live_hub, "web1/alpha", "for the old conversation")
+    live_hub.post("/agents", json={"name": "web1", "session_id": "another one"})  # takes the next
+    claude.print("again", "--continue")
+    last = str(model.seen[-1]["messages"])
+    assert last.count("You are web1/alpha on claude-bus.") == 2  # it stands in the transcript, too
+    assert "for the old conversation" in last
+
+
+def test_a_fork_of_a_conversation_is_a_session_of_its_own(
+    claude: Claude, model: FakeModel, live_hub: RunningHub
+) -> None:
+    claude.settings(hooks=hooks())
+    claude.start()
+    wait_until(lambda: names(live_hub) == ["web1/alpha"])
+    claude.type("hello")
+    wait_until(lambda: "All right." in claude.screen())
+    claude.print("again", "--continue", "--fork-session")
+    assert "You are web1/bravo on claude-bus." in str(model.seen[-1]["messages"])
