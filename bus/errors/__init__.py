@@ -28,6 +28,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchAsk         404  the message is there, and asks nothing
     │   ├── NoSuchRole        404  nobody has claimed it
     │   ├── NoSuchWebhook     404
+    │   ├── NoSuchFileLease   404  or it has ended
     │   ├── UnknownRecipient  404  nobody has this name, and the post is strict
     │   ├── NoSuchFile        404  in the target
     │   └── NoSuchSnapshot    404
@@ -39,6 +40,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NameHeld          409  another session holds the name
     │   ├── LeaseLost         409  the name is not held with this lease any more
     │   ├── NoCallsign        409  all of the machine's callsigns are held
+    │   ├── FileLeaseHeld     409  others hold some of these files
     │   ├── ApprovalClosed    409  it was answered, used, or has expired
     │   ├── AskAnswered       409
     │   ├── AskClosed         409  it was declined or withdrawn, or its time is over
@@ -99,6 +101,7 @@ from bus.errors.conflicts import (
     Conflict,
     CredentialExists,
     FileChanged,
+    FileLeaseHeld,
     FileRefused,
     Impossible,
     ImpossibleAsk,
@@ -144,6 +147,7 @@ from bus.errors.requests import (
     NoSuchCall,
     NoSuchCredential,
     NoSuchFile,
+    NoSuchFileLease,
     NoSuchRole,
     NoSuchRoute,
     NoSuchSnapshot,
@@ -195,6 +199,7 @@ __all__ = [
     "DriverUnavailable",
     "ExecUnavailable",
     "FileChanged",
+    "FileLeaseHeld",
     "FileRefused",
     "Forbidden",
     "ForeignOrigin",
@@ -217,6 +222,7 @@ __all__ = [
     "NoSuchCall",
     "NoSuchCredential",
     "NoSuchFile",
+    "NoSuchFileLease",
     "NoSuchFolder",
     "NoSuchProgram",
     "NoSuchRole",

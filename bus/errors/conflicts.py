@@ -33,6 +33,14 @@ class NoCallsign(Conflict):
     hint = "Give a session name, or let a session end. BUS_CALLSIGNS sets the list."
 
 
+class FileLeaseHeld(Conflict):
+    code = "lease_held"
+    hint = (
+        "Work on something else, wait until then, or ask the holder to release it. Shared leases"
+        " (exclusive: false) go together with each other."
+    )
+
+
 class ApprovalClosed(Conflict):
     code = "approval_closed"
     hint = "Make the call again: that asks a new question."

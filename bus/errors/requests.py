@@ -139,6 +139,11 @@ class NoSuchWebhook(NotFound):
     hint = "GET /webhooks lists yours."
 
 
+class NoSuchFileLease(NotFound):
+    code = "no_such_lease"
+    hint = "GET /leases lists those that hold; POST /leases takes one."
+
+
 class UnknownRecipient(NotFound):
     code = "unknown_recipient"
     hint = "`near` has known names like it. Without `strict`, the message would wait for the name."

@@ -17,6 +17,7 @@ from bus.hub.contexts import Contexts
 from bus.hub.credentials import CredentialRecords
 from bus.hub.daily_quotas import DailyQuotas
 from bus.hub.drafting import Drafting
+from bus.hub.file_leases import FileLeases
 from bus.hub.inbox import Inbox
 from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
@@ -104,6 +105,7 @@ class Hub:
         self.topics = Topics(journal, self.credentials)
         self.roles = Roles(journal, self.agents)
         self.chores.add(self.roles.give_on)
+        self.file_leases = FileLeases(journal, self.agents)
         self.tracking = Tracking(journal, self.messages, self.acks, presence, live.shown)
         self.chores.add(self.tracking.report_overdue)
         self.webhooks = Webhooks(journal, private=private_webhooks)

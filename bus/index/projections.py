@@ -14,6 +14,7 @@ from bus.index.approvals import Approvals
 from bus.index.asks import Asks
 from bus.index.calls import Calls
 from bus.index.credentials import Credentials
+from bus.index.file_leases import FileLeases
 from bus.index.messages import Messages
 from bus.index.permissions import Permissions
 from bus.index.place import Damage
@@ -30,7 +31,7 @@ from bus.model.records import Position, Record
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
     *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
-    *(Asks, Webhooks),
+    *(Asks, Webhooks, FileLeases),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

@@ -44,6 +44,7 @@ KINDS = (
     *("message_retracted", "deadline_passed", "topic_subscribed", "topic_unsubscribed"),
     *("role_claimed", "role_released", "role_given"),
     *("webhook_set", "webhook_removed", "webhook_progress"),
+    *("files_leased", "files_released"),
 )
 # What older versions called them. Such lines are in logs for ever; only `decode` knows.
 _OLD_KINDS = {
@@ -69,6 +70,7 @@ _COMPETED_FOR = {
     "message_retracted": ("message",),
     "deadline_passed": ("message",),
     "role_given": ("prior", "role"),
+    "files_leased": ("prior", "repo"),
 }
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BYTE_TO_LETTER = bytes(ord(_CROCKFORD[byte & 31]) for byte in range(256))
@@ -220,11 +222,11 @@ def unique_key(record: Record) -> str | None:
 
     For a message, who sent it under which idempotency key; for a call, whose credential asked for
     it under which, and at which attempt (where those before have done nothing); for the use of an
-    approval, the approval; for a lease, the name and the record that set it free; for what ends a
-    message, the message; for what is said to an ask, the ask and the word before it. No
-    credential's name begins with a space, and no key has a line end, so none of them can meet. Nor
-    has a name an @: behind it is the tenure, so that whoever is given a name anew meets no key of
-    who had it before.
+    approval, the approval; for a lease, the name and the record that set it free; for one of
+    files, the repository and the record before it; for what ends a message, the message; for what
+    is said to an ask, the ask and the word before it. No credential's name begins with a space, and
+    no key has a line end, so none of them can meet. Nor has a name an @: behind it is the tenure,
+    so that whoever is given a name anew meets no key of who had it before.
     """
     if record["kind"] in _COMPETED_FOR:
         about = (str(record[name]) for name in _COMPETED_FOR[record["kind"]])

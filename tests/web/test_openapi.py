@@ -55,6 +55,9 @@ for name, strategy in {
     "bus-words": _LABELS,
     "bus-tags": st.lists(_LABELS, max_size=16).map(",".join),
     "bus-names": st.lists(_NAMES, min_size=1, max_size=64).map(",".join),
+    "bus-path": st.lists(_NAMES.filter(lambda name: len(name) < 32), min_size=1, max_size=8).map(
+        "/".join
+    ),
     "bus-bytes": st.binary(max_size=64).map(lambda data: base64.b64encode(data).decode()),
     "bus-json": st.dictionaries(_LABELS, st.integers() | _LABELS, max_size=4).map(json.dumps),
 }.items():
@@ -104,6 +107,7 @@ OWN_NAME = (
         "/roles/{role_name}/claim",
         "/roles/{role_name}/release",
         *("/ask", "/ask/{ref}/answer", "/ask/{ref}/decline", "/ask/{ref}/withdraw"),
+        *("/leases", "/leases/check"),
     ),
 )
 CONFIG = {
@@ -169,7 +173,7 @@ def credential_for(case: schemathesis.Case) -> str:
         return basic("machine", PASSWORD)
     speaks = case.query if case.method == "GET" else case.body
     names = set(speaks) if isinstance(speaks, dict) else set()
-    if case.path in OWN_NAME and not names & {"from", "reader", "name"}:
+    if case.path in OWN_NAME and not names & {"from", "reader", "name", "holder"}:
         credentials.add("machine", PASSWORD, MEMBER)
         return basic("machine", PASSWORD)
     return BASIC

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from flask import request
@@ -29,6 +30,20 @@ def params(allowed: Iterable[str]) -> dict[str, str]:
         return {}
     _check_utf8(unquote_to_bytes(query.encode("latin-1")), "The query")
     return once(request.args.items(multi=True), tuple(allowed), "parameter")
+
+
+def with_lists(allowed: Iterable[str], several: str) -> dict[str, Any]:
+    """Return the query parameters, where one may be given several times: it is a list."""
+    query = request.environ.get("QUERY_STRING", "")
+    _check_utf8(unquote_to_bytes(query.encode("latin-1")), "The query")
+    pairs = list(request.args.items(multi=True))
+    given = [value for name, value in pairs if name == several]
+    for value in given:
+        check_text(value, f"`{several}`")
+    found: dict[str, Any] = dict(
+        once((pair for pair in pairs if pair[0] != several), tuple(allowed), "parameter")
+    )
+    return {**found, several: given} if given else found
 
 
 def query(shape: type[S]) -> S:

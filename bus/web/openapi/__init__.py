@@ -11,6 +11,7 @@ from bus.web.openapi import (
     agents,
     asks,
     credentials,
+    file_leases,
     hooks,
     mcp,
     messages,
@@ -42,6 +43,7 @@ def document() -> Json:
             **credentials.paths(),
             **net.paths(),
             **webhooks.paths(),
+            **file_leases.paths(),
             **mcp.paths(),
         },
         "components": {

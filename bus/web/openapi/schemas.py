@@ -13,6 +13,7 @@ from bus.model import (
     calls,
     credentials,
     delivery,
+    file_leases,
     inbox,
     messages,
     permissions,
@@ -46,6 +47,8 @@ _ANSWERS = (
     *(credentials.Quotas, credentials.OpenInvite, credentials.Invite, credentials.Revoked),
     *(webhooks.Answer, webhooks.Webhook, webhooks.Webhooks, webhooks.WebhookAdded),
     *(webhooks.WebhookRemoved, webhooks.WebhookTested, webhooks.WebhookReplayed),
+    *(file_leases.FileLease, file_leases.OneFileLease, file_leases.FileLeases),
+    *(file_leases.HeldPath, file_leases.FilesChecked),
 )
 
 
