@@ -6,30 +6,57 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
+
+LONGEST = 300  # of a summary, in characters
+_COMMITS, _FILES = 5, 20
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done in a folder: its name, its branch, the subjects of the last commits (newest
+    first) and the names of files that have changed since.
+    """
+
+    folder: str
+    branch: str
+    commits: tuple[str, ...]
+    changed: tuple[str, ...]
+    count: int  # of changed files; not each has its name here
 
 
 def facts(cwd: str) -> dict[str, Any]:
     """Return the folder, its repository and branch, and a summary in one line."""
     repo = _git(cwd, "config", "--get", "remote.origin.url")
-    branch = _git(cwd, "symbolic-ref", "--short", "HEAD")
-    found = {"cwd": cwd[:500] or None, "repo": repo or None, "branch": branch or None}
+    done = work(cwd)
+    found = {"cwd": cwd[:500] or None, "repo": repo or None, "branch": done.branch or None}
     told = {name: value for name, value in found.items() if value is not None}
-    summary = _summary(cwd, branch)
+    summary = _summary(done)
     return {**told, "summary": summary} if summary else told
 
 
-def _summary(cwd: str, branch: str) -> str:
+def work(cwd: str) -> Work:
+    """Return what is done in a folder."""
     name = cwd.rstrip("/").rpartition("/")[2]
+    branch = _git(cwd, "symbolic-ref", "--short", "HEAD")
     if not branch:
-        return name
-    last = _git(cwd, "log", "-1", "--format=%s")
+        return Work(name, "", (), (), 0)
+    commits = _git(cwd, "log", f"-{_COMMITS}", "--format=%s").split("\n")
     changed = [line[3:] for line in _git(cwd, "status", "--porcelain").split("\n") if line[3:]]
-    told = f"{name} on {branch}" + (f"; last: {last[:100]}" if last else "")
-    if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        told += f"; changes {', '.join(changed[:3])}{more}"
-    return " ".join(told.split())[:300]
+    subjects = tuple(subject[:200] for subject in commits if subject)
+    return Work(name, branch, subjects, tuple(changed[:_FILES]), len(changed))
+
+
+def _summary(done: Work) -> str:
+    if not done.branch:
+        return done.folder
+    last = done.commits[0][:100] if done.commits else ""
+    told = f"{done.folder} on {done.branch}" + (f"; last: {last}" if last else "")
+    if done.count:
+        more = f" and {done.count - 3} more" if done.count > 3 else ""
+        told += f"; changes {', '.join(done.changed[:3])}{more}"
+    return " ".join(told.split())[:LONGEST]
 
 
 def _git(cwd: str, *arguments: str) -> str:

@@ -139,8 +139,12 @@ def registered(bus: Bus, sessions: Sessions, pid: int | None, event: Mapping[str
 
     Whoever comes first registers: a hook, or the MCP server.
     """
+    from busclient._claude import better_summary  # noqa: PLC0415
+
     with sessions.registering():
-        return _registered(bus, sessions, sessions.of(pid), pid, event)
+        session = _registered(bus, sessions, sessions.of(pid), pid, event)
+    better_summary.begin(session.name, pid, str(event.get("cwd") or os.getcwd()))
+    return session
 
 
 def _registered(
@@ -150,7 +154,7 @@ def _registered(
     pid: int | None,
     event: Mapping[str, Any],
 ) -> Session:
-    from busclient._claude import folder  # noqa: PLC0415
+    from busclient._claude import better_summary, folder  # noqa: PLC0415
     from busclient._claude.sessions import Session, moved  # noqa: PLC0415
     from busclient._processes import born_of  # noqa: PLC0415
 
@@ -162,8 +166,11 @@ def _registered(
         **folder.facts(str(event.get("cwd") or os.getcwd())),
     }
     if session is not None:
+        # A better summary stays until there is another one.
+        kept = {"summary"} if better_summary.is_wanted(os.environ) else set()
+        again = {name: fact for name, fact in facts.items() if name not in kept}
         with suppress(LeaseLost, NotFound):
-            bus.agents.register(session.name, lease=session.lease, pid=session.pid, **facts)
+            bus.agents.register(session.name, lease=session.lease, pid=session.pid, **again)
             sessions.keep(moved(session, conversation))
             return moved(session, conversation)
     # A session that another one has started in its Bash has inherited BUS_SESSION.

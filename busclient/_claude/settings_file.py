@@ -28,7 +28,7 @@ _WITH_WAITER = ("SessionStart", "Stop")
 _MATCHERS = {"SessionStart": "startup|resume|clear|compact|fork"}
 _A_DAY_S = 86_400
 _OURS = re.compile(
-    r"(?:^|/)(?:bus|-m busclient|python\S* -m busclient)['\"]? (?:hook|wait-for-mail)$"
+    r"(?:^|/)(?:bus|-m busclient|python\S*(?: -P)? -m busclient)['\"]? (?:hook|wait-for-mail)$"
 )
 _OUR_LINE = re.compile(r"['\"]? statusline(?: --and .*)?$", re.DOTALL)
 _ENABLED = "enabledMcpjsonServers"

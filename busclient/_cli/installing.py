@@ -259,7 +259,8 @@ def _bus_command() -> str:
     called = Path(sys.argv[0])
     if called.name == "bus" and called.exists():
         return shlex.quote(str(called.absolute()))
-    return f"{shlex.quote(sys.executable)} -m busclient"
+    # -P: nothing is loaded from the folder in which a session works.
+    return f"{shlex.quote(sys.executable)} -P -m busclient"
 
 
 def _print_http() -> int:

@@ -45,7 +45,7 @@ def test_the_block_starts_the_server_and_the_file_is_told(cli: Cli, name: str) -
     found = parse(block)
     assert list(found) == [key]
     assert list(found[key]) == ["bus"]
-    assert words(name, found[key]["bus"]) == [sys.executable, "-m", "busclient", "mcp"]
+    assert words(name, found[key]["bus"]) == [sys.executable, "-P", "-m", "busclient", "mcp"]
     assert file in ran.err.splitlines()[0]
     assert "AGENTS.md" in ran.err
     for tool in ("bus_inbox", "bus_post", "bus_ack", "bus_agents"):
