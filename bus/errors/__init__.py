@@ -6,6 +6,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     BusError
     ├── BadRequest            400  the request is not well formed
     │   ├── BadJson           400  not strict JSON
+    │   ├── BadBrief          400  front matter that cannot be read
     │   ├── UnknownField      400  a field or parameter that does not exist
     │   ├── BadField          400  a field with a wrong type or value
     │   └── MissingField      400  a required field is not there
@@ -26,6 +27,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchCredential  404
     │   ├── NoSuchAgent       404  nobody has registered under this name
     │   ├── NoSuchAsk         404  the message is there, and asks nothing
+    │   ├── NoSuchBrief       404  the message is there, and is no brief
     │   ├── NoSuchRole        404  nobody has claimed it
     │   ├── NoSuchWebhook     404
     │   ├── NoSuchFileLease   404  or it has ended
@@ -133,6 +135,7 @@ from bus.errors.limits import (
 from bus.errors.requests import (
     ApprovalDenied,
     ApprovalRequired,
+    BadBrief,
     BadField,
     BadJson,
     BadRequest,
@@ -144,6 +147,7 @@ from bus.errors.requests import (
     NoSuchAgent,
     NoSuchApproval,
     NoSuchAsk,
+    NoSuchBrief,
     NoSuchCall,
     NoSuchCredential,
     NoSuchFile,
@@ -189,6 +193,7 @@ __all__ = [
     "ApprovalRequired",
     "AskAnswered",
     "AskClosed",
+    "BadBrief",
     "BadField",
     "BadJson",
     "BadRequest",
@@ -219,6 +224,7 @@ __all__ = [
     "NoSuchAgent",
     "NoSuchApproval",
     "NoSuchAsk",
+    "NoSuchBrief",
     "NoSuchCall",
     "NoSuchCredential",
     "NoSuchFile",

@@ -17,6 +17,11 @@ class BadJson(BadRequest):
     )
 
 
+class BadBrief(BadRequest):
+    code = "bad_brief"
+    hint = "Front matter is YAML between two lines `---`; `line` says where it is wrong."
+
+
 class UnknownField(BadRequest):
     code = "unknown_field"
 
@@ -127,6 +132,11 @@ class NoSuchAgent(NotFound):
 class NoSuchAsk(NotFound):
     code = "no_such_ask"
     hint = "GET /asks lists them. POST /ask asks; a message of POST /post is no ask."
+
+
+class NoSuchBrief(NotFound):
+    code = "no_such_brief"
+    hint = "GET /briefs lists them. GET /messages/<ref> gives any message."
 
 
 class NoSuchRole(NotFound):

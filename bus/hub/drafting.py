@@ -40,10 +40,15 @@ class Drafting:
         self.admins: Callable[[], Sequence[str]] = lambda: ()
 
     def record(
-        self, caller: Caller, message: Draft, get: Get, ask: Mapping[str, Any] | None = None
+        self,
+        caller: Caller,
+        message: Draft,
+        get: Get,
+        ask: Mapping[str, Any] | None = None,
+        brief: Mapping[str, Any] | None = None,
     ) -> Fields:
         """Return the record to be. `get` returns a message by its id or seq; `ask` are the terms of
-        a message that asks.
+        a message that asks, `brief` what one says that is a brief.
 
         Raises KeyReused, UnknownReply, UnknownRecipient, NotYourMessage, LoopGuard.
         """
@@ -53,7 +58,11 @@ class Drafting:
         proved = {"auth": caller.name, "verified": caller.is_verified, "trust": caller.trust}
         draft = {"kind": "message", **proved, **said}
         if message.client_id is not None:
-            draft |= idempotency.stamp(caller, message.client_id, digest(said))
+            # What is to be done is read from the brief itself, and from who is known by then.
+            front = {} if brief is None else {"brief": {**brief, "actions": []}}
+            draft |= idempotency.stamp(caller, message.client_id, digest({**said, **front}))
+        if brief is not None:
+            draft["brief"] = dict(brief)
         if message.in_reply_to is not None:
             parent = _referred(get, message.in_reply_to, "in_reply_to")
             draft["in_reply_to"] = parent["id"]

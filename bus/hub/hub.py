@@ -11,6 +11,7 @@ from bus.hub.activity import Activity
 from bus.hub.agents import Agents, Leases
 from bus.hub.approvals import Approvals
 from bus.hub.asks import Asks
+from bus.hub.briefs import Briefs
 from bus.hub.calls import Calls
 from bus.hub.chores import Chores
 from bus.hub.contexts import Contexts
@@ -102,6 +103,7 @@ class Hub:
             self.proofs,
             Owing(journal, self.asks, machine_mail, live.shown),
         )
+        self.briefs = Briefs(self.messages, self.agents, standings)
         self.topics = Topics(journal, self.credentials)
         self.roles = Roles(journal, self.agents)
         self.chores.add(self.roles.give_on)

@@ -59,12 +59,19 @@ class Messages:
 
     # -- posting ---------------------------------------------------------------------------------
 
-    def post(self, caller: Caller, message: Draft, ask: Mapping[str, Any] | None = None) -> Posted:
-        """Save one message; on return it is on stable storage. `ask` are the terms of a question.
+    def post(
+        self,
+        caller: Caller,
+        message: Draft,
+        ask: Mapping[str, Any] | None = None,
+        brief: Mapping[str, Any] | None = None,
+    ) -> Posted:
+        """Save one message; on return it is on stable storage. `ask` are the terms of a question,
+        `brief` what a brief says besides.
 
         Raises what `Drafting.record` and `Journal.append` raise, and KeyReused.
         """
-        draft = self._drafting.record(caller, message, self._get_for(caller), ask)
+        draft = self._drafting.record(caller, message, self._get_for(caller), ask, brief)
         appended = self._journal.append_soon([draft])[0]
         self._standings.was_here(draft["from"])
         self._note_reply(caller, message, draft)

@@ -153,17 +153,24 @@ class Standings:
         """Raise UnknownRecipient if nobody has one of these names; Rebuilding while that is not
         known.
         """
-        with self._index.as_is():
-            pass
-        unknown = [
-            name
-            for name in names
-            if not (name == EVERYBODY or is_group(name) or self._standing(name).is_known)
-        ]
-        if unknown:
-            near = self._near(unknown)
+        near = self.unknown(names)
+        if near:
             told = [unknown_text(name, alike) for name, alike in near.items()]
             raise UnknownRecipient(" ".join(told), near=near)
+
+    def unknown(self, names: Sequence[str]) -> dict[str, Sequence[str]]:
+        """Return those of these names that nobody has, each with known ones like it; raises
+        Rebuilding while that is not known.
+        """
+        with self._index.as_is():
+            pass
+        return self._near(
+            [
+                name
+                for name in names
+                if not (name == EVERYBODY or is_group(name) or self._standing(name).is_known)
+            ]
+        )
 
     def was_here(self, name: str) -> None:
         """A name polled, posted or acknowledged: what is kept of it is old."""

@@ -246,6 +246,8 @@ def walk_of(
         parts.append(_rows(db, "messages WHERE sender = ?", selection.sender, down))
     if selection.tag is not None:
         parts.append(_rows(db, "tags WHERE tag = ?", selection.tag, down))
+    if selection.briefs:
+        parts.append(Rows(db, "SELECT seq FROM briefs WHERE 1", (), "seq", down))
     seen_at = None if selection.expired else now_ms
     if selection.unread_by is not None:
         boxes = of_reader(db, selection.unread_by, selection.machine)

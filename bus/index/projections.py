@@ -12,6 +12,7 @@ from bus.index.acts import Acts
 from bus.index.agents import Agents
 from bus.index.approvals import Approvals
 from bus.index.asks import Asks
+from bus.index.briefs import Briefs
 from bus.index.calls import Calls
 from bus.index.credentials import Credentials
 from bus.index.file_leases import FileLeases
@@ -31,7 +32,7 @@ from bus.model.records import Position, Record
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
     *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
-    *(Asks, Webhooks, FileLeases),
+    *(Asks, Webhooks, FileLeases, Briefs),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

@@ -46,8 +46,8 @@ class Selection:
 
     `to` takes in broadcasts. `unread_by` is what that reader has neither acknowledged nor written
     itself, with `machine` its machine's mail too. `after` and `before` are seqs, both exclusive.
-    `newest` takes the last `limit` instead of the first; the result is oldest first all the same,
-    unless `descending`.
+    `briefs` takes only those. `newest` takes the last `limit` instead of the first; the result is
+    oldest first all the same, unless `descending`.
     """
 
     to: str | None = None
@@ -62,6 +62,7 @@ class Selection:
     descending: bool = False
     expired: bool = False
     machine: bool = False
+    briefs: bool = False
     view: View | None = field(default=None, compare=False)
 
     @property
@@ -80,7 +81,8 @@ class Selection:
     def is_plain(self) -> bool:
         """Whether it asks for every message that lives, but for its places."""
         names = (self.to, self.unread_by, self.sender)
-        return not (any(names) or self.tag or self.thread or self.expired or self.view)
+        wanted = (self.tag, self.thread, self.expired, self.briefs, self.view)
+        return not (any(names) or any(wanted))
 
     def seen_by(self, view: View | None) -> Selection:
         """Return the same filter, for what a caller may see."""
@@ -103,6 +105,7 @@ class Selection:
             all(name is None or name in names or is_for_many for name in (self.to, self.unread_by))
             and (self.unread_by is None or record["from"] != self.unread_by)
             and (self.sender is None or record["from"] == self.sender)
+            and (not self.briefs or "brief" in record)
             and (self.tag is None or self.tag in record.get("tags", ()))
             and (self.thread is None or self.thread in (record.get("thread"), record["id"]))
         )

@@ -29,6 +29,7 @@ from typing import Annotated, Any, NotRequired, Self, TypedDict
 from bus.errors import BadField, BadJson, MissingField, TooLarge
 from bus.model.answer import Count, From, Says, Time
 from bus.model.asked import AnswerMark, Asked
+from bus.model.brief_mark import BriefMark
 from bus.model.caller import TRUSTS
 from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
 from bus.model.deadlines import ACK_BY, ack_by_text
@@ -252,6 +253,7 @@ class Message(From):
     retracted: NotRequired[Annotated[Time, "when its sender took it back"]]
     ask: NotRequired[Annotated[Asked, "of a question: how it can be answered, and how far it is"]]
     answer: NotRequired[Annotated[AnswerMark, "of what was said to a question"]]
+    brief: NotRequired[Annotated[BriefMark, "of a brief: its title and front matter"]]
     given_to: NotRequired[
         Annotated[GivenTo, "of a machine's mail that is read with `machine=1`: who else has it"]
     ]
@@ -319,6 +321,11 @@ def text_body(data: bytes) -> str:
             size=len(data),
             limit=MAX_BODY,
         )
+    return utf8(data)
+
+
+def utf8(data: bytes) -> str:
+    """Return the text of raw bytes; raises BadJson when it is not clean UTF-8."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -35,10 +35,10 @@ CHECKS = {
 }
 # The text forms of a message cannot be generated from a schema: test_post_forms.py has them as
 # tables.
-WRITTEN_BY_HAND = ("text/plain", "application/x-ndjson")
+WRITTEN_BY_HAND = ("text/plain", "text/markdown", "application/x-ndjson")
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", "text/markdown")
 def as_it_is(context: Any, value: Any) -> bytes:
     return str(value).encode()
 
@@ -108,6 +108,7 @@ OWN_NAME = (
         "/roles/{role_name}/release",
         *("/ask", "/ask/{ref}/answer", "/ask/{ref}/decline", "/ask/{ref}/withdraw"),
         *("/leases", "/leases/check"),
+        "/briefs",
     ),
 )
 CONFIG = {

@@ -34,23 +34,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @may_call(EVERYONE)
     def messages() -> Response:
         asked = parameters.query(MessagesQuery)
-        as_text = wants_text(asked.format)
-        selection = asked.selection(hub.messages.seq_of).seen_by(hub.privacy.view(g.caller))
-        # Asked before the page is made: what comes between the two must lie behind the cursor of an
-        # empty page.
-        known = hub.messages.indexed_to()
-        page = hub.messages.read(
-            selection, asked.wait, is_peek(hub, selection.unread_by, taken), g.check
-        )
-        if as_text:
-            return text_reply(
-                page_text(
-                    page.messages, _more(page.seqs, selection) if page.has_more else None, rest
-                )
-            )
-        return raw_json_reply(
-            page_json(page.messages, page.has_more, _next(page.seqs, selection, known))
-        )
+        return page_reply(hub, asked, is_peek(hub, asked.unread_by, taken), rest)
 
     @routes.get("/messages/<ref>")
     @may_call(EVERYONE)
@@ -97,6 +81,21 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         return raw_json_reply(page_json(texts, has_more, min(seqs, default=0)))
 
     return routes
+
+
+def page_reply(hub: Hub, asked: MessagesQuery, is_peek: bool, rest: Rest) -> Response:
+    """Return a page of messages, perhaps after a wait."""
+    as_text = wants_text(asked.format)
+    selection = asked.selection(hub.messages.seq_of).seen_by(hub.privacy.view(g.caller))
+    # Asked before the page is made: what comes between the two must lie behind the cursor of an
+    # empty page.
+    known = hub.messages.indexed_to()
+    page = hub.messages.read(selection, asked.wait, is_peek, g.check)
+    if as_text:
+        more = _more(page.seqs, selection) if page.has_more else None
+        return text_reply(page_text(page.messages, more, rest))
+    next = _next(page.seqs, selection, known)
+    return raw_json_reply(page_json(page.messages, page.has_more, next))
 
 
 def is_peek(hub: Hub, reader: str | None, taken: Taken) -> bool:

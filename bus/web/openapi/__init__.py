@@ -10,6 +10,7 @@ from bus.version import __version__
 from bus.web.openapi import (
     agents,
     asks,
+    briefs,
     credentials,
     file_leases,
     hooks,
@@ -40,6 +41,7 @@ def document() -> Json:
             **topics.paths(),
             **roles.paths(),
             **asks.paths(),
+            **briefs.paths(),
             **credentials.paths(),
             **net.paths(),
             **webhooks.paths(),

@@ -51,6 +51,10 @@ ROUTES = {
     "overdue": "/overdue",
     "ask": "/ask/{ref}",
     "asks": "/asks",
+    "brief": "/briefs/{ref}",
+    "brief as markdown": "/briefs/{ref}?format=markdown",
+    "briefs": "/briefs?since=0",
+    "thread of it": "/thread/{ref}",
     "activity": "/api/activity",
 }
 
@@ -89,6 +93,9 @@ def test_a_message_is_seen_by_its_two_ends_and_admins_only(
     if route.startswith("ask"):
         question = {"to": "db1", "question": f"the {SECRET_WORD}?"}
         mail = members.web1.post("/ask", json=question).json
+    if route.startswith("brief"):
+        brief = {"to": "db1", "body": f"the {SECRET_WORD}"}
+        mail = members.web1.post("/briefs", json=brief).json
     callers = {"web1": members.web1, "db1": members.db1, "admin": members.admin, "web2": web2}
     if not route.startswith("activity"):
         callers["claude"] = members.shared

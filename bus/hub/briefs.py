@@ -1,0 +1,127 @@
+"""Briefs: a brief is a message. It is posted as one, and says besides what was in front of its
+text, and what there is to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+import orjson
+
+from bus.errors import BusError
+from bus.hub.agents import Agents
+from bus.hub.messages import Messages, Posted
+from bus.hub.standings import Standings
+from bus.model import todo, written_names
+from bus.model.briefs import Brief, at_line
+from bus.model.caller import Caller, Taken
+from bus.model.delivery import unknown as unknown_text
+from bus.model.groups import is_topic
+from bus.model.messages import Draft
+from bus.model.records import EVERYBODY, Fields
+
+_PRIORITY = {"fyi": "low"}  # of a brief: that of its actions
+
+
+class PostedBrief(NamedTuple):
+    """A saved brief, whom names were taken for that can be read in two ways, and warnings."""
+
+    posted: Posted
+    read_as: dict[str, str]
+    warnings: list[str]
+
+
+class Briefs:
+    """The verbs of briefs."""
+
+    def __init__(self, messages: Messages, agents: Agents, standings: Standings) -> None:
+        self._messages, self._agents, self._standings = messages, agents, standings
+
+    def post(
+        self, caller: Caller, brief: Brief, taken: Taken, lines: Mapping[str, int]
+    ) -> PostedBrief:
+        """Post a brief; what is wrong with a field names its line, where it has one.
+
+        Raises NotYourName, and what `Messages.post` raises.
+        """
+        try:
+            return self._post(caller, brief, taken)
+        except BusError as error:
+            raise at_line(error, lines) from None
+
+    def _post(self, caller: Caller, brief: Brief, taken: Taken) -> PostedBrief:
+        machines = self._agents.members()
+        sender = written_names.sender(brief.sender, caller, machines, taken)
+        to = written_names.read_all(brief.to or [EVERYBODY], machines)
+        cc = written_names.read_all(brief.cc or [], machines)
+        names = list(dict.fromkeys(to.values()))
+        copies = [name for name in dict.fromkeys(cc.values()) if name not in names]
+        all_names = names if EVERYBODY in names else [*names, *copies]
+        fields = {"client_id": _key(brief), **brief.draft(), "from": sender, "to": all_names}
+        draft = Draft.read(fields)
+        front = {**brief.front(), **({"cc": copies} if copies else {})}
+        actions, warnings = self._actions(brief, names, all_names)
+        said = {**front, **({"actions": actions} if actions else {})}
+        posted = self._messages.post(caller, draft, brief=said)
+        read = {brief.sender: sender, **to, **cc}
+        read_as = {text: name for text, name in read.items() if "(" in text}
+        return PostedBrief(posted, read_as, warnings)
+
+    def _actions(
+        self, brief: Brief, to: Sequence[str], names: Sequence[str]
+    ) -> tuple[list[Fields], list[str]]:
+        """Return what a brief asks to be done, and warnings about the names in that.
+
+        What names nobody is for the one recipient, if there is one.
+        """
+        only = to[0] if len(to) == 1 and to[0] != EVERYBODY and not is_topic(to[0]) else None
+        asked = brief.action if isinstance(brief.action, list) else [brief.action]
+        texts = [text for text in asked if text is not None]
+        texts += todo.boxes(brief.body)
+        found = [self._todo(text, names) for text in texts[: todo.MAX_ACTIONS]]
+        warnings = []
+        if len(texts) > todo.MAX_ACTIONS:
+            warnings.append(f"Only the first {todo.MAX_ACTIONS} actions were made.")
+        actions: list[Fields] = []
+        for one in found:
+            if one is None:
+                continue
+            if one.unknown:
+                warnings += self._told(one)
+            assignee = one.assignee or (None if one.unknown else only)
+            priority = one.priority or brief.priority or "normal"
+            due = one.due or brief.due
+            actions.append(
+                {
+                    "title": one.title,
+                    **({} if assignee is None else {"assignee": assignee}),
+                    "priority": _PRIORITY.get(priority, priority),
+                    **({} if due is None else {"due": due}),
+                }
+            )
+        return actions, warnings
+
+    def _todo(self, text: str, names: Sequence[str]) -> todo.Todo | None:
+        def named(word: str) -> str | None:
+            ending = [name for name in names if name.partition("/")[2] == word]
+            if word in names or len(ending) != 1:
+                is_nobody = word.lower() in ("all", EVERYBODY) or self._standings.unknown([word])
+                return None if is_nobody else word
+            return ending[0]
+
+        return todo.read(text, named)
+
+    def _told(self, one: todo.Todo) -> list[str]:
+        near = self._standings.unknown(one.unknown[:1])
+        return [
+            f"{unknown_text(name, alike)} So nobody has the action {one.title!r}."
+            for name, alike in near.items()
+        ]
+
+
+def _key(brief: Brief) -> str:
+    """Return the key of a brief that has none: the same brief is one, however often it is sent."""
+    said = orjson.dumps(brief.as_dict(), option=orjson.OPT_SORT_KEYS)
+    return f"brief {sha256(said).hexdigest()[:32]}"

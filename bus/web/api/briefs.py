@@ -1,0 +1,129 @@
+"""Briefs: messages with front matter; and a thread as one document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+
+from bus.errors import NoSuchBrief, TooLarge, UnsupportedMedia
+from bus.hub.hub import Hub
+from bus.model import checks, front_matter
+from bus.model.briefs import Brief, BriefQuery, BriefsQuery, ThreadQuery, markdown
+from bus.model.caller import EVERYONE, Taken
+from bus.model.filter import Selection
+from bus.model.harmless import harmless
+from bus.model.messages import MAX_BODY, utf8
+from bus.model.strict_json import Rest, load_object
+from bus.web.api import posting
+from bus.web.api.messages import is_peek, page_reply
+from bus.web.http import body, parameters
+from bus.web.http.auth import may_call
+from bus.web.http.replies import (
+    Reply,
+    json_reply,
+    message_text,
+    page_text,
+    raw_json_reply,
+    text_reply,
+    wants_text,
+)
+
+_MARKDOWN = "text/markdown"
+_FORMS = ("", "application/x-www-form-urlencoded", "application/octet-stream")  # what curl says
+
+
+def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
+    """The routes of briefs."""
+    routes = Blueprint("briefs", __name__)
+
+    @routes.post("/briefs")
+    @may_call(EVERYONE)
+    def post() -> Response:
+        fields, lines = _said()
+        body.add_key(fields, request.environ.get("HTTP_IDEMPOTENCY_KEY"))
+        if g.caller.own_name is not None:
+            fields.setdefault("from", g.caller.own_name)
+        done = hub.briefs.post(g.caller, Brief.read_at(fields, lines), taken, lines)
+        message = json.loads(posting.saved(hub, g.caller, done.posted))
+        message["warnings"] += done.warnings
+        if done.read_as:
+            message["read_as"] = done.read_as
+        return json_reply(message, 201)
+
+    @routes.get("/briefs")
+    @may_call(EVERYONE)
+    def briefs() -> Response:
+        asked = parameters.query(BriefsQuery)
+        return page_reply(hub, asked, is_peek(hub, asked.unread_by, taken), rest)
+
+    @routes.get("/briefs/<ref>")
+    @may_call(EVERYONE)
+    def brief(ref: str) -> Response:
+        asked = parameters.query(BriefQuery)
+        text = hub.messages.get(checks.reference(ref, "id"), hub.privacy.view(g.caller))
+        message: dict[str, Any] = json.loads(text)
+        if "brief" not in message:
+            raise NoSuchBrief(f"The message {message['seq']} is no brief.")
+        if _wants_markdown(asked.format):
+            return Reply(markdown(message), mimetype=_MARKDOWN)
+        if wants_text(asked.format):
+            return text_reply(message_text(message))
+        return raw_json_reply(text)
+
+    @routes.get("/thread/<ref>")
+    @may_call(EVERYONE)
+    def thread(ref: str) -> Response:
+        asked, view = parameters.query(ThreadQuery), hub.privacy.view(g.caller)
+        first = json.loads(hub.messages.get(checks.reference(ref, "id"), view))
+        name = first.get("thread") or first["id"]
+        after = 0 if asked.since is None else hub.messages.seq_of(asked.since)
+        selection = Selection(thread=name, after=after, limit=asked.limit, expired=True)
+        page = hub.messages.read(selection.seen_by(view), is_peek=True)
+        if wants_text(asked.format):
+            head = f"thread {harmless(name)}\n\n" if after == 0 else ""
+            more = f"since={page.last}" if page.has_more else None
+            return text_reply(head + page_text(page.messages, more, rest))
+        return json_reply(
+            {
+                "ok": True,
+                "thread": name,
+                "messages": [json.loads(message) for message in page.messages],
+                "has_more": page.has_more,
+                "next": page.last if page.has_more else None,
+            }
+        )
+
+    return routes
+
+
+def _said() -> tuple[dict[str, Any], Mapping[str, int]]:
+    """Return the fields of a brief, and of front matter the line of each."""
+    parameters.params(())
+    kind = body.content_type()
+    if kind not in ("application/json", *_FORMS) and not kind.startswith("text/"):
+        raise UnsupportedMedia(
+            f"The content type is {kind[:80]!r}.", hint="Send text/markdown, or JSON."
+        )
+    data = body.read_body()
+    if kind == "application/json" or (kind in _FORMS and data.lstrip().startswith(b"{")):
+        return load_object(data), {}
+    longest = MAX_BODY + 2 * front_matter.MAX_FRONT
+    if len(data) > longest:
+        raise TooLarge(
+            f"The brief is {len(data)} bytes; at most {longest} are allowed.",
+            size=len(data),
+            limit=longest,
+        )
+    front, text = front_matter.split(utf8(data))
+    return Brief.of_markdown(front.fields, text), front.lines
+
+
+def _wants_markdown(format: str | None) -> bool:
+    """Return whether the caller asks for markdown: by `format`, or by preferring it in Accept."""
+    if format is not None:
+        return format == "markdown"
+    offered = ("application/json", "text/plain", _MARKDOWN)
+    return request.accept_mimetypes.best_match(offered) == _MARKDOWN
