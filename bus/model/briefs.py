@@ -98,7 +98,19 @@ def _texts(value: Any, field: str, depth: int) -> Any:
     return json.dumps(value)
 
 
-_EXTRA: Json = {"type": "object", "description": f"at most {MAX_FRONT // 1024} KiB"}
+_PLAIN: Json = {"type": ["string", "boolean", "null"]}
+_EXTRA: Json = {
+    "type": "object",
+    "description": f"any JSON of at most {MAX_FRONT // 1024} KiB; a number is kept as its text",
+    "additionalProperties": {
+        "anyOf": [
+            _PLAIN,
+            {"type": "number", "minimum": -(2**53), "maximum": 2**53},
+            {"type": "array", "items": _PLAIN},
+            {"type": "object", "additionalProperties": _PLAIN},
+        ]
+    },
+}
 _TAGS: Json = {"oneOf": [TAG.schema, TAGS.schema]}
 _TITLE: Json = {"type": "string", "minLength": 1, "maxLength": MAX_TITLE, "format": "bus-label"}
 _LINE: Json = {**_TITLE, "maxLength": MAX_ACTION}
