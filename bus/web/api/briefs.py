@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from bus.errors import NoSuchBrief, TooLarge, UnsupportedMedia
+from bus.errors import NoSuchBrief, TooLarge, UnknownField, UnsupportedMedia
 from bus.hub.hub import Hub
 from bus.model import checks, front_matter
 from bus.model.briefs import Brief, BriefQuery, BriefsQuery, ThreadQuery, markdown
@@ -101,7 +101,12 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
 
 def _said() -> tuple[dict[str, Any], Mapping[str, int]]:
     """Return the fields of a brief, and of front matter the line of each."""
-    parameters.params(())
+    for name in parameters.params(()):  # a `to` that is not looked at makes a broadcast
+        raise UnknownField(
+            f"There is no parameter {name[:64]!r} here.",
+            hint="It goes into the front matter, or into the JSON.",
+            field=name[:64],
+        )
     kind = body.content_type()
     if kind not in ("application/json", *_FORMS) and not kind.startswith("text/"):
         raise UnsupportedMedia(
