@@ -19,8 +19,18 @@ from bus.live.presence import Presence
 from bus.live.shown import ShownMail
 from bus.model.filter import Selection
 from bus.model.frames import framed
-from bus.model.hooks import CHANNEL, MOST_NEWS, PROMPT, STOP, WAKE, may_show
+from bus.model.hooks import (
+    CHANNEL,
+    MOST_NEWS,
+    PROMPT,
+    STOP,
+    TOOL,
+    TOOL_EVERY_MS,
+    WAKE,
+    may_show,
+)
 from bus.model.inbox_budget import Candidate, Packed
+from bus.system import hurry
 
 _START_BUDGET = 6_000
 _NEWS_BUDGET = 4_000
@@ -64,12 +74,14 @@ class Contexts:
             reader, None, _FIRST, _LONGEST, keep, is_peek=True, with_machine="/" in reader
         )
         self._mark(reader, chosen)
-        self._shown.begin(owner, reader, conversation, begun, now_ms)
         text, full = self._framed(reader, page.unread, chosen, now_ms, _START_BUDGET)
+        text = _joined(text, self._owing.at_start(reader, conversation))
         seqs = [message["seq"] for message in full]
+        hurry.check()
         self._shown.claim(reader, conversation, seqs, "start", now_ms)
+        self._shown.begin(owner, reader, conversation, begun, now_ms)
         self._note(reader, seqs)
-        return _joined(text, self._owing.at_start(reader, conversation))
+        return text
 
     def news(
         self, owner: str, reader: str, conversation: str, event: str, *, wake: str, way: str
@@ -85,13 +97,18 @@ class Contexts:
             is_quiet = event in (STOP, WAKE)
             return ("" if is_quiet else self.start(owner, reader, conversation)), []
         now_ms = self._journal.now_ms()
+        if event == TOOL and not self._shown.may_look(reader, conversation, now_ms, TOOL_EVERY_MS):
+            return "", []
         selection = Selection(unread_by=reader, machine="/" in reader, after=begun, limit=MOST_NEWS)
         page = self._messages.read(selection, is_peek=True)
         found: list[Candidate] = [json.loads(text) for text in page.messages]
         fit = [message for message in found if may_show(event, message, wake)]
+        unread = self._inbox.count(reader, "/" in reader) if fit else 0
+        hurry.check()
         others = self._mark(reader, fit) if fit else set()
         fit = [message for message in fit if message["seq"] not in others]
         seqs = [message["seq"] for message in fit]
+        hurry.check()
         claimed = set(self._shown.claim(reader, conversation, seqs, way, now_ms))
         if way == CHANNEL:
             self._shown.disclaim(reader, conversation, sorted(claimed))
@@ -99,16 +116,20 @@ class Contexts:
             claimed = set(self._shown.claim(reader, sent, sorted(claimed), way, now_ms))
         fresh = [message for message in fit if message["seq"] in claimed]
         fresh.sort(key=lambda message: message["priority"] != "urgent")
-        text, full = self._framed(
-            reader, self._inbox.count(reader, "/" in reader), fresh, now_ms, _NEWS_BUDGET
-        )
+        text, full = self._framed(reader, unread, fresh, now_ms, _NEWS_BUDGET)
         if way != CHANNEL:
             self._note(reader, [message["seq"] for message in full])
         # What may be taken back must not be behind the place from which news are looked for.
         if event == PROMPT and page.last is not None:
             self._shown.begin(owner, reader, conversation, page.last, now_ms)
+        if event == TOOL:
+            self._shown.note_look(reader, conversation, now_ms, TOOL_EVERY_MS)
         if event == STOP:
-            text = _joined(text, self._owing.at_stop(reader, conversation, claimed))
+            try:
+                text = _joined(text, self._owing.at_stop(reader, conversation, claimed))
+            except BaseException:  # it is too late: nothing is shown now
+                self._shown.disclaim(reader, conversation, sorted(claimed))
+                raise
         return text, [message["seq"] for message in fresh]
 
     def _framed(

@@ -26,7 +26,7 @@ from bus.index.building import CHUNK, SCHEMA, Progress, Source, apply_chunk, bui
 from bus.index.limits import LongQuestions, bounded
 from bus.index.weights import STEP_US
 from bus.model.records import START, Record
-from bus.system import modes, transient
+from bus.system import hurry, modes, transient
 from bus.system.scheduler import Turns
 
 logger = logging.getLogger("bus.index")
@@ -85,8 +85,9 @@ class Index:
         except TooCostly:
             if self._query_max_s <= _AT_ONCE_S:
                 raise
+        hurry.check()
         try:
-            return self._long.answer(question, self._query_max_s)
+            return self._long.answer(question, hurry.left(self._query_max_s))
         except FileNotFoundError:
             raise Rebuilding("The index is being rebuilt.") from None
         except sqlite3.DatabaseError as error:
@@ -110,7 +111,8 @@ class Index:
             db = self.connection()
             try:
                 db.execute("BEGIN")
-                with bounded(db, min(within_s or self._query_max_s, self._query_max_s)):
+                longest_s = min(within_s or self._query_max_s, self._query_max_s)
+                with bounded(db, hurry.left(longest_s)):
                     yield db
             except sqlite3.DatabaseError as error:
                 self._doubt(error)
@@ -139,7 +141,7 @@ class Index:
 
     def catch_up(self, *, wait: bool = True, at_most: int = 0) -> bool:
         """Apply what the log has and the index has not, or `at_most` so many records. Raises
-        Rebuilding.
+        Rebuilding, and TooLate where there is a hurry.
 
         Others have their turns between the steps, and each step takes 20 ms or so, however heavy
         the records are. Gives up, with False, when the disk is full or another process holds the
@@ -153,6 +155,7 @@ class Index:
                 target = min(target, self._known.seq + 1)
         deadline = time.monotonic() + (_WAIT_S if wait else 0)
         while self._known.seq < target:
+            hurry.check()
             before = self._known
             if not self._step(at_most or CHUNK):
                 if time.monotonic() >= deadline or self._is_full:

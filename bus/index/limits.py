@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bus.errors import Busy, TooCostly
+from bus.system import hurry
 from bus.system.scheduler import Turns
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class LongQuestions:
         """Return the answer, from a thread where there are such; raises TooCostly, and Busy when
         others are before it for too long.
         """
-        if not self._mutex.acquire(timeout=_WAIT_S):
+        if not self._mutex.acquire(timeout=hurry.left(_WAIT_S)):
             raise Busy(
                 "Too many long searches are under way.", hint="Try again shortly, or ask for less."
             )
@@ -70,7 +71,10 @@ class LongQuestions:
 
         try:
             # Whoever asks long questions without end has half of a processor at most.
-            time.sleep(max(0.0, self._rested_at - time.monotonic()))
+            pause = max(0.0, self._rested_at - time.monotonic())
+            if hurry.left(pause) < pause:
+                raise hurry.TooLate
+            time.sleep(pause)
             began = time.monotonic()
             try:
                 self._turns.block(job)

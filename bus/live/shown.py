@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bus.live import news
+from bus.system import hurry
 
 logger = logging.getLogger("bus.live.shown")
 
@@ -36,6 +37,12 @@ CREATE TABLE IF NOT EXISTS shown (
     PRIMARY KEY (name, conversation, seq)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS shown_of_message ON shown (seq);
+CREATE TABLE IF NOT EXISTS looks (
+    name TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    ms INTEGER NOT NULL,
+    PRIMARY KEY (name, conversation)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS in_context (
     seq INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -45,6 +52,7 @@ CREATE TABLE IF NOT EXISTS in_context (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS in_context_by_time ON in_context (ms);
 """
+_WAITS_S = 0.05  # for another worker's note, at most
 _KEPT_MS = 7 * 86_400_000
 # Of one credential: three hundred sessions that clear a few times fit, and a member that makes up
 # conversations fills no disk.
@@ -120,7 +128,8 @@ class ShownMail:
     ) -> list[int]:
         """Note that messages are shown now; return those that were not shown before.
 
-        Of several who claim one at once, one gets it.
+        Of several who claim one at once, one gets it. Raises TooLate if there is a hurry and
+        others hold the file: then nothing is noted.
         """
         fresh = []
         try:
@@ -135,6 +144,8 @@ class ShownMail:
                         fresh.append(seq)
                 db.execute("COMMIT")
         except sqlite3.Error as error:
+            if hurry.is_on() and _is_held(error):
+                raise hurry.TooLate from None
             logger.warning("what was shown is not known: %s", error)
             return list(seqs)
         return fresh
@@ -150,6 +161,28 @@ class ShownMail:
                     )
         except sqlite3.Error as error:
             logger.warning("what was shown is not known: %s", error)
+
+    def may_look(self, name: str, conversation: str, now_ms: int, every_ms: int) -> bool:
+        """Return whether the last look of a conversation is so long ago, or there was none."""
+        try:
+            with closing(self._connect()) as db:
+                row = db.execute(
+                    "SELECT ms FROM looks WHERE name = ? AND conversation = ?", (name, conversation)
+                ).fetchone()
+        except sqlite3.Error:
+            return True
+        return row is None or not 0 <= now_ms - row[0] < every_ms
+
+    def note_look(self, name: str, conversation: str, now_ms: int, every_ms: int) -> None:
+        """Note that a conversation has looked; what no longer matters is forgotten."""
+        try:
+            with self._mutex, closing(self._connect()) as db:
+                db.execute("DELETE FROM looks WHERE ms <= ?", (now_ms - every_ms,))
+                db.execute(
+                    "INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", (name, conversation, now_ms)
+                )
+        except sqlite3.Error as error:
+            logger.warning("when a session looked for mail is not known: %s", error)
 
     def of_message(self, seq: int) -> list[Shown]:
         """Return where a message was shown, in order."""
@@ -183,4 +216,12 @@ class ShownMail:
         return [Shown(*row) for row in rows]
 
     def _connect(self) -> sqlite3.Connection:
-        return news.connect(self._path, _SCHEMA)
+        db = news.connect(self._path, _SCHEMA)
+        if hurry.is_on():
+            db.execute(f"PRAGMA busy_timeout = {hurry.left(_WAITS_S) * 1000:.0f}")
+        return db
+
+
+def _is_held(error: sqlite3.Error) -> bool:
+    """Return whether another process holds the file."""
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from bus.model.filter import recipients
-from bus.model.kinds import AGENT, ZERO_OR_ONE, choice
+from bus.model.kinds import AGENT, ZERO_OR_ONE, choice, whole
 from bus.model.records import EVERYBODY
 from bus.model.shape import Shape
 
@@ -22,6 +22,7 @@ WAKE, NOT_WOKEN = "BusWake", "BusNotWoken"
 CHANNEL = "channel"  # a way that does not tell whether anything arrives
 TURNS = {PROMPT: "working", TOOL: "working", STOP: "idle", "Notification": "awaiting_input"}
 MOST_NEWS = 100  # messages that one event looks at
+TOOL_EVERY_MS = 30_000  # after a tool, a conversation looks for mail once in so long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,9 @@ class HookQuery(Shape):
         str, choice(("rewake", "socket", CHANNEL)), "of BusWake: how it will be woken"
     ] = "rewake"
     counts: Annotated[int, ZERO_OR_ONE, "1: the answer has `counts`: how much mail waits"] = 0
+    within_ms: Annotated[
+        int, whole(10, 10_000), "milliseconds after which the answer is `{}`, and nothing was shown"
+    ] = 100
 
 
 def conversation_of(event: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ SOCKET, CHANNEL, OFF = "socket", "channel", "off"
 _LOOKS_EVERY_S = 0.25
 _LOOKS = 2_400  # ten minutes: it may stand behind a dialog, or behind a tool that runs long
 _SENT_WITHIN_S = 3.0
+_PATIENT_MS = 10_000  # no prompt waits for this answer
 _SOCKET_FILE = "CLAUDE_CODE_MESSAGING_SOCKET"
 
 Notify = Callable[[str, Mapping[str, Any]], None]  # sends a notification to the MCP client
@@ -105,7 +106,8 @@ class Push:
 
     def _push_all(self, bus: Bus, session: Session, chosen: str, has_hooks: bool) -> None:
         if not has_hooks:
-            waits = ask(bus._calls, session, {"hook_event_name": "SessionStart"})
+            event = {"hook_event_name": "SessionStart"}
+            waits = ask(bus._calls, session, event, within_ms=_PATIENT_MS)
             text = str((waits.get("hookSpecificOutput") or {}).get("additionalContext") or "")
             if "<bus-mail " in text:
                 self._send(chosen, Wake(session, text, ()))

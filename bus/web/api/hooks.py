@@ -9,13 +9,14 @@ from typing import Any
 
 from flask import Blueprint, Response, g
 
-from bus.errors import BadField, NoSuchAgent
+from bus.errors import BadField, Busy, NoSuchAgent, Rebuilding, TooCostly
 from bus.hub.hub import Hub
 from bus.model import hooks
 from bus.model.agents import AgentsQuery
 from bus.model.caller import EVERYONE, Taken
 from bus.model.strict_json import load_object
 from bus.model.tracking import OverdueQuery
+from bus.system import hurry
 from bus.web.http import parameters
 from bus.web.http.auth import may_call
 from bus.web.http.body import read_body
@@ -23,6 +24,7 @@ from bus.web.http.replies import json_reply
 from bus.web.http.speaking import spoken_name
 
 _TOLD = 10  # names and messages in the line about oneself
+_TO_ANSWER_MS = 10  # of the time for an answer, for all that is not our work
 _WAYS = {hooks.PROMPT: "prompt", hooks.TOOL: "tool", hooks.STOP: "stop"}
 
 
@@ -38,10 +40,25 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
         event = load_object(read_body())
         if event.get("agent_id"):  # of a subagent: it has no mail
             return json_reply({})
-        answer = _answer(hub, name, event, asked)
-        return json_reply({**answer, "counts": _counts(hub, name)} if asked.counts else answer)
+        if event.get("hook_event_name") in (hooks.WAKE, hooks.NOT_WOKEN):  # no session waits for it
+            return json_reply(_counted(hub, name, event, asked))
+        try:
+            with hurry.within((asked.within_ms - _TO_ANSWER_MS) / 1000):
+                return json_reply(_counted(hub, name, event, asked))
+        except (hurry.TooLate, TooCostly, Busy, Rebuilding):
+            return json_reply({})
 
     return routes
+
+
+def _counted(
+    hub: Hub, name: str, event: Mapping[str, Any], asked: hooks.HookQuery
+) -> dict[str, Any]:
+    """Return the answer, with the counts if they are asked for. They come first: behind what marks
+    messages as shown, nothing may take long.
+    """
+    counts = {"counts": _counts(hub, name)} if asked.counts else {}
+    return {**_answer(hub, name, event, asked), **counts}
 
 
 def _answer(
@@ -56,8 +73,9 @@ def _answer(
         )
     _tell_turn(hub, name, kind)
     if kind == hooks.START:
+        whoami = _whoami(hub, name)
         text = hub.contexts.start(g.caller.name, name, conversation)
-        return hooks.context(kind, "\n".join(filter(None, (_whoami(hub, name), text))))
+        return hooks.context(kind, "\n".join(filter(None, (whoami, text))))
     if kind == hooks.NOT_WOKEN:
         seqs = [seq for seq in event.get("seqs") or [] if isinstance(seq, int)][:100]
         hub.contexts.not_woken(name, conversation, seqs)
