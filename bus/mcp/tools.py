@@ -18,6 +18,7 @@ TEXTS: Schema = {"type": "array", "items": {"type": "string"}}
 TEXT_OR_LIST: Schema = {"type": ["string", "array"], "items": {"type": "string"}}
 
 ALL, OWN, ADMIN = EVERYONE, MACHINES, ADMINS  # who may use a tool
+MEMBERS = MACHINES - ADMINS
 
 
 def whole(low: int, high: int) -> Schema:

@@ -95,6 +95,9 @@ def test_who_may_and_under_which_name(members: Members) -> None:
 
 
 def test_the_default_tools_are_few_and_light(members: Members) -> None:
+    found = ask(members.web1, "tools/list").json["result"]["tools"]
+    assert len(found) == 8
+    assert len(json.dumps(found)) < 6_000
     found = ask(members.admin, "tools/list").json["result"]["tools"]
     assert len(found) == 8
     assert len(json.dumps(found)) < 6_000
@@ -113,8 +116,10 @@ def test_tools_that_a_caller_may_not_use_are_not_listed(members: Members) -> Non
     shared = "name=alice"
     assert "bus_admin" in tools(members.admin)
     assert "bus_admin" not in tools(members.web1)
-    assert {"bus_exec", "bus_file"} <= {*tools(members.web1)}
-    assert not {"bus_exec", "bus_file", "bus_admin"} & {*tools(members.shared, shared)}
+    assert {"bus_exec", "bus_file", "bus_work"} <= {*tools(members.web1)}
+    assert "bus_file" not in tools(members.admin)  # a part of bus_exec
+    of_members = {"bus_exec", "bus_file", "bus_work", "bus_admin"}
+    assert not of_members & {*tools(members.shared, shared)}
     assert len(tools(members.admin, NET)) == 13
     assert len(tools(members.web1, NET)) == 6
     assert len(tools(members.shared, f"{NET}&{shared}")) == 3

@@ -1,0 +1,123 @@
+"""The tool of work: asks, actions and file leases, under one name so that few tools are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bus.mcp.results import Answer, Wrong
+from bus.mcp.session import Session, reference
+from bus.mcp.tools import OWN, REF, TEXT, TEXT_OR_LIST, TEXTS, WRITES, Tool, about, one_of, whole
+
+Given = Mapping[str, Any]
+
+_MOST = 50
+# What each deed needs.
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "owed": (),
+    "ask": ("to", "text"),
+    "answer": ("ref",),
+    "decline": ("ref", "text"),
+    "lease": ("repo", "paths"),
+    "release": ("ref",),
+    "leases": (),
+}
+_ASK = ("id", "seq", "from", "to", "question", "options", "state", "by", "answers", "waiting_for")
+_LEASE = ("id", "holder", "repo", "paths", "exclusive", "until", "reason")
+
+
+def _work(session: Session, given: Given) -> Answer:
+    deed = given["do"]
+    for name in _NEEDED[deed]:
+        if name not in given:
+            raise Wrong(name, f"`{name}` is missing.", f"`{deed}` needs it.")
+    return _DEEDS[deed](session, given)
+
+
+def _owed(session: Session, given: Given) -> Answer:
+    machine = {"machine": 1} if "/" in session.name else {}
+    mine = session.get("/asks", owed_by=session.name, limit=_MOST, state="open", **machine)
+    theirs = session.get("/asks", asked_by=session.name, limit=_MOST, state="open")
+    return {
+        "you_owe": [_kept(ask, _ASK) for ask in mine["asks"]],
+        "others_owe_you": [_kept(ask, _ASK) for ask in theirs["asks"]],
+    }
+
+
+def _ask(session: Session, given: Given) -> Answer:
+    names = ("options", "by", "default", "priority")
+    more = {name: given[name] for name in names if name in given}
+    to = given["to"] if isinstance(given["to"], list) else [given["to"]]
+    asked = session.once(
+        "/ask", {"from": session.name, "to": to, "question": given["text"], **more}
+    )
+    return {"ref": asked["seq"], "to": asked["to"], "state": asked["ask"]["state"]}
+
+
+def _answer(session: Session, given: Given) -> Answer:
+    said = {name: given[name] for name in ("option", "text") if name in given}
+    path = f"/ask/{reference(given['ref'], 'ref')}/answer"
+    return _kept(session.post(path, {"from": session.name, **said})["ask"], _ASK)
+
+
+def _decline(session: Session, given: Given) -> Answer:
+    path = f"/ask/{reference(given['ref'], 'ref')}/decline"
+    said = {"from": session.name, "reason": given["text"]}
+    return _kept(session.post(path, said)["ask"], _ASK)
+
+
+def _lease(session: Session, given: Given) -> Answer:
+    more = {"reason": given["text"]} if "text" in given else {}
+    asked = {"holder": session.name, "repo": given["repo"], "paths": given["paths"], **more}
+    return {"lease": _kept(session.post("/leases", asked)["lease"], _LEASE)}
+
+
+def _release(session: Session, given: Given) -> Answer:
+    id = given["ref"]
+    if not isinstance(id, str) or not id.isalnum():
+        raise Wrong("ref", "`ref` is no lease's id.", "Give the `id` of a lease.")
+    return {"released": session.post(f"/leases/{id}/release", {})["ok"]}
+
+
+def _leases(session: Session, given: Given) -> Answer:
+    asked = {"repo": given["repo"]} if "repo" in given else {}
+    found = session.get("/leases", limit=_MOST, **asked)
+    shown: Answer = {"leases": [_kept(lease, _LEASE) for lease in found["leases"]]}
+    return {**shown, **({"more": "give `repo` to see fewer"} if found["has_more"] else {})}
+
+
+def _kept(found: Mapping[str, Any], names: tuple[str, ...]) -> Answer:
+    return {name: found[name] for name in names if found.get(name) not in (None, [])}
+
+
+_DEEDS = {
+    "owed": _owed,
+    "ask": _ask,
+    "answer": _answer,
+    "decline": _decline,
+    "lease": _lease,
+    "release": _release,
+    "leases": _leases,
+}
+
+WORK = Tool(
+    "bus_work",
+    "Questions that stay open until answered, and who works on which files. `owed`: what waits for"
+    " you and for others.",
+    _work,
+    WRITES,
+    {
+        "do": one_of(*_NEEDED),
+        "ref": about(REF, "of a question; of `release` the lease's id"),
+        "to": TEXT_OR_LIST,
+        "text": about(TEXT, "question, answer, or reason"),
+        "options": TEXTS,
+        "option": TEXT,
+        "by": about(whole(1, 31_622_400), "seconds"),
+        "default": about(TEXT, "counts after `by`"),
+        "repo": about(TEXT, "URL"),
+        "paths": about(TEXTS, "globs in the repo"),
+    },
+    ("do",),
+    OWN,
+)
