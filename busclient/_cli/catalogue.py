@@ -85,6 +85,11 @@ GROUPS = {
                 "bus drain --exec ./on-message --max 10 --timeout 2m",
             ),
         ),
+        "mirror": Entry(
+            "mirroring",
+            "Keep a folder of files in step with your briefs",
+            ("bus mirror ~/mail", "bus mirror ~/mail --once"),
+        ),
         "poll": Entry(
             "polling",
             "Show what is unread, for a hook at session start",

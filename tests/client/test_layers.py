@@ -17,7 +17,7 @@ from tests.test_layers import imports, modules
 PURE = ("_codes", "_errors", "_harmless", "_hidden", "_version")
 ON_DISK = ("_files", "_places", "_processes")
 PARTS = ("_handoffs", "_hub_control", "_net", "_outbox")
-ABOVE_THE_BUS = ("_claude", "_doctor", "_drain", "_joining")
+ABOVE_THE_BUS = ("_claude", "_doctor", "_drain", "_joining", "_mirror")
 JOINTS = ("", "__main__", "_cli")  # "" is busclient/__init__.py, the public door
 LAYERS = (
     PURE,
@@ -39,7 +39,7 @@ ONLY_IN = {
     "certifi": ("_http",),
     "click": ("_cli",),
     "dotenv": ("_settings",),
-    "filelock": ("_claude", "_drain", "_hub_control", "_outbox"),
+    "filelock": ("_claude", "_drain", "_hub_control", "_mirror", "_outbox"),
     "requests": ("_http",),
     "urllib3": ("_http",),
 }
