@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from busclient._agents.agents import Agents
     from busclient._agents.asks import Ask, Asks, Said
+    from busclient._agents.file_leases import FileLease
     from busclient._agents.forms import Agent, Registered
     from busclient._agents.roles import Role, Roles
     from busclient._agents.topics import Topic, Topics
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         BusError,
         Conflict,
         FileChanged,
+        FileLeaseHeld,
         Forbidden,
         HubFailed,
         Impossible,
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
 _LATER = {
     "_agents.agents": "Agents",
     "_agents.asks": "Ask Asks Said",
+    "_agents.file_leases": "FileLease",
     "_agents.forms": "Agent Registered",
     "_agents.roles": "Role Roles",
     "_agents.topics": "Topic Topics",
@@ -107,9 +110,10 @@ _LATER = {
     "_codes": "CODES",
     "_errors": (
         "ApprovalDenied ApprovalRequired AskAnswered BadAnswer BusError Conflict FileChanged "
-        "Forbidden HubFailed Impossible InviteSpent KeyReused LeaseLost LocalTrouble NameHeld "
-        "NoRoom NotFound NotPermitted NotTrusted NotYourName OutboxFailed OutcomeUnknown Refused "
-        "SettingsError StillRunning TargetBusy TargetStopped TooLarge TooMany TooManyWaiting "
+        "FileLeaseHeld Forbidden HubFailed Impossible InviteSpent KeyReused LeaseLost "
+        "LocalTrouble NameHeld NoRoom NotFound NotPermitted NotTrusted NotYourName OutboxFailed "
+        "OutcomeUnknown Refused SettingsError StillRunning TargetBusy TargetStopped TooLarge "
+        "TooMany TooManyWaiting "
         "Unauthorized Unavailable UnknownRecipient UnknownTarget Unreachable"
     ),
     "_harmless": "harmless",
@@ -155,6 +159,8 @@ __all__ = [
     "Events",
     "FileChanged",
     "FileFacts",
+    "FileLease",
+    "FileLeaseHeld",
     "Forbidden",
     "How",
     "HubFailed",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from busclient._agents.agents import Agents
     from busclient._agents.asks import Asks
+    from busclient._agents.file_leases import FileLease, FileLeases
     from busclient._agents.roles import Roles
     from busclient._agents.topics import Topics
     from busclient._agents.webhooks import Webhooks
@@ -229,6 +230,41 @@ class Bus(Reading):
         from busclient._agents.topics import Topics  # noqa: PLC0415
 
         return Topics(self._connection)
+
+    def lease(
+        self,
+        *paths: str,
+        repo: str,
+        ttl_s: float | None = None,
+        exclusive: bool = True,
+        reason: str | None = None,
+    ) -> FileLease:
+        """Say that I work on these paths or patterns of a repository; the same again prolongs it.
+        Raises FileLeaseHeld.
+        """
+        more = {"ttl_s": ttl_s, "exclusive": exclusive, "reason": reason}
+        return self._file_leases().take(repo, paths, **more)
+
+    def leases(self, *, repo: str | None = None, holder: str | None = None) -> list[FileLease]:
+        """Return who works on which files."""
+        return list(self._file_leases().all(repo, holder))
+
+    def renew_lease(self, lease: FileLease | str, ttl_s: float | None = None) -> FileLease:
+        """Prolong a lease of mine from now on. Raises NotFound if it has ended."""
+        return self._file_leases().change(lease, "renew", ttl_s=ttl_s)
+
+    def unlease(self, lease: FileLease | str, *, reason: str | None = None) -> FileLease:
+        """End a lease of mine; an admin ends any, and its holder is told. Raises NotFound."""
+        return self._file_leases().change(lease, "release", reason=reason)
+
+    def lease_check(self, *paths: str, repo: str) -> dict[str, FileLease]:
+        """Return those of the paths that others hold exclusively, each with a lease on it."""
+        return self._file_leases().held(repo, paths)
+
+    def _file_leases(self) -> FileLeases:
+        from busclient._agents.file_leases import FileLeases  # noqa: PLC0415
+
+        return FileLeases(self._connection)
 
     @property
     def roles(self) -> Roles:

@@ -32,6 +32,7 @@
     │   │   ├── NameHeld          another session has this name (`holder`)
     │   │   ├── LeaseLost         the name is another session's now
     │   │   ├── TargetStopped     the container does not run
+    │   │   ├── FileLeaseHeld     others work on these files (`conflicts`)
     │   │   └── FileChanged       the file is not the one that `if_sha256` names
     │   └── Impossible        the target cannot do it as it is: no such program, folder, user, …
     └── HubFailed             a defect of the hub
@@ -240,6 +241,16 @@ class AskAnswered(Conflict):
 
 class LeaseLost(Conflict):
     hint = "Another session has the name now, or has had it: register again."
+
+
+class FileLeaseHeld(Conflict):
+    hint = "`bus leases` shows who holds what. Wait, or ask the holder to release it."
+
+    @property
+    def conflicts(self) -> list[dict[str, Any]]:
+        """The leases that are in the way, at most 20: holder, paths, since, until, reason."""
+        found = self.details.get("conflicts")
+        return found if isinstance(found, list) else []
 
 
 class FileChanged(Conflict):

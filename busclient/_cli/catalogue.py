@@ -131,6 +131,24 @@ GROUPS = {
             ("bus asks --owed", "bus asks 412"),
         ),
     },
+    "Files": {
+        "lease": Entry(
+            "leasing",
+            "Say that you work on files of a repository",
+            ("bus lease src/auth docs/auth.md --reason 'the new login'", "bus lease 'src/**/*.py'"),
+        ),
+        "unlease": Entry(
+            "leasing", "End a lease of yours", ("bus unlease src/auth", "bus unlease --all")
+        ),
+        "leases": Entry(
+            "leasing", "List who works on which files", ("bus leases", "bus leases --all --mine")
+        ),
+        "guard": Entry(
+            "guarding",
+            "Refuse commits of files that others work on",
+            ("bus guard install", "bus guard status"),
+        ),
+    },
     "Topics": {
         "topics": Entry(
             "topics", "List the topics, with their volume", ("bus topics", "bus topics --mine")
