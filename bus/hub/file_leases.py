@@ -27,6 +27,7 @@ from bus.model.file_leases import (
     HeldPath,
     NewFileLease,
     patterns,
+    patterns_of,
 )
 from bus.model.globs import Glob
 from bus.model.records import Fields
@@ -154,10 +155,8 @@ class FileLeases:
 
     def one(self, id: str) -> Row:
         """Return a lease that holds. Raises NoSuchFileLease."""
-        now_ms = self._journal.now_ms()
-        with self._journal.current() as db:
-            row = queries.one(db, id, now_ms)
-        if row is None or not self._counts(row):
+        row = self._one_that_counts(id, self._journal.now_ms())
+        if row is None:
             raise _unknown(id)
         return row
 
@@ -175,20 +174,28 @@ class FileLeases:
         """Return those of some paths that others hold exclusively, each with one lease."""
         now_ms = self._journal.now_ms()
         with self._journal.current() as db:
-            rows = queries.of_repo(db, asked.repo, now_ms)
-        others = [row for row in rows if row.exclusive and row.holder != asked.holder]
+            others = queries.of_others(db, asked.repo, asked.holder, now_ms)
         if not others:
             return []
-        spend, counted = _purse(), self._counted()
-        held = [(_told(row), patterns(row.paths)) for row in others if counted(row)]
+        spend, known = _purse(), dict[str, Row | None]()
+        held = [(id, patterns_of(written)) for id, written in others]
         found: list[HeldPath] = []
         for path in asked.path:
             this = globs.literal(path)
-            for lease, wanted in held:
-                if any(globs.overlap(this, one, spend) for one in wanted):
-                    found.append({"path": path, "lease": lease})
+            for id, wanted in held:
+                if not any(globs.overlap(this, one, spend) for one in wanted):
+                    continue
+                if id not in known:
+                    known[id] = self._one_that_counts(id, now_ms)
+                if (row := known[id]) is not None:
+                    found.append({"path": path, "lease": _told(row)})
                     break
         return found
+
+    def _one_that_counts(self, id: str, now_ms: int) -> Row | None:
+        with self._journal.current() as db:
+            row = queries.one(db, id, now_ms)
+        return row if row is not None and self._counts(row) else None
 
     def _counted(self) -> Callable[[Row], bool]:
         """Return what says whether a lease counts, and asks once for each holder."""
@@ -215,7 +222,9 @@ def _overlapping(rows: Iterable[Row], wanted: list[Glob], exclusive: bool) -> li
         row
         for row in rows
         if (exclusive or row.exclusive)
-        and any(globs.overlap(one, other, spend) for other in patterns(row.paths) for one in wanted)
+        and any(
+            globs.overlap(one, other, spend) for other in patterns_of(row.written) for one in wanted
+        )
     ]
 
 

@@ -62,7 +62,13 @@ class Row(NamedTuple):
     ttl_s: float
     reason: str | None
     exclusive: int
-    paths: list[str]
+    written: str  # its paths, as JSON
+
+    @property
+    def paths(self) -> list[str]:
+        """Its paths and patterns."""
+        found: list[str] = json.loads(self.written)
+        return found
 
 
 class FileLeases:
@@ -152,6 +158,15 @@ def of_repo(db: sqlite3.Connection, repo: str, now_ms: int) -> list[Row]:
     return _rows(db, "repo = ? AND until_ms > ?", (repo, now_ms))
 
 
+def of_others(db: sqlite3.Connection, repo: str, holder: str, now_ms: int) -> list[tuple[str, str]]:
+    """Return the exclusive leases of others in a repository: their ids, and their paths as JSON."""
+    sql = (
+        "SELECT id, paths FROM file_leases WHERE repo = ? AND until_ms > ? AND exclusive = 1 AND"
+        " holder != ?"
+    )
+    return db.execute(sql, (repo, now_ms, holder)).fetchall()
+
+
 def listed(
     db: sqlite3.Connection,
     now_ms: int,
@@ -178,5 +193,4 @@ def paths_of(db: sqlite3.Connection, auth: str, now_ms: int) -> int:
 
 def _rows(db: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Row]:
     found = db.execute(f"SELECT {_COLUMNS} FROM file_leases WHERE {where}", values)
-    rows = [Row(*row) for row in found.fetchall()]
-    return [row._replace(paths=json.loads(str(row.paths))) for row in rows]
+    return [Row(*row) for row in found.fetchall()]

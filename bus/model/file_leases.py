@@ -7,7 +7,9 @@ by which a session has its name (`bus.model.agents`), but that it ends with it.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypedDict
 
 from bus.errors import BadField
@@ -246,6 +248,12 @@ class FilesChecked(TypedDict):
     ok: Literal[True]
     repo: str
     held: list[HeldPath]
+
+
+@lru_cache(4096)
+def patterns_of(written: str) -> list[Glob]:
+    """Return the patterns of a lease, of its paths as JSON."""
+    return patterns(json.loads(written))
 
 
 def patterns(paths: list[str]) -> list[Glob]:

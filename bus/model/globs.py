@@ -174,6 +174,9 @@ def overlap(one: Glob, other: Glob, spend: Spend = lambda steps: None) -> bool:
     """Return whether some path matches both. `spend` is told the steps that names with wildcards
     take to compare, before they are; it may raise to end what takes too long.
     """
+    first, second = one.segments[0].literal, other.segments[0].literal
+    if first is not None and second is not None and first != second:
+        return False  # most are of different folders
     deep = other.deep
     here = 1 | (deep & 1) << 1
     for segment in one.segments:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _KNOWN = (
     "SessionStart",
+    "PreToolUse",
     "UserPromptSubmit",
     "PostToolUse",
     "Stop",
@@ -45,7 +46,11 @@ def run(text: str, environ: Mapping[str, str] = os.environ) -> str:
     try:
         event = json.loads(text)
         kind = event.get("hook_event_name") if isinstance(event, dict) else None
-        if kind not in _KNOWN or event.get("agent_id"):
+        if kind not in _KNOWN:
+            return ""
+        if kind == "PreToolUse":  # a subagent's too
+            return _before_a_tool(event, environ, places)
+        if event.get("agent_id"):
             return ""
         if kind == "PostToolUse" and not _is_time(places, environ):
             return ""
@@ -59,6 +64,13 @@ def run(text: str, environ: Mapping[str, str] = os.environ) -> str:
     except Exception as error:
         log(places, f"the hook failed: {error!r}")
     return ""
+
+
+def _before_a_tool(event: Mapping[str, Any], environ: Mapping[str, str], places: Places) -> str:
+    from busclient._claude import editing  # noqa: PLC0415
+
+    note_ran(places, "PreToolUse")
+    return editing.answer(event, environ, places)
 
 
 def _answer(kind: str, event: Mapping[str, Any], environ: Mapping[str, str], places: Places) -> str:

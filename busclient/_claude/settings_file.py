@@ -18,6 +18,7 @@ from busclient._places import Places
 EVENTS = (
     "SessionStart",
     "UserPromptSubmit",
+    "PreToolUse",
     "PostToolUse",
     "Stop",
     "SessionEnd",
@@ -25,7 +26,10 @@ EVENTS = (
 )
 _WITH_WAITER = ("SessionStart", "Stop")
 # Every kind of start that is known: a new kind of Claude Code's is none that was tried.
-_MATCHERS = {"SessionStart": "startup|resume|clear|compact|fork"}
+_MATCHERS = {
+    "SessionStart": "startup|resume|clear|compact|fork",
+    "PreToolUse": "Edit|Write|MultiEdit|NotebookEdit",  # that of `editing.TOOLS`
+}
 _A_DAY_S = 86_400
 _OURS = re.compile(
     r"(?:^|/)(?:bus|-m busclient|python\S*(?: -P)? -m busclient)['\"]? (?:hook|wait-for-mail)$"

@@ -13,7 +13,18 @@ from typing import NamedTuple
 
 from benchmarks import agents as roster
 from benchmarks import availability as attacks
-from benchmarks import calls, claude_code, client, fairness, hubs, load, logs, peers, queries
+from benchmarks import (
+    calls,
+    claude_code,
+    client,
+    fairness,
+    hubs,
+    load,
+    logs,
+    peers,
+    queries,
+)
+from benchmarks import work as work_costs
 from bus.index.building import build
 from bus.log.jsonl.engine import JsonlLog
 
@@ -382,6 +393,11 @@ def sessions(messages: int) -> list[Row]:
     return [Row(what, figure, bound, met) for what, figure, bound, met in claude_code.measure()]
 
 
+def work(messages: int) -> list[Row]:
+    """What briefs, actions, asks and leases cost."""
+    return [Row(what, figure, bound, met) for what, figure, bound, met in work_costs.measure()]
+
+
 MEASURES = {
     "posts": posts,
     "burst": burst,
@@ -395,5 +411,6 @@ MEASURES = {
     "questions": questions,
     "agents": agents,
     "peers": others,
+    "work": work,
     "claude-code": sessions,
 }
