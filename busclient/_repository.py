@@ -63,7 +63,7 @@ class Repository:
         return before + "/".join(rest) + ("/" if text.endswith("/") else "")
 
 
-def find(folder: Path) -> Repository | None:
+def find(folder: Path, within_s: float = 0.5) -> Repository | None:
     """Return the repository that a folder is in; None if it is in none, or git does not say."""
     there = Path(os.path.realpath(folder))
     while not there.is_dir() and there != there.parent:  # it is made with the file that is written
@@ -72,16 +72,17 @@ def find(folder: Path) -> Repository | None:
         os.path.lexists(above / ".git") for above in (there, *there.parents)
     ):
         return None
-    lines = git(there, "rev-parse", "--show-toplevel", "--git-common-dir").split("\n")
+    asked = "--show-toplevel", "--git-common-dir"
+    lines = git(there, "rev-parse", *asked, within_s=within_s).split("\n")
     if len(lines) != 2 or not lines[0]:
         return None
     common = os.path.realpath(there / lines[1])
-    return Repository(Path(os.path.realpath(lines[0])), _name(there, common))
+    return Repository(Path(os.path.realpath(lines[0])), _name(there, common, within_s))
 
 
-def _name(folder: Path, common: str) -> str:
+def _name(folder: Path, common: str, within_s: float) -> str:
     """Return the address of its origin, without a password; if it has none, host and place."""
-    url = git(folder, "remote", "get-url", "origin")
+    url = git(folder, "remote", "get-url", "origin", within_s=within_s)
     if url and url.isprintable() and len(url) <= _LONGEST_NAME:
         return _USER.sub(r"\1", url)
     return readable(socket.gethostname() + common.removesuffix("/.git"))[:_LONGEST_NAME]

@@ -250,7 +250,7 @@ class FilesChecked(TypedDict):
     held: list[HeldPath]
 
 
-@lru_cache(4096)
+@lru_cache(512)  # a hostile one has 32 patterns of 5 KB
 def patterns_of(written: str) -> list[Glob]:
     """Return the patterns of a lease, of its paths as JSON."""
     return patterns(json.loads(written))

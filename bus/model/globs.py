@@ -28,7 +28,7 @@ class BadPattern(ValueError):
 
 
 class Segment(NamedTuple):
-    """What one name in a path must be; `literal` if that is one text. Items None: `**`."""
+    """What one name in a path must be: one text, or items. Items None: `**`."""
 
     items: tuple[Item, ...] | None
     literal: str | None
@@ -54,7 +54,6 @@ def normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-@lru_cache(4096)
 def parse(text: str) -> Glob:
     """Return a pattern; raises BadPattern."""
     _check_path(text)
@@ -118,7 +117,7 @@ def _segment(name: str) -> Segment:
         items.append(_one(one))
         if plain is not None:
             plain.append(one)
-    return Segment(tuple(items), None if plain is None else "".join(plain))
+    return Segment(tuple(items), None) if plain is None else Segment((), "".join(plain))
 
 
 def _class(characters: Iterator[str]) -> Ranges:
@@ -160,6 +159,7 @@ def _without(ranges: Ranges | list[tuple[int, int]], taken: list[tuple[int, int]
     return tuple(sorted(set(left)))
 
 
+@lru_cache(1024)
 def _one(character: str) -> Ranges:
     return ((ord(character), ord(character)),)
 
@@ -225,9 +225,19 @@ class _Table(NamedTuple):
     weight: int  # the ranges of all classes
 
 
-@lru_cache(4096)
 def _table(segment: Segment) -> _Table:
-    items = segment.items or tuple(_one(character) for character in segment.literal or "")
+    """Return the table of a name. Those of texts are not kept: a caller may ask for any number."""
+    if segment.literal is not None:
+        return _made_table(tuple(map(_one, segment.literal)))
+    return _kept_table(segment)
+
+
+@lru_cache(1024)
+def _kept_table(segment: Segment) -> _Table:
+    return _made_table(segment.items or ())
+
+
+def _made_table(items: tuple[Item, ...]) -> _Table:
     stars, characters, classes = 0, dict[int, int](), []
     for at, item in enumerate(items):
         if item is None:

@@ -135,4 +135,4 @@ def _wanted(repo: str | None, texts: tuple[str, ...]) -> tuple[str, list[str]]:
 def _here() -> Repository | None:
     from busclient._repository import find  # noqa: PLC0415
 
-    return find(Path.cwd())
+    return find(Path.cwd(), within_s=5)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from busclient._errors import BusError
+from busclient._errors import BusError, LocalTrouble
 from busclient._harmless import one_line
 from busclient._repository import Repository, find, git, git_bytes, readable
 
@@ -41,9 +41,11 @@ def judge(folder: Path, environ: Mapping[str, str] = os.environ) -> int:
     """Return 1 if the commit is refused, and say why; 0 otherwise. Never raises."""
     is_bypassed = environ.get("BUS_GUARD") == "0"
     try:
-        repository = find(folder)
-        paths = [] if repository is None else staged(repository.root)
-        if repository is None or not paths:
+        repository = find(folder, _WITHIN_S)
+        if repository is None:
+            raise LocalTrouble("git does not say which repository this is.")
+        paths = staged(repository.root)
+        if not paths:
             return 0
         with _bus() as bus:
             held = bus.lease_check(*paths, repo=repository.name)
@@ -67,7 +69,7 @@ def staged(root: Path) -> list[str]:
     those that are deleted. Of a merge, only what comes from neither side.
     """
     changed = _changed(root)
-    if changed and git(root, "rev-parse", "-q", "--verify", "MERGE_HEAD"):
+    if changed and git(root, "rev-parse", "-q", "--verify", "MERGE_HEAD", within_s=_WITHIN_S):
         changed &= _changed(root, "MERGE_HEAD")
     return sorted(readable(os.fsdecode(path)) for path in changed)
 
