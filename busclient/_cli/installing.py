@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from busclient._claude.settings_file import SettingsFile
 
 _HTTP_EVENTS = ("UserPromptSubmit", "PostToolUse", "Stop", "Notification", "SessionEnd")
+_WITHOUT_HOOKS = ("--settings", '{"disableAllHooks":true}')  # looking is no end of a session
 _BASIC = "export BUS_BASIC=$(printf %s \"$BUS_USER:$BUS_PASS\" | base64 | tr -d '\\n')"
 
 
@@ -194,7 +195,9 @@ def _check(place: _Place) -> int:
     code, hub = _hub()
     is_there, version = asked("--version")
     claude = version.split()[0] if is_there and version.split() else None
-    status = _status(asked("mcp", "get", place.server)[1]) if there is not None else None
+    status = (
+        None if there is None else _status(asked(*_WITHOUT_HOOKS, "mcp", "get", place.server)[1])
+    )
     facts: dict[str, Any] = {
         "installed": all(has.values()),
         "path": str(place.settings.path),

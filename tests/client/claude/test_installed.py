@@ -39,6 +39,8 @@ def test_claude_connects_to_the_server_without_asking(on_path: Claude, scope: st
     bus = (sys.executable, "-m", "busclient", "install", "claude-code", "--scope", scope)
     before = sorted(on_path.work.iterdir())
     run(on_path, *bus)
+    for _ in "12":  # looking is no end of a session
+        assert "SessionEnd: installed, last ran never" in run(on_path, *bus, "--check")
     (line,) = (
         line for line in run(on_path, "claude", "mcp", "list").splitlines() if "busclient" in line
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from busclient._cli import exits
 from busclient._places import Places
 from busclient._version import __version__
 from tests.client.doors import Door
+from tests.conftest import ROOT
 
 Cli = Callable[..., Any]
 
@@ -27,6 +29,9 @@ home = os.environ["HOME"]
 with open(f"{home}/calls", "a") as file:
     print(*sys.argv[1:], file=file)
 path = f"{home}/.claude.json"
+if sys.argv[1] == "--settings":
+    assert json.loads(sys.argv[2]) == {"disableAllHooks": True}
+    del sys.argv[1:3]
 known = json.load(open(path)) if os.path.exists(path) else {"mcpServers": {}}
 what, name = (sys.argv[2:4] + ["", ""])[:2]
 if sys.argv[1] == "--version":
@@ -332,6 +337,23 @@ def test_the_http_block_has_http_hooks_only_and_says_what_it_needs(
     told = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
     assert base64.b64decode(told) == b"me:" + b"p" * 90
     assert "\n" not in told
+
+
+def test_the_blocks_in_the_docs_are_those_of_the_command(
+    cli: Cli, settings: Path, registered: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "claude-code.md").read_text()
+    blocks = [
+        json.loads(block) for block in re.findall(r"```json\n(\{\"hooks.*?)```", page, re.DOTALL)
+    ]
+    own, http = (block for block in blocks if "hooks" in block)
+    printed = cli("install", "claude-code", "--print-http").out
+    assert json.loads(printed.replace("http://hub.test", "http://127.0.0.1:8787")) == http
+    (tmp_path / "bus").touch()
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "bus")])
+    cli("install", "claude-code")
+    put = json.loads(settings.read_text().replace(str(tmp_path / "bus"), "bus"))
+    assert {part: put[part] for part in own} == own
 
 
 def test_a_server_of_somebody_elses_stays(
