@@ -12,7 +12,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
-from bus.model import agents
+from bus.model import agents, hooks
 from bus.model.records import NAME
 
 KIB, MIB = 1024, 1024 * 1024
@@ -179,10 +179,7 @@ class Config:
         86_400,
     )
     callsigns: str = _setting(
-        "BUS_CALLSIGNS",
-        "",
-        "names",
-        "with commas: what sessions are called that choose no name; alpha, bravo, … unless set",
+        "BUS_CALLSIGNS", "", "names", "with commas: for sessions without one; alpha, … unless set"
     )
     loop_limit: int = _setting(
         "BUS_LOOP_LIMIT",
@@ -191,6 +188,9 @@ class Config:
         "of the same agents to each other within ten minutes, then 429; 0: no limit",
         0,
         10_000,
+    )
+    wake_trust: str = _setting(
+        "BUS_WAKE_TRUST", "", "labels", "with commas: of what may wake a session; any unless set"
     )
     private: bool = _setting(
         "BUS_PRIVATE",
@@ -344,16 +344,17 @@ class Config:
             raise BadSetting(f"BUS_PEERS_LISTEN is {self.peers_listen!r}: it must be host:port")
         if self.lxc not in ("lxc", "incus", "none"):
             raise BadSetting(f"BUS_LXC is {self.lxc!r}: it must be lxc, incus or none")
-        try:
-            agents.callsigns(self.callsigns)
-        except ValueError as error:
-            raise BadSetting(f"BUS_CALLSIGNS is {self.callsigns!r}: {error}") from None
+        for name, text, words in (
+            ("BUS_CALLSIGNS", self.callsigns, agents.callsigns),
+            ("BUS_WAKE_TRUST", self.wake_trust, hooks.wake_trusts),
+        ):
+            try:
+                words(text)
+            except ValueError as error:
+                raise BadSetting(f"{name} is {text!r}: {error}") from None
         for setting in fields(self):
-            low, high, value = (
-                setting.metadata["low"],
-                setting.metadata["high"],
-                getattr(self, setting.name),
-            )
+            low, high = setting.metadata["low"], setting.metadata["high"]
+            value = getattr(self, setting.name)
             if low is not None and not low <= value <= high:
                 raise BadSetting(
                     f"{setting.metadata['name']} is {value}: it must be from {low:g} to {high:g}"

@@ -109,6 +109,7 @@ class Bus(Reading):
         expires_in_s: float | None = None,
         ack_by: float | str | None = None,
         supersedes: Ref | None = None,
+        forward: Ref | None = None,
         key: str | None = None,
         strict: bool | None = None,
     ) -> Posted:
@@ -117,7 +118,8 @@ class Bus(Reading):
 
         `to` is a name, several, or `any` for everybody. A `key` makes two calls one message;
         without it each call is its own. `ack_by` is a deadline, in seconds or as a time: you are
-        told who has not acknowledged by then. `supersedes` is an older message of yours. A `strict`
+        told who has not acknowledged by then. `supersedes` is an older message of yours, `forward`
+        one that this passes on. A `strict`
         post to a name that nobody has raises UnknownRecipient. Raises Refused and what else the hub
         says of the request; Unreachable and Unavailable only without an outbox, and OutboxFailed
         when the message could be kept nowhere.
@@ -136,6 +138,8 @@ class Bus(Reading):
             more["in_reply_to"] = reading.ref(in_reply_to)
         if supersedes is not None:
             more["supersedes"] = reading.ref(supersedes)
+        if forward is not None:
+            more["forward"] = reading.ref(forward)
         fields = sending.draft(self.name, body, to, more)
         return self._connection.send(fields)
 
@@ -156,6 +160,19 @@ class Bus(Reading):
         """Answer a message to its sender, in its thread. Other fields as in `post`."""
         original = message if isinstance(message, Message) else self.message(message)
         return self.post(body, **{"to": original.sender, "in_reply_to": original.id, **fields})
+
+    def forward(
+        self, message: Ref, to: str | Sequence[str], comment: str | None = None, **fields: Any
+    ) -> Posted:
+        """Pass a message on: its text, or a comment and the text quoted below it. Other fields as
+        in `post`. Raises NotFound for one that I may not read.
+
+        The hub marks it with the lowest trust of all that it has passed through.
+        """
+        original = message if isinstance(message, Message) else self.message(message)
+        body = original.body if comment is None else sending.quoting(original, comment)
+        about = {"data": original.data, "forward": original.id, **fields}
+        return self.post(body, to=to, **about)
 
     def flush(self, *, wait_s: float = 0, any_hub: bool = False) -> int:
         """Deliver what waits in the outbox, in order; returns how many messages the hub took.

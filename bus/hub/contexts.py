@@ -6,6 +6,7 @@ A message that was shown stays unread until it is acknowledged.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from bus.hub.inbox import Inbox
@@ -17,6 +18,7 @@ from bus.hub.proofs import Proofs
 from bus.hub.standings import Standings
 from bus.live.presence import Presence
 from bus.live.shown import ShownMail
+from bus.model.caller import TRUSTS
 from bus.model.filter import Selection
 from bus.model.frames import framed
 from bus.model.hooks import (
@@ -52,11 +54,12 @@ class Contexts:
         shown: ShownMail,
         proofs: Proofs,
         owing: Owing,
+        wake_trusts: Collection[str] = TRUSTS,
     ) -> None:
         self._journal, self._messages, self._inbox = journal, messages, inbox
         self._machine_mail, self._presence = machine_mail, presence
         self._standings, self._shown, self._proofs = standings, shown, proofs
-        self._owing = owing
+        self._owing, self._wake_trusts = owing, wake_trusts
 
     def start(self, owner: str, reader: str, conversation: str) -> str:
         """Return what waits for a reader, most urgent first; its conversation begins anew.
@@ -102,7 +105,7 @@ class Contexts:
         selection = Selection(unread_by=reader, machine="/" in reader, after=begun, limit=MOST_NEWS)
         page = self._messages.read(selection, is_peek=True)
         found: list[Candidate] = [json.loads(text) for text in page.messages]
-        fit = [message for message in found if may_show(event, message, wake)]
+        fit = [message for message in found if may_show(event, message, wake, self._wake_trusts)]
         unread = self._inbox.count(reader, "/" in reader) if fit else 0
         hurry.check()
         others = self._mark(reader, fit) if fit else set()

@@ -16,7 +16,7 @@ from bus.hub.notices import notice
 from bus.hub.standings import Standings
 from bus.index import messages as queries
 from bus.model import records
-from bus.model.caller import Caller
+from bus.model.caller import Caller, lowest_trust
 from bus.model.filter import recipients
 from bus.model.messages import Draft, Message, digest
 from bus.model.records import Fields
@@ -50,7 +50,8 @@ class Drafting:
         """Return the record to be. `get` returns a message by its id or seq; `ask` are the terms of
         a message that asks, `brief` what one says that is a brief.
 
-        Raises KeyReused, UnknownReply, UnknownRecipient, NotYourMessage, LoopGuard.
+        Raises KeyReused, UnknownReply, UnknownRecipient, NotFound (of a message to be passed on),
+        NotYourMessage, LoopGuard.
         """
         if message.strict or (message.strict is None and self._strict):
             self._standings.refuse_unknown(recipients({"to": message.to}))
@@ -75,6 +76,12 @@ class Drafting:
             if not is_own(caller, message.sender, older):
                 raise NotYourMessage(f"{older['id']} is from {older['from']}.", field="supersedes")
             draft["supersedes"] = older["id"]
+        if message.forward is not None:
+            original: Message = json.loads(get(message.forward))
+            facts = {name: original.get(name) for name in ("id", "seq", "from", "trust")}
+            draft["forwarded"] = {name: fact for name, fact in facts.items() if fact is not None}
+            draft["trust"] = lowest_trust(caller.trust, original.get("trust"))
+            del draft["forward"]
         if message.ack_by is not None:
             draft["ack_by"] = self._deadline(message.ack_by)
         if ask is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ from bus.live.leader import Leader
 from bus.live.presence import Presence
 from bus.live.shown import ShownMail
 from bus.log.outputs import Results
+from bus.model.caller import TRUSTS
 from bus.model.health import Health
 
 
@@ -72,6 +74,7 @@ class Hub:
         private: bool = False,
         loop_limit: int = 0,
         context_key: Path | None = None,
+        wake_trusts: Collection[str] = TRUSTS,
         private_webhooks: bool = False,
     ) -> None:
         self.live, self.leases, presence = live, leases, live.presence
@@ -102,6 +105,7 @@ class Hub:
             live.shown,
             self.proofs,
             Owing(journal, self.asks, machine_mail, live.shown),
+            wake_trusts,
         )
         self.briefs = Briefs(self.messages, self.agents, standings)
         self.topics = Topics(journal, self.credentials)

@@ -23,6 +23,8 @@ EVERYONE = frozenset((SHARED, MEMBER, ADMIN, HUMAN))
 MACHINES = frozenset((MEMBER, ADMIN, HUMAN))  # those with a name of their own
 # What a reader may take a message for. The hub sets it, from the credential.
 TRUSTS = ("human", "agent", "shared", "peer", "webhook", "link", "hub")
+# From what is believed least to what is believed most.
+_BY_TRUST = ("webhook", "link", "peer", "shared", "agent", "human", "hub")
 HUMANS = "human/"  # what the name of every person's credential begins with
 ADMINS = frozenset((ADMIN,))
 INVITES = frozenset((INVITE,))
@@ -61,6 +63,14 @@ RESERVED = frozenset(
 _PUNCTUATION = re.compile("[._-]+")
 _NOT_BETWEEN_DIGITS = re.compile(r"(?<![0-9])-|-(?![0-9])")
 _ALIKE = str.maketrans("01i", "oll")
+
+
+def lowest_trust(*trusts: str | None) -> str:
+    """Return the label that is believed least. What was recorded without one is taken for what
+    nobody proved.
+    """
+    return min((trust or SHARED for trust in trusts), key=_BY_TRUST.index)
+
 
 Taken = Callable[[], Collection[str]]  # gives what the names look like that machines have or had
 

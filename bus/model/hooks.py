@@ -5,10 +5,11 @@ The shapes are Claude Code's own: https://code.claude.com/docs/en/hooks, tried w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from bus.model.caller import TRUSTS, lowest_trust
 from bus.model.filter import recipients
 from bus.model.kinds import AGENT, ZERO_OR_ONE, choice, whole
 from bus.model.records import EVERYBODY
@@ -45,16 +46,31 @@ def conversation_of(event: Mapping[str, Any]) -> str:
     return str(event.get("session_id") or "")[:128]
 
 
-def may_show(event: str, message: Mapping[str, Any], wake: str = "normal") -> bool:
+def wake_trusts(text: str) -> frozenset[str]:
+    """Return the labels in a setting, with commas between them; raises ValueError."""
+    found = frozenset(word.strip() for word in text.split(",") if word.strip())
+    if unknown := found - {*TRUSTS}:
+        raise ValueError(f"{min(unknown)!r} is none of {', '.join(TRUSTS)}")
+    return found or frozenset(TRUSTS)
+
+
+def may_show(
+    event: str,
+    message: Mapping[str, Any],
+    wake: str = "normal",
+    trusts: Collection[str] = TRUSTS,
+) -> bool:
     """Return whether an event shows a message that came since the last one.
 
     At a prompt, all; after a tool, urgent ones; at the end of a turn, all that may take another
     turn; a session that is idle is woken by what `wake` allows, and by broadcasts only if they are
-    urgent.
+    urgent, of those labels in `trusts`.
     """
     priority = message["priority"]
     if event == PROMPT:
         return True
+    if event == WAKE and lowest_trust(message.get("trust")) not in trusts:
+        return False
     if event == TOOL or wake == "urgent":
         return bool(priority == "urgent")
     if event == WAKE:

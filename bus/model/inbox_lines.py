@@ -23,6 +23,7 @@ def head_line(message: Candidate, now_ms: int, ref: str | None = None) -> str:
     if "given_to" in message:
         given = message["given_to"]
         marks.append(f"[given to {given['name'].partition('/')[2]} {given['s']} s ago]")
+    marks += ["FORWARDED"] if "forwarded" in message else []
     marks += ["SUPERSEDED"] if "superseded_by" in message else []
     line = " ".join([ref or str(message["seq"]), *marks, f"{ago} from {who}"])
     line += _cut(f" to {','.join(to[:3])}{'…' if len(to) > 3 else ''}", _LONGEST_LINE - len(line))

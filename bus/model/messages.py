@@ -15,6 +15,7 @@
 | `ack_by`        | seconds, or a time with its zone                                        |
 | `supersedes`    | id or seq of an older message of the sender's                           |
 | `client_id`     | the idempotency key: 1-255 printable ASCII characters                   |
+| `forward`       | id or seq of a message that this one passes on                          |
 | `strict`        | true or false: refuse unknown recipients; no part of the message        |
 """
 
@@ -186,6 +187,7 @@ class Draft(Shape):
     expires_in_s: Annotated[float | None, expiry()] = None
     ack_by: Annotated[float | str | None, ACK_BY, _ACK_BY] = None
     supersedes: Annotated[str | int | None, REFERENCE, "an older message of yours"] = None
+    forward: Annotated[str | int | None, REFERENCE, "the message that this passes on"] = None
     client_id: Annotated[str | None, KEY] = None
     strict: Annotated[bool | None, flag("true or false."), _STRICT] = None
 
@@ -217,6 +219,7 @@ class Draft(Shape):
             "tags": {"type": "string", "format": "bus-tags", "description": "with commas"},
             "in_reply_to": REFERENCE_TEXT.schema,
             "supersedes": REFERENCE_TEXT.schema,
+            "forward": REFERENCE_TEXT.schema,
             "data": {"type": "string", "format": "bus-json", "description": "a JSON object"},
             "strict": {"enum": list(_TRUTHS)},
         }
@@ -228,6 +231,14 @@ class GivenTo(TypedDict):
 
     name: str
     s: Count
+
+
+class Forwarded(From):
+    """The message that another one passes on."""
+
+    id: str
+    seq: int
+    trust: NotRequired[Annotated[str, Says(enum=list(TRUSTS))]]
 
 
 class Message(From):
@@ -250,6 +261,7 @@ class Message(From):
     ack_by: NotRequired[Annotated[Time, "unread past it, its sender is told"]]
     supersedes: NotRequired[Annotated[str, "the id of the older message that it replaces"]]
     superseded_by: NotRequired[Annotated[str, "the id of the newer message that replaces it"]]
+    forwarded: NotRequired[Annotated[Forwarded, "the message that it passes on"]]
     retracted: NotRequired[Annotated[Time, "when its sender took it back"]]
     ask: NotRequired[Annotated[Asked, "of a question: how it can be answered, and how far it is"]]
     answer: NotRequired[Annotated[AnswerMark, "of what was said to a question"]]
@@ -266,7 +278,13 @@ class Message(From):
     verified: NotRequired[
         Annotated[bool, "whether `from` is that credential's own name; not so for a shared user"]
     ]
-    trust: NotRequired[Annotated[str, Says(enum=list(TRUSTS)), "what it may be taken for"]]
+    trust: NotRequired[
+        Annotated[
+            str,
+            Says(enum=list(TRUSTS)),
+            "what it may be taken for, and what it passes on",
+        ]
+    ]
     snippet: NotRequired[str]
     replayed: NotRequired[bool]
     delivery: NotRequired[dict[str, Standing]]

@@ -35,6 +35,11 @@ GROUPS = {
             "Answer a message to its sender, in its thread",
             ('bus reply 412 "done"', "bus reply 412 'on it' --ack"),
         ),
+        "forward": Entry(
+            "posting",
+            "Pass a message on",
+            ("bus forward 412 --to db1,web1", 'bus forward 412 --to role:deployer "yours?"'),
+        ),
         "inbox": Entry(
             "reading", "List what is unread, oldest first", ("bus inbox", "bus inbox --full --ack")
         ),

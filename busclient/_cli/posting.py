@@ -1,4 +1,4 @@
-"""bus post, bus reply."""
+"""bus post, bus reply, bus forward."""
 
 from __future__ import annotations
 
@@ -103,6 +103,27 @@ def reply(id: str, text: str | None, file: Path | None, ack: bool, **fields: Any
         if ack:
             bus.ack(original)
         return tell(posted)
+
+
+@click.command()
+@click.argument("id", type=kinds.MESSAGE)
+@click.argument("comment", required=False)
+@click.option("--to", required=True, metavar="NAMES", help="Who gets it; several with commas.")
+@click.option("-t", "--tag", "tags", multiple=True, help="A tag. Repeat the option for several.")
+@click.option("--urgent", is_flag=True, help="First in every inbox.")
+@click.option("--fyi", is_flag=True, help="Last in every inbox.")
+@click.option("--thread", help="The thread this belongs to.")
+@click.option("--key", help="Idempotency key: the same key again posts nothing new.")
+@json_option
+def forward(id: str, comment: str | None, to: str, **fields: Any) -> int:
+    """Pass the message ID (id or seq) on, with a COMMENT above it if you give one.
+
+    It keeps the lowest trust of all that it has passed through.
+    """
+    fields["priority"] = priority_of(fields.pop("urgent"), fields.pop("fyi"))
+    names: Any = [name.strip() for name in to.split(",")] if "," in to else to
+    with open_bus() as bus:
+        return tell(bus.forward(id, names, comment, **fields))
 
 
 def priority_of(urgent: bool, fyi: bool) -> str | None:

@@ -26,6 +26,12 @@ def draft(sender: str, body: str, to: str | Sequence[str], more: Mapping[str, An
     return checked({"from": sender, "to": names, "body": body, "client_id": new_key(), **given})
 
 
+def quoting(original: Message, comment: str) -> str:
+    """Return a comment with a message quoted below it."""
+    quoted = "\n".join(f"> {line}" for line in original.body.split("\n"))
+    return f"{comment}\n\n{original.seq} from {original.signed}:\n{quoted}"
+
+
 def checked(fields: Draft) -> Draft:
     """Return the same fields; raises Refused when they cannot be written as JSON, which has no NaN
     and no infinity.

@@ -82,6 +82,8 @@ def state_marks(message: Mapping[str, Any]) -> list[str]:
         marks += ["QUESTION", message["ask"]["state"], *ask_terms(message["ask"])]
     if "brief" in message:
         marks.append(f"BRIEF {quoted(message['brief']['title'])}")
+    if "forwarded" in message:
+        marks.append(f"forwarded from {message['forwarded']['from']} {message['forwarded']['id']}")
     if "given_to" in message:
         marks.append(f"given to {message['given_to']['name']} {message['given_to']['s']} s ago")
     newer = message.get("superseded_by")

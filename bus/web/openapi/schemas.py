@@ -31,7 +31,7 @@ from bus.model.shape import Json
 
 _ANSWERS = (
     *(messages.Message, delivery.Standing, delivery.Recipient, messages.Page, Health),
-    messages.GivenTo,
+    *(messages.GivenTo, messages.Forwarded),
     *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts),
     *(agents.Agent, agents.Transport, agents.Roster, agents.OneAgent, agents.Registered),
     *(agents.Alive, agents.Left),
