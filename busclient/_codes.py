@@ -87,6 +87,7 @@ CODES: dict[str, type[BusError]] = {
     "no_such_program": Impossible,
     "no_such_ask": NotFound,
     "no_such_brief": NotFound,
+    "no_such_range": Refused,
     "no_such_role": NotFound,
     "no_such_route": NotFound,
     "no_such_snapshot": NotFound,

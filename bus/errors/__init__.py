@@ -56,6 +56,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     ├── InviteSpent           410  the invite was used, or has expired
     ├── TooLarge              413
     ├── UnsupportedMedia      415
+    ├── NoSuchRange           416  the output has no such bytes
     ├── KeyReused             422  the idempotency key was used for other content
     ├── ImpossibleAsk         422  an ask that nobody could answer
     ├── UnknownReply          422  in_reply_to names no message
@@ -152,6 +153,7 @@ from bus.errors.requests import (
     NoSuchCredential,
     NoSuchFile,
     NoSuchFileLease,
+    NoSuchRange,
     NoSuchRole,
     NoSuchRoute,
     NoSuchSnapshot,
@@ -231,6 +233,7 @@ __all__ = [
     "NoSuchFileLease",
     "NoSuchFolder",
     "NoSuchProgram",
+    "NoSuchRange",
     "NoSuchRole",
     "NoSuchRoute",
     "NoSuchSnapshot",

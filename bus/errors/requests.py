@@ -187,6 +187,11 @@ class TooSlow(BusError):
     )
 
 
+class NoSuchRange(BusError):
+    code, status = "no_such_range", 416
+    hint = "`size` says how many bytes there are; leave Range out for all of them."
+
+
 class TooLarge(BusError):
     code, status = "too_large", 413
     hint = "Send less, or put the large part where the reader can fetch it and post a pointer."

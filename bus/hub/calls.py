@@ -26,6 +26,7 @@ from bus.index import tenures
 from bus.index.calls import Found
 from bus.model.caller import Caller
 from bus.model.calls import CONTAINER, Call
+from bus.model.evidence import evidence
 from bus.model.permissions import Decision
 from bus.model.records import Fields, Record
 
@@ -42,6 +43,7 @@ class Allowed:
     approval: str | None = None
     base_sha256: str | None = None  # of the file as the admin saw it
     real_path: str | None = None  # where its path led then
+    cite: Fields | None = None  # where its result is posted
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,8 @@ class Calls:
         draft |= self._keys.stamp(caller, call)
         if call.detach:
             draft["detach"] = True
+        if allowed.cite is not None:
+            draft["cite"] = allowed.cite
         block = [draft]
         if allowed.approval is not None:
             # One block: either both are in the log or neither. `authorise` has just seen that the
@@ -199,12 +203,26 @@ class Calls:
             return Begun(appended.record["call"], self._as_found(appended.record))
         return Begun(id)
 
-    def end(self, id: str, result: str, facts: Mapping[str, Any]) -> None:
-        """Record how a call ended: `result` is ok, error or unknown. Durable on return."""
+    def end(
+        self,
+        id: str,
+        result: str,
+        facts: Mapping[str, Any],
+        cited: Mapping[str, Any] | None = None,
+        answer: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record how a call ended: `result` is ok, error or unknown. Durable on return.
+
+        `cited` is how it began, if its result is posted as well, with what it gave.
+        """
         state = "done" if result == "ok" else result
-        self._journal.record(
-            {"kind": "call_ended", "call": id, "result": result, "state": state, **facts}
-        )
+        ended = {"kind": "call_ended", "call": id, "result": result, "state": state, **facts}
+        about = [] if cited is None else [evidence(cited, id, result, facts, answer)]
+        self._journal.append([ended, *about])
+
+    def citing(self, allowed: Allowed) -> Fields:
+        """Return how a call that is allowed begins, for `end`."""
+        return {**call_fields(allowed.caller, allowed.call), "cite": allowed.cite}
 
     def reaped(self, id: str, leaked: int | None) -> None:
         """Record that an ended call's processes on a target that was away are ended now, but for

@@ -1,9 +1,10 @@
 """Calls: how each began and ended.
 
 `call_started` has call, type, from, target, digest, what is shown (command, argv or path),
-client_id?, attempt?, approval?, detach?; `call_ended` call, result (ok, denied, error, unknown),
-state, and facts: exitCode, duration_ms, sizes, sha256, error, and `unreached`: its target could not
-be reached to end what was left of it; `call_reaped` call and leaked: what was left is ended now.
+client_id?, attempt?, approval?, detach?, cite?; `call_ended` call, result (ok, denied, error,
+unknown), state, and facts: exitCode, duration_ms, sizes, sha256, error, and `unreached`: its target
+could not be reached to end what was left of it; `call_reaped` call and leaked: what was left is
+ended now.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bus.index.unique_keys import as_json
 from bus.model.records import Fields, Record
 
 _NO_FACTS = ("kind", "seq", "id", "ts", "sum", "auth", "tenure")
-_PRIVATE = frozenset(("digest", "client_id", "attempt", "approval", "detach"))
+_PRIVATE = frozenset(("digest", "client_id", "attempt", "approval", "detach", "cite"))
 # The errors of calls that had begun and have done nothing. Their idempotency keys are free: the
 # same call again is a new one, and its record has the number of the `attempt`, from 1 on.
 UNDONE = ("target_busy", "driver_unavailable")

@@ -3,7 +3,7 @@ I/O.
 
 `docs/net.md` has the tables of fields. A checked call is data: `request` is what it does,
 canonical, so that two requests for the same thing have one digest; how the answer is wanted
-(`stream`, `detach`, the idempotency key) is apart.
+(`stream`, `detach`, the idempotency key, the `thread` that its result is posted to) is apart.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from bus.model.call_kinds import (
     whole,
 )
 from bus.model.checks import check_fields
-from bus.model.kinds import AGENT, CALLER_OR_SESSION, KEY, TARGET
+from bus.model.kinds import AGENT, CALLER_OR_SESSION, KEY, REFERENCE, TARGET
 from bus.model.shape import Json, Shape, object_schema, refuse_null
 
 EXEC, FILE_READ, FILE_WRITE, CONTAINER = "exec", "file_read", "file_write", "container"
@@ -65,6 +65,7 @@ class Call:
     key: str | None = None
     stream: bool = False
     detach: bool = False
+    thread: str | int | None = None
 
     @property
     def digest(self) -> str:
@@ -107,6 +108,7 @@ class Exec(_Asked):
     stdin_encoding: Annotated[Any, ENCODING] = "utf-8"
     stream: Annotated[bool, YES_OR_NO] = False
     detach: Annotated[bool, YES_OR_NO] = False
+    thread: Annotated[str | int | None, REFERENCE, "a message, in whose thread it is told"] = None
     client_id: Annotated[str | None, KEY] = None
 
     def __post_init__(self) -> None:
@@ -131,7 +133,7 @@ class Exec(_Asked):
             request["stdin"] = as_base64(self.stdin, "stdin", encoding, "stdin_encoding")
         shown = {"argv": argv} if self.command is None else {"command": self.command}
         how = (self.sender, self.client_id, self.stream, self.detach)
-        return Call(EXEC, self.target, request, shown, *how)
+        return Call(EXEC, self.target, request, shown, *how, thread=self.thread)
 
     @classmethod
     def schema(cls) -> Json:

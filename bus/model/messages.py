@@ -33,6 +33,7 @@ from bus.model.asked import AnswerMark, Asked
 from bus.model.brief_mark import BriefMark
 from bus.model.caller import TRUSTS
 from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
+from bus.model.cited import Cited
 from bus.model.deadlines import ACK_BY, ack_by_text
 from bus.model.delivery import Recipient, Standing
 from bus.model.groups import ROLE, TOPIC, as_recipient, is_group
@@ -266,6 +267,7 @@ class Message(From):
     ask: NotRequired[Annotated[Asked, "of a question: how it can be answered, and how far it is"]]
     answer: NotRequired[Annotated[AnswerMark, "of what was said to a question"]]
     brief: NotRequired[Annotated[BriefMark, "of a brief: its title and front matter"]]
+    call: NotRequired[Annotated[Cited, "of a command's result that the hub has posted"]]
     given_to: NotRequired[
         Annotated[GivenTo, "of a machine's mail that is read with `machine=1`: who else has it"]
     ]

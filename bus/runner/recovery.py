@@ -43,8 +43,10 @@ class Recovery:
             found_out = list(pool.map(self._found_out, lost))
         for record, (result, facts) in zip(lost, found_out, strict=True):
             id, outcome = record["call"], answers.OUTCOMES[result]
-            self._hub.calls.end(id, result, facts)
-            if record.get("detach") and not self._hub.credentials.is_over(record):
+            is_over = self._hub.credentials.is_over(record)
+            cited = record if "cite" in record and not is_over else None
+            self._hub.calls.end(id, result, facts, cited, self._results.get(id))
+            if record.get("detach") and not is_over:
                 self._say(answers.told(id, record["from"], record["target"], outcome))
         return len(lost)
 

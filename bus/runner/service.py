@@ -8,14 +8,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from dataclasses import replace
+
+import orjson
 
 from bus.errors import BusError, Internal, UnknownTarget, no_target
-from bus.hub.calls import Allowed, Begun, Denied, NeedsApproval, Replay
+from bus.hub.calls import Allowed, Authorisation, Begun, Denied, NeedsApproval, Replay
 from bus.hub.hub import Hub
 from bus.index.calls import UNDONE, Found
 from bus.log.outputs import Results
 from bus.model.caller import Caller
 from bus.model.calls import CONTAINER, EXEC, FILE_READ, Call
+from bus.model.evidence import place
 from bus.model.records import Record
 from bus.runner import answers, preview
 from bus.runner.answers import Answer
@@ -60,7 +64,7 @@ class Service:
         self._states = States(hub, results, self._running)
         self._execution = Execution(max_file, restores_kept, self._recovery.leftovers)
         self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._unrecorded: list[tuple[str, str, Answer]] = []
+        self._unrecorded: list[tuple[str, str, Answer, Answer | None, Answer | None]] = []
         self._prune_at = self._forget_at = 0.0
         self._swept = 0
         self._mutex = threading.Lock()
@@ -77,6 +81,7 @@ class Service:
         """
         with ExitStack() as held:
             found = self.hub.calls.authorise(caller, call)
+            cite = self._cite(caller, call, found)
             if found == NeedsApproval(None) or (isinstance(found, Allowed) and found.approval):
                 # One call of a caller at a time, decided again: another may have asked, or used the
                 # yes, in the meantime.
@@ -94,7 +99,20 @@ class Service:
             if isinstance(found, Replay):
                 return self._states.replay(found.first)
             is_let = standing.has_name if call.detach else standing.is_proven
-            return self._begin(found, emit, hung_up, held, is_let)
+            return self._begin(replace(found, cite=cite), emit, hung_up, held, is_let)
+
+    def _cite(self, caller: Caller, call: Call, found: Authorisation) -> Answer | None:
+        """Return where the result of a call is to be posted, if it is; raises NotFound for a
+        message that its caller may not see.
+        """
+        if call.thread is None or not isinstance(found, (Allowed, NeedsApproval)):
+            return None
+        try:
+            text = self.hub.messages.get(call.thread, self.hub.privacy.view(caller))
+        except BusError as error:
+            self.hub.calls.failed(caller, call, error)
+            raise
+        return place(caller, call.sender or caller.name, orjson.loads(text))
 
     def _asked(self, caller: Caller, call: Call) -> Record:
         """Ask the admins about a call, and return the question."""
@@ -216,7 +234,10 @@ class Service:
             is_stored = (
                 is_mine and allowed.call.type != FILE_READ and facts.get("error") not in UNDONE
             )
-            self._keep(id, answers.result_of(answer), answer, facts, is_stored=is_stored)
+            cited = None
+            if allowed.cite is not None and is_mine:
+                cited = self.hub.calls.citing(allowed)
+            self._keep(id, answer, facts, cited, is_stored=is_stored)
         finally:
             self._forget(id)
         if allowed.call.detach and is_mine:
@@ -240,7 +261,7 @@ class Service:
             self._running.pop(id, None)
 
     def _keep(
-        self, id: str, result: str, answer: Answer, facts: Answer, *, is_stored: bool
+        self, id: str, answer: Answer, facts: Answer, cited: Answer | None, *, is_stored: bool
     ) -> None:
         """Keep the answer, then record the end.
 
@@ -248,17 +269,18 @@ class Service:
         was read from a file is not stored: a repeated read reads again. Nor is an answer that
         leaves the idempotency key unused.
         """
+        end = (id, answers.result_of(answer), facts, cited, answer if is_stored else None)
         try:
             if is_stored:
                 self.results.put(id, answer)
         except Exception as error:
             logger.error("the output of call %s could not be kept: %s", id, error)
         try:
-            self.hub.calls.end(id, result, facts)
+            self.hub.calls.end(*end)
         except Exception as error:
             logger.error("the end of call %s could not be recorded: %s", id, error)
             with self._mutex:
-                self._unrecorded.append((id, result, facts))
+                self._unrecorded.append(end)
 
     def _tell(self, allowed: Allowed, id: str, answer: Answer) -> None:
         self._say(
@@ -327,9 +349,9 @@ class Service:
         self._sweep()
         with self._mutex:
             waiting, self._unrecorded = self._unrecorded, []
-        for at, (id, result, facts) in enumerate(waiting):
+        for at, end in enumerate(waiting):
             try:
-                self.hub.calls.end(id, result, facts)
+                self.hub.calls.end(*end)
             except BusError:
                 with self._mutex:
                     self._unrecorded += waiting[at:]

@@ -62,6 +62,12 @@ class _BeforeDashes(click.Command):
     is_flag=True,
     help="Read standard input to its end and send it with the command.",
 )
+@click.option(
+    "--thread",
+    type=kinds.MESSAGE,
+    metavar="ID",
+    help="Post the result in the thread of this message.",
+)
 @click.option("--detach", is_flag=True, help="Print its id and let it run; see bus call.")
 @click.option(
     "--raw", is_flag=True, help="Show control characters as they are, also on a terminal."

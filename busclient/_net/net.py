@@ -38,7 +38,8 @@ class How(TypedDict, total=False):
     """How a command is run. All of it may be left out.
 
     `timeout_s` is 30 unless given, at most 3,600; `cwd` an absolute path, the user's home unless
-    given; `user` one of the target's; `key` the idempotency key, made up unless given.
+    given; `user` one of the target's; `key` the idempotency key, made up unless given; in the
+    `thread` of a message (its id or seq) the hub posts the result.
     """
 
     timeout_s: float
@@ -47,6 +48,7 @@ class How(TypedDict, total=False):
     env: Mapping[str, str] | None
     stdin: bytes | str | None
     key: str | None
+    thread: str | int | None
 
 
 _TIMEOUT_S = 30.0  # the hub's, where none is given
@@ -117,6 +119,11 @@ class Net(Part):
     def call(self, id: str) -> Call:
         """Return how a call is; raises NotFound for those of others."""
         return Call.from_json(self._get(f"/api/exec/{in_path(id)}"))
+
+    def stdout(self, id: str) -> bytes:
+        """Return the standard output of a command, as far as it is kept; raises NotFound."""
+        path = f"/api/exec/{in_path(id)}/stdout"
+        return self._calling(lambda: self._calls.send("GET", path)).content
 
     def wait_for_call(self, id: str, timeout_s: float) -> Call:
         """Return how a call is once it has ended, or when the time is over."""

@@ -12,11 +12,19 @@ from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from bus.errors import BusError, ExecUnavailable, NotPermitted
+from bus.errors import (
+    BusError,
+    ExecUnavailable,
+    NoSuchCall,
+    NoSuchRange,
+    NotPermitted,
+    StillRunning,
+)
 from bus.hub.hub import Hub
 from bus.model import calls
 from bus.model.caller import ADMINS, MACHINES
 from bus.model.calls import CONTAINER, EXEC, FILE_READ, FILE_WRITE, Call, SnapshotsQuery
+from bus.model.evidence import output_of
 from bus.model.strict_json import Rest
 from bus.runner.client import RunnerClient
 from bus.runner.protocol import Line, encoded, error_line
@@ -131,6 +139,23 @@ def blueprint(hub: Hub, service: RunnerClient, max_file: int, rest: Rest) -> Blu
             }
         )
 
+    @routes.get("/api/exec/<id>/stdout")
+    @may_call(MACHINES)
+    def stdout(id: str) -> Response:
+        parameters.params(())
+        found = hub.calls.get(g.caller, id)
+        with _begun_before(lambda: True):
+            answer = service.ask(_ask("state", id=found.asked["call"]))["result"]
+        if answer.get("state") == "running":
+            raise StillRunning(f"The call {id} has not ended.", id=found.asked["call"])
+        output = output_of(answer)
+        if output is None:
+            raise NoSuchCall(
+                f"There is no output of the call {id}.",
+                hint="It failed, or its output is kept no longer: see GET /api/exec/<id>.",
+            )
+        return _part_of(output)
+
     @routes.delete("/api/exec/<id>")
     @may_call(MACHINES)
     def end(id: str) -> Response:
@@ -139,6 +164,20 @@ def blueprint(hub: Hub, service: RunnerClient, max_file: int, rest: Rest) -> Blu
         return json_reply(service.ask(_ask("stop", id=found.asked["call"]))["result"])
 
     return routes
+
+
+def _part_of(output: bytes) -> Response:
+    """Return bytes, or the range of them that the request asks for; raises NoSuchRange."""
+    size, given = len(output), request.range
+    headers = {"Accept-Ranges": "bytes"}
+    if given is None or given.units != "bytes" or len(given.ranges) != 1:
+        return Reply(output, 200, headers, mimetype="application/octet-stream")
+    part = given.range_for_length(size)
+    if part is None:
+        raise NoSuchRange(f"There are {size} bytes.", size=size)
+    headers["Content-Range"] = f"bytes {part[0]}-{part[1] - 1}/{size}"
+    data = output[part[0] : part[1]]
+    return Reply(data, 206, headers, mimetype="application/octet-stream")
 
 
 @contextmanager

@@ -42,6 +42,7 @@ def paths() -> Json:
             "get": state,
             "delete": _get("End a call that runs", Ran, (404, 502), [_id()]),
         },
+        "/api/exec/{id}/stdout": {"get": _output()},
         "/api/file/read": {"post": _post("Read a file of a target", File, FileRead.schema(), runs)},
         "/api/file/write": {
             "post": _post(
@@ -117,6 +118,19 @@ def _responses(answer: type, errors: tuple[int, ...]) -> Json:
         "200": {"description": "OK", "content": content},
         **parts.errors(400, 403, *(code for code in errors if code != 202)),
         **({"202": later} if 202 in errors else {}),
+    }
+
+
+def _output() -> Json:
+    content: Json = {"application/octet-stream": {"schema": {}}}
+    return {
+        "summary": "The standard output of a command, or a range of it",
+        "parameters": [_id()],
+        "responses": {
+            "200": {"description": "all of it", "content": content},
+            "206": {"description": "the range that `Range` asks for", "content": content},
+            **parts.errors(400, 403, 404, 409, 416, 502),
+        },
     }
 
 

@@ -13,6 +13,7 @@ from bus.model import (
     brief_mark,
     briefs,
     calls,
+    cited,
     credentials,
     delivery,
     file_leases,
@@ -31,7 +32,7 @@ from bus.model.shape import Json
 
 _ANSWERS = (
     *(messages.Message, delivery.Standing, delivery.Recipient, messages.Page, Health),
-    *(messages.GivenTo, messages.Forwarded),
+    *(messages.GivenTo, messages.Forwarded, cited.Cited),
     *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts),
     *(agents.Agent, agents.Transport, agents.Roster, agents.OneAgent, agents.Registered),
     *(agents.Alive, agents.Left),

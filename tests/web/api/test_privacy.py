@@ -111,7 +111,7 @@ def test_all_reading_routes_are_in_the_table(members: Members) -> None:
         *("/leases", "/leases/check"),
         *("/api/permissions", "/api/permissions/check", "/api/approvals", "/api/approvals/<id>"),
         *("/api/machines", "/api/containers", "/api/container/snapshots", "/api/container/<id>"),
-        "/api/exec/<id>",
+        *("/api/exec/<id>", "/api/exec/<id>/stdout"),
     }
     walked = {re.sub(r"\?.*", "", path) for path in ROUTES.values()}
     walked = {re.sub(r"/\{(ref|seq)\}", "/<ref>", path) for path in walked}
