@@ -125,7 +125,8 @@ class Asks:
     ) -> tuple[Ask, bool]:
         def word(db: sqlite3.Connection, ask: Row) -> Fields | None:
             asked = self._asked(db, caller, name, ask)
-            mine = queries.said_for(db, ask.seq, asked)
+            is_new = all(asked.values())
+            mine = None if is_new else queries.said_for(db, ask.seq, asked)
             if mine is not None:
                 if mine["name"] == name and said.items() <= mine.items():
                     return None
@@ -135,7 +136,7 @@ class Asks:
                     state=self._state(ask),
                 )
             self._refuse_closed(db, ask, message)
-            answer = {**said, "for": asked}
+            answer = {**said, "for": list(asked)}
             return {"from": name, "to": ask.sender, "body": body, "answer": answer}
 
         is_new = self._say(caller, message, word)
@@ -143,11 +144,15 @@ class Asks:
             self._acks.ack(caller, name, [ref], with_machine="/" in name)
         return self.get(message["seq"]), not is_new
 
-    def _asked(self, db: sqlite3.Connection, caller: Caller, name: str, ask: Row) -> list[str]:
-        """Return the recipients of an ask that a name answers for; raises NotAsked."""
+    def _asked(
+        self, db: sqlite3.Connection, caller: Caller, name: str, ask: Row
+    ) -> dict[str, bool]:
+        """Return the recipients of an ask that a name answers for, and whether each has yet to
+        answer; raises NotAsked.
+        """
         found = queries.asked_of(db, ask.seq, of_reader(db, name, "/" in name).names)
         if _is_anothers(db, caller, ask):
-            found = [recipient for recipient in found if is_role(recipient)]
+            found = {recipient: found[recipient] for recipient in found if is_role(recipient)}
         if not found:
             raise NotAsked(f"{ask.seq} does not ask {name}.")
         return found

@@ -177,14 +177,15 @@ def by_id(db: sqlite3.Connection, id: str) -> Row | None:
     return None if row is None else Row(*row)
 
 
-def asked_of(db: sqlite3.Connection, seq: int, names: Collection[str]) -> list[str]:
-    """Return those of these names that an ask was put to."""
+def asked_of(db: sqlite3.Connection, seq: int, names: Collection[str]) -> dict[str, bool]:
+    """Return those of these names that an ask was put to, and whether each has yet to answer."""
     marks = ", ".join("?" * len(names))
     rows = db.execute(
-        f"SELECT recipient FROM owed WHERE seq = ? AND recipient IN ({marks}) ORDER BY recipient",
+        f"SELECT recipient, open FROM owed WHERE seq = ? AND recipient IN ({marks})"
+        " ORDER BY recipient",
         (seq, *names),
     )
-    return [name for (name,) in rows]
+    return {name: bool(is_open) for name, is_open in rows}
 
 
 def said_to(db: sqlite3.Connection, seq: int, what: str, limit: int) -> list[Fields]:

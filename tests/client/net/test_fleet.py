@@ -121,6 +121,20 @@ def test_commands_end_as_they_end(web1: Bus, fleet: Fleet) -> None:
         web1.net.exec("nosuch", "id")
 
 
+def test_a_result_is_posted_in_a_thread(web1: Bus, speaks: As) -> None:
+    asked = speaks("db1").post("which kernel?", to="web1/alpha").message
+    assert asked is not None
+    result = web1.net.exec("box", "printf 'a\\377'", thread=asked.seq)
+    (told,) = speaks("db1").unread()
+    assert (told.sender, told.in_reply_to) == ("web1/alpha", asked.id)
+    assert (told.raw["call"]["id"], told.raw["call"]["size"]) == (result.id, 2)
+    assert web1.net.stdout(result.id) == b"a\xff"
+    with pytest.raises(NotFound):
+        web1.net.stdout("01K" + "A" * 23)
+    with pytest.raises(NotFound):
+        web1.net.exec("box", "true", thread=99_999)
+
+
 def test_a_key_runs_a_command_once(web1: Bus, fleet: Fleet) -> None:
     first = web1.net.exec("box", "echo x >> ran; wc -l < ran", key="k")
     again = web1.net.exec("box", "echo x >> ran; wc -l < ran", key="k")
