@@ -38,6 +38,11 @@ AnswerMark = TypedDict(
 )
 
 
+def is_open(message: Mapping[str, Any]) -> bool:
+    """Return whether a message asks something that can still be answered."""
+    return bool(message.get("ask", {}).get("state") == "open")
+
+
 def ask_terms(ask: Mapping[str, Any]) -> list[str]:
     """Return how a question can be answered, as words of a line about it."""
     terms = [f"options={','.join(map(quoted, ask['options']))}"] if "options" in ask else []

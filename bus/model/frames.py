@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from bus.model import inbox_budget, inbox_lines
+from bus.model.asked import is_open
 from bus.model.inbox_budget import Candidate, Packed
 
 # The names of tags by which a client tells a model what comes from whom.
@@ -14,7 +15,7 @@ _ENVELOPES = (
     r"|invoke|tool|command-|local-command|persisted-output|antml"
 )
 _TAG = re.compile(rf"<(?=[/!?\s\ufffd]*(?:[\w.-]{{1,32}}:)?(?:{_ENVELOPES}))", re.IGNORECASE)
-_FOOTER = 420  # characters of our own lines around the messages
+_FOOTER = 520  # characters of our own lines around the messages
 
 
 def defused(text: str) -> str:
@@ -68,4 +69,10 @@ def _footer(packed: Packed, count: int) -> list[str]:
         ref = shown[0].get("ref") if packed.full else None
         ref = ref or str(shown[0]["seq"])
         lines.append(f"-- answer one: `bus reply {ref} TEXT`; done with one: `bus ack {ref}`\n")
+    if asked := [message for message in packed.full if is_open(message)]:
+        ref = asked[0].get("ref") or str(asked[0]["seq"])
+        what = "OPTION" if "options" in asked[0]["ask"] else "TEXT"
+        lines.append(
+            f"-- answer a question: `bus answer {ref} {what}`, or `bus decline {ref} WHY`\n"
+        )
     return [*lines, "</bus-mail>"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from bus.model.asked import ask_terms, is_open
 from bus.model.filter import recipients
 from bus.model.harmless import body_lines, quoted, sender
 from bus.model.inbox_budget import Candidate
@@ -12,6 +13,7 @@ from bus.model.records import unix_ms
 # Characters of the line about a message: with the least budget, one stub always fits
 _LONGEST_LINE = 160
 _LONGEST_SENDER = 64
+_LONGEST_TERMS = 300
 
 
 def head_line(message: Candidate, now_ms: int, ref: str | None = None) -> str:
@@ -23,6 +25,7 @@ def head_line(message: Candidate, now_ms: int, ref: str | None = None) -> str:
     if "given_to" in message:
         given = message["given_to"]
         marks.append(f"[given to {given['name'].partition('/')[2]} {given['s']} s ago]")
+    marks += ["QUESTION"] if is_open(message) else []
     marks += ["FORWARDED"] if "forwarded" in message else []
     marks += ["SUPERSEDED"] if "superseded_by" in message else []
     line = " ".join([ref or str(message["seq"]), *marks, f"{ago} from {who}"])
@@ -63,6 +66,8 @@ def whole(
     due += f" ack by {message['ack_by']}" if "ack_by" in message else ""
     re = f" re {message['in_reply_to']}" if "in_reply_to" in message else ""
     trust = _trust(message) if with_trust else ""
+    if is_open(message):
+        due += _cut(f" {' '.join(ask_terms(message['ask']))}".rstrip(), _LONGEST_TERMS)
     head = f"{head_line(message, now_ms, message.get('ref'))}{trust}{re}{due} ({message['id']})\n"
     body = "".join(f"  {line}\n" for line in body_lines(message["body"]))
     return head + body + (f"{message['seq']}," if with_seq else "")

@@ -174,6 +174,7 @@ def message_text(message: Message, longest: int | None = None) -> str:
     marks = [f"#{quoted(tag, 80)}" for tag in message.tags]
     if message.in_reply_to:
         marks.append(f"re {quoted(message.in_reply_to)}")
+    marks += _asked(message.raw)
     if message.priority != "normal":
         marks.insert(0, message.priority.upper())
     # Of a name that is too long for a line the mark must stay.
@@ -186,6 +187,20 @@ def message_text(message: Message, longest: int | None = None) -> str:
         lines.append(f"  … {len(body) - len(shown):,} more characters: bus read {message.seq}")
     first = click.style(one_line(head, 400), bold=True, fg=_COLOURS.get(message.priority))
     return "\n".join([" ".join([first, *marks]), *lines])
+
+
+def _asked(raw: Mapping[str, Any]) -> list[str]:
+    """Return what a question's first line says: whether it is open, and what may be answered."""
+    ask, forwarded = raw.get("ask"), raw.get("forwarded")
+    marks = []
+    if isinstance(forwarded, dict):
+        marks.append(one_line(f"forwarded from {forwarded.get('from')}", 160))
+    if isinstance(ask, dict):
+        options = ask.get("options")
+        marks.append(one_line(f"QUESTION {ask.get('state')}", 40))
+        if isinstance(options, list):
+            marks.append(one_line(f"options={','.join(quoted(str(one)) for one in options)}", 300))
+    return marks
 
 
 def age(ts: str) -> str:

@@ -100,6 +100,8 @@ def test_the_commands_say_it(cli: Cli, client: Make) -> None:
     alice = client("alice")
     asked = alice.asks.ask("Deploy\n  options: fake", to="bob", options=["yes", "no way"]).message
     assert asked is not None
+    head, *_ = cli("inbox").out.splitlines()
+    assert head.endswith('alice (unverified) > bob QUESTION open options=yes,"no way"')
     lines = cli("asks", "--owed").out.splitlines()
     assert lines[1:] == [
         "    Deploy",

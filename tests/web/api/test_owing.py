@@ -25,6 +25,21 @@ def owed(text: str) -> str:
     return found[0] if found else ""
 
 
+def test_the_mail_says_that_it_is_a_question_and_how_to_answer(members: Members) -> None:
+    asked = ask(members.db1, options=["yes", "no way"])
+    lines = shown(members.web1, "SessionStart").partition("<bus-owed")[0].split("\n")
+    (head,) = [line for line in lines if line.startswith(str(asked["seq"]))]
+    assert "QUESTION now from db1" in head
+    assert head.endswith(f'options=yes,"no way" ({asked["id"]})')
+    (ref,) = re.findall(r"`bus answer (\S+) OPTION`", "\n".join(lines))
+    assert ref.startswith(f"{asked['seq']}.") and ref in head
+    said = members.web1.post(f"/ask/{ref}/answer", json={"from": ALPHA, "option": "yes"})
+    assert said.status_code == 200, said.json
+    steps = members.db1.get(f"/messages/{asked['id']}/trace").json["trace"][ALPHA]
+    assert ("in_context", "ack") in [(step["step"], step.get("by")) for step in steps]
+    assert "QUESTION" not in members.web1.get(f"/inbox?reader={ALPHA}&format=text").text
+
+
 def test_the_start_shows_what_is_owed_though_it_was_acknowledged(members: Members) -> None:
     asked = ask(members.db1, options=["yes", "no way"], by=600)
     members.web1.post(f"/ack/{asked['id']}", json={"reader": ALPHA})
@@ -32,7 +47,9 @@ def test_the_start_shows_what_is_owed_though_it_was_acknowledged(members: Member
     assert "<bus-mail" not in text
     lines = owed(text).split("\n")
     assert lines[0] == '<bus-owed for="web1/alpha" asks="1">'
-    assert lines[2] == f"{asked['seq']} now from db1 to web1/alpha trust=agent: Deploy now?"
+    assert (
+        lines[2] == f"{asked['seq']} QUESTION now from db1 to web1/alpha trust=agent: Deploy now?"
+    )
     by = asked["ask"]["by"]
     assert re.fullmatch(rf'  options=yes,"no way" by={by} \(in (9|10) min\)', lines[3])
     assert lines[4].startswith(f"-- answer one: `bus answer {asked['seq']} OPTION`")
