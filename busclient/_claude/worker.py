@@ -30,6 +30,7 @@ from busclient._errors import (
     Unreachable,
 )
 from busclient._files import as_file_name
+from busclient._harmless import body_lines, one_line
 from busclient._messages.message import Message
 from busclient._processes import end
 
@@ -52,6 +53,8 @@ class Limits:
     seconds: float = 3600
     timeout_s: float = 600
     resume: bool = False
+    # Labels of trust: mail of others starts no run, and Claude is not given it. Empty: any.
+    trusts: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -112,12 +115,13 @@ class Worker:
 
     def _look(self, memory: Memory) -> Look:
         unread = list(self._bus.unread())
+        trusted = [one for one in unread if self._is_trusted(one)]
         memory.keep_only({message.id for message in unread})
         if memory.handled:  # an ack did not get through
             self._bus.ack(*memory.handled)
             memory.handled = []
             memory.save(self._path)
-        due = [one for one in unread if self._wakes(one) and memory.may_start(one.id)]
+        due = [one for one in trusted if self._wakes(one) and memory.may_start(one.id)]
         if not due:
             return Look("nothing", newest=unread[-1].seq if unread else None)
         if self._is_somebody_home():
@@ -134,7 +138,7 @@ class Worker:
                 memory.is_said = True
                 memory.save(self._path)
             return Look("lid")
-        return self._run(memory, due, min(self._limits.timeout_s, left_s))
+        return self._run(memory, due, trusted, min(self._limits.timeout_s, left_s))
 
     def _wakes(self, message: Message) -> bool:
         if message.priority == "fyi" or TAG in message.tags or message.sender == self._bus.name:
@@ -148,8 +152,13 @@ class Worker:
             for agent in self._bus.agents.roster(state="live")
         )
 
-    def _run(self, memory: Memory, due: list[Message], timeout_s: float) -> Look:
-        shown, text = self._mail()
+    def _is_trusted(self, message: Message) -> bool:
+        return not self._limits.trusts or (message.trust or "shared") in self._limits.trusts
+
+    def _run(
+        self, memory: Memory, due: list[Message], trusted: list[Message], timeout_s: float
+    ) -> Look:
+        shown, text = _told(trusted) if self._limits.trusts else self._mail()
         started = [one for one in due if one in shown] or due[:1]
         for message in started:
             memory.tries[message.id] = memory.tries.get(message.id, 0) + 1
@@ -260,3 +269,18 @@ def _read(output: str) -> tuple[str, str | None]:
             id = fields.get("session_id")
             return str(fields["result"]), id if isinstance(id, str) else None
     return output, None
+
+
+def _told(messages: list[Message]) -> tuple[list[Message], str]:
+    """Return the messages that fit a prompt, and their text: of each a line, and its body indented,
+    so that no body can pass for a line.
+    """
+    shown, text = list[Message](), ""
+    for message in sorted(messages, key=lambda one: (one.priority != "urgent", one.seq)):
+        head = one_line(f"{message.seq} from {message.signed} trust={message.trust}", 300)
+        body = "".join(f"  {line}\n" for line in body_lines(message.body))
+        part = f"{head} ({message.id})\n{body}"
+        if len(text) + len(part) <= _BUDGET:
+            shown.append(message)
+            text += part
+    return shown, text or "There is too much of it for a prompt: read it with `bus inbox`.\n"

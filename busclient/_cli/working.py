@@ -43,6 +43,12 @@ _SAID = {
     metavar="TIME",
     help="How long a run may take.",
 )
+@click.option(
+    "--trust",
+    "trusts",
+    metavar="LABELS",
+    help="Only mail of these labels, such as human,agent: others start no run.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the conversation of the last run.")
 @json_option
 def worker(
@@ -52,6 +58,7 @@ def worker(
     runs: int,
     minutes: float,
     timeout_s: float,
+    trusts: str | None,
     resume: bool,
 ) -> int:
     """Start `claude -p` for this machine's mail while no session of it is live.
@@ -67,7 +74,9 @@ def worker(
     if program is None:
         raise LocalTrouble(f"There is no program {claude!r}.", hint="Give --claude PATH.")
     # A relative path would be looked for in the folder.
-    limits = Limits(folder, os.path.abspath(program), runs, minutes * 60, timeout_s, resume)
+    limits = Limits(
+        folder, os.path.abspath(program), runs, minutes * 60, timeout_s, resume, _labels(trusts)
+    )
     try:
         with signals_interrupt(), open_bus() as bus:
             made = Worker(bus, Places.of_user().state, limits)
@@ -79,3 +88,14 @@ def worker(
     words = _SAID.get(look.what) or f"Claude ended with {look.code}"
     out.result({"what": look.what, "code": look.code}, words)
     return exits.OK
+
+
+_TRUSTS = ("human", "agent", "shared", "peer", "webhook", "link", "hub")
+
+
+def _labels(text: str | None) -> frozenset[str]:
+    """Return the labels of trust in a list with commas; raises click.UsageError."""
+    found = frozenset(word.strip() for word in (text or "").split(",") if word.strip())
+    if (text is not None and not found) or found - {*_TRUSTS}:
+        raise click.UsageError(f"--trust takes {', '.join(_TRUSTS)}, with commas.")
+    return found
