@@ -212,7 +212,7 @@ SHAPES_USE = {
     "__future__", "base64", "builtins", "bus", "collections", "contextlib", "dataclasses",
     "datetime", "difflib", "enum",
     "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "orjson", "os", "re",
-    "string", "types", "typing", "unicodedata", "zlib", "yaml",
+    "shlex", "string", "types", "typing", "unicodedata", "zlib", "yaml",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from bus.errors import (
     NotAllowed,
     NotPermitted,
     NotYourName,
+    OverQuota,
 )
 from bus.hub.activity import concerns
 from bus.hub.approvals import Approvals, call_fields
@@ -218,7 +219,12 @@ class Calls:
         state = "done" if result == "ok" else result
         ended = {"kind": "call_ended", "call": id, "result": result, "state": state, **facts}
         about = [] if cited is None else [evidence(cited, id, result, facts, answer)]
-        self._journal.append([ended, *about])
+        try:
+            self._journal.append([ended, *about])
+        except OverQuota:
+            # What its caller may put into the log today is used up. That the call has ended must be
+            # on record all the same.
+            self._journal.append([ended])
 
     def citing(self, allowed: Allowed) -> Fields:
         """Return how a call that is allowed begins, for `end`."""

@@ -75,8 +75,6 @@ def evidence(
         "in_reply_to": cite["in_reply_to"],
         "thread": cite["thread"],
         "call": cited,
-        "client_id": f"exec {id}",
-        "digest": "",
     }
 
 

@@ -222,20 +222,27 @@ def unique_key(record: Record) -> str | None:
 
     For a message, who sent it under which idempotency key; for a call, whose credential asked for
     it under which, and at which attempt (where those before have done nothing); for the use of an
-    approval, the approval; for a lease, the name and the record that set it free; for one of
-    files, the repository and the record before it; for what ends a message, the message; for what
-    is said to an ask, the ask and the word before it. No credential's name begins with a space, and
-    no key has a line end, so none of them can meet. Nor has a name an @: behind it is the tenure,
-    so that whoever is given a name anew meets no key of who had it before.
+    approval, the approval; for a lease, the name and the record that set it free; for one of files,
+    the repository and the record before it; for what ends a message, the message; for what is said
+    to an ask, the ask and the word before it; for the result of a call, the call. No credential's
+    name begins with a space, and no key has a line end, so none of them can meet. Nor has a name an
+    @: behind it is the tenure, so that whoever is given a name anew meets no key of who had it
+    before.
     """
     if record["kind"] in _COMPETED_FOR:
         about = (str(record[name]) for name in _COMPETED_FOR[record["kind"]])
         return " ".join(["", record["kind"], *about])
-    if "prior" in record and record["kind"] == "message":
+    is_message = record["kind"] == "message"
+    if is_message and "prior" in record:
         return f" said {record['answer']['ask']} {record['prior']}"
+    if is_message and "call" in record:
+        return f" cited {record['call']['id']}"
     key = record.get("client_id")
-    if key is None:
-        return None
+    return None if key is None else _key_of(record, key)
+
+
+def _key_of(record: Record, key: str) -> str:
+    """Return what no two records with an idempotency key share."""
     if record["kind"] == "approval_used":
         return f" used {key}"
     auth = f"{record['auth']}@{record['tenure']}" if "tenure" in record else record["auth"]

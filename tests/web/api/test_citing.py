@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from hashlib import sha256
@@ -143,6 +144,22 @@ def test_nobody_posts_such_a_word(allowed: Fleet) -> None:
     refusal(allowed.web1.post("/post", json=fields), 400, "unknown_field")
 
 
+def test_no_key_of_its_caller_keeps_a_result_back(allowed: Fleet) -> None:
+    go = allowed.folder / "box" / "go"
+    os.mkfifo(go)
+    ref = question(allowed)["id"]
+    call = threading.Thread(target=lambda: allowed.web1.exec("cat go", thread=ref))
+    call.start()
+    wait_until(lambda: allowed.records("call_started"))
+    id = allowed.records("call_started")[0]["call"]
+    for key in (f"exec {id}", f" cited {id}", id):
+        taken = {"to": "db1", "body": "x", "client_id": key}
+        assert allowed.web1.post("/post", json=taken).status_code == 201
+    go.write_text("out\n")
+    call.join(20)
+    assert [message["call"]["size"] for message in posted(allowed)] == [4]
+
+
 def test_of_what_a_person_runs_the_output_is_a_machines(allowed: Fleet) -> None:
     allowed.app.extensions["credentials"].add("human/chas", SECRET, HUMAN)
     allowed.permit("*")
@@ -176,6 +193,26 @@ def test_after_a_revocation_nothing_is_posted(allowed: Fleet) -> None:
     wait_until(lambda: allowed.records("call_ended"))
     call.join(20)
     assert posted(allowed) == []
+
+
+def test_a_caller_over_its_quota_posts_nothing_and_its_call_ends(tmp_path: Path) -> None:
+    with a_fleet(tmp_path, max_daily_bytes=1 << 20) as fleet:
+        fleet.permit()
+        ref = question(fleet)["id"]
+        go = fleet.folder / "box" / "go"
+        os.mkfifo(go)
+        got: list[Any] = []
+        call = threading.Thread(target=lambda: got.append(fleet.web1.exec("cat go", thread=ref)))
+        call.start()
+        wait_until(lambda: fleet.records("call_started"))
+        for size in (60_000, 100):
+            while fleet.web1.post("/post", json={"body": "x" * size}).status_code == 201:
+                pass
+        go.write_text("out\n")
+        call.join(20)
+        assert got[0].json["stdout"] == "out\n"
+        assert fleet.records("call_ended")[0]["result"] == "ok"
+        assert posted(fleet) == []
 
 
 @pytest.fixture
