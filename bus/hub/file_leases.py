@@ -29,13 +29,15 @@ from bus.model.file_leases import (
     patterns,
     patterns_of,
 )
-from bus.model.globs import Glob
+from bus.model.globs import Comparing, Glob
 from bus.model.records import Fields
+from bus.model.strict_json import Rest
+from bus.system.scheduler import Breather
 
 MOST_PATHS = 256  # of one credential: each is compared with what others ask for
 _SHOWN = 20  # leases in one refusal
 _ATTEMPTS = 200  # each that fails means that somebody else got or kept a lease in the repository
-_MOST_STEPS = 2_000_000  # of comparing patterns, in one request: a third of a second
+_MOST_STEPS = 1_000_000  # of comparing patterns in one request: at worst a second
 
 
 class FileLeases:
@@ -46,20 +48,28 @@ class FileLeases:
 
     # -- taking ----------------------------------------------------------------------------------
 
-    def take(self, caller: Caller, asked: NewFileLease) -> tuple[FileLease, bool]:
+    def take(
+        self, caller: Caller, asked: NewFileLease, rest: Rest = lambda: None
+    ) -> tuple[FileLease, bool]:
         """Hold paths, or prolong the lease that the holder has on these very paths; return it and
-        whether it is new. Raises FileLeaseHeld, OverQuota, TooCostly, LeaseLost.
+        whether it is new. `rest` lets others go on meanwhile. Raises FileLeaseHeld, OverQuota,
+        TooCostly, LeaseLost.
         """
         self._agents.was_here(asked.holder)
         wanted, stamp = patterns(asked.paths), caller.stamp()
         for _ in range(_ATTEMPTS):
-            found = self._try_to_take(caller, asked, wanted, stamp)
+            found = self._try_to_take(caller, asked, wanted, stamp, rest)
             if found is not None:
                 return found
         raise Busy("Others take leases in this repository all the time.")
 
     def _try_to_take(
-        self, caller: Caller, asked: NewFileLease, wanted: list[Glob], stamp: dict[str, int]
+        self,
+        caller: Caller,
+        asked: NewFileLease,
+        wanted: list[Glob],
+        stamp: dict[str, int],
+        rest: Rest,
     ) -> tuple[FileLease, bool] | None:
         """Do so, or return None: somebody else was faster."""
         now_ms = self._journal.now_ms()
@@ -69,7 +79,7 @@ class FileLeases:
             count = queries.paths_of(db, caller.name, now_ms)
         session = None if agent is None else agent.lease
         others = [row for row in rows if row.holder != asked.holder]
-        against = _overlapping(others, wanted, asked.exclusive)
+        against = _overlapping(others, wanted, asked.exclusive, rest)
         silent = [row for row in against if not self._counts(row)]
         held = [row for row in against if row not in silent]
         if held:
@@ -170,20 +180,20 @@ class FileLeases:
         listed = [_told(row) for row in rows[: asked.limit] if counted(row)]
         return listed, rows[asked.limit - 1].id if len(rows) > asked.limit else None
 
-    def held(self, asked: FilesCheck) -> list[HeldPath]:
+    def held(self, asked: FilesCheck, rest: Rest = lambda: None) -> list[HeldPath]:
         """Return those of some paths that others hold exclusively, each with one lease."""
         now_ms = self._journal.now_ms()
         with self._journal.current() as db:
             others = queries.of_others(db, asked.repo, asked.holder, now_ms)
         if not others:
             return []
-        spend, known = _purse(), dict[str, Row | None]()
+        comparing, known = _comparing(rest), dict[str, Row | None]()
         held = [(id, patterns_of(written)) for id, written in others]
         found: list[HeldPath] = []
         for path in asked.path:
             this = globs.literal(path)
             for id, wanted in held:
-                if not any(globs.overlap(this, one, spend) for one in wanted):
+                if not any(globs.overlap(this, one, comparing) for one in wanted):
                     continue
                 if id not in known:
                     known[id] = self._one_that_counts(id, now_ms)
@@ -215,22 +225,24 @@ class FileLeases:
         return row.session is None or self._agents.is_there(row.holder)
 
 
-def _overlapping(rows: Iterable[Row], wanted: list[Glob], exclusive: bool) -> list[Row]:
+def _overlapping(rows: Iterable[Row], wanted: list[Glob], exclusive: bool, rest: Rest) -> list[Row]:
     """Return the leases that do not go together with what is wanted."""
-    spend = _purse()
+    comparing = _comparing(rest)
     return [
         row
         for row in rows
         if (exclusive or row.exclusive)
         and any(
-            globs.overlap(one, other, spend) for other in patterns_of(row.written) for one in wanted
+            globs.overlap(one, other, comparing)
+            for other in patterns_of(row.written)
+            for one in wanted
         )
     ]
 
 
-def _purse() -> Callable[[int], None]:
-    """Return what counts the steps of one request, and ends it if they are too many."""
-    left = _MOST_STEPS
+def _comparing(rest: Rest) -> Comparing:
+    """Return the comparisons of one request: they let others go on, and end if they are many."""
+    left, breather = _MOST_STEPS, Breather(rest)
 
     def spend(steps: int) -> None:
         nonlocal left
@@ -240,8 +252,9 @@ def _purse() -> Callable[[int], None]:
                 "Comparing these paths with those that are held takes too long.",
                 hint="Give fewer paths, or paths with fewer wildcards.",
             )
+        breather.did(steps)
 
-    return spend
+    return Comparing(spend)
 
 
 def _is_same(row: Row, asked: NewFileLease, session: str | None) -> bool:

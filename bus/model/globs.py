@@ -100,6 +100,7 @@ def _made(segments: list[Segment]) -> Glob:
     return Glob(tuple(segments), deep, literals, tuple(wild))
 
 
+@lru_cache(1024)  # so that `*.py` is one segment, wherever it stands: see Comparing
 def _segment(name: str) -> Segment:
     items: list[Item] = []
     plain: list[str] | None = []
@@ -167,23 +168,43 @@ def _one(character: str) -> Ranges:
 # -- overlap -------------------------------------------------------------------------------------
 
 
-Spend = Callable[[int], None]
-
-
-def overlap(one: Glob, other: Glob, spend: Spend = lambda steps: None) -> bool:
-    """Return whether some path matches both. `spend` is told the steps that names with wildcards
-    take to compare, before they are; it may raise to end what takes too long.
+class Comparing:
+    """The comparisons of one request. `spend` is told of the steps before they are taken; it may
+    raise to end what takes too long. What was compared once is known.
     """
+
+    def __init__(self, spend: Callable[[int], None] = lambda steps: None) -> None:
+        self._spend = spend
+        # By what a segment is in memory: it is kept here, too, so that no other one gets its place.
+        self._known: dict[tuple[int, int | str], tuple[Segment, Segment, bool]] = {}
+
+    def pair(self) -> None:
+        """Two patterns are compared."""
+        self._spend(1)
+
+    def meet(self, one: Segment, other: Segment) -> bool:
+        """Return whether some name matches both."""
+        key = id(one), id(other) if other.literal is None else other.literal
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = one, other, _meet(one, other, self._spend)
+        return known[2]
+
+
+def overlap(one: Glob, other: Glob, comparing: Comparing | None = None) -> bool:
+    """Return whether some path matches both."""
     first, second = one.segments[0].literal, other.segments[0].literal
     if first is not None and second is not None and first != second:
         return False  # most are of different folders
+    comparing = comparing or Comparing()
+    comparing.pair()
     deep = other.deep
     here = 1 | (deep & 1) << 1
     for segment in one.segments:
         if segment is _DEEP:
             here = _from_lowest(here, len(other.segments))
             continue
-        next = here & deep | (here & _alike(segment, other, here & ~deep, spend)) << 1
+        next = here & deep | (here & _alike(segment, other, here & ~deep, comparing)) << 1
         here = next | (next & deep) << 1
         if not here:
             return False
@@ -195,12 +216,12 @@ def _from_lowest(bits: int, last: int) -> int:
     return (1 << last + 1) - (bits & -bits)
 
 
-def _alike(segment: Segment, other: Glob, wanted: int, spend: Spend) -> int:
+def _alike(segment: Segment, other: Glob, wanted: int, comparing: Comparing) -> int:
     """Return which names of a pattern, out of those that are wanted, may be the same as one."""
     if segment.literal is not None:
         found = other.literals.get(segment.literal, 0)
         for bit, wild in other.wild:
-            if bit & wanted and _meet(wild, segment, spend):
+            if bit & wanted and comparing.meet(wild, segment):
                 found |= bit
         return found
     found = 0
@@ -208,7 +229,7 @@ def _alike(segment: Segment, other: Glob, wanted: int, spend: Spend) -> int:
         bit = wanted & -wanted
         wanted ^= bit
         at = bit.bit_length() - 1
-        if at < len(other.segments) and _meet(segment, other.segments[at], spend):
+        if at < len(other.segments) and comparing.meet(segment, other.segments[at]):
             found |= bit
     return found
 
@@ -250,8 +271,10 @@ def _made_table(items: tuple[Item, ...]) -> _Table:
     return _Table(items, stars, characters, tuple(classes), weight)
 
 
-def _meet(one: Segment, other: Segment, spend: Spend) -> bool:
+def _meet(one: Segment, other: Segment, spend: Callable[[int], None]) -> bool:
     """Return whether some name matches both."""
+    if other.literal is not None:
+        spend(len(other.literal))  # its table is made
     mine, table = _table(one), _table(other)
     spend((len(mine.items) + mine.weight) * (1 + table.weight) + len(table.items) * mine.weight)
     stars = table.stars

@@ -107,7 +107,7 @@ def make_app(
         permissions.blueprint(hub, service, hub.agents.members),
         approvals.blueprint(hub),
         webhooks.blueprint(hub),
-        file_leases.blueprint(hub, taken),
+        file_leases.blueprint(hub, taken, rest),
         hooks.blueprint(hub, taken),
         activity.blueprint(hub, service, hub.agents.members),
         mcp.blueprint(hub, taken, inner, rest),

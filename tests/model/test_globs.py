@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.model.globs import BadPattern, literal, overlap, parse
+from bus.model.globs import BadPattern, Comparing, literal, overlap, parse
 
 # All names of one to four letters, and all paths of up to three short ones: enough for a witness of
 # any two patterns that are generated here, as each has so few parts.
@@ -110,10 +110,21 @@ def test_hostile_patterns_are_compared_in_few_steps() -> None:
         nonlocal steps
         steps += more
 
+    comparing = Comparing(spend)
     hard = "/".join(["**", *["*a" * 25 + "b"] * 7, "**", "x" * 20])
     other = "/".join(["**", *["*a" * 25 + "c"] * 7, "**", "y" * 20])
-    assert not overlap(parse(hard), parse(other), spend)
-    assert not overlap(parse("*a" * 200 + "b"), literal("a" * 4_000), spend)
+    assert not overlap(parse(hard), parse(other), comparing)
+    assert not overlap(parse("*a" * 200 + "b"), literal("a" * 4_000), comparing)
     classes = "[" + "abcdefghijklmnopqrstuvwxyzABCDEF" + "]"
-    assert overlap(parse(classes * 14), parse(classes * 14), spend)
+    assert overlap(parse(classes * 14), parse(classes * 14), comparing)
     assert 0 < steps < 1_000_000
+
+
+def test_what_was_compared_once_costs_nothing_again() -> None:
+    spent: list[int] = []
+    comparing = Comparing(spent.append)
+    for _ in range(3):
+        assert overlap(literal("src/a.py"), parse("src/**/*.py"), comparing)
+    first = spent.index(1, 1)
+    assert sum(spent[:first]) > 5
+    assert set(spent[first:]) == {1}

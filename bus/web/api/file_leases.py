@@ -21,13 +21,14 @@ from bus.model.file_leases import (
 )
 from bus.model.harmless import harmless
 from bus.model.shape import S
+from bus.model.strict_json import Rest
 from bus.web.http import body, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import json_reply, text_reply, wants_text
 
 
-def blueprint(hub: Hub, taken: Taken) -> Blueprint:
-    """The routes of file leases."""
+def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
+    """The routes of file leases. `rest` lets others go on while patterns are compared."""
     routes = Blueprint("file_leases", __name__)
 
     def for_holder(shape: type[S], fields: dict[str, Any]) -> S:
@@ -47,7 +48,7 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     @may_call(EVERYONE)
     def take() -> Response:
         asked = for_holder(NewFileLease, body.object_or_nothing())
-        lease, is_new = hub.file_leases.take(g.caller, asked)
+        lease, is_new = hub.file_leases.take(g.caller, asked, rest)
         return json_reply({"ok": True, "lease": lease}, 201 if is_new else 200)
 
     @routes.get("/leases")
@@ -72,7 +73,9 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
         return checked(for_holder(FilesCheck, body.object_or_nothing()))
 
     def checked(asked: FilesCheck) -> Response:
-        return json_reply({"ok": True, "repo": asked.repo, "held": hub.file_leases.held(asked)})
+        return json_reply(
+            {"ok": True, "repo": asked.repo, "held": hub.file_leases.held(asked, rest)}
+        )
 
     @routes.post("/leases/<lease_id>/renew")
     @may_call(EVERYONE)

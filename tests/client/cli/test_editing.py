@@ -100,9 +100,9 @@ def test_only_the_path_leaves_the_machine(
     seen: list[Any] = []
     held = served.caller.hub.file_leases.held
 
-    def note(asked: Any) -> Any:
+    def note(asked: Any, rest: Any) -> Any:
         seen.append(asked.as_dict())
-        return held(asked)
+        return held(asked, rest)
 
     monkeypatch.setattr(served.caller.hub.file_leases, "held", note)
     before(repo, "src/a.py")
