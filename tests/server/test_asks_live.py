@@ -37,12 +37,21 @@ def ask(hub: RunningHub, **fields: Any) -> Any:
     return reply.json()
 
 
-def race(hub: RunningHub, asked: Any, said: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Let a process for each name say something at once; what each got: status and body."""
-    url = f"{hub.url}/ask/{asked['id']}/answer"
+def race(
+    hub: RunningHub, asked: Any, said: dict[str, dict[str, Any]], **others: str
+) -> dict[str, Any]:
+    """Let a process for each name say something at once; what each got: status and body.
+
+    `others` are the paths of those that do something else than answer.
+    """
+    answering = f"/ask/{asked['id']}/answer"
     runners = {
         name: subprocess.Popen(
-            [sys.executable, "-c", _ANSWERER, url, basic(USER, PASSWORD), json.dumps(fields)],
+            [
+                *(sys.executable, "-c", _ANSWERER),
+                *(hub.url + others.get(name, answering), basic(USER, PASSWORD)),
+                json.dumps(fields),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -100,6 +109,21 @@ def test_the_sessions_of_one_machine_answer_once(hub: RunningHub) -> None:
     found = race(hub, asked, sessions)
     assert Counter(status for status, _ in found.values()) == {200: 1, 409: 3}
     assert len(replies(hub)) == 1
+
+
+def test_an_answer_and_a_retraction_that_cross_do_not_both_count(hub: RunningHub) -> None:
+    for _ in range(6):
+        asked = ask(hub, to=["n1", "n2"], options=["yes"])
+        said = {name: {"from": name, "option": "yes"} for name in ("n1", "n2")}
+        said["asker"] = {"from": "asker"}
+        found = race(hub, asked, said, asker=f"/messages/{asked['id']}/retract")
+        answered = [name for name in ("n1", "n2") if found[name][0] == 200]
+        told = hub.get(f"/ask/{asked['id']}").json()["ask"]
+        assert found["asker"][0] == 200
+        assert [answer["name"] for answer in told["answers"]] == answered
+        assert told["state"] == ("answered" if answered else "withdrawn")
+        refused = {body["error"] for status, body in found.values() if status != 200}
+        assert refused <= ({"ask_answered"} if answered else {"ask_closed"})
 
 
 def test_whichever_worker_is_left_closes_what_is_over(hub: RunningHub) -> None:
