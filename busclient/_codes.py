@@ -44,6 +44,8 @@ from busclient._errors import (
 )
 
 CODES: dict[str, type[BusError]] = {
+    "action_claimed": Conflict,
+    "action_closed": Conflict,
     "approval_closed": Conflict,
     "approval_denied": ApprovalDenied,
     "approval_required": ApprovalRequired,
@@ -86,6 +88,7 @@ CODES: dict[str, type[BusError]] = {
     "no_such_lease": NotFound,
     "no_such_program": Impossible,
     "no_such_ask": NotFound,
+    "no_such_action": NotFound,
     "no_such_brief": NotFound,
     "no_such_range": Refused,
     "no_such_role": NotFound,
@@ -99,6 +102,7 @@ CODES: dict[str, type[BusError]] = {
     "not_permitted": NotPermitted,
     "not_supported": Impossible,
     "not_asked": Forbidden,
+    "not_your_action": Forbidden,
     "not_your_message": Forbidden,
     "not_your_name": NotYourName,
     "over_quota": TooMany,

@@ -15,6 +15,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── ForeignOrigin     403  a browser page of another site made this call
     │   ├── NotAllowed        403  this role may not call this route
     │   ├── NotYourName       403  the credential does not speak for this name
+    │   ├── NotYourAction     403  somebody else asked it, and somebody else has it
     │   ├── NotYourMessage    403  somebody else's message
     │   ├── NotAsked          403  somebody else is to answer
     │   ├── NotPermitted      403  the permissions do not allow this call
@@ -25,6 +26,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchCall        404
     │   ├── NoSuchApproval    404
     │   ├── NoSuchCredential  404
+    │   ├── NoSuchAction      404
     │   ├── NoSuchAgent       404  nobody has registered under this name
     │   ├── NoSuchAsk         404  the message is there, and asks nothing
     │   ├── NoSuchBrief       404  the message is there, and is no brief
@@ -44,6 +46,8 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoCallsign        409  all of the machine's callsigns are held
     │   ├── FileLeaseHeld     409  others hold some of these files
     │   ├── ApprovalClosed    409  it was answered, used, or has expired
+    │   ├── ActionClaimed     409
+    │   ├── ActionClosed      409
     │   ├── AskAnswered       409
     │   ├── AskClosed         409  it was declined or withdrawn, or its time is over
     │   ├── StillRunning      409  the first call under this idempotency key has not ended
@@ -98,6 +102,8 @@ from bus.errors.base import (
     BusError,
 )
 from bus.errors.conflicts import (
+    ActionClaimed,
+    ActionClosed,
     ApprovalClosed,
     AskAnswered,
     AskClosed,
@@ -145,6 +151,7 @@ from bus.errors.requests import (
     KeyReused,
     MethodNotAllowed,
     MissingField,
+    NoSuchAction,
     NoSuchAgent,
     NoSuchApproval,
     NoSuchAsk,
@@ -162,6 +169,7 @@ from bus.errors.requests import (
     NotAsked,
     NotFound,
     NotPermitted,
+    NotYourAction,
     NotYourMessage,
     NotYourName,
     TooLarge,
@@ -190,6 +198,8 @@ from bus.errors.trouble import (
 )
 
 __all__ = [
+    "ActionClaimed",
+    "ActionClosed",
     "ApprovalClosed",
     "ApprovalDenied",
     "ApprovalRequired",
@@ -223,6 +233,7 @@ __all__ = [
     "NameHeld",
     "NoCallsign",
     "NoRoom",
+    "NoSuchAction",
     "NoSuchAgent",
     "NoSuchApproval",
     "NoSuchAsk",
@@ -245,6 +256,7 @@ __all__ = [
     "NotFound",
     "NotPermitted",
     "NotSupported",
+    "NotYourAction",
     "NotYourMessage",
     "NotYourName",
     "OverQuota",

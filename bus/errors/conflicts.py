@@ -46,6 +46,16 @@ class ApprovalClosed(Conflict):
     hint = "Make the call again: that asks a new question."
 
 
+class ActionClaimed(Conflict):
+    code = "action_claimed"
+    hint = "`holder` has it. Ask it, or take another one: GET /actions?unassigned=1."
+
+
+class ActionClosed(Conflict):
+    code = "action_closed"
+    hint = "There is nothing left to do. Who asked it can open it again: PATCH, status open."
+
+
 class AskAnswered(Conflict):
     code = "ask_answered"
     hint = "`answers` has what was said. There is nothing left to answer."

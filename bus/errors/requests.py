@@ -70,6 +70,11 @@ class NotYourMessage(Forbidden):
     hint = "Only the credential that posted a message retracts or replaces it, under the same name."
 
 
+class NotYourAction(Forbidden):
+    code = "not_your_action"
+    hint = "Who has it, who asked it, and admins change an action."
+
+
 class NotAsked(Forbidden):
     code = "not_asked"
     hint = "Only those in `to` answer: give the name, or the session, that was asked, in `from`."
@@ -132,6 +137,11 @@ class NoSuchAgent(NotFound):
 class NoSuchAsk(NotFound):
     code = "no_such_ask"
     hint = "GET /asks lists them. POST /ask asks; a message of POST /post is no ask."
+
+
+class NoSuchAction(NotFound):
+    code = "no_such_action"
+    hint = "GET /actions lists those that are not closed; status=all lists all."
 
 
 class NoSuchBrief(NotFound):

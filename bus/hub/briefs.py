@@ -40,18 +40,26 @@ class Briefs:
         self._messages, self._agents, self._standings = messages, agents, standings
 
     def post(
-        self, caller: Caller, brief: Brief, taken: Taken, lines: Mapping[str, int]
+        self,
+        caller: Caller,
+        brief: Brief,
+        taken: Taken,
+        lines: Mapping[str, int],
+        actions: list[Fields] | None = None,
     ) -> PostedBrief:
-        """Post a brief; what is wrong with a field names its line, where it has one.
+        """Post a brief; what is wrong with a field names its line, where it has one. `actions` are
+        what there is to do; None: what its text says.
 
         Raises NotYourName, and what `Messages.post` raises.
         """
         try:
-            return self._post(caller, brief, taken)
+            return self._post(caller, brief, taken, actions)
         except BusError as error:
             raise at_line(error, lines) from None
 
-    def _post(self, caller: Caller, brief: Brief, taken: Taken) -> PostedBrief:
+    def _post(
+        self, caller: Caller, brief: Brief, taken: Taken, actions: list[Fields] | None
+    ) -> PostedBrief:
         machines = self._agents.members()
         sender = written_names.sender(brief.sender, caller, machines, taken)
         to = written_names.read_all(brief.to or [EVERYBODY], machines)
@@ -59,10 +67,13 @@ class Briefs:
         names = list(dict.fromkeys(to.values()))
         copies = [name for name in dict.fromkeys(cc.values()) if name not in names]
         all_names = names if EVERYBODY in names else [*names, *copies]
-        fields = {"client_id": _key(brief), **brief.draft(), "from": sender, "to": all_names}
+        key = {"client_id": _key(brief)} if actions is None else {}
+        fields = {**key, **brief.draft(), "from": sender, "to": all_names}
         draft = Draft.read(fields)
         front = {**brief.front(), **({"cc": copies} if copies else {})}
-        actions, warnings = self._actions(brief, names, all_names)
+        warnings: list[str] = []
+        if actions is None:
+            actions, warnings = self._actions(brief, names, all_names)
         said = {**front, **({"actions": actions} if actions else {})}
         posted = self._messages.post(caller, draft, brief=said)
         read = {brief.sender: sender, **to, **cc}

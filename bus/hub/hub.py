@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bus.errors import Rebuilding
 from bus.hub.acks import Acks
+from bus.hub.actions import Actions
 from bus.hub.activity import Activity
 from bus.hub.agents import Agents, Leases
 from bus.hub.approvals import Approvals
@@ -108,6 +109,7 @@ class Hub:
             wake_trusts,
         )
         self.briefs = Briefs(self.messages, self.agents, standings)
+        self.actions = Actions(journal, self.messages, self.drafting, standings, self.briefs)
         self.topics = Topics(journal, self.credentials)
         self.roles = Roles(journal, self.agents)
         self.chores.add(self.roles.give_on)

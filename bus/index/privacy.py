@@ -34,11 +34,14 @@ class View:
             return True
         if any(self.is_mine(name) for name in names if not is_group(name)):
             return True
-        for name in filter(is_role, names):
-            role = roles.one(db, name.removeprefix(ROLE_PREFIX))
-            if role is not None and role.holder is not None and self.is_mine(role.holder):
-                return True
+        if any(self.holds(db, name) for name in filter(is_role, names)):
+            return True
         return any(map(is_topic, names)) and any(map(self.is_mine, reached(db, seq)))
+
+    def holds(self, db: sqlite3.Connection, role: str) -> bool:
+        """Return whether the caller has a role (`role:x`) now."""
+        found = roles.one(db, role.removeprefix(ROLE_PREFIX))
+        return found is not None and found.holder is not None and self.is_mine(found.holder)
 
     def only_seen(
         self, db: sqlite3.Connection, rows: Iterable[tuple[int, str]]

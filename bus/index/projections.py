@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from bus.index.acks import Acks
+from bus.index.actions import Actions
 from bus.index.activity import Events
 from bus.index.acts import Acts
 from bus.index.agents import Agents
@@ -32,7 +33,7 @@ from bus.model.records import Position, Record
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
     *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
-    *(Asks, Webhooks, FileLeases, Briefs),
+    *(Asks, Webhooks, FileLeases, Briefs, Actions),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

@@ -8,6 +8,8 @@ from bus.model.answer import Says
 from bus.model.todo import PRIORITIES as OF_ACTIONS
 
 PRIORITIES = ("fyi", *OF_ACTIONS)
+# What a message's priority is for that of a brief.
+AS_MESSAGE = {"fyi": "fyi", "low": "fyi", "high": "normal"}
 
 
 class BriefAction(TypedDict):

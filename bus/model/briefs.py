@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, NotRequired, Self, TypedDict
 
 from bus.errors import BadField, BusError, MissingField
 from bus.model import todo
+from bus.model.actions import Action
 from bus.model.answer import Count
-from bus.model.brief_mark import PRIORITIES
+from bus.model.brief_mark import AS_MESSAGE, PRIORITIES
 from bus.model.checks import shown
 from bus.model.due import DATE, DUE
 from bus.model.filter import MAX_LIMIT, MessagesQuery, Selection, SeqOf, recipients
@@ -33,8 +34,6 @@ from bus.model.shape import Json, Kind, Shape, object_schema
 from bus.model.written_names import NAME, NAMES
 
 MAX_TITLE, MAX_ACTION = 300, 500
-# What a message's priority is for that of a brief.
-_AS_MESSAGE = {"fyi": "fyi", "low": "fyi", "high": "normal"}
 FRONT = (
     *("title", "date", "from", "to", "cc", "action", "priority", "due"),
     *("thread", "in_reply_to", "tags"),
@@ -170,7 +169,7 @@ class Brief(Shape):
         names = ("thread", "in_reply_to", "tags", "body", "client_id", "strict")
         said = {name: value for name, value in self.as_dict().items() if name in names}
         if self.priority is not None:
-            said["priority"] = _AS_MESSAGE.get(self.priority, self.priority)
+            said["priority"] = AS_MESSAGE.get(self.priority, self.priority)
         return said
 
     def front(self) -> dict[str, Any]:
@@ -251,6 +250,7 @@ class ThreadQuery(Format):
 class PostedBrief(Message):
     """The answer to a brief: its message, and what became of the names in it."""
 
+    actions: NotRequired[Annotated[list[Action], "what it asks to be done"]]
     read_as: NotRequired[Annotated[dict[str, str], "a name as it was written: who is meant"]]
 
 

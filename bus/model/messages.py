@@ -28,6 +28,7 @@ from hashlib import sha256
 from typing import Annotated, Any, NotRequired, Self, TypedDict
 
 from bus.errors import BadField, BadJson, MissingField, TooLarge
+from bus.model.action_mark import ActionMark
 from bus.model.answer import Count, From, Says, Time
 from bus.model.asked import AnswerMark, Asked
 from bus.model.brief_mark import BriefMark
@@ -268,6 +269,7 @@ class Message(From):
     answer: NotRequired[Annotated[AnswerMark, "of what was said to a question"]]
     brief: NotRequired[Annotated[BriefMark, "of a brief: its title and front matter"]]
     call: NotRequired[Annotated[Cited, "of a command's result that the hub has posted"]]
+    action: NotRequired[Annotated[ActionMark, "of what changes an action"]]
     given_to: NotRequired[
         Annotated[GivenTo, "of a machine's mail that is read with `machine=1`: who else has it"]
     ]

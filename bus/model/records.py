@@ -44,7 +44,7 @@ KINDS = (
     *("message_retracted", "deadline_passed", "topic_subscribed", "topic_unsubscribed"),
     *("role_claimed", "role_released", "role_given"),
     *("webhook_set", "webhook_removed", "webhook_progress"),
-    *("files_leased", "files_released"),
+    *("files_leased", "files_released", "action_changed"),
 )
 # What older versions called them. Such lines are in logs for ever; only `decode` knows.
 _OLD_KINDS = {
@@ -233,8 +233,8 @@ def unique_key(record: Record) -> str | None:
         about = (str(record[name]) for name in _COMPETED_FOR[record["kind"]])
         return " ".join(["", record["kind"], *about])
     is_message = record["kind"] == "message"
-    if is_message and "prior" in record:
-        return f" said {record['answer']['ask']} {record['prior']}"
+    if record["kind"] == "action_changed" or (is_message and "prior" in record):
+        return _word_key(record)
     if is_message and "call" in record:
         return f" cited {record['call']['id']}"
     key = record.get("client_id")
@@ -250,6 +250,14 @@ def _key_of(record: Record, key: str) -> str:
         return f"{auth} {record['from']} {key}"
     attempt = record.get("attempt", 0)
     return f" call {auth} {key}" + (f"\n{attempt}" if attempt else "")
+
+
+def _word_key(record: Record) -> str:
+    """Return the key of what is said to an ask or changes an action: it has one word before it."""
+    if "answer" in record:
+        return f" said {record['answer']['ask']} {record['prior']}"
+    mark = record["action"] if record["kind"] == "message" else record
+    return f" action {mark['message']} {mark['at']} {record['prior']}"
 
 
 def _sum(body: bytes, previous_sum: str) -> str:

@@ -19,6 +19,7 @@ from bus.model.strict_json import Rest
 from bus.runner.client import RunnerClient
 from bus.web.api import (
     acks,
+    actions,
     activity,
     agents,
     approvals,
@@ -95,6 +96,7 @@ def make_app(
         tracking.blueprint(hub, taken),
         asks.blueprint(hub, taken),
         briefs.blueprint(hub, taken, rest),
+        actions.blueprint(hub, taken),
         stream.blueprint(hub, keepalive_s, taken),
         agents.blueprint(hub, taken),
         topics.blueprint(hub, taken),

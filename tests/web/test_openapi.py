@@ -108,7 +108,7 @@ OWN_NAME = (
         "/roles/{role_name}/release",
         *("/ask", "/ask/{ref}/answer", "/ask/{ref}/decline", "/ask/{ref}/withdraw"),
         *("/leases", "/leases/check"),
-        "/briefs",
+        *("/briefs", "/actions", "/actions/{ref}", "/actions/{ref}/claim"),
     ),
 )
 CONFIG = {

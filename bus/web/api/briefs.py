@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from bus.errors import NoSuchBrief, TooLarge, UnknownField, UnsupportedMedia
+from bus.hub.briefs import PostedBrief
 from bus.hub.hub import Hub
 from bus.model import checks, front_matter
 from bus.model.briefs import Brief, BriefQuery, BriefsQuery, ThreadQuery, markdown
@@ -47,11 +48,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         if g.caller.own_name is not None:
             fields.setdefault("from", g.caller.own_name)
         done = hub.briefs.post(g.caller, Brief.read_at(fields, lines), taken, lines)
-        message = json.loads(posting.saved(hub, g.caller, done.posted))
-        message["warnings"] += done.warnings
-        if done.read_as:
-            message["read_as"] = done.read_as
-        return json_reply(message, 201)
+        return json_reply(answer(hub, done), 201)
 
     @routes.get("/briefs")
     @may_call(EVERYONE)
@@ -97,6 +94,18 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         )
 
     return routes
+
+
+def answer(hub: Hub, done: PostedBrief) -> dict[str, Any]:
+    """Return the answer to a brief that was posted, once who has something to do is told."""
+    message: dict[str, Any] = json.loads(posting.saved(hub, g.caller, done.posted))
+    message["warnings"] += done.warnings
+    if done.read_as:
+        message["read_as"] = done.read_as
+    if message["brief"].get("actions"):
+        message["actions"] = hub.actions.of_brief(message["seq"])
+        hub.actions.tell_assignees(g.caller, message["seq"])
+    return message
 
 
 def _said() -> tuple[dict[str, Any], Mapping[str, int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bus.model.shape import Json
 from bus.version import __version__
 from bus.web.openapi import (
+    actions,
     agents,
     asks,
     briefs,
@@ -42,6 +43,7 @@ def document() -> Json:
             **roles.paths(),
             **asks.paths(),
             **briefs.paths(),
+            **actions.paths(),
             **credentials.paths(),
             **net.paths(),
             **webhooks.paths(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bus.errors import family
 from bus.model import (
     acks,
+    action_mark,
+    actions,
     activity,
     agents,
     approvals,
@@ -42,6 +44,8 @@ _ANSWERS = (
     *(asked.Asked, asked.AnswerMark, asks.OneAnswer, asks.Decline, asks.Ask),
     *(asks.OneAsk, asks.Asks),
     *(brief_mark.BriefMark, brief_mark.BriefAction, briefs.PostedBrief, briefs.Thread),
+    *(action_mark.ActionMark, actions.Action, actions.ActionChange, actions.OneAction),
+    actions.Actions,
     *(calls.Ran, calls.File, calls.Acted, calls.Snapshot, calls.Snapshots),
     *(permissions.Permission, permissions.Permitted, permissions.Permissions, permissions.Decided),
     *(approvals.Approval, approvals.OneApproval, approvals.Approvals),

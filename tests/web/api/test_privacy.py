@@ -55,6 +55,8 @@ ROUTES = {
     "brief as markdown": "/briefs/{ref}?format=markdown",
     "briefs": "/briefs?since=0",
     "thread of it": "/thread/{ref}",
+    "action": "/actions/1",
+    "actions": "/actions",
     "activity": "/api/activity",
 }
 
@@ -93,8 +95,8 @@ def test_a_message_is_seen_by_its_two_ends_and_admins_only(
     if route.startswith("ask"):
         question = {"to": "db1", "question": f"the {SECRET_WORD}?"}
         mail = members.web1.post("/ask", json=question).json
-    if route.startswith("brief"):
-        brief = {"to": "db1", "body": f"the {SECRET_WORD}"}
+    if route.startswith(("brief", "action")):
+        brief = {"to": "db1", "body": f"the {SECRET_WORD}", "action": SECRET_WORD}
         mail = members.web1.post("/briefs", json=brief).json
     callers = {"web1": members.web1, "db1": members.db1, "admin": members.admin, "web2": web2}
     if not route.startswith("activity"):
@@ -114,7 +116,7 @@ def test_all_reading_routes_are_in_the_table(members: Members) -> None:
         *("/api/exec/<id>", "/api/exec/<id>/stdout"),
     }
     walked = {re.sub(r"\?.*", "", path) for path in ROUTES.values()}
-    walked = {re.sub(r"/\{(ref|seq)\}", "/<ref>", path) for path in walked}
+    walked = {re.sub(r"/(\{(ref|seq)\}|1$)", "/<ref>", path) for path in walked}
     reads = {
         re.sub(r"<(?:[^:>]+:)?(\w+)>", r"<\1>", rule.rule)
         for rule in members.app.url_map.iter_rules()
