@@ -23,7 +23,7 @@ from bus.index import tenures
 from bus.index.actions import Row, Wanted
 from bus.index.mailboxes import of_reader
 from bus.index.privacy import View
-from bus.model.action_mark import CLOSED
+from bus.model.action_mark import CLOSED, UNDONE
 from bus.model.actions import Action, ActionsQuery, Change, NewAction
 from bus.model.brief_mark import AS_MESSAGE
 from bus.model.briefs import Brief
@@ -281,7 +281,7 @@ class Actions:
             names = (asked.assignee,) if is_one else _boxes(db, asked.assignee)
         stale_s = None if asked.stale_h is None else asked.stale_h * 3_600
         return Wanted(
-            asked.status,
+            asked.status or UNDONE,
             names,
             bool(asked.unassigned),
             asked.priority,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NotRequired, Self, TypedDict
 
 from bus.errors import BadField, MissingField
 from bus.model import checks
-from bus.model.action_mark import ALSO, STATUSES, UNDONE
+from bus.model.action_mark import ALSO, STATUSES
 from bus.model.answer import Count, Says, Time
 from bus.model.checks import shown
 from bus.model.due import DUE
@@ -164,9 +164,9 @@ class Claim(Shape):
 class ActionsQuery(Format):
     """GET /actions: the newest first."""
 
-    status: Annotated[tuple[str, ...], _STATUSES, "with commas, or `all`; what is not closed"] = (
-        UNDONE
-    )
+    status: Annotated[
+        tuple[str, ...] | None, _STATUSES, "with commas, or `all`; left out: what is not closed"
+    ] = None
     assignee: Annotated[str | None, ASSIGNEE, "whose: its roles' and machine's too"] = None
     unassigned: Annotated[int, ZERO_OR_ONE, "1: only those that nobody has"] = 0
     priority: Annotated[str | None, _PRIORITY, "only those"] = None
