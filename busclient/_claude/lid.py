@@ -1,7 +1,7 @@
 """What a worker remembers over restarts: how much it ran today, and what each message started.
 
-    {"day":"2026-02-27","runs":3,"seconds":41.5,"is_said":false,"session_id":"…",
-     "tries":{"ID":1},"handled":["ID"]}
+    {"day":"2026-02-27","runs":3,"seconds":41.5,"is_said":false,"senders":{"db1":3},
+     "conversations":{"db1":"…"},"tries":{"ID":1},"handled":["ID"]}
 
 A run counts before it begins, with all the time that it may take, and is corrected afterwards: a
 worker that is killed has used up what it might have used. Days are those of UTC.
@@ -28,7 +28,8 @@ class Memory:
     runs: int = 0
     seconds: float = 0.0
     is_said: bool = False
-    session_id: str | None = None
+    senders: dict[str, int] = field(default_factory=dict)  # runs of the day
+    conversations: dict[str, str] = field(default_factory=dict)  # to go on with
     tries: dict[str, int] = field(default_factory=dict)
     handled: list[str] = field(default_factory=list)
 
@@ -41,6 +42,9 @@ class Memory:
             fields: Any = json.loads(path.read_text())
         except FileNotFoundError:
             fields = {}
+        if not isinstance(fields, dict):
+            raise ValueError("it holds no object")
+        fields.pop("session_id", None)  # of an older version
         try:
             found = cls(**fields)
         except TypeError as error:
@@ -48,6 +52,7 @@ class Memory:
         today = datetime.now(UTC).date().isoformat()
         if found.day != today:
             found.day, found.runs, found.seconds, found.is_said = today, 0, 0.0, False
+            found.senders = {}
         return found
 
     def save(self, path: Path) -> None:
@@ -57,6 +62,14 @@ class Memory:
     def may_start(self, id: str) -> bool:
         """Return whether this message may start one more run."""
         return id not in self.handled and self.tries.get(id, 0) < MOST_TRIES
+
+    def keep_conversation(self, who: str, id: str | None) -> None:
+        """Note the conversation of a sender to go on with; None: there is none. 100 are kept."""
+        self.conversations.pop(who, None)
+        if id is not None:
+            self.conversations[who] = id
+        for old in list(self.conversations)[:-100]:
+            del self.conversations[old]
 
     def keep_only(self, unread: set[str]) -> None:
         """Drop what is no longer unread."""

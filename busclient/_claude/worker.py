@@ -1,8 +1,9 @@
 """`bus worker`: starts `claude -p` for the mail of a machine where nobody is at home, with a lid.
 
 A look is: is there mail that may start a run, is no session of this machine live, is the lid of the
-day open? Then Claude runs once with the unread mail as its prompt, and its output is posted as a
-reply. A lock keeps two runs of one name apart; `busclient._claude.lid` is what is remembered.
+day open? Then Claude runs once with the unread mail of one sender as its prompt, and its output is
+posted as a reply to that sender: nobody is told what others have written. A lock keeps two runs of
+one name apart; `busclient._claude.lid` is what is remembered.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from busclient._bus import Bus
 from busclient._claude.lid import Memory
+from busclient._claude.prompt import prompt
 from busclient._errors import (
     BusError,
     HubFailed,
@@ -30,14 +32,12 @@ from busclient._errors import (
     Unreachable,
 )
 from busclient._files import as_file_name
-from busclient._harmless import body_lines, one_line
 from busclient._messages.message import Message
 from busclient._processes import end
 
 logger = logging.getLogger("busclient")
 
 TAG = "worker"
-_BUDGET = 20_000  # characters of mail in a prompt
 _MOST_SAID = 8 * 1024  # bytes of output in a reply
 _PAUSE_S = 15.0  # until the next look, where somebody is at home or the lid is closed
 _WAIT_S = 60.0
@@ -127,18 +127,31 @@ class Worker:
         if self._is_somebody_home():
             return Look("live")
         left_s = self._limits.seconds - memory.seconds
+        # The last quarter of the day is for those who have had no run yet.
+        if memory.runs >= self._limits.runs - self._limits.runs // 4:
+            due = [one for one in due if _who(one) not in memory.senders]
+            if not due:
+                return self._closed(memory)
         if memory.runs >= self._limits.runs or left_s < 1:
-            if not memory.is_said:
-                logger.warning(
-                    "the lid of %s is reached (%s runs, %d minutes): mail waits until tomorrow",
-                    memory.day,
-                    memory.runs,
-                    memory.seconds // 60,
-                )
-                memory.is_said = True
-                memory.save(self._path)
-            return Look("lid")
-        return self._run(memory, due, trusted, min(self._limits.timeout_s, left_s))
+            return self._closed(memory)
+        first = min(
+            due, key=lambda one: (one.priority != "urgent", memory.senders.get(_who(one), 0))
+        )
+        of_it = [one for one in trusted if one.sender == first.sender]
+        due = [one for one in due if one.sender == first.sender]
+        return self._run(memory, due, of_it, min(self._limits.timeout_s, left_s))
+
+    def _closed(self, memory: Memory) -> Look:
+        if not memory.is_said:
+            logger.warning(
+                "the lid of %s is reached (%s runs, %d minutes): mail waits until tomorrow",
+                memory.day,
+                memory.runs,
+                memory.seconds // 60,
+            )
+            memory.is_said = True
+            memory.save(self._path)
+        return Look("lid")
 
     def _wakes(self, message: Message) -> bool:
         if message.priority == "fyi" or TAG in message.tags or message.sender == self._bus.name:
@@ -156,24 +169,26 @@ class Worker:
         return not self._limits.trusts or (message.trust or "shared") in self._limits.trusts
 
     def _run(
-        self, memory: Memory, due: list[Message], trusted: list[Message], timeout_s: float
+        self, memory: Memory, due: list[Message], unread: list[Message], timeout_s: float
     ) -> Look:
-        shown, text = _told(trusted) if self._limits.trusts else self._mail()
+        """Run Claude for the unread mail of one sender, of which some is due."""
+        who = _who(due[0])
+        text, shown = prompt(self._bus.name, [*due, *(one for one in unread if one not in due)])
         started = [one for one in due if one in shown] or due[:1]
         for message in started:
             memory.tries[message.id] = memory.tries.get(message.id, 0) + 1
         memory.runs += 1
+        memory.senders[who] = memory.senders.get(who, 0) + 1
         memory.seconds += timeout_s
         before = time.monotonic()
         memory.save(self._path)
-        prompt = (
-            f"Unread mail of {self._bus.name}. Answer with the bus's tools or commands.\n\n{text}"
-        )
-        session_id = memory.session_id if self._limits.resume else None
+        # What one sender has written must not stand in a conversation that another one reads.
+        session_id = memory.conversations.get(who) if self._limits.resume else None
         try:
-            code, said, memory.session_id = self._execute(prompt, session_id, timeout_s)
+            code, said, conversation = self._execute(text, session_id, timeout_s)
         except LocalTrouble:  # nothing ran: neither the message nor the day pays for it
             memory.runs -= 1
+            memory.senders[who] -= 1
             for message in started:
                 memory.tries[message.id] -= 1
             memory.seconds -= timeout_s
@@ -184,6 +199,7 @@ class Worker:
             memory.save(self._path)
             raise
         memory.seconds += time.monotonic() - before - timeout_s
+        memory.keep_conversation(who, conversation)
         if code == 0:
             memory.handled = [message.id for message in shown]
         memory.save(self._path)
@@ -197,16 +213,6 @@ class Worker:
             memory.handled = []
             memory.save(self._path)
         return Look("ran", code)
-
-    def _mail(self) -> tuple[list[Message], str]:
-        """Return the messages that the text shows in full, and the text.
-
-        Both are asked for one after the other: only what was in full before and after counts.
-        """
-        before = self._bus.inbox(budget=_BUDGET).messages
-        text = self._bus.inbox_text(budget=_BUDGET)
-        after = {one.seq for one in self._bus.inbox(budget=_BUDGET).messages}
-        return [one for one in before if one.seq in after], text
 
     def _execute(
         self, prompt: str, session_id: str | None, timeout_s: float
@@ -258,6 +264,13 @@ class Worker:
         )
 
 
+def _who(message: Message) -> str:
+    """Return whose mail it is for the lid: a machine with all its sessions; one for all names that
+    nobody has proven.
+    """
+    return message.sender.partition("/")[0] if message.verified else "?"
+
+
 def _read(output: str) -> tuple[str, str | None]:
     """Return the text of Claude's JSON output and its session id; other output as it is."""
     for line in [output, *reversed(output.splitlines())]:
@@ -269,18 +282,3 @@ def _read(output: str) -> tuple[str, str | None]:
             id = fields.get("session_id")
             return str(fields["result"]), id if isinstance(id, str) else None
     return output, None
-
-
-def _told(messages: list[Message]) -> tuple[list[Message], str]:
-    """Return the messages that fit a prompt, and their text: of each a line, and its body indented,
-    so that no body can pass for a line.
-    """
-    shown, text = list[Message](), ""
-    for message in sorted(messages, key=lambda one: (one.priority != "urgent", one.seq)):
-        head = one_line(f"{message.seq} from {message.signed} trust={message.trust}", 300)
-        body = "".join(f"  {line}\n" for line in body_lines(message.body))
-        part = f"{head} ({message.id})\n{body}"
-        if len(text) + len(part) <= _BUDGET:
-            shown.append(message)
-            text += part
-    return shown, text or "There is too much of it for a prompt: read it with `bus inbox`.\n"

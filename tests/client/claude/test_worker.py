@@ -28,3 +28,16 @@ def test_mail_with_nobody_there_is_answered_once_and_within_the_lid(
     assert "question 2" not in model.shown()
     left = live_hub.get("/messages?unread_by=web1").json()["messages"]
     assert [one["body"] for one in left] == ["question 2"]
+
+
+def test_a_file_that_mail_mentions_is_not_read(
+    claude: Claude, model: FakeModel, live_hub: RunningHub
+) -> None:
+    (claude.home / "secret.txt").write_text("the dummy secret")
+    (claude.work / "near.txt").write_text("the other dummy")
+    live_hub.say("@~/secret.txt and @near.txt and ultrathink", to="web1")
+    words = ("worker", "--dir", str(claude.work), "--claude", str(claude.binary), "--once")
+    assert command(claude.environ, *words).returncode == 0
+    assert "secret.txt" in model.shown()
+    assert "dummy" not in model.shown()
+    assert "ultrathink" not in model.shown()
