@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
 from typing import NamedTuple
@@ -136,6 +137,11 @@ class Agents:
         self._heartbeats.note(row.name, now_ms, turn)
         return unread
 
+    def tell_turn(self, name: str, turn: str) -> None:
+        """Note what an agent does now; the index is not brought up for it, since a hook waits."""
+        with self._journal.index.as_is() as db, suppress(NoSuchAgent, LeaseLost):
+            self._heartbeats.note(self._present(db, name, None).name, self._journal.now_ms(), turn)
+
     def summarise(self, caller: Caller, name: str, summary: str) -> Agent:
         """Say what an agent works on. Raises LeaseLost, NoSuchAgent."""
         with self._journal.current() as db:
@@ -146,10 +152,7 @@ class Agents:
         return self.one(name)
 
     def leave(self, caller: Caller, name: str, lease: str | None) -> None:
-        """Set a name free; its mail stays. Raises LeaseLost, NoSuchAgent.
-
-        A name that is free already is left as it is.
-        """
+        """Set a name free, unless it is; its mail stays. Raises LeaseLost, NoSuchAgent."""
         with self._journal.current() as db:
             row = queries.one(db, name)
         if row is None:

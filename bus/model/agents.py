@@ -29,11 +29,13 @@ WAKES = ("rewake", "socket", "channel", "poll", "webhook", "none")
 TURNS = ("working", "idle", "awaiting_input")
 STATES = ("live", "idle", "stale", "gone")
 SCOPES = ("machine", "directory", "repo", "fleet")
-CALLSIGNS = (
+_ALPHABET = (
     *("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india"),
     *("juliett", "kilo", "lima", "mike", "november", "oscar", "papa", "quebec", "romeo"),
     *("sierra", "tango", "uniform", "victor", "whiskey", "xray", "yankee", "zulu"),
 )
+# A machine may have hundreds of sessions: alpha … zulu, alpha2 … zulu2, and so on.
+CALLSIGNS = (*_ALPHABET, *(f"{sign}{turn}" for turn in range(2, 40) for sign in _ALPHABET))
 # Of a session; some words are taken by the routes of agents.
 ROUTES = ("heartbeat", "summary")
 SESSION = re.compile(rf"(?!(?:{'|'.join(ROUTES)})$)[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")

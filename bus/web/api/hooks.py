@@ -40,38 +40,45 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
         event = load_object(read_body())
         if event.get("agent_id"):  # of a subagent: it has no mail
             return json_reply({})
-        if event.get("hook_event_name") in (hooks.WAKE, hooks.NOT_WOKEN):  # no session waits for it
-            return json_reply(_counted(hub, name, event, asked))
+        kind = _kind(event)
+        if kind in (hooks.WAKE, hooks.NOT_WOKEN):  # no session waits for it
+            return json_reply(_counted(hub, name, kind, event, asked))
         try:
             with hurry.within((asked.within_ms - _TO_ANSWER_MS) / 1000):
-                return json_reply(_counted(hub, name, event, asked))
+                _tell_turn(hub, name, kind)
+                return json_reply(_counted(hub, name, kind, event, asked))
         except (hurry.TooLate, TooCostly, Busy, Rebuilding):
             return json_reply({})
 
     return routes
 
 
+def _kind(event: Mapping[str, Any]) -> str:
+    """Return the name of an event; raises BadField."""
+    kind = event.get("hook_event_name")
+    if isinstance(kind, str):
+        return kind
+    raise BadField(
+        "`hook_event_name` is missing.",
+        hint="Send what Claude Code gives to a hook.",
+        field="hook_event_name",
+    )
+
+
 def _counted(
-    hub: Hub, name: str, event: Mapping[str, Any], asked: hooks.HookQuery
+    hub: Hub, name: str, kind: str, event: Mapping[str, Any], asked: hooks.HookQuery
 ) -> dict[str, Any]:
     """Return the answer, with the counts if they are asked for. They come first: behind what marks
     messages as shown, nothing may take long.
     """
     counts = {"counts": _counts(hub, name)} if asked.counts else {}
-    return {**_answer(hub, name, event, asked), **counts}
+    return {**_answer(hub, name, kind, event, asked), **counts}
 
 
 def _answer(
-    hub: Hub, name: str, event: Mapping[str, Any], asked: hooks.HookQuery
+    hub: Hub, name: str, kind: str, event: Mapping[str, Any], asked: hooks.HookQuery
 ) -> dict[str, Any]:
-    kind, conversation = event.get("hook_event_name"), hooks.conversation_of(event)
-    if not isinstance(kind, str):
-        raise BadField(
-            "`hook_event_name` is missing.",
-            hint="Send what Claude Code gives to a hook.",
-            field="hook_event_name",
-        )
-    _tell_turn(hub, name, kind)
+    conversation = hooks.conversation_of(event)
     if kind == hooks.START:
         whoami = _whoami(hub, name)
         text = hub.contexts.start(g.caller.name, name, conversation)
@@ -135,7 +142,4 @@ def _tell_turn(hub: Hub, name: str, kind: str) -> None:
     """Say in the roster what a session does now, if it is in there."""
     turn = hooks.TURNS.get(kind)
     if turn is not None and "/" in name:
-        try:
-            hub.agents.heartbeat(name, None, turn)
-        except NoSuchAgent:
-            return
+        hub.agents.tell_turn(name, turn)

@@ -54,7 +54,7 @@ def test_http_hooks_alone_show_mail_at_the_prompt(
 ) -> None:
     hook = {
         "type": "http",
-        "url": f"{live_hub.url}/hooks/claude-code?name=web1",
+        "url": f"{live_hub.url}/hooks/claude-code?name=web1&within_ms=4000",
         "timeout": 5,
         "headers": {"Authorization": "Basic $BUS_BASIC"},
         "allowedEnvVars": ["BUS_BASIC"],

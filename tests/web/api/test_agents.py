@@ -221,6 +221,12 @@ def test_a_callsign_with_mail_goes_to_no_other_directory_while_others_are_free(
     assert register(members.web1, pid=18, **ELSEWHERE)["name"] == "web1/bravo"
 
 
+def test_the_sessions_of_a_machine_do_not_run_out_of_callsigns(members: Members) -> None:
+    names = [register(members.web1, pid=pid, **HERE)["name"] for pid in range(1, 55)]
+    assert len(set(names)) == 54
+    assert [names[25], names[26], names[53]] == ["web1/zulu", "web1/alpha2", "web1/bravo3"]
+
+
 def test_a_callsign_with_mail_is_given_when_no_other_is_left(config: Config) -> None:
     few = Config(data_dir=config.data_dir, fsync="never", callsigns="one, two")
     app = create_app(few)

@@ -25,8 +25,9 @@ def post(caller: As, to: Any, body: str, **fields: Any) -> dict[str, Any]:
 
 
 def answer(caller: As, event: str, name: str = ALPHA, query: str = "", **fields: Any) -> Any:
+    # A machine on which the tests run may be slower than a hook may be.
     reply = caller.post(
-        f"/hooks/claude-code?name={name}{query}",
+        f"/hooks/claude-code?name={name}&within_ms=10000{query}",
         json={"hook_event_name": event, "session_id": "one", **fields},
     )
     assert reply.status_code == 200, reply.json
@@ -113,7 +114,8 @@ def test_a_subagent_is_shown_nothing(members: Members) -> None:
 def test_without_a_start_the_first_prompt_shows_what_waits(members: Members) -> None:
     post(members.db1, "web1", "hello")
     reply = members.web1.post(
-        "/hooks/claude-code", json={"hook_event_name": "UserPromptSubmit", "session_id": "x"}
+        "/hooks/claude-code?within_ms=10000",
+        json={"hook_event_name": "UserPromptSubmit", "session_id": "x"},
     )
     assert "hello" in reply.json["hookSpecificOutput"]["additionalContext"]
 
@@ -267,13 +269,13 @@ def stopwatch(members: Members, monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
 
 
 @pytest.mark.parametrize("event", ["SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"])
-@pytest.mark.parametrize("query", ["", "&counts=1", "&within_ms=10000"])
+@pytest.mark.parametrize("query", ["", "&counts=1"])
 def test_an_answer_that_would_be_late_is_empty_and_nothing_was_shown(
     members: Members, stopwatch: Stopwatch, event: str, query: str
 ) -> None:
     answer(members.web1, "SessionStart")
     message = post(members.db1, ALPHA, "hello", priority="urgent")
-    stopwatch.takes_s = 0.1 if "within" not in query else 10
+    stopwatch.takes_s = 10
     assert answer(members.web1, event, query=query) == {}
     stopwatch.takes_s = 0
     steps = members.db1.get(f"/messages/{message['id']}/trace").json["trace"][ALPHA]
@@ -285,7 +287,7 @@ def test_a_conversation_whose_begin_was_late_has_not_begun(
     members: Members, stopwatch: Stopwatch
 ) -> None:
     post(members.db1, ALPHA, "hello")
-    stopwatch.takes_s = 0.1
+    stopwatch.takes_s = 10
     assert answer(members.web1, "UserPromptSubmit") == {}
     stopwatch.takes_s = 0
     assert "hello" in shown(members.web1, "UserPromptSubmit")
@@ -297,7 +299,10 @@ def test_who_has_more_time_waits_and_a_wake_is_never_late(
     answer(members.web1, "SessionStart")
     stopwatch.takes_s = 0.1
     post(members.db1, ALPHA, "first")
-    assert "first" in shown(members.web1, "UserPromptSubmit", query="&within_ms=9000")
+    event = {"hook_event_name": "UserPromptSubmit", "session_id": "one"}
+    assert members.web1.post(f"/hooks/claude-code?name={ALPHA}", json=event).json == {}
+    assert "first" in shown(members.web1, "UserPromptSubmit")
+    stopwatch.takes_s = 10
     post(members.db1, ALPHA, "second")
     assert "second" in shown(members.web1, "BusWake")
 
@@ -338,7 +343,7 @@ def test_a_look_that_found_nothing_counts_and_a_late_one_does_not(
     members: Members, stopwatch: Stopwatch
 ) -> None:
     answer(members.web1, "SessionStart")
-    stopwatch.takes_s = 0.1
+    stopwatch.takes_s = 10
     assert answer(members.web1, "PostToolUse") == {}
     stopwatch.takes_s = 0
     assert answer(members.web1, "PostToolUse") == {}
@@ -354,3 +359,14 @@ def test_a_time_to_answer_that_makes_no_sense_is_refused(members: Members, withi
         f"/hooks/claude-code?within_ms={within}", json={"hook_event_name": "Stop"}
     )
     refusal(reply, 400, "bad_field")
+
+
+def test_a_late_answer_still_tells_the_roster_what_the_session_does(
+    members: Members, stopwatch: Stopwatch
+) -> None:
+    assert members.web1.post("/agents", json={"name": ALPHA, "session_id": "1"}).status_code == 200
+    answer(members.web1, "UserPromptSubmit")
+    stopwatch.takes_s = 10
+    assert answer(members.web1, "Stop", query="&counts=1") == {}
+    stopwatch.takes_s = 0
+    assert members.db1.get(f"/agents/{ALPHA}").json["agent"]["turn"] == "idle"

@@ -23,7 +23,7 @@ def post(caller: As, to: str, body: str = "hello", **fields: Any) -> dict[str, A
 
 def frame(caller: As, name: str = ALPHA) -> str:
     about = {"hook_event_name": "SessionStart", "session_id": name}
-    reply = caller.post(f"/hooks/claude-code?name={name}", json=about)
+    reply = caller.post(f"/hooks/claude-code?name={name}&within_ms=10000", json=about)
     return str(reply.json["hookSpecificOutput"]["additionalContext"])
 
 
