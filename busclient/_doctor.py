@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -33,6 +34,8 @@ _HINTS = {
     Unreachable.hint: "Is BUS_URL right, and the hub up?",
     Unauthorized.hint: "Check BUS_USER and BUS_PASS: the first line says where they were found.",
 }
+# What `bus install claude-code` has put there.
+_INSTALLED = re.compile(r"(?:^|/)(?:bus|python\S* (?:-P )?-m busclient)['\"]? hook$")
 _PATIENCE = Patience(connect_s=5, read_s=8, total_s=10, attempts=1)
 
 
@@ -280,7 +283,7 @@ def _handoffs(clone: Path, source: str | None) -> Step:
 
 
 def _hook(places: Places) -> Step:
-    """Return whether Claude Code runs a poll at session start, and when that last ran."""
+    """Return whether Claude Code shows mail at session start, and when that last ran."""
     config = places.env_file.parents[1] / ".claude" / "settings.json"
     try:
         commands = _session_start_commands(config)
@@ -295,11 +298,17 @@ def _hook(places: Places) -> Step:
     polls = [
         command for command in commands if "session-start-poll" in command or "bus poll" in command
     ]
-    if not polls:
+    hooks = [command for command in commands if _INSTALLED.search(command)]
+    if not polls and not hooks:
         return Step(
-            "hook", None, f"no SessionStart hook in {config}", "docs/client.md has the lines for it"
+            "hook",
+            None,
+            f"no SessionStart hook in {config}",
+            "`bus install claude-code` puts it there",
         )
-    missing = [program for command in polls if (program := _missing_program(command)) is not None]
+    missing = [
+        program for command in polls + hooks if (program := _missing_program(command)) is not None
+    ]
     if missing:
         return Step(
             "hook",
@@ -307,11 +316,26 @@ def _hook(places: Places) -> Step:
             f"the hook in {config} runs {missing[0]}, which cannot be run",
             "Is its path right?",
         )
+    if polls and hooks:
+        return Step(
+            "hook",
+            None,
+            f"mail is shown twice at a session's start: by `{hooks[0]}` and by `{polls[0]}`",
+            f"Take the second one out of {config}.",
+        )
     try:
-        last = datetime.fromtimestamp((places.state / "last-poll").stat().st_mtime, UTC)
-    except OSError:
+        last = _last_ran(places, by_install=bool(hooks))
+    except (OSError, ValueError, KeyError, TypeError):
         return Step("hook", None, "installed; it has not run yet")
     return Step("hook", True, f"installed; last ran {last:%Y-%m-%d %H:%M} UTC")
+
+
+def _last_ran(places: Places, *, by_install: bool) -> datetime:
+    """Return when the hook of a session's start last ran; raises what its note is not there for."""
+    if by_install:
+        ran = json.loads((places.state / "hooks-ran.json").read_text(encoding="utf-8"))
+        return datetime.fromisoformat(ran["SessionStart"])
+    return datetime.fromtimestamp((places.state / "last-poll").stat().st_mtime, UTC)
 
 
 def _session_start_commands(config: Path) -> list[str]:
@@ -338,6 +362,6 @@ def _missing_program(command: str) -> str | None:
         if word.endswith("session-start-poll") and "$" not in word:
             is_there = os.access(word, os.X_OK) if number == 0 else Path(word).is_file()
             return None if is_there or not Path(word).is_absolute() else word
-        if Path(word).name == "bus" and words[number + 1 : number + 2] == ["poll"]:
+        if Path(word).name == "bus" and words[number + 1 : number + 2] in (["poll"], ["hook"]):
             return None if shutil.which(word) else word
     return None

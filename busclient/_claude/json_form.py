@@ -10,6 +10,8 @@ from typing import Any
 
 from busclient._errors import SettingsError
 
+_MEND = "Mend the file by hand, then run the same command again."
+
 
 def parsed(text: str | None, path: Path) -> dict[str, Any]:
     """Return the object in a file; raises SettingsError. A file with nothing in it is empty."""
@@ -20,10 +22,10 @@ def parsed(text: str | None, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise SettingsError(
             f"{path} is not plain JSON ({error}); nothing was changed.",
-            hint="Mend the file, or paste the block of docs/claude-code.md by hand.",
+            hint=_MEND,
         ) from None
     if not isinstance(found, dict):
-        raise SettingsError(f"{path} is not a JSON object; nothing was changed.")
+        raise SettingsError(f"{path} is not a JSON object; nothing was changed.", hint=_MEND)
     return found
 
 
@@ -38,7 +40,8 @@ def written(value: Mapping[str, Any], like: str, path: Path) -> str:
         text.encode()
     except ValueError:  # not told: it may repeat the settings, secrets among them
         raise SettingsError(
-            f"{path} holds a number or a character that no file can; nothing was changed."
+            f"{path} holds a number or a character that no file can; nothing was changed.",
+            hint=_MEND,
         ) from None
     text = "\ufeff" + text if like.startswith("\ufeff") else text
     if like and not like.endswith("\n"):
@@ -50,7 +53,9 @@ def object_in(value: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the object under a key, made if there is none; raises SettingsError."""
     found = value.setdefault(name, {})
     if not isinstance(found, dict):
-        raise SettingsError(f"`{name}` in the settings is not an object; nothing was changed.")
+        raise SettingsError(
+            f"`{name}` in the settings is not an object; nothing was changed.", hint=_MEND
+        )
     return found
 
 
@@ -58,7 +63,9 @@ def list_in(value: dict[str, Any], name: str) -> list[Any]:
     """Return the list under a key, made if there is none; raises SettingsError."""
     found = value.setdefault(name, [])
     if not isinstance(found, list):
-        raise SettingsError(f"`{name}` in the settings is not a list; nothing was changed.")
+        raise SettingsError(
+            f"`{name}` in the settings is not a list; nothing was changed.", hint=_MEND
+        )
     return found
 
 

@@ -11,6 +11,7 @@ from busclient._places import Places
 
 _HERE = Path(__file__).parent
 _BEGIN, _END = "<!-- claude-bus: begin -->", "<!-- claude-bus: end -->"
+_ENDS = ("", "\r", "\n")
 _BLOCK = re.compile(rf"{re.escape(_BEGIN)}.*?{re.escape(_END)}(?:\r?\n)?", re.DOTALL)
 
 
@@ -52,7 +53,11 @@ class Rules:
 
         def without(text: str) -> str:
             with_gap = re.compile(f"(?:{re.escape(gap)})?{_BLOCK.pattern}", re.DOTALL)
-            return with_gap.sub("", self._checked(text))
+            before, *after = with_gap.split(self._checked(text))
+            # What was the last line before the block and what was written after it are two.
+            is_glued = before[-1:] not in ("", "\n") and after != [] and after[0][:1] not in _ENDS
+            end = "\r\n" if "\r\n" in text else "\n"
+            return (end if is_glued else "").join([before, *after])
 
         return self._file.undo(without)
 
@@ -88,11 +93,18 @@ class Skill:
         """Return whether the skill is there as it is shipped; raises LocalTrouble."""
         return self._file.text() == _shipped("SKILL.md")
 
+    def is_changed(self) -> bool:
+        """Return whether somebody has changed what we have written; raises LocalTrouble."""
+        text, after = self._file.text(), self._file.known().get("after")
+        return None not in (text, after) and text not in (after, _shipped("SKILL.md"))
+
     def remove(self) -> str:
-        """Take the skill away: `restored`, or `absent` where it is not ours or was changed. Raises
-        LocalTrouble.
+        """Take the skill away: `restored`, `kept` where somebody has changed it, or `absent` where
+        it is not ours. Raises LocalTrouble.
         """
-        return self._file.undo(lambda text: text)
+        is_changed = self.is_changed()
+        became = self._file.undo(lambda text: text)
+        return "kept" if is_changed else became
 
 
 def _shipped(name: str) -> str:

@@ -61,7 +61,7 @@ class UserServers:
         """Register our server; return whether that was done, and what to say."""
         there, is_ours = self.found(name), name in self._registry.servers()
         if there is not None and (is_same(there, wanted) or not is_ours):
-            return False, f"an MCP server {name} was registered before: it was left as it is"
+            return False, _before(name, is_ours=is_same(there, wanted))
         if there is not None:
             is_done, trouble = claude("mcp", "remove", name, "--scope", "user")
             if not is_done:
@@ -82,6 +82,10 @@ class UserServers:
             if is_done:
                 self._registry.remove(name)
         return bool(said) and not self._registry.servers(), "\n".join(said) or _NONE
+
+    def are_left(self) -> bool:
+        """Return whether servers of ours could not be removed."""
+        return bool(self._registry.servers())
 
 
 class ProjectServers:
@@ -116,7 +120,7 @@ class ProjectServers:
         self.check(name, wanted)
         there = self.found(name)
         if there is not None and is_same(there, wanted):
-            return False, f"an MCP server {name} was registered before: it was left as it is"
+            return False, _before(name, is_ours=True)
         before = self._file.text()
         servers = parsed(before, self.path)
         object_in(servers, _NAME)[name] = dict(wanted)
@@ -154,8 +158,17 @@ class ProjectServers:
         }[became]
         return became != "absent", f"{self.path} {words}"
 
+    def are_left(self) -> bool:
+        """Return whether servers of ours could not be removed."""
+        return bool(self._registry.servers())
+
 
 _NONE = "no MCP server was ours"
+
+
+def _before(name: str, *, is_ours: bool) -> str:
+    whose = "an" if is_ours else "another program's"
+    return f"{whose} MCP server {name} was registered before: it was left as it is"
 
 
 def is_same(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

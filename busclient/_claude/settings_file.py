@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ _A_DAY_S = 86_400
 _OURS = re.compile(
     r"(?:^|/)(?:bus|-m busclient|python\S*(?: -P)? -m busclient)['\"]? (?:hook|wait-for-mail)$"
 )
+_POLLS = re.compile(r"\bbus['\"]? poll\b|session-start-poll|\bcurl\b.*/inbox\b")
+# What the frames tell a model to run. A session that was woken with nobody there must not be asked.
+_COMMANDS = ("reply", "ack", "read", "inbox", "answer", "decline")
 _OUR_LINE = re.compile(r"['\"]? statusline(?: --and .*)?$", re.DOTALL)
 _ENABLED = "enabledMcpjsonServers"
 
@@ -56,7 +59,9 @@ def with_ours(
             _take_out(groups)
             groups.append(ours)
     found["statusLine"] = _status_line(found.get("statusLine"), bus)
-    _add(list_in(object_in(found, "permissions"), "allow"), _rule(server))
+    allowed = list_in(object_in(found, "permissions"), "allow")
+    for rule in rules_for(server):
+        _add(allowed, rule)
     if in_project:
         _add(list_in(found, _ENABLED), server)
     return found
@@ -108,12 +113,13 @@ class SettingsFile:
             return False
         known = self._file.known()
         facts = {name: list(known.get(name, [])) for name in ("rules", "enabled")}
-        if _rule(server) not in _allowed(settings):
-            facts["rules"].append(_rule(server))
+        allowed = _allowed(settings)
+        facts["rules"] += [rule for rule in rules_for(server) if rule not in allowed]
         if self._in_project and server not in _items(settings.get(_ENABLED)):
             facts["enabled"].append(server)
         after = written(wanted, before or "", self.path)
-        is_clean = without_ours(settings) == settings
+        # Without a note of ours, hooks of a bus that are there were put in by hand, or by another.
+        is_clean = not known or without_ours(settings) == settings
         self._file.change(before, after, is_clean=is_clean, facts=facts)
         return True
 
@@ -140,13 +146,47 @@ class SettingsFile:
         there = there if isinstance(there, dict) else {}
         found = {event: there.get(event) == wanted["hooks"][event] for event in EVENTS}
         found["status line"] = settings.get("statusLine") == wanted["statusLine"]
-        found["permission"] = _rule(server) in _allowed(settings)
+        allowed = _allowed(settings)
+        found["permission"] = all(rule in allowed for rule in rules_for(server))
         if self._in_project:
             found["server enabled"] = server in _items(settings.get(_ENABLED))
         return found
 
+    def others(self, bus: str) -> list[str]:
+        """Return how hooks of a bus in the file run it, if not as `bus`: they were put in by hand,
+        or by another bus. Raises SettingsError.
+        """
+        return [other for other in _buses(parsed(self._file.text(), self.path)) if other != bus]
+
+    def is_noted(self) -> bool:
+        """Return whether we have changed the file, and not taken that back."""
+        return bool(self._file.known())
+
+    def polls(self) -> list[str]:
+        """Return the hooks of a start that show mail beside ours. Raises SettingsError."""
+        commands = _commands(parsed(self._file.text(), self.path), ["SessionStart"])
+        return [command for command in commands if _POLLS.search(command)]
+
     def _with_ours(self, settings: Mapping[str, Any], bus: str, server: str) -> dict[str, Any]:
         return with_ours(settings, bus, server, in_project=self._in_project)
+
+
+def _buses(settings: Mapping[str, Any]) -> list[str]:
+    """Return how the hooks of a bus in settings run it, each way once."""
+    found = [one for one in _commands(settings, EVENTS) if _OURS.search(one)]
+    return list(dict.fromkeys(one.rpartition(" ")[0] for one in found))
+
+
+def _commands(settings: Mapping[str, Any], events: Iterable[str]) -> list[str]:
+    """Return the command lines of the hooks of these events."""
+    hooks = settings.get("hooks")
+    return [
+        str(hook.get("command"))
+        for event in events
+        for group in _items(hooks.get(event) if isinstance(hooks, dict) else None)
+        for hook in _items(group.get("hooks") if isinstance(group, dict) else None)
+        if isinstance(hook, dict)
+    ]
 
 
 def _hooks(event: str, bus: str) -> list[dict[str, Any]]:
@@ -209,8 +249,9 @@ def _remove(settings: dict[str, Any], name: str, ours: Sequence[str]) -> bool:
     return True
 
 
-def _rule(server: str) -> str:
-    return f"mcp__{server}__*"
+def rules_for(server: str) -> list[str]:
+    """Return what a session may do unasked: our tools, and what the frames tell it to run."""
+    return [f"mcp__{server}__*", *(f"Bash(bus {command}:*)" for command in _COMMANDS)]
 
 
 def _allowed(settings: Mapping[str, Any]) -> list[Any]:

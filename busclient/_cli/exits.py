@@ -46,7 +46,7 @@ MEANINGS = {
     CREDENTIAL: "the user name or password is wrong, or may not do this",
     NOT_FOUND: "no such message, machine, file or call",
     REFUSED: "the hub refuses the request as it is",
-    LOCAL: "this machine is in the way (disk, ssh, git, packages)",
+    LOCAL: "this machine is in the way (disk, ssh, git, packages, `claude`)",
     SETTINGS: "settings are missing or wrong",
     UNWELL: "doctor: a step failed; webhook test: the receiver did not take it",
     UNHANDLED: "drain: a message could not be handled; it stays unread",

@@ -78,8 +78,8 @@ def join(
             "round_trip_ms": times._asdict(),
         },
         f"joined {settings.url} as {settings.name}: posted to myself, read it and acknowledged it"
-        f" in {sum(times):.0f} ms\nwrote {places.env_file}; next: `bus inbox`, and docs/client.md"
-        " for the session-start hook",
+        f" in {sum(times):.0f} ms\nwrote {places.env_file}; next: `bus inbox`, and `bus install"
+        " claude-code` for mail inside Claude Code",
     )
     if code is not None and shadows:
         out.note(f"{', '.join(shadows)} in the environment goes before that file: unset it")

@@ -53,8 +53,8 @@ CLIENTS = {
         "~/.codex/config.toml",
         "~/.codex/AGENTS.md, or AGENTS.md of a project",
         _codex,
-        "Codex gives a server few variables of its environment: `bus join` has put the settings"
-        " where the server finds them.",
+        "Codex hides most environment variables from its servers. The settings that `bus join`"
+        " wrote are in a file, so the server finds them.",
     ),
     "gemini": Client(
         "Gemini CLI",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,24 @@ def test_what_waits_and_the_hook_are_told(
     assert "1970-01-01" in look()["hook"].text
 
 
+def test_the_hook_of_the_installation_is_a_hook(
+    look: Callable[..., dict[str, Step]], places: Places, home: Path
+) -> None:
+    hook(home, b"{}")
+    assert "bus install claude-code" in look()["hook"].hint
+    hook(home, f"{sys.executable} -m busclient hook")
+    (places.make_state() / "hooks-ran.json").write_text('{"SessionStart": "2026-11-27T20:00:00Z"}')
+    step = look()["hook"]
+    assert (step.ok, "last ran 2026-11-27 20:00" in step.text) == (True, True), step
+    file = home / ".claude" / "settings.json"
+    found = json.loads(file.read_text())
+    found["hooks"]["SessionStart"].append(
+        {"hooks": [{"command": f"{ROOT}/scripts/session-start-poll"}]}
+    )
+    file.write_text(json.dumps(found))
+    assert "shown twice" in look()["hook"].text
+
+
 @pytest.mark.parametrize(
     ("command", "ok", "text"),
     [
@@ -133,6 +152,8 @@ def test_what_waits_and_the_hook_are_told(
         ("/no/such/scripts/session-start-poll", False, "/no/such/scripts/session-start-poll"),
         ("$HOME/session-start-poll --ack", False, "session-start-poll"),
         ("/no/such/bus poll", False, "/no/such/bus"),
+        ("/no/such/bus hook", False, "/no/such/bus"),
+        ("python3 -P -m busclient hook", None, "has not run"),
         (b'{"hooks": {', False, "cannot be read"),
         (b'\xef\xbb\xbf{"hooks": {}}', False, "cannot be read"),
         (b"[]", False, "cannot be read"),

@@ -90,13 +90,13 @@ def test_the_hook_runs_as_it_is_written(served: Served, home: Path, tmp_path: Pa
     environ = served.environ(
         home, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     )  # where pip puts `bus`
-    for text in (MANUAL, README):
-        (settings,) = (
-            json.loads(found)
-            for found in re.findall(r'^ *(\{"hooks": .*?\}\]\}\})$', text, re.DOTALL | re.MULTILINE)
-        )
-        (hook,) = settings["hooks"]["SessionStart"][0]["hooks"]
-        line = hook["command"].replace("/opt/claude-bus", str(ROOT))
+    (settings,) = (
+        json.loads(found)
+        for found in re.findall(r'^ *(\{"hooks": .*?\}\]\}\})$', MANUAL, re.DOTALL | re.MULTILINE)
+    )
+    (hook,) = settings["hooks"]["SessionStart"][0]["hooks"]
+    script = hook["command"].replace("/opt/claude-bus", str(ROOT))
+    for line in (script, "bus poll --budget 6000"):
         done = subprocess.run(
             ["sh", "-c", line],
             env=environ,

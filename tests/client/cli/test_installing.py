@@ -6,21 +6,26 @@ import base64
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import busclient._http.calls
 from busclient._cli import exits
 from busclient._places import Places
+from busclient._settings import SHARED_USER, write_env
 from busclient._version import __version__
 from tests.client.doors import Door
-from tests.conftest import ROOT
+from tests.conftest import ROOT, USER
 
 Cli = Callable[..., Any]
+TRANSPORT_FOR = busclient._http.calls.transport_for
 
 
 CLAUDE = """#!PYTHON
@@ -44,6 +49,10 @@ else:
     del known["mcpServers"][name]
 json.dump(known, open(path, "w"))
 """
+
+
+COMMANDS = ("reply", "ack", "read", "inbox", "answer", "decline")
+ALLOWED = ["mcp__bus__*", *(f"Bash(bus {command}:*)" for command in COMMANDS)]
 
 
 @pytest.fixture
@@ -131,7 +140,7 @@ def test_what_others_have_stays_in_its_order(cli: Cli, settings: Path, registere
     assert list(found) == ["zebra", "hooks", "statusLine", "permissions", "apple"]
     assert found["hooks"]["Stop"][0]["hooks"][0]["command"] == "./mine hook"
     assert found["permissions"] == {
-        "allow": ["Bash(ls:*)", "mcp__bus__*"],
+        "allow": ["Bash(ls:*)", *ALLOWED],
         "deny": ["Read(.env)"],
     }
     assert found["statusLine"]["padding"] == 0
@@ -170,9 +179,14 @@ def test_what_cannot_be_merged_is_refused_untouched(
     settings.parent.mkdir()
     settings.write_text(text)
     ran = cli("install", "claude-code")
-    assert ran.code != 0
+    assert ran.code == exits.SETTINGS
     assert "nothing was changed" in ran.err
     assert "secret" not in ran.err
+    for option in ((), ("--check",), ("--uninstall",)):
+        ran = cli("install", "claude-code", *option)
+        assert ("Mend the file by hand" in ran.err) == (ran.code == exits.SETTINGS), ran
+        assert "or start one on this machine" not in ran.err
+        assert "paste" not in ran.err
     assert settings.read_text() == text
 
 
@@ -203,8 +217,25 @@ def test_without_claude_the_line_to_run_is_printed(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     ran = cli("install", "claude-code")
-    assert ran.code == 0
+    assert ran.code == exits.LOCAL
     assert "claude mcp add-json bus " in ran.out
+    assert "the tools of the bus are missing" in ran.err
+    assert "wait-for-mail" in settings.read_text()
+
+
+def test_a_claude_that_refuses_the_server_is_told(
+    cli: Cli, settings: Path, registered: Path, home: Path
+) -> None:
+    program = home / "bin" / "claude"
+    program.write_text("#!/bin/sh\necho no room >&2\nexit 1\n")
+    ran = cli("install", "claude-code")
+    assert ran.code == exits.LOCAL
+    assert "failed: no room" in ran.out
+    assert "the tools of the bus are missing" in ran.err
+    program.write_text(CLAUDE.replace("PYTHON", sys.executable))
+    assert cli("install", "claude-code").code == 0
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert cli("install", "claude-code", "--uninstall").code == exits.LOCAL
 
 
 def test_the_check_says_what_is_there(cli: Cli, settings: Path, registered: Path) -> None:
@@ -293,8 +324,12 @@ def test_the_check_says_that_the_hub_is_away(
 ) -> None:
     cli("install", "claude-code")
     door.troubles.extend(["away"] * 20)
+    registered.write_text("")
     ran = cli("install", "claude-code", "--check")
     assert ran.code == exits.AWAY, ran
+    # That starts the server, which waits for the hub as long as it may.
+    assert "mcp get" not in registered.read_text()
+    assert len(door.troubles) == 19  # one look
 
 
 def test_hooks_of_others_behind_ours_are_no_reason_to_change_anything(
@@ -474,3 +509,132 @@ def test_a_rule_of_the_users_own_stays(cli: Cli, settings: Path, registered: Pat
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"later": True}))
     cli("install", "claude-code", "--uninstall")
     assert json.loads(settings.read_text()) == {**before, "later": True}
+
+
+def test_what_the_frames_name_is_allowed_and_only_what_was_added_goes(
+    cli: Cli, settings: Path, registered: Path
+) -> None:
+    before = {"permissions": {"allow": ["Bash(bus ack:*)", "Bash(ls:*)"]}}
+    settings.parent.mkdir()
+    settings.write_text(json.dumps(before))
+    cli("install", "claude-code")
+    found = json.loads(settings.read_text())
+    assert sorted(found["permissions"]["allow"]) == sorted([*ALLOWED, "Bash(ls:*)"])
+    del found["permissions"]["allow"][-1]
+    settings.write_text(json.dumps(found))
+    ran = cli("install", "claude-code", "--check")
+    assert (ran.code, "permission: not installed" in ran.out) == (exits.NOT_FOUND, True)
+    cli("install", "claude-code", "--uninstall")
+    assert json.loads(settings.read_text()) == before
+
+
+def pasted(settings: Path) -> bytes:
+    """The block of the docs, put in by hand."""
+    page = (ROOT / "docs" / "claude-code.md").read_text()
+    block = re.findall(r"```json\n(\{\"hooks.*?)```", page, re.DOTALL)[0]
+    settings.parent.mkdir()
+    settings.write_text(block)
+    return settings.read_bytes()
+
+
+def test_a_block_that_was_pasted_comes_back(cli: Cli, settings: Path, registered: Path) -> None:
+    before = pasted(settings)
+    ran = cli("install", "claude-code", "--check")
+    assert "SessionStart: installed by hand (or by another bus: bus), last ran never" in ran.out
+    assert "status line: installed by hand" in ran.out
+    assert "permission: not installed" in ran.out
+    assert ran.code == exits.NOT_FOUND
+    ran = cli("install", "claude-code")
+    assert "put in by hand (or by another bus: bus); ours are in their place" in ran.out
+    assert "by hand" not in cli("install", "claude-code").out
+    assert "by hand" not in cli("install", "claude-code", "--check").out
+    assert "byte for byte" in cli("install", "claude-code", "--uninstall").out
+    assert settings.read_bytes() == before
+    assert "put in by hand: they were removed" in cli("install", "claude-code", "--uninstall").out
+    assert json.loads(settings.read_text()) == {}
+
+
+def test_all_of_it_by_hand_is_an_installation(cli: Cli, settings: Path, registered: Path) -> None:
+    block = json.loads(pasted(settings)) | {"permissions": {"allow": ALLOWED}}
+    cli("install", "claude-code")  # for the server
+    settings.write_text(json.dumps(block))
+    ran = cli("install", "claude-code", "--check")
+    assert ran.code == 0, ran
+    assert "settings: installed by hand (or by another bus: bus)" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("command", "is_told"),
+    [
+        ("bus poll --budget 6000", True),
+        ("/opt/claude-bus/scripts/session-start-poll", True),
+        ('curl -s -u "$BUS_USER:$BUS_PASS" "$BUS_URL/inbox?reader=web1"', True),
+        ("echo the bus", False),
+    ],
+)
+def test_a_hook_that_shows_the_same_mail_is_told_and_stays(
+    cli: Cli, settings: Path, registered: Path, command: str, is_told: bool
+) -> None:
+    hooks = {"SessionStart": [{"hooks": [{"type": "command", "command": command}]}]}
+    settings.parent.mkdir()
+    settings.write_text(json.dumps({"hooks": hooks}))
+    for option in ((), ("--check",)):
+        ran = cli("install", "claude-code", *option)
+        assert ("shown twice" in ran.err) == is_told, ran
+        assert (f"`{command}`" in ran.err) == is_told
+    there = json.loads(settings.read_text())["hooks"]["SessionStart"]
+    assert there[0] == hooks["SessionStart"][0]
+
+
+def test_a_machine_without_a_hub_is_told(
+    cli: Cli, settings: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BUS_URL", "BUS_USER", "BUS_PASS", "BUS_NAME"):
+        monkeypatch.delenv(name)
+    ran = cli("install", "claude-code")
+    assert (ran.code, settings.exists()) == (0, True)
+    assert "this machine has no hub" in ran.err
+    assert "bus join URL" in ran.err
+    facts = json.loads(cli("install", "claude-code", "--json").out)
+    assert "no hub" in facts["warnings"][0]
+
+
+def test_an_environment_that_goes_before_the_settings_is_told(
+    cli: Cli, settings: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [cli("install", "claude-code").err]
+    assert "sessions that are started elsewhere have no hub" in said[0]
+    kept = {"BUS_URL": os.environ["BUS_URL"], "BUS_USER": "web1", "BUS_PASS": "other"}
+    write_env(Places.of_user().env_file, kept)
+    for option in ((), ("--check",)):
+        said = cli("install", "claude-code", *option).err
+        assert "BUS_USER, BUS_PASS in the environment" in said
+        assert f"speak as {USER}" in said
+        assert "unset BUS_USER BUS_PASS" in said
+    for name in ("BUS_USER", "BUS_PASS"):
+        monkeypatch.setenv(name, kept[name])
+    assert cli("install", "claude-code").err == ""
+
+
+def test_the_shared_user_is_told_what_its_sessions_are_called(
+    cli: Cli, settings: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUS_USER", SHARED_USER)
+    for option in ((), ("--check",)):
+        said = cli("install", "claude-code", *option).err
+        assert "callsigns (bob/alpha) only if bob is free" in said
+    assert "?name=NAME" in cli("install", "claude-code", "--print-http").err
+
+
+def test_a_hub_that_hangs_is_told_soon(
+    cli: Cli, settings: Path, registered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("install", "claude-code")
+    monkeypatch.setattr(busclient._http.calls, "transport_for", TRANSPORT_FOR)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # as a hub that was stopped
+        monkeypatch.setenv("BUS_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        ran = cli("install", "claude-code", "--check")
+        assert time.monotonic() - began < 15
+    assert ran.code == exits.AWAY, ran
+    assert "settings: installed" in ran.out

@@ -21,7 +21,7 @@ CLIENTS = {
     "vscode": (json.loads, ".vscode/mcp.json", "servers"),
     "opencode": (json.loads, "opencode.json", "mcp"),
 }
-HEADING = "## Mail between agents (claude-bus)\n"
+HEADING = "## Mail between agents (claude-bus)"
 
 
 def words(name: str, entry: dict[str, Any]) -> list[str]:
@@ -41,13 +41,18 @@ def test_the_block_starts_the_server_and_the_file_is_told(cli: Cli, name: str) -
     parse, file, key = CLIENTS[name]
     ran = cli("install", name, "--print")
     assert ran.code == 0, ran
-    block, rules = ran.out.split(HEADING)
-    found = parse(block)
+    found = parse(ran.out)
     assert list(found) == [key]
     assert list(found[key]) == ["bus"]
     assert words(name, found[key]["bus"]) == [sys.executable, "-P", "-m", "busclient", "mcp"]
     assert file in ran.err.splitlines()[0]
     assert "AGENTS.md" in ran.err
+    assert f"bus install {name} --print-rules" in ran.err
+    ran = cli("install", name, "--print-rules")
+    assert f"bus install {name} --print\n" in ran.err
+    assert "AGENTS.md" in ran.err.splitlines()[0]
+    heading, rules = ran.out.split("\n", 1)
+    assert heading == HEADING
     for tool in ("bus_inbox", "bus_post", "bus_ack", "bus_agents"):
         assert f"`{tool}`" in rules
 
@@ -81,6 +86,8 @@ def test_that_nothing_is_written_is_said(cli: Cli, home: Path) -> None:
     "arguments",
     [
         ("codex", "--print", "--check"),
+        ("codex", "--print", "--print-rules"),
+        ("claude-code", "--print-rules"),
         ("vscode", "--print", "--scope", "project"),
         ("claude-code", "--print"),
     ],
