@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from tests.client.claude.conftest import Claude
-from tests.client.claude.fake_api import FakeModel
+from tests.client.claude.fake_api import Blocks, FakeModel, call, results, text
 
 pytestmark = pytest.mark.slow
 
@@ -67,3 +69,31 @@ def test_the_model_is_told_the_rules_and_knows_the_skill(
     assert list(on_path.work.iterdir()) == []
     on_path.print("hello again")
     assert "seanclaude" not in json.dumps(model.seen[-1])
+
+
+def test_what_the_frames_name_runs_without_a_question(on_path: Claude, model: FakeModel) -> None:
+    program = on_path.home / "bin" / "bus"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m busclient "$@"\n')
+    program.chmod(0o755)
+    seq = on_path.hub.say("Deploy now?", sender="db1", to="web1")["seq"]
+    run(on_path, str(program), "install", "claude-code")
+    names = ("reply", "ack", "read", "inbox", "answer", "decline")
+    lines = [f"bus {name} --help" for name in names]
+    lines += [f"bus reply {seq} 'yes, now'", "bus post db1 'unasked'"]
+    told: list[str] = []
+
+    def answer(body: dict[str, Any]) -> Blocks:
+        if not body.get("tools"):
+            return [text("All right.")]
+        told[:] = results(body)
+        if len(told) == len(lines):
+            return [text("All right.")]
+        return [call("Bash", command=lines[len(told)], description="a command of the bus")]
+
+    model.answer = answer
+    on_path.print("hello")
+    assert len(told) == len(lines)
+    assert all("Usage: bus" in said for said in told[: len(names)]), told
+    assert "requires approval" in told[-1]  # so the others were allowed, not everything
+    bodies = [one["body"] for one in on_path.hub.get("/messages").json()["messages"]]
+    assert bodies == ["Deploy now?", "yes, now"]

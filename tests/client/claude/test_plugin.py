@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from busclient._claude.settings_file import with_ours
+from busclient._claude.settings_file import rules_for, with_ours
 from busclient._version import __version__
 from tests.client.claude.conftest import Claude
 from tests.client.claude.fake_api import FakeModel
@@ -27,6 +28,15 @@ def test_its_hooks_are_those_of_the_installation() -> None:
 def test_its_skill_is_that_of_the_installation() -> None:
     shipped = (ROOT / "busclient" / "_claude" / "SKILL.md").read_bytes()
     assert (PLUGIN / "skills" / "bus" / "SKILL.md").read_bytes() == shipped
+
+
+def test_what_the_user_must_allow_is_what_the_installation_allows() -> None:
+    allowed = rules_for("plugin_bus_bus")
+    page = (ROOT / "docs" / "claude-code.md").read_text()
+    (block,) = re.findall(r"```json\n(\{\"permissions.*?)```", page, re.DOTALL)
+    assert json.loads(block) == {"permissions": {"allow": allowed}}
+    about = (PLUGIN / "README.md").read_text()
+    assert all(f"`{rule}`" in about for rule in allowed)
 
 
 def test_it_has_the_version_of_the_client() -> None:
@@ -47,10 +57,10 @@ def test_claude_finds_no_fault_with_it(claude_binary: Path, tmp_path: Path, path
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def run(claude: Claude, *words: str) -> str:
+def run(claude: Claude, *words: str, cwd: Path | None = None) -> str:
     """What a command of Claude Code says."""
     done = subprocess.run(
-        [str(claude.binary), *words], env=claude.environ, cwd=claude.work,
+        [str(claude.binary), *words], env=claude.environ, cwd=cwd or claude.work,
         capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -75,8 +85,11 @@ def test_it_is_all_that_a_session_needs(
     (programs / "bus").chmod(0o755)
     claude.environ["PATH"] = f"{programs}:{claude.environ['PATH']}"
     live_hub.say("the build is red", sender="db1", to="web1")
-    run(claude, "plugin", "marketplace", "add", str(ROOT))
-    run(claude, "plugin", "install", "bus@claude-bus")
+    page = (ROOT / "docs" / "claude-code.md").read_text()
+    lines = re.findall(r"^claude (plugin .*)$", page, re.MULTILINE)
+    assert all(f"    claude {line}\n" in (PLUGIN / "README.md").read_text() for line in lines)
+    for line in lines:  # as somebody types them whose shell is in the clone
+        run(claude, *line.split(), cwd=ROOT)
     claude.print("hello")
     assert "You are web1/alpha on claude-bus." in model.shown()
     assert "the build is red" in model.shown()
