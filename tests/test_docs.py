@@ -122,7 +122,7 @@ def test_no_setting_or_command_is_told_that_does_not_exist() -> None:
     }
     # Of Claude Code on a client: its settings file, its hooks.
     names |= {"BUS_BASIC", "BUS_SESSION", "BUS_PUSH", "BUS_WAKE", "BUS_WAKES_AN_HOUR"}
-    names |= {"BUS_AUTOSTART", "BUS_SUMMARY"}
+    names |= {"BUS_AUTOSTART", "BUS_NAME", "BUS_SUMMARY"}
     assert set(re.findall(r"\bBUS_[A-Z_]+\b", OPERATIONS + PROTOCOL + AGENTS)) <= names
     told = re.findall(
         r"^### ([\w-]+)$", OPERATIONS.split("## Commands")[1].split("\n## ")[0], re.MULTILINE
