@@ -19,6 +19,7 @@ from bus.hub.chores import Chores
 from bus.hub.contexts import Contexts
 from bus.hub.credentials import CredentialRecords
 from bus.hub.daily_quotas import DailyQuotas
+from bus.hub.digest import Digests
 from bus.hub.drafting import Drafting
 from bus.hub.file_leases import FileLeases
 from bus.hub.inbox import Inbox
@@ -110,6 +111,7 @@ class Hub:
         )
         self.briefs = Briefs(self.messages, self.agents, standings)
         self.actions = Actions(journal, self.messages, self.drafting, standings, self.briefs)
+        self.digests = Digests(self.messages, self.actions)
         self.topics = Topics(journal, self.credentials)
         self.roles = Roles(journal, self.agents)
         self.chores.add(self.roles.give_on)

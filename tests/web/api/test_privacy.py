@@ -47,6 +47,7 @@ ROUTES = {
     "trace": "/messages/{ref}/trace",
     "search": f"/search?q={SECRET_WORD}",
     "own inbox": "/inbox?reader={me}",
+    "own digest": "/digest?reader={me}",
     "stream": "/stream?since=0&format=ndjson",
     "overdue": "/overdue",
     "ask": "/ask/{ref}",
@@ -87,7 +88,7 @@ def mail(members: Members) -> dict[str, Any]:
     return message
 
 
-@pytest.mark.parametrize("route", [name for name in ROUTES if name != "own inbox"])
+@pytest.mark.parametrize("route", [name for name in ROUTES if not name.startswith("own ")])
 def test_a_message_is_seen_by_its_two_ends_and_admins_only(
     members: Members, mail: dict[str, Any], route: str
 ) -> None:
