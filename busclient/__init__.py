@@ -18,8 +18,10 @@ from busclient._version import __version__
 # here
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from busclient._agents.actions import Action, ActionChange, Actions
     from busclient._agents.agents import Agents
     from busclient._agents.asks import Ask, Asks, Said
+    from busclient._agents.briefs import Briefs, PostedBrief
     from busclient._agents.file_leases import FileLease
     from busclient._agents.forms import Agent, Registered
     from busclient._agents.roles import Role, Roles
@@ -99,8 +101,10 @@ if TYPE_CHECKING:
 
 # Each name is loaded at its first use: `bus --version` and the hooks start without most of them.
 _LATER = {
+    "_agents.actions": "Action ActionChange Actions",
     "_agents.agents": "Agents",
     "_agents.asks": "Ask Asks Said",
+    "_agents.briefs": "Briefs PostedBrief",
     "_agents.file_leases": "FileLease",
     "_agents.forms": "Agent Registered",
     "_agents.roles": "Role Roles",
@@ -134,6 +138,9 @@ _LATER = {
 __all__ = [
     "CODES",
     "Acked",
+    "Action",
+    "ActionChange",
+    "Actions",
     "Admin",
     "Agent",
     "Agents",
@@ -145,6 +152,7 @@ __all__ = [
     "Asks",
     "Attempt",
     "BadAnswer",
+    "Briefs",
     "Bus",
     "BusError",
     "Call",
@@ -187,6 +195,7 @@ __all__ = [
     "Patience",
     "Permission",
     "Posted",
+    "PostedBrief",
     "Refused",
     "Registered",
     "RemoteFile",

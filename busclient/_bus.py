@@ -26,8 +26,10 @@ from busclient._settings import Settings
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
+    from busclient._agents.actions import Actions
     from busclient._agents.agents import Agents
     from busclient._agents.asks import Asks
+    from busclient._agents.briefs import Briefs
     from busclient._agents.file_leases import FileLease, FileLeases
     from busclient._agents.roles import Roles
     from busclient._agents.topics import Topics
@@ -296,6 +298,20 @@ class Bus(Reading):
         from busclient._agents.asks import Asks  # noqa: PLC0415
 
         return Asks(self._connection, self._sleep)
+
+    @property
+    def briefs(self) -> Briefs:
+        """Messages with front matter: `bus.briefs.post(text, front={"to": "db1"})`."""
+        from busclient._agents.briefs import Briefs  # noqa: PLC0415
+
+        return Briefs(self._connection)
+
+    @property
+    def actions(self) -> Actions:
+        """What is to be done, and by whom: `bus.actions.mine()`."""
+        from busclient._agents.actions import Actions  # noqa: PLC0415
+
+        return Actions(self._connection)
 
     @property
     def webhooks(self) -> Webhooks:

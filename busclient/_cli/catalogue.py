@@ -107,6 +107,16 @@ GROUPS = {
         ),
     },
     "Work": {
+        "brief": Entry(
+            "briefing",
+            "Post a brief: markdown with front matter",
+            ("bus brief plan.md", "bus brief --to db1 --action 'review it' < plan.md"),
+        ),
+        "action": Entry(
+            "briefing",
+            "List what is to be done; add, claim, change or close it",
+            ("bus action", 'bus action done 5 "--note=merged"'),
+        ),
         "ask": Entry(
             "asking",
             "Ask a question that stays open until it is answered",

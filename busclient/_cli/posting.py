@@ -141,12 +141,12 @@ def read_text(text: str | None, file: Path | None) -> str:
     if file is not None and text is not None:
         raise click.UsageError("Give the text, or --file, not both.")
     if file is not None:
-        return _decoded(file.read_bytes(), str(file))
+        return decoded(file.read_bytes(), str(file))
     if text is not None and text != "-":
         return text
     if text is None and sys.stdin.isatty():
         raise click.UsageError('There is no text. For example: bus post bob "the build is green"')
-    body = _decoded(sys.stdin.buffer.read(), "Standard input").removesuffix("\n")
+    body = decoded(sys.stdin.buffer.read(), "Standard input").removesuffix("\n")
     if not body:
         raise click.UsageError(
             'There is no text, and standard input is empty. To everybody: bus post any "the text"'
@@ -154,7 +154,7 @@ def read_text(text: str | None, file: Path | None) -> str:
     return body
 
 
-def _decoded(data: bytes, what: str) -> str:
+def decoded(data: bytes, what: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
