@@ -150,6 +150,13 @@ _OWN_HINTS = (Unauthorized, NotYourName, ApprovalRequired, StillRunning)  # the 
 
 # In terms of this client, where the hub's are for curl.
 _HINTS = {
+    "action_claimed": "Ask who has it, or take another one: `bus action --free`.",
+    "action_closed": "There is nothing left to do. Who asked it opens it again with `bus action"
+    " update NUMBER --status open`.",
+    "no_such_action": "`bus action --all` lists those that are not closed.",
+    "no_such_brief": "`bus read ID` shows any message.",
+    "not_your_action": "Who has it, who asked it and admins change it; `bus action claim NUMBER`"
+    " takes what nobody has.",
     "ask_answered": "`bus asks ID` shows what was said.",
     "ask_closed": "What is still to be said goes into a reply: `bus reply ID TEXT`.",
     "no_such_brief": "`bus read ID` shows any message.",
