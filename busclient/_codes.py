@@ -159,7 +159,6 @@ _HINTS = {
     " takes what nobody has.",
     "ask_answered": "`bus asks ID` shows what was said.",
     "ask_closed": "What is still to be said goes into a reply: `bus reply ID TEXT`.",
-    "no_such_brief": "`bus read ID` shows any message.",
     "no_such_ask": "`bus asks` lists them; a message of `bus post` is no ask.",
     "not_asked": "Only those who were asked answer: `bus asks --owed` shows what waits for you.",
     "no_such_folder": "Give a folder that exists in the target; `bus put --create-dirs` makes those"
