@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus.model import harmless
-from busclient import _harmless
+from bus.model import frames, harmless
+from busclient import _envelopes, _harmless
+from tests import hostile
 from tests.conftest import ROOT
 
 GONE = "\ufffd"
@@ -93,6 +94,12 @@ ALPHABET = st.sampled_from(
 @given(text=st.text(ALPHABET, max_size=30))
 def test_whatever_the_order_all_three_show_the_same(text: str) -> None:
     assert harmless.harmless(text) == _harmless.harmless(text) == by_script(text)
+
+
+def test_hub_and_client_know_the_same_envelopes() -> None:
+    assert _envelopes.TAG == frames._TAG
+    for body in hostile.BODIES.values():
+        assert _envelopes.defused(body) == frames.defused(body)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import click
 
 from busclient._cli import exits
 from busclient._cli.catalogue import COMMANDS, GROUPS
-from busclient._cli.output import OutputLost, forget_output, out
+from busclient._cli.output import OutputLost, for_reader, forget_output, out
 from busclient._harmless import harmless
 from busclient._version import __version__
 
@@ -26,7 +26,7 @@ class _Harmless(logging.Formatter):
     """Lines about the work may repeat what a hub, ssh or git has said."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return harmless(super().format(record))
+        return for_reader(harmless(super().format(record)))
 
 
 class _ReaderGone(Exception):

@@ -180,8 +180,7 @@ def _lines(ask: Ask) -> None:
     head = f"{ask.seq} {ask.state} {age(ask.ts)} {ask.sender} > {','.join(ask.to)}"
     due = f" by {ask.by}" if ask.by and ask.is_open else ""
     out.line(one_line(f"{head}{due}", 300))
-    for line in body_lines(ask.question):
-        out.line(f"    {line}")
+    out.line("\n".join(f"    {line}" for line in body_lines(ask.question)))
     for line in _facts(ask):
         out.line(f"  {line}")
 

@@ -1,6 +1,6 @@
 """What `bus` prints: text for people and agents, JSON for programs.
 
-Other people's text is made harmless here.
+Other people's text is made harmless here: for a terminal, and for a model that reads it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from busclient._envelopes import defused
 from busclient._harmless import body_lines, harmless, one_line, quoted, signed
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of our own words, or of harmless text."""
         self._write(
-            text,
+            for_reader(text),
             color=False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None,
         )
 
@@ -130,7 +131,15 @@ class Output:
         be told.
         """
         with contextlib.suppress(OSError):
-            click.echo(text, err=True)
+            click.echo(for_reader(text), err=True)
+
+
+def for_reader(text: str) -> str:
+    """Return harmless text as whoever reads may see it: a Claude Code session is shown no tag that
+    it could take for Claude Code's own.
+    """
+    is_session = os.environ.get("CLAUDECODE") == "1" or bool(os.environ.get("BUS_SESSION"))
+    return defused(text) if is_session else text
 
 
 def _with_lines_marked(text: str) -> str:

@@ -13,6 +13,7 @@ import click
 from busclient._cli import exits
 from busclient._cli.output import json_option, open_bus, out
 from busclient._cli.posting import read_text
+from busclient._envelopes import defused
 from busclient._errors import BusError, SettingsError, Unauthorized
 from busclient._harmless import harmless
 from busclient._places import Places, without_secret
@@ -45,7 +46,7 @@ def poll(budget: int, ack: bool) -> int:
     if out.as_json:
         out.json({"ok": bool(results) and not text.startswith("claude-bus: the "), "text": text})
     else:
-        click.echo(harmless(text), nl=False)
+        click.echo(defused(harmless(text)), nl=False)  # a session reads it
     sys.stdout.flush()
     os._exit(exits.OK)  # whatever still waits for a hub or for git must not hold the session back
 

@@ -14,8 +14,8 @@ import pytest
 from tests.test_layers import imports, modules
 
 # From the bottom up. A room is a module, or a package with all that is in it.
-PURE = ("_codes", "_errors", "_harmless", "_hidden", "_version")
-ON_DISK = ("_files", "_places", "_processes", "_repository")
+PURE = ("_codes", "_envelopes", "_errors", "_harmless", "_hidden", "_version")
+ON_DISK = ("_files", "_older_fleet", "_places", "_processes", "_repository")
 PARTS = ("_handoffs", "_hub_control", "_net", "_outbox")
 ABOVE_THE_BUS = ("_claude", "_doctor", "_drain", "_guard", "_joining", "_mirror")
 JOINTS = ("", "__main__", "_cli")  # "" is busclient/__init__.py, the public door

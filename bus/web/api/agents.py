@@ -10,6 +10,7 @@ from bus.hub.hub import Hub
 from bus.model import checks
 from bus.model.agents import Agent, AgentsQuery, Heartbeat, Leaving, Registration, Summary
 from bus.model.caller import EVERYONE, Taken, check_speaks_as
+from bus.model.frames import defused
 from bus.model.harmless import harmless
 from bus.model.shape import S
 from bus.web.http import body, parameters
@@ -108,4 +109,4 @@ def _line(agent: Mapping[str, object]) -> str:
     if agent["unread"]:
         told.append(f"{agent['unread']} unread")
     summary = f": {agent['summary']}" if "summary" in agent else ""
-    return harmless(" ".join(told) + summary).replace("\n", " ") + "\n"
+    return defused(harmless(" ".join(told) + summary)).replace("\n", " ") + "\n"

@@ -9,6 +9,7 @@ from bus.model import checks
 from bus.model.asks import Answering, Ask, AskQuery, AsksQuery, Declining, Question, Withdrawing
 from bus.model.caller import EVERYONE, Taken, check_speaks_as
 from bus.model.filter import recipients
+from bus.model.frames import defused
 from bus.model.harmless import body_lines, harmless, quoted
 from bus.model.records import Fields
 from bus.web.api import posting
@@ -94,7 +95,7 @@ def _line(ask: Ask) -> str:
     question = " ".join(" ".join(body_lines(ask["question"][:200])).split())
     due = f" by {ask['by']}" if "by" in ask else ""
     about = f"{ask['seq']} {ask['state']} {ask['from']} > {to}{due} ({ask['id']})"
-    return f"{harmless(about)}: {question}\n"
+    return defused(f"{harmless(about)}: {question}\n")
 
 
 def _text(ask: Ask) -> str:
@@ -108,4 +109,4 @@ def _text(ask: Ask) -> str:
     ]
     if ask["waiting_for"]:
         lines.append(f"waiting for {', '.join(ask['waiting_for'])}")
-    return _line(ask) + "".join(f"  {' '.join(body_lines(line))}\n" for line in lines)
+    return _line(ask) + defused("".join(f"  {' '.join(body_lines(line))}\n" for line in lines))

@@ -19,6 +19,7 @@ from bus.model.file_leases import (
     Renewal,
     lease_id,
 )
+from bus.model.frames import defused
 from bus.model.harmless import harmless
 from bus.model.shape import S
 from bus.model.strict_json import Rest
@@ -115,4 +116,4 @@ def _line(lease: FileLease) -> str:
     why = f" ({lease['reason']})" if lease["reason"] else ""
     paths = " ".join(lease["paths"])
     text = f"{lease['holder']} {lease['repo']} {paths}{how} until {lease['until']}{why}"
-    return harmless(f"{lease['id']} {text}").replace("\n", " ") + "\n"
+    return defused(harmless(f"{lease['id']} {text}")).replace("\n", " ") + "\n"

@@ -11,6 +11,7 @@ from bus.hub.inbox import InboxPage
 from bus.model import checks, inbox_budget
 from bus.model import inbox_lines as lines
 from bus.model.caller import EVERYONE, Taken, check_speaks_as
+from bus.model.frames import defused
 from bus.model.inbox import DEFAULT_BUDGET, Inbox, InboxQuery, ShownStub
 from bus.model.inbox_budget import Candidate, Packed, Stub
 from bus.model.strict_json import Rest
@@ -48,7 +49,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
 
             def whole(message: Candidate) -> str | None:
                 breather.did(lines.size(message))
-                return None if "size" in message else lines.whole(message, now_ms)
+                return None if "size" in message else defused(lines.whole(message, now_ms))
 
             left = room - measure("x" * _FOOTER) - measure(_head(reader, 1_000))
             return inbox_budget.pack(
@@ -56,7 +57,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
                 left,
                 measure,
                 whole,
-                lambda message, length: lines.brief(message, length, now_ms),
+                lambda message, length: defused(lines.brief(message, length, now_ms)),
             )
 
         limit = min(MAX_SHOWN, room // measure("x" * _SMALLEST))
@@ -135,8 +136,8 @@ def _as_text(reader: str, found: InboxPage) -> str:
     if not packed.shown and found.next is None:
         return ""
     text = [_head(reader, found.unread)]
-    text += [lines.whole(message, now_ms, with_seq=False) for message in packed.full]
-    text += [lines.brief(stub.message, stub.length, now_ms) for stub in packed.stubs]
+    text += [defused(lines.whole(message, now_ms, with_seq=False)) for message in packed.full]
+    text += [defused(lines.brief(stub.message, stub.length, now_ms)) for stub in packed.stubs]
     if packed.full:
         text.append(
             f"-- shown in full: {','.join(str(message['seq']) for message in packed.full)}\n"

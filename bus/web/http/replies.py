@@ -11,6 +11,7 @@ from flask import Response, request
 
 from bus.model.asked import ask_terms
 from bus.model.filter import recipients
+from bus.model.frames import defused
 from bus.model.harmless import body_lines, harmless, quoted, sender
 from bus.model.strict_json import Rest
 from bus.system.scheduler import Breather
@@ -106,7 +107,7 @@ def message_text(message: dict[str, Any], body: str | None = None) -> str:
         f"({message['id']})",
     ]
     lines = body_lines(message["body"] if body is None else body)
-    return " ".join(words) + "\n" + "".join(f"  {line}\n" for line in lines)
+    return defused(" ".join(words) + "\n" + "".join(f"  {line}\n" for line in lines))
 
 
 def page_text(messages: Iterable[str], more: str | None, rest: Rest) -> str:
