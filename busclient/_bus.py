@@ -86,6 +86,8 @@ class Bus(Reading):
         if _hub_control.is_wanted(bus.settings, places):
             start = partial(_hub_control.start_once, bus.settings, places)
             bus._connection.start_hub = start
+        elif _hub_control.was_ended(bus.settings, places):
+            bus._connection.away_hint = "`bus down` has ended it: `bus up` starts it again."
         return bus
 
     def __repr__(self) -> str:
@@ -344,6 +346,7 @@ class Bus(Reading):
         twin = copy(self)
         twin._connection = Connection(self.settings, self._calls, None)
         twin._connection.start_hub = self._connection.start_hub
+        twin._connection.away_hint = self._connection.away_hint
         return twin
 
     def tell_when_slow(self, tell: Callable[[str], None]) -> None:

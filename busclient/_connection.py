@@ -33,6 +33,7 @@ class Connection:
     def __init__(self, settings: Settings, calls: Calls, outbox: Outbox | None) -> None:
         self.settings, self.calls, self.outbox = settings, calls, outbox
         self.start_hub: Callable[[], bool] | None = None
+        self.away_hint: str | None = None  # what to do where nothing listens at the address
 
     def get(
         self, path: str, params: Mapping[str, Any] | None = None, *, wait_s: float = 0
@@ -59,6 +60,8 @@ class Connection:
         try:
             return call()
         except Unreachable as error:
+            if is_refused(error) and self.away_hint is not None:
+                error.hint = self.away_hint
             if self.start_hub is None or not is_refused(error) or not self.start_hub():
                 raise
         return call()

@@ -23,7 +23,6 @@ Each setting is taken from the first of these that has it:
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -32,11 +31,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from busclient._errors import LocalTrouble, SettingsError
 from busclient._files import followed, write_private
+from busclient._older_fleet import LOCAL_URL, MEND, read_net_config
 from busclient._places import Places, place_of
 
 logger = logging.getLogger("busclient")
@@ -52,18 +51,8 @@ VARIABLES = (
     "BUS_AUTOSTART",
 )
 SHARED_USER = "claude"
-_MEND = "Mend the file, or take it away."
-LOCAL_URL = "http://127.0.0.1:8787"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-_SIGNS_OF_A_CONTAINER = (
-    "run/systemd/container",
-    "dev/lxd",
-    "dev/incus",
-    ".dockerenv",
-    "run/.containerenv",
-)
 
 
 @dataclass(frozen=True)
@@ -82,6 +71,7 @@ class Settings:
     handoffs_source: str | None = None  # what to clone where the folder is not there
     autostart: bool = False
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    joined_as: str | None = field(default=None, compare=False, repr=False)  # the user in the files
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", _checked_url(self.url))
@@ -106,7 +96,7 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         places = places or Places.of_user(environ)
-        found, sources = _gather(environ, places)
+        found, sources, of_files = _gather(environ, places)
         ssh_host = found.get("BUS_SSH_HOST")
         is_of_older_fleet = sources.get("BUS_NAME") == str(places.net_config)
         url = found.get("BUS_URL") or (LOCAL_URL if ssh_host or is_of_older_fleet else "")
@@ -120,6 +110,7 @@ class Settings:
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} set nowhere"
                 f" (looked in the environment, {places.env_file} and {places.net_config})."
             )
+        _check_whose_password(url, found, sources, of_files)
         handoffs, source = _handoffs(found.get("BUS_HANDOFFS"), places)
         return cls(
             url=url,
@@ -131,6 +122,7 @@ class Settings:
             handoffs_source=source,
             autostart=found.get("BUS_AUTOSTART") == "1",
             sources=sources,
+            joined_as=of_files.get("BUS_USER"),
         )
 
     @property
@@ -139,6 +131,23 @@ class Settings:
         (empty: this machine).
         """
         return self.url, self.user, self.ssh_host or ""
+
+    @property
+    def hint_of_other_user(self) -> str | None:
+        """What to do where a name is refused because the environment has another user than the
+        file that `bus join` has written; None if it has not.
+        """
+        if self.joined_as in (None, self.user) or self.sources.get("BUS_USER") != "environment":
+            return None
+        given = [
+            name
+            for name in ("BUS_USER", "BUS_PASS", "BUS_URL", "BUS_SSH_HOST")
+            if self.sources.get(name) == "environment"
+        ]
+        return (
+            f"The environment has BUS_USER={self.user}, but this machine has joined as"
+            f" {self.joined_as}: unset {' '.join(given)}"
+        )
 
     @property
     def is_loopback(self) -> bool:
@@ -184,7 +193,7 @@ def _text_of(path: Path) -> str:
         return ""
     except OSError as error:
         raise SettingsError(
-            f"{path} cannot be read: {error.strerror or error}.", hint=_MEND
+            f"{path} cannot be read: {error.strerror or error}.", hint=MEND
         ) from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise SettingsError(
@@ -210,67 +219,64 @@ def _parsed(text: str) -> tuple[dict[str, str], list[int]]:
     return {name: value for name, value in values.items() if name and value}, unread
 
 
-def _gather(environ: Mapping[str, str], places: Places) -> tuple[dict[str, str], dict[str, str]]:
-    """Return every setting that is set somewhere, and where."""
-    found = {name: environ[name] for name in VARIABLES if environ.get(name)}
-    sources = dict.fromkeys(found, "environment")
+def _gather(
+    environ: Mapping[str, str], places: Places
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Return every setting that is set somewhere, and where; and what the files alone say."""
     values, unread = _parsed(_text_of(places.env_file))
     for number in unread:
         logger.warning(
             "line %d of %s is not NAME=value and counts for nothing", number, places.env_file
         )
-    for name, value in values.items():
-        if name not in found:
-            found[name], sources[name] = value, str(places.env_file)
-    has_url = "BUS_URL" in found
-    for name, value in _read_net_config(places.net_config).items():
-        if name not in found and not (name == "BUS_SSH_HOST" and has_url):
-            found[name], sources[name] = value, str(places.net_config)
-    return found, sources
+    of_environment = {name: environ[name] for name in VARIABLES if environ.get(name)}
+    older = read_net_config(places.net_config)
+    found = _merged(_merged(of_environment, values), older, is_older=True)
+    of_files = _merged(values, older, is_older=True)
+    sources = {
+        name: "environment"
+        if name in of_environment
+        else str(places.env_file if name in values else places.net_config)
+        for name in found
+    }
+    return found, sources, of_files
 
 
-def _read_net_config(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    try:
-        config: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}", hint=_MEND) from None
-    if not isinstance(config, dict):
-        raise SettingsError(f"{path} is not a JSON object.", hint=_MEND)
-    texts = {name: value for name, value in config.items() if isinstance(value, str) and value}
-    found = {"BUS_NAME": texts["machine"]} if "machine" in texts else {}
-    host = texts.get("sshHost")
-    if "url" in texts:
-        found["BUS_URL"] = texts["url"]
-    elif host == "local":
-        found["BUS_URL"] = _url_of_host()
-    elif host is not None:
-        found["BUS_SSH_HOST"] = host
-    return found
-
-
-def _url_of_host(root: Path = Path("/")) -> str:
-    """Return where the host of this container has its hub: at the gateway, when that is a private
-    address; else on this machine.
+def _merged(
+    first: Mapping[str, str], then: Mapping[str, str], *, is_older: bool = False
+) -> dict[str, str]:
+    """Return the settings of two places; an older fleet's SSH host counts only where there is no
+    BUS_URL.
     """
-    if not any((root / sign).exists() for sign in _SIGNS_OF_A_CONTAINER):
-        return LOCAL_URL
-    try:
-        routes = [line.split() for line in (root / "proc/net/route").read_text().splitlines()[1:]]
-    except OSError:
-        return LOCAL_URL
-    for route in routes:
-        if len(route) > 2 and route[1] == "00000000" and route[2] != "00000000":
-            from ipaddress import IPv4Address, IPv4Network  # noqa: PLC0415
+    more = {
+        name: value
+        for name, value in then.items()
+        if not (is_older and name == "BUS_SSH_HOST" and "BUS_URL" in first)
+    }
+    return {**more, **first}
 
-            gateway = IPv4Address(bytes.fromhex(route[2])[::-1])
-            return (
-                f"http://{gateway}:8787"
-                if any(gateway in IPv4Network(network) for network in _PRIVATE)
-                else LOCAL_URL
-            )
-    return LOCAL_URL
+
+def _check_whose_password(
+    url: str, found: Mapping[str, str], sources: Mapping[str, str], of_files: Mapping[str, str]
+) -> None:
+    """Raise SettingsError where the environment would lead a file's password to another hub.
+
+    A project that is opened in Claude Code may set the environment of our hooks.
+    """
+    host, hosts = found.get("BUS_SSH_HOST"), of_files.get("BUS_SSH_HOST")
+    names = [name for name in ("BUS_URL", "BUS_SSH_HOST") if sources.get(name) == "environment"]
+    known = of_files.get("BUS_URL") or (LOCAL_URL if hosts else None)
+    if sources["BUS_PASS"] == "environment" or not names or known is None:
+        return
+    if (url.rstrip("/"), host) == (known.rstrip("/"), hosts):
+        return
+    led = f"{url} through {host}" if host else url
+    own = f"{known} through {hosts}" if hosts else known
+    raise SettingsError(
+        f"{' and '.join(names)} of the environment {'leads' if len(names) == 1 else 'lead'} to"
+        f" another hub ({led}) than that of the password in {sources['BUS_PASS']} ({own}): nothing"
+        " was sent.",
+        hint=f"Set BUS_USER and BUS_PASS in the environment too, or: unset {' '.join(names)}",
+    )
 
 
 def _checked_url(url: str) -> str:

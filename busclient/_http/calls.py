@@ -30,7 +30,7 @@ from busclient._errors import (
 from busclient._http.deadline import deadline
 from busclient._http.plain import basic
 from busclient._http.transport import Answer, Broken, Request, Transport
-from busclient._http.trouble import unreachable
+from busclient._http.trouble import hinted, unreachable
 from busclient._settings import Settings
 from busclient._version import __version__
 
@@ -235,7 +235,7 @@ class Calls:
         except Broken as error:
             raise unreachable(self.settings, error) from error
         if not 200 <= answer.status < 300 and answer.status not in also:
-            raise _error_of(answer, content)
+            raise hinted(self.settings, _error_of(answer, content))
         return Reply(answer.status, content, answer.header)
 
     @contextlib.contextmanager

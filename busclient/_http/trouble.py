@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from busclient._errors import BadAnswer, NotTrusted, Unreachable
+from busclient._errors import BadAnswer, BusError, NotTrusted, NotYourName, Unreachable
 from busclient._settings import Settings
 
 _BROKEN_OFF = (
@@ -76,6 +76,13 @@ def unreachable(settings: Settings, error: Exception) -> Unreachable:
     return Unreachable(
         f"The hub at {where} does not answer: {in_words(causes) or str(error)[:200]}.", hint=hint
     )
+
+
+def hinted(settings: Settings, error: BusError) -> BusError:
+    """Return an error of the hub with what these settings say of its cause, if they do."""
+    if isinstance(error, NotYourName):
+        error.hint = settings.hint_of_other_user or error.hint
+    return error
 
 
 def is_refused(error: BaseException) -> bool:

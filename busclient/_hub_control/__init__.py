@@ -27,11 +27,12 @@ from urllib.parse import urlsplit
 from busclient._errors import BadAnswer, BusError, LocalTrouble, SettingsError, Unauthorized
 from busclient._files import write_private
 from busclient._http.calls import Calls, Patience, new_key
+from busclient._hub_control.needs import check_packages, check_url
 from busclient._hub_control.process import is_hub, listens
+from busclient._older_fleet import LOCAL_URL
 from busclient._places import Places
 from busclient._processes import born_of
 from busclient._settings import (
-    LOCAL_URL,
     SHARED_USER,
     Settings,
     check_free,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 _START_S = 20.0
 _STOP_S = 45.0  # the hub lets requests end for 30 s
 _QUICK = Patience(connect_s=2, read_s=3, total_s=4, attempts=1)
-_NEEDED = ("bus", "flask", "gunicorn", "gevent")
 
 
 def find_settings(places: Places) -> Settings:
@@ -76,6 +76,12 @@ def is_wanted(settings: Settings, places: Places) -> bool:
     return settings.autostart or (bool(known.get("wanted")) and known.get("url") == settings.url)
 
 
+def was_ended(settings: Settings, places: Places) -> bool:
+    """Return whether `bus down` has ended the hub at the settings' address."""
+    known = _known(places)
+    return known.get("wanted") is False and known.get("url") == settings.url
+
+
 def start_once(settings: Settings, places: Places) -> bool:
     """Start the hub unless it answers by now; says so on standard error. Raises LocalTrouble."""
     if _start(settings, places):
@@ -98,15 +104,17 @@ def up(places: Places, url: str = LOCAL_URL) -> tuple[Settings, bool]:
     taken that. Raises SettingsError when the settings name a hub elsewhere, LocalTrouble, and what
     else the hub says of the credential.
     """
-    _check_packages()
-    _check_url(url)
+    check_packages()
+    check_url(url)
     with _lock(places):
         try:
             settings, is_new = Settings.find(places=places), False
         except SettingsError:
             if "BUS_URL" in read_env_file(places.env_file):
                 raise  # there are some, and they are wrong
-            settings, is_new = _new_settings(url), True
+            # What is started must be where the environment leads, else two would be.
+            settings, is_new = _new_settings(os.environ.get("BUS_URL") or url), True
+            check_url(settings.url)
         if url not in (LOCAL_URL, settings.url):
             raise SettingsError(
                 f"The settings name the hub {settings.url}, not {url}.",
@@ -235,7 +243,13 @@ def _start_locked(settings: Settings, places: Places) -> bool:
         return False
     if _answers_soon(settings, places):
         return False
-    _check_packages()
+    if is_running(places):
+        raise LocalTrouble(
+            f"The hub of this machine runs at {_known(places).get('url')}: none is started at"
+            f" {settings.url} beside it, on the same data.",
+            hint="`bus down` ends it. Or unset BUS_URL, if that leads elsewhere.",
+        )
+    check_packages()
     process = _spawn(settings, places)
     _remember(
         places,
@@ -328,38 +342,13 @@ def _hub_root() -> Path:
     return Path(spec.origin).parents[1]
 
 
-def _check_packages() -> None:
-    """Raises LocalTrouble when the hub cannot run with this Python."""
-    if os.name == "nt":
-        raise LocalTrouble(
-            "The hub does not run on Windows.",
-            hint="Run it in WSL or on another machine, and `bus join` it.",
-        )
-    from importlib.util import find_spec  # noqa: PLC0415
-
-    lacking = [name for name in _NEEDED if find_spec(name) is None]
-    if lacking:
-        raise LocalTrouble(
-            f"The hub's packages are not installed here ({', '.join(lacking)}).",
-            hint="In a checkout of claude-bus: pip install '.[hub]' (or pipx install '.[hub]').",
-        )
-
-
-def _check_url(url: str) -> None:
-    """Raise SettingsError for an address at which no hub can be started."""
-    settings = Settings(url=url, password="", name="me")
-    if not url.startswith("http://") or not settings.is_loopback:
-        raise SettingsError(
-            f"A hub cannot be started at {url}: it speaks plain HTTP, on this machine alone.",
-            hint=(
-                "For example --url http://127.0.0.1:8788. docs/deploy.md tells of a hub for other"
-                " machines, with TLS."
-            ),
-        )
-
-
 def _new_settings(url: str) -> Settings:
-    return Settings(url=url, user=SHARED_USER, password=new_key() + new_key())
+    return Settings(
+        url=url,
+        user=SHARED_USER,
+        password=new_key() + new_key(),
+        ssh_host=os.environ.get("BUS_SSH_HOST") or None,
+    )
 
 
 def _lock(places: Places) -> Any:

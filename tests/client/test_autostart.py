@@ -18,7 +18,7 @@ from busclient import LocalTrouble, _hub_control
 from busclient._cli import exits
 from busclient._hub_control.process import born_of, listens
 from busclient._places import Places
-from busclient._settings import write_env
+from busclient._settings import read_env_file, write_env
 from tests.client.conftest import command
 from tests.conftest import PASSWORD, ROOT, USER, RunningHub, free_port, wait_until
 
@@ -78,7 +78,8 @@ def test_up_starts_a_hub_that_answers_and_down_ends_it(
     assert command(machine, "down").stdout == "the hub has ended\n"
     assert hubs(home) == []
     # After `down` it stays down, until `up`.
-    assert command(machine, "inbox").returncode == exits.AWAY
+    away = command(machine, "inbox")
+    assert (away.returncode, "`bus up`" in away.stderr) == (exits.AWAY, True), away
     assert command(machine, "post", "any", "later").returncode == exits.QUEUED
     assert command(machine, "down").stdout == "no hub of `bus up` is running\n"
     assert json.loads(command(machine, "up", "--json").stdout)["started"] is True
@@ -194,6 +195,35 @@ def test_with_autostart_and_no_settings_at_all_a_hub_is_made(
     else:
         assert command({**machine, "BUS_AUTOSTART": "1"}, "status").returncode == 0
         assert "written by `bus up`" in places.env_file.read_text()
+
+
+@pytest.mark.parametrize("given", ["inbox", "up"])
+def test_the_one_hub_that_is_made_is_where_the_environment_leads(
+    machine: dict[str, str], home: Path, places: Places, given: str
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    environ = {**machine, "BUS_AUTOSTART": "1", "BUS_URL": url}
+    ran = command(environ, given)
+    assert ran.returncode == 0, ran
+    assert len(hubs(home)) == 1
+    assert read_env_file(places.env_file)["BUS_URL"] == url
+    # Another address on this machine would be a second hub on the same data.
+    other = {"BUS_URL": f"http://127.0.0.1:{free_port()}", "BUS_PASS": "p" * 40}
+    ran = command({**environ, **other}, "inbox")
+    assert (ran.returncode, f"runs at {url}" in ran.stderr) == (exits.LOCAL, True), ran
+    assert len(hubs(home)) == 1
+    assert command(machine, "down").stdout == "the hub has ended\n"
+    assert hubs(home) == []
+
+
+def test_with_autostart_an_address_elsewhere_starts_nothing(
+    machine: dict[str, str], home: Path, places: Places
+) -> None:
+    for led in ({"BUS_URL": "http://192.0.2.1:1"}, {"BUS_SSH_HOST": "nowhere.invalid"}):
+        ran = command({**machine, "BUS_AUTOSTART": "1", **led}, "inbox")
+        assert ran.returncode == exits.SETTINGS, ran
+        assert not places.env_file.exists()
+    assert hubs(home) == []
 
 
 def test_a_machine_without_the_hubs_packages_is_told(

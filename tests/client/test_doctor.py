@@ -17,7 +17,7 @@ from busclient._cli import exits
 from busclient._doctor import Step, examine
 from busclient._places import Places
 from busclient._settings import write_env
-from tests.client.conftest import Ran, Served
+from tests.client.conftest import Ran, Served, command
 from tests.conftest import PASSWORD, ROOT, USER
 
 
@@ -215,6 +215,25 @@ def test_a_name_that_the_credential_does_not_speak_for_is_explained(
         True,
     )
     assert look(BUS_USER="web1", BUS_PASS="s3cret", BUS_NAME="web1/alpha")["round trip"].ok
+
+
+def test_the_credential_that_a_shell_has_kept_is_named_as_the_cause(
+    served: Served, home: Path, places: Places
+) -> None:
+    """As after the README's order in one shell: the hub's first credential, then `bus join`."""
+    served.caller.app.extensions["credentials"].add("web1", "s3cret", "member")
+    write_env(
+        places.env_file,
+        {"BUS_URL": served.url, "BUS_USER": "web1", "BUS_PASS": "s3cret", "BUS_NAME": "web1"},
+    )
+    kept = served.environ(home)
+    del kept["BUS_NAME"]
+    ran = command(kept, "post", "any", "hello")
+    assert ran.returncode == exits.CREDENTIAL, ran
+    assert "this machine has joined as web1: unset BUS_USER BUS_PASS BUS_URL" in ran.stderr
+    for name in ("BUS_USER", "BUS_PASS", "BUS_URL"):
+        del kept[name]
+    assert command(kept, "post", "any", "hello").returncode == 0
 
 
 @pytest.mark.parametrize(

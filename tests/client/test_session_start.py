@@ -110,9 +110,12 @@ def test_the_budget_holds(served: Served, home: Path, poll: list[str]) -> None:
             {"BUS_PASS": "wrong"},
             "claude-bus: the hub refused the credential; the inbox was not read",
         ),
-        ({"BUS_URL": "http://127.0.0.1:1"}, "claude-bus: the hub is away; the inbox was not read"),
         (
-            {"BUS_URL": "http://no-such-host.invalid"},
+            {"BUS_URL": "http://127.0.0.1:1", "BUS_PASS": "p"},
+            "claude-bus: the hub is away; the inbox was not read",
+        ),
+        (
+            {"BUS_URL": "http://no-such-host.invalid", "BUS_PASS": "p"},
             "claude-bus: the hub is away; the inbox was not read",
         ),
         ({"BUS_PASS": ""}, "claude-bus: "),

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from busclient import Settings, SettingsError, _joining, _settings
+from busclient import Settings, SettingsError, _joining, _older_fleet, _settings
 from busclient._places import Places
 from busclient._settings import quoted, read_env_file
 from tests.conftest import ROOT
@@ -34,12 +34,50 @@ FILE = "BUS_URL=http://file:1\nBUS_USER=fileuser\nBUS_PASS=filepass\nBUS_NAME=fi
 def test_the_environment_wins_over_the_file_and_that_over_the_older_one(places: Places) -> None:
     write_env(places, FILE)
     write_net(places, machine="netme", sshHost="ovh5")
-    found = Settings.find({"BUS_URL": "http://env:1"}, places)
+    found = Settings.find({"BUS_URL": "http://env:1", "BUS_PASS": "p"}, places)
     assert found.url == "http://env:1"
-    assert (found.user, found.password, found.name) == ("fileuser", "filepass", "fileme")
+    assert (found.user, found.password, found.name) == ("fileuser", "p", "fileme")
     assert found.ssh_host is None
     assert found.sources["BUS_URL"] == "environment"
-    assert found.sources["BUS_PASS"] == str(places.env_file)
+    assert found.sources["BUS_USER"] == str(places.env_file)
+    assert found.joined_as == "fileuser"
+
+
+@pytest.mark.parametrize(
+    ("environ", "file", "older", "told"),
+    [
+        ({"BUS_URL": "http://evil:1"}, FILE, {}, "unset BUS_URL"),
+        ({"BUS_URL": "http://evil:1", "BUS_USER": "me"}, FILE, {}, "unset BUS_URL"),
+        ({"BUS_SSH_HOST": "evil"}, FILE, {}, "unset BUS_SSH_HOST"),
+        ({"BUS_URL": "http://x:1", "BUS_SSH_HOST": "e"}, FILE, {}, "unset BUS_URL BUS_SSH_HOST"),
+        ({"BUS_URL": "http://evil:1"}, "BUS_PASS=p\n", {"sshHost": "ovh5"}, "unset BUS_URL"),
+        ({"BUS_URL": "http://evil:1"}, "BUS_PASS=p\n", {"url": "http://file:1"}, "unset BUS_URL"),
+        ({"BUS_SSH_HOST": "evil"}, "BUS_PASS=p\n", {"sshHost": "h"}, "unset BUS_SSH_HOST"),
+        ({"BUS_URL": "http://file:1/"}, FILE, {}, None),
+        ({"BUS_URL": "http://evil:1", "BUS_PASS": "own"}, FILE, {}, None),
+        ({"BUS_URL": "http://new:1"}, "BUS_PASS=p\n", {}, None),
+        ({"BUS_SSH_HOST": "new"}, "BUS_PASS=p\n", {}, None),
+        ({}, FILE, {"sshHost": "ovh5"}, None),
+    ],
+)
+def test_the_environment_does_not_lead_a_files_password_to_another_hub(
+    environ: dict[str, str], file: str, older: dict[str, str], told: str | None, places: Places
+) -> None:
+    write_env(places, file)
+    if older:
+        write_net(places, machine="me", **older)
+    if told is None:
+        assert Settings.find(environ, places).password in ("filepass", "own", "p")
+    else:
+        with pytest.raises(SettingsError, match="another hub") as caught:
+            Settings.find(environ, places)
+        assert caught.value.hint.endswith(told)
+        polled = subprocess.run(
+            ["sh", str(ROOT / "scripts" / "session-start-poll")], capture_output=True, check=True,
+            text=True,
+            env={"HOME": str(places.env_file.parents[1]), "PATH": os.environ["PATH"], **environ},
+        ).stdout  # fmt: skip
+        assert "leads to another hub" in polled
 
 
 def test_the_older_file_gives_name_and_ssh_host(places: Places) -> None:
@@ -104,7 +142,7 @@ def test_in_a_container_local_is_its_host_at_the_bridge(
     (root / "proc/net").mkdir(parents=True)
     if gateway is not None:
         (root / "proc/net/route").write_text(ROUTES.format(gateway=gateway))
-    monkeypatch.setattr(_settings._url_of_host, "__defaults__", (root,))
+    monkeypatch.setattr(_older_fleet.url_of_host, "__defaults__", (root,))
     write_net(places, machine="web", sshHost="local")
     found = Settings.find({"BUS_PASS": "p"}, places)
     assert (found.url, found.ssh_host) == (url, None)
