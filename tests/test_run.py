@@ -4,6 +4,7 @@ outlives the other's end.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -157,6 +158,22 @@ def test_the_service_works_beside_the_hub_and_ends_with_it(
     wait_until(lambda: not both.members())
     assert not both.is_served()
     assert "Traceback" not in both.output.read_text(), both.output.read_text()
+
+
+def test_the_lines_that_it_prints_work_when_pasted_again_and_again(
+    run: Callable[..., Both],
+) -> None:
+    both = run("one")
+    printed = both.output.read_text()
+    lines = "  (" + printed.partition("\n  (")[2].partition("\n  )")[0] + "\n  )"
+    for _ in range(2):
+        pasted = subprocess.run(
+            ["bash", "-euc", f"{lines}\nenv"], env=both.environ, capture_output=True, text=True,
+            timeout=60, check=True,
+        ).stdout  # fmt: skip
+        posted = json.loads(next(one for one in pasted.splitlines() if '"id"' in one))
+        assert f'"acked":[{posted["seq"]}]' in pasted
+        assert "BUS_PASS" not in pasted  # the shell is its own again
 
 
 def test_the_hub_goes_on_without_the_service(run: Callable[..., Both]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from busclient._claude.state import PUSHED, log, note, note_counts, note_ran
+from busclient._claude.state import PUSHED, in_words, log, note, note_counts, note_ran
 from busclient._errors import BusError, LeaseLost, NotFound
 from busclient._places import Places
 
@@ -59,8 +59,8 @@ def run(text: str, environ: Mapping[str, str] = os.environ) -> str:
             _note_pushed(places, environ, str(event.get("prompt") or ""))
         return _answer(kind, event, environ, places)
     except BusError as error:
-        note_counts(places, None, is_there=False)
-        log(places, f"the hub is away: {error.message}")
+        note_counts(places, None, error=error)
+        log(places, f"{in_words(error)}: {error.message}")
     except Exception as error:
         log(places, f"the hook failed: {error!r}")
     return ""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from busclient._errors import BusError, HubFailed, LocalTrouble, SettingsError, Unavailable
 from busclient._places import Places
 
 _LONGEST_LOG = 256 * 1024
@@ -23,13 +24,38 @@ def note_ran(places: Places, kind: str) -> None:
     note(places, "hooks-ran.json", {**read(places, "hooks-ran.json"), kind: _now()})
 
 
-def note_counts(places: Places, reply: Mapping[str, Any] | None, *, is_there: bool = True) -> None:
-    """Keep for the status line how much mail waits, and whether the hub is there."""
+def trouble(error: BusError) -> str:
+    """Return what is the matter with the hub, behind `hub`: `away`, or `refuses: <code>`."""
+    if isinstance(error, (SettingsError, LocalTrouble)):
+        return "not asked"
+    is_refusal = error.code is not None and not isinstance(error, (Unavailable, HubFailed))
+    return f"refuses: {error.code}" if is_refusal else "away"
+
+
+def in_words(error: BusError) -> str:
+    """Return the same as the beginning of a line of the log."""
+    told = trouble(error)
+    return f"the hub {told}" if told.startswith("refuses") else f"the hub is {told}"
+
+
+def note_counts(
+    places: Places,
+    reply: Mapping[str, Any] | None,
+    *,
+    is_there: bool = True,
+    error: BusError | None = None,
+) -> None:
+    """Keep for the status line how much mail waits, and whether the hub is there, or what is the
+    matter with it.
+    """
     known = read(places, "status.json")
     counts = reply.get("counts") if reply is not None else None
     if isinstance(counts, dict):
         known = {name: counts.get(name) for name in ("unread", "urgent", "owed")}
-    note(places, "status.json", {**known, "is_there": is_there, "time": time.time()})
+    state = {"is_there": is_there and error is None, "time": time.time()}
+    known = {name: fact for name, fact in known.items() if name != "trouble"}
+    why = {} if error is None else {"trouble": trouble(error)}
+    note(places, "status.json", {**known, **state, **why})
 
 
 def read(places: Places, name: str) -> dict[str, Any]:

@@ -12,8 +12,9 @@ _OLD_S = 900.0
 
 
 def line(places: Places) -> str:
-    """Return how much mail waits and how the hub is: `✉ 3 (1 urgent) · hub ok`,
-    and how many answers are owed, if any."""
+    """Return how much mail waits and how the hub is: `✉ 3 (1 urgent) · hub ok`, `hub away` or
+    `hub refuses: <code>`, and how many answers are owed, if any.
+    """
     known = read(places, "status.json")
     if not known:
         return "✉ –"
@@ -24,7 +25,7 @@ def line(places: Places) -> str:
     if owed := known.get("owed"):
         shown += f" · {owed} to answer"
     is_old = time.time() - float(known.get("time") or 0) > _OLD_S
-    state = "ok" if known.get("is_there") else "away"
+    state = "ok" if known.get("is_there") else known.get("trouble") or "away"
     return shown + (" · not asked lately" if is_old else f" · hub {state}")
 
 

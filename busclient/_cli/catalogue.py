@@ -33,7 +33,7 @@ GROUPS = {
         "reply": Entry(
             "posting",
             "Answer a message to its sender, in its thread",
-            ('bus reply 412 "done"', "bus reply 412 'on it' --ack"),
+            ('bus reply 412 "done"', "bus reply 412.k7f3 'on it' --ack"),
         ),
         "forward": Entry(
             "posting",
@@ -44,7 +44,7 @@ GROUPS = {
             "reading", "List what is unread, oldest first", ("bus inbox", "bus inbox --full --ack")
         ),
         "read": Entry(
-            "reading", "Show one message whole", ("bus read 412", "bus read 412 --receipts")
+            "reading", "Show one message whole", ("bus read 412", "bus read 412.k7f3 --receipts")
         ),
         "trace": Entry(
             "tracking", "Show how far a message has come", ("bus trace 412", "bus trace 412 --json")
@@ -60,7 +60,9 @@ GROUPS = {
             ("bus overdue --mine", "bus overdue --reader db1"),
         ),
         "ack": Entry(
-            "acking", "Say that you are done with messages", ("bus ack 412 413", "bus ack --all")
+            "acking",
+            "Say that you are done with messages",
+            ("bus ack 412.k7f3 413", "bus ack --all"),
         ),
         "log": Entry(
             "reading",

@@ -94,7 +94,9 @@ def post(
 @click.option("--ack", is_flag=True, help="Acknowledge the message as well.")
 @json_option
 def reply(id: str, text: str | None, file: Path | None, ack: bool, **fields: Any) -> int:
-    """Answer the message ID (id or seq) to its sender, in its thread."""
+    """Answer the message ID (id or seq, or a reference as a session is shown it: 412.k7f3) to its
+    sender, in its thread.
+    """
     fields["priority"] = priority_of(fields.pop("urgent"), fields.pop("fyi"))
     body = read_text(text, file)
     with open_bus() as bus:

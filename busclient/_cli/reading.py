@@ -59,7 +59,7 @@ def inbox(ack: bool, limit: int, since: str | None, full: bool) -> None:
 @click.option("--receipts", is_flag=True, help="Who has fetched and acknowledged it.")
 @json_option
 def read(id: str, receipts: bool) -> None:
-    """Show the message ID (id or seq) whole."""
+    """Show the message ID (id or seq, or a reference as a session is shown it: 412.k7f3) whole."""
     with open_bus() as bus:
         message = bus.message(id)
         if not receipts:

@@ -147,6 +147,23 @@ def test_a_hub_that_is_away_costs_the_model_nothing(environ: dict[str, str]) -> 
     assert command(away, "statusline", input="{}").stdout == "✉ – · hub away\n"
 
 
+def test_a_hub_that_refuses_is_told_from_one_that_is_away(
+    environ: dict[str, str], hub: RunningHub
+) -> None:
+    wrong = {**environ, "BUS_PASS": "wrong"}
+    assert hook(wrong, "SessionStart") == hook(wrong, "UserPromptSubmit") == ""
+    log = state(environ) / "hooks.log"
+    assert "the hub refuses: unauthorized: " in log.read_text()
+    assert command(wrong, "statusline", input="{}").stdout == "✉ – · hub refuses: unauthorized\n"
+    no_password = {**environ, "BUS_PASS": ""}
+    assert hook(no_password, "UserPromptSubmit") == ""
+    assert "the hub is not asked: " in log.read_text()
+    assert "is away" not in log.read_text()
+    assert command(wrong, "statusline", input="{}").stdout == "✉ – · hub not asked\n"
+    hook(environ, "SessionStart")
+    assert command(environ, "statusline", input="{}").stdout == "✉ 0 · hub ok\n"
+
+
 @pytest.mark.parametrize("sent", ["", "[]", "{", '{"hook_event_name": 3}', "\x00", '"text"'])
 def test_what_is_no_event_is_answered_with_nothing(environ: dict[str, str], sent: str) -> None:
     done = command(environ, "hook", input=sent)
