@@ -162,8 +162,11 @@ class Bus(Reading):
 
     def reply(self, message: Ref, body: str, **fields: Any) -> Posted:
         """Answer a message to its sender, in its thread. Other fields as in `post`."""
-        original = message if isinstance(message, Message) else self.message(message)
-        return self.post(body, **{"to": original.sender, "in_reply_to": original.id, **fields})
+        if isinstance(message, Message):
+            to, ref = message.sender, message.id
+        else:  # a reference such as 412.k7f3 proves something to the reply, not to the look at it
+            to, ref = self.message(reading.plain(message)).sender, str(message)
+        return self.post(body, **{"to": to, "in_reply_to": ref, **fields})
 
     def forward(
         self, message: Ref, to: str | Sequence[str], comment: str | None = None, **fields: Any

@@ -21,12 +21,14 @@ from bus.live.presence import Presence
 from bus.model import records
 from bus.model.acks import Receipt, Receipts
 from bus.model.caller import Caller
+from bus.model.context_refs import nonce_of
 from bus.model.filter import MAX_LIMIT, Selection, recipients
 from bus.model.groups import is_topic
 from bus.model.messages import Message
 from bus.model.records import EVERYBODY, Fields
 
 _COUNTED_READERS = 1_000
+_PROVEN = 50  # references of one ack that may prove something; each takes a look into a file
 
 
 class Acked(NamedTuple):
@@ -70,7 +72,8 @@ class Acks:
             boxes = of_reader(db, reader, with_machine)
             seqs: dict[int, Message] = {}
             used: list[tuple[str | int, int]] = []
-            for ref in dict.fromkeys(refs):
+            # Of the same message, what may prove something comes first: the two are equal.
+            for ref in dict.fromkeys(sorted(refs, key=lambda ref: nonce_of(ref) is None)):
                 seq = ref if isinstance(ref, int) else queries.seq_of_id(db, ref)
                 text = None if seq is None else queries.by_seq(db, seq)
                 if seq is None or text is None:
@@ -78,7 +81,8 @@ class Acks:
                 seqs[seq] = json.loads(text)
                 if view is not None and not view.sees(db, seq, seqs[seq]):
                     raise unknown(ref, " Nothing was acknowledged.")
-                used.append((ref, seq))
+                if nonce_of(ref) is not None:
+                    used.append((ref, seq))
             for seq, message in seqs.items():
                 for box in self._boxes(db, boxes, reader, seq, message):
                     if is_unread(db, box, seq):
@@ -86,7 +90,7 @@ class Acks:
                         done.add(seq)
         if new:
             self._append(caller, reader, [{"reader": box, "seqs": new[box]} for box in new])
-        for ref, seq in used:
+        for ref, seq in used[:_PROVEN]:
             self._proofs.note(caller, reader, ref, seqs[seq]["id"], seq, "ack")
         return Acked([seq for seq in seqs if seq in done], [seq for seq in seqs if seq not in done])
 

@@ -29,6 +29,7 @@ from bus.model.hooks import (
     TOOL,
     TOOL_EVERY_MS,
     WAKE,
+    in_turns,
     may_show,
 )
 from bus.model.inbox_budget import Candidate, Packed
@@ -38,6 +39,7 @@ _START_BUDGET = 6_000
 _NEWS_BUDGET = 4_000
 _FIRST = 50  # messages that the start of a session looks at
 _LONGEST = 20_000  # characters of a message's JSON that is still read whole
+_PAGES = 20  # of news that one event looks at
 
 
 class Contexts:
@@ -77,7 +79,7 @@ class Contexts:
             reader, None, _FIRST, _LONGEST, keep, is_peek=True, with_machine="/" in reader
         )
         self._mark(reader, chosen)
-        text, full = self._framed(reader, page.unread, chosen, now_ms, _START_BUDGET)
+        text, full, _ = self._framed(reader, page.unread, chosen, now_ms, _START_BUDGET)
         text = _joined(text, self._owing.at_start(reader, conversation))
         seqs = [message["seq"] for message in full]
         hurry.check()
@@ -102,29 +104,27 @@ class Contexts:
         now_ms = self._journal.now_ms()
         if event == TOOL and not self._shown.may_look(reader, conversation, now_ms, TOOL_EVERY_MS):
             return "", []
-        selection = Selection(unread_by=reader, machine="/" in reader, after=begun, limit=MOST_NEWS)
-        page = self._messages.read(selection, is_peek=True)
-        found: list[Candidate] = [json.loads(text) for text in page.messages]
-        fit = [message for message in found if may_show(event, message, wake, self._wake_trusts)]
-        unread = self._inbox.count(reader, "/" in reader) if fit else 0
+        found, last = self._came(reader, begun, event, wake)
+        others = self._mark(reader, found) if found else set()
+        sent_to = f"{conversation} {CHANNEL}" if way == CHANNEL else conversation
+        known = self._shown.known(reader, conversation) if found else set()
+        known |= self._shown.known(reader, sent_to) if way == CHANNEL else set()
+        fresh = in_turns(one for one in found if one["seq"] not in others | known)
+        unread = self._inbox.count(reader, "/" in reader) if fresh else 0
         hurry.check()
-        others = self._mark(reader, fit) if fit else set()
-        fit = [message for message in fit if message["seq"] not in others]
-        seqs = [message["seq"] for message in fit]
+        text, full, shown = self._framed(reader, unread, fresh, now_ms, _NEWS_BUDGET)
+        seqs = [message["seq"] for message in shown]
         hurry.check()
-        claimed = set(self._shown.claim(reader, conversation, seqs, way, now_ms))
-        if way == CHANNEL:
-            self._shown.disclaim(reader, conversation, sorted(claimed))
-            sent = f"{conversation} {CHANNEL}"
-            claimed = set(self._shown.claim(reader, sent, sorted(claimed), way, now_ms))
-        fresh = [message for message in fit if message["seq"] in claimed]
-        fresh.sort(key=lambda message: message["priority"] != "urgent")
-        text, full = self._framed(reader, unread, fresh, now_ms, _NEWS_BUDGET)
+        claimed = set(self._shown.claim(reader, sent_to, seqs, way, now_ms))
+        if claimed != set(seqs):  # another hook of the session has shown some just now
+            shown = [message for message in shown if message["seq"] in claimed]
+            text, full, shown = self._framed(reader, unread, shown, now_ms, _NEWS_BUDGET)
         if way != CHANNEL:
             self._note(reader, [message["seq"] for message in full])
-        # What may be taken back must not be behind the place from which news are looked for.
-        if event == PROMPT and page.last is not None:
-            self._shown.begin(owner, reader, conversation, page.last, now_ms)
+        # What is not shown yet must not be behind the place from which news are looked for.
+        if event == PROMPT and last is not None:
+            left = [one["seq"] - 1 for one in fresh if one["seq"] not in claimed]
+            self._shown.begin(owner, reader, conversation, min([last, *left]), now_ms)
         if event == TOOL:
             self._shown.note_look(reader, conversation, now_ms, TOOL_EVERY_MS)
         if event == STOP:
@@ -133,12 +133,36 @@ class Contexts:
             except BaseException:  # it is too late: nothing is shown now
                 self._shown.disclaim(reader, conversation, sorted(claimed))
                 raise
-        return text, [message["seq"] for message in fresh]
+        return text, sorted(claimed)
+
+    def _came(
+        self, reader: str, begun: int, event: str, wake: str
+    ) -> tuple[list[Candidate], int | None]:
+        """Return what came since `begun` that the event shows, and the seq up to which was looked.
+
+        What the event does not show must not stand before what it does, so many are looked at.
+        """
+        found: list[Candidate] = []
+        last = None
+        for _ in range(_PAGES):
+            selection = Selection(
+                unread_by=reader, machine="/" in reader, after=last or begun, limit=MOST_NEWS
+            )
+            page = self._messages.read(selection, is_peek=True)
+            messages: list[Candidate] = [json.loads(text) for text in page.messages]
+            found += [one for one in messages if may_show(event, one, wake, self._wake_trusts)]
+            last = last if page.last is None else page.last
+            if not page.has_more:
+                break
+            hurry.check()
+        return found, last
 
     def _framed(
         self, reader: str, unread: int, messages: list[Candidate], now_ms: int, budget: int
-    ) -> tuple[str, list[Candidate]]:
-        """Return the text of messages, each under the reference that proves that it was shown."""
+    ) -> tuple[str, list[Candidate], list[Candidate]]:
+        """Return the text of messages, each under the reference that proves that it was shown;
+        those that stand in it whole, and all that stand in it.
+        """
         for message in messages:
             message["ref"] = self._proofs.reference(message["seq"], message["id"], reader)
         return framed(reader, unread, messages, now_ms, budget)

@@ -45,12 +45,18 @@ class Proofs:
         context of `name`, or of a name of the caller that it was shown to.
 
         `by` is the use: `reply`, `ack` or `read`. A wrong nonce proves nothing and does no harm.
+        Who speaks as one session proves nothing of another.
         """
         given = context_refs.nonce_of(ref)
         if given is None or caller is None or self._key is None:
             return
+        if name is not None and "/" in name:
+            if given == context_refs.nonce(self._key, id, name):
+                self._shown.note_context(name, seq, by, self._now_ms())
+            return
         names = [] if name is None else [name]
         names += [caller.name] if caller.is_verified else []
+        # Whoever speaks as the machine may be a shell of a session; a look at which costs a query.
         names += [one.name for one in self._shown.of_message(seq) if caller.is_me(one.name)]
         for whose in dict.fromkeys(names):
             if given == context_refs.nonce(self._key, id, whose):

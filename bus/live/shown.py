@@ -123,6 +123,19 @@ class ShownMail:
             return None
         return None if row is None else int(row[0])
 
+    def known(self, name: str, conversation: str) -> set[int]:
+        """Return the seqs of what was shown to a conversation."""
+        try:
+            with closing(self._connect()) as db:
+                rows = db.execute(
+                    "SELECT seq FROM shown WHERE name = ? AND conversation = ?",
+                    (name, conversation),
+                ).fetchall()
+        except sqlite3.Error as error:
+            logger.warning("what was shown is not known: %s", error)
+            return set()
+        return {seq for (seq,) in rows}
+
     def claim(
         self, name: str, conversation: str, seqs: Sequence[int], way: str, now_ms: int
     ) -> list[int]:

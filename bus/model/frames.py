@@ -25,14 +25,14 @@ def defused(text: str) -> str:
 
 def framed(
     reader: str, unread: int, messages: Sequence[Candidate], now_ms: int, budget: int
-) -> tuple[str, list[Candidate]]:
-    """Return the text of some messages in at most `budget` characters, and those that stand in it
-    whole. Nothing for no messages.
+) -> tuple[str, list[Candidate], list[Candidate]]:
+    """Return the text of some messages in at most `budget` characters, those that stand in it
+    whole, and all that stand in it. Nothing for no messages.
 
     What does not fit whole is one line each; what does not fit at all is counted.
     """
     if not messages:
-        return "", []
+        return "", [], []
 
     def whole(message: Candidate) -> str | None:
         if "size" in message:
@@ -45,7 +45,8 @@ def framed(
     packed = inbox_budget.pack(messages, budget - _FOOTER, inbox_budget.characters, whole, brief)
     parts = [whole(message) or "" for message in packed.full]
     parts += [brief(stub.message, stub.length) for stub in packed.stubs]
-    return "".join([_opening(reader, unread), *parts, *_footer(packed, len(messages))]), packed.full
+    text = "".join([_opening(reader, unread), *parts, *_footer(packed, len(messages))])
+    return text, packed.full, [*packed.full, *(stub.message for stub in packed.stubs)]
 
 
 def _opening(reader: str, unread: int) -> str:

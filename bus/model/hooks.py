@@ -5,12 +5,14 @@ The shapes are Claude Code's own: https://code.claude.com/docs/en/hooks, tried w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from bus.model.caller import TRUSTS, lowest_trust
 from bus.model.filter import recipients
+from bus.model.inbox_budget import Candidate
 from bus.model.kinds import AGENT, ZERO_OR_ONE, choice, whole
 from bus.model.records import EVERYBODY
 from bus.model.shape import Shape
@@ -77,6 +79,27 @@ def may_show(
         is_broadcast = EVERYBODY in recipients(message)
         return wake != "off" and priority != "fyi" and (not is_broadcast or priority == "urgent")
     return bool(priority != "fyi")
+
+
+def in_turns(messages: Iterable[Candidate]) -> list[Candidate]:
+    """Return messages in the order in which they are shown: urgent ones first, and of each priority
+    the senders in turns, so that one who sends many hides nobody.
+    """
+    turns: Counter[tuple[bool, str]] = Counter()
+    ranked = []
+    for message in messages:
+        is_urgent = message["priority"] == "urgent"
+        who = (is_urgent, machine_of(message))
+        ranked.append((not is_urgent, turns[who], message["seq"], message))
+        turns[who] += 1
+    return [row[-1] for row in sorted(ranked, key=lambda row: row[:3])]
+
+
+def machine_of(message: Mapping[str, Any]) -> str:
+    """Return whose turn a message takes: its sender's machine; one for all that nobody has
+    proven.
+    """
+    return message["from"].partition("/")[0] if message.get("verified") else ""
 
 
 def context(event: str, text: str) -> dict[str, Any]:

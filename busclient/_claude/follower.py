@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from busclient._claude.sessions import Session, Sessions
 from busclient._claude.state import log, note_counts
 from busclient._errors import BusError
 from busclient._files import write_private
+from busclient._messages.message import Message
 from busclient._places import Places
 
 WAKES = ("urgent", "normal", "off")
@@ -86,7 +88,7 @@ def follow(
     The hub counts what is yielded as shown; `unwoken` takes that back.
     """
     since, failed, limit = 0, 0, _limit(environ)
-    is_held_back = False
+    is_held_back, senders = False, set[str]()
     while session.lives() and not is_over():
         session = sessions.of(session.pid) or session
         try:
@@ -102,6 +104,9 @@ def follow(
             if is_over() or not (found or is_held_back) or not session.lives():
                 continue
             since = found[-1].seq if found else since
+            senders = {_machine_of(one) for one in found if one.priority != "fyi"} or senders
+            if _have_had_their_share(senders, _wakes(places, session), limit):
+                continue
             event = {"hook_event_name": "BusWake"}
             reply = ask(bus._calls, session, event, wake=wakes(environ), way=way)
         except BusError as error:
@@ -121,7 +126,7 @@ def follow(
             with suppress(BusError):
                 unwoken(bus, wake)
         elif text:
-            _note_wake(places, session)
+            _note_wake(places, session, senders)
             yield wake
 
 
@@ -139,16 +144,33 @@ def _limit(environ: Mapping[str, str]) -> int:
     return int(given) if given.isdigit() else 6
 
 
-def _note_wake(places: Places, session: Session) -> None:
+def _machine_of(message: Message) -> str:
+    """Return whose share a wake takes: a machine's with all its sessions; one for all names that
+    nobody has proven.
+    """
+    return message.sender.partition("/")[0] if message.verified else ""
+
+
+def _have_had_their_share(
+    senders: Collection[str], woken: Sequence[tuple[float, list[str]]], limit: int
+) -> bool:
+    """Return whether each of these senders has caused half of the wakes that an hour may have: what
+    is left is for others.
+    """
+    had = Counter(sender for _, by in woken for sender in by)
+    return bool(senders) and all(had[sender] >= max(1, limit // 2) for sender in senders)
+
+
+def _note_wake(places: Places, session: Session, senders: Collection[str]) -> None:
     path = places.state / f"wakes-{session.pid}.json"
     with suppress(OSError):
-        text = json.dumps([*_wakes(places, session), time.time()])
-        write_private(path, text, durable=False)
+        row = (time.time(), sorted(senders))
+        write_private(path, json.dumps([*_wakes(places, session), row]), durable=False)
 
 
-def _wakes(places: Places, session: Session) -> list[float]:
-    """Return when the session was woken in the last hour (Unix seconds)."""
+def _wakes(places: Places, session: Session) -> list[tuple[float, list[str]]]:
+    """Return when the session was woken in the last hour (Unix seconds), and by whom."""
     with suppress(OSError, ValueError, TypeError):
-        times = json.loads((places.state / f"wakes-{session.pid}.json").read_text())
-        return [one for one in times if 0 <= time.time() - one < _AN_HOUR_S]
+        rows = json.loads((places.state / f"wakes-{session.pid}.json").read_text())
+        return [(at, list(by)) for at, by in rows if 0 <= time.time() - at < _AN_HOUR_S]
     return []

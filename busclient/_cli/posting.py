@@ -100,10 +100,9 @@ def reply(id: str, text: str | None, file: Path | None, ack: bool, **fields: Any
     fields["priority"] = priority_of(fields.pop("urgent"), fields.pop("fyi"))
     body = read_text(text, file)
     with open_bus() as bus:
-        original = bus.message(id)
-        posted = bus.reply(original, body, **fields)
+        posted = bus.reply(id, body, **fields)
         if ack:
-            bus.ack(original)
+            bus.ack(id)
         return tell(posted)
 
 

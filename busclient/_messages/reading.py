@@ -5,6 +5,7 @@ messages.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from busclient._errors import BadAnswer, Refused
 from busclient._messages.message import REF, Acked, Message
 
 Ref = Message | str | int
+_SHOWN = re.compile(r"([0-9]{1,18}|[0-9A-Za-z]{26})\.[A-Za-z][0-9A-Za-z]{3}")
 
 
 def ref(message: Ref) -> str | int:
@@ -25,6 +27,14 @@ def ref(message: Ref) -> str | int:
             hint="Give its id (26 letters and digits) or its seq.",
         )
     return found
+
+
+def plain(message: str | int) -> str | int:
+    """Return a reference without the characters by which it proves something: `412` of
+    `412.k7f3`.
+    """
+    found = _SHOWN.fullmatch(str(message))
+    return message if found is None else found[1]
 
 
 def params(filters: Mapping[str, Any]) -> dict[str, Any]:

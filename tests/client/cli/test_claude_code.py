@@ -217,6 +217,28 @@ def test_mail_that_comes_while_a_hook_makes_claude_go_on_wakes_it_afterwards(
         assert waiter.wait(30) == 2
 
 
+def test_one_sender_wakes_a_session_for_half_of_its_wakes(
+    environ: dict[str, str], hub: RunningHub, machine: str
+) -> None:
+    hook(environ, "SessionStart")
+    environ["BUS_WAKES_AN_HOUR"] = "4"
+    for number in range(3):
+        with waiting(environ) as waiter:
+            wait_until(lambda: hub.get("/health").json()["waiting"])
+            hub.say(f"ping {number}", to=f"{machine}/alpha")
+            status = state(environ) / "status.json"
+            if number == 2:  # nobody has proven the name, so it may be the same one
+                wait_until(lambda: hub.get("/health").json()["waiting"])
+                assert waiter.poll() is None
+                kept = state(environ) / f"wakes-{environ['CLAUDE_PID']}.json"
+                rows = json.loads(kept.read_text())
+                assert [by for _, by in rows] == [[""], [""]]
+                waiter.kill()
+            else:
+                assert waiter.wait(30) == 2
+            assert status.exists()
+
+
 def test_the_waiter_outlives_a_restart_of_the_hub(
     environ: dict[str, str], hub: RunningHub, machine: str
 ) -> None:

@@ -370,3 +370,33 @@ def test_a_late_answer_still_tells_the_roster_what_the_session_does(
     assert answer(members.web1, "Stop", query="&counts=1") == {}
     stopwatch.takes_s = 0
     assert members.db1.get(f"/agents/{ALPHA}").json["agent"]["turn"] == "idle"
+
+
+def test_what_nobody_is_shown_does_not_stand_before_what_is_urgent(members: Members) -> None:
+    shown(members.web1, "SessionStart")
+    for number in range(150):
+        post(members.db1, "any", f"noise {number}", priority="fyi")
+    urgent = post(members.admin, ALPHA, "the house burns", priority="urgent")
+    woken = answer(members.web1, "BusWake", query="&wake=urgent")
+    assert woken["seqs"] == [urgent["seq"]]
+    assert "the house burns" in woken["text"]
+
+
+def test_one_who_sends_many_hides_nobody_and_what_is_not_shown_is_shown_later(
+    members: Members,
+) -> None:
+    shown(members.web1, "SessionStart")
+    sent = [post(members.db1, ALPHA, "x" * 480, priority="urgent")["seq"] for _ in range(60)]
+    one = post(members.admin, ALPHA, "from the admin", priority="urgent")["seq"]
+    first = shown(members.web1, "UserPromptSubmit")
+    assert "from the admin" in first
+    assert "more: `bus inbox`" in first
+    trace = [members.admin.get(f"/messages/{seq}/trace").json["trace"][ALPHA] for seq in sent]
+    told = [any(step["step"] == "shown" for step in steps) for steps in trace]
+    assert any(told) and not all(told)
+    seen = set()
+    for _ in range(20):
+        text = shown(members.web1, "UserPromptSubmit")
+        seen |= {int(seq) for seq in re.findall(r"^(\d+)(?:\.\w{4})? URGENT", text, re.M)}
+    assert seen == {seq for seq, was in zip(sent, told, strict=True) if not was}
+    assert one not in seen

@@ -163,3 +163,23 @@ def test_the_trace_as_text_says_what_proved_it(members: Members) -> None:
     reply_to(members.web1, shown_ref(frame(members.web1), seq), ALPHA)
     text = members.db1.get(f"/messages/{seq}/trace?format=text").get_data(as_text=True)
     assert re.search(r"web1/alpha: .*in_context \S+ \(reply\)", text)
+
+
+def test_a_session_proves_nothing_of_another_and_the_machine_may_be_its_shell(
+    members: Members,
+) -> None:
+    seq = post(members.db1, "web1")["seq"]
+    ref = shown_ref(frame(members.web1), seq)
+    ack(members.web1, ref, BRAVO)
+    reply_to(members.web1, ref, BRAVO)
+    read(members.web1, ref, BRAVO)
+    assert proven(members.db1, seq) == []
+    ack(members.web1, ref, "web1")
+    assert proven(members.db1, seq) == ["ack"]
+
+
+def test_of_two_references_to_a_message_the_one_that_proves_counts(members: Members) -> None:
+    seq = post(members.db1, ALPHA)["seq"]
+    ref = shown_ref(frame(members.web1), seq)
+    members.web1.post("/ack", json={"reader": ALPHA, "ids": [seq, ref]})
+    assert proven(members.db1, seq) == ["ack"]
