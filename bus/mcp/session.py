@@ -43,6 +43,10 @@ class Session:
         """Return the same for PUT."""
         return self._ask("PUT", path, {}, _given(fields))
 
+    def patch(self, path: str, fields: Mapping[str, Any]) -> Answer:
+        """Return the same for PATCH."""
+        return self._ask("PATCH", path, {}, _given(fields))
+
     def post(self, path: str, fields: Mapping[str, Any]) -> Answer:
         """Return the same for POST. What is None is left out, but for `allow`."""
         return self._ask("POST", path, {}, _given(fields))

@@ -18,11 +18,16 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "ask": ("to", "text"),
     "answer": ("ref",),
     "decline": ("ref", "text"),
+    "actions": (),
+    "add": ("text",),
+    "claim": ("ref",),
+    "update": ("ref",),
     "lease": ("repo", "paths"),
     "release": ("ref",),
     "leases": (),
 }
 _ASK = ("id", "seq", "from", "to", "question", "options", "state", "by", "answers", "waiting_for")
+_ACTION = ("number", "title", "status", "priority", "assignee", "asked_by", "due", "overdue")
 _LEASE = ("id", "holder", "repo", "paths", "exclusive", "until", "reason")
 
 
@@ -41,6 +46,7 @@ def _owed(session: Session, given: Given) -> Answer:
     return {
         "you_owe": [_kept(ask, _ASK) for ask in mine["asks"]],
         "others_owe_you": [_kept(ask, _ASK) for ask in theirs["asks"]],
+        **_actions(session, given),
     }
 
 
@@ -64,6 +70,40 @@ def _decline(session: Session, given: Given) -> Answer:
     path = f"/ask/{reference(given['ref'], 'ref')}/decline"
     said = {"from": session.name, "reason": given["text"]}
     return _kept(session.post(path, said)["ask"], _ASK)
+
+
+def _actions(session: Session, given: Given) -> Answer:
+    found = session.get("/actions", assignee=given.get("to", session.name), limit=_MOST)
+    return {"actions": [_kept(action, _ACTION) for action in found["actions"]]}
+
+
+def _add(session: Session, given: Given) -> Answer:
+    more = {"assignee": given["to"]} if "to" in given else {}
+    said = {"from": session.name, "title": given["text"], **more}
+    made = session.once("/actions", said)["actions"]
+    return {"action": _kept(made[0], _ACTION)}
+
+
+def _claim(session: Session, given: Given) -> Answer:
+    path = f"/actions/{_number(given)}/claim"
+    return {"action": _kept(session.post(path, {"from": session.name})["action"], _ACTION)}
+
+
+def _update(session: Session, given: Given) -> Answer:
+    said = {"from": session.name}
+    if "status" in given:
+        said["status"] = given["status"]
+    if "text" in given:
+        said["note"] = given["text"]
+    done = session.patch(f"/actions/{_number(given)}", said)["action"]
+    return {"action": _kept(done, _ACTION)}
+
+
+def _number(given: Given) -> int:
+    text = str(given["ref"])
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Wrong("ref", "`ref` is no action's number.", "Give the `number` of an action.")
+    return int(text)
 
 
 def _lease(session: Session, given: Given) -> Answer:
@@ -95,6 +135,10 @@ _DEEDS = {
     "ask": _ask,
     "answer": _answer,
     "decline": _decline,
+    "actions": _actions,
+    "add": _add,
+    "claim": _claim,
+    "update": _update,
     "lease": _lease,
     "release": _release,
     "leases": _leases,
@@ -102,21 +146,21 @@ _DEEDS = {
 
 WORK = Tool(
     "bus_work",
-    "Questions that stay open until answered, and who works on which files. `owed`: what waits for"
-    " you and for others.",
+    "Questions, actions, and leases on files, each open until seen to. `owed`: what waits for you.",
     _work,
     WRITES,
     {
         "do": one_of(*_NEEDED),
-        "ref": about(REF, "of a question; of `release` the lease's id"),
+        "ref": about(REF, "question, action number, lease id"),
         "to": TEXT_OR_LIST,
-        "text": about(TEXT, "question, answer, or reason"),
+        "text": about(TEXT, "question, answer, reason, title, or note"),
+        "status": one_of("open", "wip", "waiting", "done", "dropped"),
         "options": TEXTS,
         "option": TEXT,
         "by": about(whole(1, 31_622_400), "seconds"),
         "default": about(TEXT, "counts after `by`"),
         "repo": about(TEXT, "URL"),
-        "paths": about(TEXTS, "globs in the repo"),
+        "paths": about(TEXTS, "globs"),
     },
     ("do",),
     OWN,

@@ -37,6 +37,28 @@ def test_a_session_owes_what_its_machine_was_asked(members: Members) -> None:
     assert use(members.db1, "bus_work", "name=db1/alpha", do="owed")["you_owe"]
 
 
+def test_an_action_is_added_claimed_and_done(members: Members) -> None:
+    added = use(members.web1, "bus_work", do="add", text="rotate the keys")["action"]
+    assert (added["title"], added["status"]) == ("rotate the keys", "open")
+    claimed = use(members.db1, "bus_work", do="claim", ref=added["number"])["action"]
+    assert (claimed["assignee"], claimed["status"]) == ("db1", "wip")
+    late = fails(members.admin, "bus_work", do="claim", ref=added["number"])
+    assert late["error"] == "action_claimed"
+    (mine,) = use(members.db1, "bus_work", do="owed")["actions"]
+    assert mine["number"] == added["number"]
+    done = use(
+        members.db1, "bus_work", do="update", ref=str(added["number"]), status="done", text="all"
+    )
+    assert done["action"]["status"] == "done"
+    assert use(members.db1, "bus_work", do="actions")["actions"] == []
+
+
+def test_an_action_is_given_to_somebody(members: Members) -> None:
+    use(members.web1, "bus_work", do="add", text="look at the log", to="db1")
+    (given,) = use(members.db1, "bus_work", do="actions")["actions"]
+    assert (given["title"], given["asked_by"]) == ("look at the log", "web1")
+
+
 def test_files_are_leased_shown_and_released(members: Members) -> None:
     about = {"repo": "git@github.com:acme/app.git", "paths": ["src/**"]}
     lease = use(members.web1, "bus_work", do="lease", text="the new login", **about)["lease"]
@@ -58,6 +80,8 @@ def test_files_are_leased_shown_and_released(members: Members) -> None:
         ({"do": "decline", "ref": 1}, "text"),
         ({"do": "lease", "repo": "x"}, "paths"),
         ({"do": "release", "ref": "../x"}, "ref"),
+        ({"do": "claim", "ref": "x"}, "ref"),
+        ({"do": "add"}, "text"),
         ({"do": "dance"}, "do"),
         ({}, "do"),
     ],
