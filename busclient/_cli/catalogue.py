@@ -112,7 +112,7 @@ GROUPS = {
         "brief": Entry(
             "briefing",
             "Post a brief: markdown with front matter",
-            ("bus brief plan.md", "bus brief --to db1 --action 'review it' < plan.md"),
+            ("bus brief plan.md", "bus brief plan.md --to db1 --action 'review it'"),
         ),
         "action": Entry(
             "briefing",
