@@ -237,6 +237,7 @@ def create_hub(
         ),
         Leases(config.lease_s, callsigns(config.callsigns)),
         daily,
+        max_open_asks=config.max_open_asks,
         beside=Results(config.data_dir / "questions", _QUESTIONS_KEPT_S),
         approve_own=config.approve_own,
         strict=config.strict,

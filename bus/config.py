@@ -146,6 +146,9 @@ class Config:
         1,
         100_000,
     )
+    max_open_asks: int = _setting(
+        "BUS_MAX_OPEN_ASKS", 100, "questions", "of one credential, open at once", 1, 10_000
+    )
     query_max_s: float = _setting(
         "BUS_QUERY_MAX_S",
         1.0,

@@ -17,7 +17,10 @@ _JOINED = "".join(
     rf"(?!(?<=[{PICTURES}]{between}\u200d)[{PICTURES}])" for between in ("", r"\ufe0f")
 )
 _HARMFUL = re.compile(f"[{HIDDEN}]{_SELECTED}{_JOINED}")
-_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9._:-]+")
+# What looks like a reference that proves something does.
+_NEEDS_NO_QUOTES = re.compile(
+    r"(?!(?:[0-9]{1,18}|[0-9A-Za-z]{26})\.[A-Za-z][0-9A-Za-z]{3}\Z)[A-Za-z0-9._:-]+"
+)
 
 
 def harmless(text: str) -> str:
@@ -48,7 +51,7 @@ def signed(sender: str, is_verified: bool) -> str:
 
 def quoted(text: str, longest: int = 200) -> str:
     """Return a field of one line so that one sees where it ends: in quotes, unless it is plain
-    letters, digits and `._:-`.
+    letters, digits and `._:-`, and no reference that proves something.
     """
     text = text if len(text) <= longest else text[: longest - 1] + "…"
     is_plain = _NEEDS_NO_QUOTES.fullmatch(text) is not None

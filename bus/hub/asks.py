@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 from bus.errors import AskAnswered, AskClosed, BadField, Busy, NoSuchAsk, NotAsked, NotYourMessage
 from bus.hub.acks import Acks
+from bus.hub.ask_quota import refuse_too_many
 from bus.hub.drafting import Drafting, is_own
 from bus.hub.journal import Journal
 from bus.hub.messages import Messages, Posted
@@ -32,13 +33,16 @@ from bus.model.asks import Answering, Ask, AsksQuery, Question
 from bus.model.caller import Caller
 from bus.model.checks import MAX_SEQ, shown
 from bus.model.groups import ROLE_PREFIX, is_role
+from bus.model.inbox_budget import Candidate
 from bus.model.messages import Draft, Message
 from bus.model.records import HUB, Fields, Record
 
 _ATTEMPTS = 200  # each that fails means that somebody else has said something
 _NAMES = 64  # in one answer
 _AT_ONCE = 10  # asks that one call of the chore looks at
-_OWED = 200  # asks that a model's context, or a count, looks at
+_OWED = 200  # asks that a count looks at
+_OWED_SHOWN, _OWED_EACH = 50, 10  # that a model's context looks at; of one credential
+_BEGINNING = 2_000  # characters of a message that are read for it
 _LOOKED_AT = 1_000  # asks that one page looks at
 _TERMS = ("options", "need", "by", "default")
 _FACTS = ("name", "option", "text", "reason", "time", "id")
@@ -60,15 +64,23 @@ class Asks:
     """The verbs of asks."""
 
     def __init__(
-        self, journal: Journal, messages: Messages, drafting: Drafting, acks: Acks
+        self,
+        journal: Journal,
+        messages: Messages,
+        drafting: Drafting,
+        acks: Acks,
+        max_open: int = 100,
     ) -> None:
         self._journal, self._messages = journal, messages
-        self._drafting, self._acks = drafting, acks
+        self._drafting, self._acks, self._max_open = drafting, acks, max_open
 
     # -- asking ----------------------------------------------------------------------------------
 
     def ask(self, caller: Caller, question: Question) -> Posted:
-        """Post a question; raises as `Messages.post` does."""
+        """Post a question; raises OverQuota where too many of the caller's are open, and as
+        `Messages.post` does.
+        """
+        refuse_too_many(self._journal, caller, question, self._max_open)
         return self._messages.post(caller, question.draft(), question.terms())
 
     def withdraw(self, caller: Caller, sender: str, ref: str | int) -> Ask:
@@ -207,16 +219,17 @@ class Asks:
         """Close the asks whose time is over, some at a time: a chore.
 
         The default is the answer then. Without one, the asker is told, and of a role that was asked
-        its other candidates.
+        its other candidates, unless the question is fyi.
         """
         with self._journal.current() as db:
             due = queries.due(db, self._journal.now_ms(), _AT_ONCE)
             told = {ask.seq: self._candidates(db, ask.seq) for ask in due}
         for ask in due:
             message: Message = json.loads(self._messages.get(ask.seq))
+            is_fyi = message["priority"] == "fyi"
             by, default = message["ask"].get("by"), message["ask"].get("default")
             body = f"Not answered by {by}: the question {ask.seq} of {ask.sender}."
-            names = [ask.sender, *told[ask.seq]]
+            names = [ask.sender, *([] if is_fyi else told[ask.seq])]
             answer: Fields = {"ask": ask.id, "what": EXPIRE}
             if default is not None:
                 body = f"Your question {ask.seq} is not answered. Its default counts: {default}"
@@ -224,6 +237,8 @@ class Asks:
                 answer = {"ask": ask.id, "what": DEFAULT, **said}
             more: Fields = {"in_reply_to": ask.id, "thread": message.get("thread") or ask.id}
             more |= {"tags": ["ask"], "answer": answer, "prior": ask.last}
+            if is_fyi:  # what the hub says must not weigh more than what it speaks of
+                more["priority"] = "fyi"
             self._journal.append([notice(f"ask {ask.seq}", names, body, **more)])
 
     def _candidates(self, db: sqlite3.Connection, seq: int) -> list[str]:
@@ -311,11 +326,16 @@ class Asks:
             if ask.seq > since or queries.asked_of(db, ask.seq, by_role):
                 yield ask
 
-    def owed(self, name: str, with_machine: bool) -> list[Message]:
-        """Return the questions that a name has yet to answer; of many, the newest."""
+    def owed(self, name: str, with_machine: bool) -> list[Candidate]:
+        """Return questions that a name has yet to answer, their beginnings at least: of many, some
+        of each credential that asks.
+        """
         with self._journal.index.reading() as db:
-            rows = islice(self._owed(db, name, MAX_SEQ, with_machine), _OWED)
-            return [json.loads(str(texts.by_seq(db, ask.seq))) for ask in rows]
+            boxes = of_reader(db, name, with_machine).names
+            since = tenures.tenure(db, name.partition("/")[0])
+            now_ms = self._journal.now_ms()
+            rows = queries.owed_in_turns(db, boxes, since, now_ms, _OWED_EACH, _OWED_SHOWN)
+            return [cast(Candidate, queries.question(db, ask.seq, _BEGINNING)) for ask in rows]
 
     def owed_count(self, name: str, with_machine: bool) -> int:
         """Return how many those are, counted up to a limit."""

@@ -32,9 +32,12 @@ from bus.model.hooks import (
     in_turns,
     may_show,
 )
-from bus.model.inbox_budget import Candidate, Packed
+from bus.model.inbox_budget import Candidate, Packed, length
 from bus.system import hurry
 
+# Of 10,000 characters that Claude Code takes from a hook: all that waits, with room for the line
+# about who the session is, and mail in it
+_MOST = 8_000
 _START_BUDGET = 6_000
 _NEWS_BUDGET = 4_000
 _FIRST = 50  # messages that the start of a session looks at
@@ -79,8 +82,10 @@ class Contexts:
             reader, None, _FIRST, _LONGEST, keep, is_peek=True, with_machine="/" in reader
         )
         self._mark(reader, chosen)
-        text, full, _ = self._framed(reader, page.unread, chosen, now_ms, _START_BUDGET)
-        text = _joined(text, self._owing.at_start(reader, conversation))
+        owed = self._owing.at_start(reader, conversation)
+        budget = min(_START_BUDGET, _MOST - length(owed))
+        text, full, _ = self._framed(reader, page.unread, chosen, now_ms, budget)
+        text = _joined(text, owed)
         seqs = [message["seq"] for message in full]
         hurry.check()
         self._shown.claim(reader, conversation, seqs, "start", now_ms)

@@ -75,6 +75,7 @@ class Hub:
         strict: bool = False,
         private: bool = False,
         loop_limit: int = 0,
+        max_open_asks: int = 100,
         context_key: Path | None = None,
         wake_trusts: Collection[str] = TRUSTS,
         private_webhooks: bool = False,
@@ -94,7 +95,7 @@ class Hub:
             journal, presence, standings, self.drafting, machine_mail, self.privacy, self.proofs
         )
         self.acks = Acks(journal, self.messages, presence, standings, self.proofs)
-        self.asks = Asks(journal, self.messages, self.drafting, self.acks)
+        self.asks = Asks(journal, self.messages, self.drafting, self.acks, max_open_asks)
         self.chores.add(self.asks.close_due)
         self.inbox = Inbox(journal, presence, standings, machine_mail, self.proofs)
         self.contexts = Contexts(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import cast
 
 from bus.hub.asks import Asks
 from bus.hub.journal import Journal
@@ -24,33 +23,38 @@ class Owing:
 
     def at_start(self, reader: str, conversation: str) -> str:
         """Return all that a reader owes, for a conversation that begins anew."""
-        owed = self._owed(reader)
+        owed, count = self._owed(reader)
         self._shown.disclaim(reader, conversation, [_mark(ask["seq"]) for ask in owed])
-        return self._text(reader, owed)
+        return self._text(reader, owed, count)
 
     def at_stop(self, reader: str, conversation: str, just_shown: Collection[int]) -> str:
         """Return what a reader owes and was not reminded of at the end of a turn, without what this
         answer shows already.
         """
-        owed = {_mark(ask["seq"]): ask for ask in self._owed(reader)}
+        owed = {_mark(ask["seq"]): ask for ask in self._owed(reader)[0]}
         marks = [mark for mark, ask in owed.items() if ask["seq"] not in just_shown][:MOST_SHOWN]
         if not marks:
             return ""
         now_ms = self._journal.now_ms()
         fresh = self._shown.claim(reader, conversation, marks, "owed", now_ms)
-        return self._text(reader, [owed[mark] for mark in marks if mark in fresh])
+        asks = [owed[mark] for mark in marks if mark in fresh]
+        return self._text(reader, asks, len(asks))
 
-    def _owed(self, reader: str) -> list[Candidate]:
-        """Return what a reader owes, without what another session of its machine has to do."""
+    def _owed(self, reader: str) -> tuple[list[Candidate], int]:
+        """Return what a reader owes, some of it if it is much, and how many that are; without what
+        another session of its machine has to do.
+        """
         with_machine = "/" in reader
-        owed = in_turns(cast(list[Candidate], self._asks.owed(reader, with_machine)))
+        owed = in_turns(self._asks.owed(reader, with_machine))
+        count = max(len(owed), self._asks.owed_count(reader, with_machine))
         if not with_machine:
-            return owed
+            return owed, count
         others = self._machine_mail.others(reader, {ask["seq"]: ask for ask in owed})
-        return [ask for ask in owed if ask["seq"] not in others]
+        mine = [ask for ask in owed if ask["seq"] not in others]
+        return mine, count - len(owed) + len(mine)
 
-    def _text(self, reader: str, owed: list[Candidate]) -> str:
-        return owed_text(reader, owed[:MOST_SHOWN], len(owed), self._journal.now_ms())
+    def _text(self, reader: str, owed: list[Candidate], count: int) -> str:
+        return owed_text(reader, owed, count, self._journal.now_ms())
 
 
 def _mark(seq: int) -> int:

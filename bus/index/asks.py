@@ -21,7 +21,7 @@ from bus.model import records
 from bus.model.asked import ANSWER, DECLINE, DEFAULT, EXPIRE, WITHDRAW
 from bus.model.caller import INVITE
 from bus.model.filter import recipients
-from bus.model.groups import is_topic
+from bus.model.groups import ROLE_PREFIX, is_topic
 from bus.model.records import Fields, Record
 
 SCHEMA = """
@@ -240,6 +240,49 @@ def newest(db: sqlite3.Connection, before: int, sender: str | None) -> Iterator[
     )
     for row in rows:
         yield Row(*row)
+
+
+def owed_in_turns(
+    db: sqlite3.Connection, names: Collection[str], since: int, now_ms: int, each: int, limit: int
+) -> list[Row]:
+    """Return open asks that one of these names has yet to answer, by turns of the credentials that
+    ask, at most `each` of one: the urgent ones first, then those whose time is over first, then the
+    older. Of those up to `since`, only what a role was asked.
+    """
+    marks = ", ".join("?" * len(names))
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM (SELECT {_COLUMNS}, row_number() OVER (PARTITION BY auth ORDER BY"
+        " max(EXISTS (SELECT 1 FROM ranked WHERE ranked.recipient = owed.recipient"
+        " AND priority = 'urgent' AND ranked.seq = owed.seq)) DESC,"
+        " coalesce(by_ms, 1e18), asks.seq) AS turn"
+        f" FROM owed JOIN asks ON asks.seq = owed.seq WHERE recipient IN ({marks}) AND open = 1"
+        " AND (owed.seq > ? OR recipient GLOB ?) AND (by_ms IS NULL OR by_ms > ?)"
+        " GROUP BY asks.seq) AS asks WHERE turn <= ? ORDER BY turn, seq LIMIT ?",
+        (*names, since, f"{ROLE_PREFIX}*", now_ms, each, limit),
+    )
+    return [Row(*row) for row in rows]
+
+
+def question(db: sqlite3.Connection, seq: int, longest: int) -> Fields:
+    """Return the message that asks, with at most `longest` characters of its body; the length of
+    all of it is `size` then.
+    """
+    (text,) = db.execute(
+        "SELECT CASE WHEN length(json) <= ?1 THEN json ELSE json_set(json_remove(json, '$.data'),"
+        " '$.body', substr(json_extract(json, '$.body'), 1, ?1),"
+        " '$.size', length(json_extract(json, '$.body'))) END FROM messages WHERE seq = ?2",
+        (longest, seq),
+    ).fetchone()
+    return dict(json.loads(text))
+
+
+def open_of(db: sqlite3.Connection, auth: str, now_ms: int) -> int:
+    """Return how many asks of a credential are open."""
+    sql = (
+        "SELECT count(*) FROM asks WHERE auth = ? AND state = 'open'"
+        " AND (by_ms IS NULL OR by_ms > ?)"
+    )
+    return int(db.execute(sql, (auth, now_ms)).fetchone()[0])
 
 
 def owed_by(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bus.model.frames import defused
+from bus.model.envelopes import defused
 from bus.model.harmless import harmless
 
 Answer = dict[str, Any]

@@ -90,7 +90,7 @@ def _wrong(asked: Mapping[str, Any]) -> str | None:
         return "`method` must be a text."
     if "id" in asked and _id(asked) is None:
         return "`id` must be a text or a whole number."
-    if not isinstance(asked.get("params", {}), dict):
+    if not isinstance(asked.get("params"), (dict, type(None))):
         return "`params` must be an object."
     return None
 

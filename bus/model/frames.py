@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from bus.model import inbox_budget, inbox_lines
 from bus.model.asked import is_open
+from bus.model.envelopes import defused
 from bus.model.inbox_budget import Candidate, Packed
 
-# The names of tags by which a client tells a model what comes from whom.
-_ENVELOPES = (
-    r"bus-|system|task-notification|cross-session-message|channel|human|user|assistant|function"
-    r"|invoke|tool|command-|local-command|persisted-output|antml"
-)
-_TAG = re.compile(rf"<(?=[/!?\s\ufffd]*(?:[\w.-]{{1,32}}:)?(?:{_ENVELOPES}))", re.IGNORECASE)
 _FOOTER = 520  # characters of our own lines around the messages
-
-
-def defused(text: str) -> str:
-    """Return harmless text in which no tag can pass for an envelope: its `<` is `&lt;`."""
-    return _TAG.sub("&lt;", text)
 
 
 def framed(
@@ -42,7 +31,7 @@ def framed(
     def brief(message: Candidate, length: int) -> str:
         return defused(inbox_lines.brief(message, length, now_ms, with_trust=True))
 
-    packed = inbox_budget.pack(messages, budget - _FOOTER, inbox_budget.characters, whole, brief)
+    packed = inbox_budget.pack(messages, budget - _FOOTER, inbox_budget.length, whole, brief)
     parts = [whole(message) or "" for message in packed.full]
     parts += [brief(stub.message, stub.length) for stub in packed.stubs]
     text = "".join([_opening(reader, unread), *parts, *_footer(packed, len(messages))])

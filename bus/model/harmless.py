@@ -18,7 +18,10 @@ _HARMFUL = re.compile(
     f"[{HIDDEN}](?<![{PICTURES}]\ufe0f)(?!(?<=[0-9#*]\ufe0f)\u20e3)"
     f"(?!(?<=[{PICTURES}]\u200d)[{PICTURES}])(?!(?<=[{PICTURES}]\ufe0f\u200d)[{PICTURES}])"
 )
-_PLAIN = re.compile(r"[A-Za-z0-9._:-]+")
+# What looks like a reference that proves something (see `bus.model.context_refs`) is not plain.
+_PLAIN = re.compile(
+    r"(?!(?:[0-9]{1,18}|[0-9A-Za-z]{26})\.[A-Za-z][0-9A-Za-z]{3}\Z)[A-Za-z0-9._:-]+"
+)
 
 
 def harmless(text: str) -> str:
@@ -35,7 +38,7 @@ def body_lines(body: str) -> list[str]:
 
 def quoted(text: str) -> str:
     """Return a text of one line so that one sees where it ends: in quotes, unless it is plain
-    letters, digits and `._:-`.
+    letters, digits and `._:-`, and no reference that proves something.
     """
     return text if _PLAIN.fullmatch(text) else harmless(json.dumps(text, ensure_ascii=False))
 

@@ -10,7 +10,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from bus.errors import BadField
 from bus.model.caller import TRUSTS, lowest_trust
+from bus.model.checks import MAX_SEQ, shown
 from bus.model.filter import recipients
 from bus.model.inbox_budget import Candidate
 from bus.model.kinds import AGENT, ZERO_OR_ONE, choice, whole
@@ -46,6 +48,19 @@ class HookQuery(Shape):
 def conversation_of(event: Mapping[str, Any]) -> str:
     """Return the conversation that an event belongs to; a made-up one is cut."""
     return str(event.get("session_id") or "")[:128]
+
+
+def seqs_of(event: Mapping[str, Any]) -> list[int]:
+    """Return the messages that an event is about, 100 at most; raises BadField."""
+    given = event.get("seqs")
+    given = [] if given is None else given
+    if not isinstance(given, list) or not all(
+        isinstance(seq, int) and not isinstance(seq, bool) and 0 < seq < MAX_SEQ for seq in given
+    ):
+        raise BadField(
+            f"`seqs` is {shown(given)}.", hint="A list of messages' seqs: [412].", field="seqs"
+        )
+    return given[:100]
 
 
 def wake_trusts(text: str) -> frozenset[str]:

@@ -49,6 +49,11 @@ def characters(text: str) -> int:
     return len(text)
 
 
+def length(text: str) -> int:
+    """Return the size of a text as JavaScript counts it, which is what clients cut by."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def tokens(text: str) -> int:
     """Return the size of a text in tokens of a language model, rather too many than too few."""
     return -(-len(text.encode()) // BYTES_PER_TOKEN)

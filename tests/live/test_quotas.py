@@ -164,8 +164,10 @@ def _no_new_name(bus: Caller, config: Config, id: str) -> None:
         bus.get("/stream?unread_by=n6"),
         bus.get("/inbox?reader=n6"),
         bus.post(f"/ack/{id}", json={"reader": "n6"}),
+        bus.post("/hooks/claude-code?name=n6", json={"hook_event_name": "Stop"}),
+        bus.post("/mcp?name=n6", json={"jsonrpc": "2.0", "id": 1, "method": "ping"}),
     ]
-    assert [(reply.status_code, reply.json["quota"]) for reply in refused] == [(429, "names")] * 5
+    assert [(reply.status_code, reply.json["quota"]) for reply in refused] == [(429, "names")] * 7
     assert bus.post("/post", json={"from": "n1", "to": "any", "body": "x"}).status_code == 201
     assert bus.get("/messages?unread_by=web1", headers=other(bus, config)).status_code == 200
 

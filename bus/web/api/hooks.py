@@ -37,6 +37,7 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     def claude_code() -> Response:
         asked = parameters.query(hooks.HookQuery)
         name = spoken_name(asked.name, taken)
+        hub.credentials.use_name(g.caller, name)
         event = load_object(read_body())
         if event.get("agent_id"):  # of a subagent: it has no mail
             return json_reply({})
@@ -84,8 +85,7 @@ def _answer(
         text = hub.contexts.start(g.caller.name, name, conversation)
         return hooks.context(kind, "\n".join(filter(None, (whoami, text))))
     if kind == hooks.NOT_WOKEN:
-        seqs = [seq for seq in event.get("seqs") or [] if isinstance(seq, int)][:100]
-        hub.contexts.not_woken(name, conversation, seqs)
+        hub.contexts.not_woken(name, conversation, hooks.seqs_of(event))
         return {}
     if kind == hooks.WAKE:
         wake = _while_working(hub, name, asked.wake)

@@ -37,6 +37,7 @@ def blueprint(hub: Hub, taken: Taken, inner: WSGIApplication, rest: Rest) -> Blu
     def mcp() -> Response:
         asked = parameters.query(server.McpQuery)
         name = spoken_name(asked.name, taken)
+        hub.credentials.use_name(g.caller, name)
         outer = request.environ
         session = Session(
             name,

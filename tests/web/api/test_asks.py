@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -269,6 +270,33 @@ def test_past_its_time_the_asker_and_the_candidates_of_the_role_are_told(members
         ]
     refusal(say(members.db1, asked, text="late"), 409, "ask_closed")
     assert owed(members.db1, "db1") == []
+
+
+def test_of_an_fyi_question_to_a_role_only_the_asker_is_told(members: Members) -> None:
+    for caller in (members.db1, members.admin):
+        caller.post("/roles/deployer/claim")
+    ask(members.web1, "role:deployer", "call me", by=60, priority="fyi")
+    members.later(61)
+    members.db1.get("/messages")  # a sign of life
+    members.hub.chores.do()
+    assert [one for one in mail(members.admin) if one["from"] == "bus"] == []
+    (told_by_hub,) = mail(members.web1)
+    assert (told_by_hub["from"], told_by_hub["priority"]) == ("bus", "fyi")
+
+
+def test_a_credential_has_so_many_open_questions(config: Config) -> None:
+    for members in open_members(replace(config, max_open_asks=3)):
+        first, *_ = [ask(members.web1, client_id=f"k{number}", by=60) for number in range(3)]
+        fields = {"to": "db1", "question": "Deploy now?"}
+        refused = refusal(members.web1.post("/ask", json=fields), 429, "over_quota")
+        assert (refused["quota"], refused["limit"]) == ("open_asks", 3)
+        assert ask(members.web1, client_id="k0", by=60)["id"] == first["id"]
+        assert ask(members.admin)
+        say(members.db1, first, text="yes")
+        assert ask(members.web1, by=60)
+        refusal(members.web1.post("/ask", json=fields), 429, "over_quota")
+        members.later(61)
+        assert ask(members.web1)
 
 
 def test_the_asker_takes_a_question_back(members: Members) -> None:

@@ -164,6 +164,22 @@ def test_who_could_not_be_woken_is_shown_it_at_the_prompt(members: Members) -> N
     assert "hello" in shown(members.web1, "UserPromptSubmit")
 
 
+@pytest.mark.parametrize(
+    "seqs", [5, True, "x", {}, [True], ["1"], [0], [-1], [1.5], [9223372036854775808], [None]]
+)
+def test_what_is_no_list_of_messages_was_not_taken_back(members: Members, seqs: Any) -> None:
+    event = {"hook_event_name": "BusNotWoken", "session_id": "one", "seqs": seqs}
+    reply = members.web1.post(f"/hooks/claude-code?name={ALPHA}", json=event)
+    assert refusal(reply, 400, "bad_field")["field"] == "seqs"
+
+
+def test_a_tag_that_looks_like_a_reference_stands_in_quotes(members: Members) -> None:
+    tags = ["412.k7f3", "01K7ZZZZZZZZZZZZZZZZZZZZZZ.k7f3", "v1.2"]
+    post(members.db1, ALPHA, "hello", tags=tags)
+    text = shown(members.web1, "SessionStart")
+    assert ' #"412.k7f3" #"01K7ZZZZZZZZZZZZZZZZZZZZZZ.k7f3" #v1.2 trust=agent' in text
+
+
 def test_an_event_tells_the_roster_what_the_session_does(members: Members) -> None:
     assert members.web1.post("/agents", json={"name": ALPHA, "session_id": "1"}).status_code == 200
     for event, turn in (("UserPromptSubmit", "working"), ("Notification", "awaiting_input")):

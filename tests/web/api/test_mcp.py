@@ -53,6 +53,11 @@ def test_it_speaks_the_version_that_is_asked_for(members: Members, version: Any)
     assert said["serverInfo"]["name"] == "bus"
 
 
+def test_params_may_be_null(members: Members) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": None}
+    assert members.web1.post("/mcp", json=body).json == {"jsonrpc": "2.0", "id": 1, "result": {}}
+
+
 def test_ping_notifications_and_unknown_methods(members: Members) -> None:
     assert ask(members.web1, "ping").json == {"jsonrpc": "2.0", "id": 1, "result": {}}
     told = members.web1.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"})
@@ -74,6 +79,7 @@ def test_ping_notifications_and_unknown_methods(members: Members) -> None:
         (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600),
         (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}', -32600),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":0}', -32600),
     ],
 )
 def test_what_is_no_request_is_refused(members: Members, body: bytes, code: int) -> None:
@@ -214,7 +220,10 @@ def test_a_hostile_argument_is_not_repeated_as_it_is(members: Members) -> None:
 
 
 def test_plain_angles_stay(members: Members) -> None:
-    text = "if a < b and c<d: <div>users</div>"
+    text = (
+        "if a < b and c<d: <div>users</div> List<String> Vec<my_type>.new() i<n-k; <p class=x>"
+        " #include <stdio.h> <caf\u00e9> <!-- x --> <T extends Foo> a < 10 && foo-bar > 3"
+    )
     use(members.db1, "bus_post", to="web1", body=text)
     assert use(members.web1, "bus_inbox")["messages"][0]["body"] == text
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests import hostile
 from tests.fleet import As
-from tests.web.api.test_hooks import ALPHA, answer, shown
+from tests.web.api.test_hooks import ALPHA, answer, post, shown
 from tests.web.conftest import Members
 
 
@@ -129,6 +129,43 @@ def test_many_long_questions_leave_room_for_the_mail(members: Members) -> None:
     text = owed(shown(members.web1, "SessionStart"))
     assert len(text) < 3_200
     assert re.search(r"-- \d more: `bus asks --owed`", text)
+
+
+def test_many_long_questions_fit_beside_the_mail(members: Members) -> None:
+    options = [f"{number:02}" + "\U0001f600" * 62 for number in range(32)]
+    for number in range(12):
+        ask(members.db1, question=f"{number} " + "\U0001f600" * 15_000, options=options, by=600)
+    ask(members.admin, question="important")
+    for _ in range(30):
+        post(members.db1, ALPHA, "\U0001f600" * 400)
+    text = shown(members.web1, "SessionStart")
+    assert len(text.encode("utf-16-le")) // 2 <= 9_000
+    debts = owed(text)
+    assert len(debts.encode("utf-16-le")) // 2 <= 2_500
+    assert "important" in debts
+    assert ",…" in debts
+    count = len(re.findall("trust=agent: ", debts)) + len(re.findall("trust=admin: ", debts))
+    assert f"-- {13 - count} more: `bus asks --owed`" in debts
+    assert '<bus-mail for="web1/alpha"' in text
+
+
+def test_two_hundred_questions_of_one_hide_no_older_one(members: Members) -> None:
+    ask(members.admin, question="old and important")
+    for number in range(100):
+        ask(members.db1, question=f"nagging {number}")
+        ask(members.shared, question=f"nagging again {number}", **{"from": "x"})
+    text = owed(shown(members.web1, "SessionStart"))
+    assert "old and important" in text
+    assert "nagging 0" in text and "nagging 99" not in text
+    assert 'asks="200"' in text
+
+
+def test_of_one_who_asks_much_the_urgent_questions_come_first(members: Members) -> None:
+    for number in range(20):
+        ask(members.db1, question=f"nagging {number}", by=600)
+    ask(members.db1, question="burning", priority="urgent")
+    lines = owed(shown(members.web1, "SessionStart")).split("\n")
+    assert "burning" in lines[2]
 
 
 @pytest.mark.parametrize("question", hostile.BODIES.values(), ids=hostile.BODIES)
