@@ -214,7 +214,7 @@ class Config:
         "BUS_KEEPALIVE_S",
         15.0,
         "seconds",
-        "a quiet stream says this often that it lives",
+        "how often a quiet stream says that it lives",
         0.05,
         300,
     )

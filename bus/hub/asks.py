@@ -33,7 +33,6 @@ from bus.model.asks import Answering, Ask, AsksQuery, Question
 from bus.model.caller import Caller
 from bus.model.checks import MAX_SEQ, shown
 from bus.model.groups import ROLE_PREFIX, is_role
-from bus.model.inbox_budget import Candidate
 from bus.model.messages import Draft, Message
 from bus.model.records import HUB, Fields, Record
 
@@ -41,8 +40,6 @@ _ATTEMPTS = 200  # each that fails means that somebody else has said something
 _NAMES = 64  # in one answer
 _AT_ONCE = 10  # asks that one call of the chore looks at
 _OWED = 200  # asks that a count looks at
-_OWED_SHOWN, _OWED_EACH = 50, 10  # that a model's context looks at; of one credential
-_BEGINNING = 2_000  # characters of a message that are read for it
 _LOOKED_AT = 1_000  # asks that one page looks at
 _TERMS = ("options", "need", "by", "default")
 _FACTS = ("name", "option", "text", "reason", "time", "id")
@@ -325,17 +322,6 @@ class Asks:
         for ask in queries.owed_by(db, boxes, before, self._journal.now_ms()):
             if ask.seq > since or queries.asked_of(db, ask.seq, by_role):
                 yield ask
-
-    def owed(self, name: str, with_machine: bool) -> list[Candidate]:
-        """Return questions that a name has yet to answer, their beginnings at least: of many, some
-        of each credential that asks.
-        """
-        with self._journal.index.reading() as db:
-            boxes = of_reader(db, name, with_machine).names
-            since = tenures.tenure(db, name.partition("/")[0])
-            now_ms = self._journal.now_ms()
-            rows = queries.owed_in_turns(db, boxes, since, now_ms, _OWED_EACH, _OWED_SHOWN)
-            return [cast(Candidate, queries.question(db, ask.seq, _BEGINNING)) for ask in rows]
 
     def owed_count(self, name: str, with_machine: bool) -> int:
         """Return how many those are, counted up to a limit."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import cast
 
 from bus.hub.asks import Asks
 from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
+from bus.index import asks as queries
+from bus.index.mailboxes import of_reader
+from bus.index.tenures import tenure
 from bus.live.shown import ShownMail
 from bus.model.inbox_budget import Candidate
 from bus.model.owing import MOST_SHOWN, in_turns, owed_text
+
+_LOOKED_AT, _EACH = 50, 10  # questions; of one credential
+_BEGINNING = 2_000  # characters of a question that are read
 
 
 class Owing:
@@ -45,7 +52,12 @@ class Owing:
         another session of its machine has to do.
         """
         with_machine = "/" in reader
-        owed = in_turns(self._asks.owed(reader, with_machine))
+        with self._journal.index.reading() as db:
+            boxes = of_reader(db, reader, with_machine).names
+            since, now_ms = tenure(db, reader.partition("/")[0]), self._journal.now_ms()
+            rows = queries.owed_in_turns(db, boxes, since, now_ms, _EACH, _LOOKED_AT)
+            found = [queries.question(db, ask.seq, _BEGINNING) for ask in rows]
+        owed = in_turns(cast(list[Candidate], found))
         count = max(len(owed), self._asks.owed_count(reader, with_machine))
         if not with_machine:
             return owed, count

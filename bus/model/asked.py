@@ -43,13 +43,13 @@ def is_open(message: Mapping[str, Any]) -> bool:
     return bool(message.get("ask", {}).get("state") == "open")
 
 
-def ask_terms(ask: Mapping[str, Any], most_options: int | None = None) -> list[str]:
+def ask_terms(ask: Mapping[str, Any], longest: int = 10_000) -> list[str]:
     """Return how a question can be answered, as words of a line about it; of many options only the
-    first, and "…" behind them.
+    first, in about `longest` characters, and "…" behind them.
     """
     options = list(map(quoted, ask.get("options", ())))
-    if most_options is not None and len(options) > most_options:
-        options = [*options[:most_options], "…"]
+    while len(options) > 2 and len(",".join(options)) > longest:
+        options[-2:] = ["…"]
     terms = [f"options={','.join(options)}"] if options else []
     terms += [f"need={ask['need']}"] if ask["need"] > 1 else []
     return terms + ([f"by={ask['by']}"] if "by" in ask else [])
