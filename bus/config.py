@@ -211,12 +211,7 @@ class Config:
         "1: webhooks may lead to loopback, to private and to any other addresses",
     )
     keepalive_s: float = _setting(
-        "BUS_KEEPALIVE_S",
-        15.0,
-        "seconds",
-        "how often a quiet stream says that it lives",
-        0.05,
-        300,
+        "BUS_KEEPALIVE_S", 15.0, "seconds", "how often a quiet stream says that it lives", 0.05, 300
     )
     peers_compat: bool = _setting(
         "BUS_PEERS_COMPAT", False, "0|1", "1: clients of claude-peers and agentmesh are served too"

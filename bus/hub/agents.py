@@ -11,7 +11,7 @@ Mail belongs to names, never to processes: the next holder of a name finds what 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
@@ -20,12 +20,13 @@ from typing import NamedTuple
 from bus.errors import Busy, LeaseLost, NameHeld, NoCallsign, NoSuchAgent, NotAllowed
 from bus.hub.credentials import CredentialRecords
 from bus.hub.journal import Journal
+from bus.hub.rosters import Around, around, is_asked_for, last_of_each
 from bus.index import agents as queries
 from bus.index import names
 from bus.index.agents import Row
 from bus.index.mailboxes import of_reader
 from bus.index.unread import has_mail, unread_count
-from bus.live.heartbeats import Heartbeats, Sign
+from bus.live.heartbeats import Heartbeats
 from bus.live.presence import Presence
 from bus.model import records
 from bus.model.agents import Agent, AgentsQuery, Facts, Registration, state_of
@@ -276,27 +277,40 @@ class Agents:
 
     def roster(self, asked: AgentsQuery) -> tuple[list[Agent], str | None]:
         """Return the agents that are asked for, and the name to go on behind (None: no more)."""
+        found = [*islice(self._found(asked), asked.limit + 1)]
+        listed = [self._agent(name, row) for name, row in found[: asked.limit]]
+        return listed, listed[-1]["name"] if len(found) > asked.limit else None
+
+    def around(self, asked: AgentsQuery, name: str, each: int) -> Around:
+        """Return those of them that a name should see first, at most `each` of another credential,
+        and how many more there are.
+        """
+        row = self._journal.index.ask(lambda db: queries.one(db, name))
+        repo = None if row is None else row.facts.get("repo")
+        return around(self._found(asked), name, repo, asked.limit, each)
+
+    def agents(self, rows: Mapping[str, Row | None]) -> list[Agent]:
+        """Return what is known of some of them."""
+        return [self._agent(name, row) for name, row in rows.items()]
+
+    def _found(self, asked: AgentsQuery) -> Iterator[tuple[str, Row | None]]:
+        """Yield the agents that are asked for, in the order of names."""
         of = None if asked.of is None else self.one(asked.of)
         place = asked.place(of)
 
         def question(db: sqlite3.Connection) -> dict[str, Row | None]:
             rows = islice(queries.after(db, asked.after or ""), _ROSTER)
-            return {row.name: row for row in rows if _is_asked_for(row.facts, asked, place)}
+            return {row.name: row for row in rows if is_asked_for(row.facts, asked, place)}
 
         rows = self._journal.index.ask(question)
         for name in self.members():
-            if name > (asked.after or "") and _is_asked_for({}, asked, place):
+            if name > (asked.after or "") and is_asked_for({}, asked, place):
                 rows.setdefault(name, None)
-        last = _last_of_each(self._heartbeats.all())
-        found = []
+        last = last_of_each(self._heartbeats.all())
         for name in sorted(rows):
             state = self._state_of(name, rows[name], last.get(name))
             if state == asked.state if asked.state is not None else state != "gone":
-                found.append(name)
-            if len(found) > asked.limit:
-                break
-        listed = [self._agent(name, rows[name]) for name in found[: asked.limit]]
-        return listed, listed[-1]["name"] if len(found) > asked.limit else None
+                yield name, rows[name]
 
     def near(self, name: str) -> list[str]:
         """Return known names that look like an unknown one; of a session, its machine too.
@@ -366,23 +380,6 @@ class Agents:
                 if sign is not None and sign.turn is not None:
                     agent["turn"] = sign.turn
         return agent
-
-
-def _last_of_each(signs: Mapping[str, Sign]) -> dict[str, int]:
-    """Return the last sign of each name; that of a machine is the last of its sessions, too."""
-    found: dict[str, int] = {}
-    for name, sign in signs.items():
-        for known in {name, name.partition("/")[0]}:
-            found[known] = max(sign.ms, found.get(known, 0))
-    return found
-
-
-def _is_asked_for(facts: Facts, asked: AgentsQuery, place: Mapping[str, str]) -> bool:
-    if any(facts.get(fact) != value for fact, value in place.items()):
-        return False
-    if asked.capability is not None and asked.capability not in facts.get("capabilities", ()):
-        return False
-    return asked.agent_type in (None, facts.get("agent_type"))
 
 
 def _is_resumed(row: Row, asked: Registration) -> bool:

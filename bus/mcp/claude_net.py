@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from bus.mcp import machines
-from bus.mcp.results import Answer, message
+from bus.mcp.results import Answer, message, safe
 from bus.mcp.session import Session
 from bus.mcp.tools import (
     ACTS,
@@ -26,7 +27,8 @@ from bus.mcp.tools import (
 from bus.model.caller import SHARED
 
 TOKENS = 20_000  # of one answer, each of 3 bytes
-_PAGE = 50
+_ROOM = 380_000  # bytes of one answer with a `limit`: Claude Code takes 400,000 characters
+_FIRST_PAGE, _PAGE = 8, 50
 _LONGEST = 16_000  # characters of one body
 REST = "`bus read {}` in a shell"
 Given = Mapping[str, Any]
@@ -41,19 +43,21 @@ def _inbox(session: Session, given: Given) -> Answer:
     limit, since = given.get("limit"), given.get("cursor", 0)
     shown: list[Answer] = []
     seqs: list[int] = []
-    room, more = TOKENS * 3, True
+    room, more = TOKENS * 3 if limit is None else _ROOM, True
     while more and room > 0 and (limit is None or len(shown) < limit):
-        asked = _PAGE if limit is None else min(_PAGE, limit - len(shown))
+        asked = min(_PAGE, max(_FIRST_PAGE, len(shown)))
+        asked = asked if limit is None else min(asked, limit - len(shown))
         page = session.get("/messages", **session.mine, since=since, limit=asked)
         for found in page["messages"]:
             one = message(found, session.ref, REST, _LONGEST)
             size = _size(one)
-            if size > room and shown and limit is None:
+            session.rest()
+            if size > room and shown:
                 room = 0
                 break
             shown.append(one)
             seqs.append(found["seq"])
-            room, since = (room if limit is not None else room - size), found["seq"]
+            room, since = room - size, found["seq"]
         else:
             more = page["has_more"]
     answer: Answer = {"name": session.name, "messages": shown}
@@ -65,8 +69,8 @@ def _inbox(session: Session, given: Given) -> Answer:
 
 
 def _size(one: Answer) -> int:
-    """Return about how many bytes a message takes; what is around a body is seldom more."""
-    return len(one["body"].encode()) + 200
+    """Return how many bytes a message takes, as it is shown."""
+    return len(json.dumps(safe(one), ensure_ascii=False).encode())
 
 
 def _machines(session: Session, given: Given) -> Answer:

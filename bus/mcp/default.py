@@ -107,20 +107,30 @@ def _ack(session: Session, given: Given) -> Answer:
     return {"acked": session.ack_through(newest[0]["seq"]) if newest else 0}
 
 
+_LONGEST_FACT = 200  # characters
 _SHOWN = ("name", "state", "turn", "summary", "agent_type", "host", "cwd", "repo", "branch")
 
 
-def roster(session: Session, scope: str, state: str | None = None) -> list[Answer]:
-    """Return the agents that are there, in short."""
+def roster(session: Session, scope: str, state: str | None = None) -> tuple[list[Answer], Answer]:
+    """Return the agents that are there, in short: one's own machine's first, few of each other; and
+    how many are left out.
+    """
     of = {} if scope == "fleet" else {"of": session.name}
-    found = session.get("/agents", scope=scope, state=state, limit=200, **of)["agents"]
+    asked = {"scope": scope, "state": state, "limit": 200, "around": session.name, **of}
+    found = session.get("/agents", **asked)
     facts = (*_SHOWN, "last_seen", "unread")
-    return [{fact: one[fact] for fact in facts if one.get(fact)} for one in found]
+    agents = [{fact: _cut(one[fact]) for fact in facts if one.get(fact)} for one in found["agents"]]
+    return agents, {"more": found["more"]} if found["more"] else {}
+
+
+def _cut(fact: Any) -> Any:
+    is_long = isinstance(fact, str) and len(fact) > _LONGEST_FACT
+    return f"{fact[: _LONGEST_FACT - 1]}…" if is_long else fact
 
 
 def _agents(session: Session, given: Given) -> Answer:
-    found = roster(session, given.get("scope", "fleet"), given.get("state"))
-    return {"you": session.name, "agents": found}
+    found, more = roster(session, given.get("scope", "fleet"), given.get("state"))
+    return {"you": session.name, "agents": found, **more}
 
 
 def _exec(session: Session, given: Given) -> Answer:

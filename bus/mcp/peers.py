@@ -16,8 +16,9 @@ Given = Mapping[str, Any]
 
 
 def _list(session: Session, given: Given) -> Answer:
-    found = [one for one in roster(session, given["scope"]) if one["name"] != session.name]
-    return {"peers": [{"id": one.pop("name"), **one} for one in found]}
+    agents, more = roster(session, given["scope"])
+    found = [one for one in agents if one["name"] != session.name]
+    return {"peers": [{"id": one.pop("name"), **one} for one in found], **more}
 
 
 def _summary(session: Session, given: Given) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ LONGEST = 4_000  # characters of a body in a list; less where there are many
 ROOM = 40_000  # characters of all bodies in one answer
 OUTPUT = 20_000  # characters of one stream of a command
 FILE = 40_000  # characters of a file
+_FEW = 8  # names and tags of a message in a list
 
 # Of a message: what says who and when; the rest is shown where it says something.
 _ALWAYS = ("from", "trust", "to", "ts")
@@ -50,31 +52,36 @@ class Refused(Exception):
         return {name: value for name, value in self.answer.items() if name not in ("ok", "docs")}
 
 
-def safe(value: Any) -> Any:
-    """Return JSON in which no text can act on a terminal, hide, or pass for the frame around it."""
+def safe(value: Any, did: Callable[[int], object] = lambda size: None) -> Any:
+    """Return JSON in which no text can act on a terminal, hide, or pass for the frame around it;
+    `did` is told how many characters were looked at.
+    """
     if isinstance(value, str):
+        did(len(value))
         return defused(harmless(value.replace("\r\n", "\n")))
     if isinstance(value, Mapping):
-        return {safe(name): safe(item) for name, item in value.items()}
+        return {safe(name, did): safe(item, did) for name, item in value.items()}
     if isinstance(value, Sequence):
-        return [safe(item) for item in value]
+        return [safe(item, did) for item in value]
     return value
 
 
 def messages(
     found: Sequence[Mapping[str, Any]], ref: Ref, rest: str, longest: int = LONGEST
 ) -> list[Answer]:
-    """Return messages whose bodies fit into one answer; `rest` says how to read one that is cut,
-    with `{}` for its reference.
+    """Return messages whose bodies and data fit into one answer; `rest` says how to read one that
+    is cut, with `{}` for its reference.
     """
-    whole = sum(min(len(message["body"]), longest) for message in found)
-    if whole > ROOM:
-        longest = max(200, min(longest, ROOM // len(found)))
+    sizes = [len(message["body"]) for message in found]
+    sizes += [size for message in found if (size := _data_size(message))]
+    if sum(min(size, longest) for size in sizes) > ROOM:
+        longest = max(200, min(longest, ROOM // len(sizes)))
     return [message(one, ref, rest, longest) for one in found]
 
 
 def message(found: Mapping[str, Any], ref: Ref, rest: str, longest: int | None = None) -> Answer:
-    """Return one message, its body cut at `longest` characters (None: whole).
+    """Return one message, its body cut at `longest` characters (None: whole), and without data that
+    is longer, or names and tags beyond a few.
 
     One that is shown whole has the reference that proves it.
     """
@@ -89,6 +96,13 @@ def message(found: Mapping[str, Any], ref: Ref, rest: str, longest: int | None =
     shown |= {name: found[name] for name in _SOME if name in found}
     if shown.get("thread") == found["id"]:
         del shown["thread"]
+    if longest is not None:
+        for name in ("to", "tags"):
+            if isinstance(found.get(name), list) and len(found[name]) > _FEW:
+                shown[name] = [*found[name][:_FEW], f"… and {len(found[name]) - _FEW} more"]
+        if (size := _data_size(found)) > longest:
+            del shown["data"]
+            shown["data_left_out"] = f"{size} characters; read it: {rest.format(found['seq'])}"
     shown["body"] = found.get("snippet", found["body"])
     if longest is not None and len(shown["body"]) > longest:
         size, shown["body"] = len(shown["body"]), shown["body"][:longest]
@@ -96,6 +110,11 @@ def message(found: Mapping[str, Any], ref: Ref, rest: str, longest: int | None =
     elif "snippet" not in found:
         shown["ref"] = ref(found)
     return shown
+
+
+def _data_size(found: Mapping[str, Any]) -> int:
+    """Return how many characters the data of a message takes; 0 if it has none."""
+    return len(json.dumps(found["data"], ensure_ascii=False)) if "data" in found else 0
 
 
 def output(text: str | None, longest: int = OUTPUT) -> tuple[str | None, str | None]:

@@ -16,6 +16,7 @@ from bus.model.caller import SHARED
 from bus.model.kinds import AGENT, choice
 from bus.model.shape import Shape
 from bus.model.strict_json import Rest, load_object
+from bus.system.scheduler import Breather
 from bus.version import __version__
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -147,7 +148,7 @@ def _call(params: Answer, profile: str, session: Session) -> Answer:
 
 def _content(found: Answer, session: Session) -> Answer:
     """Return a result: the same JSON as a text and for programs, as Claude Code shows only one."""
-    shown = safe(found)
+    shown = safe(found, Breather(session.rest).did)
     if unread := session.count():
         shown["unread"] = unread
     text = json.dumps(shown, ensure_ascii=False)

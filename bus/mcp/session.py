@@ -9,6 +9,7 @@ from typing import Any
 from bus.errors import BadRequest
 from bus.mcp.results import Answer, Ref, Refused, Wrong
 from bus.model import checks, context_refs
+from bus.model.strict_json import Rest
 
 # call(method, path, params, json) -> (status, answer), with the caller's credential
 Call = Callable[[str, str, Mapping[str, Any], Mapping[str, Any] | None], tuple[int, Answer]]
@@ -19,7 +20,7 @@ class Session:
     """Whom tools act for. `name` is the name on the bus, `role` that of its credential.
 
     `count` gives how much mail waits, `ref` the reference of a message that it is shown. `key` is
-    the idempotency key of the request, if it has one.
+    the idempotency key of the request, if it has one; `rest` lets others go on.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Session:
     count: Callable[[], int]
     ref: Ref
     key: str | None = None
+    rest: Rest = lambda: None
 
     @property
     def mine(self) -> Answer:

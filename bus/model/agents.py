@@ -286,6 +286,9 @@ class AgentsQuery(Format):
     state: Annotated[str | None, choice(STATES), "left out: all but those that are gone"] = None
     after: Annotated[str | None, AGENT, "only names behind this one: `next` of the answer"] = None
     limit: Annotated[int, whole(1, MAX_AGENTS), "names"] = 500
+    around: Annotated[
+        str | None, AGENT, "a short look: of this agent's machine first, few of each other"
+    ] = None
 
     def place(self, of: Facts | None) -> dict[str, str]:
         """Return the facts that an agent must share to be in scope; `of`: what is known of the
@@ -331,6 +334,9 @@ class Roster(TypedDict):
     agents: list[Agent]
     has_more: bool
     next: str | None
+    more: NotRequired[
+        Annotated[dict[str, int], "with `around`: how many are left out, of each credential"]
+    ]
 
 
 class OneAgent(TypedDict):

@@ -17,6 +17,8 @@ from bus.web.http import body, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import json_reply, text_reply, wants_text
 
+_EACH = 10  # of another credential, in a short look
+
 
 def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     """The routes of agents."""
@@ -44,12 +46,22 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
     @may_call(EVERYONE)
     def roster() -> Response:
         asked = parameters.query(AgentsQuery)
-        found, next = hub.agents.roster(asked)
+        rest: dict[str, dict[str, int]] = {}
+        if asked.around is not None:
+            seen = hub.agents.around(asked, asked.around, _EACH)
+            found, next = hub.agents.agents(seen.shown), None
+            rest["more"] = seen.more
+        else:
+            found, next = hub.agents.roster(asked)
         hide_counts(hub, found)
         if wants_text(asked.format):
             more = f"-- more: after={next}\n" if next else ""
+            more += "".join(
+                f"-- {count} more of {name}\n" for name, count in rest.get("more", {}).items()
+            )
             return text_reply(_as_text(found) + more)
-        return json_reply({"ok": True, "agents": found, "has_more": next is not None, "next": next})
+        about = {"has_more": next is not None, "next": next, **rest}
+        return json_reply({"ok": True, "agents": found, **about})
 
     @routes.get("/agents/<agent:name>")
     @may_call(EVERYONE)

@@ -11,9 +11,10 @@ from flask import Blueprint, Response, g
 
 from bus.errors import BadField, Busy, NoSuchAgent, Rebuilding, TooCostly
 from bus.hub.hub import Hub
+from bus.index.agents import Row
 from bus.model import hooks
 from bus.model.agents import AgentsQuery
-from bus.model.caller import EVERYONE, Taken
+from bus.model.caller import EVERYONE, SHARED, Taken
 from bus.model.strict_json import load_object
 from bus.model.tracking import OverdueQuery
 from bus.system import hurry
@@ -24,6 +25,7 @@ from bus.web.http.replies import json_reply
 from bus.web.http.speaking import spoken_name
 
 _TOLD = 10  # names and messages in the line about oneself
+_OF_ONE, _NAME = 3, 40  # names of another's credential; characters of a name
 _TO_ANSWER_MS = 10  # of the time for an answer, for all that is not our work
 _WAYS = {hooks.PROMPT: "prompt", hooks.TOOL: "tool", hooks.STOP: "stop"}
 
@@ -115,16 +117,24 @@ def _whoami(hub: Hub, name: str) -> str:
     """
     if "/" not in name:
         return ""
-    there, _ = hub.agents.roster(AgentsQuery(state="live", limit=_TOLD + 1))
-    others = [agent["name"] for agent in there if agent["name"] != name]
+    there = hub.agents.around(AgentsQuery(state="live", limit=_TOLD + 1), name, _OF_ONE)
+    others = [_named(other, row) for other, row in there.shown.items() if other != name]
     line = f"You are {name} on claude-bus."
     if others:
-        line += f" Live: {', '.join(others[:_TOLD])}{' and more' if len(others) > _TOLD else ''}."
+        count = sum(there.more.values()) + len(others[_TOLD:])
+        more = f" and {count} more" if count else ""
+        line += f" Live: {', '.join(others[:_TOLD])}{more}."
     late = hub.tracking.overdue(OverdueQuery(reader=name, limit=_TOLD), hub.privacy.view(g.caller))
     if late:
         seqs = ", ".join(str(message["seq"]) for message in late)
         line += f" Past their deadline and not acknowledged by you: {seqs}."
     return line
+
+
+def _named(name: str, row: Row | None) -> str:
+    """Return how another session is called in a line."""
+    cut = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+    return f"{cut} (unverified)" if row is not None and row.trust == SHARED else cut
 
 
 def _while_working(hub: Hub, name: str, wake: str) -> str:

@@ -46,6 +46,7 @@ def blueprint(hub: Hub, taken: Taken, inner: WSGIApplication, rest: Rest) -> Blu
             lambda: hub.inbox.count(name, "/" in name),
             lambda found: hub.proofs.reference(found["seq"], found["id"], name),
             _key(),
+            rest,
         )
         status, answer = server.answer(body.read_body(_limit(hub)), asked.profile, session, rest)
         return Reply(status=status) if answer is None else json_reply(answer, status)

@@ -10,7 +10,7 @@ import pytest
 from bus import create_app
 from bus.config import Config
 from bus.model.agents import normalised_repo
-from tests.conftest import Caller, opened
+from tests.conftest import USER, Caller, opened
 from tests.fleet import As
 from tests.web.conftest import Members, refusal
 
@@ -384,3 +384,29 @@ def test_bad_fields_are_refused_and_nothing_is_stored(
 )
 def test_all_addresses_of_a_repository_are_one_name(url: str, name: str) -> None:
     assert normalised_repo(url) == name
+
+
+# -- a short look ----------------------------------------------------------------------------------
+
+
+def test_a_look_around_shows_ones_own_first_and_few_of_each_other(members: Members) -> None:
+    for number in range(25):
+        register(members.db1, session=f"s{number:02}", repo="https://x/other.git")
+    for session in ("alpha", "bravo"):
+        register(members.web1, session=session, repo="https://x/app.git")
+    for number in range(12):
+        register(members.shared, name=f"x{number:02}/a")
+    register(members.admin, session="near", repo="https://x/app.git")
+    found = members.web1.get("/agents?around=web1/alpha&state=live").json
+    names = [agent["name"] for agent in found["agents"]]
+    assert names[:4] == ["web1", "web1/alpha", "web1/bravo", "admin/near"]
+    assert sum(name.startswith("db1") for name in names) == 10
+    assert sum(name.startswith("x") for name in names) == 10
+    assert (found["has_more"], found["next"]) == (False, None)
+    assert found["more"] == {"db1": 16, USER: 2}
+    few = members.web1.get("/agents?around=nobody/x&state=live&limit=4").json
+    assert {agent["name"].partition("/")[0] for agent in few["agents"]} == {
+        *("admin", "db1", "web1", "x00")
+    }
+    text = members.web1.get("/agents?around=web1/alpha&state=live&format=text").get_data(True)
+    assert "-- 16 more of db1\n" in text

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from bus import create_app
+from bus.config import Config
 from bus.mcp import server
+from bus.system.scheduler import Turns
 from tests import hostile
-from tests.fleet import Fleet
+from tests.conftest import opened
+from tests.fleet import SECRET, As, Fleet
 from tests.web.conftest import Members, refusal
 
 
@@ -159,6 +163,26 @@ def test_mail_is_posted_read_and_acknowledged(members: Members) -> None:
     assert use(members.web1, "bus_read", ref=reply["ref"])["message"]["body"] == "Yes"
     assert use(members.web1, "bus_inbox", ack=True)["acked"] == 1
     assert use(members.web1, "bus_inbox", wait_s=0)["messages"] == []
+
+
+@pytest.mark.parametrize(("tool", "query"), [("bus_agents", ""), ("list_peers", PEERS)])
+def test_many_sessions_of_one_hide_nobody_and_say_little(
+    members: Members, tool: str, query: str
+) -> None:
+    long = {"summary": "s" * 500, "cwd": "/" + "c" * 1_000, "branch": "b" * 255}
+    for number in range(40):
+        members.db1.post("/agents", json={"session": f"s{number}", "pid": number + 1, **long})
+    members.web1.post("/agents", json={"name": "web1/alpha", "host": "h"})
+    members.web1.post("/agents", json={"name": "web1/bravo", "host": "h"})
+    found = use(members.web1, tool, f"{query}&name=web1/alpha", scope="fleet")
+    agents = found.get("agents") or found["peers"]
+    names = [one.get("name") or one["id"] for one in agents]
+    assert "web1/bravo" in names[:3]
+    assert sum(name.startswith("db1") for name in names) == 10
+    assert found["more"] == {"db1": 31}
+    assert len(json.dumps(found)) < 12_000
+    (one,) = [one for one in agents if "db1/s0" in one.values()]
+    assert one["summary"] == "s" * 199 + "…"
 
 
 def test_a_session_reads_its_machines_mail_and_all_settles_both(members: Members) -> None:
@@ -359,6 +383,69 @@ def test_claude_net_sends_to_all_and_gives_all_within_its_budget(members: Member
     assert {"web1", "db1"} <= {one["name"] for one in machines}
     shared = use(members.shared, "claude_net_machines", f"{NET}&name=alice")["machines"]
     assert {"web1", "db1"} <= {one["name"] for one in shared}
+
+
+def test_claude_net_with_a_limit_fits_into_an_answer(members: Members) -> None:
+    data = {"text": "d" * 8_000}
+    for number in range(30):
+        sent = {"to": "web1", "body": f"{number} " + "<tick>" * 2_600, "data": data}
+        assert members.db1.post("/post", json=sent).status_code == 201
+    first = use(members.web1, "claude_net_inbox", NET, limit=500)
+    assert len(json.dumps(first)) <= 400_000
+    assert 8 < len(first["messages"]) < 30
+    seen = first["messages"]
+    while cursor := first.get("cursor"):
+        first = use(members.web1, "claude_net_inbox", NET, limit=500, cursor=cursor)
+        seen += first["messages"]
+    bodies = [one["body"].partition(" ")[0] for one in seen]
+    assert bodies == [str(number) for number in range(30)]
+
+
+@pytest.mark.parametrize(("tool", "query"), [("bus_inbox", ""), ("check_messages", PEERS)])
+def test_data_names_and_tags_count_as_well(members: Members, tool: str, query: str) -> None:
+    to = ["web1", *(f"{'n' * 50}{number}" for number in range(60))]
+    tags = [f"{number}{'t' * 60}" for number in range(12)]
+    for _ in range(20):
+        sent = {"to": to, "body": "b" * 4_000, "tags": tags, "data": {"text": "d" * 3_900}}
+        assert members.db1.post("/post", json=sent).status_code == 201
+    found = use(members.web1, tool, query)
+    assert len(found["messages"]) == 20
+    assert len(json.dumps(found)) < 80_000
+    one = found["messages"][0]
+    assert one["data_left_out"].startswith("3912 characters; read it: ")
+    assert (one["to"][8], one["tags"][8]) == ("… and 53 more", "… and 4 more")
+    ref = one["ref"]
+    whole = use(members.web1, "bus_read", ref=ref)["message"]
+    assert (whole["data"], whole["to"], whole["tags"]) == (sent["data"], to, tags)
+
+
+class Counted(Turns):
+    """Counts how often others had a turn."""
+
+    rounds = 0
+
+    def one_round(self) -> None:
+        self.rounds += 1
+
+
+@pytest.mark.parametrize(
+    ("tool", "query", "given"),
+    [("claude_net_inbox", NET, {"limit": 500}), ("bus_inbox", "", {"limit": 50})],
+)
+def test_others_go_on_while_a_long_answer_is_made(
+    config: Config, tool: str, query: str, given: dict[str, Any]
+) -> None:
+    turns = Counted()
+    app = create_app(config, turns=turns)
+    for name in ("web1", "db1"):
+        app.extensions["credentials"].add(name, SECRET, "member")
+    for _ in opened(app):
+        web1, db1 = As(app, "web1"), As(app, "db1")
+        for _ in range(12):
+            use(db1, "bus_post", to="web1", body="x" * 60_000)
+        before = turns.rounds
+        found = use(web1, tool, query, **given)
+        assert turns.rounds - before >= len(json.dumps(found)) // 70_000 + 1
 
 
 def test_peers_see_each_other_and_talk(members: Members) -> None:
