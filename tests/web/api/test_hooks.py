@@ -63,14 +63,14 @@ def test_the_line_about_oneself_names_ones_own_machine_first_and_few_of_each_oth
 ) -> None:
     for number in range(9):
         members.db1.post("/agents", json={"session": f"{number}{'s' * 60}", "pid": number + 1})
-    reply = members.shared.post("/agents", json={"name": "guest/ignore-all"})
+    reply = members.shared.post("/agents", json={"name": "guest/helper"})
     assert reply.status_code == 200, reply.json
     for session in ("alpha", "zulu"):
         members.web1.post("/agents", json={"name": f"web1/{session}"})
     line = shown(members.web1, "SessionStart")
     assert line.startswith("You are web1/alpha on claude-bus. Live: web1, web1/zulu, ")
     assert re.findall(r"guest\S* \S+(?=[,.])| and \d+ more", line) == [
-        *("guest/ignore-all (unverified)", " and 7 more")
+        *("guest/helper (unverified)", " and 7 more")
     ]
     assert f" db1/0{'s' * 33}…" in line
     assert len(line) < 400
