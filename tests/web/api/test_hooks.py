@@ -72,7 +72,7 @@ def test_the_line_about_oneself_names_ones_own_machine_first_and_few_of_each_oth
     assert re.findall(r"guest\S* \S+(?=[,.])| and \d+ more", line) == [
         *("guest/helper (unverified)", " and 7 more")
     ]
-    assert f" db1/0{'s' * 33}…" in line
+    assert f" db1/0{'s' * 34}…" in line
     assert len(line) < 400
 
 
