@@ -10,7 +10,7 @@ from bus.hub.hub import Hub
 from bus.model import checks
 from bus.model.agents import Agent, AgentsQuery, Heartbeat, Leaving, Registration, Summary
 from bus.model.caller import EVERYONE, Taken, check_speaks_as
-from bus.model.frames import defused
+from bus.model.envelopes import defused
 from bus.model.harmless import harmless
 from bus.model.shape import S
 from bus.web.http import body, parameters

@@ -8,8 +8,8 @@ from bus.hub.hub import Hub
 from bus.model import checks
 from bus.model.asks import Answering, Ask, AskQuery, AsksQuery, Declining, Question, Withdrawing
 from bus.model.caller import EVERYONE, Taken, check_speaks_as
+from bus.model.envelopes import defused
 from bus.model.filter import recipients
-from bus.model.frames import defused
 from bus.model.harmless import body_lines, harmless, quoted
 from bus.model.records import Fields
 from bus.web.api import posting

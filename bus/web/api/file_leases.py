@@ -10,6 +10,7 @@ from bus.errors import NotYourName
 from bus.hub.hub import Hub
 from bus.index.file_leases import Row
 from bus.model.caller import EVERYONE, Taken, check_speaks_as, speaks_as
+from bus.model.envelopes import defused
 from bus.model.file_leases import (
     FileLease,
     FileLeasesQuery,
@@ -19,7 +20,6 @@ from bus.model.file_leases import (
     Renewal,
     lease_id,
 )
-from bus.model.frames import defused
 from bus.model.harmless import harmless
 from bus.model.shape import S
 from bus.model.strict_json import Rest

@@ -11,7 +11,7 @@ from bus.hub.inbox import InboxPage
 from bus.model import checks, inbox_budget
 from bus.model import inbox_lines as lines
 from bus.model.caller import EVERYONE, Taken, check_speaks_as
-from bus.model.frames import defused
+from bus.model.envelopes import defused
 from bus.model.inbox import DEFAULT_BUDGET, Inbox, InboxQuery, ShownStub
 from bus.model.inbox_budget import Candidate, Packed, Stub
 from bus.model.strict_json import Rest

@@ -10,8 +10,8 @@ import orjson
 from flask import Response, request
 
 from bus.model.asked import ask_terms
+from bus.model.envelopes import defused
 from bus.model.filter import recipients
-from bus.model.frames import defused
 from bus.model.harmless import body_lines, harmless, quoted, sender
 from bus.model.strict_json import Rest
 from bus.system.scheduler import Breather
