@@ -366,6 +366,7 @@ def test_refusals_are_on_record_and_bounded(fleet: Fleet) -> None:
 PROTECTED = (
     ("POST", "/api/exec", {"target": "box", "command": "touch pwned"}),
     ("GET", f"/api/exec/{'0' * 26}", None),
+    ("GET", f"/api/exec/{'0' * 26}/stdout", None),
     ("DELETE", f"/api/exec/{'0' * 26}", None),
     ("POST", "/api/file/read", {"target": "box", "path": "/a"}),
     ("POST", "/api/file/write", {"target": "box", "path": "/pwned", "content": "x"}),

@@ -69,6 +69,18 @@ class Briefs:
         page = self._connection.get("/briefs", {**names, "limit": limit})
         return [Message.from_json(one) for one in page.get("messages", ())]
 
+    def digest(self, *, ack: bool = False, budget: int | None = None) -> dict[str, Any]:
+        """Return the hub's sum of what is unread and to be done: `unread`, `by_sender`,
+        `by_priority`, `messages` (with `title` and `text`), `more`, `actions`.
+
+        `ack` acknowledges the messages that it has; `budget` is how many characters it may take.
+        """
+        asked = {"reader": self._connection.settings.name, "budget": budget}
+        given = {name: value for name, value in asked.items() if value is not None}
+        if ack:
+            return self._connection.post("/digest", {**given, "ack": 1})
+        return self._connection.get("/digest", given)
+
 
 def _send(calls: Calls, data: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     return calls.json("POST", "/briefs", data=data, headers=headers)

@@ -111,7 +111,7 @@ def follow(
             reply = ask(bus._calls, session, event, wake=wakes(environ), way=way)
         except BusError as error:
             failed += 1
-            note_counts(places, None, is_there=False)
+            note_counts(places, None, error=error)
             if failed == 1:
                 log(places, f"the follower goes on trying: {error.message}")
             sleep(min(2.0**failed / 2, _LONGEST_PAUSE_S))

@@ -1,9 +1,9 @@
-"""bus brief, bus action."""
+"""bus brief, bus action, bus digest."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,6 +156,43 @@ def _number(which: str | None) -> int:
     if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
         raise click.UsageError(f"{which!r} is no number of an action: bus action lists them.")
     return int(text)
+
+
+@click.command()
+@click.option("--ack", is_flag=True, help="Acknowledge the messages that it shows.")
+@click.option(
+    "--budget", type=click.IntRange(500, 100_000), metavar="N", help="At most N characters."
+)
+@json_option
+def digest(ack: bool, budget: int | None) -> None:
+    """Sum up what is unread, most urgent first, and what you have to do."""
+    with open_bus() as bus:
+        found = bus.briefs.digest(ack=ack, budget=budget)
+    if out.as_json:
+        out.json(found)
+        return
+    for line in _digest_lines(found):
+        out.line(line)
+
+
+def _digest_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    unread = f"{found['unread']}{'' if found.get('is_exact', True) else ' or more'}"
+    by = [f"{count} {name}" for name, count in found["by_priority"].items() if name != "normal"]
+    by += [f"{count} from {name}" for name, count in found["by_sender"].items()]
+    told = f": {', '.join(by)}" if found["unread"] else ""
+    yield one_line(f"{unread} unread for {found['reader']}{told}", 500)
+    for message in found["messages"]:
+        urgent = "" if message["priority"] == "normal" else f" {message['priority'].upper()}"
+        title = f" {message['title']}:" if message.get("title") else ""
+        head = f"{message['seq']}{urgent} {age(message['ts'])} from {message['sender']}"
+        yield one_line(f"{head}:{title} {message['text']}", 500)
+    if found["more"]:
+        yield f"-- {found['more']} more: `bus inbox`"
+    for action in found["actions"]:
+        due = f" due {action['due']}" if action.get("due") else ""
+        yield one_line(f"action {action['number']} {action['status']}{due}: {action['title']}", 500)
+    if "acked" in found:
+        yield f"-- acknowledged {len(found['acked'])}"
 
 
 def _line(action: Action) -> str:

@@ -119,6 +119,11 @@ GROUPS = {
             "List what is to be done; add, claim, change or close it",
             ("bus action", 'bus action done 5 "--note=merged"'),
         ),
+        "digest": Entry(
+            "briefing",
+            "Sum up what is unread and what you have to do",
+            ("bus digest", "bus digest --ack --budget 2000"),
+        ),
         "ask": Entry(
             "asking",
             "Ask a question that stays open until it is answered",

@@ -142,3 +142,20 @@ def test_a_claim_that_came_too_late_says_who_has_it(cli: Cli, client: Make) -> N
     ran = cli("action", "claim", str(action.number))
     assert ran.code == 7
     assert "alice has the action" in ran.err
+
+
+def test_the_digest_sums_up_and_acknowledges_what_it_shows(client: Make, cli: Cli) -> None:
+    alice, bob = client("alice"), client("bob")
+    alice.post("later", to="bob", priority="fyi")
+    alice.briefs.post("# Blocker\nThe build is red.", front={"to": "bob", "priority": "urgent"})
+    alice.briefs.post(
+        "x", front={"to": "bob", "title": "T", "action": "mend it", "due": "2026-12-24"}
+    )
+    assert bob.briefs.digest()["unread"] == 3
+    shown = cli("digest").out.splitlines()
+    assert shown[0].startswith("3 unread for bob: 1 fyi, 1 urgent, 3 from alice")
+    assert "URGENT" in shown[1] and "Blocker" in shown[1]
+    assert "action 1 open due 2026-12-24: mend it" in shown
+    assert json.loads(cli("digest", "--json").out)["unread"] == 3
+    assert cli("digest", "--ack").out.splitlines()[-1] == "-- acknowledged 3"
+    assert cli("digest").out.splitlines()[0] == "0 unread for bob"
