@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from bus.config import Config
 from busclient import AskAnswered, Bus, Conflict, Forbidden, NotFound
 from tests.client.conftest import Ran
 from tests.conftest import Caller, move
@@ -86,6 +88,12 @@ def test_a_session_owes_what_its_machine_was_asked(client: Make) -> None:
     client("alice").asks.ask("two", to="web/alpha")
     assert [ask.question for ask in client("web/alpha").asks.owed()] == ["two", "one"]
     assert [ask.question for ask in client("web").asks.owed()] == ["one"]
+
+
+@pytest.fixture
+def config(config: Config) -> Config:
+    """One credential may have so many open questions that they come in pages."""
+    return replace(config, max_open_asks=1_000)
 
 
 def test_many_asks_come_in_pages(client: Make) -> None:
