@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from tests.conftest import PASSWORD, USER, RunningHub, basic
+from tests import racing
+from tests.conftest import RunningHub
+from tests.racing import Call
 
 pytestmark = pytest.mark.slow
-
-# A process that calls once it is told to, and prints what it got.
-_CALLER = """
-import sys, urllib.error, urllib.request
-url, credential, method, said = sys.argv[1:]
-request = urllib.request.Request(url, said.encode(), {"Authorization": credential}, method=method)
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    reply = urllib.request.urlopen(request, timeout=60)
-except urllib.error.HTTPError as error:
-    reply = error
-print(reply.status, reply.read().decode())
-"""
 
 
 def make(hub: RunningHub, **fields: Any) -> int:
@@ -38,30 +23,8 @@ def make(hub: RunningHub, **fields: Any) -> int:
 def race(
     hub: RunningHub, method: str, path: str, said: dict[str, dict[str, Any]]
 ) -> dict[str, tuple[int, Any]]:
-    """Let a process for each name call at once; what each got: status and body."""
-    command = [sys.executable, "-c", _CALLER]
-    runners = {
-        name: subprocess.Popen(
-            [*command, hub.url + path, basic(USER, PASSWORD), method, json.dumps(fields)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name, fields in said.items()
-    }
-    for runner in runners.values():
-        assert runner.stdout is not None
-        assert runner.stdout.readline() == "ready\n"
-    for runner in runners.values():
-        assert runner.stdin is not None
-        runner.stdin.write("\n")
-        runner.stdin.flush()
-    found = {}
-    for name, runner in runners.items():
-        output, _ = runner.communicate(timeout=90)
-        status, _, body = output.partition(" ")
-        found[name] = (int(status), json.loads(body))
-    return found
+    """Let a process for each name say its fields at once."""
+    return racing.race(hub, {name: Call(path, fields, method) for name, fields in said.items()})
 
 
 def test_of_twenty_processes_that_claim_one_has_it(hub: RunningHub) -> None:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from tests.conftest import PASSWORD, USER, RunningHub, basic, wait_until
+from tests import racing
+from tests.conftest import RunningHub, wait_until
+from tests.racing import Call
 
 pytestmark = pytest.mark.slow
-
-# A process that answers once it is told to, and prints what it got.
-_ANSWERER = """
-import sys, urllib.error, urllib.request
-url, credential, said = sys.argv[1:]
-request = urllib.request.Request(url, said.encode(), {"Authorization": credential})
-print("ready", flush=True)
-sys.stdin.readline()
-try:
-    reply = urllib.request.urlopen(request, timeout=60)
-except urllib.error.HTTPError as error:
-    reply = error
-print(reply.status, reply.read().decode())
-"""
 
 
 def ask(hub: RunningHub, **fields: Any) -> Any:
@@ -39,38 +24,16 @@ def ask(hub: RunningHub, **fields: Any) -> Any:
 
 def race(
     hub: RunningHub, asked: Any, said: dict[str, dict[str, Any]], **others: str
-) -> dict[str, Any]:
+) -> dict[str, tuple[int, Any]]:
     """Let a process for each name say something at once; what each got: status and body.
 
     `others` are the paths of those that do something else than answer.
     """
     answering = f"/ask/{asked['id']}/answer"
-    runners = {
-        name: subprocess.Popen(
-            [
-                *(sys.executable, "-c", _ANSWERER),
-                *(hub.url + others.get(name, answering), basic(USER, PASSWORD)),
-                json.dumps(fields),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name, fields in said.items()
-    }
-    for runner in runners.values():
-        assert runner.stdout is not None
-        assert runner.stdout.readline() == "ready\n"
-    for runner in runners.values():
-        assert runner.stdin is not None
-        runner.stdin.write("\n")
-        runner.stdin.flush()
-    found = {}
-    for name, runner in runners.items():
-        output, _ = runner.communicate(timeout=90)
-        status, _, body = output.partition(" ")
-        found[name] = (int(status), json.loads(body))
-    return found
+    return racing.race(
+        hub,
+        {name: Call(others.get(name, answering), fields) for name, fields in said.items()},
+    )
 
 
 def replies(hub: RunningHub) -> list[Any]:
