@@ -21,6 +21,7 @@ from bus.errors import (
     NotAllowed,
     QuestionLost,
     TooManyQuestions,
+    Unauthorized,
 )
 from bus.hub.journal import Journal
 from bus.index import approvals as queries
@@ -204,7 +205,7 @@ class Approvals:
         deadline = time.monotonic() + wait_s
         with self._journal.waiting.enter(AnswerTo(found["id"])) as waiter:
             check()
-            found = self.get(caller, id)
+            found = self._again(caller, id)
             while found["state"] == "pending":
                 expires_in_s = records.unix_ms(found["expires"]) / 1000 - self._journal.time()
                 left_s = remaining(deadline)
@@ -212,8 +213,15 @@ class Approvals:
                 if not is_woken and (waiter.is_over() or left_s <= 0):
                     break
                 check()
-                found = self.get(caller, id)
+                found = self._again(caller, id)
         return found
+
+    def _again(self, caller: Caller, id: str) -> Approval:
+        """Return a question that was there before: if it is not now, its caller was revoked."""
+        try:
+            return self.get(caller, id)
+        except NoSuchApproval:
+            raise Unauthorized(f"The credential of {caller.name} was revoked just now.") from None
 
     def answer(self, caller: Caller, id: str, allow: bool, expires_in_s: float) -> Approval:
         """Record an admin's answer; raises NoSuchApproval, ApprovalClosed, NotAllowed.
