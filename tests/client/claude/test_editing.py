@@ -19,6 +19,10 @@ pytestmark = pytest.mark.slow
 def test_claude_is_told_before_it_writes_and_the_second_try_passes(
     claude: Claude, model: FakeModel, live_hub: RunningHub
 ) -> None:
+    programs = claude.home / "bin"
+    programs.mkdir()
+    (programs / "claude").symlink_to(claude.binary)
+    claude.environ["PATH"] = f"{programs}:{claude.environ['PATH']}"
     for command in (
         (sys.executable, "-m", "busclient", "install", "claude-code"),
         (str(shutil.which("git")), "init", "-q"),

@@ -128,7 +128,7 @@ def test_one_command_makes_the_bus_part_of_a_session_and_undoes_it(
     claude.environ["PATH"] = f"{programs}:{claude.environ['PATH']}"
     before = json.loads((claude.home / ".claude.json").read_text())
     ran = command(claude.environ, "install", "claude-code")
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.returncode == 0, ran.stderr
     post(live_hub, "web1", "the build is red")
     claude.print("hello")
     assert "the build is red" in model.shown()

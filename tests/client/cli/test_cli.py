@@ -155,7 +155,7 @@ def test_a_session_is_shown_no_tag_that_it_could_take_for_claude_codes_own(
         shown[line] = [one for one in hostile.fools(ran.out) if "<" in one]
     if session:
         assert not any(shown.values()), shown
-        assert "&lt;system-reminder" in cli("log").out
+        assert "&lt;system-reminder" in cli("log", "--limit", "200").out
     else:  # people see what was written
         assert shown["log"] and shown["inbox --limit 90"] and shown["agents"]
     raw = [json.loads(line)["body"] for line in cli("log", "--json").out.splitlines()]

@@ -113,7 +113,7 @@ def test_mail_of_other_labels_starts_no_run_and_is_not_given(
     assert work("--trust", "human,agent").code == 0
     (prompt,) = claude.prompts
     assert "do it" not in prompt
-    assert "from web1 trust=agent" in prompt
+    assert "from web1 to bob trust=agent" in prompt
     assert "\n  1 from boss trust=human\n" in prompt
     assert served.caller.bodies("unread_by=bob") == ["do it"]
     assert work("--trust", "people").code == 2
