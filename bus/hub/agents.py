@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
+from secrets import randbelow
 from typing import NamedTuple
 
 from bus.errors import Busy, LeaseLost, NameHeld, NoCallsign, NoSuchAgent, NotAllowed
@@ -76,10 +77,9 @@ class Agents:
 
     def register(self, caller: Caller, asked: Registration) -> tuple[Agent, bool]:
         """Give a name to the caller, or renew its lease; return the agent and whether it is new to
-        the name.
+        the name. Without a session, the name is a callsign.
 
-        Without a session, the name is a callsign. Raises NameHeld, NoCallsign, LeaseLost,
-        NotAllowed.
+        Raises NameHeld, NoCallsign, LeaseLost, NotAllowed.
         """
         if asked.takeover and not caller.is_verified:
             raise NotAllowed(
@@ -87,18 +87,20 @@ class Agents:
                 role=caller.role,
                 allowed=["member", "admin"],
             )
-        for _ in range(_ATTEMPTS):
-            agent = self._try_to_register(caller, asked)
+        for attempt in range(_ATTEMPTS):
+            agent = self._try_to_register(caller, asked, attempt)
             if agent is not None:
                 return agent
         raise Busy("Others register under this machine's names all the time.")
 
-    def _try_to_register(self, caller: Caller, asked: Registration) -> tuple[Agent, bool] | None:
+    def _try_to_register(
+        self, caller: Caller, asked: Registration, attempt: int
+    ) -> tuple[Agent, bool] | None:
         """Do so, or return None: somebody else was faster."""
         now_ms = self._journal.now_ms()
         with self._journal.current() as db:
             rows = queries.of_machine(db, asked.full_name.partition("/")[0])
-            name = self._named(db, rows, asked)
+            name = self._named(db, rows, asked, attempt)
             row = rows.get(name)
         is_mine = row is not None and row.lease is not None and asked.is_same(row.lease, row.facts)
         if row is not None and not is_mine:
@@ -204,10 +206,8 @@ class Agents:
         """Return whether the holder of a lease has given a sign of life in time."""
         sign = self._heartbeats.last(row.name)
         last = max(row.since_ms, self._started_ms, 0 if sign is None else sign.ms)
-        has_process = "pid" in row.facts
-        return now_ms - last <= (
-            self._leases.seconds * 1000 if has_process else _WITHOUT_PROCESS_MS
-        )
+        holds_ms = self._leases.seconds * 1000 if "pid" in row.facts else _WITHOUT_PROCESS_MS
+        return now_ms - last <= holds_ms
 
     def _held(self, row: Row, now_ms: int) -> NameHeld:
         sign = self._heartbeats.last(row.name)
@@ -230,12 +230,14 @@ class Agents:
 
     # -- callsigns -------------------------------------------------------------------------------
 
-    def _named(self, db: sqlite3.Connection, rows: Mapping[str, Row], asked: Registration) -> str:
+    def _named(
+        self, db: sqlite3.Connection, rows: Mapping[str, Row], asked: Registration, attempt: int
+    ) -> str:
         """Return the name that is asked for; a callsign if no session is given.
 
         The callsign of the same conversation comes first, then that of the same place, then one
-        that waits for nothing, then any that is free: one with mail goes to another directory only
-        if no other is left.
+        without mail, then any that is free: one with mail goes to another directory only if no
+        other is left.
         """
         if "/" in asked.full_name:
             return asked.full_name
@@ -259,6 +261,8 @@ class Agents:
         signs = [f"{machine}/{sign}" for sign in self._leases.callsigns]
         names_free = {row.name for row in free}
         left = [name for name in signs if name not in rows or name in names_free]
+        # After a race, each looks elsewhere.
+        left = left[randbelow(min(len(left), 4 * attempt) or 1) :]
         for name in left:
             if not has_mail(db, name, now_ms):
                 return name

@@ -24,6 +24,11 @@ def ways(hub: RunningHub, name: str) -> list[str]:
     return [step["by"] for step in trace if step["step"] == "shown"]
 
 
+def turn(hub: RunningHub, name: str) -> str | None:
+    found: str | None = hub.get(f"/agents/{name}").json()["agent"].get("turn")
+    return found
+
+
 @pytest.mark.parametrize("own", [hooks(), {}], ids=["with hooks", "with the server alone"])
 def test_an_idle_session_is_pushed_to_and_sees_each_message_once(
     claude: Claude, model: FakeModel, live_hub: RunningHub, own: dict[str, Any]
@@ -40,6 +45,8 @@ def test_an_idle_session_is_pushed_to_and_sees_each_message_once(
     for body in ("first push", "second push"):
         post(live_hub, "web1/alpha", body)
         wait_until(lambda body=body: body in model.shown(), 40)
+        if own:  # what comes within a turn is shown at its end
+            wait_until(lambda: turn(live_hub, "web1/alpha") == "idle", 40)
     assert ways(live_hub, "web1/alpha") == ["socket"]
     claude.type("again")
     wait_until(lambda: '"again"' in model.shown().replace('text": "again', '"again'), 30)
