@@ -94,7 +94,10 @@ class Session:
 
     def wait_idle(self) -> None:
         """Wait until its turn has ended and its waiter waits."""
-        _until(lambda: self._asked(f"/agents/{NAME}").get("agent", {}).get("turn") == "idle")
+        # A model that answers at once can be faster than the hook that says "working": Claude
+        # Code's own word that it waits comes after a minute.
+        ended = ("idle", "awaiting_input")
+        _until(lambda: self._asked(f"/agents/{NAME}").get("agent", {}).get("turn") in ended, 90)
         _until(lambda: self._asked("/health").get("waiting"))
 
     def _delivered(self, mark: str, priority: str) -> float:
