@@ -29,8 +29,8 @@ from bus.model.hooks import (
     TOOL,
     TOOL_EVERY_MS,
     WAKE,
-    in_turns,
     may_show,
+    urgent_first,
 )
 from bus.model.inbox_budget import Candidate, Packed, length
 from bus.system import hurry
@@ -114,7 +114,7 @@ class Contexts:
         sent_to = f"{conversation} {CHANNEL}" if way == CHANNEL else conversation
         known = self._shown.known(reader, conversation) if found else set()
         known |= self._shown.known(reader, sent_to) if way == CHANNEL else set()
-        fresh = in_turns(one for one in found if one["seq"] not in others | known)
+        fresh = urgent_first([one for one in found if one["seq"] not in others | known])
         unread = self._inbox.count(reader, "/" in reader) if fresh else 0
         hurry.check()
         text, full, shown = self._framed(reader, unread, fresh, now_ms, _NEWS_BUDGET)

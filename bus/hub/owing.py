@@ -13,7 +13,7 @@ from bus.index.mailboxes import of_reader
 from bus.index.tenures import tenure
 from bus.live.shown import ShownMail
 from bus.model.inbox_budget import Candidate
-from bus.model.owing import MOST_SHOWN, in_turns, owed_text
+from bus.model.owing import MOST_SHOWN, owed_text, to_be_seen
 
 _LOOKED_AT, _EACH = 50, 10  # questions; of one credential
 _BEGINNING = 2_000  # characters of a question that are read
@@ -57,7 +57,7 @@ class Owing:
             since, now_ms = tenure(db, reader.partition("/")[0]), self._journal.now_ms()
             rows = queries.owed_in_turns(db, boxes, since, now_ms, _EACH, _LOOKED_AT)
             found = [queries.question(db, ask.seq, _BEGINNING) for ask in rows]
-        owed = in_turns(cast(list[Candidate], found))
+        owed = to_be_seen(cast(list[Candidate], found))
         count = max(len(owed), self._asks.owed_count(reader, with_machine))
         if not with_machine:
             return owed, count

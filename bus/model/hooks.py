@@ -5,8 +5,7 @@ The shapes are Claude Code's own: https://code.claude.com/docs/en/hooks, tried w
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from bus.model.inbox_budget import Candidate
 from bus.model.kinds import AGENT, ZERO_OR_ONE, choice, whole
 from bus.model.records import EVERYBODY
 from bus.model.shape import Shape
+from bus.model.turns import in_turns
 
 WAKES = ("urgent", "normal", "off")
 START, PROMPT, TOOL, STOP = "SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"
@@ -96,25 +96,13 @@ def may_show(
     return bool(priority != "fyi")
 
 
-def in_turns(messages: Iterable[Candidate]) -> list[Candidate]:
-    """Return messages in the order in which they are shown: urgent ones first, and of each priority
-    the senders in turns, so that one who sends many hides nobody.
+def urgent_first(messages: Sequence[Candidate]) -> list[Candidate]:
+    """Return messages in the order in which they are shown: urgent ones first, and of each kind the
+    senders in turns.
     """
-    turns: Counter[tuple[bool, str]] = Counter()
-    ranked = []
-    for message in messages:
-        is_urgent = message["priority"] == "urgent"
-        who = (is_urgent, machine_of(message))
-        ranked.append((not is_urgent, turns[who], message["seq"], message))
-        turns[who] += 1
-    return [row[-1] for row in sorted(ranked, key=lambda row: row[:3])]
-
-
-def machine_of(message: Mapping[str, Any]) -> str:
-    """Return whose turn a message takes: its sender's machine; one for all that nobody has
-    proven.
-    """
-    return message["from"].partition("/")[0] if message.get("verified") else ""
+    urgent = [message for message in messages if message["priority"] == "urgent"]
+    others = [message for message in messages if message["priority"] != "urgent"]
+    return in_turns(urgent) + in_turns(others)
 
 
 def context(event: str, text: str) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bus.model.asked import ask_terms
 from bus.model.envelopes import defused
 from bus.model.inbox_budget import Candidate, length
 from bus.model.inbox_lines import brief
 from bus.model.records import unix_ms
+from bus.model.turns import in_turns
 
 MOST_SHOWN = 10
 BUDGET = 2_500  # characters of all of it
@@ -18,17 +18,11 @@ _LENGTH, _SHORT, _FEW, _OPTIONS = 300, 150, 4, 150
 _FRAME = 500  # characters of our own lines around the questions
 
 
-def in_turns(asks: Sequence[Candidate]) -> list[Candidate]:
+def to_be_seen(asks: Iterable[Candidate]) -> list[Candidate]:
     """Return questions in the order in which they are to be seen: by turns of those who ask; of
     each the urgent ones first, then the one whose time is over first, then the older one.
     """
-    turns: Counter[str] = Counter()
-    ranked: list[tuple[int, int, Candidate]] = []
-    for ask in sorted(asks, key=_rank):
-        who = ask.get("auth", ask["from"])
-        ranked.append((turns[who], len(ranked), ask))
-        turns[who] += 1
-    return [ask for _, _, ask in sorted(ranked, key=lambda one: one[:2])]
+    return in_turns(sorted(asks, key=_rank))
 
 
 def owed_text(reader: str, asks: Sequence[Candidate], count: int, now_ms: int) -> str:
