@@ -149,13 +149,8 @@ class Mirror:
 
     def _write(self, folder: Path, brief: Mapping[str, Any]) -> str:
         """Write a brief as the file that it was; return its name."""
-        text = self._bus._connection.reach(
-            lambda: self._bus._calls.send(
-                "GET", f"/briefs/{brief['id']}", params={"format": "markdown"}
-            )
-        ).content
         path = folder / file_name(brief)
-        write_private(path, text.decode("utf-8", "surrogateescape"))
+        write_private(path, self._bus.briefs.markdown(brief["id"]))
         return path.name
 
     def _move(self, path: Path, folder: Path) -> str:

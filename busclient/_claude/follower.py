@@ -17,7 +17,6 @@ from busclient._claude.sessions import Session, Sessions
 from busclient._claude.state import log, note_counts
 from busclient._errors import BusError
 from busclient._files import write_private
-from busclient._messages.message import Message
 from busclient._places import Places
 
 WAKES = ("urgent", "normal", "off")
@@ -104,7 +103,9 @@ def follow(
             if is_over() or not (found or is_held_back) or not session.lives():
                 continue
             since = found[-1].seq if found else since
-            senders = {_machine_of(one) for one in found if one.priority != "fyi"} or senders
+            senders = {
+                one.proven_machine or "" for one in found if one.priority != "fyi"
+            } or senders
             if _have_had_their_share(senders, _wakes(places, session), limit):
                 continue
             event = {"hook_event_name": "BusWake"}
@@ -142,13 +143,6 @@ def _limit(environ: Mapping[str, str]) -> int:
     """Return how often a session is woken in an hour: BUS_WAKES_AN_HOUR, or 6."""
     given = environ.get("BUS_WAKES_AN_HOUR", "")
     return int(given) if given.isdigit() else 6
-
-
-def _machine_of(message: Message) -> str:
-    """Return whose share a wake takes: a machine's with all its sessions; one for all names that
-    nobody has proven.
-    """
-    return message.sender.partition("/")[0] if message.verified else ""
 
 
 def _have_had_their_share(

@@ -9,7 +9,6 @@ does not come, the mail is left to the hooks.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import socket
 import threading
@@ -39,7 +38,7 @@ Notify = Callable[[str, Mapping[str, Any]], None]  # sends a notification to the
 Register = Callable[[], tuple[Session | None, bool]]
 
 
-def way(environ: Mapping[str, str], places: Places) -> str:
+def way(environ: Mapping[str, str]) -> str:
     """Return how mail is pushed: BUS_PUSH, or by the socket where there is one.
 
     A run of `claude -p` is not pushed to: it would not end.
@@ -49,7 +48,7 @@ def way(environ: Mapping[str, str], places: Places) -> str:
         return CHANNEL
     is_there = Path(environ.get(_SOCKET_FILE, "/nonexistent")).is_socket()
     is_attended = environ.get("CLAUDE_CODE_ENTRYPOINT") == "cli"
-    if given == OFF or not (is_there and is_attended) or _is_refused(environ, places):
+    if given == OFF or not (is_there and is_attended) or _is_refused(environ):
         return OFF
     return SOCKET
 
@@ -89,7 +88,7 @@ class Push:
         session, has_hooks = self._register()
         if session is None:
             return
-        chosen = way(self._environ, self._places)
+        chosen = way(self._environ)
         if chosen == OFF or follower.wakes(self._environ) == "off":
             return
         try:
@@ -163,17 +162,18 @@ def send(environ: Mapping[str, str], text: str, id: str) -> None:
             inbox.sendall(json.dumps(line).encode() + b"\n")
 
 
-def _is_refused(environ: Mapping[str, str], places: Places) -> bool:
+def _is_refused(environ: Mapping[str, str]) -> bool:
     """Return whether the user has told Claude Code to drop what comes through the socket."""
-    home = environ.get("CLAUDE_CONFIG_DIR") or os.path.join(environ.get("HOME", ""), ".claude")
-    project = os.path.join(environ.get("CLAUDE_PROJECT_DIR", "."), ".claude")
-    for folder, name in (
-        (home, "settings.json"),
-        (project, "settings.json"),
-        (project, "settings.local.json"),
+    from busclient._claude.servers import folder_of_user  # noqa: PLC0415  only once, in a thread
+
+    project = Path(environ.get("CLAUDE_PROJECT_DIR", "."), ".claude")
+    for path in (
+        folder_of_user(environ) / "settings.json",
+        project / "settings.json",
+        project / "settings.local.json",
     ):
         with suppress(OSError, ValueError):
-            found = json.loads(Path(folder, name).read_text(encoding="utf-8"))
+            found = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(found, dict) and found.get("crossSessionInbound") == "refuse":
                 return True
     return False

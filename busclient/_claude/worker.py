@@ -265,10 +265,8 @@ class Worker:
 
 
 def _who(message: Message) -> str:
-    """Return whose mail it is for the lid: a machine with all its sessions; one for all names that
-    nobody has proven.
-    """
-    return message.sender.partition("/")[0] if message.verified else "?"
+    """Return whose mail it is for the lid: a machine's; one for all names that are not proven."""
+    return message.proven_machine or "?"
 
 
 def _read(output: str) -> tuple[str, str | None]:

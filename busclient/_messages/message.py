@@ -78,6 +78,11 @@ class Message:
         """The sender, with a mark where no credential of that name sent it."""
         return signed(self.sender, self.verified)
 
+    @property
+    def proven_machine(self) -> str | None:
+        """The sender's machine, with all its sessions; None where nobody has proven the name."""
+        return self.sender.partition("/")[0] if self.verified else None
+
     def __repr__(self) -> str:
         return (
             f"<Message {self.seq} from {self.signed} to {','.join(self.to)}:"
