@@ -13,7 +13,6 @@ from bus import create_app
 from bus.config import Config
 from bus.credentials import Credentials
 from bus.hub.hub import Hub
-from bus.system import hurry
 from tests.conftest import PASSWORD, USER, Caller, Clock, move, opened
 from tests.fleet import SECRET, As, Fleet, a_fleet
 
@@ -113,9 +112,3 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """A hub with machines, and the service that runs their commands."""
     with a_fleet(tmp_path) as made:
         yield made
-
-
-@pytest.fixture(autouse=True)
-def never_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No answer of a hook is late because the machine of the tests is slow."""
-    monkeypatch.setattr(hurry, "now", lambda: 0.0)
