@@ -155,7 +155,7 @@ class Listener(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.desk, self._is_over = desk, is_over
         self._mutex = threading.Lock()
-        self._open: set[Handler] = set()
+        self._open: dict[socket.socket, Handler] = {}
         self._stopping = False
         super().__init__(address, Handler)
 
@@ -200,17 +200,25 @@ class Listener(ThreadingHTTPServer):
         _hang_up(min(idle, key=lambda handler: handler.latest).connection)
         return True
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Count the connection before its thread runs: the next one may already be waiting."""
+        handler = Handler.__new__(Handler)
+        handler.connection, handler.latest = request, time.monotonic() + _IDLE_S
+        with self._mutex:
+            self._open[request] = handler
+        super().process_request(request, client_address)
+
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Serve one connection to its end."""
-        handler = Handler.__new__(Handler)
-        handler.connection, handler.latest = request, time.monotonic() + _REQUEST_S
         with self._mutex:
-            self._open.add(handler)
-        try:
-            handler.__init__(request, client_address, self)  # type: ignore[misc]
-        finally:
-            with self._mutex:
-                self._open.discard(handler)
+            handler = self._open[request]
+        handler.__init__(request, client_address, self)  # type: ignore[misc]
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection and give its place to another."""
+        with self._mutex:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Note what went wrong with a connection: mostly, that the client is gone."""
@@ -221,7 +229,7 @@ class Listener(ThreadingHTTPServer):
 
     def _all(self) -> list[Handler]:
         with self._mutex:
-            return list(self._open)
+            return list(self._open.values())
 
 
 def _hang_up(connection: socket.socket) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from bus.config import BadSetting, Config
 from bus.peers import listener as listening_part
 from bus.peers.address import address_of
 from bus.peers.proof import Visitor, networks
-from tests.conftest import PASSWORD, USER, basic, wait_until
+from tests.conftest import PASSWORD, USER, basic
 from tests.fleet import SECRET
 from tests.peers.conftest import AWAY, HERE, Open, Peers, from_away
 from tests.web.conftest import Members
@@ -243,12 +243,13 @@ def test_idle_connections_make_room(
 ) -> None:
     monkeypatch.setattr(listening_part, "MOST_CONNECTIONS", 3)
     peers, _ = listening()
-    held = [socket.create_connection(("127.0.0.1", peers.port), timeout=10) for _ in range(3)]
-    time.sleep(0.1)
-    wait_until(lambda: peers.send("GET", "/health")[0] == 200)
-    assert any(one.recv(10) == b"" for one in held[:1])
-    for one in held:
-        one.close()
+    with ExitStack() as stack:
+        held = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", peers.port), timeout=10))
+            for _ in range(3)
+        ]
+        assert peers.send("GET", "/health")[0] == 200
+        assert held[0].recv(10) == b"", "the one that is idle longest makes room"
 
 
 # -- settings ------------------------------------------------------------------------------------
