@@ -8,32 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, cast
 
 from bus.model import agents, hooks
 from bus.model.records import NAME
+from bus.settings import KIB, MIB, BadSetting, parsed
+from bus.settings import setting as _setting
 
-KIB, MIB = 1024, 1024 * 1024
-
-
-class BadSetting(ValueError):
-    """A BUS_* variable with a value that cannot be used; the text names it and what is allowed."""
-
-
-def _setting(
-    name: str,
-    default: Any,
-    unit: str,
-    help: str,
-    low: float | None = None,
-    high: float | None = None,
-) -> Any:
-    return field(
-        default=default,
-        metadata={"name": name, "unit": unit, "help": help, "low": low, "high": high},
-    )
+__all__ = ["BadSetting", "Config"]
 
 
 @dataclass(frozen=True)
@@ -315,7 +298,7 @@ class Config:
         for setting in fields(cls):
             text = environ.get(setting.metadata["name"], "")
             if text != "":
-                given[setting.name] = _parse(setting, text)
+                given[setting.name] = parsed(setting, text)
         return cls(**given).validate()
 
     def paths(self) -> dict[str, Path]:
@@ -382,16 +365,3 @@ def _is_address(listen: str) -> bool:
     return listen.startswith("unix:/") or (
         host != "" and port.isascii() and port.isdigit() and 0 < int(port) < 65_536
     )
-
-
-def _parse(setting: Field[Any], text: str) -> Any:
-    name, default = setting.metadata["name"], cast(Any, setting.default)
-    if "Path" in str(setting.type):
-        return Path(text)
-    try:
-        if isinstance(default, bool):
-            return {"0": False, "1": True}[text]
-        return type(default)(text)
-    except (KeyError, ValueError):
-        wanted = "0 or 1" if isinstance(default, bool) else f"a number such as {default}"
-        raise BadSetting(f"{name} is {text!r}: it must be {wanted}") from None

@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 LAYERS = (
     ("errors", "version"),
     ("model",),
+    ("settings",),
     ("config",),
     ("system",),
     ("live", "log", "credentials", "index", "runner.protocol", "runner.drivers"),
