@@ -214,6 +214,15 @@ class Bus(Reading):
             self._connection.post("/ack", {**self._mine("reader"), "through": reading.ref(message)})
         )
 
+    def star(self, message: Ref, starred: bool | None = None, *, key: str | None = None) -> bool:
+        """Star a message for me, or take the star away; left out, `starred` is the other of what it
+        is now. Return whether it is starred then. What has a `key` is done once. Raises NotFound.
+        """
+        said = {"reader": self.name, "starred": starred, "client_id": key or new_key()}
+        fields = {name: value for name, value in said.items() if value is not None}
+        answer = self._connection.post(f"/star/{reading.ref(message)}", fields)
+        return answer.get("starred") is True
+
     def drain(
         self, handle: Callable[[Message], object], *, limit: int | None = None, **filters: Any
     ) -> Drained:

@@ -55,7 +55,8 @@ class Reading:
         """Messages, oldest first; without `since` the newest. At most 500 at once.
 
         Filters: `since`, `before` (id or seq), `to` (with broadcasts), `sender`, `tag`, `thread`,
-        `unread_by`, `order` (`asc`, `desc`), `expired=True` for expired ones too.
+        `unread_by`, `order` (`asc`, `desc`), `expired=True` for expired ones too; with
+        `starred=True`, what `reader` (one of your names) has starred.
         """
         upwards = filters.get("order") != "desc"
         newest = upwards and filters.get("since") is None and filters.get("unread_by") is None

@@ -32,6 +32,7 @@ from bus.hub.privacy import Privacy
 from bus.hub.proofs import Proofs
 from bus.hub.roles import Roles
 from bus.hub.standings import Standings
+from bus.hub.stars import Stars
 from bus.hub.topics import Topics
 from bus.hub.tracking import Tracking
 from bus.hub.webhooks import Webhooks
@@ -113,6 +114,7 @@ class Hub:
         self.briefs = Briefs(self.messages, self.agents, standings)
         self.actions = Actions(journal, self.messages, self.drafting, standings, self.briefs)
         self.digests = Digests(self.messages, self.actions)
+        self.stars = Stars(journal, self.messages, self.credentials)
         self.topics = Topics(journal, self.credentials)
         self.roles = Roles(journal, self.agents)
         self.chores.add(self.roles.give_on)

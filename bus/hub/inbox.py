@@ -60,18 +60,22 @@ class Inbox:
         choose: Callable[[list[Candidate], int], Packed],
         is_peek: bool = False,
         with_machine: bool = False,
+        is_starred: bool = False,
     ) -> InboxPage:
-        """Return the unread messages behind a cursor that `choose` picks from the first `limit`.
+        """Return the unread messages behind a cursor that `choose` picks from the first `limit`;
+        with `is_starred`, of those that the reader has starred.
 
         Messages with more than `longest` characters come to `choose` cut. What it shows in full
         counts as fetched, except in a peek.
         """
         now_ms = self._journal.now_ms()
 
+        stars_of = reader if is_starred else None
+
         def question(db: sqlite3.Connection) -> tuple[queries.Seen, int]:
             boxes = of_reader(db, reader, with_machine)
-            seen = queries.first(db, boxes, now_ms, cursor, limit + 1, longest)
-            return seen, unread_count(db, boxes, now_ms, _COUNTED_UNREAD)
+            seen = queries.first(db, boxes, now_ms, cursor, limit + 1, longest, stars_of)
+            return seen, unread_count(db, boxes, now_ms, _COUNTED_UNREAD, stars_of)
 
         seen, unread = self._journal.index.ask(question)
         found, start = seen

@@ -65,8 +65,10 @@ def first(
     cursor: Cursor | None,
     limit: int,
     longest: int,
+    starred_by: str | None = None,
 ) -> Seen:
-    """Return the first `limit` unread messages of some mailboxes behind a cursor.
+    """Return the first `limit` unread messages of some mailboxes behind a cursor; `starred_by`
+    takes only those that this reader has starred.
 
     One with a JSON of more than `longest` characters has the beginning of its body only, and the
     length of it in `size`.
@@ -82,7 +84,7 @@ def first(
     ):
         cursor = Cursor(FIRST, acked, now_ms, 0)
     found, room = [], 4 * longest + 1024 * 1024
-    for rank in islice(_ranks(db, boxes, cursor, now_ms), limit):
+    for rank in islice(_ranks(db, boxes, cursor, now_ms, starred_by), limit):
         text, size = db.execute(
             "SELECT CASE WHEN length(json) <= ?1 THEN json ELSE json_set(json_remove(json,"
             " '$.data'), '$.body', substr(json_extract(json, '$.body'), 1, ?2), '$.size',"
@@ -98,14 +100,20 @@ class _Finder:
     """Finds the unread messages of some mailboxes, as they were at a time."""
 
     def __init__(
-        self, db: sqlite3.Connection, boxes: Mailboxes, as_of_ms: int, now_ms: int
+        self,
+        db: sqlite3.Connection,
+        boxes: Mailboxes,
+        as_of_ms: int,
+        now_ms: int,
+        starred_by: str | None,
     ) -> None:
         self._db, self._boxes, self._as_of_ms, self._now_ms = db, boxes, as_of_ms, now_ms
+        self._starred_by = starred_by
         self._names = json.dumps(boxes.names)
 
     def walk(self, priority: int, sender: str | None = None) -> Walk:
         """Return the unread ones of a priority, perhaps of one sender."""
-        everything: Walk = unread(self._db, self._boxes, self._as_of_ms, down=False)
+        everything = unread(self._db, self._boxes, self._as_of_ms, False, self._starred_by)
         if sender is not None:
             rows = Rows(
                 self._db, "SELECT seq FROM messages WHERE sender = ?", (sender,), "seq", down=False
@@ -187,8 +195,10 @@ class _Finder:
         return found
 
 
-def _ranks(db: sqlite3.Connection, boxes: Mailboxes, cursor: Cursor, now_ms: int) -> Iterator[Rank]:
-    finder = _Finder(db, boxes, cursor.as_of_ms, now_ms)
+def _ranks(
+    db: sqlite3.Connection, boxes: Mailboxes, cursor: Cursor, now_ms: int, starred_by: str | None
+) -> Iterator[Rank]:
+    finder = _Finder(db, boxes, cursor.as_of_ms, now_ms, starred_by)
     for priority in range(cursor.rank.priority, len(PRIORITIES)):
         for rank in _of_priority(finder, priority, cursor.rank):
             if rank > cursor.rank and not finder.is_dead(rank.seq):

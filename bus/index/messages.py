@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bus.index import expiring, ranges, walks
+from bus.index import expiring, ranges, stars, walks
 from bus.index.mailboxes import of_reader
 from bus.index.projection import Batch
 from bus.index.ranges import LAST, NewestRanges
@@ -248,6 +248,8 @@ def walk_of(
         parts.append(_rows(db, "tags WHERE tag = ?", selection.tag, down))
     if selection.briefs:
         parts.append(Rows(db, "SELECT seq FROM briefs WHERE 1", (), "seq", down))
+    if selection.starred_by is not None:
+        parts.append(stars.of_reader(db, selection.starred_by, down))
     seen_at = None if selection.expired else now_ms
     if selection.unread_by is not None:
         boxes = of_reader(db, selection.unread_by, selection.machine)

@@ -23,6 +23,7 @@ from bus.index.place import Damage
 from bus.index.projection import Batch, Projection
 from bus.index.roles import Roles
 from bus.index.search import Words
+from bus.index.stars import Stars
 from bus.index.topics import Topics
 from bus.index.tracking import Tracking
 from bus.index.unique_keys import UniqueKeys
@@ -33,7 +34,7 @@ from bus.model.records import Position, Record
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
     *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
-    *(Asks, Webhooks, FileLeases, Briefs, Actions),
+    *(Asks, Webhooks, FileLeases, Briefs, Actions, Stars),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

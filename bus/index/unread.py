@@ -11,19 +11,24 @@ from bus.index import expiring
 from bus.index.floors import floor
 from bus.index.mailboxes import Mailboxes
 from bus.index.ranges import LAST, around, gaps, is_settled
-from bus.index.walks import Either, From, Live, Rows, Unsettled, Walk, through
+from bus.index.stars import of_reader
+from bus.index.walks import Either, Every, From, Live, Rows, Unsettled, Walk, through
 from bus.model.groups import is_group
 from bus.model.records import EVERYBODY, unix_ms
 
 _TO_NAME = "SELECT seq FROM inbox WHERE recipient = ? AND lasting = ?"
 
 
-def unread_count(db: sqlite3.Connection, boxes: Mailboxes, now_ms: int, cap: int) -> int:
-    """Return how many messages wait in some mailboxes, counted up to `cap`."""
-    if not boxes.direct:
+def unread_count(
+    db: sqlite3.Connection, boxes: Mailboxes, now_ms: int, cap: int, starred_by: str | None = None
+) -> int:
+    """Return how many messages wait in some mailboxes, counted up to `cap`; `starred_by` counts
+    only those that this reader has starred.
+    """
+    if not boxes.direct and starred_by is None:
         return _count(db, boxes.whole, now_ms, cap)
     # One message may lie in several of them.
-    walk = unread(db, boxes, now_ms, down=False)
+    walk = unread(db, boxes, now_ms, False, starred_by)
     return sum(1 for _ in islice(through(walk, 0, LAST, down=False), cap))
 
 
@@ -94,8 +99,16 @@ def is_unread(db: sqlite3.Connection, reader: str, seq: int) -> bool:
     return db.execute(through, (reader, seq)).fetchone() is None
 
 
-def unread(db: sqlite3.Connection, boxes: Mailboxes, now_ms: int | None, down: bool) -> Walk:
-    """Return what waits in some mailboxes; expired ones too without a time."""
+def unread(
+    db: sqlite3.Connection,
+    boxes: Mailboxes,
+    now_ms: int | None,
+    down: bool,
+    starred_by: str | None = None,
+) -> Walk:
+    """Return what waits in some mailboxes; expired ones too without a time. `starred_by` takes only
+    what this reader has starred.
+    """
     reader, start = boxes.whole, floor(db, boxes.whole)
     expiring_ones = (
         _all_of(db, reader, 0, down, start)
@@ -108,7 +121,8 @@ def unread(db: sqlite3.Connection, boxes: Mailboxes, now_ms: int | None, down: b
     walks = [Unsettled(db, walk, reader, lasting, down) for lasting, walk in parts]
     for name in boxes.direct:
         walks += _direct(db, name, now_ms, down)
-    return Either(walks)
+    found = Either(walks)
+    return found if starred_by is None else Every([of_reader(db, starred_by, down), found])
 
 
 def _direct(db: sqlite3.Connection, name: str, now_ms: int | None, down: bool) -> list[Unsettled]:

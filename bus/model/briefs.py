@@ -17,6 +17,7 @@ from bus.model.due import DATE, DUE
 from bus.model.filter import MAX_LIMIT, MessagesQuery, Selection, SeqOf, recipients
 from bus.model.front_matter import MAX_DEPTH, MAX_FRONT, MAX_KEY, joined
 from bus.model.kinds import (
+    AGENT,
     KEY,
     REFERENCE,
     REFERENCE_TEXT,
@@ -228,6 +229,7 @@ def _one_or_all(names: list[str]) -> str | list[str]:
 class BriefQuery(Shape):
     """GET /briefs/<ref>."""
 
+    reader: Annotated[str | None, AGENT, "whose star is shown; left out: the caller's"] = None
     format: Annotated[str | None, choice(("json", "markdown", "text")), "instead of Accept"] = None
 
 

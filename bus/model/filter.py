@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Protocol
 
-from bus.errors import MissingField
+from bus.errors import BadField, MissingField
 from bus.model.groups import is_group
 from bus.model.kinds import (
     AGENT,
@@ -46,8 +46,8 @@ class Selection:
 
     `to` takes in broadcasts. `unread_by` is what that reader has neither acknowledged nor written
     itself, with `machine` its machine's mail too. `after` and `before` are seqs, both exclusive.
-    `briefs` takes only those. `newest` takes the last `limit` instead of the first; the result is
-    oldest first all the same, unless `descending`.
+    `briefs` takes only those, `starred_by` what that reader has starred. `newest` takes the last
+    `limit` instead of the first; the result is oldest first all the same, unless `descending`.
     """
 
     to: str | None = None
@@ -63,6 +63,7 @@ class Selection:
     expired: bool = False
     machine: bool = False
     briefs: bool = False
+    starred_by: str | None = None
     view: View | None = field(default=None, compare=False)
 
     @property
@@ -80,7 +81,7 @@ class Selection:
     @property
     def is_plain(self) -> bool:
         """Whether it asks for every message that lives, but for its places."""
-        names = (self.to, self.unread_by, self.sender)
+        names = (self.to, self.unread_by, self.sender, self.starred_by)
         wanted = (self.tag, self.thread, self.expired, self.briefs, self.view)
         return not (any(names) or any(wanted))
 
@@ -112,6 +113,8 @@ class Selection:
 
 
 SeqOf = Callable[[str | int], int]
+STARRED = "1: only what the reader has starred"
+STARS_OF = "whose stars; left out: those of `unread_by`, else the caller's"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,10 +181,22 @@ class MessageQuery(Format):
 
 @dataclass(frozen=True, kw_only=True)
 class MessagesQuery(_PageQuery):
-    """GET /messages: in which order, and for how many seconds to wait for a first message."""
+    """GET /messages: in which order, of which stars, and for how many seconds to wait for a first
+    message.
+    """
 
     order: Annotated[str, _ORDER, "asc: oldest first"] = "asc"
     wait: Annotated[float, WAIT, "seconds to wait for a message"] = 0.0
+    starred: Annotated[int, ZERO_OR_ONE, STARRED] = 0
+    reader: Annotated[str | None, AGENT, STARS_OF] = None
+
+    def __post_init__(self) -> None:
+        if self.starred and self.wait:
+            raise BadField(
+                "`wait` waits for messages, and a star is none.",
+                hint="Leave `wait` out, or `starred`.",
+                field="wait",
+            )
 
     @property
     def is_descending(self) -> bool:

@@ -101,6 +101,7 @@ class InboxQuery(Format):
         "the same in tokens of 3 bytes; with both, both hold",
     ] = None
     machine: Annotated[int, ZERO_OR_ONE, "1, of a session: its machine's mail too"] = 0
+    starred: Annotated[int, ZERO_OR_ONE, "1: only what the reader has starred"] = 0
     cursor: Annotated[
         Cursor | None, _CURSOR_KIND, "of the answer before, for what comes after it"
     ] = None

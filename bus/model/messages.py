@@ -289,6 +289,7 @@ class Message(From):
             "what it may be taken for, and what it passes on",
         ]
     ]
+    starred: NotRequired[Annotated[bool, "true where the reader who asks has starred it"]]
     snippet: NotRequired[str]
     replayed: NotRequired[bool]
     delivery: NotRequired[dict[str, Standing]]

@@ -44,7 +44,7 @@ KINDS = (
     *("message_retracted", "deadline_passed", "topic_subscribed", "topic_unsubscribed"),
     *("role_claimed", "role_released", "role_given"),
     *("webhook_set", "webhook_removed", "webhook_progress"),
-    *("files_leased", "files_released", "action_changed"),
+    *("files_leased", "files_released", "action_changed", "message_starred"),
 )
 # What older versions called them. Such lines are in logs for ever; only `decode` knows.
 _OLD_KINDS = {
@@ -224,7 +224,8 @@ def unique_key(record: Record) -> str | None:
     it under which, and at which attempt (where those before have done nothing); for the use of an
     approval, the approval; for a lease, the name and the record that set it free; for one of files,
     the repository and the record before it; for what ends a message, the message; for what is said
-    to an ask, the ask and the word before it; for the result of a call, the call. No credential's
+    to an ask, the ask and the word before it; for the result of a call, the call; for a star, its
+    idempotency key, or the star before it of the same reader. No credential's
     name begins with a space, and no key has a line end, so none of them can meet. Nor has a name an
     @: behind it is the tenure, so that whoever is given a name anew meets no key of who had it
     before.
@@ -233,6 +234,8 @@ def unique_key(record: Record) -> str | None:
         about = (str(record[name]) for name in _COMPETED_FOR[record["kind"]])
         return " ".join(["", record["kind"], *about])
     is_message = record["kind"] == "message"
+    if record["kind"] == "message_starred":
+        return _star_key(record)
     if record["kind"] == "action_changed" or (is_message and "prior" in record):
         return _word_key(record)
     if is_message and "call" in record:
@@ -250,6 +253,15 @@ def _key_of(record: Record, key: str) -> str:
         return f"{auth} {record['from']} {key}"
     attempt = record.get("attempt", 0)
     return f" call {auth} {key}" + (f"\n{attempt}" if attempt else "")
+
+
+def _star_key(record: Record) -> str:
+    """Return the key of a star: without an idempotency key, one reader has one at a time."""
+    reader, key = record["reader"], record.get("client_id")
+    if key is None:
+        return f" starred {reader} {record['prior']}"
+    auth = f"{record['auth']}@{record['tenure']}" if "tenure" in record else record["auth"]
+    return f" star {auth} {reader} {key}"
 
 
 def _word_key(record: Record) -> str:

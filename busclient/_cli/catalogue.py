@@ -64,6 +64,11 @@ GROUPS = {
             "Say that you are done with messages",
             ("bus ack 412.k7f3 413", "bus ack --all"),
         ),
+        "star": Entry(
+            "starring",
+            "Star messages, to find them again; list them",
+            ("bus star 412", "bus star 412 --off"),
+        ),
         "log": Entry(
             "reading",
             "Show history, oldest first",

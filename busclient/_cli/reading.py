@@ -35,13 +35,14 @@ def filters(function: F) -> F:
     "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most this many."
 )
 @click.option("--since", type=kinds.MESSAGE, metavar="ID", help="After this id or seq.")
+@click.option("--starred", is_flag=True, help="Only what you have starred.")
 @click.option("--full", is_flag=True, help="Show whole bodies, however long.")
 @json_option
-def inbox(ack: bool, limit: int, since: str | None, full: bool) -> None:
+def inbox(ack: bool, limit: int, since: str | None, starred: bool, full: bool) -> None:
     """List what is unread, oldest first. Reading changes nothing, unless --ack is given."""
     with open_bus() as bus:
         shown: list[Message] = []
-        messages = bus.unread(limit + 1, since=since)
+        messages = bus.unread(limit + 1, since=since, starred=starred or None)
         for message in messages:
             if len(shown) == limit:
                 out.note(f"there are more: bus inbox --since {shown[-1].seq}")

@@ -97,6 +97,7 @@ OWN_NAME = (
         "/post",
         "/ack",
         "/ack/{ref}",
+        "/star/{ref}",
         "/inbox",
         "/hooks/claude-code",
         "/mcp",

@@ -13,7 +13,7 @@ from bus.hub.briefs import PostedBrief
 from bus.hub.hub import Hub
 from bus.model import checks, front_matter
 from bus.model.briefs import Brief, BriefQuery, BriefsQuery, ThreadQuery, markdown
-from bus.model.caller import EVERYONE, Taken
+from bus.model.caller import EVERYONE, Taken, check_speaks_as
 from bus.model.filter import Selection
 from bus.model.harmless import harmless
 from bus.model.messages import MAX_BODY, utf8
@@ -27,7 +27,6 @@ from bus.web.http.replies import (
     json_reply,
     message_text,
     page_text,
-    raw_json_reply,
     text_reply,
     wants_text,
 )
@@ -54,21 +53,26 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @may_call(EVERYONE)
     def briefs() -> Response:
         asked = parameters.query(BriefsQuery)
-        return page_reply(hub, asked, is_peek(hub, asked.unread_by, taken), rest)
+        return page_reply(hub, asked, is_peek(hub, asked.unread_by, taken), rest, taken)
 
     @routes.get("/briefs/<ref>")
     @may_call(EVERYONE)
     def brief(ref: str) -> Response:
         asked = parameters.query(BriefQuery)
+        if asked.reader is not None:
+            check_speaks_as(g.caller, asked.reader, "reader", taken)
         text = hub.messages.get(checks.reference(ref, "id"), hub.privacy.view(g.caller))
         message: dict[str, Any] = json.loads(text)
         if "brief" not in message:
             raise NoSuchBrief(f"The message {message['seq']} is no brief.")
         if _wants_markdown(asked.format):
             return Reply(markdown(message), mimetype=_MARKDOWN)
+        reader = asked.reader or g.caller.own_name
+        if reader is not None and message["seq"] in hub.stars.of(reader, [message["seq"]]):
+            message["starred"] = True
         if wants_text(asked.format):
             return text_reply(message_text(message))
-        return raw_json_reply(text)
+        return json_reply(message)
 
     @routes.get("/thread/<ref>")
     @may_call(EVERYONE)

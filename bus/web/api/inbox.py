@@ -40,7 +40,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         as_text = wants_text(asked.format)
         reader = checks.agent(asked.reader or g.caller.own_name, "reader")
         view = hub.privacy.view(g.caller)
-        if view is not None and not view.is_mine(reader):
+        if asked.starred or (view is not None and not view.is_mine(reader)):
             check_speaks_as(g.caller, reader, "reader", taken)
         room, measure = _budget(asked)
 
@@ -70,6 +70,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
             choose,
             is_peek(hub, reader, taken),
             bool(asked.machine),
+            bool(asked.starred),
         )
         return (
             text_reply(_as_text(reader, found)) if as_text else json_reply(_as_json(reader, found))

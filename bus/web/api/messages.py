@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from flask import Blueprint, Response, g, request
 
@@ -34,7 +35,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @may_call(EVERYONE)
     def messages() -> Response:
         asked = parameters.query(MessagesQuery)
-        return page_reply(hub, asked, is_peek(hub, asked.unread_by, taken), rest)
+        return page_reply(hub, asked, is_peek(hub, asked.unread_by, taken), rest, taken)
 
     @routes.get("/messages/<ref>")
     @may_call(EVERYONE)
@@ -83,19 +84,34 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     return routes
 
 
-def page_reply(hub: Hub, asked: MessagesQuery, is_peek: bool, rest: Rest) -> Response:
+def page_reply(hub: Hub, asked: MessagesQuery, is_peek: bool, rest: Rest, taken: Taken) -> Response:
     """Return a page of messages, perhaps after a wait."""
-    as_text = wants_text(asked.format)
+    as_text, stars_of = wants_text(asked.format), _stars_of(asked, taken)
     selection = asked.selection(hub.messages.seq_of).seen_by(hub.privacy.view(g.caller))
+    if asked.starred:
+        selection = replace(selection, starred_by=checks.agent(stars_of, "reader"))
     # Asked before the page is made: what comes between the two must lie behind the cursor of an
     # empty page.
     known = hub.messages.indexed_to()
     page = hub.messages.read(selection, asked.wait, is_peek, g.check)
+    if stars_of is not None and (asked.starred or asked.reader or selection.briefs):
+        page = hub.stars.marked(stars_of, page)
     if as_text:
         more = _more(page.seqs, selection) if page.has_more else None
         return text_reply(page_text(page.messages, more, rest))
     next = _next(page.seqs, selection, known)
     return raw_json_reply(page_json(page.messages, page.has_more, next))
+
+
+def _stars_of(asked: MessagesQuery, taken: Taken) -> str | None:
+    """Return whose stars a page is about: nobody sees those of another."""
+    reader = asked.reader or (asked.unread_by if asked.starred else None)
+    if reader is not None:
+        check_speaks_as(g.caller, reader, "reader", taken)
+        return reader
+    if asked.unread_by is not None and speaks_as(g.caller, asked.unread_by, taken):
+        return asked.unread_by
+    return g.caller.own_name  # type: ignore[no-any-return]
 
 
 def is_peek(hub: Hub, reader: str | None, taken: Taken) -> bool:

@@ -79,6 +79,7 @@ def page_json(messages: Sequence[str], has_more: bool, next: int) -> str:
 def state_marks(message: Mapping[str, Any]) -> list[str]:
     """Return what became of a message since, for its first line."""
     marks = ["RETRACTED"] if "retracted" in message else []
+    marks += ["STARRED"] if "starred" in message else []
     if "ask" in message:
         marks += ["QUESTION", message["ask"]["state"], *ask_terms(message["ask"])]
     if "brief" in message:

@@ -10,6 +10,7 @@ from bus.model.inbox import Inbox, InboxQuery
 from bus.model.kinds import KEY, REFERENCE_TEXT, Format
 from bus.model.messages import MAX_BATCH, Draft, Message, Page
 from bus.model.shape import Json
+from bus.model.stars import Star, Starred
 from bus.model.tracking import Overdue, OverdueQuery, Retracted, Retraction, Trace
 from bus.web.openapi.parts import any_object, errors, get, page, path_ref
 
@@ -91,6 +92,7 @@ def paths() -> Json:
         },
         "/stream": {"get": _stream_operation()},
         "/ack/{ref}": {"post": _ack_operation("One message", Ack.schema(), [path_ref()])},
+        "/star/{ref}": {"post": _star_operation()},
         "/ack": {
             "post": _ack_operation("Several messages, or all up to one", AckMany.schema(), [])
         },
@@ -137,6 +139,23 @@ def _ack_operation(summary: str, schema: Json, params: list[Json]) -> Json:
                 "content": {"application/json": {"schema": reference(Acked)}},
             },
             **errors(400, 403, 404, 413, 415, 507),
+        },
+    }
+
+
+def _star_operation() -> Json:
+    body = {"application/json": {"schema": Star.schema()}}
+    answer = {"application/json": {"schema": reference(Starred)}}
+    return {
+        "summary": "Star a message for a reader, or take the star away",
+        "parameters": [
+            path_ref(),
+            {"name": "Idempotency-Key", "in": "header", "schema": KEY.schema},
+        ],
+        "requestBody": {"required": False, "content": body},
+        "responses": {
+            "200": {"description": "whether it is starred now", "content": answer},
+            **errors(400, 403, 404, 413, 415, 422, 429, 507),
         },
     }
 

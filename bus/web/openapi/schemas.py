@@ -24,6 +24,7 @@ from bus.model import (
     messages,
     permissions,
     roles,
+    stars,
     topics,
     tracking,
     webhooks,
@@ -36,7 +37,7 @@ from bus.model.shape import Json
 _ANSWERS = (
     *(messages.Message, delivery.Standing, delivery.Recipient, messages.Page, Health),
     *(messages.GivenTo, messages.Forwarded, cited.Cited),
-    *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts),
+    *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts, stars.Starred),
     *(agents.Agent, agents.Transport, agents.Roster, agents.OneAgent, agents.Registered),
     *(agents.Alive, agents.Left),
     *(roles.Role, roles.Roles, roles.OneRole),
