@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import subprocess
 
 _GRACE_S = 2.0
+_OLD_S = 60.0
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -31,6 +33,17 @@ def end(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, how)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_S if how is signal.SIGTERM else None)
+
+
+def began_ms() -> int:
+    """Return when this process began (Unix milliseconds); now, where the system does not tell it or
+    it was long ago.
+    """
+    age_s = 0.0
+    with contextlib.suppress(OSError, ValueError, AttributeError, IndexError):
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return int((time.time() - (age_s if 0 < age_s < _OLD_S else 0)) * 1000)
 
 
 def born_of(pid: int) -> str | None:

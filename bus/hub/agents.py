@@ -140,10 +140,11 @@ class Agents:
         self._heartbeats.note(row.name, now_ms, turn)
         return unread
 
-    def tell_turn(self, name: str, turn: str) -> None:
+    def tell_turn(self, name: str, turn: str, began_ms: int | None) -> None:
         """Note what an agent does now; the index is not brought up for it, since a hook waits."""
         with self._journal.index.as_is() as db, suppress(NoSuchAgent, LeaseLost):
-            self._heartbeats.note(self._present(db, name, None).name, self._journal.now_ms(), turn)
+            row = self._present(db, name, None)
+            self._heartbeats.note(row.name, self._journal.now_ms(), turn, began_ms)
 
     def summarise(self, caller: Caller, name: str, summary: str) -> Agent:
         """Say what an agent works on. Raises LeaseLost, NoSuchAgent."""
@@ -335,7 +336,7 @@ class Agents:
         """Return a name's last sign of life, or the last of its sessions (Unix milliseconds)."""
         sign, polled = self._heartbeats.last(name), self._presence.last_seen(name)
         sessions = self._heartbeats.all(f"{name}/", f"{name}0") if "/" not in name else {}
-        times = [polled, None if sign is None else sign.ms, *(one.ms for one in sessions.values())]
+        times = [polled, None if sign is None else sign.ms, *sessions.values()]
         return max((ms for ms in times if ms is not None), default=None)
 
     def is_there(self, name: str) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from bus.index.agents import Row
-from bus.live.heartbeats import Sign
 from bus.model.agents import AgentsQuery, Facts
 
 
@@ -54,12 +53,12 @@ def _credential(name: str, row: Row | None) -> str:
     return name.partition("/")[0] if row is None else row.auth
 
 
-def last_of_each(signs: Mapping[str, Sign]) -> dict[str, int]:
+def last_of_each(signs: Mapping[str, int]) -> dict[str, int]:
     """Return the last sign of each name; that of a machine is the last of its sessions, too."""
     found: dict[str, int] = {}
-    for name, sign in signs.items():
+    for name, ms in signs.items():
         for known in {name, name.partition("/")[0]}:
-            found[known] = max(sign.ms, found.get(known, 0))
+            found[known] = max(ms, found.get(known, 0))
     return found
 
 

@@ -20,11 +20,18 @@ logger = logging.getLogger("bus.live.heartbeats")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS heartbeats (
     name TEXT PRIMARY KEY,
-    ms INTEGER NOT NULL,
-    turn TEXT
+    ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS turns (
+    name TEXT PRIMARY KEY,
+    turn TEXT NOT NULL,
+    began INTEGER,                        -- when what tells it began, by the teller's clock
+    ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-_FRESH_MS = 2_000  # a sign of life that says nothing new is written once in so long
+_FRESH_MS = 2_000  # a sign of life that says nothing of a turn is written once in so long
+# Hooks end within 2 seconds, so what is later than this is no race: the teller's clock was set.
+_CROSSES_MS = 5_000
 _KEPT_MS, _TRIMMED_EVERY = 30 * 86_400_000, 1_000
 _REMEMBERED = 20_000  # names known to be noted already
 
@@ -46,29 +53,43 @@ class Heartbeats:
         self._mutex = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._count = 0
-        self._noted: dict[str, tuple[int, str | None]] = {}
+        self._noted: dict[str, int] = {}
 
-    def note(self, name: str, now_ms: int, turn: str | None = None) -> None:
-        """A name gave a sign of life. No turn leaves what was reported before."""
+    def note(
+        self, name: str, now_ms: int, turn: str | None = None, began_ms: int | None = None
+    ) -> None:
+        """A name gave a sign of life. No turn leaves what was reported before.
+
+        Reports may cross: one that began before the last one began (`began_ms`, Unix milliseconds)
+        and comes within 5 seconds after it says nothing of the turn.
+        """
+        if turn is not None:  # always written: another worker may have written another one
+            self._note_turn(name, now_ms, turn, began_ms)
         noted = self._noted.get(name)
-        if (
-            noted is not None
-            and 0 <= now_ms - noted[0] < _FRESH_MS
-            and (turn is None or turn == noted[1])
-        ):
+        if noted is not None and 0 <= now_ms - noted < _FRESH_MS:
             return
         if len(self._noted) > _REMEMBERED:
             self._noted.clear()
-        self._noted[name] = (now_ms, turn)
+        self._noted[name] = now_ms
         self._count += 1
         if self._count % _TRIMMED_EVERY == 0:
-            old = (now_ms - _KEPT_MS,)
-            self._ask(lambda db: db.execute("DELETE FROM heartbeats WHERE ms < ?", old), None)
+            self._delete("ms < ?", now_ms - _KEPT_MS)
         self._ask(
             lambda db: db.execute(
-                "INSERT INTO heartbeats VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET"
-                " ms = ?2, turn = coalesce(?3, turn)",
-                (name, now_ms, turn),
+                "INSERT INTO heartbeats (name, ms) VALUES (?1, ?2)"
+                " ON CONFLICT (name) DO UPDATE SET ms = ?2",
+                (name, now_ms),
+            ),
+            None,
+        )
+
+    def _note_turn(self, name: str, now_ms: int, turn: str, began_ms: int | None) -> None:
+        self._ask(
+            lambda db: db.execute(
+                "INSERT INTO turns VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO UPDATE SET"
+                " turn = ?2, began = ?3, ms = ?4 WHERE ?3 IS NULL OR began IS NULL OR began <= ?3"
+                " OR ?4 NOT BETWEEN ms AND ms + ?5",
+                (name, turn, began_ms, now_ms, _CROSSES_MS),
             ),
             None,
         )
@@ -76,7 +97,12 @@ class Heartbeats:
     def forget(self, name: str) -> None:
         """The process of a name has ended: it gives no more signs."""
         self._noted.pop(name, None)
-        self._ask(lambda db: db.execute("DELETE FROM heartbeats WHERE name = ?", (name,)), None)
+        self._delete("name = ?", name)
+
+    def _delete(self, where: str, value: str | int) -> None:
+        for table in ("heartbeats", "turns"):
+            sql = f"DELETE FROM {table} WHERE {where}"
+            self._ask(lambda db, sql=sql: db.execute(sql, (value,)), None)  # type: ignore[misc]
 
     def last(self, name: str) -> Sign | None:
         """Return a name's last sign of life."""
@@ -84,24 +110,28 @@ class Heartbeats:
             lambda db: next(
                 (
                     Sign(*row)
-                    for row in db.execute("SELECT ms, turn FROM heartbeats WHERE name = ?", (name,))
+                    for row in db.execute(
+                        "SELECT heartbeats.ms, turns.turn FROM heartbeats"
+                        " LEFT JOIN turns USING (name) WHERE name = ?",
+                        (name,),
+                    )
                 ),
                 None,
             ),
             None,
         )
 
-    def all(self, after: str = "", until: str = "\U0010ffff") -> dict[str, Sign]:
-        """Return the last sign of life of each name behind `after` and before `until`."""
-        none: dict[str, Sign] = {}
+    def all(self, after: str = "", until: str = "\U0010ffff") -> dict[str, int]:
+        """Return the last sign of life (Unix milliseconds) of each name behind `after` and before
+        `until`.
+        """
+        none: dict[str, int] = {}
         return self._ask(
-            lambda db: {
-                name: Sign(ms, turn)
-                for name, ms, turn in db.execute(
-                    "SELECT name, ms, turn FROM heartbeats WHERE name > ? AND name < ?",
-                    (after, until),
+            lambda db: dict(
+                db.execute(
+                    "SELECT name, ms FROM heartbeats WHERE name > ? AND name < ?", (after, until)
                 )
-            },
+            ),
             none,
         )
 

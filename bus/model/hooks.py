@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from bus.errors import BadField
+from bus.model.call_kinds import whole as whole_number
 from bus.model.caller import TRUSTS, lowest_trust
 from bus.model.checks import MAX_SEQ, shown
 from bus.model.filter import recipients
@@ -26,6 +27,7 @@ START, PROMPT, TOOL, STOP = "SessionStart", "UserPromptSubmit", "PostToolUse", "
 WAKE, NOT_WOKEN = "BusWake", "BusNotWoken"
 CHANNEL = "channel"  # a way that does not tell whether anything arrives
 TURNS = {PROMPT: "working", TOOL: "working", STOP: "idle", "Notification": "awaiting_input"}
+BEGAN = whole_number(0, 2**53 - 1)
 MOST_NEWS = 100  # messages that one event looks at
 TOOL_EVERY_MS = 30_000  # after a tool, a conversation looks for mail once in so long
 
@@ -48,6 +50,14 @@ class HookQuery(Shape):
 def conversation_of(event: Mapping[str, Any]) -> str:
     """Return the conversation that an event belongs to; a made-up one is cut."""
     return str(event.get("session_id") or "")[:128]
+
+
+def began_of(event: Mapping[str, Any]) -> int | None:
+    """Return when the hook of an event began (Unix milliseconds), if it says so; raises
+    BadField.
+    """
+    given = event.get("began_ms")
+    return None if given is None else int(BEGAN.check(given, "began_ms"))
 
 
 def seqs_of(event: Mapping[str, Any]) -> list[int]:

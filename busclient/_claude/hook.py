@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from busclient._claude.state import PUSHED, in_words, log, note, note_counts, note_ran
 from busclient._errors import BusError, LeaseLost, NotFound
 from busclient._places import Places
+from busclient._processes import began_ms
 
 if TYPE_CHECKING:
     from busclient._bus import Bus
@@ -55,6 +56,7 @@ def run(text: str, environ: Mapping[str, str] = os.environ) -> str:
         if kind == "PostToolUse" and not _is_time(places, environ):
             return ""
         note_ran(places, kind)
+        event["began_ms"] = began_ms()
         if kind == "UserPromptSubmit":
             _note_pushed(places, environ, str(event.get("prompt") or ""))
         return _answer(kind, event, environ, places)
@@ -128,7 +130,7 @@ def _request(session: Session, event: Mapping[str, Any]) -> tuple[dict[str, Any]
     """
     sent = {
         name: event[name]
-        for name in ("hook_event_name", "source", "stop_hook_active", "seqs")
+        for name in ("hook_event_name", "source", "stop_hook_active", "seqs", "began_ms")
         if name in event
     }
     sent["session_id"] = session.conversation

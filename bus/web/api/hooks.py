@@ -43,12 +43,12 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
         event = load_object(read_body())
         if event.get("agent_id"):  # of a subagent: it has no mail
             return json_reply({})
-        kind = _kind(event)
+        kind, began_ms = _kind(event), hooks.began_of(event)
         if kind in (hooks.WAKE, hooks.NOT_WOKEN):  # no session waits for it
             return json_reply(_counted(hub, name, kind, event, asked))
         try:
             with hurry.within((asked.within_ms - _TO_ANSWER_MS) / 1000):
-                _tell_turn(hub, name, kind)
+                _tell_turn(hub, name, kind, began_ms)
                 return json_reply(_counted(hub, name, kind, event, asked))
         except (hurry.TooLate, TooCostly, Busy, Rebuilding):
             return json_reply({})
@@ -148,8 +148,8 @@ def _while_working(hub: Hub, name: str, wake: str) -> str:
     return "urgent" if is_working and wake == "normal" else wake
 
 
-def _tell_turn(hub: Hub, name: str, kind: str) -> None:
+def _tell_turn(hub: Hub, name: str, kind: str, began_ms: int | None) -> None:
     """Say in the roster what a session does now, if it is in there."""
     turn = hooks.TURNS.get(kind)
     if turn is not None and "/" in name:
-        hub.agents.tell_turn(name, turn)
+        hub.agents.tell_turn(name, turn, began_ms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus.model.hooks import HookQuery
+from bus.model.hooks import BEGAN, HookQuery
 from bus.model.shape import Json
 from bus.web.openapi.parts import any_object, errors
 
@@ -14,6 +14,7 @@ def paths() -> Json:
         "properties": {
             "hook_event_name": {"type": "string"},
             "session_id": {"type": "string"},
+            "began_ms": BEGAN.schema,
         },
         "required": ["hook_event_name"],
     }

@@ -140,6 +140,23 @@ def test_tools_look_for_mail_at_most_once_in_thirty_seconds(
     assert "the hub is away" in log.read_text()
 
 
+def test_a_hook_that_is_slow_says_nothing_about_a_turn_that_has_ended(
+    environ: dict[str, str], hub: RunningHub, machine: str
+) -> None:
+    hook(environ, "SessionStart")
+    with subprocess.Popen(
+        [sys.executable, "-m", "busclient", "hook"], env=environ, stdin=subprocess.PIPE, cwd="/"
+    ) as slow:
+        hook(environ, "Notification")
+        hook(environ, "Stop")
+        slow.communicate(b'{"hook_event_name": "UserPromptSubmit", "session_id": "one"}', 30)
+        assert slow.returncode == 0
+    assert "UserPromptSubmit" in (state(environ) / "hooks-ran.json").read_text()
+    assert hub.get(f"/agents/{machine}/alpha").json()["agent"]["turn"] == "idle"
+    hook(environ, "UserPromptSubmit")
+    assert hub.get(f"/agents/{machine}/alpha").json()["agent"]["turn"] == "working"
+
+
 def test_a_hub_that_is_away_costs_the_model_nothing(environ: dict[str, str]) -> None:
     away = {**environ, "BUS_URL": "http://127.0.0.1:9"}
     assert hook(away, "SessionStart") == hook(away, "UserPromptSubmit") == ""

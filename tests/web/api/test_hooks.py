@@ -205,6 +205,71 @@ def test_an_event_tells_the_roster_what_the_session_does(members: Members) -> No
         assert members.db1.get(f"/agents/{ALPHA}").json["agent"]["turn"] == turn
 
 
+def turn(members: Members) -> str:
+    """What the session does, as the roster has it."""
+    return str(members.db1.get(f"/agents/{ALPHA}").json["agent"]["turn"])
+
+
+def test_hooks_that_cross_count_in_the_order_in_which_they_began(members: Members) -> None:
+    members.web1.post("/agents", json={"name": ALPHA, "session_id": "1"})
+    answer(members.web1, "SessionStart")
+    answer(members.web1, "Stop", began_ms=2_000)
+    answer(members.web1, "UserPromptSubmit", began_ms=1_000)  # of the turn that has ended
+    assert turn(members) == "idle"
+    post(members.db1, ALPHA, "hello")
+    woken = answer(members.web1, "BusWake")
+    assert ("hello" in woken["text"], woken["working"]) == (True, False)
+    answer(members.web1, "UserPromptSubmit", began_ms=2_000)
+    assert turn(members) == "working"
+    answer(members.web1, "Stop", began_ms=2_001)
+    assert turn(members) == "idle"
+
+
+def test_hooks_that_do_not_say_when_they_began_count_in_the_order_in_which_they_come(
+    members: Members,
+) -> None:
+    members.web1.post("/agents", json={"name": ALPHA, "session_id": "1"})
+    answer(members.web1, "Stop", began_ms=2_000)
+    answer(members.web1, "UserPromptSubmit")
+    assert turn(members) == "working"
+    answer(members.web1, "Stop", began_ms=1_000)
+    assert turn(members) == "idle"
+
+
+@pytest.mark.parametrize("clock_s", [6, -6])
+def test_a_clock_that_was_set_holds_no_session_in_its_turn(
+    members: Members, clock_s: float
+) -> None:
+    members.web1.post("/agents", json={"name": ALPHA, "session_id": "1"})
+    answer(members.web1, "UserPromptSubmit", began_ms=9_000_000_000_000)
+    answer(members.web1, "Stop", began_ms=1_000)
+    assert turn(members) == "working"
+    members.later(clock_s)
+    answer(members.web1, "Stop", began_ms=1_001)
+    assert turn(members) == "idle"
+
+
+def test_every_worker_takes_in_what_another_one_was_told_meanwhile(
+    members: Members, restarted: Members
+) -> None:
+    members.web1.post("/agents", json={"name": ALPHA, "session_id": "1"})
+    for event, worker in (
+        ("Stop", members),
+        ("UserPromptSubmit", restarted),
+        ("Stop", members),
+        ("UserPromptSubmit", restarted),
+    ):
+        answer(worker.web1, event)
+        assert turn(members) == ("idle" if event == "Stop" else "working")
+
+
+@pytest.mark.parametrize("began_ms", ["1", True, -1, 1.5, 2**53, [1]])
+def test_what_is_no_time_is_refused(members: Members, began_ms: Any) -> None:
+    event = {"hook_event_name": "Stop", "session_id": "one", "began_ms": began_ms}
+    reply = members.web1.post(f"/hooks/claude-code?name={ALPHA}", json=event)
+    assert refusal(reply, 400, "bad_field")["field"] == "began_ms"
+
+
 @pytest.mark.parametrize("event", ["SessionStart", "UserPromptSubmit", "Stop", "BusWake"])
 @pytest.mark.parametrize("body", hostile.BODIES.values(), ids=hostile.BODIES)
 def test_no_body_leaves_its_frame(members: Members, body: str, event: str) -> None:
