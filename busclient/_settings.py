@@ -19,6 +19,8 @@ Each setting is taken from the first of these that has it:
 | BUS_SSH_HOST  | reach the hub through `ssh` to this host         | none: direct HTTP           |
 | BUS_HANDOFFS  | handoffs clone: a folder, `owner/name` or a URL  | none                        |
 | BUS_AUTOSTART | 1: start a hub on this machine when none answers | 0                           |
+
+What single commands need besides (`MORE`) is in `Settings.more`, as it is written.
 """
 
 from __future__ import annotations
@@ -50,6 +52,17 @@ VARIABLES = (
     "BUS_HANDOFFS",
     "BUS_AUTOSTART",
 )
+MORE = (  # of `bus share` and `bus get`, of `bus invite --draft`
+    "BUS_SHARE",
+    "BUS_SHARE_FROM",
+    "BUS_IMAP",
+    "BUS_IMAP_USER",
+    "BUS_IMAP_PASS",
+    "BUS_IMAP_PASS_FILE",
+    "BUS_DRAFT_TO",
+    "BUS_DRAFT_CC",
+)
+_READ = frozenset((*VARIABLES, *MORE))
 SHARED_USER = "claude"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63})?")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -70,6 +83,7 @@ class Settings:
     handoffs: Path | None = None
     handoffs_source: str | None = None  # what to clone where the folder is not there
     autostart: bool = False
+    more: Mapping[str, str] = field(default_factory=dict, repr=False)  # of MORE, what is set
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     joined_as: str | None = field(default=None, compare=False, repr=False)  # the user in the files
 
@@ -121,6 +135,7 @@ class Settings:
             handoffs=handoffs,
             handoffs_source=source,
             autostart=found.get("BUS_AUTOSTART") == "1",
+            more={name: found[name] for name in MORE if name in found},
             sources=sources,
             joined_as=of_files.get("BUS_USER"),
         )
@@ -214,7 +229,7 @@ def _parsed(text: str) -> tuple[dict[str, str], list[int]]:
     from dotenv.parser import parse_stream  # noqa: PLC0415  takes 20 ms, and often there is no file
 
     found = list(parse_stream(StringIO(text.removeprefix("\ufeff"))))
-    values = {entry.key: entry.value for entry in found if entry.key in VARIABLES}
+    values = {entry.key: entry.value for entry in found if entry.key in _READ}
     unread = [entry.original.line for entry in found if entry.error]
     return {name: value for name, value in values.items() if name and value}, unread
 
@@ -228,7 +243,7 @@ def _gather(
         logger.warning(
             "line %d of %s is not NAME=value and counts for nothing", number, places.env_file
         )
-    of_environment = {name: environ[name] for name in VARIABLES if environ.get(name)}
+    of_environment = {name: environ[name] for name in _READ if environ.get(name)}
     older = read_net_config(places.net_config)
     found = _merged(_merged(of_environment, values), older, is_older=True)
     of_files = _merged(values, older, is_older=True)

@@ -159,6 +159,19 @@ GROUPS = {
         ),
     },
     "Files": {
+        "share": Entry(
+            "sharing",
+            "Put a file where others reach it, and post where it is",
+            (
+                "bus share build.zip --via scp:ovh5:/opt/claude-bus-files db1",
+                'bus share build.zip db1 "the build of today"',
+            ),
+        ),
+        "get": Entry(
+            "sharing",
+            "Fetch the files of a message",
+            ("bus get 412", "bus get 412 -o ~/Downloads"),
+        ),
         "lease": Entry(
             "leasing",
             "Say that you work on files of a repository",

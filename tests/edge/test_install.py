@@ -135,6 +135,7 @@ def test_secrets_are_readable_by_nobody_else(root: Path) -> None:
     assert modes["etc/claude-bus/credentials"] == "0o640"
     # The group is that of the hub and of the service that runs commands; nginx is not in it.
     assert modes["var/lib/claude-bus"] == "0o2770"
+    assert modes["opt/claude-bus-files"] == "0o3770"  # sticky: nobody deletes another's
     assert modes["var/lib/claude-bus-exec"] == "0o700"
     assert modes["etc/claude-bus-exec"] == "0o750"
     assert modes["etc/claude-bus-exec/targets.toml"] == "0o640"
