@@ -270,7 +270,7 @@ class Actions:
                     return found, at
                 at = row.number
                 message = self._message(db, row.message)
-                if _sees(db, view, row, message):
+                if sees(db, view, row.message, row.assignee, message):
                     found.append(self._shown(_Seen(row, message)))
         return found, 0
 
@@ -294,7 +294,7 @@ class Actions:
         row = queries.one(db, number)
         if row is not None:
             message = self._message(db, row.message)
-            if _sees(db, view, row, message):
+            if sees(db, view, row.message, row.assignee, message):
                 return _Seen(row, message)
         raise NoSuchAction(f"There is no action {number}.")
 
@@ -303,21 +303,25 @@ class Actions:
         return found
 
     def _shown(self, seen: _Seen, history: list[Fields] | None = None) -> Action:
-        row, message = seen
-        is_late = row.is_open and row.due_ms is not None and row.due_ms <= self._journal.now_ms()
-        return cast(
-            Action,
-            {
-                **{"number": row.number, "title": row.title, "status": row.status},
-                **{"priority": row.priority, "assignee": row.assignee},
-                **{"asked_by": message["from"], "brief": message["id"], "thread": row.thread},
-                **({} if row.due is None else {"due": row.due}),
-                **({"overdue": True} if is_late else {}),
-                **({} if row.waiting_on is None else {"waiting_on": row.waiting_on}),
-                **{"made": row.made, "changed": row.changed},
-                **({} if history is None else {"history": history}),
-            },
-        )
+        return shown(*seen, self._journal.now_ms(), history)
+
+
+def shown(row: Row, message: Message, now_ms: int, history: list[Fields] | None = None) -> Action:
+    """Return an action of a message as callers see it."""
+    is_late = row.is_open and row.due_ms is not None and row.due_ms <= now_ms
+    return cast(
+        Action,
+        {
+            **{"number": row.number, "title": row.title, "status": row.status},
+            **{"priority": row.priority, "assignee": row.assignee},
+            **{"asked_by": message["from"], "brief": message["id"], "thread": row.thread},
+            **({} if row.due is None else {"due": row.due}),
+            **({"overdue": True} if is_late else {}),
+            **({} if row.waiting_on is None else {"waiting_on": row.waiting_on}),
+            **{"made": row.made, "changed": row.changed},
+            **({} if history is None else {"history": history}),
+        },
+    )
 
 
 def _boxes(db: sqlite3.Connection, name: str) -> tuple[str, ...]:
@@ -325,13 +329,20 @@ def _boxes(db: sqlite3.Connection, name: str) -> tuple[str, ...]:
     return of_reader(db, name, "/" in name).names
 
 
-def _sees(db: sqlite3.Connection, view: View | None, row: Row, message: Message) -> bool:
-    """Return whether somebody may see an action: its brief, or that it is theirs."""
-    if view is None or view.sees(db, row.message, message):
+def sees(
+    db: sqlite3.Connection, view: View | None, seq: int, assignee: str | None, message: Message
+) -> bool:
+    """Return whether somebody may see an action: its brief (its seq, and the message), or that it
+    is theirs.
+    """
+    if view is None or view.sees(db, seq, message):
         return True
-    if row.assignee is None:
-        return False
-    return view.is_mine(row.assignee) or (is_role(row.assignee) and view.holds(db, row.assignee))
+    return assignee is not None and has(db, view, assignee)
+
+
+def has(db: sqlite3.Connection, view: View, name: str) -> bool:
+    """Return whether a name is the caller's, or a role that the caller has."""
+    return view.holds(db, name) if is_role(name) else view.is_mine(name)
 
 
 def _is_yours(row: Row) -> str:

@@ -313,7 +313,7 @@ class Agents:
                 rows.setdefault(name, None)
         last = last_of_each(self._heartbeats.all())
         for name in sorted(rows):
-            state = self._state_of(name, rows[name], last.get(name))
+            state = self.state_from(rows[name], last.get(name))
             if state == asked.state if asked.state is not None else state != "gone":
                 yield name, rows[name]
 
@@ -351,14 +351,14 @@ class Agents:
         last_ms = self.last_sign_ms(name)
         if row is not None and (last_ms or 0) <= row.since_ms:
             return False  # it has left
-        last_ms = max(last_ms or 0, self._started_ms)
-        return now_ms - last_ms <= self._leases.seconds * 1000
+        return now_ms - max(last_ms or 0, self._started_ms) <= self._leases.seconds * 1000
 
     def state(self, name: str, row: Row | None) -> str:
         """Return whether an agent is live, idle, stale or gone."""
-        return self._state_of(name, row, self.last_sign_ms(name))
+        return self.state_from(row, self.last_sign_ms(name))
 
-    def _state_of(self, name: str, row: Row | None, last_ms: int | None) -> str:
+    def state_from(self, row: Row | None, last_ms: int | None) -> str:
+        """Return the same where the last sign of life is known (Unix milliseconds)."""
         if row is not None and row.lease is not None:
             last_ms = max(last_ms or 0, row.since_ms)
         has_left = row is not None and row.lease is None and (last_ms or 0) <= row.since_ms

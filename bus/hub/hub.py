@@ -15,6 +15,7 @@ from bus.hub.approvals import Approvals
 from bus.hub.asks import Asks
 from bus.hub.briefs import Briefs
 from bus.hub.calls import Calls
+from bus.hub.checkup import Checkups
 from bus.hub.chores import Chores
 from bus.hub.contexts import Contexts
 from bus.hub.credentials import CredentialRecords
@@ -121,6 +122,7 @@ class Hub:
         self.file_leases = FileLeases(journal, self.agents)
         self.tracking = Tracking(journal, self.messages, self.acks, presence, live.shown)
         self.chores.add(self.tracking.report_overdue)
+        self.checkups = Checkups(journal, self.agents, self.tracking, presence, live.heartbeats)
         self.webhooks = Webhooks(journal, private=private_webhooks)
         self.permissions = Permissions(journal)
         self.approvals = Approvals(journal, beside=beside, approve_own=approve_own)

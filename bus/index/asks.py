@@ -232,6 +232,16 @@ def due(db: sqlite3.Connection, now_ms: int, limit: int) -> list[Row]:
     return [Row(*row) for row in rows]
 
 
+def open_before(db: sqlite3.Connection, seq: int, now_ms: int, limit: int) -> list[Row]:
+    """Return the open asks before a seq, and those whose time is over; the oldest first."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM asks INDEXED BY asks_open_of WHERE state = 'open'"
+        " AND (seq < ? OR by_ms <= ?) ORDER BY seq LIMIT ?",
+        (seq, now_ms, limit),
+    )
+    return [Row(*row) for row in rows]
+
+
 def newest(db: sqlite3.Connection, before: int, sender: str | None) -> Iterator[Row]:
     """Yield the asks before a seq, of one sender or all, newest first."""
     whose, values = ("sender = ? AND ", (sender,)) if sender else ("", ())

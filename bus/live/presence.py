@@ -97,6 +97,11 @@ class Presence:
         rows = self._query("SELECT ms FROM readers WHERE reader = ?", reader)
         return rows[0][0] if rows else None
 
+    def last_seen_of_all(self, limit: int) -> dict[str, int]:
+        """Return when readers last asked: of those that did so last."""
+        sql = "SELECT reader, ms FROM readers ORDER BY ms DESC LIMIT ?"
+        return dict(self._query(sql, limit))
+
     def readers(self, now_ms: int, after: str = "", limit: int = 1_000) -> list[str]:
         """Return the names behind `after` that have asked, in their order, without those
         that left.
@@ -130,6 +135,15 @@ class Presence:
         """Return when each of these names was first given a message, if it was."""
         sql = "SELECT reader, ms FROM json_each(?) CROSS JOIN fetched ON seq = ? AND reader = value"
         return dict(self._query(sql, json.dumps(readers), seq))
+
+    def fetched_of(self, seqs: list[int], reader: str) -> int:
+        """Return how many of these messages a name, or one of its sessions, was given."""
+        sql = (
+            "SELECT count(*) FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM fetched WHERE seq ="
+            " value AND (reader = ?2 OR (reader > ?2 || '/' AND reader < ?2 || '0')))"
+        )
+        rows = self._query(sql, json.dumps(seqs), reader)
+        return rows[0][0] if rows else 0
 
     def last_fetch(self, reader: str) -> int | None:
         """Return when a reader was last given a message that was new to it."""

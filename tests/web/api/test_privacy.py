@@ -58,6 +58,9 @@ ROUTES = {
     "thread of it": "/thread/{ref}",
     "action": "/actions/1",
     "actions": "/actions",
+    "action in a check-up": "/checkup",
+    "deadline in a check-up": "/checkup",
+    "action in a check-up as text": "/checkup?format=text",
     "activity": "/api/activity",
 }
 
@@ -98,6 +101,7 @@ def test_a_message_is_seen_by_its_two_ends_and_admins_only(
         mail = members.web1.post("/ask", json=question).json
     if route.startswith(("brief", "action")):
         brief = {"to": "db1", "body": f"the {SECRET_WORD}", "action": SECRET_WORD}
+        brief["due"] = "2026-01-02"
         mail = members.web1.post("/briefs", json=brief).json
     callers = {"web1": members.web1, "db1": members.db1, "admin": members.admin, "web2": web2}
     if not route.startswith("activity"):
