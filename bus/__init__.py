@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bus.config import Config
     from bus.hub.hub import Hub
+    from bus.live.metrics import Metrics
     from bus.log.jsonl.disk import Disk
     from bus.peers.listener import Listener
     from bus.runner.socket_server import SocketServer
@@ -41,6 +42,7 @@ def create_app(
     from bus.config import Config
     from bus.credentials import Credentials
     from bus.credentials.webhook_secrets import WebhookSecrets
+    from bus.live.metrics import Metrics
     from bus.live.quotas import Quotas
     from bus.model.caller import ADMIN, MACHINES
     from bus.notify.addresses import Network
@@ -50,7 +52,8 @@ def create_app(
     from bus.web import make_app
 
     config = config or Config.from_env()
-    hub = create_hub(config, turns, clock=clock, disk=disk)
+    metrics = Metrics()
+    hub = create_hub(config, turns, clock=clock, disk=disk, metrics=metrics)
     credentials = Credentials(
         config.credentials_file, config.shared_name, tenure_of=hub.credentials.tenure_of
     )
@@ -79,6 +82,7 @@ def create_app(
         max_file=config.file_max_bytes,
         rest=rest,
         quotas=quotas,
+        metrics=metrics,
     )
     app.extensions["bus"] = hub
     app.extensions["credentials"] = credentials
@@ -182,6 +186,7 @@ def create_hub(
     *,
     clock: Clock = time.time,
     disk: Disk | None = None,
+    metrics: Metrics | None = None,
 ) -> Hub:
     """Return the hub without HTTP: what the app, the service and the commands share."""
     from bus.hub.agents import Leases
@@ -210,6 +215,12 @@ def create_hub(
         if config.segment_compress:
             turns.beside(lambda: compress(path, Disk()))
 
+    def ignored(seconds: float) -> None:
+        pass
+
+    on_appended, on_synced = (
+        (ignored, ignored) if metrics is None else (metrics.appended, metrics.synced)
+    )
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = JsonlLog(
         config.data_dir,
@@ -218,6 +229,7 @@ def create_hub(
         segment_max_bytes=config.segment_max_bytes,
         segment_max_age_s=config.segment_max_age_s,
         on_sealed=on_sealed,
+        on_synced=on_synced,
         disk=disk,
         turns=turns,
     )
@@ -227,7 +239,7 @@ def create_hub(
     waiting = WaitingRoom(log, SharedCounts(run / "waiting"), config.max_waiting, Bell(run))
     daily = DailyQuotas(run / "daily", config.max_daily_bytes, config.max_daily_names)
     return Hub(
-        Journal(log, index, waiting, clock, daily),
+        Journal(log, index, waiting, clock, daily, on_appended),
         Live(
             Presence(config.data_dir / "presence.db", config.polled_names_keep_s),
             Heartbeats(config.data_dir / "presence.db"),

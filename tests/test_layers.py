@@ -32,6 +32,7 @@ ONLY_IN = {
     "gunicorn": ("server",),
     "gevent": ("server",),
     "click": ("server",),
+    "prometheus_client": ("live", "web"),
     "requests": (),
 }
 FOR_TYPING = {("", "flask")}  # create_app says what it gives

@@ -1,7 +1,7 @@
 """The lines of the credential file. Pure.
 
     name:{SSHA}hash                                  a member, or the old fleet's shared user
-    name:{SSHA}hash:admin                            with its role: member, admin or human
+    name:{SSHA}hash:admin                            with its role: member, admin, human or watcher
     name:{SSHA}hash:member until=1763673267          rotated, good until then (Unix seconds)
     invite~4f2a…:{SSHA}hash:invite for=name until=…  an invite
 
@@ -26,13 +26,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from bus.errors import InviteSpent
-from bus.model.caller import ADMIN, HUMAN, INVITE, MEMBER
+from bus.model.caller import ADMIN, HUMAN, INVITE, MEMBER, WATCHER
 
 logger = logging.getLogger("bus.credentials")
 
 INVITE_PREFIX = "invite~"
 _SHA1_BYTES = 20
-_ROLES = ("", MEMBER, ADMIN, HUMAN, INVITE)
+_ROLES = ("", MEMBER, ADMIN, HUMAN, WATCHER, INVITE)
 _KEYS = ("for", "until", "state", "admin", "replace")
 NOBODY = hashlib.sha1(b"no such user").digest() + b"saltsalt"
 

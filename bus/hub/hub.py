@@ -22,6 +22,7 @@ from bus.hub.credentials import CredentialRecords
 from bus.hub.daily_quotas import DailyQuotas
 from bus.hub.digest import Digests
 from bus.hub.drafting import Drafting
+from bus.hub.figures import Figures
 from bus.hub.file_leases import FileLeases
 from bus.hub.inbox import Inbox
 from bus.hub.journal import Journal
@@ -128,6 +129,7 @@ class Hub:
         self.approvals = Approvals(journal, beside=beside, approve_own=approve_own)
         self.calls = Calls(journal, self.permissions, self.approvals)
         self.activity = Activity(journal)
+        self.figures = Figures(journal, presence, self.agents)
 
     def health(self) -> Health:
         """Return how the hub is: what `/health` answers."""

@@ -25,6 +25,7 @@ class Journal:
     """Appends records, and reads an index that has everything that was appended.
 
     `clock` returns the time in seconds since 1970. Without `daily`, no quota applies.
+    `on_appended` is told how long each append took, in seconds.
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class Journal:
         waiting: WaitingRoom,
         clock: Callable[[], float] = time.time,
         daily: DailyQuotas | None = None,
+        on_appended: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.log, self.index, self.waiting, self.clock = log, index, waiting, clock
-        self.upkeep = Upkeep(index)
+        self.upkeep, self._on_appended = Upkeep(index), on_appended
         self._append = self._stored if daily is None else daily.guarding(self._stored)
 
     def record(self, fields: Mapping[str, Any]) -> Record:
@@ -70,7 +72,10 @@ class Journal:
         return appended
 
     def _stored(self, block: Sequence[Fields]) -> list[Appended]:
-        return self.log.append([Draft(fields, records.unique_key(fields)) for fields in block])
+        began = time.perf_counter()
+        appended = self.log.append([Draft(fields, records.unique_key(fields)) for fields in block])
+        self._on_appended(time.perf_counter() - began)
+        return appended
 
     @contextmanager
     def current(self) -> Iterator[sqlite3.Connection]:

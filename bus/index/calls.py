@@ -13,7 +13,7 @@ import json
 import sqlite3
 from typing import NamedTuple
 
-from bus.index import activity
+from bus.index import activity, tallies
 from bus.index.projection import Batch
 from bus.index.tenures import is_over
 from bus.index.unique_keys import as_json
@@ -82,6 +82,7 @@ def _ended(db: sqlite3.Connection, record: Record) -> None:
     if found is None or found.done is not None:
         return
     db.execute("UPDATE calls SET done = ? WHERE id = ?", (as_json(record), record["call"]))
+    tallies.count_call(db, found.asked["type"], record["result"])
     db.execute("DELETE FROM events WHERE seq = ?", (found.asked["seq"],))
     facts = {
         name: value for name, value in record.items() if name not in (*_NO_FACTS, "call", "state")

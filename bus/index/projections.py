@@ -24,6 +24,7 @@ from bus.index.projection import Batch, Projection
 from bus.index.roles import Roles
 from bus.index.search import Words
 from bus.index.stars import Stars
+from bus.index.tallies import Tallies
 from bus.index.topics import Topics
 from bus.index.tracking import Tracking
 from bus.index.unique_keys import UniqueKeys
@@ -34,7 +35,7 @@ from bus.model.records import Position, Record
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
     *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
-    *(Asks, Webhooks, FileLeases, Briefs, Actions, Stars),
+    *(Asks, Webhooks, FileLeases, Briefs, Actions, Stars, Tallies),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

@@ -18,6 +18,7 @@ from string import digits
 from bus.errors import NotYourName, Rebuilding
 
 SHARED, MEMBER, ADMIN, INVITE, HUMAN = "shared", "member", "admin", "invite", "human"
+WATCHER = "watcher"  # may look at the figures of the hub, and at nothing else
 PEER = "peer"  # has no credential: see `bus.peers`
 EVERYONE = frozenset((SHARED, MEMBER, ADMIN, HUMAN))
 MACHINES = frozenset((MEMBER, ADMIN, HUMAN))  # those with a name of their own
@@ -27,6 +28,7 @@ TRUSTS = ("human", "agent", "shared", "peer", "webhook", "link", "hub")
 _BY_TRUST = ("webhook", "link", "peer", "shared", "agent", "human", "hub")
 HUMANS = "human/"  # what the name of every person's credential begins with
 ADMINS = frozenset((ADMIN,))
+WATCHERS = frozenset((ADMIN, WATCHER))
 INVITES = frozenset((INVITE,))
 
 # Names that a reader takes for a person or for the bus itself. No credential but `admin` may have

@@ -113,7 +113,7 @@ class Join(Shape):
     """POST /api/join: everything is in the credential that the invite is; there is no field."""
 
 
-Role = Literal["shared", "member", "admin"]
+Role = Literal["shared", "member", "admin", "human", "watcher"]
 
 
 class Me(TypedDict):

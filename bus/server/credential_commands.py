@@ -9,7 +9,7 @@ import click
 from bus import create_hub
 from bus.config import Config
 from bus.credentials import Credentials, Granted, Register
-from bus.model.caller import ADMIN, HUMAN, HUMANS, MEMBER
+from bus.model.caller import ADMIN, HUMAN, HUMANS, MEMBER, WATCHER
 from bus.model.credentials import INVITE_S, MAX_OVERLAP_S, OVERLAP_S
 from bus.model.records import utc
 from bus.server import first_start
@@ -36,15 +36,16 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.
     is_flag=True,
     help="It is a person's: its messages say so. human/ is put before NAME.",
 )
+@click.option("--watcher", is_flag=True, help="It may ask for /metrics and for nothing else.")
 @AS_JSON
 @command
-def credential_add(name: str, admin: bool, human: bool, as_json: bool) -> None:
+def credential_add(name: str, admin: bool, human: bool, watcher: bool, as_json: bool) -> None:
     """Make the credential of a machine, or of a person; its secret is shown once."""
-    if admin and human:
-        raise click.UsageError("A credential is either --admin or --human.")
+    if admin + human + watcher > 1:
+        raise click.UsageError("A credential is either --admin or --human or --watcher.")
     if human and not name.startswith(HUMANS):
         name = HUMANS + name
-    role = HUMAN if human else ADMIN if admin else MEMBER
+    role = HUMAN if human else ADMIN if admin else WATCHER if watcher else MEMBER
     _show_granted(_register().add(name, role, OPERATOR), as_json)
 
 

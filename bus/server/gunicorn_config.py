@@ -31,7 +31,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from bus.config import Config
 from bus.hub.hub import Hub
 from bus.notify.webhooks import MOST_AT_ONCE
-from bus.server import connections, first_start
+from bus.server import connections, first_start, metrics_folder
 from bus.server.connections import BetweenRequests, Connections
 from bus.server.seats import Seat, Seats
 from bus.server.turns import ONE_ROUND_S
@@ -310,6 +310,16 @@ class _InTurn(socket):  # type: ignore[misc]
             self.posters.register(self.fileno(), _READABLE)
         else:
             self.posters.unregister(self.fileno())
+
+
+def on_starting(server: Any) -> None:
+    """Make the folder of the workers' counters, before there are workers."""
+    metrics_folder.begin(_config.data_dir / "run")
+
+
+def on_exit(server: Any) -> None:
+    """Take it away."""
+    metrics_folder.end(_config.data_dir / "run")
 
 
 def post_fork(server: Any, worker: Any) -> None:

@@ -13,6 +13,7 @@ from flask import Flask, g, has_request_context
 from bus.credentials import Credentials, Register
 from bus.hub.hub import Hub
 from bus.hub.taken import TakenNames
+from bus.live.metrics import Metrics
 from bus.live.quotas import Quotas
 from bus.model.caller import Caller
 from bus.model.strict_json import Rest
@@ -44,7 +45,8 @@ from bus.web.api import (
     webhooks,
 )
 from bus.web.api import credentials as credentials_routes
-from bus.web.http import auth, errors
+from bus.web.api import metrics as metrics_routes
+from bus.web.http import auth, errors, metering
 from bus.web.http.parameters import AgentConverter
 from bus.web.http.refusals import Refusals
 from bus.web.http.replies import Reply
@@ -64,6 +66,7 @@ def make_app(
     max_file: int,
     rest: Rest,
     quotas: tuple[Quotas, Quotas],
+    metrics: Metrics,
 ) -> Flask:
     """Return the WSGI application over its parts. `rest` lets others go on between the parts of a
     long piece of work.
@@ -85,6 +88,7 @@ def make_app(
         Refusals(hub.credentials.note_refused, credentials),
     )
     hub.privacy.taken = taken
+    metering.init_app(app)
     auth.init_app(app, credentials, _on_denied(hub), refusals, hub.agents.was_here)
     errors.init_app(app)
 
@@ -119,13 +123,16 @@ def make_app(
         hooks.blueprint(hub, taken),
         activity.blueprint(hub, service, hub.agents.members),
         mcp.blueprint(hub, taken, inner, rest),
+        metrics_routes.blueprint(hub, metrics),
     ):
         app.register_blueprint(routes)
     if silent := auth.undeclared(app):
         raise TypeError(f"routes that do not say who may call them: {', '.join(silent)}")
 
     shortcut = Shortcut(app.wsgi_app, hub, credentials, taken, refusals, rest)
-    app.wsgi_app = Counted(shortcut, under_way)  # type: ignore[method-assign]
+    app.wsgi_app = metering.Metered(  # type: ignore[method-assign]
+        Counted(shortcut, under_way), metrics
+    )
     return app
 
 

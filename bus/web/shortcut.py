@@ -16,7 +16,7 @@ from bus.hub.hub import Hub
 from bus.model.caller import Taken
 from bus.model.strict_json import Rest, load_object
 from bus.web.api import posting
-from bus.web.http import auth, body, errors
+from bus.web.http import auth, body, errors, metering
 from bus.web.http.refusals import Refusals
 from bus.web.http.replies import Reply
 
@@ -42,6 +42,7 @@ class Shortcut:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not _is_plain_post(environ):
             return self._otherwise(environ, start_response)
+        environ[metering.ROUTE] = "/post"
         try:
             caller = auth.caller(environ, self._credentials, self._refusals)
             auth.check_role(caller, posting.MAY_POST, environ)

@@ -67,6 +67,7 @@ class JsonlLog:
         segment_max_bytes: int = 64 << 20,
         segment_max_age_s: float = 0,
         on_sealed: Callable[[Path], None] | None = None,
+        on_synced: Callable[[float], None] = lambda seconds: None,
         disk: Disk | None = None,
         turns: Turns | None = None,
         clock: Callable[[], float] = time.time,
@@ -79,7 +80,7 @@ class JsonlLog:
         self._fsync, self._clock = fsync, clock
         self._lock_timeout_s = lock_timeout_s
         self._max_bytes, self._max_age_s = segment_max_bytes, segment_max_age_s
-        self._on_sealed = on_sealed
+        self._on_sealed, self._on_synced = on_sealed, on_synced
         self._disk, self._turns = disk or Disk(), turns or Turns()
         self._tail: Tail | None = None
         self._reader = Reader(folder, lambda: self._state, lambda: self._tail)
@@ -363,7 +364,7 @@ class JsonlLog:
         self._sync_lock = FileLock(run / "sync.lock", self._lock_timeout_s, self._turns)
         self._state = SharedState(run / "state")
         disk = self._disk if self._fsync else None
-        self._sync = Sync(self._sync_lock, self._state, disk, self._turns)
+        self._sync = Sync(self._sync_lock, self._state, disk, self._turns, self._on_synced)
         self._group = GroupCommit(self._commit, self._lock_timeout_s, self._turns)
         if not healing.is_begun(self.folder, self._state):
             with self._append_lock, self._sync_lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
@@ -22,12 +23,19 @@ _SLOW_SYNC_S = 0.003
 
 class Sync:
     """Syncs the active file under the sync lock. Without a `disk` (BUS_FSYNC=0), nothing is
-    synced.
+    synced. `on_synced` is told how long each sync took, in seconds.
     """
 
-    def __init__(self, lock: FileLock, state: SharedState, disk: Disk | None, turns: Turns) -> None:
+    def __init__(
+        self,
+        lock: FileLock,
+        state: SharedState,
+        disk: Disk | None,
+        turns: Turns,
+        on_synced: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self._lock, self._state, self._disk, self._turns = lock, state, disk, turns
-        self._takes_s = 0.0
+        self._takes_s, self._on_synced = 0.0, on_synced
 
     def up_to(self, end: Mark, tail: Tail) -> None:
         """Make everything up to `end` durable; raises Unconfirmed or StorageFailed."""
@@ -72,7 +80,9 @@ class Sync:
                 self._disk.sync(fd)
         except OSError as error:
             self.fail("sync", error)
-        self._takes_s += (time.perf_counter() - began - self._takes_s) / 4
+        seconds = time.perf_counter() - began
+        self._takes_s += (seconds - self._takes_s) / 4
+        self._on_synced(seconds)
 
     def fail(self, what: str, error: OSError) -> NoReturn:
         """Record for every process that the log cannot be trusted to be durable; raises
