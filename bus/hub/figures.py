@@ -9,7 +9,6 @@ import sqlite3
 import time
 from contextlib import suppress
 from itertools import islice
-from typing import NamedTuple
 
 from bus.errors import Rebuilding
 from bus.hub.agents import Agents
@@ -23,6 +22,7 @@ from bus.model.figures import (
     MOST_READERS,
     MOST_WEBHOOKS,
     CallFigures,
+    Counted,
     ReaderFigures,
     WebhookFigures,
 )
@@ -32,15 +32,14 @@ _COUNTED_UNREAD, _LOOKED_AT = 1_000, 1_000
 _KEPT_S = 10.0
 
 
-class Counted(NamedTuple):
-    """What the index knows; empty while it is rebuilt."""
-
-    records: dict[str, int]
-    calls: list[CallFigures]
-    readers: list[ReaderFigures]
-    readers_left_out: int
-    webhooks: list[WebhookFigures]
-    webhooks_left_out: int
+_NOTHING: Counted = {
+    "records": {},
+    "calls": [],
+    "readers": [],
+    "readers_left_out": 0,
+    "webhooks": [],
+    "webhooks_left_out": 0,
+}
 
 
 class Figures:
@@ -52,10 +51,10 @@ class Figures:
         self._kept_until = 0.0
 
     def counted(self) -> Counted:
-        """Return what is counted."""
+        """Return what is counted; nothing while the index is rebuilt."""
         with suppress(Rebuilding):
             return self._journal.index.ask(self._counted)
-        return Counted({}, [], [], 0, [], 0)
+        return _NOTHING
 
     def _counted(self, db: sqlite3.Connection) -> Counted:
         if time.monotonic() > self._kept_until:
@@ -66,23 +65,24 @@ class Figures:
             for type, result, count in tallies.calls(db)
         ]
         webhooks = hooks.all_of(db)
-        return Counted(
-            tallies.records(db),
-            ended,
-            self._readers[:MOST_READERS],
-            max(0, len(self._readers) - MOST_READERS),
-            [
-                {
-                    "id": row.id,
-                    "name": row.name,
-                    "state": row.progress.state,
-                    "failures": row.progress.failures,
-                    "dead_letters": row.dead_letters,
-                }
-                for row in webhooks[:MOST_WEBHOOKS]
-            ],
-            max(0, len(webhooks) - MOST_WEBHOOKS),
-        )
+        listed: list[WebhookFigures] = [
+            {
+                "id": row.id,
+                "name": row.name,
+                "state": row.progress.state,
+                "failures": row.progress.failures,
+                "dead_letters": row.dead_letters,
+            }
+            for row in webhooks[:MOST_WEBHOOKS]
+        ]
+        return {
+            "records": tallies.records(db),
+            "calls": ended,
+            "readers": self._readers[:MOST_READERS],
+            "readers_left_out": max(0, len(self._readers) - MOST_READERS),
+            "webhooks": listed,
+            "webhooks_left_out": len(webhooks) - len(listed),
+        }
 
     def _all_readers(self, db: sqlite3.Connection) -> list[ReaderFigures]:
         """Return what waits for the names that have read, have registered or have a credential:

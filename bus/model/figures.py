@@ -67,17 +67,27 @@ class WebFigures(TypedDict):
     sync: Timing
 
 
-class Figures(TypedDict):
-    """The answer. `records` counts the log's records by their kind, `calls` those that ended;
-    `readers` has those with the most unread first, `readers_left_out` says how many more there are.
+class Counted(TypedDict):
+    """`records` counts the log's records by their kind, `calls` those that ended; `readers` has
+    those with the most unread first, `readers_left_out` says how many more there are.
     """
 
-    ok: Literal[True]
-    hub: Health
     records: dict[str, int]
     calls: list[CallFigures]
     readers: list[ReaderFigures]
     readers_left_out: Count
     webhooks: list[WebhookFigures]
     webhooks_left_out: Count
+
+
+class HubFigures(Counted):
+    """What the hub knows."""
+
+    hub: Health
+
+
+class Figures(HubFigures):
+    """The answer, with what the web workers know."""
+
+    ok: Literal[True]
     web: WebFigures

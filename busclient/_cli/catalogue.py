@@ -272,6 +272,11 @@ GROUPS = {
             "Show what happened in the fleet",
             ("bus activity --hours 2", "bus activity --follow"),
         ),
+        "stats": Entry(
+            "stats",
+            "Show what the hub counts and measures",
+            ("bus stats", "bus stats --all"),
+        ),
     },
     "Admin": {
         "permit": Entry(

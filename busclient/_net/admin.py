@@ -8,6 +8,7 @@ from typing import Any
 
 from busclient._errors import Conflict, OutcomeUnknown, TargetBusy
 from busclient._http.calls import new_key
+from busclient._net.figures import Figures
 from busclient._net.fleet_forms import Changed, Container, Containers, Credential, Invite, Snapshot
 from busclient._net.forms import Approval, Call, Permission, shaped
 from busclient._net.part import Part, given, in_path, listed, unavailable
@@ -174,6 +175,12 @@ class Admin(Part):
                 details=reply,
             )
         return reply
+
+    # -- figures ---------------------------------------------------------------------------------
+
+    def figures(self) -> Figures:
+        """Return what the hub counts and measures. For admins, and watchers."""
+        return Figures.from_json(self._get("/metrics", {"format": "json"}))
 
     # -- credentials -----------------------------------------------------------------------------
 

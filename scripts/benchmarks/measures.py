@@ -24,6 +24,7 @@ from benchmarks import (
     peers,
     queries,
 )
+from benchmarks import metrics as figures
 from benchmarks import work as work_costs
 from bus.index.building import build
 from bus.log.jsonl.engine import JsonlLog
@@ -398,6 +399,11 @@ def work(messages: int) -> list[Row]:
     return [Row(what, figure, bound, met) for what, figure, bound, met in work_costs.measure()]
 
 
+def metrics(messages: int) -> list[Row]:
+    """What Prometheus costs each time that it asks."""
+    return [Row(what, figure, bound, met) for what, figure, bound, met in figures.measure()]
+
+
 MEASURES = {
     "posts": posts,
     "burst": burst,
@@ -412,5 +418,6 @@ MEASURES = {
     "agents": agents,
     "peers": others,
     "work": work,
+    "metrics": metrics,
     "claude-code": sessions,
 }

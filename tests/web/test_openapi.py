@@ -163,7 +163,9 @@ def credential_for(case: schemathesis.Case) -> str:
         made = register.invite(f"machine-{len(credentials.users())}", MEMBER, 3600, "test")
         short, _, secret = made.code.partition(".")
         return basic(f"invite~{short}", secret)
-    if case.path.startswith(("/api/credentials", "/api/invites", "/api/permit", "/api/approvals")):
+    if case.path == "/metrics" or case.path.startswith(
+        ("/api/credentials", "/api/invites", "/api/permit", "/api/approvals")
+    ):
         credentials.add("boss", PASSWORD, ADMIN)
         return basic("boss", PASSWORD)
     if case.path.startswith("/api/"):

@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 from bus.hub.hub import Hub
 from bus.live.metrics import Metrics
 from bus.model.caller import WATCHERS
-from bus.model.figures import Figures
+from bus.model.figures import HubFigures
+from bus.model.health import Health
 from bus.model.kinds import Format
 from bus.version import __version__
 from bus.web.http import parameters
@@ -29,9 +30,9 @@ def blueprint(hub: Hub, metrics: Metrics) -> Blueprint:
     @may_call(WATCHERS)
     def exposition() -> Response:
         if _wants_json(parameters.query(Format).format):
-            return json_reply(_figures(hub, metrics))
+            return json_reply({"ok": True, **_of_hub(hub), "web": metrics.summary()})
         registry = CollectorRegistry()
-        registry.register(_Collected(_figures(hub, metrics), metrics))
+        registry.register(_Collected(_of_hub(hub), metrics))
         return Reply(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
     return routes
@@ -43,29 +44,24 @@ def _wants_json(format: str | None) -> bool:
     return "application/json" in request.environ.get("HTTP_ACCEPT", "")
 
 
-def _figures(hub: Hub, metrics: Metrics) -> Figures:
-    counted = hub.figures.counted()
-    return {
-        "ok": True,
-        "hub": {**hub.health(), "version": __version__},
-        **counted._asdict(),  # type: ignore[typeddict-item]
-        "web": metrics.summary(),
-    }
+def _of_hub(hub: Hub) -> HubFigures:
+    health: Health = {**hub.health(), "version": __version__}
+    return {"hub": health, **hub.figures.counted()}
 
 
 class _Collected(Collector):
     """The figures as metrics. Every name begins with claude_bus_."""
 
-    def __init__(self, figures: Figures, metrics: Metrics) -> None:
+    def __init__(self, figures: HubFigures, metrics: Metrics) -> None:
         self._figures, self._metrics = figures, metrics
 
     def collect(self) -> Iterator[Metric]:
         yield from self._metrics.families()
-        yield from self._of_hub()
+        yield from self._of_log()
         yield from self._of_readers()
         yield from self._of_webhooks()
 
-    def _of_hub(self) -> Iterator[Metric]:
+    def _of_log(self) -> Iterator[Metric]:
         health, figures = self._figures["hub"], self._figures
         build = GaugeMetricFamily("claude_bus_info", "The hub's version.", labels=["version"])
         build.add_metric([__version__], 1)

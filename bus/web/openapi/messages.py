@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bus.model.acks import Ack, Acked, AckMany, Receipts, ReceiptsQuery
 from bus.model.answer import component, reference
+from bus.model.figures import Figures
 from bus.model.filter import MessageQuery, MessagesQuery, SearchQuery, StreamQuery
 from bus.model.health import Health
 from bus.model.inbox import Inbox, InboxQuery
@@ -28,6 +29,7 @@ def paths() -> Json:
                 extra={"503": reference(Health)},
             )
         },
+        "/metrics": {"get": _metrics_operation()},
         "/robots.txt": {"get": page("Keeps crawlers out", "text/plain")},
         "/openapi.json": {"get": get("This document", any_object())},
         "/docs": {"get": page("The protocol in words", "text/markdown")},
@@ -97,6 +99,17 @@ def paths() -> Json:
             "post": _ack_operation("Several messages, or all up to one", AckMany.schema(), [])
         },
     }
+
+
+def _metrics_operation() -> Json:
+    operation = get(
+        "What the hub counts and measures, for Prometheus or as JSON",
+        reference(Figures),
+        text=True,
+        params=Format.parameters(),
+    )
+    operation["responses"] |= errors(403)
+    return operation
 
 
 def _post_operation() -> Json:

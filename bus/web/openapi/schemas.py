@@ -20,6 +20,7 @@ from bus.model import (
     credentials,
     delivery,
     digest,
+    figures,
     file_leases,
     inbox,
     messages,
@@ -61,6 +62,8 @@ _ANSWERS = (
     *(webhooks.Answer, webhooks.Webhook, webhooks.Webhooks, webhooks.WebhookAdded),
     *(webhooks.WebhookRemoved, webhooks.WebhookTested, webhooks.WebhookReplayed),
     *(file_leases.FileLease, file_leases.OneFileLease, file_leases.FileLeases),
+    *(figures.Figures, figures.WebFigures, figures.RouteFigures, figures.Timing),
+    *(figures.CallFigures, figures.ReaderFigures, figures.WebhookFigures),
     *(file_leases.HeldPath, file_leases.FilesChecked),
 )
 

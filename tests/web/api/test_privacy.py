@@ -113,7 +113,16 @@ def test_a_message_is_seen_by_its_two_ends_and_admins_only(
 def test_all_reading_routes_are_in_the_table(members: Members) -> None:
     """A new route that reads must be walked here, or be known to show no message."""
     harmless = {
-        *("/", "/health", "/docs", "/openapi.json", "/robots.txt", "/api/me", "/api/credentials"),
+        *(
+            "/",
+            "/health",
+            "/metrics",
+            "/docs",
+            "/openapi.json",
+            "/robots.txt",
+            "/api/me",
+            "/api/credentials",
+        ),
         *("/agents", "/agents/<name>", "/topics", "/roles", "/webhooks"),
         *("/leases", "/leases/check"),
         *("/api/permissions", "/api/permissions/check", "/api/approvals", "/api/approvals/<id>"),
