@@ -270,7 +270,8 @@ class Actions:
                     return found, at
                 at = row.number
                 message = self._message(db, row.message)
-                if sees(db, view, row.message, row.assignee, message):
+                is_wanted = asked.asked_by in (None, message["from"])
+                if is_wanted and sees(db, view, row.message, row.assignee, message):
                     found.append(self._shown(_Seen(row, message)))
         return found, 0
 

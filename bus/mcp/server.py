@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from bus.errors import BadRequest, TooLarge
-from bus.mcp import claude_net, default, peers
+from bus.mcp import claude_net, claudemail, default, peers
 from bus.mcp.results import Answer, Refused, Wrong, safe
 from bus.mcp.session import Session
 from bus.mcp.tools import Tool
@@ -20,8 +20,18 @@ from bus.system.scheduler import Breather
 from bus.version import __version__
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
-PROFILES = {"default": default.TOOLS, "claude-net": claude_net.TOOLS, "peers": peers.TOOLS}
-_NAMES = {"default": "bus", "claude-net": "claude-net", "peers": "claude-peers"}
+PROFILES = {
+    "default": default.TOOLS,
+    "claude-net": claude_net.TOOLS,
+    "claudemail": claudemail.TOOLS,
+    "peers": peers.TOOLS,
+}
+_NAMES = {
+    "default": "bus",
+    "claude-net": "claude-net",
+    "claudemail": "claudemail",
+    "peers": "claude-peers",
+}
 PARSE_ERROR, INVALID_REQUEST, NO_SUCH_METHOD, BAD_PARAMS = -32700, -32600, -32601, -32602
 
 INSTRUCTIONS = (

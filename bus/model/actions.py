@@ -168,6 +168,7 @@ class ActionsQuery(Format):
         tuple[str, ...] | None, _STATUSES, "with commas, or `all`; left out: what is not closed"
     ] = None
     assignee: Annotated[str | None, ASSIGNEE, "whose: its roles' and machine's too"] = None
+    asked_by: Annotated[str | None, AGENT, "only what this name has asked for"] = None
     unassigned: Annotated[int, ZERO_OR_ONE, "1: only those that nobody has"] = 0
     priority: Annotated[str | None, _PRIORITY, "only those"] = None
     overdue: Annotated[int, ZERO_OR_ONE, "1: only what is past its `due`"] = 0

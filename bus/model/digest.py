@@ -44,6 +44,7 @@ class DigestItem(TypedDict):
     id: str
     ts: Time
     sender: Annotated[str, "with a mark where no credential of that name has sent it"]
+    trust: NotRequired[Annotated[str, "what it may be taken for"]]
     priority: Annotated[str, Says(enum=list(_URGENCY))]
     title: NotRequired[Annotated[str, "of a brief"]]
     text: Annotated[str, "its first lines"]
@@ -94,6 +95,8 @@ def item(message: Message) -> DigestItem:
         "priority": urgency(message),
         "text": preview(message["body"], PREVIEW),
     }
+    if "trust" in message:
+        found["trust"] = message["trust"]
     if "brief" in message:
         found["title"] = message["brief"]["title"]
     return found

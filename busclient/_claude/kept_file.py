@@ -95,8 +95,21 @@ class KeptFile:
         """Forget the file, and remove folders that were made for it if nothing is in them."""
         self._note(None)
         for folder in known.get("made", []):
-            with suppress(OSError):
+            try:
                 os.rmdir(folder)
+            except OSError:
+                self._leave(folder)
+
+    def _leave(self, folder: str) -> None:
+        """Let another file of ours take a folder with it that was made for this one, and in which
+        both are.
+        """
+        records = self._records()
+        for path, facts in records.items():
+            if Path(folder) in Path(path).parents and isinstance(facts, dict):
+                facts["made"] = [*facts.get("made", []), folder]
+                write_private(self._record, json.dumps(records))
+                return
 
     def _write(self, before: str | None, text: str | None) -> None:
         if self.text() != before:

@@ -2,4 +2,9 @@
 know it.
 """
 
-SERVERS = {"default": "bus", "claude-net": "claude-net", "peers": "claude-peers"}
+SERVERS = {
+    "default": "bus",
+    "claude-net": "claude-net",
+    "claudemail": "claudemail",
+    "peers": "claude-peers",
+}

@@ -1,4 +1,4 @@
-"""What Claude reads about the bus: a marked block in CLAUDE.md, and the skill."""
+"""What Claude reads about the bus: a marked block in CLAUDE.md, and the skills."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from busclient._errors import SettingsError
 from busclient._places import Places
 
 _HERE = Path(__file__).parent
+_SKILLS = {"bus": "SKILL.md", "mail": "MAIL.md"}
 _BEGIN, _END = "<!-- claude-bus: begin -->", "<!-- claude-bus: end -->"
 _ENDS = ("", "\r", "\n")
 _BLOCK = re.compile(rf"{re.escape(_BEGIN)}.*?{re.escape(_END)}(?:\r?\n)?", re.DOTALL)
@@ -71,17 +72,17 @@ class Rules:
 
 
 class Skill:
-    """The skill `bus` in a folder of skills."""
+    """A skill of ours in a folder of skills: `bus`, or `mail` (the command /mail)."""
 
-    def __init__(self, folder: Path, places: Places) -> None:
-        self.path = folder / "bus" / "SKILL.md"
+    def __init__(self, folder: Path, places: Places, name: str = "bus") -> None:
+        self.name, self.path = name, folder / name / "SKILL.md"
         self._file = KeptFile(self.path, places, mode=0o644)
 
     def write(self) -> bool | None:
         """Write the skill; return whether that changed the file, None if another one is there,
         which stays. Raises LocalTrouble.
         """
-        before, text = self._file.text(), _shipped("SKILL.md")
+        before, text = self._file.text(), self._text()
         if before == text:
             return False
         if before is not None and before != self._file.known().get("after"):
@@ -91,12 +92,12 @@ class Skill:
 
     def is_there(self) -> bool:
         """Return whether the skill is there as it is shipped; raises LocalTrouble."""
-        return self._file.text() == _shipped("SKILL.md")
+        return self._file.text() == self._text()
 
     def is_changed(self) -> bool:
         """Return whether somebody has changed what we have written; raises LocalTrouble."""
         text, after = self._file.text(), self._file.known().get("after")
-        return None not in (text, after) and text not in (after, _shipped("SKILL.md"))
+        return None not in (text, after) and text not in (after, self._text())
 
     def remove(self) -> str:
         """Take the skill away: `restored`, `kept` where somebody has changed it, or `absent` where
@@ -105,6 +106,9 @@ class Skill:
         is_changed = self.is_changed()
         became = self._file.undo(lambda text: text)
         return "kept" if is_changed else became
+
+    def _text(self) -> str:
+        return _shipped(_SKILLS[self.name])
 
 
 def _shipped(name: str) -> str:

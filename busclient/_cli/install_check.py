@@ -42,15 +42,16 @@ def check(place: Place) -> int:
         "mcp_status": status,
         "rules": place.rules.is_there(),
         "skill": place.skill.is_there(),
+        "mail_skill": place.mail_skill.is_there(),
         "by_hand": by_hand,
         "skill_changed": place.skill.is_changed(),
+        "mail_skill_changed": place.mail_skill.is_changed(),
         "warnings": warnings(place.places, place.settings),
         "hub": hub,
         "version": __version__,
         "claude_version": claude,
         "ran": ran,
     }
-    skill = "changed by hand" if facts["skill_changed"] else _words(facts["skill"])
     lines = [
         f"settings: {_words(facts['installed'], ', '.join(dict.fromkeys(by_hand.values())))}"
         f" ({place.settings.path})",
@@ -62,7 +63,8 @@ def check(place: Place) -> int:
         f"MCP server {place.server}: {_server_words(there, has_server)} ({place.servers.path})"
         + (f"; Claude Code says: {status}" if status else ""),
         f"rules: {_words(facts['rules'])} ({place.rules.path})",
-        f"skill: {skill} ({place.skill.path})",
+        f"skill: {_skill_words(facts, 'skill')} ({place.skill.path})",
+        f"skill mail: {_skill_words(facts, 'mail_skill')} ({place.mail_skill.path})",
         f"bus {__version__}; Claude Code {claude or 'is not on the PATH'}; hub: {hub}",
     ]
     out.result(facts, "\n".join(lines))
@@ -84,6 +86,10 @@ def _by_hand(place: Place, has: Mapping[str, bool]) -> dict[str, str]:
 def _words(is_there: bool, other: str | None = None) -> str:
     by_hand = f" by hand (or by another bus: {other})" if other else ""
     return f"installed{by_hand}" if is_there else "not installed"
+
+
+def _skill_words(facts: Mapping[str, Any], name: str) -> str:
+    return "changed by hand" if facts[f"{name}_changed"] else _words(facts[name])
 
 
 def _server_words(there: Any, is_ours: bool) -> str:

@@ -29,6 +29,12 @@ class Place:
     servers: UserServers | ProjectServers
     rules: Rules
     skill: Skill
+    mail_skill: Skill
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether the tools are those that the skill `mail` is for."""
+        return self.server == SERVERS["claudemail"]
 
     @classmethod
     def of(cls, scope: str, profile: str) -> Place:
@@ -52,6 +58,7 @@ class Place:
             else servers.UserServers(registry),
             Rules((Path.cwd() if in_project else folder) / "CLAUDE.md", places),
             Skill(folder / "skills", places),
+            Skill(folder / "skills", places, "mail"),
         )
 
 

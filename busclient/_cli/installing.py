@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from busclient._cli.install_place import Place, bus_command
 from busclient._cli.other_clients import CLIENTS, block, rules
 from busclient._cli.output import json_option, open_bus, out
 from busclient._settings import SHARED_USER
+
+if TYPE_CHECKING:
+    from busclient._claude.rules import Rules, Skill
 
 _HTTP_EVENTS = ("UserPromptSubmit", "PostToolUse", "Stop", "Notification", "SessionEnd")
 _BASIC = "export BUS_BASIC=$(printf %s \"$BUS_USER:$BUS_PASS\" | base64 | tr -d '\\n')"
@@ -36,7 +39,7 @@ _BASIC = "export BUS_BASIC=$(printf %s \"$BUS_USER:$BUS_PASS\" | base64 | tr -d 
     help="Which tools.",
 )
 @click.option(
-    "--rules", "with_rules", is_flag=True, help="Also the rules in CLAUDE.md, and a skill."
+    "--rules", "with_rules", is_flag=True, help="Also the rules in CLAUDE.md, and two skills."
 )
 @click.option("--check", is_flag=True, help="Only say what is installed and when hooks last ran.")
 @click.option("--uninstall", is_flag=True, help="Undo it.")
@@ -116,9 +119,11 @@ def _install(place: Place, *, with_rules: bool) -> int:
         )
     if with_rules:
         facts["rules"], facts["skill"] = place.rules.write(), place.skill.write()
-        words = {True: "written", False: _NOTHING, None: "another skill is there; it stays"}
-        lines.append(f"{place.rules.path}: rules {words[facts['rules']]}")
-        lines.append(f"{place.skill.path}: {words[facts['skill']]}")
+        lines.append(f"{place.rules.path}: rules {_WRITTEN[facts['rules']]}")
+        lines.append(f"{place.skill.path}: {_WRITTEN[facts['skill']]}")
+    if with_rules or place.has_mail:
+        facts["mail_skill"] = place.mail_skill.write()
+        lines.append(f"{place.mail_skill.path}: {_WRITTEN[facts['mail_skill']]}")
     facts["has_tools"] = has_tools
     facts["warnings"] = warnings(place.places, place.settings)
     out.result(facts, "\n".join([*lines, "new sessions of Claude Code have them"]))
@@ -130,14 +135,20 @@ def _install(place: Place, *, with_rules: bool) -> int:
 
 
 _NOTHING = "nothing to do"
+_WRITTEN = {True: "written", False: _NOTHING, None: "another skill is there; it stays"}
 
 
 def _uninstall(place: Place, *, only_rules: bool) -> int:
     """Take everything away, or what --rules has written."""
     # The settings last: their folder can go only when nothing else is in it.
-    facts: dict[str, Any] = {"rules": place.rules.remove(), "skill": place.skill.remove()}
+    ours: dict[str, Rules | Skill] = {
+        "rules": place.rules,
+        "skill": place.skill,
+        "mail_skill": place.mail_skill,
+    }
+    facts: dict[str, Any] = {name: one.remove() for name, one in ours.items()}
     code, is_noted = exits.OK, place.settings.is_noted()
-    parts = ((place.rules.path, facts["rules"]), (place.skill.path, facts["skill"]))
+    parts = [(one.path, facts[name]) for name, one in ours.items()]
     lines = [_became(path, became) for path, became in parts if only_rules or became != "absent"]
     if not only_rules:
         facts["settings"] = place.settings.uninstall()

@@ -84,6 +84,12 @@ Other agents and machines are reached with the tools of the MCP server `{server}
 `claude_net_inbox` when you begin a task and before you end it: it shows unread mail, and with `ack`
 settles what it showed. `claude_net_send` sends a message, to one name or to `all`;
 `claude_net_machines` says which names there are.""",
+    "claudemail": """\
+Other agents and machines are reached with the tools of the MCP server `{server}`. Call
+`claudemail_check` when you begin a task and before you end it: it shows unread mail and marks
+nothing; `claudemail_read` reads one. `claudemail_send` sends a brief. `claudemail_actions` says
+what you have to do, `claudemail_action_update` tells how far it is, and `claudemail_roster` says
+which names there are.""",
     "peers": """\
 Other agents and machines are reached with the tools of the MCP server `{server}`. Call
 `check_messages` when you begin a task and before you end it. `send_message` sends a message,

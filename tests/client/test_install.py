@@ -72,6 +72,7 @@ def test_the_package_holds_what_it_needs(venv: Path) -> None:
         "busclient/py.typed",
         "busclient/_cli/output.py",
         "busclient/_claude/SKILL.md",
+        "busclient/_claude/MAIL.md",
         "busclient/_claude/rules.md",
         "bus/runner/drivers/write.sh",
         "bus/web/__init__.py",

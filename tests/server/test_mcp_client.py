@@ -29,6 +29,8 @@ Calls = list[tuple[str, dict[str, Any], set[str], dict[str, Any], str]]
 BOX = {"target": "box"}
 NOTE = {**BOX, "path": "/note"}
 NAMED = {"name": "nobox"}
+BRIEF = {"to": "web1", "title": "Plan", "body": "- [ ] review it"}
+DONE = {"number": 1, "status": "done"}
 PERMIT = {"source": "web1", "target": "den"}
 CALLS: dict[str, Calls] = {
     "default": [
@@ -61,6 +63,22 @@ CALLS: dict[str, Calls] = {
         ("claude_net_container_snapshot", NAMED, {"error"}, {"snap": "a"}, "name"),
         ("claude_net_container_restore", {**NAMED, "snap": "a"}, {"error"}, NAMED, "snap"),
         ("claude_net_activity", {"hours": 1}, {"events"}, {"hours": 0}, "hours"),
+    ],
+    "claudemail": [
+        ("claudemail_send", BRIEF, {"ref", "title"}, {"to": "web1", "body": "x"}, "title"),
+        ("claudemail_check", {}, {"messages"}, {"cursor": 1}, "cursor"),
+        ("claudemail_read", {"ref": 1}, {"message"}, {}, "ref"),
+        ("claudemail_digest", {}, {"marked_read"}, {"budget": 1}, "budget"),
+        ("claudemail_star", {"ref": 1}, {"starred"}, {"ref": 1, "on": "yes"}, "on"),
+        ("claudemail_action_create", {"title": "x"}, {"action"}, {"titel": "x"}, "titel"),
+        ("claudemail_actions", {}, {"yours"}, {"of": "x"}, "of"),
+        ("claudemail_action_update", DONE, {"action"}, {"number": 0}, "number"),
+        ("claudemail_action_list", {"status": "all"}, {"actions"}, {"overdue": 7}, "overdue"),
+        ("claudemail_status", {}, {"hub", "counts"}, {"x": 1}, "x"),
+        ("claudemail_roster", {"scope": "fleet"}, {"agents"}, {"scope": "moon"}, "scope"),
+        ("claudemail_checkup", {"stale_h": 1}, {"counts"}, {"stale_h": -1}, "stale_h"),
+        ("claudemail_waiting", {}, {"you_owe", "others_owe_you"}, {"x": 1}, "x"),
+        ("claudemail_clean", {}, {"done"}, {"confirm": "x"}, "confirm"),
     ],
     "peers": [
         ("list_peers", {"scope": "fleet"}, {"peers"}, {"scope": "world"}, "scope"),

@@ -155,6 +155,58 @@ def test_half_a_block_is_left_as_it_is(
     assert rules.read_bytes() == text
 
 
+@pytest.mark.parametrize("option", [("--rules",), ("--profile", "claudemail")])
+def test_the_skill_mail_comes_with_the_rules_or_its_tools(
+    cli: Cli, place: tuple[tuple[str, ...], Path, Path], tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    command, rules, skill = place
+    mail, there = skill.parent.parent / "mail" / "SKILL.md", everything(tmp_path)
+    assert "skill mail: not installed" in cli(*command, "--check").out
+    said = cli(*command, *option).out
+    assert f"{mail}: written" in said
+    text = mail.read_text()
+    assert text.startswith("---\nname: mail\n")
+    for word in ("digest", "check", "read", "send", "actions", "done", "roster", "checkup"):
+        assert f"| `{word}" in text, word
+    assert rules.exists() is skill.exists() is ("--rules" in option)
+    assert "skill mail: installed" in cli(*command, "--check").out
+    assert f"{mail}: nothing to do" in cli(*command, *option).out
+    cli(*command, "--uninstall")
+    assert everything(tmp_path) == there
+
+
+def test_a_skill_mail_of_the_users_stays(
+    cli: Cli, place: tuple[tuple[str, ...], Path, Path]
+) -> None:
+    command, _, skill = place
+    mail = skill.parent.parent / "mail" / "SKILL.md"
+    mail.parent.mkdir(parents=True)
+    mail.write_text("of somebody else")
+    assert f"{mail}: another skill is there" in cli(*command, "--profile", "claudemail").out
+    cli(*command, "--uninstall")
+    assert mail.read_text() == "of somebody else"
+    mail.unlink()
+    cli(*command, "--profile", "claudemail")
+    mail.write_text(mail.read_text() + "- and mine\n")
+    assert "skill mail: changed by hand" in cli(*command, "--check").out
+    assert f"{mail}: another skill is there" in cli(*command, "--rules").out
+    assert f"{mail} was changed by hand: it stays" in cli(*command, "--uninstall").out
+    assert mail.read_text().endswith("- and mine\n")
+
+
+@pytest.mark.parametrize("first", [("--rules",), ("--profile", "claudemail")])
+def test_the_folder_of_both_skills_goes_with_the_last(
+    cli: Cli, place: tuple[tuple[str, ...], Path, Path], tmp_path: Path, first: tuple[str, ...]
+) -> None:
+    command, _, skill = place
+    there = everything(tmp_path)
+    cli(*command, *first)
+    cli(*command, "--rules")
+    assert skill.exists()
+    cli(*command, "--uninstall")
+    assert everything(tmp_path) == there
+
+
 def test_another_skill_of_that_name_stays(
     cli: Cli, place: tuple[tuple[str, ...], Path, Path]
 ) -> None:

@@ -115,7 +115,7 @@ def test_the_default_tools_are_few_and_light(members: Members) -> None:
     assert reading == {"bus_read", "bus_agents"}
 
 
-@pytest.mark.parametrize("profile", ["default", "claude-net", "peers"])
+@pytest.mark.parametrize("profile", ["default", "claude-net", "claudemail", "peers"])
 def test_no_model_has_to_search_for_a_tool(members: Members, profile: str) -> None:
     found = ask(members.admin, "tools/list", query=f"profile={profile}").json["result"]["tools"]
     assert found
