@@ -45,6 +45,10 @@ class Connection:
         """Return what the hub answers to a POST; raises BusError."""
         return self.call(lambda: self.calls.json("POST", path, json=fields))
 
+    def put(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the hub answers to a PUT; raises BusError."""
+        return self.call(lambda: self.calls.json("PUT", path, json=fields))
+
     def call(self, call: Callable[[], T]) -> T:
         """Make a call, then empty the outbox: the hub is known to be there."""
         result = self.reach(call)

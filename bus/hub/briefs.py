@@ -10,19 +10,22 @@ from typing import NamedTuple
 
 import orjson
 
-from bus.errors import BusError
+from bus.errors import BusError, Rebuilding
 from bus.hub.agents import Agents
 from bus.hub.messages import Messages, Posted
+from bus.hub.signatures import Signatures
 from bus.hub.standings import Standings
 from bus.model import todo, written_names
+from bus.model.brief_import import ARCHIVE, INBOX, SENT, BriefImport
 from bus.model.briefs import Brief, at_line
-from bus.model.caller import Caller, Taken
+from bus.model.caller import Caller, Taken, lowest_trust
 from bus.model.delivery import unknown as unknown_text
 from bus.model.groups import is_topic
 from bus.model.messages import Draft
 from bus.model.records import EVERYBODY, Fields
 
 _PRIORITY = {"fyi": "low"}  # of a brief: that of its actions
+_NOT_SIGNED = "The index is being made: this brief has no signature."
 
 
 class PostedBrief(NamedTuple):
@@ -36,8 +39,11 @@ class PostedBrief(NamedTuple):
 class Briefs:
     """The verbs of briefs."""
 
-    def __init__(self, messages: Messages, agents: Agents, standings: Standings) -> None:
+    def __init__(
+        self, messages: Messages, agents: Agents, standings: Standings, signatures: Signatures
+    ) -> None:
         self._messages, self._agents, self._standings = messages, agents, standings
+        self._signatures = signatures
 
     def post(
         self,
@@ -75,10 +81,31 @@ class Briefs:
         if actions is None:
             actions, warnings = self._actions(brief, names, all_names)
         said = {**front, **({"actions": actions} if actions else {})}
-        posted = self._messages.post(caller, draft, brief=said)
+        signed = {}
+        try:
+            signature = self._signatures.of(sender) if brief.signature is None else ""
+            signed = {"brief": {**said, "signature": signature}} if signature else {}
+        except Rebuilding:
+            warnings.append(_NOT_SIGNED)
+        posted = self._messages.post(caller, draft, brief=said, more=signed)
         read = {brief.sender: sender, **to, **cc}
         read_as = {text: name for text, name in read.items() if "(" in text}
         return PostedBrief(posted, read_as, warnings)
+
+    def take_in(self, caller: Caller, asked: BriefImport) -> PostedBrief:
+        """Post what a file of another mail system says into one's own mailbox, once. Nobody else
+        gets mail or work from it. Raises BadBrief, and what `post` raises.
+        """
+        brief, to = asked.brief(caller), [asked.name]
+        draft = Draft.read({**brief.draft(), "from": brief.sender, "to": to})
+        actions, warnings = self._actions(brief, to, to) if asked.box == INBOX else ([], [])
+        for one in actions:
+            if one.get("assignee") != asked.name:
+                one.pop("assignee", None)
+        said = {**brief.front(), **({"actions": actions} if actions else {})}
+        more: Fields = {} if asked.box == SENT else {"trust": lowest_trust(caller.trust, None)}
+        more |= {"acked_by": asked.name} if asked.box == ARCHIVE else {}
+        return PostedBrief(self._messages.post(caller, draft, brief=said, more=more), {}, warnings)
 
     def _actions(
         self, brief: Brief, to: Sequence[str], names: Sequence[str]

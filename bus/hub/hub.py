@@ -33,6 +33,7 @@ from bus.hub.permissions import Permissions
 from bus.hub.privacy import Privacy
 from bus.hub.proofs import Proofs
 from bus.hub.roles import Roles
+from bus.hub.signatures import Signatures
 from bus.hub.standings import Standings
 from bus.hub.stars import Stars
 from bus.hub.topics import Topics
@@ -113,7 +114,8 @@ class Hub:
             Owing(journal, self.asks, machine_mail, live.shown),
             wake_trusts,
         )
-        self.briefs = Briefs(self.messages, self.agents, standings)
+        self.signatures = Signatures(journal)
+        self.briefs = Briefs(self.messages, self.agents, standings, self.signatures)
         self.actions = Actions(journal, self.messages, self.drafting, standings, self.briefs)
         self.digests = Digests(self.messages, self.actions)
         self.stars = Stars(journal, self.messages, self.credentials)

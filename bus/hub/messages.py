@@ -65,13 +65,16 @@ class Messages:
         message: Draft,
         ask: Mapping[str, Any] | None = None,
         brief: Mapping[str, Any] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> Posted:
         """Save one message; on return it is on stable storage. `ask` are the terms of a question,
-        `brief` what a brief says besides.
+        `brief` what a brief says besides, `more` what the hub adds to the record: the same post may
+        come again when that is different by then.
 
         Raises what `Drafting.record` and `Journal.append` raise, and KeyReused.
         """
         draft = self._drafting.record(caller, message, self._get_for(caller), ask, brief)
+        draft.update(more or {})
         appended = self._journal.append_soon([draft])[0]
         self._standings.was_here(draft["from"])
         self._note_reply(caller, message, draft)

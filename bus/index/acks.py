@@ -35,7 +35,7 @@ CREATE TABLE ackers (                     -- the last acknowledgement of each re
 class Acks:
     """Applies acks."""
 
-    kinds: tuple[str, ...] = ("ack",)
+    kinds: tuple[str, ...] = ("ack", "message")
     schema = SCHEMA
 
     def __init__(self, batch: Batch) -> None:
@@ -44,7 +44,13 @@ class Acks:
         batch.at_flush(self._write)
 
     def apply(self, record: Record) -> None:
-        """Note that a reader is done with messages."""
+        """Note that a reader is done with messages; of a message, that it was so from the first."""
+        if record["kind"] == "message":
+            if "acked_by" in record:
+                self.apply(
+                    {**record, "kind": "ack", "reader": record["acked_by"], "seqs": [record["seq"]]}
+                )
+            return
         reader, ts = record["reader"], record["ts"]
         machine = reader.partition("/")[0]
         is_by_another = record.get("auth", machine) != machine

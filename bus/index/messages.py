@@ -78,7 +78,7 @@ _RANKED = "INSERT OR IGNORE INTO ranked VALUES (?, ?, ?)"
 _TAG = "INSERT OR IGNORE INTO tags VALUES (?, ?)"
 _OLD_ID = "INSERT OR IGNORE INTO old_ids VALUES (?, ?)"
 _FANOUT = "INSERT OR IGNORE INTO fanout VALUES (?, ?)"
-_HIDDEN = ("kind", "sum", "digest", "tenure", "prior")
+_HIDDEN = ("kind", "sum", "digest", "tenure", "prior", "acked_by")
 
 
 def public(record: Record) -> Record:

@@ -23,6 +23,7 @@ from bus.index.place import Damage
 from bus.index.projection import Batch, Projection
 from bus.index.roles import Roles
 from bus.index.search import Words
+from bus.index.signatures import Signatures
 from bus.index.stars import Stars
 from bus.index.tallies import Tallies
 from bus.index.topics import Topics
@@ -35,7 +36,7 @@ from bus.model.records import Position, Record
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
     *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
-    *(Asks, Webhooks, FileLeases, Briefs, Actions, Stars, Tallies),
+    *(Asks, Webhooks, FileLeases, Briefs, Actions, Stars, Signatures, Tallies),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

@@ -32,12 +32,13 @@ from bus.model.kinds import (
 from bus.model.messages import BODY, TAGS, Message
 from bus.model.records import EVERYBODY
 from bus.model.shape import Json, Kind, Shape, object_schema
+from bus.model.signatures import SIGNATURE
 from bus.model.written_names import NAME, NAMES
 
 MAX_TITLE, MAX_ACTION = 300, 500
 FRONT = (
     *("title", "date", "from", "to", "cc", "action", "priority", "due"),
-    *("thread", "in_reply_to", "tags"),
+    *("thread", "in_reply_to", "tags", "signature"),
 )
 _LEFT_OUT = ("", "~", "null")  # of a key that is known: a template that was not filled in
 
@@ -138,6 +139,7 @@ class Brief(Shape):
     thread: Annotated[str | None, THREAD] = None
     in_reply_to: Annotated[str | int | None, REFERENCE] = None
     tags: Annotated[list[str] | None, Kind(_tags, _TAGS)] = None
+    signature: Annotated[str | None, SIGNATURE, "left out: that of `from`"] = None
     extra: Annotated[dict[str, Any] | None, Kind(_extra, _EXTRA), "other front matter"] = None
     body: Annotated[str, BODY, "markdown; kept byte for byte"]
     client_id: Annotated[str | None, KEY] = None
@@ -153,7 +155,11 @@ class Brief(Shape):
                 field="body",
             )
         known = {name: value for name, value in fields.items() if name in FRONT}
-        given = {name: value for name, value in known.items() if value not in _LEFT_OUT}
+        given = {
+            name: value
+            for name, value in known.items()
+            if value not in _LEFT_OUT or (name == "signature" and value == "")
+        }
         extra = {name: value for name, value in fields.items() if name not in FRONT}
         return {**given, **({"extra": extra} if extra else {}), "body": body}
 
@@ -175,7 +181,7 @@ class Brief(Shape):
 
     def front(self) -> dict[str, Any]:
         """Return what the message says of the brief, besides its actions and who has a copy."""
-        names = ("date", "action", "priority", "due", "extra")
+        names = ("date", "action", "priority", "due", "signature", "extra")
         said = {name: value for name, value in self.as_dict().items() if name in names}
         return {"title": self.title or _first_line(self.body), **said}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from bus.model.asked import ask_terms, is_open
+from bus.model.brief_mark import claims, signed_lines
 from bus.model.filter import recipients
 from bus.model.harmless import body_lines, quoted, sender
 from bus.model.inbox_budget import Candidate
@@ -27,6 +28,7 @@ def head_line(message: Candidate, now_ms: int, ref: str | None = None) -> str:
         marks.append(f"[given to {given['name'].partition('/')[2]} {given['s']} s ago]")
     marks += ["QUESTION"] if is_open(message) else []
     marks += ["FORWARDED"] if "forwarded" in message else []
+    marks += claims(message)
     marks += ["SUPERSEDED"] if "superseded_by" in message else []
     line = " ".join([ref or str(message["seq"]), *marks, f"{ago} from {who}"])
     line += _cut(f" to {','.join(to[:3])}{'…' if len(to) > 3 else ''}", _LONGEST_LINE - len(line))
@@ -69,7 +71,8 @@ def whole(
     if is_open(message):
         due += _cut(f" {' '.join(ask_terms(message['ask']))}".rstrip(), _LONGEST_TERMS)
     head = f"{head_line(message, now_ms, message.get('ref'))}{trust}{re}{due} ({message['id']})\n"
-    body = "".join(f"  {line}\n" for line in body_lines(message["body"]))
+    lines = [*body_lines(message["body"]), *signed_lines(message)]
+    body = "".join(f"  {line}\n" for line in lines)
     return head + body + (f"{message['seq']}," if with_seq else "")
 
 

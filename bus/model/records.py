@@ -45,6 +45,7 @@ KINDS = (
     *("role_claimed", "role_released", "role_given"),
     *("webhook_set", "webhook_removed", "webhook_progress"),
     *("files_leased", "files_released", "action_changed", "message_starred"),
+    "signature_set",
 )
 # What older versions called them. Such lines are in logs for ever; only `decode` knows.
 _OLD_KINDS = {

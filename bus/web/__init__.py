@@ -38,6 +38,7 @@ from bus.web.api import (
     permissions,
     posting,
     roles,
+    signatures,
     stars,
     stream,
     topics,
@@ -111,6 +112,7 @@ def make_app(
         agents.blueprint(hub, taken),
         topics.blueprint(hub, taken),
         roles.blueprint(hub, taken),
+        signatures.blueprint(hub, taken),
         pages.blueprint(hub, service),
         credentials_routes.blueprint(
             Register(credentials, hub.credentials.note_change), refusals, (*quotas, hub.daily)

@@ -69,6 +69,18 @@ class Briefs:
         page = self._connection.get("/briefs", {**names, "limit": limit})
         return [Message.from_json(one) for one in page.get("messages", ())]
 
+    def signature(self) -> str:
+        """Return what my briefs are signed with; an empty text is nothing."""
+        asked = {"name": self._connection.settings.name}
+        return str(self._connection.get("/signature", asked).get("signature") or "")
+
+    def sign(self, text: str, *, name: str | None = None) -> None:
+        """Have my briefs signed with a line from now on; an empty text ends that. `name` is another
+        of my credential's names.
+        """
+        said = {"name": name or self._connection.settings.name, "signature": text}
+        self._connection.put("/signature", said)
+
     def digest(self, *, ack: bool = False, budget: int | None = None) -> dict[str, Any]:
         """Return the hub's sum of what is unread and to be done: `unread`, `by_sender`,
         `by_priority`, `messages` (with `title` and `text`), `more`, `actions`.

@@ -1,4 +1,4 @@
-"""bus brief, bus action, bus digest."""
+"""bus brief, bus action, bus digest, bus signature."""
 
 from __future__ import annotations
 
@@ -173,6 +173,26 @@ def digest(ack: bool, budget: int | None) -> None:
         return
     for line in _digest_lines(found):
         out.line(line)
+
+
+@click.command()
+@click.argument("text", required=False)
+@click.option("--off", is_flag=True, help="Sign no longer.")
+@json_option
+def signature(text: str | None, off: bool) -> None:
+    """Have your briefs signed with TEXT, one line; without TEXT, say what they are signed with.
+
+    A brief keeps the signature that it was posted with.
+    """
+    if off and text is not None:
+        raise click.UsageError("Give TEXT or --off.")
+    with open_bus() as bus:
+        if off or text is not None:
+            bus.briefs.sign(text or "")
+        found = text or "" if off or text is not None else bus.briefs.signature()
+        name = bus.name
+    told = one_line(found, 200) if found else f"the briefs of {name} are not signed"
+    out.result({"name": name, "signature": found}, told)
 
 
 def _digest_lines(found: Mapping[str, Any]) -> Iterator[str]:

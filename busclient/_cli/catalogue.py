@@ -129,6 +129,11 @@ GROUPS = {
             "Sum up what is unread and what you have to do",
             ("bus digest", "bus digest --ack --budget 2000"),
         ),
+        "signature": Entry(
+            "briefing",
+            "Have your briefs signed with a line",
+            ("bus signature '// alpha, over'", "bus signature --off"),
+        ),
         "ask": Entry(
             "asking",
             "Ask a question that stays open until it is answered",

@@ -194,14 +194,20 @@ def message_text(message: Message, longest: int | None = None) -> str:
     lines = [f"  {line}" for line in body_lines(shown)]
     if len(shown) < len(body):
         lines.append(f"  … {len(body) - len(shown):,} more characters: bus read {message.seq}")
+    elif message.signature and message.snippet is None:
+        lines.append(f"  {one_line(message.signature, 200)}")
     first = click.style(one_line(head, 400), bold=True, fg=_COLOURS.get(message.priority))
     return "\n".join([" ".join([first, *marks]), *lines])
 
 
 def _asked(raw: Mapping[str, Any]) -> list[str]:
     """Return what a question's first line says: whether it is open, and what may be answered."""
-    ask, forwarded = raw.get("ask"), raw.get("forwarded")
+    ask, forwarded, brief = raw.get("ask"), raw.get("forwarded"), raw.get("brief")
     marks = []
+    extra = brief.get("extra") if isinstance(brief, dict) else None
+    if isinstance(extra, dict) and "claimed_from" in extra:
+        said = (str(extra[name]) for name in ("claimed_from", "claimed_date") if name in extra)
+        marks.append(one_line(f"claimed from {' '.join(map(quoted, said))}", 160))
     if isinstance(forwarded, dict):
         marks.append(one_line(f"forwarded from {forwarded.get('from')}", 160))
     if isinstance(ask, dict):

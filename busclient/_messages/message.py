@@ -79,6 +79,12 @@ class Message:
         return signed(self.sender, self.verified)
 
     @property
+    def signature(self) -> str:
+        """What stands below the text of a brief; nothing where it has none."""
+        brief = self.raw.get("brief")
+        return str(brief.get("signature") or "") if isinstance(brief, dict) else ""
+
+    @property
     def proven_machine(self) -> str | None:
         """The sender's machine, with all its sessions; None where nobody has proven the name."""
         return self.sender.partition("/")[0] if self.verified else None

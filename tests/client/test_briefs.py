@@ -144,6 +144,23 @@ def test_a_claim_that_came_too_late_says_who_has_it(cli: Cli, client: Make) -> N
     assert "alice has the action" in ran.err
 
 
+def test_briefs_are_signed_until_that_is_ended(cli: Cli, client: Make) -> None:
+    bob: Any = client("bob")
+    assert cli("signature").out == "the briefs of bob are not signed\n"
+    assert cli("signature", "// bob, over").out == "// bob, over\n"
+    assert json.loads(cli("signature", "--json").out)["signature"] == "// bob, over"
+    message = bob.briefs.post("the text", front={"to": "bob"}).posted.message
+    assert (message.body, message.signature) == ("the text", "// bob, over")
+    assert cli("read", str(message.seq)).out.endswith("\n  the text\n  // bob, over\n")
+    assert cli("log", "--limit", "1").out.endswith("\n  the text\n  // bob, over\n")
+    assert cli("signature", "a\nb").code == 7
+    assert cli("signature", "x", "--off").code == 2
+    assert cli("signature", "--off").code == 0
+    assert bob.briefs.signature() == ""
+    later = bob.briefs.post("later", front={"to": "bob"}).posted.message
+    assert later.signature == ""
+
+
 def test_the_digest_sums_up_and_acknowledges_what_it_shows(client: Make, cli: Cli) -> None:
     alice, bob = client("alice"), client("bob")
     alice.post("later", to="bob", priority="fyi")

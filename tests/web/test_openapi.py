@@ -20,6 +20,7 @@ from schemathesis.config import SchemathesisConfig
 from bus.credentials import Credentials, Register
 from bus.errors import family
 from bus.model.caller import ADMIN, MEMBER
+from bus.model.harmless import harmless
 from bus.web import openapi
 from tests.conftest import BASIC, PASSWORD, Caller, basic
 from tests.fleet import Fleet
@@ -52,6 +53,9 @@ _NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True).filte
 for name, strategy in {
     "bus-tag": _LABELS,
     "bus-label": _LABELS,
+    "bus-signature": _LABELS.filter(
+        lambda text: harmless(text) == text and len(text.encode()) <= 200
+    ),
     "bus-words": _LABELS,
     "bus-tags": st.lists(_LABELS, max_size=16).map(",".join),
     "bus-names": st.lists(_NAMES, min_size=1, max_size=64).map(",".join),
@@ -110,7 +114,7 @@ OWN_NAME = (
         *("/ask", "/ask/{ref}/answer", "/ask/{ref}/decline", "/ask/{ref}/withdraw"),
         *("/leases", "/leases/check"),
         *("/briefs", "/actions", "/actions/{ref}", "/actions/{ref}/claim"),
-        "/digest",
+        *("/digest", "/signature", "/briefs/import"),
     ),
 )
 CONFIG = {

@@ -12,6 +12,7 @@ from bus.errors import NoSuchBrief, TooLarge, UnknownField, UnsupportedMedia
 from bus.hub.briefs import PostedBrief
 from bus.hub.hub import Hub
 from bus.model import checks, front_matter
+from bus.model.brief_import import ARCHIVE, BriefImport
 from bus.model.briefs import Brief, BriefQuery, BriefsQuery, ThreadQuery, markdown
 from bus.model.caller import EVERYONE, Taken, check_speaks_as
 from bus.model.filter import Selection
@@ -47,6 +48,20 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         if g.caller.own_name is not None:
             fields.setdefault("from", g.caller.own_name)
         done = hub.briefs.post(g.caller, Brief.read_at(fields, lines), taken, lines)
+        return json_reply(answer(hub, done), 201)
+
+    @routes.post("/briefs/import")
+    @may_call(EVERYONE)
+    def take_in() -> Response:
+        fields = body.object_or_nothing()
+        if g.caller.own_name is not None:
+            fields.setdefault("name", g.caller.own_name)
+        asked = BriefImport.read(fields)
+        for name in (asked.name, asked.sender(g.caller)):
+            check_speaks_as(g.caller, name, "name", taken)
+        done = hub.briefs.take_in(g.caller, asked)
+        if done.posted.replayed and asked.box == ARCHIVE:  # it was read since
+            hub.acks.ack(g.caller, asked.name, [done.posted.message["seq"]])
         return json_reply(answer(hub, done), 201)
 
     @routes.get("/briefs")

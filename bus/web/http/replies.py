@@ -10,6 +10,7 @@ import orjson
 from flask import Response, request
 
 from bus.model.asked import ask_terms
+from bus.model.brief_mark import claims, signed_lines
 from bus.model.envelopes import defused
 from bus.model.filter import recipients
 from bus.model.harmless import body_lines, harmless, quoted, sender
@@ -83,7 +84,7 @@ def state_marks(message: Mapping[str, Any]) -> list[str]:
     if "ask" in message:
         marks += ["QUESTION", message["ask"]["state"], *ask_terms(message["ask"])]
     if "brief" in message:
-        marks.append(f"BRIEF {quoted(message['brief']['title'])}")
+        marks += [f"BRIEF {quoted(message['brief']['title'])}", *claims(message)]
     if "forwarded" in message:
         marks.append(f"forwarded from {message['forwarded']['from']} {message['forwarded']['id']}")
     if "given_to" in message:
@@ -108,6 +109,7 @@ def message_text(message: dict[str, Any], body: str | None = None) -> str:
         f"({message['id']})",
     ]
     lines = body_lines(message["body"] if body is None else body)
+    lines += signed_lines(message) if body is None else []
     return defused(" ".join(words) + "\n" + "".join(f"  {line}\n" for line in lines))
 
 

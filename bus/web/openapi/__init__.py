@@ -21,6 +21,7 @@ from bus.web.openapi import (
     messages,
     net,
     roles,
+    signatures,
     topics,
     webhooks,
 )
@@ -45,6 +46,7 @@ def document() -> Json:
             **roles.paths(),
             **asks.paths(),
             **briefs.paths(),
+            **signatures.paths(),
             **actions.paths(),
             **digest.paths(),
             **checkup.paths(),

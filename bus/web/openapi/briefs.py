@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bus.model.answer import reference
+from bus.model.brief_import import BriefImport
 from bus.model.briefs import Brief, BriefQuery, BriefsQuery, PostedBrief, Thread, ThreadQuery
 from bus.model.kinds import KEY
 from bus.model.messages import Message, Page
@@ -39,6 +40,19 @@ def paths() -> Json:
                         "application/json": {"schema": Brief.schema()},
                         "text/markdown": text,
                     },
+                },
+                "responses": {
+                    "201": {"description": "saved; the message that it is", "content": posted},
+                    **errors(400, 403, 404, 413, 415, 422, 429, 507),
+                },
+            },
+        },
+        "/briefs/import": {
+            "post": {
+                "summary": "Put a file of another mail system into a mailbox of one's own, once",
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": BriefImport.schema()}},
                 },
                 "responses": {
                     "201": {"description": "saved; the message that it is", "content": posted},

@@ -124,7 +124,7 @@ def test_all_reading_routes_are_in_the_table(members: Members) -> None:
             "/api/credentials",
         ),
         *("/agents", "/agents/<name>", "/topics", "/roles", "/webhooks"),
-        *("/leases", "/leases/check"),
+        *("/leases", "/leases/check", "/signature"),
         *("/api/permissions", "/api/permissions/check", "/api/approvals", "/api/approvals/<id>"),
         *("/api/machines", "/api/containers", "/api/container/snapshots", "/api/container/<id>"),
         *("/api/exec/<id>", "/api/exec/<id>/stdout"),
