@@ -48,9 +48,15 @@ class Briefs:
         data = with_front(text, said).encode()
         headers = {"Content-Type": "text/markdown"}
         headers |= {} if key is None else {"Idempotency-Key": key}
-        reply = self._connection.call(lambda: _send(self._connection.calls, data, headers))
-        posted = sending.posted(str(reply.get("client_id", "")), reply)
-        return PostedBrief(posted, tuple(of_post(reply)), dict(reply.get("read_as", {})))
+        return _posted(self._connection.call(lambda: _send(self._connection.calls, data, headers)))
+
+    def take_in(self, text: str, *, name: str | None = None, box: str = "inbox") -> PostedBrief:
+        """Put a file of another mail system into my mailbox, or that of another of my credential's
+        names, once: its writer is a claim. `box` is `inbox`, `archive` (it is acknowledged) or
+        `sent`.
+        """
+        said = {"markdown": text, "name": name or self._connection.settings.name, "box": box}
+        return _posted(self._connection.post("/briefs/import", said))
 
     def markdown(self, brief: Ref) -> str:
         """Return a brief as markdown with its front matter; raises NotFound."""
@@ -92,6 +98,11 @@ class Briefs:
         if ack:
             return self._connection.post("/digest", {**given, "ack": 1})
         return self._connection.get("/digest", given)
+
+
+def _posted(reply: dict[str, Any]) -> PostedBrief:
+    posted = sending.posted(str(reply.get("client_id", "")), reply)
+    return PostedBrief(posted, tuple(of_post(reply)), dict(reply.get("read_as", {})))
 
 
 def _send(calls: Calls, data: bytes, headers: Mapping[str, str]) -> dict[str, Any]:

@@ -52,8 +52,9 @@ class _Commands(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
+        name = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")
         found: click.Command = getattr(
-            importlib.import_module(f"busclient._cli.{entry.module}"), cmd_name.replace("-", "_")
+            importlib.import_module(f"busclient._cli.{entry.module}"), name
         )
         found.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in entry.examples)
         return found

@@ -102,6 +102,11 @@ GROUPS = {
             "Keep a folder of files in step with your briefs",
             ("bus mirror ~/mail", "bus mirror ~/mail --once"),
         ),
+        "import": Entry(
+            "importing",
+            "Bring over settings and mail of ClaudeMail",
+            ("bus import claudemail", "bus import claudemail --apply"),
+        ),
         "poll": Entry(
             "polling",
             "Show what is unread, for a hook at session start",

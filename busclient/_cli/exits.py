@@ -49,7 +49,9 @@ MEANINGS = {
     LOCAL: "this machine is in the way (disk, ssh, git, packages, `claude`)",
     SETTINGS: "settings are missing or wrong",
     UNWELL: "doctor: a step failed; webhook test: the receiver did not take it",
-    UNHANDLED: "drain: a message could not be handled; it stays unread",
+    UNHANDLED: (
+        "drain: a message could not be handled; it stays unread. import: a file was not taken"
+    ),
     ASKED: "an admin is asked first: nothing was done yet",
     UNKNOWN: "it was begun, and may or may not have been done",
     TIME_OVER: (

@@ -17,7 +17,16 @@ from tests.test_layers import imports, modules
 PURE = ("_codes", "_envelopes", "_errors", "_harmless", "_hidden", "_version")
 ON_DISK = ("_files", "_older_fleet", "_places", "_processes", "_repository")
 PARTS = ("_handoffs", "_hub_control", "_net", "_outbox")
-ABOVE_THE_BUS = ("_claude", "_doctor", "_drain", "_guard", "_joining", "_mirror", "_share")
+ABOVE_THE_BUS = (
+    "_claude",
+    "_claudemail",
+    "_doctor",
+    "_drain",
+    "_guard",
+    "_joining",
+    "_mirror",
+    "_share",
+)
 JOINTS = ("", "__main__", "_cli")  # "" is busclient/__init__.py, the public door
 LAYERS = (
     PURE,
