@@ -206,7 +206,7 @@ def create_hub(
     from bus.log.jsonl.files import compress
     from bus.log.outputs import Results
     from bus.model.agents import callsigns
-    from bus.model.hooks import wake_trusts
+    from bus.model.hooks import ReachTrusts, labels
     from bus.system.scheduler import Turns
 
     turns = turns or Turns()
@@ -255,7 +255,7 @@ def create_hub(
         strict=config.strict,
         private=config.private,
         loop_limit=config.loop_limit,
-        wake_trusts=wake_trusts(config.wake_trust),
+        trusts=ReachTrusts(labels(config.wake_trust), labels(config.bypass_trust)),
         context_key=config.data_dir / "context.key",
         private_webhooks=config.webhooks_private,
     )

@@ -178,6 +178,12 @@ class Config:
     wake_trust: str = _setting(
         "BUS_WAKE_TRUST", "", "labels", "with commas: of what may wake a session; any unless set"
     )
+    bypass_trust: str = _setting(
+        "BUS_BYPASS_TRUST",
+        "human,agent,hub",
+        "labels",
+        "with commas: of what hooks show to a session in bypass mode; other mail is counted there",
+    )
     private: bool = _setting(
         "BUS_PRIVATE",
         False,
@@ -327,7 +333,8 @@ class Config:
             raise BadSetting(f"BUS_LXC is {self.lxc!r}: it must be lxc, incus or none")
         for name, text, words in (
             ("BUS_CALLSIGNS", self.callsigns, agents.callsigns),
-            ("BUS_WAKE_TRUST", self.wake_trust, hooks.wake_trusts),
+            ("BUS_WAKE_TRUST", self.wake_trust, hooks.labels),
+            ("BUS_BYPASS_TRUST", self.bypass_trust, hooks.labels),
         ):
             try:
                 words(text)

@@ -46,6 +46,19 @@ def began_ms() -> int:
     return int((time.time() - (age_s if 0 < age_s < _OLD_S else 0)) * 1000)
 
 
+def arguments_of(pid: int) -> list[str]:
+    """Return the words of a process's command line; none where the system does not tell them."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    import subprocess  # noqa: PLC0415
+
+    command = ["ps", "-o", "args=", "-p", str(pid)]
+    with contextlib.suppress(OSError):
+        ps = subprocess.run(command, capture_output=True, check=False, text=True)  # noqa: S603
+        return ps.stdout.split()
+    return []
+
+
 def born_of(pid: int) -> str | None:
     """Return when a process began, in whatever form the system tells it; None when there is
     none.

@@ -18,7 +18,7 @@ from bus.hub.proofs import Proofs
 from bus.hub.standings import Standings
 from bus.live.presence import Presence
 from bus.live.shown import ShownMail
-from bus.model.caller import TRUSTS
+from bus.model.caller import lowest_trust
 from bus.model.filter import Selection
 from bus.model.frames import framed
 from bus.model.hooks import (
@@ -29,6 +29,7 @@ from bus.model.hooks import (
     TOOL,
     TOOL_EVERY_MS,
     WAKE,
+    ReachTrusts,
     may_show,
     urgent_first,
 )
@@ -59,17 +60,27 @@ class Contexts:
         shown: ShownMail,
         proofs: Proofs,
         owing: Owing,
-        wake_trusts: Collection[str] = TRUSTS,
+        trusts: ReachTrusts,
     ) -> None:
         self._journal, self._messages, self._inbox = journal, messages, inbox
         self._machine_mail, self._presence = machine_mail, presence
         self._standings, self._shown, self._proofs = standings, shown, proofs
-        self._owing, self._wake_trusts = owing, wake_trusts
+        self._owing, self._trusts = owing, trusts
 
-    def start(self, owner: str, reader: str, conversation: str) -> str:
+    def mode(self, reader: str, is_bypass: bool | None) -> bool:
+        """Note whether a session is in bypass mode, if that is known now; return it as it was said
+        last.
+        """
+        if is_bypass is not None:
+            self._shown.note_bypass(reader, is_bypass, self._journal.now_ms())
+            return is_bypass
+        return self._shown.is_bypass(reader)
+
+    def start(self, owner: str, reader: str, conversation: str, *, is_bypass: bool = False) -> str:
         """Return what waits for a reader, most urgent first; its conversation begins anew.
 
-        `owner` is the credential that asks.
+        `owner` is the credential that asks. In bypass mode, what the setting does not let through
+        is only counted.
         """
         now_ms, chosen = self._journal.now_ms(), list[Candidate]()
         begun = self._journal.log.position().seq
@@ -82,9 +93,11 @@ class Contexts:
             reader, None, _FIRST, _LONGEST, keep, is_peek=True, with_machine="/" in reader
         )
         self._mark(reader, chosen)
-        owed = self._owing.at_start(reader, conversation)
+        trusts = self._trusts.bypass if is_bypass else None
+        owed = self._owing.at_start(reader, conversation, trusts)
         budget = min(_START_BUDGET, _MOST - length(owed))
-        text, full, _ = self._framed(reader, page.unread, chosen, now_ms, budget)
+        chosen, withheld = _reaching(chosen, trusts)
+        text, full, _ = self._framed(reader, page.unread, chosen, now_ms, budget, withheld)
         text = _joined(text, owed)
         seqs = [message["seq"] for message in full]
         hurry.check()
@@ -94,7 +107,15 @@ class Contexts:
         return text
 
     def news(
-        self, owner: str, reader: str, conversation: str, event: str, *, wake: str, way: str
+        self,
+        owner: str,
+        reader: str,
+        conversation: str,
+        event: str,
+        *,
+        wake: str,
+        way: str,
+        is_bypass: bool = False,
     ) -> tuple[str, list[int]]:
         """Return what came for a reader since its conversation was last shown something, as far as
         the event shows it, and the seqs of that. What is new to a conversation that has not begun
@@ -105,7 +126,9 @@ class Contexts:
         begun = self._shown.begun(reader, conversation)
         if begun is None:
             is_quiet = event in (STOP, WAKE)
-            return ("" if is_quiet else self.start(owner, reader, conversation)), []
+            if is_quiet:
+                return "", []
+            return self.start(owner, reader, conversation, is_bypass=is_bypass), []
         now_ms = self._journal.now_ms()
         if event == TOOL and not self._shown.may_look(reader, conversation, now_ms, TOOL_EVERY_MS):
             return "", []
@@ -115,15 +138,19 @@ class Contexts:
         known = self._shown.known(reader, conversation) if found else set()
         known |= self._shown.known(reader, sent_to) if way == CHANNEL else set()
         fresh = urgent_first([one for one in found if one["seq"] not in others | known])
-        unread = self._inbox.count(reader, "/" in reader) if fresh else 0
+        trusts = self._trusts.bypass if is_bypass else None
+        fresh, withheld = _reaching(fresh, trusts)
+        if event != PROMPT:  # the next prompt counts them, once
+            withheld = 0
+        unread = self._inbox.count(reader, "/" in reader) if fresh or withheld else 0
         hurry.check()
-        text, full, shown = self._framed(reader, unread, fresh, now_ms, _NEWS_BUDGET)
+        text, full, shown = self._framed(reader, unread, fresh, now_ms, _NEWS_BUDGET, withheld)
         seqs = [message["seq"] for message in shown]
         hurry.check()
         claimed = set(self._shown.claim(reader, sent_to, seqs, way, now_ms))
         if claimed != set(seqs):  # another hook of the session has shown some just now
             shown = [message for message in shown if message["seq"] in claimed]
-            text, full, shown = self._framed(reader, unread, shown, now_ms, _NEWS_BUDGET)
+            text, full, shown = self._framed(reader, unread, shown, now_ms, _NEWS_BUDGET, withheld)
         if way != CHANNEL:
             self._note(reader, [message["seq"] for message in full])
         # What is not shown yet must not be behind the place from which news are looked for.
@@ -134,7 +161,7 @@ class Contexts:
             self._shown.note_look(reader, conversation, now_ms, TOOL_EVERY_MS)
         if event == STOP:
             try:
-                text = _joined(text, self._owing.at_stop(reader, conversation, claimed))
+                text = _joined(text, self._owing.at_stop(reader, conversation, claimed, trusts))
             except BaseException:  # it is too late: nothing is shown now
                 self._shown.disclaim(reader, conversation, sorted(claimed))
                 raise
@@ -155,7 +182,7 @@ class Contexts:
             )
             page = self._messages.read(selection, is_peek=True)
             messages: list[Candidate] = [json.loads(text) for text in page.messages]
-            found += [one for one in messages if may_show(event, one, wake, self._wake_trusts)]
+            found += [one for one in messages if may_show(event, one, wake, self._trusts.wake)]
             last = last if page.last is None else page.last
             if not page.has_more:
                 break
@@ -163,14 +190,23 @@ class Contexts:
         return found, last
 
     def _framed(
-        self, reader: str, unread: int, messages: list[Candidate], now_ms: int, budget: int
+        self,
+        reader: str,
+        unread: int,
+        messages: list[Candidate],
+        now_ms: int,
+        budget: int,
+        withheld: int,
     ) -> tuple[str, list[Candidate], list[Candidate]]:
         """Return the text of messages, each under the reference that proves that it was shown;
         those that stand in it whole, and all that stand in it.
         """
+        if not messages and not withheld:
+            return "", [], []
         for message in messages:
             message["ref"] = self._proofs.reference(message["seq"], message["id"], reader)
-        return framed(reader, unread, messages, now_ms, budget)
+        waits = {"unread": unread, **self._owing.counts(reader)}
+        return framed(reader, waits, messages, now_ms, budget, withheld)
 
     def not_woken(self, reader: str, conversation: str, seqs: list[int]) -> None:
         """Take back that messages were shown: the session could not be woken."""
@@ -191,6 +227,16 @@ class Contexts:
         if seqs:
             self._presence.note_poll(reader, seqs, self._journal.now_ms())
         self._standings.was_here(reader)
+
+
+def _reaching(
+    messages: list[Candidate], trusts: Collection[str] | None
+) -> tuple[list[Candidate], int]:
+    """Return what has one of these labels (None: any), and how many have not."""
+    if trusts is None:
+        return messages, 0
+    reaching = [one for one in messages if lowest_trust(one.get("trust")) in trusts]
+    return reaching, len(messages) - len(reaching)
 
 
 def _joined(*texts: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,8 +45,8 @@ from bus.live.leader import Leader
 from bus.live.presence import Presence
 from bus.live.shown import ShownMail
 from bus.log.outputs import Results
-from bus.model.caller import TRUSTS
 from bus.model.health import Health
+from bus.model.hooks import ReachTrusts
 
 
 class Live(NamedTuple):
@@ -81,7 +80,7 @@ class Hub:
         loop_limit: int = 0,
         max_open_asks: int = 100,
         context_key: Path | None = None,
-        wake_trusts: Collection[str] = TRUSTS,
+        trusts: ReachTrusts | None = None,
         private_webhooks: bool = False,
     ) -> None:
         self.live, self.leases, presence = live, leases, live.presence
@@ -102,6 +101,7 @@ class Hub:
         self.asks = Asks(journal, self.messages, self.drafting, self.acks, max_open_asks)
         self.chores.add(self.asks.close_due)
         self.inbox = Inbox(journal, presence, standings, machine_mail, self.proofs)
+        self.owing = Owing(journal, self.asks, machine_mail, live.shown)
         self.contexts = Contexts(
             journal,
             self.messages,
@@ -111,8 +111,8 @@ class Hub:
             standings,
             live.shown,
             self.proofs,
-            Owing(journal, self.asks, machine_mail, live.shown),
-            wake_trusts,
+            self.owing,
+            trusts or ReachTrusts(),
         )
         self.signatures = Signatures(journal)
         self.briefs = Briefs(self.messages, self.agents, standings, self.signatures)

@@ -8,14 +8,18 @@ from typing import cast
 from bus.hub.asks import Asks
 from bus.hub.journal import Journal
 from bus.hub.machine_mail import MachineMail
+from bus.index import actions
 from bus.index import asks as queries
 from bus.index.mailboxes import of_reader
 from bus.index.tenures import tenure
 from bus.live.shown import ShownMail
+from bus.model.caller import lowest_trust
 from bus.model.inbox_budget import Candidate
 from bus.model.owing import MOST_SHOWN, owed_text, to_be_seen
 
 _LOOKED_AT, _EACH = 50, 10  # questions; of one credential
+_DUE = 200  # actions that a count looks at
+_DAY_MS = 86_400_000
 _BEGINNING = 2_000  # characters of a question that are read
 
 
@@ -28,17 +32,43 @@ class Owing:
         self._journal, self._asks = journal, asks
         self._machine_mail, self._shown = machine_mail, shown
 
-    def at_start(self, reader: str, conversation: str) -> str:
-        """Return all that a reader owes, for a conversation that begins anew."""
+    def counts(self, reader: str) -> dict[str, int]:
+        """Return how many answers a reader owes (`owed`) and how many of its open actions are due
+        today or late (`due`), each counted up to a limit, and only if there are any.
+        """
+        with_machine = "/" in reader
+        day_over_ms = -(-(self._journal.now_ms() + 1) // _DAY_MS) * _DAY_MS
+        due = self._journal.index.ask(
+            lambda db: actions.due_count(
+                db, of_reader(db, reader, with_machine).names, day_over_ms, _DUE
+            )
+        )
+        counts = {"owed": self._asks.owed_count(reader, with_machine), "due": due}
+        return {what: count for what, count in counts.items() if count}
+
+    def at_start(
+        self, reader: str, conversation: str, trusts: Collection[str] | None = None
+    ) -> str:
+        """Return all that a reader owes, for a conversation that begins anew; what has none of the
+        labels in `trusts` is only counted.
+        """
         owed, count = self._owed(reader)
+        owed = _reaching(owed, trusts)
         self._shown.disclaim(reader, conversation, [_mark(ask["seq"]) for ask in owed])
         return self._text(reader, owed, count)
 
-    def at_stop(self, reader: str, conversation: str, just_shown: Collection[int]) -> str:
+    def at_stop(
+        self,
+        reader: str,
+        conversation: str,
+        just_shown: Collection[int],
+        trusts: Collection[str] | None = None,
+    ) -> str:
         """Return what a reader owes and was not reminded of at the end of a turn, without what this
         answer shows already.
         """
-        owed = {_mark(ask["seq"]): ask for ask in self._owed(reader)[0]}
+        found = _reaching(self._owed(reader)[0], trusts)
+        owed = {_mark(ask["seq"]): ask for ask in found}
         marks = [mark for mark, ask in owed.items() if ask["seq"] not in just_shown][:MOST_SHOWN]
         if not marks:
             return ""
@@ -67,6 +97,11 @@ class Owing:
 
     def _text(self, reader: str, owed: list[Candidate], count: int) -> str:
         return owed_text(reader, owed, count, self._journal.now_ms())
+
+
+def _reaching(asks: list[Candidate], trusts: Collection[str] | None) -> list[Candidate]:
+    """Return questions with one of these labels; None: any."""
+    return [one for one in asks if trusts is None or lowest_trust(one.get("trust")) in trusts]
 
 
 def _mark(seq: int) -> int:

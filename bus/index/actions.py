@@ -45,6 +45,8 @@ CREATE INDEX actions_by_assignee ON actions (assignee, is_open, number);
 CREATE INDEX actions_by_thread ON actions (thread, number);
 CREATE INDEX actions_open ON actions (number) WHERE is_open = 1;
 CREATE INDEX actions_due ON actions (due_ms) WHERE is_open = 1 AND due_ms IS NOT NULL;
+CREATE INDEX actions_due_of ON actions (assignee, due_ms)
+    WHERE is_open = 1 AND due_ms IS NOT NULL;
 CREATE INDEX actions_changed ON actions (changed) WHERE is_open = 1;
 CREATE TABLE action_changes (
     number INTEGER NOT NULL,
@@ -192,6 +194,18 @@ def counts(db: sqlite3.Connection, number: int, seq: int) -> bool:
     """Return whether a record has changed an action."""
     sql = "SELECT 1 FROM action_changes WHERE number = ? AND seq = ?"
     return db.execute(sql, (number, seq)).fetchone() is not None
+
+
+def due_count(db: sqlite3.Connection, assignees: Collection[str], by_ms: int, limit: int) -> int:
+    """Return how many open actions of these are due by a time, counted up to a limit."""
+    marks = ", ".join("?" * len(assignees))
+    rows = db.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM actions INDEXED BY actions_due_of"
+        f" WHERE assignee IN ({marks}) AND is_open = 1 AND due_ms IS NOT NULL AND due_ms <= ?"
+        " LIMIT ?)",
+        (*assignees, by_ms, limit),
+    )
+    return int(rows.fetchone()[0])
 
 
 class Wanted(NamedTuple):

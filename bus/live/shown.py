@@ -43,6 +43,10 @@ CREATE TABLE IF NOT EXISTS looks (
     ms INTEGER NOT NULL,
     PRIMARY KEY (name, conversation)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bypassing (
+    name TEXT PRIMARY KEY,
+    ms INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS in_context (
     seq INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -196,6 +200,30 @@ class ShownMail:
                 )
         except sqlite3.Error as error:
             logger.warning("when a session looked for mail is not known: %s", error)
+
+    def note_bypass(self, name: str, is_bypass: bool, now_ms: int) -> None:
+        """Note whether a session is in bypass mode."""
+        if not is_bypass and not self.is_bypass(name):
+            return
+        try:
+            with self._mutex, closing(self._connect()) as db:
+                db.execute(
+                    "DELETE FROM bypassing WHERE name = ? OR ms < ?", (name, now_ms - _KEPT_MS)
+                )
+                if is_bypass:
+                    db.execute("INSERT OR REPLACE INTO bypassing VALUES (?, ?)", (name, now_ms))
+        except sqlite3.Error as error:
+            logger.warning("in which mode a session is, is not known: %s", error)
+
+    def is_bypass(self, name: str) -> bool:
+        """Return whether a session is in bypass mode, as far as it is known."""
+        try:
+            with closing(self._connect()) as db:
+                row = db.execute("SELECT 1 FROM bypassing WHERE name = ?", (name,)).fetchone()
+        except sqlite3.Error as error:
+            logger.warning("in which mode a session is, is not known: %s", error)
+            return True  # the careful answer
+        return row is not None
 
     def of_message(self, seq: int) -> list[Shown]:
         """Return where a message was shown, in order."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from bus.errors import BadField
 from bus.model.call_kinds import whole as whole_number
@@ -47,6 +47,21 @@ class HookQuery(Shape):
     ] = 100
 
 
+class ReachTrusts(NamedTuple):
+    """The labels of what may wake a session, and of what one in bypass mode is shown unasked: it
+    does what it is told without asking anybody.
+    """
+
+    wake: Collection[str] = TRUSTS
+    bypass: Collection[str] = TRUSTS
+
+
+def is_bypass(event: Mapping[str, Any]) -> bool | None:
+    """Return whether a session asks nobody before it acts; None if the event does not say so."""
+    mode = event.get("permission_mode")
+    return mode == "bypassPermissions" if isinstance(mode, str) else None
+
+
 def conversation_of(event: Mapping[str, Any]) -> str:
     """Return the conversation that an event belongs to; a made-up one is cut."""
     return str(event.get("session_id") or "")[:128]
@@ -73,7 +88,7 @@ def seqs_of(event: Mapping[str, Any]) -> list[int]:
     return given[:100]
 
 
-def wake_trusts(text: str) -> frozenset[str]:
+def labels(text: str) -> frozenset[str]:
     """Return the labels in a setting, with commas between them; raises ValueError."""
     found = frozenset(word.strip() for word in text.split(",") if word.strip())
     if unknown := found - {*TRUSTS}:

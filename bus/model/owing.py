@@ -27,9 +27,9 @@ def to_be_seen(asks: Iterable[Candidate]) -> list[Candidate]:
 
 def owed_text(reader: str, asks: Sequence[Candidate], count: int, now_ms: int) -> str:
     """Return the text of some questions of `count`, each a line or two, as many of the first as fit
-    into `BUDGET` characters; nothing for none.
+    into `BUDGET` characters; nothing for none. Those of `count` that are not given are counted.
     """
-    if not asks:
+    if not count:
         return ""
     shown, room = 0, BUDGET - _FRAME
     longest = _LENGTH if len(asks) <= _FEW else _SHORT
@@ -48,6 +48,8 @@ def owed_text(reader: str, asks: Sequence[Candidate], count: int, now_ms: int) -
         shown += 1
     if count > shown:
         lines.append(f"-- {count - shown} more: `bus asks --owed`\n")
+    if not asks:
+        return "".join([*lines, "</bus-owed>"])
     first = asks[0]
     what = "OPTION" if "options" in first["ask"] else "TEXT"
     lines.append(

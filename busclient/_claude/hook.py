@@ -32,6 +32,15 @@ _KNOWN = (
     "SessionEnd",
     "Notification",
 )
+# Only what the hub needs: neither prompts nor the results of tools.
+_SENT = (
+    "hook_event_name",
+    "source",
+    "permission_mode",
+    "stop_hook_active",
+    "seqs",
+    "began_ms",
+)
 _TOOL_EVERY_S = 31.0  # the hub answers every 30 s
 _PATH = "/hooks/claude-code"
 _WITHIN_S = 1.4
@@ -88,6 +97,7 @@ def _answer(kind: str, event: Mapping[str, Any], environ: Mapping[str, str], pla
             return ""
     if kind == "SessionStart":
         _export(environ, session.name)
+        event = _with_mode(event, environ, session.pid)
     reply = _asked(environ, places, session, event)
     note_counts(places, reply)
     hook = reply.get("hookSpecificOutput")
@@ -124,15 +134,8 @@ def ask(
 
 
 def _request(session: Session, event: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the parameters and the fields of a request.
-
-    Only what the hub needs is sent: neither prompts nor the results of tools.
-    """
-    sent = {
-        name: event[name]
-        for name in ("hook_event_name", "source", "stop_hook_active", "seqs", "began_ms")
-        if name in event
-    }
+    """Return the parameters and the fields of a request."""
+    sent = {name: event[name] for name in _SENT if name in event}
     sent["session_id"] = session.conversation
     return {"name": session.name, "counts": 1}, sent
 
@@ -211,6 +214,19 @@ def _end(bus: Bus, sessions: Sessions, session: Session | None, event: Mapping[s
     sessions.forget(session.pid)
     with suppress(LeaseLost, NotFound):
         bus.agents.leave(session.name, lease=session.lease)
+
+
+def _with_mode(event: Mapping[str, Any], environ: Mapping[str, str], pid: int) -> Mapping[str, Any]:
+    """Return the start of a session with its mode, which Claude Code does not tell here. One that
+    goes on with another conversation may be in the mode that it was in.
+    """
+    from busclient._claude.bypass import BYPASS, mode_at_start  # noqa: PLC0415
+
+    if "permission_mode" in event:
+        return event
+    mode = mode_at_start(pid or None, environ, str(event.get("cwd") or os.getcwd()))
+    is_known = mode == BYPASS or event.get("source") == "startup"
+    return {**event, "permission_mode": mode} if is_known else event
 
 
 def _export(environ: Mapping[str, str], name: str) -> None:

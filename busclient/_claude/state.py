@@ -51,7 +51,7 @@ def note_counts(
     known = read(places, "status.json")
     counts = reply.get("counts") if reply is not None else None
     if isinstance(counts, dict):
-        known = {name: counts.get(name) for name in ("unread", "urgent", "owed")}
+        known = {name: counts.get(name) for name in ("unread", "urgent", "owed", "due")}
     state = {"is_there": is_there and error is None, "time": time.time()}
     known = {name: fact for name, fact in known.items() if name != "trouble"}
     why = {} if error is None else {"trouble": trouble(error)}

@@ -13,7 +13,7 @@ _OLD_S = 900.0
 
 def line(places: Places) -> str:
     """Return how much mail waits and how the hub is: `✉ 3 (1 urgent) · hub ok`, `hub away` or
-    `hub refuses: <code>`, and how many answers are owed, if any.
+    `hub refuses: <code>`, and how many answers are owed and actions due, if any.
     """
     known = read(places, "status.json")
     if not known:
@@ -24,6 +24,8 @@ def line(places: Places) -> str:
         shown += f" ({urgent} urgent)"
     if owed := known.get("owed"):
         shown += f" · {owed} to answer"
+    if due := known.get("due"):
+        shown += f" · {due} due"
     is_old = time.time() - float(known.get("time") or 0) > _OLD_S
     state = "ok" if known.get("is_there") else known.get("trouble") or "away"
     return shown + (" · not asked lately" if is_old else f" · hub {state}")

@@ -82,9 +82,10 @@ def _answer(
     hub: Hub, name: str, kind: str, event: Mapping[str, Any], asked: hooks.HookQuery
 ) -> dict[str, Any]:
     conversation = hooks.conversation_of(event)
+    is_bypass = hub.contexts.mode(name, hooks.is_bypass(event))
     if kind == hooks.START:
         whoami = _whoami(hub, name)
-        text = hub.contexts.start(g.caller.name, name, conversation)
+        text = hub.contexts.start(g.caller.name, name, conversation, is_bypass=is_bypass)
         return hooks.context(kind, "\n".join(filter(None, (whoami, text))))
     if kind == hooks.NOT_WOKEN:
         hub.contexts.not_woken(name, conversation, hooks.seqs_of(event))
@@ -92,23 +93,34 @@ def _answer(
     if kind == hooks.WAKE:
         wake = _while_working(hub, name, asked.wake)
         text, seqs = hub.contexts.news(
-            g.caller.name, name, conversation, kind, wake=wake, way=asked.way
+            g.caller.name,
+            name,
+            conversation,
+            kind,
+            wake=wake,
+            way=asked.way,
+            is_bypass=is_bypass,
         )
         return {"text": text, "seqs": seqs, "working": wake != asked.wake}
     if kind == hooks.STOP and event.get("stop_hook_active") is True:
         return {}
     if kind in _WAYS:
         text, _ = hub.contexts.news(
-            g.caller.name, name, conversation, kind, wake="normal", way=_WAYS[kind]
+            g.caller.name,
+            name,
+            conversation,
+            kind,
+            wake="normal",
+            way=_WAYS[kind],
+            is_bypass=is_bypass,
         )
         return hooks.context(kind, text)
     return {}
 
 
 def _counts(hub: Hub, name: str) -> dict[str, int]:
-    """Return how much mail waits for a name, and how many answers it owes if it owes any."""
-    owed = hub.asks.owed_count(name, "/" in name)
-    return {**hub.inbox.counts(name, "/" in name), **({"owed": owed} if owed else {})}
+    """Return how much mail waits for a name, and how many answers and actions, if any do."""
+    return {**hub.inbox.counts(name, "/" in name), **hub.owing.counts(name)}
 
 
 def _whoami(hub: Hub, name: str) -> str:

@@ -14,6 +14,7 @@ def paths() -> Json:
         "properties": {
             "hook_event_name": {"type": "string"},
             "session_id": {"type": "string"},
+            "permission_mode": {"type": "string"},
             "began_ms": BEGAN.schema,
         },
         "required": ["hook_event_name"],

@@ -157,6 +157,26 @@ def test_a_hook_that_is_slow_says_nothing_about_a_turn_that_has_ended(
     assert hub.get(f"/agents/{machine}/alpha").json()["agent"]["turn"] == "working"
 
 
+@pytest.mark.parametrize("how", ["option", "settings", "neither", "another mode"])
+def test_a_session_that_starts_in_bypass_mode_is_not_shown_what_nobody_has_proven(
+    environ: dict[str, str], hub: RunningHub, machine: str, how: str
+) -> None:
+    folder = Path(environ["HOME"]) / ".claude"
+    if how in ("settings", "another mode"):
+        folder.mkdir()
+        mode = {"permissions": {"defaultMode": "bypassPermissions"}}
+        (folder / "settings.json").write_text(json.dumps(mode))
+    more = {"option": "bypassPermissions", "another mode": "plan"}.get(how)
+    options = [] if more is None else ["--permission-mode", more]
+    hub.say("do it", to=machine)
+    code = "import time; time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code, *options]) as claude:
+        text = hook({**environ, "CLAUDE_PID": str(claude.pid)}, "SessionStart")
+        claude.kill()
+    is_bypass = how in ("option", "settings")
+    assert ("do it" in text, "1 not shown" in text) == (not is_bypass, is_bypass)
+
+
 def test_a_hub_that_is_away_costs_the_model_nothing(environ: dict[str, str]) -> None:
     away = {**environ, "BUS_URL": "http://127.0.0.1:9"}
     assert hook(away, "SessionStart") == hook(away, "UserPromptSubmit") == ""
@@ -198,7 +218,10 @@ def test_the_status_line_says_what_waits(
     assert beside.stdout == "mine ✉ 2 (1 urgent) · hub ok\n"
     hub.post("/ask", json={"from": "alice", "to": machine, "question": "really?"})
     hook(environ, "UserPromptSubmit")
-    told = "✉ 3 (1 urgent) · 1 to answer · hub ok\n"
+    late = {"from": "alice", "title": "look", "assignee": f"{machine}/alpha", "due": "2020-01-01"}
+    assert hub.post("/actions", json=late).status_code == 201
+    hook(environ, "UserPromptSubmit")
+    told = "✉ 4 (1 urgent) · 1 to answer · 1 due · hub ok\n"
     assert command(environ, "statusline", input="{}").stdout == told
 
 

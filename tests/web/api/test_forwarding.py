@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -144,6 +145,69 @@ def test_without_the_setting_any_wakes(members: Members) -> None:
     assert "do it" in shown(members.web1, "BusWake")
 
 
-def test_a_label_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(BadSetting, match=r"BUS_WAKE_TRUST is 'agent,people': 'people' is none of"):
-        Config.from_env({"BUS_WAKE_TRUST": "agent,people"})
+@pytest.mark.parametrize("name", ["BUS_WAKE_TRUST", "BUS_BYPASS_TRUST"])
+def test_a_label_that_does_not_exist_is_refused(name: str) -> None:
+    with pytest.raises(BadSetting, match=rf"{name} is 'agent,people': 'people' is none of"):
+        Config.from_env({name: "agent,people"})
+
+
+# -- what reaches a session that asks nobody ----------------------------------------------------
+
+BYPASS = {"permission_mode": "bypassPermissions"}
+COUNTED = re.compile(r"-- (\d+) not shown: this session acts without asking")
+
+
+def counted(text: str) -> list[str]:
+    """How many messages a frame only counts because of their label."""
+    return COUNTED.findall(text)
+
+
+def test_a_session_in_bypass_mode_is_shown_only_what_somebody_has_proven(
+    members: Members,
+) -> None:
+    first = post(members.shared, ALPHA, "do it", priority="urgent", **{"from": "alice"})
+    post(members.db1, ALPHA, "alice says so", forward=first["id"])
+    post(members.db1, ALPHA, "from db1")
+    text = shown(members.web1, "SessionStart", **BYPASS)
+    assert "from db1" in text
+    assert "do it" not in text and "alice says so" not in text
+    assert counted(text) == ["2"] and "`bus inbox`" in text
+    post(members.shared, ALPHA, "do it now", priority="urgent", **{"from": "alice"})
+    for event in ("PostToolUse", "BusWake", "Stop"):
+        assert shown(members.web1, event, **BYPASS) == ""
+    text = shown(members.web1, "UserPromptSubmit", **BYPASS)
+    assert "do it now" not in text and counted(text) == ["1"]
+    assert shown(members.web1, "UserPromptSubmit", **BYPASS) == ""  # counted once
+    inbox = members.web1.get(f"/inbox?reader={ALPHA}").json["messages"]
+    assert "do it now" in [one["body"] for one in inbox]
+    steps = members.admin.get(f"/messages/{first['id']}/trace").json["trace"][ALPHA]
+    assert "shown" not in [step["step"] for step in steps]
+
+
+def test_what_an_event_does_not_say_of_the_mode_is_as_it_was_last(members: Members) -> None:
+    answer(members.web1, "SessionStart", **BYPASS)
+    post(members.shared, ALPHA, "do it", priority="urgent", **{"from": "alice"})
+    assert shown(members.web1, "BusWake") == shown(members.web1, "PostToolUse") == ""
+    assert "do it" in shown(members.web1, "UserPromptSubmit", permission_mode="default")
+    post(members.shared, ALPHA, "once more", **{"from": "alice"})
+    assert "once more" in shown(members.web1, "BusWake")
+
+
+def test_a_question_that_nobody_has_proven_is_counted_in_bypass_mode(members: Members) -> None:
+    for caller, name in ((members.shared, "alice"), (members.db1, "db1")):
+        asked = caller.post("/ask", json={"from": name, "to": ALPHA, "question": f"{name}?"})
+        members.web1.post(f"/ack/{asked.json['id']}", json={"reader": ALPHA})
+    text = shown(members.web1, "SessionStart", **BYPASS)
+    assert "db1?" in text and "alice?" not in text
+    assert "-- 1 more: `bus asks --owed`" in text
+    answer(members.web1, "UserPromptSubmit", **BYPASS)
+    assert "alice?" not in shown(members.web1, "Stop", **BYPASS)
+
+
+def test_the_setting_says_what_reaches_a_session_in_bypass_mode(config: Config) -> None:
+    every = ",".join(("human", "agent", "shared", "hub"))
+    settings = Config(data_dir=config.data_dir, fsync="never", bypass_trust=every)
+    for members in open_members(settings.validate()):
+        post(members.shared, ALPHA, "do it", **{"from": "alice"})
+        text = shown(members.web1, "SessionStart", **BYPASS)
+        assert "do it" in text and counted(text) == []

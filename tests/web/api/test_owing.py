@@ -55,6 +55,33 @@ def test_the_start_shows_what_is_owed_though_it_was_acknowledged(members: Member
     assert lines[4].startswith(f"-- answer one: `bus answer {asked['seq']} OPTION`")
 
 
+def test_the_frame_and_the_counts_say_how_much_is_owed_and_due(members: Members) -> None:
+    members.web1.post("/agents", json={"name": ALPHA})
+    answer(members.web1, "SessionStart")
+    ask(members.db1)
+    today = members.hub.journal.utc()[:10]
+    for assignee, due in ((ALPHA, today), ("web1", "2020-01-01"), (ALPHA, "8000-01-01")):
+        fields = {"title": "look", "to": ["db1"], "assignee": assignee, "due": due}
+        assert members.db1.post("/actions", json=fields).status_code == 201
+    fields = {"title": "not web1's", "assignee": "db1", "due": "2020-01-01"}
+    assert members.db1.post("/actions", json=fields).status_code == 201
+    found = answer(members.web1, "UserPromptSubmit", query="&counts=1")
+    text = found["hookSpecificOutput"]["additionalContext"]
+    unread = found["counts"]["unread"]
+    assert found["counts"] == {"unread": unread, "urgent": 0, "owed": 1, "due": 2}
+    opening = f'<bus-mail for="{ALPHA}" unread="{unread}" asks="1" actions-due="2">\n'
+    assert text.startswith(opening)
+    done = members.web1.get(f"/actions?assignee={ALPHA}&overdue=1").json["actions"]
+    for action in done:
+        path = f"/actions/{action['number']}"
+        members.web1.call("PATCH", path, json={"status": "done"})
+    counts = answer(members.web1, "UserPromptSubmit", query="&counts=1")["counts"]
+    assert counts["due"] == 1  # what is due today
+    members.later(86_400)
+    counts = answer(members.web1, "UserPromptSubmit", query="&counts=1")["counts"]
+    assert counts["due"] == 1  # it is late now
+
+
 @pytest.mark.parametrize(
     ("what", "fields"), [("answer", {"text": "yes"}), ("decline", {"reason": "no time"})]
 )
