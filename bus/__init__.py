@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from bus.hub.hub import Hub
     from bus.live.metrics import Metrics
     from bus.log.jsonl.disk import Disk
+    from bus.notices.queue import Queue
+    from bus.notify.following import Follower
+    from bus.notify.service import Notifier
+    from bus.notify.services.base import Tools
+    from bus.notify.settings import Settings
     from bus.peers.listener import Listener
     from bus.runner.socket_server import SocketServer
     from bus.system.scheduler import Turns
@@ -45,8 +50,9 @@ def create_app(
     from bus.live.metrics import Metrics
     from bus.live.quotas import Quotas
     from bus.model.caller import ADMIN, MACHINES
-    from bus.notify.addresses import Network
-    from bus.notify.webhooks import WebhookSender
+    from bus.notices.desk import NoticeDesk
+    from bus.notify.webhooks.addresses import Network
+    from bus.notify.webhooks.sender import WebhookSender
     from bus.runner.client import RunnerClient
     from bus.system.scheduler import Turns
     from bus.web import make_app
@@ -78,6 +84,7 @@ def create_app(
         hub,
         service,
         credentials,
+        NoticeDesk(_queue(config, hub), config.notify_file, lambda: hub.log.position().seq),
         keepalive_s=config.keepalive_s,
         max_file=config.file_max_bytes,
         rest=rest,
@@ -178,6 +185,64 @@ def create_peers(
     taken = TakenNames(hub, credentials)
     roll = Roll(hub, credentials, taken, tokens, doors, socket.gethostname())
     return Listener(address, Desk(hub, roll), is_over)
+
+
+def create_notifier(
+    config: Config,
+    *,
+    is_over: Callable[[], bool] = lambda: False,
+    clock: Clock = time.time,
+) -> Notifier:
+    """Return what follows the log and sends notices, over the same data folder.
+
+    Raises BadSetting, and OSError where another process does that already.
+    """
+    from bus.notify.service import Notifier
+
+    hub, settings, tools = _notify_parts(config, clock)
+    follower = _notify_follower(config, hub, settings, tools.queue)
+    run = config.data_dir / "run"
+    return Notifier(hub, tools.queue, settings, follower, tools.stopped, run, is_over)
+
+
+def check_notifier(config: Config, *, clock: Clock = time.time) -> dict[str, list[str]]:
+    """Return for each service of the settings of notices what is known of it; a line that begins
+    with `!` tells of trouble. Raises BadSetting.
+    """
+    _, settings, _ = _notify_parts(config, clock)
+    return {name: service.check() for name, service in settings.services.items()}
+
+
+def _notify_parts(config: Config, clock: Clock) -> tuple[Hub, Settings, Tools]:
+    import threading
+
+    from bus.notify.services.base import Tools
+    from bus.notify.settings import load
+
+    hub = create_hub(config, clock=clock)
+    queue, stopped = _queue(config, hub), threading.Event()
+
+    def tools(name: str) -> Tools:
+        return Tools(name, hub, queue, clock, stopped)
+
+    return hub, load(config.notify_file, tools), tools("")
+
+
+def _notify_follower(config: Config, hub: Hub, settings: Settings, queue: Queue) -> Follower:
+    from bus.log.outputs import Results
+    from bus.notify.events import Events
+    from bus.notify.following import Follower
+
+    kept = Results(config.data_dir / "calls", config.exec_keep_s, config.exec_keep_bytes)
+    return Follower(hub, queue, Events(hub, kept), settings.rules)
+
+
+def _queue(config: Config, hub: Hub) -> Queue:
+    from bus.notices.database import Database
+    from bus.notices.queue import Queue
+
+    is_durable = config.fsync == "always"
+    return Queue(Database(config.data_dir / "notices.db", is_durable=is_durable), hub.journal.time)
 
 
 def create_hub(

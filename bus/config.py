@@ -199,6 +199,12 @@ class Config:
         "0|1",
         "1: webhooks may lead to loopback, to private and to any other addresses",
     )
+    notify_config: Path | None = _setting(
+        "BUS_NOTIFY_CONFIG",
+        None,
+        "file",
+        "the services and rules of notices; `notify.toml` in the data folder unless set",
+    )
     keepalive_s: float = _setting(
         "BUS_KEEPALIVE_S", 15.0, "seconds", "how often a quiet stream says that it lives", 0.05, 300
     )
@@ -356,6 +362,10 @@ class Config:
     @property
     def targets_file(self) -> Path:
         return self.targets or self.data_dir / "targets.toml"
+
+    @property
+    def notify_file(self) -> Path:
+        return self.notify_config or self.data_dir / "notify.toml"
 
     @property
     def credentials_file(self) -> Path:

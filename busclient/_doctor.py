@@ -90,6 +90,7 @@ def examine(places: Places, environ: dict[str, str] | None = None) -> Iterator[S
             break
     else:
         yield from _exec(bus)
+        yield from _notices(bus)
     bus.close()
     yield from _local_steps(places, settings)
 
@@ -209,6 +210,21 @@ def _exec(bus: Bus) -> Iterator[Step]:
             " claude-bus-exec."
         )
         yield Step("exec", None, f"the service that runs commands is {state}", hint)
+
+
+def _notices(bus: Bus) -> Iterator[Step]:
+    """Yield whether notices are sent, where the hub has settings for them."""
+    try:
+        facts = bus.health()
+    except BusError:
+        return
+    behind = facts.get("notify_behind")
+    if facts.get("notify") == "ready":
+        yield Step("notices", True, f"sent; {behind} records of the log behind")
+    elif facts.get("notify") == "away":
+        hint = "They wait for an operator to start claude-bus-notify; messages go without it."
+        text = f"the service that sends them is away; {behind} records of the log behind"
+        yield Step("notices", None, text, hint)
 
 
 def _clock(bus: Bus) -> str:

@@ -18,7 +18,7 @@ LAYERS = (
     ("settings",),
     ("config",),
     ("system",),
-    ("live", "log", "credentials", "index", "runner.protocol", "runner.drivers"),
+    ("live", "log", "credentials", "notices", "index", "runner.protocol", "runner.drivers"),
     ("runner.client", "hub", "mcp"),
     ("notify", "runner", "web", "peers"),
     ("", "__main__", "server"),  # "" is bus/__init__.py, which joins the parts
@@ -33,7 +33,7 @@ ONLY_IN = {
     "gevent": ("server",),
     "click": ("server",),
     "prometheus_client": ("live", "web"),
-    "requests": (),
+    "requests": ("notify",),
 }
 FOR_TYPING = {("", "flask")}  # create_app says what it gives
 
@@ -137,6 +137,10 @@ def test_nothing_below_the_joints_imports_the_package_itself() -> None:
         ("bus.web.api.calls", "bus.runner.client", True),
         ("bus.web.api.calls", "bus.runner.service", False),
         ("bus.peers.desk", "bus.hub.hub", True),
+        ("bus.notify.service", "bus.notices.queue", True),
+        ("bus.web.api.notices", "bus.notices.desk", True),
+        ("bus.web.api.notices", "bus.notify.service", False),
+        ("bus.notices.queue", "bus.hub.hub", False),
         ("bus.peers.desk", "bus.web.http.replies", False),
         ("bus.web.api.mcp", "bus.mcp.server", True),
         ("bus.mcp.server", "bus.hub.hub", False),

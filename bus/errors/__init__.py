@@ -32,6 +32,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchBrief       404  the message is there, and is no brief
     │   ├── NoSuchRole        404  nobody has claimed it
     │   ├── NoSuchWebhook     404
+    │   ├── NoSuchNotice      404  or it is not kept any more
     │   ├── NoSuchFileLease   404  or it has ended
     │   ├── UnknownRecipient  404  nobody has this name, and the post is strict
     │   ├── NoSuchFile        404  in the target
@@ -56,6 +57,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── FileChanged       409  the file is not the one that `if_sha256` names
     │   ├── PathMoved         409  the path leads elsewhere than when an admin said yes
     │   ├── QuestionLost      409  what would be approved is not there to be seen any more
+    │   ├── NoticeNotDead     409  it is no dead letter
     │   └── SnapshotExists    409
     ├── InviteSpent           410  the invite was used, or has expired
     ├── TooLarge              413
@@ -122,6 +124,7 @@ from bus.errors.conflicts import (
     NoSuchProgram,
     NoSuchUser,
     NotAFile,
+    NoticeNotDead,
     NotSupported,
     PathMoved,
     QuestionLost,
@@ -160,6 +163,7 @@ from bus.errors.requests import (
     NoSuchCredential,
     NoSuchFile,
     NoSuchFileLease,
+    NoSuchNotice,
     NoSuchRange,
     NoSuchRole,
     NoSuchRoute,
@@ -243,6 +247,7 @@ __all__ = [
     "NoSuchFile",
     "NoSuchFileLease",
     "NoSuchFolder",
+    "NoSuchNotice",
     "NoSuchProgram",
     "NoSuchRange",
     "NoSuchRole",
@@ -259,6 +264,7 @@ __all__ = [
     "NotYourAction",
     "NotYourMessage",
     "NotYourName",
+    "NoticeNotDead",
     "OverQuota",
     "PathMoved",
     "QuestionLost",

@@ -106,6 +106,11 @@ class QuestionLost(Conflict):
     hint = "Say no, or have the call made again, which asks a new question."
 
 
+class NoticeNotDead(Conflict):
+    code = "notice_not_dead"
+    hint = "Only a dead letter is sent again. What is queued is sent by itself."
+
+
 class SnapshotExists(Conflict):
     code = "snapshot_exists"
     hint = "Give another name, or none."

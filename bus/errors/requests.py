@@ -159,6 +159,11 @@ class NoSuchWebhook(NotFound):
     hint = "GET /webhooks lists yours."
 
 
+class NoSuchNotice(NotFound):
+    code = "no_such_notice"
+    hint = "GET /notices lists those that are kept."
+
+
 class NoSuchFileLease(NotFound):
     code = "no_such_lease"
     hint = "GET /leases lists those that hold; POST /leases takes one."

@@ -1,6 +1,6 @@
 """Webhooks: adding, testing and removing them, and noting how far each has come.
 
-What sends them is `bus/notify/`: it follows the log, so a post never waits for it.
+What sends them is `bus/notify/webhooks/`: it follows the log, so a post never waits for it.
 """
 
 from __future__ import annotations

@@ -20,4 +20,6 @@ class Health(TypedDict):
     damaged_lines: Count
     waiting: Count
     exec: NotRequired[str]
+    notify: NotRequired[str]
+    notify_behind: NotRequired[Count]
     version: NotRequired[str]

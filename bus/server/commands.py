@@ -106,6 +106,20 @@ def peers(beside: int | None) -> None:
 
 
 @main.command()
+@BESIDE
+@click.option("--check", is_flag=True, help="Only say whether the settings work, and end.")
+@command
+def notify(beside: int | None, check: bool) -> None:
+    """Tell services outside, such as Telegram, what happens, by the rules of BUS_NOTIFY_CONFIG.
+
+    With --beside it is also started again when it dies.
+    """
+    if check:
+        sys.exit(0 if services.check_notify() else 1)
+    services.keep(command(services.run_notify), beside, "the service that sends notices")
+
+
+@main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @command
 def verify(as_json: bool) -> None:

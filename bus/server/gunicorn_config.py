@@ -30,7 +30,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from bus.config import Config
 from bus.hub.hub import Hub
-from bus.notify.webhooks import MOST_AT_ONCE
+from bus.notify.webhooks.sender import MOST_AT_ONCE
 from bus.server import connections, first_start, metrics_folder
 from bus.server.connections import BetweenRequests, Connections
 from bus.server.seats import Seat, Seats

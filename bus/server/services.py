@@ -1,4 +1,6 @@
-"""The services beside the hub: the one that runs commands, and the listener for peers."""
+"""The services beside the hub: the one that runs commands, the one that sends notices, and the
+listener for peers.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,9 @@ from collections.abc import Callable
 
 import click
 
-from bus import create_peers, create_runner
+from bus import check_notifier, create_notifier, create_peers, create_runner
 from bus.config import Config
+from bus.model.harmless import harmless
 from bus.peers.address import address_of
 from bus.runner.supervisor import Supervisor
 from bus.system import modes
@@ -52,6 +55,28 @@ def run_peers(parent: int | None) -> None:
     _at_stop(listener.stop_soon)
     click.echo(f"peers are served at {host}:{port}", err=True)
     listener.serve()
+
+
+def run_notify(parent: int | None) -> None:
+    """Send notices until it is stopped, or until the process `parent` is gone."""
+    config = _settled()
+    notifier = create_notifier(
+        config, is_over=lambda: parent is not None and os.getppid() != parent
+    )
+    _at_stop(notifier.stop_soon)
+    notifier.start()
+    click.echo(f"notices are sent by the rules of {config.notify_file}", err=True)
+    notifier.serve()
+
+
+def check_notify() -> bool:
+    """Say how the services of notices are set up; return whether all of them work."""
+    is_good = True
+    for name, lines in check_notifier(_settled()).items():
+        for line in lines:
+            is_good = is_good and not line.startswith("!")
+            click.echo(f"{name}: {harmless(line)}")
+    return is_good
 
 
 def start_peers() -> None:

@@ -19,7 +19,15 @@ SHARED = 0o2770
 
 # What the log, the index and their locks are called; what else is in the folder (secrets, backups)
 # is no part of this.
-_FILES = ("bus.jsonl", "bus-*.jsonl", "bus-*.jsonl.gz", "index.db*", "index.lock", "presence.db*")
+_FILES = (
+    "bus.jsonl",
+    "bus-*.jsonl",
+    "bus-*.jsonl.gz",
+    "index.db*",
+    "index.lock",
+    "presence.db*",
+    "notices.db*",
+)
 _FOLDERS = ("run", "quarantine", "calls", "questions")
 
 

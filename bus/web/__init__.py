@@ -17,6 +17,7 @@ from bus.live.metrics import Metrics
 from bus.live.quotas import Quotas
 from bus.model.caller import Caller
 from bus.model.strict_json import Rest
+from bus.notices.desk import NoticeDesk
 from bus.runner.client import RunnerClient
 from bus.web.api import (
     acks,
@@ -47,6 +48,7 @@ from bus.web.api import (
 )
 from bus.web.api import credentials as credentials_routes
 from bus.web.api import metrics as metrics_routes
+from bus.web.api import notices as notice_routes
 from bus.web.http import auth, errors, metering
 from bus.web.http.parameters import AgentConverter
 from bus.web.http.refusals import Refusals
@@ -62,6 +64,7 @@ def make_app(
     hub: Hub,
     service: RunnerClient,
     credentials: Credentials,
+    notices: NoticeDesk,
     *,
     keepalive_s: float,
     max_file: int,
@@ -113,7 +116,7 @@ def make_app(
         topics.blueprint(hub, taken),
         roles.blueprint(hub, taken),
         signatures.blueprint(hub, taken),
-        pages.blueprint(hub, service),
+        pages.blueprint(hub, service, notices),
         credentials_routes.blueprint(
             Register(credentials, hub.credentials.note_change), refusals, (*quotas, hub.daily)
         ),
@@ -121,6 +124,7 @@ def make_app(
         permissions.blueprint(hub, service, hub.agents.members),
         approvals.blueprint(hub),
         webhooks.blueprint(hub),
+        notice_routes.blueprint(notices),
         file_leases.blueprint(hub, taken, rest),
         hooks.blueprint(hub, taken),
         activity.blueprint(hub, service, hub.agents.members),

@@ -50,9 +50,7 @@ GROUPS = {
             "tracking", "Show how far a message has come", ("bus trace 412", "bus trace 412 --json")
         ),
         "retract": Entry(
-            "tracking",
-            "Take back a message of yours",
-            ("bus retract 412", "bus retract 01K0"),
+            "tracking", "Take back a message of yours", ("bus retract 412", "bus retract 01K0")
         ),
         "overdue": Entry(
             "tracking",
@@ -158,9 +156,7 @@ GROUPS = {
             ('bus decline 412 "not my service"', "bus decline 412 away --json"),
         ),
         "withdraw": Entry(
-            "asking",
-            "Take back a question of yours",
-            ("bus withdraw 412", "bus withdraw 01K0"),
+            "asking", "Take back a question of yours", ("bus withdraw 412", "bus withdraw 01K0")
         ),
         "asks": Entry(
             "asking",
@@ -178,9 +174,7 @@ GROUPS = {
             ),
         ),
         "get": Entry(
-            "sharing",
-            "Fetch the files of a message",
-            ("bus get 412", "bus get 412 -o ~/Downloads"),
+            "sharing", "Fetch the files of a message", ("bus get 412", "bus get 412 -o ~/Downloads")
         ),
         "lease": Entry(
             "leasing",
@@ -222,9 +216,7 @@ GROUPS = {
             ("bus agents", "bus agents --scope repo --state live"),
         ),
         "role": Entry(
-            "roles",
-            "List the roles; claim or release one",
-            ("bus role", "bus role claim deployer"),
+            "roles", "List the roles; claim or release one", ("bus role", "bus role claim deployer")
         ),
         "webhook": Entry(
             "webhooks",
@@ -232,9 +224,7 @@ GROUPS = {
             ("bus webhook add https://hooks.example.org/bus", "bus webhook test 01K0"),
         ),
         "peers": Entry(
-            "agents",
-            "The same as `bus agents`",
-            ("bus peers", "bus peers --scope directory"),
+            "agents", "The same as `bus agents`", ("bus peers", "bus peers --scope directory")
         ),
         "kill-broker": Entry(
             "broker",
@@ -283,9 +273,7 @@ GROUPS = {
             ("bus activity --hours 2", "bus activity --follow"),
         ),
         "stats": Entry(
-            "stats",
-            "Show what the hub counts and measures",
-            ("bus stats", "bus stats --all"),
+            "stats", "Show what the hub counts and measures", ("bus stats", "bus stats --all")
         ),
     },
     "Admin": {
@@ -317,6 +305,11 @@ GROUPS = {
             "Print a line that makes a machine a member",
             ("bus invite web2", "bus invite web2 --expires 1h"),
         ),
+        "notices": Entry(
+            "notices",
+            "List what was told to Telegram and others; send a dead letter again",
+            ("bus notices --state dead", "bus notices retry 17"),
+        ),
         "credential": Entry(
             "inviting",
             "List credentials; rotate or revoke one",
@@ -330,9 +323,7 @@ GROUPS = {
             ("bus install claude-code", "bus install codex --print"),
         ),
         "hook": Entry(
-            "claude_code",
-            "Answer a hook of Claude Code",
-            ("cat event.json | bus hook", "bus hook"),
+            "claude_code", "Answer a hook of Claude Code", ("cat event.json | bus hook", "bus hook")
         ),
         "wait-for-mail": Entry(
             "claude_code",

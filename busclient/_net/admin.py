@@ -182,6 +182,31 @@ class Admin(Part):
         """Return what the hub counts and measures. For admins, and watchers."""
         return Figures.from_json(self._get("/metrics", {"format": "json"}))
 
+    # -- notices ---------------------------------------------------------------------------------
+
+    def notices(
+        self,
+        *,
+        state: str | None = None,
+        service: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> dict[str, Any]:
+        """Return what was told to services outside, newest first, as the hub says it: `notices`,
+        `has_more`, `services`, `process`.
+
+        `state` is queued, sending, sent or dead; `before` an id.
+        """
+        wanted = {"state": state, "service": service, "before": before, "limit": limit}
+        return self._get("/notices", given(wanted))
+
+    def retry_notice(self, id: int) -> dict[str, Any]:
+        """Have a dead letter sent again, and return it; raises NotFound, and Conflict where it is
+        not dead.
+        """
+        with shaped("a notice"):
+            return dict(self._post(f"/notices/{int(id)}/retry", {})["notice"])
+
     # -- credentials -----------------------------------------------------------------------------
 
     def invite(

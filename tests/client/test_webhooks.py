@@ -13,7 +13,7 @@ from busclient._cli import exits
 from tests.client.conftest import Ran
 from tests.client.doors import Door
 from tests.conftest import Caller
-from tests.notify.conftest import Receiver, receiver, receivers, say
+from tests.notify.webhooks.conftest import Receiver, receiver, receivers, say
 
 __all__ = ["receiver", "receivers"]
 Make = Callable[..., Bus]

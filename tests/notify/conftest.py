@@ -1,175 +1,103 @@
-"""What the tests of webhooks share: a hub that may send to loopback, and a receiver."""
+"""What the tests of notices share: a hub, a settings file, and the process's parts in this one."""
 
 from __future__ import annotations
 
-import json
-import threading
+import os
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bus import _notify_follower, _notify_parts
 from bus.config import Config
-from bus.notify.webhooks import WebhookSender
-from tests.conftest import wait_until
+from bus.notify.sending import Sender
+from tests.conftest import Clock
+from tests.notify.webhooks.conftest import Receiver, receiver, receivers  # noqa: F401
 from tests.web.conftest import Members, open_members
 
-Say = Callable[[Any], None]
+
+def write_settings(path: Path, text: str) -> None:
+    """Write the settings file of notices, for its owner alone."""
+    path.write_text(text)
+    os.chmod(path, 0o600)
 
 
-class Got(NamedTuple):
-    """A request that a receiver got."""
+class Notifying:
+    """The service that sends notices, step by step in this process, on the data of `members`."""
 
-    path: str
-    headers: dict[str, str]
-    body: bytes
+    def __init__(self, config: Config, members: Members, text: str) -> None:
+        self.members, self._config = members, config
+        write_settings(config.notify_file, text)
+        self.clock = Clock(1_800_000_000.0)
+        self.begin()
 
+    def begin(self) -> None:
+        """Start, or start again as after a kill."""
+        self.hub, self.settings, tools = _notify_parts(self._config, self.clock)
+        self.queue = tools.queue
+        self.back = self.queue.recover()
+        self.follower = _notify_follower(self._config, self.hub, self.settings, self.queue)
+        self.follower.start()
+        self.senders = {
+            name: Sender(name, service, self.queue, self.clock, lambda: 0.0)
+            for name, service in self.settings.services.items()
+        }
 
-class Receiver:
-    """An HTTP server of a test; `answer` says what becomes of each request (200, unless set)."""
+    def follow(self) -> None:
+        """Read the log to its end."""
+        while self.follower.is_behind():
+            self.follower.step()
 
-    def __init__(self) -> None:
-        self.got: list[Got] = []
-        self.answer: Callable[[Any], None] = say(200)
-        self.let_go = threading.Event()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.got.append(Got(self.path, dict(self.headers), body))
-                receiver.answer(self)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}/hook"
-
-    def hang(self, request: Any) -> None:
-        """Say nothing until the test is over."""
-        self.let_go.wait()
-
-    def close(self) -> None:
-        self.let_go.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-def say(status: int, **headers: str) -> Say:
-    """An answer with this status."""
-
-    def answer(request: Any) -> None:
-        request.send_response(status)
-        for name, value in headers.items():
-            request.send_header(name.replace("_", "-"), value)
-        request.send_header("Content-Length", "0")
-        request.end_headers()
-
-    return answer
-
-
-def bodies(receiver: Receiver) -> list[str]:
-    """The bodies of the messages that a receiver got."""
-    return [json.loads(got.body)["body"] for got in receiver.got]
-
-
-@pytest.fixture
-def receivers() -> Iterator[Callable[[], Receiver]]:
-    """Makes receivers."""
-    made: list[Receiver] = []
-
-    def make() -> Receiver:
-        made.append(Receiver())
-        return made[-1]
-
-    yield make
-    for receiver in made:
-        receiver.let_go.set()
-        receiver.close()
-
-
-@pytest.fixture
-def receiver(receivers: Callable[[], Receiver]) -> Receiver:
-    return receivers()
-
-
-@pytest.fixture
-def config(config: Config) -> Config:
-    return Config(data_dir=config.data_dir, fsync="never", webhooks_private=True)
-
-
-class Hooks:
-    """A hub with two machines and an admin, and its webhooks."""
-
-    def __init__(self, members: Members) -> None:
-        self.members, self.hub = members, members.hub
-        self._moved = 0.0
-
-    def add(self, url: str, name: str | None = None, caller: Any = None) -> dict[str, Any]:
-        fields = {"url": url} if name is None else {"url": url, "name": name}
-        reply = (caller or self.members.web1).post("/webhooks", json=fields)
-        assert reply.status_code == 201, reply.json
-        return {**reply.json["webhook"], "secret": reply.json["secret"]}
-
-    def only(self) -> dict[str, Any]:
-        """The only webhook, as an admin sees it."""
-        (found,) = self.members.admin.get("/webhooks").json["webhooks"]
-        return found  # type: ignore[no-any-return]
-
-    def say(self, body: str, to: Any = "web1") -> dict[str, Any]:
-        reply = self.members.db1.post("/post", json={"to": to, "body": body})
-        assert reply.status_code == 201, reply.json
-        return reply.json  # type: ignore[no-any-return]
-
-    def until(self, condition: Callable[[], Any]) -> Any:
-        """Let the leader do its work until a condition holds."""
-        return wait_until(lambda: self.hub.chores.do() and condition())
-
-    def settle(self) -> None:
-        """Let the leader do its work until nothing is under way."""
-        self.hub.chores.do()
-        wait_until(lambda: not self.sender._running)
-
-    @property
-    def sender(self) -> WebhookSender:
-        sender: WebhookSender = self.members.app.extensions["webhooks"]
-        return sender
+    def run(self, rounds: int = 1) -> float:
+        """Read the log, and send what may be sent; return when there is more to do (seconds)."""
+        self.follow()
+        wait_s = 0.0
+        for _ in range(rounds):
+            wait_s = min(sender.round() for sender in self.senders.values())
+        return wait_s
 
     def later(self, seconds: float) -> None:
-        """Move the clock on, and let the leader do what is due then."""
-        self._moved += seconds
-        self.members.later(self._moved)
-        self.settle()
+        self.clock._stopped_at = self.clock() + seconds
 
-    def bodies(self, receiver: Receiver) -> list[str]:
-        """The bodies of the messages that a receiver got."""
-        return bodies(receiver)
+    def until_idle(self, most: int = 5_000) -> float:
+        """Send until nothing waits, moving the clock on where there is a pause; return how many
+        seconds that took.
+        """
+        began = self.clock()
+        for _ in range(most):
+            wait_s = self.run()
+            if not any(self.queue.lanes(name) for name in self.senders):
+                return self.clock() - began
+            self.later(wait_s)
+        raise AssertionError("something still waits")
 
-    def mail(self, name: str) -> list[dict[str, Any]]:
-        """What is to a name, from the hub itself."""
-        reply = self.members.admin.get(f"/messages?to={name}&from=bus")
-        return reply.json["messages"]  # type: ignore[no-any-return]
+    def listed(self, query: str = "") -> list[dict[str, Any]]:
+        """The notices as an admin sees them, oldest first."""
+        reply = self.members.admin.get(f"/notices?limit=200{query}")
+        assert reply.status_code == 200, reply.json
+        return reply.json["notices"][::-1]  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self.hub.index.close()
+        self.hub.presence.close()
+        self.hub.log.close()
+        self.queue.database.close()
 
 
 @pytest.fixture
-def hooks(config: Config) -> Iterator[Hooks]:
-    for members in open_members(config):
-        yield Hooks(members)
+def notifying(config: Config) -> Iterator[Callable[[str], Notifying]]:
+    """Starts the service with a settings file; there is a hub with web1, db1 and an admin."""
+    opened = open_members(config)
+    members = next(opened)
+    made: list[Notifying] = []
 
+    def start(text: str) -> Notifying:
+        made.append(Notifying(config, members, text))
+        return made[-1]
 
-@pytest.fixture
-def again(config: Config) -> Callable[[], Iterator[Hooks]]:
-    """Opens the hub anew on the same data folder."""
-
-    def reopen() -> Iterator[Hooks]:
-        for members in open_members(config):
-            yield Hooks(members)
-
-    return reopen
+    yield start
+    for one in made:
+        one.close()
+    for _ in opened:
+        pass

@@ -167,9 +167,15 @@ def credential_for(case: schemathesis.Case) -> str:
         made = register.invite(f"machine-{len(credentials.users())}", MEMBER, 3600, "test")
         short, _, secret = made.code.partition(".")
         return basic(f"invite~{short}", secret)
-    if case.path == "/metrics" or case.path.startswith(
-        ("/api/credentials", "/api/invites", "/api/permit", "/api/approvals")
-    ):
+    admins = (
+        "/api/credentials",
+        "/api/invites",
+        "/api/permit",
+        "/api/approvals",
+        "/notices",
+        "/metrics",
+    )
+    if case.path.startswith(admins):
         credentials.add("boss", PASSWORD, ADMIN)
         return basic("boss", PASSWORD)
     if case.path.startswith("/api/"):

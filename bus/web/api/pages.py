@@ -10,6 +10,7 @@ from bus.errors import NotFound
 from bus.hub.hub import Hub
 from bus.model.caller import EVERYONE
 from bus.model.kinds import Format
+from bus.notices.desk import NoticeDesk
 from bus.runner.client import RunnerClient
 from bus.version import __version__
 from bus.web import openapi
@@ -37,7 +38,7 @@ _ABOUT = {
 }
 
 
-def blueprint(hub: Hub, service: RunnerClient) -> Blueprint:
+def blueprint(hub: Hub, service: RunnerClient, notices: NoticeDesk) -> Blueprint:
     """The pages."""
     routes = Blueprint("pages", __name__)
 
@@ -55,9 +56,12 @@ def blueprint(hub: Hub, service: RunnerClient) -> Blueprint:
     @may_call(EVERYONE)
     def health() -> Response:
         as_text = wants_text(parameters.query(Format).format)
+        notify, behind = notices.health()
         facts = {
             **hub.health(),
             "exec": "ready" if service.is_there() else "away",
+            "notify": notify,
+            "notify_behind": behind,
             "version": __version__,
         }
         status = 200 if facts["ok"] else 503

@@ -125,6 +125,7 @@ def test_all_reading_routes_are_in_the_table(members: Members) -> None:
         ),
         *("/agents", "/agents/<name>", "/topics", "/roles", "/webhooks"),
         *("/leases", "/leases/check", "/signature"),
+        "/notices",  # for admins
         *("/api/permissions", "/api/permissions/check", "/api/approvals", "/api/approvals/<id>"),
         *("/api/machines", "/api/containers", "/api/container/snapshots", "/api/container/<id>"),
         *("/api/exec/<id>", "/api/exec/<id>/stdout"),

@@ -15,7 +15,7 @@ import requests
 from bus.credentials import Credentials
 from bus.model.caller import MEMBER
 from tests.conftest import RunningHub, wait_until
-from tests.notify.conftest import Receiver, bodies, say
+from tests.notify.webhooks.conftest import Receiver, bodies, say
 
 pytestmark = pytest.mark.slow
 AUTH = ("web1", "a secret of the tests")

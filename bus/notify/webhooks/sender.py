@@ -26,8 +26,8 @@ from bus.index.webhooks import Mail, Row
 from bus.model import records
 from bus.model.caller import HUMANS
 from bus.model.webhooks import GONE, TRIED_MS, Answer, Outcome, Progress
-from bus.notify.addresses import Network
-from bus.notify.posting import Posts
+from bus.notify.webhooks.addresses import Network
+from bus.notify.webhooks.posting import Posts
 
 logger = logging.getLogger("bus.notify")
 

@@ -19,9 +19,9 @@ import pytest
 
 from bus.model.addresses import is_public
 from bus.model.webhooks import Outcome
-from bus.notify.addresses import Network
-from bus.notify.posting import Posts
-from tests.notify.conftest import Hooks, Receiver, say
+from bus.notify.webhooks.addresses import Network
+from bus.notify.webhooks.posting import Posts
+from tests.notify.webhooks.conftest import Hooks, Receiver, say
 
 PUBLIC = "93.184.215.14"
 

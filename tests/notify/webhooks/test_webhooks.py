@@ -15,8 +15,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from bus.config import Config
 from bus.log.base import Draft
 from bus.model.webhooks import OPENS_AT
-from bus.notify.webhooks import MOST_TESTS
-from tests.notify.conftest import Hooks, Receiver, say
+from bus.notify.webhooks.sender import MOST_TESTS
+from tests.notify.webhooks.conftest import Hooks, Receiver, say
 from tests.web.conftest import refusal
 
 DAY = 86_400
@@ -280,7 +280,7 @@ def test_mail_of_a_role_goes_to_who_has_it(hooks: Hooks, receiver: Receiver) -> 
 def test_messages_that_come_one_by_one_are_noted_once_a_second(
     hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bus.notify.webhooks._NOTED_EVERY_S", 3600)
+    monkeypatch.setattr("bus.notify.webhooks.sender._NOTED_EVERY_S", 3600)
     hooks.add(receiver.url)
     for number in range(10):
         hooks.say(str(number))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 
 from bus.model.webhooks import Outcome, place
-from bus.notify.addresses import Connection, Network, Refused
+from bus.notify.webhooks.addresses import Connection, Network, Refused
 from bus.version import __version__
 
 WHOLE_S = 15.0  # from the look-up of the name to the end of the answer

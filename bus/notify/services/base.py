@@ -1,0 +1,87 @@
+"""What a service is: something outside that takes notices."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bus.hub.hub import Hub
+from bus.model.notices import Notice
+from bus.notices.queue import Queue
+from bus.notify.rules import Rule
+
+
+class Retry(Exception):
+    """The service has not taken the notices now; they are sent again.
+
+    `after_s` is what it asked for; None: a pause that grows. `is_unsure`: its answer was lost, so
+    it may have taken them. `is_whole`: it takes nothing now, and not only for this target.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        after_s: float | None = None,
+        is_unsure: bool = False,
+        is_whole: bool = True,
+    ) -> None:
+        super().__init__(reason)
+        self.after_s, self.is_unsure, self.is_whole = after_s, is_unsure, is_whole
+
+
+class Refused(Exception):
+    """The service will never take these notices: they become dead letters, and the next are
+    sent.
+    """
+
+
+@dataclass
+class Tools:
+    """What services are given: the hub, the queue, the time (`clock` in seconds since 1970), and an
+    event that is set when the process is to end.
+    """
+
+    name: str
+    hub: Hub
+    queue: Queue
+    clock: Callable[[], float]
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+
+class Service:
+    """A service. Subclasses have `send`, and what else differs.
+
+    `secrets` are masked in everything that is said of it. `rules` hold besides those of the
+    settings file.
+    """
+
+    most_at_once = 1  # notices that `send` may be given
+    secrets: Sequence[str] = ()
+    rules: Sequence[Rule] = ()
+
+    def send(self, target: str, notices: Sequence[Notice]) -> str | None:
+        """Send notices to a target (empty: the service's own), and return what the service calls
+        what it made of them, or None. Raises Retry and Refused; anything else counts as Retry.
+
+        With more than one notice, all were sent or none: else give `together` fewer.
+        """
+        raise NotImplementedError
+
+    def together(self, target: str, notices: Sequence[Notice]) -> int:
+        """Return how many of these, from the first, `send` is given at once."""
+        return 1
+
+    def ready_in_s(self, target: str) -> float:
+        """Return for how many seconds nothing may be sent to a target, by the service's limits."""
+        return 0.0
+
+    def listen(self) -> None:
+        """Do what the service does besides, until `Tools.stopped`: in a thread of its own."""
+
+    def check(self) -> list[str]:
+        """Return lines that say how the service is set up, for `notify --check`; sends nothing.
+        A line that tells of trouble begins with `!`.
+        """
+        return ["nothing to check without sending something"]

@@ -1,0 +1,64 @@
+"""What has the form of a secret does not leave the hub."""
+
+from __future__ import annotations
+
+import pytest
+
+from bus.model.masking import MASK, masked
+
+KEY = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\nAAAA\n-----END OPENSSH PRIVATE KEY-----"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("Authorization: Bearer abc.def-123456", "abc.def-123456"),
+        ('{"authorization": "Basic dXNlcjpwYXNz"}', "dXNlcjpwYXNz"),
+        ("postgres://app:s3cr3t@db/x", "s3cr3t"),
+        ("key AKIAIOSFODNN7EXAMPLE here", "AKIAIOSFODNN7EXAMPLE"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "wJalrXUtnFEMI"),
+        ("ghp_" + "a1" * 18, "a1a1"),
+        ("xoxb-123456789012-abcdefghijkl", "abcdefghijkl"),
+        ("sk-ant-api03-" + "Z" * 40, "ZZZZ"),
+        ("110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw", "AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "eyJzdWIiOiIxIn0"),
+        (f"x\n{KEY}\ny", "b3BlbnNzaC1rZXk"),
+        (KEY[:60], "b3Blbn"),
+        ("export DB_PASSWORD=hunter22", "hunter22"),
+        ("BUS_PASS='correct-horse'", "correct-horse"),
+        ('"api_key": "abcd1234"', "abcd1234"),
+        ("mysql --password=hunter22 -e x", "hunter22"),
+        ("curl -u me:hunter22 https://x", "hunter22"),
+        ("root:$6$salt$abcdefghijklmnop:1:", "abcdefghijklmnop"),
+        ("whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ9r8G"),
+    ],
+)
+def test_a_secret_is_masked(text: str, secret: str) -> None:
+    said = masked(text)
+    assert secret not in said
+    assert MASK in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the build is green",
+        "see https://example.org/a:b@c",
+        "12:30 deploy of web1",
+        "a token bucket of 20",
+        "password reset mail was sent",
+    ],
+)
+def test_other_text_stays(text: str) -> None:
+    assert masked(text) == text
+
+
+def test_our_own_secrets_are_masked_wherever_they_stand() -> None:
+    assert masked("url=https://x/T0K3N-abc?y", ["T0K3N-abc"]) == f"url=https://x/{MASK}?y"
+
+
+def test_a_long_text_takes_no_time() -> None:
+    for text in ("a" * 200_000, "://" * 60_000, "token" * 40_000, "-----BEGIN PRIVATE KEY" * 9_000):
+        assert masked(text)
