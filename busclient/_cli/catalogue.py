@@ -303,7 +303,7 @@ GROUPS = {
         "invite": Entry(
             "inviting",
             "Print a line that makes a machine a member",
-            ("bus invite web2", "bus invite web2 --expires 1h"),
+            ("bus invite web2", "bus invite web2 --expires 1h --draft"),
         ),
         "notices": Entry(
             "notices",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from busclient._cli import kinds
+from busclient._cli import exits, kinds
 from busclient._cli.output import json_option, open_bus, out
+from busclient._errors import BusError
 from busclient._harmless import one_line
 from busclient._places import Places
-from busclient._settings import is_loopback
+from busclient._settings import Settings, is_loopback
+
+if TYPE_CHECKING:
+    from busclient._drafts import Mailbox
+    from busclient._net.fleet_forms import Invite
 
 
 @click.command()
@@ -28,16 +33,26 @@ from busclient._settings import is_loopback
     is_flag=True,
     help="For a reinstalled machine: give it a new secret and keep everything else.",
 )
+@click.option(
+    "--draft",
+    "wants_draft",
+    is_flag=True,
+    help="Put it into your mailbox as well, as a draft (BUS_IMAP).",
+)
 @json_option
-def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) -> None:
+def invite(
+    name: str, admin: bool, replace: bool, expires_in_s: float | None, wants_draft: bool
+) -> int:
     """Print a line that makes one machine the member NAME, when it is pasted there: once, within 24
     hours. For admins.
     """
     if admin and replace:
         raise click.UsageError("--replace keeps the role: leave --admin out.")
     with open_bus() as bus:
+        mailbox = _mailbox(bus.settings) if wants_draft else None  # before an invite is made
         made = bus.admin.invite(name, admin=admin, replace=replace, expires_in_s=expires_in_s)
-    out.result(made.raw, one_line(made.line, 1000))
+    drafted, error = _draft(mailbox, made) if mailbox else ({}, None)
+    out.result({**made.raw, **drafted}, one_line(made.line, 1000))
     if any(is_loopback(word) for word in made.line.split() if "://" in word):
         out.note(
             "the address in that line is this machine's own: another machine reaches the hub by"
@@ -45,6 +60,34 @@ def invite(name: str, admin: bool, replace: bool, expires_in_s: float | None) ->
         )
     if not out.as_json:
         out.note(f"paste that on {one_line(made.name, 140)} before {made.expires}; it works once")
+        if "folder" in drafted.get("draft", {}):
+            out.note(f"it is a draft in {one_line(drafted['draft']['folder'], 200)} too")
+    if error is None:
+        return exits.OK
+    if not out.as_json:
+        out.error(error, also="the invite is good, only the draft was not made")
+    return exits.of(error)
+
+
+def _mailbox(settings: Settings) -> Mailbox:
+    from busclient._drafts import Mailbox  # noqa: PLC0415  25 ms, and most invites need none
+
+    return Mailbox.of(settings)
+
+
+def _draft(mailbox: Mailbox, made: Invite) -> tuple[dict[str, Any], BusError | None]:
+    """Put an invite into the mailbox; returns what JSON says of it, and the error if there is
+    one.
+    """
+    name, line = one_line(made.name, 140), one_line(made.line, 1000)
+    text = (
+        f"On the machine that is to be {name}, before {made.expires}:\n\n    {line}\n\nThe line"
+        " works once. Whoever has it can join under this name, so send it to nobody else.\n"
+    )
+    try:
+        return {"draft": {"folder": mailbox.keep(f"claude-bus: join as {name}", text)}}, None
+    except BusError as error:
+        return {"draft": error.as_dict()}, error
 
 
 @click.command()

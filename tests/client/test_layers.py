@@ -21,6 +21,7 @@ ABOVE_THE_BUS = (
     "_claude",
     "_claudemail",
     "_doctor",
+    "_drafts",
     "_drain",
     "_guard",
     "_joining",
