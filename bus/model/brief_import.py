@@ -1,4 +1,4 @@
-"""Briefs that were written in another mail system, as its files have them. POST /briefs/import.
+"""Briefs that were written in another mail system, as its files have them. POST /import.
 
 Who wrote them, to whom and when is what the file says: a claim, which is kept as one. No I/O.
 """
@@ -42,7 +42,7 @@ def _markdown(value: Any, field: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class BriefImport(Shape):
-    """POST /briefs/import: a file of another mail system."""
+    """POST /import: a file of another mail system."""
 
     name: Annotated[str, AGENT, "whose mail it is; left out: the caller's"]
     box: Annotated[str, one_of(BOXES), "archive: it is acknowledged"] = INBOX

@@ -56,7 +56,7 @@ class Briefs:
         `sent`.
         """
         said = {"markdown": text, "name": name or self._connection.settings.name, "box": box}
-        return _posted(self._connection.post("/briefs/import", said))
+        return _posted(self._connection.post("/import", said))
 
     def markdown(self, brief: Ref) -> str:
         """Return a brief as markdown with its front matter; raises NotFound."""

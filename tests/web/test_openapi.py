@@ -114,7 +114,7 @@ OWN_NAME = (
         *("/ask", "/ask/{ref}/answer", "/ask/{ref}/decline", "/ask/{ref}/withdraw"),
         *("/leases", "/leases/check"),
         *("/briefs", "/actions", "/actions/{ref}", "/actions/{ref}/claim"),
-        *("/digest", "/signature", "/briefs/import"),
+        *("/digest", "/signature", "/import"),
     ),
 )
 CONFIG = {

@@ -50,7 +50,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         done = hub.briefs.post(g.caller, Brief.read_at(fields, lines), taken, lines)
         return json_reply(answer(hub, done), 201)
 
-    @routes.post("/briefs/import")
+    @routes.post("/import")
     @may_call(EVERYONE)
     def take_in() -> Response:
         fields = body.object_or_nothing()

@@ -47,7 +47,7 @@ def paths() -> Json:
                 },
             },
         },
-        "/briefs/import": {
+        "/import": {
             "post": {
                 "summary": "Put a file of another mail system into a mailbox of one's own, once",
                 "requestBody": {

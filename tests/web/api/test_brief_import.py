@@ -28,7 +28,7 @@ CLAIM = 'claimed from "alpha (server1)"'
 
 
 def take_in(caller: As, text: str = FILE, **more: Any) -> Any:
-    return caller.post("/briefs/import", json={"markdown": text, **more})
+    return caller.post("/import", json={"markdown": text, **more})
 
 
 def taken_in(caller: As, text: str = FILE, **more: Any) -> dict[str, Any]:
