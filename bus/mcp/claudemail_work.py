@@ -121,7 +121,7 @@ def _waiting(session: Session, given: Given) -> Answer:
     name = session.name
     owed = session.get("/asks", owed_by=name, state="open", limit=_MOST, **_machine(session))
     mine = session.get("/asks", asked_by=name, state="open", limit=_MOST)
-    unread = session.get("/messages", **session.mine, since=0, limit=_UNREAD)["messages"]
+    unread = _unread(session)
     due = sorted((one for one in unread if "ack_by" in one), key=lambda one: str(one["ack_by"]))
     given_to_me = session.get("/actions", assignee=name, limit=_MOST)["actions"]
     asked = session.get("/actions", asked_by=name, limit=_MOST)["actions"]
@@ -138,6 +138,13 @@ def _waiting(session: Session, given: Given) -> Answer:
             actions=shown(others),
         ),
     }
+
+
+def _unread(session: Session) -> list[Answer]:
+    """Return the first of the unread mail. Only its heads are shown, so nothing is fetched."""
+    page = session.get("/messages", **session.mine, since=0, limit=_UNREAD, peek=1)
+    found: list[Answer] = page["messages"]
+    return found
 
 
 def _some(**lists: list[Answer]) -> Answer:
@@ -174,6 +181,7 @@ def _acks_of_others(session: Session) -> list[Answer]:
         if "ack_by" in one and one["seq"] not in known and "retracted" not in one
     ]
     for one in ahead[:10]:
+        session.rest()
         receipts = session.get(f"/messages/{one['seq']}/receipts", limit=64)["receipts"]
         names = [name for name, times in receipts.items() if times["acked"] is None]
         if names:
@@ -201,9 +209,9 @@ def _clean(session: Session, given: Given) -> Answer:
 
 def _done(session: Session) -> list[Answer]:
     """Return the unread mail that nobody has to do anything about any more, and why."""
-    page = session.get("/messages", **session.mine, since=0, limit=_UNREAD)
     found, looked_at = [], 0
-    for one in page["messages"]:
+    for one in _unread(session):
+        session.rest()
         why = _why(one)
         if why is None and one.get("brief", {}).get("actions") and looked_at < _BRIEFS:
             looked_at += 1

@@ -189,6 +189,7 @@ class MessagesQuery(_PageQuery):
     wait: Annotated[float, WAIT, "seconds to wait for a message"] = 0.0
     starred: Annotated[int, ZERO_OR_ONE, STARRED] = 0
     reader: Annotated[str | None, AGENT, STARS_OF] = None
+    peek: Annotated[int, ZERO_OR_ONE, "1: nothing counts as fetched, or as given"] = 0
 
     def __post_init__(self) -> None:
         if self.starred and self.wait:

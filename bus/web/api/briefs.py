@@ -20,7 +20,7 @@ from bus.model.harmless import harmless
 from bus.model.messages import MAX_BODY, utf8
 from bus.model.strict_json import Rest, load_object
 from bus.web.api import posting
-from bus.web.api.messages import is_peek, page_reply
+from bus.web.api.messages import page_reply
 from bus.web.http import body, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import (
@@ -68,7 +68,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @may_call(EVERYONE)
     def briefs() -> Response:
         asked = parameters.query(BriefsQuery)
-        return page_reply(hub, asked, is_peek(hub, asked.unread_by, taken), rest, taken)
+        return page_reply(hub, asked, rest, taken)
 
     @routes.get("/briefs/<ref>")
     @may_call(EVERYONE)

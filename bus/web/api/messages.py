@@ -35,7 +35,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @may_call(EVERYONE)
     def messages() -> Response:
         asked = parameters.query(MessagesQuery)
-        return page_reply(hub, asked, is_peek(hub, asked.unread_by, taken), rest, taken)
+        return page_reply(hub, asked, rest, taken)
 
     @routes.get("/messages/<ref>")
     @may_call(EVERYONE)
@@ -84,8 +84,9 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     return routes
 
 
-def page_reply(hub: Hub, asked: MessagesQuery, is_peek: bool, rest: Rest, taken: Taken) -> Response:
+def page_reply(hub: Hub, asked: MessagesQuery, rest: Rest, taken: Taken) -> Response:
     """Return a page of messages, perhaps after a wait."""
+    is_look = is_peek(hub, asked.unread_by, taken) or bool(asked.peek)
     as_text, stars_of = wants_text(asked.format), _stars_of(asked, taken)
     selection = asked.selection(hub.messages.seq_of).seen_by(hub.privacy.view(g.caller))
     if asked.starred:
@@ -93,7 +94,7 @@ def page_reply(hub: Hub, asked: MessagesQuery, is_peek: bool, rest: Rest, taken:
     # Asked before the page is made: what comes between the two must lie behind the cursor of an
     # empty page.
     known = hub.messages.indexed_to()
-    page = hub.messages.read(selection, asked.wait, is_peek, g.check)
+    page = hub.messages.read(selection, asked.wait, is_look, g.check)
     if stars_of is not None and (asked.starred or asked.reader or selection.briefs):
         page = hub.stars.marked(stars_of, page)
     if as_text:

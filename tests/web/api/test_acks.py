@@ -184,9 +184,13 @@ def test_a_fetch_is_no_acknowledgement_and_the_first_one_counts(
 
 
 @pytest.mark.parametrize(
-    "read", ["/messages", "/messages?to=bob", "/messages/1", "/search?q=hello"]
+    "read",
+    [
+        *("/messages", "/messages?to=bob", "/messages/1", "/search?q=hello"),
+        *("/messages?unread_by=bob&peek=1", "/briefs?unread_by=bob&peek=1"),
+    ],
 )
-def test_a_look_that_names_no_reader_is_nobodys_fetch(bus: Caller, read: str) -> None:
+def test_a_look_is_nobodys_fetch(bus: Caller, read: str) -> None:
     bus.say()
     assert bus.get(read).status_code == 200
     assert bus.get("/messages/1/receipts").json["receipts"]["bob"]["fetched"] is None

@@ -37,8 +37,8 @@ def seq(shown: dict[str, Any]) -> int:
     return int(str(shown["ref"]).partition(".")[0])
 
 
-def unread(who: Any, name: str = "db1") -> list[int]:
-    found = who.get(f"/messages?unread_by={name}&limit=500").json["messages"]
+def unread(who: Any) -> list[int]:
+    found = who.get("/messages?unread_by=db1&limit=500&peek=1").json["messages"]
     return [one["seq"] for one in found]
 
 
@@ -227,8 +227,10 @@ def test_what_is_done_is_archived_after_it_was_shown(members: Members) -> None:
     new = members.web1.post("/post", json={"to": "db1", "body": "new", "supersedes": old["id"]})
     for action in (done["actions"][0], half["actions"][0]):
         use(members.db1, "action_update", number=action["number"], status="done")
-    before = unread(members.db1)
+    before = unread(members.web1)
     first = use(members.db1, "clean")
+    receipts = members.web1.get(f"/messages/{done['ref']}/receipts").json["receipts"]
+    assert receipts["db1"]["fetched"] is None
     assert {one["ref"]: one["why"] for one in first["done"]} == {
         done["ref"]: "all its actions are closed",
         old["seq"]: f"replaced by {new.json['id']}",

@@ -159,4 +159,5 @@ def test_what_a_session_had_that_left_is_given_to_the_next(
 
 def test_a_peek_takes_nothing(members: Members, mail: dict[str, Any]) -> None:
     members.db1.get(f"/messages?unread_by=web1/alpha&{BOTH}")
+    assert members.web1.get(f"/messages?unread_by=web1/alpha&{BOTH}&peek=1").json["count"] > 0
     assert given(members.web1, "web1/bravo")["machine"] is None
