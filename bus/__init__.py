@@ -321,6 +321,7 @@ def create_hub(
         private=config.private,
         loop_limit=config.loop_limit,
         trusts=ReachTrusts(labels(config.wake_trust), labels(config.bypass_trust)),
+        checkup_plan=config.checkup_plan,
         context_key=config.data_dir / "context.key",
         private_webhooks=config.webhooks_private,
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from bus.model import agents, hooks
+from bus.model import agents, checkup_plan, hooks
 from bus.model.records import NAME
 from bus.settings import KIB, MIB, BadSetting, parsed
 from bus.settings import setting as _setting
@@ -190,6 +190,15 @@ class Config:
         "0|1",
         "1: a message is seen by its sender, its recipients and admins only",
     )
+    checkup_to: str = _setting(
+        "BUS_CHECKUP_TO", "", "names", "with commas: who gets the check-up; nobody unless set"
+    )
+    checkup_at: str = _setting(
+        "BUS_CHECKUP_AT", "09:00", "times", "with commas: at which times of the day in UTC"
+    )
+    checkup_always: bool = _setting(
+        "BUS_CHECKUP_ALWAYS", False, "0|1", "1: also when nothing is stuck"
+    )
     strict: bool = _setting(
         "BUS_STRICT", False, "0|1", "1: a post to a name that nobody has is refused"
     )
@@ -341,6 +350,8 @@ class Config:
             ("BUS_CALLSIGNS", self.callsigns, agents.callsigns),
             ("BUS_WAKE_TRUST", self.wake_trust, hooks.labels),
             ("BUS_BYPASS_TRUST", self.bypass_trust, hooks.labels),
+            ("BUS_CHECKUP_TO", self.checkup_to, checkup_plan.recipients),
+            ("BUS_CHECKUP_AT", self.checkup_at, checkup_plan.times),
         ):
             try:
                 words(text)
@@ -354,6 +365,12 @@ class Config:
                     f"{setting.metadata['name']} is {value}: it must be from {low:g} to {high:g}"
                 )
         return self
+
+    @property
+    def checkup_plan(self) -> checkup_plan.Plan:
+        """To whom the hub posts a check-up by itself, and when."""
+        to, times = checkup_plan.recipients(self.checkup_to), checkup_plan.times(self.checkup_at)
+        return checkup_plan.Plan(to, times, self.checkup_always)
 
     @property
     def exec_socket_file(self) -> Path:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from busclient._agents.agents import Agents
     from busclient._agents.asks import Ask, Asks, Said
     from busclient._agents.briefs import Briefs, PostedBrief
+    from busclient._agents.checkup import Checkup
     from busclient._agents.file_leases import FileLease
     from busclient._agents.forms import Agent, Registered
     from busclient._agents.roles import Role, Roles
@@ -105,6 +106,7 @@ _LATER = {
     "_agents.agents": "Agents",
     "_agents.asks": "Ask Asks Said",
     "_agents.briefs": "Briefs PostedBrief",
+    "_agents.checkup": "Checkup",
     "_agents.file_leases": "FileLease",
     "_agents.forms": "Agent Registered",
     "_agents.roles": "Role Roles",
@@ -157,6 +159,7 @@ __all__ = [
     "BusError",
     "Call",
     "Changed",
+    "Checkup",
     "Chunk",
     "Conflict",
     "Container",

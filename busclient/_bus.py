@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from busclient._agents.agents import Agents
     from busclient._agents.asks import Asks
     from busclient._agents.briefs import Briefs
+    from busclient._agents.checkup import Checkup
     from busclient._agents.file_leases import FileLease, FileLeases
     from busclient._agents.roles import Roles
     from busclient._agents.topics import Topics
@@ -326,6 +327,20 @@ class Bus(Reading):
         from busclient._agents.actions import Actions  # noqa: PLC0415
 
         return Actions(self._connection)
+
+    def checkup(self, *, stale_h: float | None = None, limit: int | None = None) -> Checkup:
+        """Return what is stuck: at most `limit` of each kind (20); an action in progress is without
+        news after `stale_h` hours (48).
+        """
+        from busclient._agents import checkup  # noqa: PLC0415
+
+        return checkup.look(self._connection, stale_h, limit)
+
+    def checkup_text(self, *, stale_h: float | None = None, limit: int | None = None) -> str:
+        """Return the same as text that a person reads in ten seconds, with 3 of each kind."""
+        from busclient._agents import checkup  # noqa: PLC0415
+
+        return checkup.look_as_text(self._connection, stale_h, limit)
 
     @property
     def webhooks(self) -> Webhooks:

@@ -15,6 +15,7 @@ from bus.hub.asks import Asks
 from bus.hub.briefs import Briefs
 from bus.hub.calls import Calls
 from bus.hub.checkup import Checkups
+from bus.hub.checkup_posts import CheckupPosts
 from bus.hub.chores import Chores
 from bus.hub.contexts import Contexts
 from bus.hub.credentials import CredentialRecords
@@ -45,6 +46,7 @@ from bus.live.leader import Leader
 from bus.live.presence import Presence
 from bus.live.shown import ShownMail
 from bus.log.outputs import Results
+from bus.model.checkup_plan import NO_PLAN, Plan
 from bus.model.health import Health
 from bus.model.hooks import ReachTrusts
 
@@ -82,6 +84,7 @@ class Hub:
         context_key: Path | None = None,
         trusts: ReachTrusts | None = None,
         private_webhooks: bool = False,
+        checkup_plan: Plan = NO_PLAN,
     ) -> None:
         self.live, self.leases, presence = live, leases, live.presence
         self.journal, self.presence, self.daily = journal, presence, daily
@@ -126,6 +129,16 @@ class Hub:
         self.tracking = Tracking(journal, self.messages, self.acks, presence, live.shown)
         self.chores.add(self.tracking.report_overdue)
         self.checkups = Checkups(journal, self.agents, self.tracking, presence, live.heartbeats)
+        posts = CheckupPosts(
+            journal,
+            self.checkups,
+            checkup_plan,
+            self.messages,
+            self.drafting,
+            standings.unknown,
+            private,
+        )
+        self.chores.add(posts.post_due)
         self.webhooks = Webhooks(journal, private=private_webhooks)
         self.permissions = Permissions(journal)
         self.approvals = Approvals(journal, beside=beside, approve_own=approve_own)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
 from bus.model.actions import MAX_STALE_H, Action, about
 from bus.model.answer import Count, From, Time
@@ -36,6 +36,7 @@ KINDS = {
     "unassigned": ("NOBODY", "nobody's"),
     "overloaded": ("LOAD", "overloaded"),
 }
+ACTIONS = ("gone", "overdue", "stale", "unassigned")  # kinds that list actions
 _LISTED, _LISTED_IN_TEXT = 20, 3
 _LONGEST = 240  # characters of a line
 
@@ -135,6 +136,18 @@ def text(found: Checkup) -> str:
         if kind in found["more"]:
             lines.append(f"{word} -- {found['more'][kind]} more")
     return "".join(f"{_plain(line)}\n" for line in lines)
+
+
+def without_titles(found: Checkup) -> Checkup:
+    """Return a check-up without what people have written: for those who may not read it."""
+    bare: dict[str, Any] = dict(found)
+    for kind in ACTIONS:
+        bare[kind] = [
+            {name: value for name, value in one.items() if name not in ("title", "waiting_on")}
+            for one in bare[kind]
+        ]
+    bare["asks"] = [{**one, "question": ""} for one in found["asks"]]
+    return cast(Checkup, bare)
 
 
 def _plain(line: str) -> str:

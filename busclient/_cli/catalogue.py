@@ -137,6 +137,11 @@ GROUPS = {
             "Have your briefs signed with a line",
             ("bus signature '// alpha, over'", "bus signature --off"),
         ),
+        "checkup": Entry(
+            "checking",
+            "Show what is stuck, worst first",
+            ("bus checkup", "bus checkup --stale 24h"),
+        ),
         "ask": Entry(
             "asking",
             "Ask a question that stays open until it is answered",
