@@ -183,7 +183,9 @@ class _Who:
 
     def awaited(self, text: str | None) -> str | None:
         """Return whom an action waits for, if that is a name which somebody has or had."""
-        name = (text or "").removeprefix("@")
+        if text is None:
+            return None
+        name = text.removeprefix("@")
         if NAME.fullmatch(name) is None or self.seen(name).state == "unknown":
             return None
         return name

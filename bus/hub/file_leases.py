@@ -26,6 +26,7 @@ from bus.model.file_leases import (
     FilesCheck,
     HeldPath,
     NewFileLease,
+    beginnings,
     patterns,
     patterns_of,
 )
@@ -183,15 +184,16 @@ class FileLeases:
     def held(self, asked: FilesCheck, rest: Rest = lambda: None) -> list[HeldPath]:
         """Return those of some paths that others hold exclusively, each with one lease."""
         now_ms = self._journal.now_ms()
+        paths = [(path, globs.literal(path)) for path in asked.path]
+        begin = beginnings(this for _, this in paths)
         with self._journal.current() as db:
-            others = queries.of_others(db, asked.repo, asked.holder, now_ms)
+            others = queries.of_others(db, asked.repo, asked.holder, now_ms, begin)
         if not others:
             return []
         comparing, known = _comparing(rest), dict[str, Row | None]()
         held = [(id, patterns_of(written)) for id, written in others]
         found: list[HeldPath] = []
-        for path in asked.path:
-            this = globs.literal(path)
+        for path, this in paths:
             for id, wanted in held:
                 if not any(globs.overlap(this, one, comparing) for one in wanted):
                     continue

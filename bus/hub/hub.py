@@ -120,7 +120,7 @@ class Hub:
         self.signatures = Signatures(journal)
         self.briefs = Briefs(self.messages, self.agents, standings, self.signatures)
         self.actions = Actions(journal, self.messages, self.drafting, standings, self.briefs)
-        self.digests = Digests(self.messages, self.actions)
+        self.digests = Digests(journal, self.actions)
         self.stars = Stars(journal, self.messages, self.credentials)
         self.topics = Topics(journal, self.credentials)
         self.roles = Roles(journal, self.agents)

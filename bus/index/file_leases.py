@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bus.index import tenures
 from bus.index.projection import Batch
 from bus.model import records
 from bus.model.caller import INVITE
+from bus.model.file_leases import beginning
 from bus.model.records import Record
 
 SCHEMA = """
@@ -39,6 +41,17 @@ CREATE INDEX file_leases_by_repo ON file_leases (repo, until_ms);
 CREATE INDEX file_leases_by_holder ON file_leases (holder);
 CREATE INDEX file_leases_by_auth ON file_leases (auth);
 CREATE INDEX file_leases_by_until ON file_leases (until_ms);
+-- What its paths begin with before any wildcard: see `bus.model.file_leases.beginning`.
+CREATE TABLE leased_beginnings (
+    repo TEXT NOT NULL,
+    beginning TEXT NOT NULL,
+    lease TEXT NOT NULL,
+    PRIMARY KEY (repo, beginning, lease)
+) WITHOUT ROWID;
+CREATE INDEX leased_beginnings_by_lease ON leased_beginnings (lease);
+CREATE TRIGGER file_lease_ended AFTER DELETE ON file_leases BEGIN
+    DELETE FROM leased_beginnings WHERE lease = OLD.id;
+END;
 CREATE TABLE leased_repos (
     repo TEXT PRIMARY KEY,
     seq INTEGER NOT NULL                  -- of the last record of a lease in it
@@ -131,6 +144,10 @@ class FileLeases:
                 *(record["ttl_s"], record["reason"], json.dumps(record["paths"])),
             ),
         )
+        db.executemany(
+            "INSERT OR IGNORE INTO leased_beginnings VALUES (?, ?, ?)",
+            ((repo, beginning(path), record["lease"]) for path in record["paths"]),
+        )
 
     def _is_good(self, record: Record) -> bool:
         """Return whether its holder still had its name, and its credential, when it was written."""
@@ -158,13 +175,27 @@ def of_repo(db: sqlite3.Connection, repo: str, now_ms: int) -> list[Row]:
     return _rows(db, "repo = ? AND until_ms > ?", (repo, now_ms))
 
 
-def of_others(db: sqlite3.Connection, repo: str, holder: str, now_ms: int) -> list[tuple[str, str]]:
-    """Return the exclusive leases of others in a repository: their ids, and their paths as JSON."""
+def of_others(
+    db: sqlite3.Connection,
+    repo: str,
+    holder: str,
+    now_ms: int,
+    beginnings: Sequence[str] | None,
+) -> list[tuple[str, str]]:
+    """Return the exclusive leases of others in a repository: their ids, and their paths as JSON.
+
+    Only those with a path that begins so, unless `beginnings` is None.
+    """
+    counts = "repo = ? AND until_ms > ? AND exclusive = 1 AND holder != ?"
+    if beginnings is None:
+        sql = f"SELECT id, paths FROM file_leases WHERE {counts}"
+        return db.execute(sql, (repo, now_ms, holder)).fetchall()
+    marks = ", ".join("?" * len(beginnings))
     sql = (
-        "SELECT id, paths FROM file_leases WHERE repo = ? AND until_ms > ? AND exclusive = 1 AND"
-        " holder != ?"
+        f"SELECT id, paths FROM file_leases WHERE id IN (SELECT lease FROM leased_beginnings WHERE"
+        f" repo = ? AND beginning IN ({marks})) AND {counts}"
     )
-    return db.execute(sql, (repo, now_ms, holder)).fetchall()
+    return db.execute(sql, (repo, *beginnings, repo, now_ms, holder)).fetchall()
 
 
 def listed(

@@ -55,9 +55,9 @@ class Digest(TypedDict):
 
     ok: Literal[True]
     reader: str
-    unread: Annotated[Count, "messages that were looked at"]
+    unread: Annotated[Count, "messages, counted up to 10,000"]
     is_exact: Annotated[bool, "whether those are all"]
-    by_sender: dict[str, int]
+    by_sender: Annotated[dict[str, int], "of the 500 who have sent most"]
     by_priority: dict[str, int]
     messages: list[DigestItem]
     more: Annotated[Count, "messages that did not fit"]

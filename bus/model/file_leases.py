@@ -8,6 +8,7 @@ by which a session has its name (`bus.model.agents`), but that it ends with it.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypedDict
@@ -134,6 +135,7 @@ _REASON = Kind(
 )
 _ID = Kind(lease_id, ULID_SCHEMA)
 _HOLDER = "whose it is; left out: the caller's. Required of the shared user"
+_MOST_BEGINNINGS = 2_000  # names in all beginnings together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,6 +256,30 @@ class FilesChecked(TypedDict):
 def patterns_of(written: str) -> list[Glob]:
     """Return the patterns of a lease, of its paths as JSON."""
     return patterns(json.loads(written))
+
+
+def beginning(path: str) -> str:
+    """Return the folder, or the file, that all paths of a pattern begin with; empty: they may begin
+    in any way.
+    """
+    try:
+        return "/".join(globs.parse(path).beginning)
+    except globs.BadPattern:  # of a record from another version
+        return ""
+
+
+def beginnings(paths: Iterable[Glob]) -> list[str] | None:
+    """Return what a pattern that matches one of these paths may begin with; None for so many that
+    it is as cheap to look at all patterns.
+    """
+    found, size = {""}, 0
+    for path in paths:
+        for count in range(1, len(path.beginning) + 1):
+            found.add("/".join(path.beginning[:count]))
+            size += count
+            if size > _MOST_BEGINNINGS:
+                return None
+    return sorted(found)
 
 
 def patterns(paths: list[str]) -> list[Glob]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import takewhile
+from typing import NamedTuple, cast
 
 MAX_PATTERN, MAX_WILD, MAX_DEEP = 512, 8, 4
 MAX_CLASSES, MAX_CLASS = 16, 32
@@ -35,14 +36,15 @@ class Segment(NamedTuple):
 
 
 class Glob(NamedTuple):
-    """A pattern: its segments; which are `**` (as bits); where each literal text stands; and the
-    others, with their bits.
+    """A pattern: its segments; which are `**` (as bits); where each literal text stands; the
+    others, with their bits; and the names that any path of it begins with.
     """
 
     segments: tuple[Segment, ...]
     deep: int
     literals: dict[str, int]
     wild: tuple[tuple[int, Segment], ...]
+    beginning: tuple[str, ...]
 
 
 _DEEP = Segment(None, None)
@@ -97,7 +99,12 @@ def _made(segments: list[Segment]) -> Glob:
             literals[segment.literal] = literals.get(segment.literal, 0) | 1 << at
         else:
             wild.append((1 << at, segment))
-    return Glob(tuple(segments), deep, literals, tuple(wild))
+    beginning = tuple(one.literal for one in takewhile(_is_literal, segments))
+    return Glob(tuple(segments), deep, literals, tuple(wild), cast(tuple[str, ...], beginning))
+
+
+def _is_literal(segment: Segment) -> bool:
+    return segment.literal is not None
 
 
 @lru_cache(1024)  # so that `*.py` is one segment, wherever it stands: see Comparing
@@ -193,8 +200,8 @@ class Comparing:
 
 def overlap(one: Glob, other: Glob, comparing: Comparing | None = None) -> bool:
     """Return whether some path matches both."""
-    first, second = one.segments[0].literal, other.segments[0].literal
-    if first is not None and second is not None and first != second:
+    common = min(len(one.beginning), len(other.beginning))
+    if one.beginning[:common] != other.beginning[:common]:
         return False  # most are of different folders
     comparing = comparing or Comparing()
     comparing.pair()

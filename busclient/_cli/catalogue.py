@@ -138,9 +138,7 @@ GROUPS = {
             ("bus signature '// alpha, over'", "bus signature --off"),
         ),
         "checkup": Entry(
-            "checking",
-            "Show what is stuck, worst first",
-            ("bus checkup", "bus checkup --stale 24h"),
+            "checking", "Show what is stuck", ("bus checkup", "bus checkup --stale 24h")
         ),
         "ask": Entry(
             "asking",

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.model.file_leases import beginning, beginnings
 from bus.model.globs import BadPattern, Comparing, literal, overlap, parse
 
 # All names of one to four letters, and all paths of up to three short ones: enough for a witness of
@@ -58,6 +59,9 @@ def test_two_patterns_overlap_if_a_path_matches_both(one: str, other: str) -> No
 def test_a_path_overlaps_with_the_patterns_that_match_it(pattern: str, path: str) -> None:
     matches = as_regex(pattern).fullmatch(f"{path}/") is not None
     assert overlap(parse(pattern), literal(path)) is matches
+    if matches:
+        found = beginnings([literal("z"), literal(path)])
+        assert found is not None and beginning(pattern) in found
     assert overlap(literal(path), parse(pattern)) is matches
 
 
@@ -128,3 +132,11 @@ def test_what_was_compared_once_costs_nothing_again() -> None:
     first = spent.index(1, 1)
     assert sum(spent[:first]) > 5
     assert set(spent[first:]) == {1}
+
+
+def test_what_all_paths_of_a_pattern_begin_with() -> None:
+    assert [beginning(one) for one in ("src/auth/**", "src/*.py", "**/x", "a/\\[b\\]/c", "a[")] == [
+        *("src/auth", "src", "", "a/[b]/c", "")
+    ]
+    assert beginnings([literal("src/auth/x.py")]) == ["", "src", "src/auth", "src/auth/x.py"]
+    assert beginnings([literal("/".join("a" * 100))]) is None, "it would be as dear as all leases"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from bus.config import Config
@@ -96,6 +97,26 @@ def test_a_session_reads_its_machines_mail_too(members: Members) -> None:
     assert [one["title"] for one in found["actions"]] == ["t"]
     members.db1.post("/digest", json={"reader": "db1/alpha", "ack": 1})
     assert unread(members.db1) == []
+
+
+def test_the_urgent_comes_first_behind_any_number_of_others(members: Members) -> None:
+    lines = [json.dumps({"to": "db1", "body": f"{number}"}) for number in range(600)]
+    kind = "application/x-ndjson"
+    assert members.web1.post("/post", data="\n".join(lines), content_type=kind).status_code < 300
+    fyi = [post(members.web1, "db1", "fyi", priority="fyi")]
+    brief = {"to": "db1", "title": "plan", "body": "x" * 5_000, "priority": "high"}
+    high = members.web1.post("/briefs", json=brief).json["seq"]
+    urgent = post(members.admin, "any", "now", priority="urgent")
+    found = digest(members.db1, "budget=2000")
+    assert [one["seq"] for one in found["messages"][:2]] == [urgent, high]
+    assert fyi[0] not in [one["seq"] for one in found["messages"]]
+    assert (found["unread"], found["is_exact"]) == (603, True)
+    assert found["more"] == 603 - len(found["messages"])
+    assert found["by_sender"] == {"web1": 602, "admin": 1}
+    assert found["by_priority"] == {"normal": 601, "fyi": 1, "urgent": 1}
+    for _ in range(2):
+        acked = members.db1.post("/digest", json={"ack": 1}).json["acked"]
+    assert urgent not in acked and len(acked) > 10
 
 
 def test_a_digest_is_private(config: Config) -> None:

@@ -422,6 +422,31 @@ def test_a_path_is_checked_as_it_is(members: Members) -> None:
     refusal(members.db1.get(f"/leases/check?repo={REPO}&paths=a"), 400, "unknown_field")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("src/auth/login.py", "src/auth/login.py"),
+        ("src/auth/", "src/auth/login.py"),
+        ("src/*/login.py", "src/auth/login.py"),
+        ("s[a-z]c/auth/*", "src/auth/login.py"),
+        ("**/login.py", "src/auth/login.py"),
+        ("**", "src/auth/login.py"),
+        ("cafe\u0301/*", "caf\u00e9/menu.md"),
+        ("a/\\[b\\]/*", "a/[b]/c"),
+        ("deep/**", "/".join(["deep", *"abcdefghij" * 10])),
+    ],
+)
+def test_the_lease_that_counts_is_found_among_many(
+    members: Members, pattern: str, path: str
+) -> None:
+    if not pattern.startswith("**"):
+        lease(members.web1, *(f"other/m{number}/**" for number in range(32)))
+    mine = lease(members.admin, "docs/**", pattern)
+    assert path in held(members.db1, "nothing", path)
+    members.admin.post(f"/leases/{mine['id']}/release", json={})
+    assert held(members.db1, "nothing", path) == []
+
+
 def test_five_hundred_paths_are_checked_at_once(members: Members) -> None:
     lease(members.web1, "src/**/*.py", "docs/?.md")
     paths = [f"src/{at}/a.{'py' if at % 2 else 'js'}" for at in range(500)]
