@@ -271,6 +271,7 @@ def create_hub(
     from bus.log.jsonl.files import compress
     from bus.log.outputs import Results
     from bus.model.agents import callsigns
+    from bus.model.checkup_plan import plan
     from bus.model.hooks import ReachTrusts, labels
     from bus.system.scheduler import Turns
 
@@ -321,7 +322,7 @@ def create_hub(
         private=config.private,
         loop_limit=config.loop_limit,
         trusts=ReachTrusts(labels(config.wake_trust), labels(config.bypass_trust)),
-        checkup_plan=config.checkup_plan,
+        checkup_plan=plan(config.checkup_to, config.checkup_at, config.checkup_always),
         context_key=config.data_dir / "context.key",
         private_webhooks=config.webhooks_private,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bus.model import agents, checkup_plan, hooks
 from bus.model.records import NAME
-from bus.settings import KIB, MIB, BadSetting, parsed
+from bus.settings import KIB, MIB, BadSetting, is_address, parsed
 from bus.settings import setting as _setting
 
 __all__ = ["BadSetting", "Config"]
@@ -337,12 +337,12 @@ class Config:
             raise BadSetting(
                 f"BUS_SHARED_USER is {self.shared_user!r}: it must be a user name, or - for none"
             )
-        if not _is_address(self.listen):
+        if not is_address(self.listen):
             raise BadSetting(
                 f"BUS_LISTEN is {self.listen!r}: it must be host:port, such as 127.0.0.1:8787, or"
                 " unix:/path"
             )
-        if not _is_address(self.peers_listen) or self.peers_listen.startswith("unix:"):
+        if not is_address(self.peers_listen) or self.peers_listen.startswith("unix:"):
             raise BadSetting(f"BUS_PEERS_LISTEN is {self.peers_listen!r}: it must be host:port")
         if self.lxc not in ("lxc", "incus", "none"):
             raise BadSetting(f"BUS_LXC is {self.lxc!r}: it must be lxc, incus or none")
@@ -367,12 +367,6 @@ class Config:
         return self
 
     @property
-    def checkup_plan(self) -> checkup_plan.Plan:
-        """To whom the hub posts a check-up by itself, and when."""
-        to, times = checkup_plan.recipients(self.checkup_to), checkup_plan.times(self.checkup_at)
-        return checkup_plan.Plan(to, times, self.checkup_always)
-
-    @property
     def exec_socket_file(self) -> Path:
         return self.exec_socket or self.data_dir / "run" / "exec.sock"
 
@@ -392,10 +386,3 @@ class Config:
     def shared_name(self) -> str:
         """The shared user's name; empty when there is none."""
         return "" if self.shared_user == "-" else self.shared_user
-
-
-def _is_address(listen: str) -> bool:
-    host, _, port = listen.rpartition(":")
-    return listen.startswith("unix:/") or (
-        host != "" and port.isascii() and port.isdigit() and 0 < int(port) < 65_536
-    )

@@ -42,3 +42,11 @@ def parsed(setting: Field[Any], text: str) -> Any:
     except (KeyError, ValueError):
         wanted = "0 or 1" if isinstance(default, bool) else f"a number such as {default}"
         raise BadSetting(f"{name} is {text!r}: it must be {wanted}") from None
+
+
+def is_address(listen: str) -> bool:
+    """Return whether a text is `host:port`, or `unix:/path`."""
+    host, _, port = listen.rpartition(":")
+    return listen.startswith("unix:/") or (
+        host != "" and port.isascii() and port.isdigit() and 0 < int(port) < 65_536
+    )

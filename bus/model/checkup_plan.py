@@ -36,6 +36,11 @@ class Plan:
         return last, min(time for time in all_of_them if time > now)
 
 
+def plan(to: str, at: str, always: bool) -> Plan:
+    """Return the plan in three settings; raises ValueError."""
+    return Plan(recipients(to), times(at), always)
+
+
 def recipients(text: str) -> tuple[str, ...]:
     """Return the names, topics and roles in a setting, with commas; raises ValueError."""
     found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
