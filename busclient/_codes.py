@@ -242,7 +242,10 @@ def _hint_for(code: str, fields: Mapping[str, Any]) -> str | None:
     """
     if code == "not_allowed" and fields.get("role") == "shared":
         return _SHARED_HINT
-    hint = _HINTS.get(code, fields.get("hint"))
+    told = fields.get("hint")
+    hint = _HINTS.get(code, told)
+    if code == "unknown_recipient" and isinstance(told, str) and "strict" not in told:
+        return told  # of an action: nothing waits for a name
     if isinstance(hint, str) and _ROUTE.search(hint):
         return _FOR_ROUTES.get(code)
     return hint if isinstance(hint, str) else None

@@ -62,11 +62,12 @@ class Step:
 
 def examine(places: Places, environ: dict[str, str] | None = None) -> Iterator[Step]:
     """Yield every step as it is done. What a failed step makes useless is left out."""
+    claude = (os.environ if environ is None else environ).get("CLAUDE_CONFIG_DIR")
     try:
         settings = Settings.find(environ, places)
     except SettingsError as error:
         yield Step("settings", False, error.message, error.hint)
-        yield from _local_steps(places, None)
+        yield from _local_steps(places, None, claude)
         return
     found = ", ".join(f"{name} from {place}" for name, place in sorted(settings.sources.items()))
     yield Step(
@@ -92,7 +93,7 @@ def examine(places: Places, environ: dict[str, str] | None = None) -> Iterator[S
         yield from _exec(bus)
         yield from _notices(bus)
     bus.close()
-    yield from _local_steps(places, settings)
+    yield from _local_steps(places, settings, claude)
 
 
 def _way(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
@@ -263,11 +264,11 @@ def round_trip(bus: Bus) -> RoundTrip:
     return RoundTrip((sent - started) * 1000, (read - sent) * 1000, (acked - read) * 1000)
 
 
-def _local_steps(places: Places, settings: Settings | None) -> Iterator[Step]:
+def _local_steps(places: Places, settings: Settings | None, claude: str | None) -> Iterator[Step]:
     yield _outbox(places, settings)
     if settings is not None and settings.handoffs is not None:
         yield _handoffs(settings.handoffs, settings.handoffs_source)
-    yield _hook(places)
+    yield _hook(places, claude)
 
 
 def _outbox(places: Places, settings: Settings | None) -> Step:
@@ -298,9 +299,10 @@ def _handoffs(clone: Path, source: str | None) -> Step:
     )
 
 
-def _hook(places: Places) -> Step:
+def _hook(places: Places, claude: str | None) -> Step:
     """Return whether Claude Code shows mail at session start, and when that last ran."""
-    config = places.env_file.parents[1] / ".claude" / "settings.json"
+    folder = Path(claude) if claude else places.env_file.parents[1] / ".claude"
+    config = folder / "settings.json"
     try:
         commands = _session_start_commands(config)
     except (OSError, ValueError, AttributeError, TypeError) as error:

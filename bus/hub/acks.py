@@ -28,6 +28,7 @@ from bus.model.messages import Message
 from bus.model.records import EVERYBODY, Fields
 
 _COUNTED_READERS = 1_000
+_PAGES = 20  # of unread messages in which one that was given is looked for
 _PROVEN = 50  # references of one ack that may prove something; each takes a look into a file
 
 
@@ -122,6 +123,30 @@ class Acks:
         if is_new:
             self._append(caller, reader, [{"reader": box, "through": seq} for box in boxes.names])
         return Acked([seq] if is_new else [], [] if is_new else [seq])
+
+    def ack_shown(self, caller: Caller, reader: str, with_machine: bool = False) -> Acked:
+        """Record that a reader is done with every message up to the newest unread one that it was
+        given; what has come since stays unread.
+        """
+        before: int | None = None
+        for _ in range(_PAGES):
+            selection = Selection(
+                unread_by=reader,
+                before=before,
+                limit=MAX_LIMIT,
+                newest=True,
+                expired=True,
+                machine=with_machine,
+            )
+            page = self._messages.read(selection, is_peek=True)
+            seqs = [json.loads(text)["seq"] for text in page.messages]
+            newest = self._presence.newest_fetched(reader, seqs)
+            if newest is not None:
+                return self.ack_through(caller, reader, newest, with_machine)
+            if not page.has_more:
+                break
+            before = min(seqs)
+        return Acked([], [])
 
     def _append(self, caller: Caller | None, reader: str, acks: list[Fields]) -> None:
         auth = {} if caller is None else {"auth": caller.name}

@@ -36,6 +36,7 @@ from bus.model.records import EVERYBODY, Fields
 _ATTEMPTS = 200  # each that fails means that somebody else has changed it
 _LOOKED_AT, _HISTORY = 1_000, 100
 _HIGHEST = 10**18
+_UNKNOWN = "`near` has known names like it. Left out, nobody has the action yet."
 
 
 class _Seen(NamedTuple):
@@ -72,7 +73,7 @@ class Actions:
         Raises UnknownRecipient, NotFound, and what posting raises.
         """
         if given.assignee is not None:
-            self._standings.refuse_unknown([given.assignee])
+            self._standings.refuse_unknown([given.assignee], _UNKNOWN)
         to = given.to or ([] if given.assignee is None else [given.assignee])
         if given.assignee is not None and given.assignee not in to:
             to = [given.assignee, *to]
@@ -132,7 +133,7 @@ class Actions:
         Raises NoSuchAction, NotYourAction, UnknownRecipient.
         """
         if asked.assignee:
-            self._standings.refuse_unknown([asked.assignee])
+            self._standings.refuse_unknown([asked.assignee], _UNKNOWN)
         wanted = asked.wanted()
 
         def changes(db: sqlite3.Connection, seen: _Seen) -> Fields:

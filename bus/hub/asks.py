@@ -49,11 +49,15 @@ class SaidTo(NamedTuple):
     """What somebody waits for who has asked; see `bus.live.waiting`."""
 
     id: str
+    seq: int
     kind: str = "message"
     mailbox: None = None
+    also: tuple[str, ...] = ("message_retracted",)
 
     def matches(self, record: Record) -> bool:
-        """Return whether this record says something to the ask."""
+        """Return whether this record says something to the ask, or takes it back."""
+        if record["kind"] == "message_retracted":
+            return bool(record["message"] == self.seq)
         return bool(record.get("answer", {}).get("ask") == self.id)
 
 
@@ -275,7 +279,7 @@ class Asks:
         if wait_s <= 0 or found["state"] != "open":
             return found
         deadline = time.monotonic() + wait_s
-        with self._journal.waiting.enter(SaidTo(found["id"])) as waiter:
+        with self._journal.waiting.enter(SaidTo(found["id"], found["seq"])) as waiter:
             found = self.get(ref, view)
             while found["state"] == "open":
                 left_s = remaining(deadline)

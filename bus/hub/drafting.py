@@ -131,9 +131,12 @@ class Drafting:
 
 def is_own(caller: Caller, sender: str, older: Message) -> bool:
     """Return whether a message is the caller's to take back: its credential sent it, and, where
-    that proves no name, under the same name.
+    that proves no name, under the same name. What was sent by whoever had the name before is not.
+
+    Raises Rebuilding while it is not known who had it.
     """
-    is_by_it = older.get("auth") == caller.name
+    since = caller.stamp().get("tenure", 0)
+    is_by_it = older.get("auth") == caller.name and older["seq"] >= since
     return is_by_it and (caller.is_verified or older["from"] == sender)
 
 

@@ -149,14 +149,14 @@ class Standings:
                 report.warnings.extend(warnings(found, near.get(found["name"], ())))
         return report
 
-    def refuse_unknown(self, names: Sequence[str]) -> None:
-        """Raise UnknownRecipient if nobody has one of these names; Rebuilding while that is not
-        known.
+    def refuse_unknown(self, names: Sequence[str], hint: str | None = None) -> None:
+        """Raise UnknownRecipient, perhaps with a hint of its own, if nobody has one of these names;
+        Rebuilding while that is not known.
         """
         near = self.unknown(names)
         if near:
             told = [unknown_text(name, alike) for name, alike in near.items()]
-            raise UnknownRecipient(" ".join(told), near=near)
+            raise UnknownRecipient(" ".join(told), hint=hint, near=near)
 
     def unknown(self, names: Sequence[str]) -> dict[str, Sequence[str]]:
         """Return those of these names that nobody has, each with known ones like it; raises

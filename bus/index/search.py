@@ -1,4 +1,4 @@
-"""Full-text search over bodies (SQLite FTS5)."""
+"""Full-text search over bodies and the titles of briefs (SQLite FTS5)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _LONGEST_SNIPPET = 400  # characters
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
 
 SCHEMA = """
-CREATE VIEW texts AS SELECT seq, json_extract(json, '$.body') AS body FROM messages;
-CREATE VIRTUAL TABLE words USING fts5 (body, content = 'texts', content_rowid = 'seq');
+CREATE VIEW texts AS SELECT seq, json_extract(json, '$.body') AS body,
+    json_extract(json, '$.brief.title') AS title FROM messages;
+CREATE VIRTUAL TABLE words USING fts5 (body, title, content = 'texts', content_rowid = 'seq');
 """
 
 
@@ -31,11 +32,12 @@ class Words:
     schema = SCHEMA
 
     def __init__(self, batch: Batch) -> None:
-        self._rows = batch.rows("INSERT INTO words (rowid, body) VALUES (?, ?)")
+        self._rows = batch.rows("INSERT INTO words (rowid, body, title) VALUES (?, ?, ?)")
 
     def apply(self, record: Record) -> None:
         """Make the text of a message findable."""
-        self._rows.append((record["seq"], record["body"]))
+        title = record.get("brief", {}).get("title")
+        self._rows.append((record["seq"], record["body"], title))
 
 
 def search(
@@ -60,7 +62,7 @@ def _snippets(db: sqlite3.Connection, query: str, seqs: list[int]) -> dict[int, 
         return {}
     # "+": the words are walked once, and not once for each seq.
     rows = db.execute(
-        "SELECT rowid, snippet(words, 0, '[', ']', '…', 16) FROM words WHERE words MATCH ? AND"
+        "SELECT rowid, snippet(words, -1, '[', ']', '…', 16) FROM words WHERE words MATCH ? AND"
         " rowid BETWEEN ? AND ? AND +rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid DESC",
         (query, min(seqs), max(seqs), json.dumps(seqs)),
     )

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
@@ -51,7 +51,8 @@ class Source(Protocol):
 
 
 class Wanted(Protocol):
-    """What a waiter waits for: records of one kind.
+    """What a waiter waits for: records of one kind, and of others that are named in `also` where
+    there is such.
 
     A message wakes only waiters with one of its recipients as their `mailbox`, and those with none.
     One to a topic or a role wakes all, as it is not known here who belongs to it.
@@ -130,30 +131,34 @@ class WaitingRoom:
                 f"{self.most_here} requests are waiting in this worker already, which is all it "
                 "holds."
             )
-        waiter, key = Waiter(wanted, self.is_closing), (wanted.kind, wanted.mailbox)
+        waiter = Waiter(wanted, self.is_closing)
+        kinds = (wanted.kind, *getattr(wanted, "also", ()))
+        keys = [(kind, wanted.mailbox) for kind in kinds]
         with self.owned(), self._counts.one_more(self._cap):
             self._here += 1
             try:
-                with self.watching(waiter.leave), self._woken(waiter, key):
+                with self.watching(waiter.leave), self._woken(waiter, keys):
                     yield waiter
             finally:
                 self._here -= 1
 
     @contextmanager
-    def _woken(self, waiter: Waiter, key: _Key) -> Iterator[None]:
+    def _woken(self, waiter: Waiter, keys: Sequence[_Key]) -> Iterator[None]:
         """Wake the waiter while the block runs."""
         with self._mutex:
             if not self._listening:
                 self._seen, self._listening = self._source.position(), True
                 threading.Thread(target=self._listen, name="listener", daemon=True).start()
-            self._waiters[key].add(waiter)
+            for key in keys:
+                self._waiters[key].add(waiter)
         try:
             yield
         finally:
             with self._mutex:
-                self._waiters[key].discard(waiter)
-                if not self._waiters[key]:
-                    del self._waiters[key]
+                for key in keys:
+                    self._waiters[key].discard(waiter)
+                    if not self._waiters[key]:
+                        del self._waiters[key]
 
     def ring(self) -> None:
         """Look for new records now, and have the other processes look; called after an append by

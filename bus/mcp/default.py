@@ -103,8 +103,7 @@ def _ack(session: Session, given: Given) -> Answer:
         if not refs:
             raise Wrong("refs", "`refs` is empty.", "Give a list such as [412, 413].")
         return {"acked": session.ack([reference(ref, "refs") for ref in refs])}
-    newest = session.get("/messages", **session.mine, order="desc", limit=1)["messages"]
-    return {"acked": session.ack_through(newest[0]["seq"]) if newest else 0}
+    return {"acked": session.ack_shown()}
 
 
 _LONGEST_FACT = 200  # characters
@@ -247,7 +246,7 @@ TOOLS = (
         SETTLES,
         {
             "refs": {"type": ["array", "integer", "string"], "items": REF},
-            "all": about(YES, "everything unread"),
+            "all": about(YES, "all up to the newest you were shown"),
         },
     ),
     Tool(

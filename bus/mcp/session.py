@@ -80,10 +80,12 @@ class Session:
             done += self._acked({"ids": refs[start : start + 1_000]})
         return done
 
-    def ack_through(self, ref: int) -> int:
-        """Acknowledge everything up to a message; return how many had been unread."""
+    def ack_shown(self) -> int:
+        """Acknowledge everything up to the newest message that the session was given; return how
+        many had been unread.
+        """
         before = self.count()
-        self._acked({"through": ref})
+        self._acked({"shown": 1})
         return max(0, before - self.count())
 
     def _acked(self, which: Answer) -> int:

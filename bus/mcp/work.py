@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from bus.mcp.tools import OWN, REF, TEXT, TEXT_OR_LIST, TEXTS, WRITES, Tool, abo
 Given = Mapping[str, Any]
 
 _MOST = 50
+_ROOM, _LONGEST, _FEW = 10_000, 1_000, 8  # characters of questions, of one; names in one
 # What each deed needs.
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "owed": (),
@@ -44,10 +46,31 @@ def _owed(session: Session, given: Given) -> Answer:
     mine = session.get("/asks", owed_by=session.name, limit=_MOST, state="open", **machine)
     theirs = session.get("/asks", asked_by=session.name, limit=_MOST, state="open")
     return {
-        "you_owe": [_kept(ask, _ASK) for ask in mine["asks"]],
-        "others_owe_you": [_kept(ask, _ASK) for ask in theirs["asks"]],
+        **_fitting("you_owe", mine, "answer or decline these, then ask again"),
+        **_fitting("others_owe_you", theirs, "`bus asks`"),
         **_actions(session, given),
     }
+
+
+def _fitting(name: str, page: Mapping[str, Any], rest: str) -> Answer:
+    """Return the first questions of a page that fit, long ones cut, and how many more there are."""
+    shown: list[Answer] = []
+    room = _ROOM
+    for ask in page["asks"]:
+        kept = _kept(ask, _ASK)
+        for what in ("to", "waiting_for", "answers"):
+            if isinstance(kept.get(what), list) and len(kept[what]) > _FEW:
+                kept[what] = [*kept[what][:_FEW], f"… and {len(kept[what]) - _FEW} more"]
+        if (size := len(kept["question"])) > _LONGEST:
+            kept["question"] = kept["question"][:_LONGEST] + "…"
+            kept["cut"] = f"{_LONGEST} of {size} characters; the rest: bus_read {ask['seq']}"
+        room -= len(json.dumps(kept, ensure_ascii=False))
+        if room < 0 and shown:
+            break
+        shown.append(kept)
+    left = len(page["asks"]) - len(shown)
+    more = f"… {left}{' or more' if page['has_more'] else ''} more: {rest}"
+    return {name: shown, **({f"{name}_more": more} if left or page["has_more"] else {})}
 
 
 def _ask(session: Session, given: Given) -> Answer:

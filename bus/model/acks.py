@@ -28,6 +28,17 @@ def _refs(value: Any, field: str) -> list[str | int]:
 
 
 _IDS = Kind(_refs, {"type": "array", "items": REFERENCE.schema, "minItems": 1, "maxItems": MAX_IDS})
+
+
+def _one(value: Any, field: str) -> int:
+    if isinstance(value, bool) or value not in (1, "1"):
+        raise BadField(
+            f"`{field}` is {checks.shown(value)}.", hint="1, or leave it out.", field=field
+        )
+    return 1
+
+
+_ONE = Kind(_one, {"enum": [1]})
 _MACHINE = "1, of a session: what is its machine's is done for the machine"
 _READER = "who acknowledges; left out: the caller. Required of the shared user"
 
@@ -49,22 +60,25 @@ class Ack(Shape):
 
 @dataclass(frozen=True, kw_only=True)
 class AckMany(Ack):
-    """POST /ack: several messages, or every one up to `through`."""
+    """POST /ack: several messages, or every one up to `through`, or up to what was shown."""
 
     ids: Annotated[list[str | int] | None, _IDS] = None
     through: Annotated[str | int | None, REFERENCE] = None
+    shown: Annotated[
+        int | None, _ONE, "1: every one up to the newest unread one that the reader was given"
+    ] = None
 
     def __post_init__(self) -> None:
-        if (self.ids is None) == (self.through is None):
+        if sum(which is not None for which in (self.ids, self.through, self.shown)) != 1:
             raise MissingField(
-                "Give either `ids` or `through`.",
-                hint='"ids":[…], or "through": the last one.',
+                "Give one of `ids`, `through` and `shown`.",
+                hint='"ids":[…], or "through": the last one, or "shown":1.',
                 field="ids",
             )
 
     @classmethod
     def schema(cls) -> Json:
-        either = [{"required": ["ids"]}, {"required": ["through"]}]
+        either = [{"required": [which]} for which in ("ids", "through", "shown")]
         return {**super().schema(), "oneOf": either}
 
 

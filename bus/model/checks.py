@@ -36,9 +36,10 @@ def check_fields(given: Iterable[str], allowed: Iterable[str], what: str = "fiel
         if name not in allowed:
             near = get_close_matches(name[:64], allowed, 1)
             meant = f"Did you mean `{near[0]}`? " if near else ""
+            known = f"Allowed: {', '.join(allowed)}." if allowed else f"It takes no {what}s."
             raise UnknownField(
                 f"There is no {what} {name[:64]!r} here.",
-                hint=f"{meant}Allowed: {', '.join(allowed)}.",
+                hint=f"{meant}{known}",
                 field=name[:64],
             )
 

@@ -74,11 +74,23 @@ def _read(front: str) -> FrontMatter:
         raise _bad(_FIRST_LINE, f"this is no YAML: {str(error)[:80]}.") from None
 
 
+class _Loader(yaml.BaseLoader):  # type: ignore[misc]
+    """A parser that stops at what is too deep while it looks ahead: of many open brackets on a
+    line, each costs it as much as all before.
+    """
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        """Begin `[` or `{`; raises BadBrief for one that is too deep."""
+        if self.flow_level >= MAX_DEPTH:
+            raise _too_much(self.line + _FIRST_LINE)
+        super().fetch_flow_collection_start(token)
+
+
 class _Reader:
     """Reads one document from the parser's events."""
 
     def __init__(self, text: str) -> None:
-        self._events: Iterator[Any] = yaml.parse(text, Loader=yaml.BaseLoader)
+        self._events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
         self._nodes = 0
 
     def document(self) -> FrontMatter:
@@ -102,8 +114,7 @@ class _Reader:
     def _value(self, event: Any, depth: int) -> Value:
         self._nodes += 1
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
-            rule = f"At most {MAX_NODES} values, {MAX_DEPTH} levels deep."
-            raise _bad(_line(event), "this is too much, or too deep.", rule)
+            raise _too_much(_line(event))
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             raise _bad(_line(event), "anchors and aliases are not read.", "Write it out.")
         if event.tag is not None:
@@ -142,6 +153,11 @@ class _Reader:
 
 def _line(event: Any) -> int:
     return int(event.start_mark.line) + _FIRST_LINE
+
+
+def _too_much(line: int) -> BadBrief:
+    rule = f"At most {MAX_NODES} values, {MAX_DEPTH} levels deep."
+    return _bad(line, "this is too much, or too deep.", rule)
 
 
 def _bad(line: int, what: str, hint: str | None = None) -> BadBrief:

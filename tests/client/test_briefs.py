@@ -59,8 +59,9 @@ def test_what_is_wrong_is_raised(client: Make) -> None:
     with pytest.raises(Refused) as refused:
         alice.briefs.post("---\ndate: soon\n---\nb")
     assert refused.value.details["line"] == 3  # behind the `from` that was put in
-    with pytest.raises(UnknownRecipient):
+    with pytest.raises(UnknownRecipient) as unknown:
         alice.actions.add("x", assignee="nobody")
+    assert "nobody has the action yet" in str(unknown.value.hint)  # nothing waits for the name
 
 
 def test_an_action_goes_its_way(client: Make) -> None:

@@ -144,6 +144,18 @@ def test_the_hook_of_the_installation_is_a_hook(
     assert "shown twice" in look()["hook"].text
 
 
+def test_a_folder_of_claude_code_elsewhere_is_looked_at(
+    look: Callable[..., dict[str, Step]], places: Places, home: Path, tmp_path: Path
+) -> None:
+    hook(home, f"{sys.executable} -m busclient hook")
+    look()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "settings.json").write_text("{}")
+    steps = {step.name: step for step in examine(places, {"CLAUDE_CONFIG_DIR": str(elsewhere)})}
+    assert f"no SessionStart hook in {elsewhere}" in steps["hook"].text
+
+
 @pytest.mark.parametrize(
     ("command", "ok", "text"),
     [

@@ -56,6 +56,8 @@ def blueprint(hub: Hub, taken: Taken) -> Blueprint:
         if asked.through is not None:
             hub.messages.get(asked.through, hub.privacy.view(g.caller))
             acked = hub.acks.ack_through(g.caller, reader, asked.through, with_machine)
+        elif asked.shown is not None:
+            acked = hub.acks.ack_shown(g.caller, reader, with_machine)
         else:
             view = hub.privacy.view(g.caller)
             acked = hub.acks.ack(g.caller, reader, asked.ids or [], with_machine, view)

@@ -129,7 +129,7 @@ def answer(hub: Hub, done: PostedBrief) -> dict[str, Any]:
 
 def _said() -> tuple[dict[str, Any], Mapping[str, int]]:
     """Return the fields of a brief, and of front matter the line of each."""
-    for name in parameters.params(()):  # a `to` that is not looked at makes a broadcast
+    for name in parameters.params(None):  # a `to` that is not looked at makes a broadcast
         raise UnknownField(
             f"There is no parameter {name[:64]!r} here.",
             hint="It goes into the front matter, or into the JSON.",

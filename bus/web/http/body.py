@@ -126,7 +126,7 @@ def urlencoded(data: bytes) -> dict[str, str]:
             f"The body is not a urlencoded form: {error}.",
             hint="Use curl --data-urlencode for each field.",
         ) from None
-    return parameters.once(pairs, (), "field")
+    return parameters.once(pairs, None, "field")
 
 
 def multipart() -> dict[str, str]:
@@ -135,7 +135,7 @@ def multipart() -> dict[str, str]:
     """
     _checked_size(request.environ, MAX_REQUEST)
     request.max_content_length = request.max_form_memory_size = MAX_REQUEST
-    fields = parameters.once(request.form.items(multi=True), (), "field")
+    fields = parameters.once(request.form.items(multi=True), None, "field")
     for name, value in fields.items():
         if "\ufffd" in value:  # what the form parser puts where bytes are no UTF-8
             raise BadField(

@@ -23,13 +23,16 @@ class AgentConverter(BaseConverter):
     part_isolating = False
 
 
-def params(allowed: Iterable[str]) -> dict[str, str]:
-    """Return the query parameters, each at most once; raises UnknownField or BadField."""
+def params(allowed: Iterable[str] | None) -> dict[str, str]:
+    """Return the query parameters, each at most once; raises UnknownField for one that is not among
+    `allowed` (None: any is), or BadField.
+    """
     query = request.environ.get("QUERY_STRING")
     if not query:
         return {}
     _check_utf8(unquote_to_bytes(query.encode("latin-1")), "The query")
-    return once(request.args.items(multi=True), tuple(allowed), "parameter")
+    allowed = None if allowed is None else tuple(allowed)
+    return once(request.args.items(multi=True), allowed, "parameter")
 
 
 def with_lists(allowed: Iterable[str], several: str) -> dict[str, Any]:
@@ -68,9 +71,11 @@ def _check_utf8(data: bytes, what: str) -> None:
         ) from None
 
 
-def once(pairs: Iterable[tuple[str, str]], allowed: tuple[str, ...], what: str) -> dict[str, str]:
+def once(
+    pairs: Iterable[tuple[str, str]], allowed: tuple[str, ...] | None, what: str
+) -> dict[str, str]:
     """Return the pairs as a dict; raises BadField for a repeated name, UnknownField for one that is
-    not among `allowed` (empty: any is).
+    not among `allowed` (None: any is).
     """
     found: dict[str, str] = {}
     for name, value in pairs:
@@ -79,6 +84,6 @@ def once(pairs: Iterable[tuple[str, str]], allowed: tuple[str, ...], what: str) 
         check_text(name, "A name")
         check_text(value, f"`{name[:64]}`")
         found[name] = value
-    if allowed:
+    if allowed is not None:
         checks.check_fields(found, allowed, what)
     return found

@@ -97,6 +97,21 @@ def test_what_comes_later_is_unread_after_through(bus: Caller) -> None:
     assert bus.bodies("unread_by=bob") == ["second"]
 
 
+def test_shown_acknowledges_everything_up_to_the_newest_that_the_reader_was_given(
+    bus: Caller,
+) -> None:
+    first = bus.say("one")
+    assert bus.post("/ack", json={"reader": "bob", "shown": 1}).json["acked"] == []
+    bus.get("/messages?unread_by=bob&limit=1")
+    bus.say("two")
+    reply = bus.post("/ack", json={"reader": "bob", "shown": 1})
+    assert reply.json["acked"] == [first["seq"]]
+    assert bus.bodies("unread_by=bob") == ["two"]
+    for wrong in ({"shown": 1, "through": 1}, {"shown": 0}, {"shown": True}, {"shown": "all"}):
+        reply = bus.post("/ack", json={"reader": "bob", **wrong})
+        assert (reply.status_code, reply.json["field"] in ("ids", "shown")) == (400, True)
+
+
 def test_through_takes_in_what_expires(bus: Caller, later: Callable[[float], None]) -> None:
     bus.say("short", expires_in_s=60)
     last = bus.say("last", expires_in_s=600)

@@ -334,6 +334,21 @@ def test_a_wait_ends_with_the_answer(members: Members) -> None:
     assert found[0]["answers"][0]["text"] == "now"
 
 
+def test_a_wait_ends_with_a_retraction(members: Members) -> None:
+    asked = ask(members.web1)
+    found: list[Any] = []
+    waiting = threading.Thread(
+        target=lambda: found.append(members.web1.get(f"/ask/{asked['id']}?wait=60").json["ask"])
+    )
+    waiting.start()
+    while members.hub.waiting.total() == 0:
+        pass
+    members.web1.post(f"/messages/{ask(members.web1)['id']}/retract")  # another one
+    members.web1.post(f"/messages/{asked['id']}/retract")
+    waiting.join(30)
+    assert [one["state"] for one in found] == ["withdrawn"]
+
+
 def test_asks_are_listed_newest_first_in_pages(members: Members) -> None:
     seqs = [ask(members.web1, to)["seq"] for to in ("db1", "admin", "db1")]
     ask(members.admin, "db1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from bus.config import Config
 from tests.fleet import SECRET, As
 from tests.web.conftest import Members, open_members, refusal
 
+MARKDOWN = "text/markdown"
 SEED = """---
 title: Deploy Blocker — DB Migration
 date: 2026-03-24
@@ -274,6 +276,7 @@ def test_of_many_checkboxes_the_first_hundred_are_actions(members: Members) -> N
         ("---\n- a\n---\nb", 400, "bad_brief", 2),
         ("---\n? [a]\n: b\n---\nb", 400, "bad_brief", 2),
         (f"---\na: {'[' * 20}{']' * 20}\n---\nb", 400, "bad_brief", 2),
+        (f"---\nb: 1\na: {'[{x: ' * 20}\n---\nb", 400, "bad_brief", 3),
         (f"---\na: [{'x,' * 1001}]\n---\nb", 400, "bad_brief", 2),
         ("---\ntitle: never closed\n", 400, "bad_brief", 1),
         ("---\ntitle: x\n---\n", 400, "missing_field", None),
@@ -393,3 +396,19 @@ def test_a_fresh_replay_of_the_log_gives_the_same(members: Members, config: Conf
     (config.data_dir / "index.db").unlink()
     for again in open_members(config):
         assert again.admin.get("/briefs").json == before
+
+
+def test_many_open_brackets_cost_no_more_than_many_values(members: Members) -> None:
+    def cost(front: str, status: int) -> float:
+        times = []
+        for _ in range(3):
+            began = time.thread_time()
+            reply = members.web1.post(
+                "/briefs", data=f"---\n{front}\n---\nb", content_type=MARKDOWN
+            )
+            times.append(time.thread_time() - began)
+            assert reply.status_code == status, reply.json
+        return min(times)
+
+    many = "to: db1\na:\n" + "- xxxxxxxxxxxx\n" * 900
+    assert cost(f"a: {'[' * 16_000}", 400) < cost(many, 201)

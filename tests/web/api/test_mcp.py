@@ -165,6 +165,16 @@ def test_mail_is_posted_read_and_acknowledged(members: Members) -> None:
     assert use(members.web1, "bus_inbox", wait_s=0)["messages"] == []
 
 
+def test_all_settles_only_what_the_session_was_shown(members: Members) -> None:
+    alpha = "name=web1/alpha"
+    use(members.db1, "bus_post", to="web1", body="one")
+    assert use(members.web1, "bus_ack", alpha, all=True) == {"acked": 0, "unread": 1}
+    use(members.web1, "bus_inbox", alpha)
+    use(members.db1, "bus_post", to="web1/alpha", body="came later")
+    assert use(members.web1, "bus_ack", alpha, all=True) == {"acked": 1, "unread": 1}
+    assert members.web1.bodies("unread_by=web1/alpha&machine=1") == ["came later"]
+
+
 @pytest.mark.parametrize(("tool", "query"), [("bus_agents", ""), ("list_peers", PEERS)])
 def test_many_sessions_of_one_hide_nobody_and_say_little(
     members: Members, tool: str, query: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -24,6 +25,21 @@ def test_a_question_is_owed_until_it_is_answered(members: Members) -> None:
     done = use(members.db1, "bus_work", do="answer", ref=str(asked["ref"]), option="yes")
     assert done["state"] == "answered"
     assert use(members.db1, "bus_work", do="owed")["you_owe"] == []
+
+
+def test_many_long_questions_are_cut_and_counted(members: Members) -> None:
+    for number in range(30):
+        names = {"to": ["db1"], "from": "web1"}
+        reply = members.web1.post("/ask", json={**names, "question": f"{number} " + "q" * 5_000})
+        assert reply.status_code == 201, reply.json
+    found = use(members.db1, "bus_work", do="owed")
+    assert len(json.dumps(found)) < 15_000
+    shown = len(found["you_owe"])
+    assert 5 < shown < 30
+    assert found["you_owe_more"].startswith(f"… {30 - shown} more: ")
+    newest = found["you_owe"][0]
+    assert newest["question"] == f"29 {'q' * 997}…"
+    assert newest["cut"] == f"1000 of 5003 characters; the rest: bus_read {newest['seq']}"
 
 
 def test_a_question_is_declined_with_a_reason(members: Members) -> None:

@@ -153,6 +153,15 @@ def test_an_expired_message_is_not_found_unless_asked_for(bus: Caller, later: An
     assert found(bus, "word", expired=1) == ["short word"]
 
 
+def test_a_brief_is_found_by_its_title(bus: Caller) -> None:
+    front = {"from": "alice", "to": "bob", "title": "Deploy Blocker", "body": "see below"}
+    brief = bus.post("/briefs", json=front)
+    assert brief.status_code == 201, brief.json
+    (hit,) = bus.get("/search?q=blocker").json["messages"]
+    assert (hit["id"], hit["snippet"]) == (brief.json["id"], "Deploy [Blocker]")
+    assert found(bus, "below") == ["see below"]
+
+
 def test_a_snippet_shows_where_the_words_stand(bus: Caller) -> None:
     bus.say("x " * 200 + "needle in " + "y " * 200)
     (message,) = bus.get("/search?q=needle").json["messages"]

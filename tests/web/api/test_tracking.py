@@ -100,6 +100,20 @@ def test_nobody_retracts_anothers_message(members: Members) -> None:
     refusal(members.web1.post("/messages/99/retract"), 404, "not_found")
 
 
+def test_who_gets_a_name_anew_takes_back_nothing_of_the_one_before(members: Members) -> None:
+    before = post(members.web1)
+    assert members.admin.post("/api/credentials/revoke", json={"name": "web1"}).status_code == 200
+    made = members.admin.post("/api/credentials", json={"name": "web1"})
+    web1 = As(members.app, "web1", made.json["secret"])
+    reply = web1.post(f"/messages/{before['seq']}/retract", json={})
+    refusal(reply, 403, "not_your_message")
+    reply = web1.post("/post", json={"to": "db1", "body": "x", "supersedes": before["id"]})
+    refusal(reply, 403, "not_your_message")
+    after = post(web1)
+    assert retract(web1, after)["ok"]
+    assert post(web1, supersedes=post(web1)["id"])["supersedes"]
+
+
 def test_a_rebuilt_index_knows_what_was_retracted_and_replaced(members: Members) -> None:
     wrong, old = post(members.web1, body="wrong"), post(members.web1, body="old")
     new = post(members.web1, body="new", supersedes=old["id"])

@@ -447,6 +447,25 @@ def test_every_reading_route_refuses_a_parameter_it_does_not_know(bus: Caller, r
     assert refusal(bus.get(f"{route}?colour=red"), 400, "unknown_field")["field"] == "colour"
 
 
+@pytest.mark.parametrize(
+    "route",
+    [
+        "/agents",
+        "/agents/bob/heartbeat",
+        "/ask",
+        "/ask/1/answer",
+        "/leases",
+        "/digest",
+    ],
+)
+def test_every_writing_route_refuses_a_parameter_where_it_takes_none(
+    bus: Caller, route: str
+) -> None:
+    reply = bus.post(f"{route}?colour=red", json={})
+    body = refusal(reply, 400, "unknown_field")
+    assert (body["field"], body["hint"]) == ("colour", "It takes no parameters.")
+
+
 @pytest.mark.parametrize("parameter", ["limit=1", "before=1", "wait=1", "order=desc"])
 def test_a_stream_refuses_what_only_a_page_has(bus: Caller, parameter: str) -> None:
     refusal(bus.get(f"/stream?{parameter}"), 400, "unknown_field")
