@@ -80,6 +80,13 @@ def create_app(
         Quotas(run / "quotas", config.max_requests),
         Quotas(run / "quotas-waiting", config.max_waiting_each, "waiting"),
     )
+    uploads = Quotas(
+        run / "quotas-uploads",
+        config.attachment_uploads,
+        "uploads",
+        "Let one of them end. BUS_ATTACHMENT_UPLOADS caps each credential.",
+    )
+    hub.attachments.start()
     app = make_app(
         hub,
         service,
@@ -90,6 +97,8 @@ def create_app(
         rest=rest,
         quotas=quotas,
         metrics=metrics,
+        uploads=uploads,
+        accel=config.accel,
     )
     app.extensions["bus"] = hub
     app.extensions["credentials"] = credentials
@@ -255,8 +264,9 @@ def create_hub(
 ) -> Hub:
     """Return the hub without HTTP: what the app, the service and the commands share."""
     from bus.hub.agents import Leases
+    from bus.hub.attachments import Limits
     from bus.hub.daily_quotas import DailyQuotas
-    from bus.hub.hub import Hub, Live
+    from bus.hub.hub import FileStore, Hub, Live
     from bus.hub.journal import Journal
     from bus.index.database import Index
     from bus.live.bell import Bell
@@ -266,6 +276,7 @@ def create_hub(
     from bus.live.presence import Presence
     from bus.live.shown import ShownMail
     from bus.live.waiting import SharedCounts, WaitingRoom
+    from bus.log.contents import Contents
     from bus.log.jsonl.disk import Disk
     from bus.log.jsonl.engine import JsonlLog
     from bus.log.jsonl.files import compress
@@ -304,6 +315,14 @@ def create_hub(
     run = config.data_dir / "run"
     waiting = WaitingRoom(log, SharedCounts(run / "waiting"), config.max_waiting, Bell(run))
     daily = DailyQuotas(run / "daily", config.max_daily_bytes, config.max_daily_names)
+    limits = Limits(
+        config.attachment_max_bytes,
+        config.attachment_each_bytes,
+        config.attachment_all_bytes,
+        config.attachment_keep_s,
+        config.upload_keep_s,
+    )
+    contents = Contents(config.files_folder, fsync=config.fsync == "always")
     return Hub(
         Journal(log, index, waiting, clock, daily, on_appended),
         Live(
@@ -314,6 +333,7 @@ def create_hub(
             ShownMail(config.data_dir / "presence.db"),
         ),
         Leases(config.lease_s, callsigns(config.callsigns)),
+        FileStore(contents, limits, turns.carry),
         daily,
         max_open_asks=config.max_open_asks,
         beside=Results(config.data_dir / "questions", _QUESTIONS_KEPT_S),

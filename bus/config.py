@@ -13,14 +13,14 @@ from pathlib import Path
 
 from bus.model import agents, checkup_plan, hooks
 from bus.model.records import NAME
-from bus.settings import KIB, MIB, BadSetting, is_address, parsed
+from bus.settings import KIB, MIB, AttachmentSettings, BadSetting, is_address, parsed
 from bus.settings import setting as _setting
 
 __all__ = ["BadSetting", "Config"]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(AttachmentSettings):
     """The settings. Make one with `Config.from_env()`; tests make one with keyword arguments."""
 
     data_dir: Path = _setting("BUS_DATA_DIR", Path("data"), "folder", "log, index, credentials")
@@ -369,6 +369,10 @@ class Config:
     @property
     def exec_socket_file(self) -> Path:
         return self.exec_socket or self.data_dir / "run" / "exec.sock"
+
+    @property
+    def files_folder(self) -> Path:
+        return self.files_dir or self.data_dir / "files"
 
     @property
     def targets_file(self) -> Path:

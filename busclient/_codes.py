@@ -125,6 +125,13 @@ CODES: dict[str, type[BusError]] = {
     "too_many_waiting": TooManyWaiting,
     "too_slow": Unavailable,
     "unauthorized": Unauthorized,
+    "file_expired": NotFound,
+    "no_such_attachment": NotFound,
+    "no_such_upload": NotFound,
+    "sum_differs": Refused,
+    "upload_busy": Unavailable,
+    "upload_incomplete": Conflict,
+    "wrong_offset": Conflict,
     "unavailable": Unavailable,
     "unconfirmed": Unavailable,
     "unknown_field": Refused,
@@ -174,7 +181,8 @@ _HINTS = {
 }
 # Only where the hub's hint names a route: what it says of a single case stays.
 _ROUTE = re.compile(
-    r"\b(?:GET|POST|PUT|DELETE) /|(?<![\w/])/(?:api|docs|openapi|search|agents|webhooks)\b|\bcurl\b"
+    r"\b(?:GET|POST|PUT|PATCH|DELETE) /|\bcurl\b"
+    r"|(?<![\w/])/(?:api|docs|openapi|search|agents|webhooks)\b"
 )
 _OTHER_VERSION = "The hub and this client are of different versions: bring both to the same one."
 _FOR_ROUTES = {
@@ -189,6 +197,7 @@ _FOR_ROUTES = {
     "no_such_notice": "`bus notices` lists those that are kept.",
     "no_such_role": "`bus role` lists the roles.",
     "no_such_route": _OTHER_VERSION,
+    "no_such_upload": "Send it again.",
     "no_such_snapshot": "`bus container snapshots NAME` lists the snapshots of a container.",
     "no_such_webhook": "`bus webhook list` lists yours.",
     "not_allowed": "This needs a credential of another role: ask an admin.",

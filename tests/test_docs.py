@@ -22,7 +22,8 @@ from tests.conftest import PASSWORD, ROOT, USER, Caller, RunningHub, wait_until
 
 NET = (ROOT / "docs" / "net.md").read_text()
 AGENTS = "\n".join(
-    (ROOT / "docs" / page).read_text() for page in ("agents.md", "claude-code.md", "work.md")
+    (ROOT / "docs" / page).read_text()
+    for page in ("agents.md", "claude-code.md", "work.md", "files.md")
 )
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -98,6 +99,7 @@ def test_every_setting_is_in_the_table_with_its_default(setting: object) -> None
         "BUS_EXEC_SOCKET": "run/exec.sock",
         "BUS_TARGETS": "targets.toml",
         "BUS_NOTIFY_CONFIG": "notify.toml",
+        "BUS_FILES_DIR": "files",
     }
     shown = {None: files.get(meta["name"]), True: "1", False: "0"}.get(
         default, f"{default:g}" if isinstance(default, float) else str(default)
@@ -268,7 +270,7 @@ def expect_message(process: subprocess.Popen[str], folder: Path, code: str) -> N
     assert process.poll() is None, f"{code}\n--- ended:\n{output}"
 
 
-PAGES = ("docs/protocol.md", "docs/agents.md", "docs/work.md", "README.md")
+PAGES = ("docs/protocol.md", "docs/agents.md", "docs/work.md", "docs/files.md", "README.md")
 
 
 @pytest.mark.slow
@@ -319,7 +321,7 @@ def test_every_python_snippet_works_when_pasted(
         else:
             expect_success(process, tmp_path, code)
             before.append(code)
-    assert before or page in ("README.md", "docs/agents.md", "docs/work.md")
+    assert before or page in ("README.md", "docs/agents.md", "docs/work.md", "docs/files.md")
 
 
 @pytest.mark.slow

@@ -36,6 +36,8 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchFileLease   404  or it has ended
     │   ├── UnknownRecipient  404  nobody has this name, and the post is strict
     │   ├── NoSuchFile        404  in the target
+    │   ├── NoSuchAttachment  404  or of a message that the caller may not read
+    │   ├── NoSuchUpload      404  or somebody else's, or posted already
     │   └── NoSuchSnapshot    404
     ├── NoSuchRoute           404
     ├── MethodNotAllowed      405
@@ -58,11 +60,16 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── PathMoved         409  the path leads elsewhere than when an admin said yes
     │   ├── QuestionLost      409  what would be approved is not there to be seen any more
     │   ├── NoticeNotDead     409  it is no dead letter
-    │   └── SnapshotExists    409
+    │   ├── SnapshotExists    409
+    │   ├── UploadBusy        409  another request has this upload
+    │   ├── WrongOffset       409  the part does not begin where the upload ends
+    │   └── UploadIncomplete  409  not all of it has come
+    ├── FileExpired           410  the attachment is not kept any more
     ├── InviteSpent           410  the invite was used, or has expired
     ├── TooLarge              413
     ├── UnsupportedMedia      415
     ├── NoSuchRange           416  the output has no such bytes
+    ├── SumDiffers            422  what arrived has another SHA-256
     ├── KeyReused             422  the idempotency key was used for other content
     ├── ImpossibleAsk         422  an ask that nobody could answer
     ├── UnknownReply          422  in_reply_to names no message
@@ -112,6 +119,7 @@ from bus.errors.conflicts import (
     Conflict,
     CredentialExists,
     FileChanged,
+    FileExpired,
     FileLeaseHeld,
     FileRefused,
     Impossible,
@@ -132,6 +140,9 @@ from bus.errors.conflicts import (
     StillRunning,
     TargetBusy,
     TargetStopped,
+    UploadBusy,
+    UploadIncomplete,
+    WrongOffset,
 )
 from bus.errors.limits import (
     LoopGuard,
@@ -158,6 +169,7 @@ from bus.errors.requests import (
     NoSuchAgent,
     NoSuchApproval,
     NoSuchAsk,
+    NoSuchAttachment,
     NoSuchBrief,
     NoSuchCall,
     NoSuchCredential,
@@ -168,6 +180,7 @@ from bus.errors.requests import (
     NoSuchRole,
     NoSuchRoute,
     NoSuchSnapshot,
+    NoSuchUpload,
     NoSuchWebhook,
     NotAllowed,
     NotAsked,
@@ -176,6 +189,7 @@ from bus.errors.requests import (
     NotYourAction,
     NotYourMessage,
     NotYourName,
+    SumDiffers,
     TooLarge,
     TooSlow,
     Unauthorized,
@@ -220,6 +234,7 @@ __all__ = [
     "DriverUnavailable",
     "ExecUnavailable",
     "FileChanged",
+    "FileExpired",
     "FileLeaseHeld",
     "FileRefused",
     "Forbidden",
@@ -241,6 +256,7 @@ __all__ = [
     "NoSuchAgent",
     "NoSuchApproval",
     "NoSuchAsk",
+    "NoSuchAttachment",
     "NoSuchBrief",
     "NoSuchCall",
     "NoSuchCredential",
@@ -253,6 +269,7 @@ __all__ = [
     "NoSuchRole",
     "NoSuchRoute",
     "NoSuchSnapshot",
+    "NoSuchUpload",
     "NoSuchUser",
     "NoSuchWebhook",
     "NotAFile",
@@ -272,6 +289,7 @@ __all__ = [
     "SnapshotExists",
     "StillRunning",
     "StorageFailed",
+    "SumDiffers",
     "TargetBusy",
     "TargetFailed",
     "TargetStopped",
@@ -291,6 +309,9 @@ __all__ = [
     "UnknownReply",
     "UnknownTarget",
     "UnsupportedMedia",
+    "UploadBusy",
+    "UploadIncomplete",
+    "WrongOffset",
     "family",
     "no_target",
 ]

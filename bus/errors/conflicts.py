@@ -116,6 +116,27 @@ class SnapshotExists(Conflict):
     hint = "Give another name, or none."
 
 
+class UploadBusy(Conflict):
+    code = "upload_busy"
+    hint = "A request of before still has it. Try again shortly; HEAD says how far it is."
+    retry_after_s = 1
+
+
+class WrongOffset(Conflict):
+    code = "wrong_offset"
+    hint = "Go on from `offset`."
+
+
+class UploadIncomplete(Conflict):
+    code = "upload_incomplete"
+    hint = "PATCH it with the rest, from `offset`; then post again."
+
+
+class FileExpired(BusError):
+    code, status = "file_expired", 410
+    hint = "Ask its sender to send it again."
+
+
 class InviteSpent(BusError):
     code, status = "invite_spent", 410
     hint = "Ask for a new one: bus invite NAME. Each works once, and for a day."

@@ -179,6 +179,16 @@ class NoSuchFile(NotFound):
     hint = "Paths are those inside the target, absolute."
 
 
+class NoSuchAttachment(NotFound):
+    code = "no_such_attachment"
+    hint = "Take the id from `attachments` of a message that you may read."
+
+
+class NoSuchUpload(NotFound):
+    code = "no_such_upload"
+    hint = "POST /uploads begins one. It belongs to the credential that began it, until posted."
+
+
 class NoSuchSnapshot(NotFound):
     code = "no_such_snapshot"
     hint = "GET /api/container/snapshots?name=NAME lists the snapshots of a container."
@@ -215,6 +225,11 @@ class TooLarge(BusError):
 class UnsupportedMedia(BusError):
     code, status = "unsupported_media", 415
     hint = "Send JSON, NDJSON, a form, or text with the fields as query parameters; uncompressed."
+
+
+class SumDiffers(BusError):
+    code, status = "sum_differs", 422
+    hint = "What arrived is not what was meant, so it is not kept. Send the file again, whole."
 
 
 class KeyReused(BusError):

@@ -16,6 +16,8 @@ from bus.hub.notices import notice
 from bus.hub.standings import Standings
 from bus.index import messages as queries
 from bus.model import records
+from bus.model.attached import Attachment
+from bus.model.attachments import said_of
 from bus.model.caller import Caller, lowest_trust
 from bus.model.filter import recipients
 from bus.model.messages import Draft, Message, digest
@@ -46,9 +48,10 @@ class Drafting:
         get: Get,
         ask: Mapping[str, Any] | None = None,
         brief: Mapping[str, Any] | None = None,
+        files: Sequence[Attachment] = (),
     ) -> Fields:
         """Return the record to be. `get` returns a message by its id or seq; `ask` are the terms of
-        a message that asks, `brief` what one says that is a brief.
+        a message that asks, `brief` what one says that is a brief, `files` come with it.
 
         Raises KeyReused, UnknownReply, UnknownRecipient, NotFound (of a message to be passed on),
         NotYourMessage, LoopGuard.
@@ -60,10 +63,13 @@ class Drafting:
         draft = {"kind": "message", **proved, **said}
         if message.client_id is not None:
             # What is to be done is read from the brief itself, and from who is known by then.
-            front = {} if brief is None else {"brief": {**brief, "actions": []}}
+            front: Fields = {} if brief is None else {"brief": {**brief, "actions": []}}
+            front |= {"attachments": said_of(files)} if files else {}
             draft |= idempotency.stamp(caller, message.client_id, digest({**said, **front}))
         if brief is not None:
             draft["brief"] = dict(brief)
+        if files:
+            draft["attachments"] = list(files)
         if message.in_reply_to is not None:
             parent = _referred(get, message.in_reply_to, "in_reply_to")
             draft["in_reply_to"] = parent["id"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from bus.hub.activity import Activity
 from bus.hub.agents import Agents, Leases
 from bus.hub.approvals import Approvals
 from bus.hub.asks import Asks
+from bus.hub.attachments import Attachments, Limits
 from bus.hub.briefs import Briefs
 from bus.hub.calls import Calls
 from bus.hub.checkup import Checkups
@@ -38,6 +40,7 @@ from bus.hub.standings import Standings
 from bus.hub.stars import Stars
 from bus.hub.topics import Topics
 from bus.hub.tracking import Tracking
+from bus.hub.uploads import Uploads
 from bus.hub.webhooks import Webhooks
 from bus.index import place
 from bus.live.given import Given
@@ -45,6 +48,7 @@ from bus.live.heartbeats import Heartbeats
 from bus.live.leader import Leader
 from bus.live.presence import Presence
 from bus.live.shown import ShownMail
+from bus.log.contents import Contents
 from bus.log.outputs import Results
 from bus.model.checkup_plan import NO_PLAN, Plan
 from bus.model.health import Health
@@ -61,6 +65,14 @@ class Live(NamedTuple):
     shown: ShownMail
 
 
+class FileStore(NamedTuple):
+    """Where attachments are, what they may take, and who does the work on them."""
+
+    contents: Contents
+    limits: Limits
+    carry: Callable[[Callable[[], object]], None]
+
+
 class Hub:
     """What the web workers, the runner and the commands share; see `bus.create_hub`.
 
@@ -73,6 +85,7 @@ class Hub:
         journal: Journal,
         live: Live,
         leases: Leases,
+        files: FileStore,
         daily: DailyQuotas | None = None,
         *,
         beside: Results | None = None,
@@ -87,6 +100,7 @@ class Hub:
         checkup_plan: Plan = NO_PLAN,
     ) -> None:
         self.live, self.leases, presence = live, leases, live.presence
+        self.files = files
         self.journal, self.presence, self.daily = journal, presence, daily
         self.chores = Chores(live.leader)
         self.log, self.index, self.waiting = journal.log, journal.index, journal.waiting
@@ -139,6 +153,9 @@ class Hub:
             private,
         )
         self.chores.add(posts.post_due)
+        self.attachments = Attachments(journal, self.messages, self.privacy, *files)
+        self.chores.add(self.attachments.tend)
+        self.uploads = Uploads(journal, self.messages, self.attachments)
         self.webhooks = Webhooks(journal, private=private_webhooks)
         self.permissions = Permissions(journal)
         self.approvals = Approvals(journal, beside=beside, approve_own=approve_own)

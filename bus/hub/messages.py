@@ -23,6 +23,7 @@ from bus.live.presence import Presence
 from bus.live.waiting import remaining
 from bus.log.base import Appended
 from bus.model import checks
+from bus.model.attached import Attachment
 from bus.model.caller import Caller
 from bus.model.context_refs import nonce_of
 from bus.model.filter import Selection
@@ -66,19 +67,26 @@ class Messages:
         ask: Mapping[str, Any] | None = None,
         brief: Mapping[str, Any] | None = None,
         more: Mapping[str, Any] | None = None,
+        files: Sequence[Attachment] = (),
     ) -> Posted:
         """Save one message; on return it is on stable storage. `ask` are the terms of a question,
         `brief` what a brief says besides, `more` what the hub adds to the record: the same post may
-        come again when that is different by then.
+        come again when that is different by then. `files` come with it and are stored already.
 
         Raises what `Drafting.record` and `Journal.append` raise, and KeyReused.
         """
-        draft = self._drafting.record(caller, message, self._get_for(caller), ask, brief)
+        draft = self._drafting.record(caller, message, self._get_for(caller), ask, brief, files)
         draft.update(more or {})
         appended = self._journal.append_soon([draft])[0]
         self._standings.was_here(draft["from"])
         self._note_reply(caller, message, draft)
         return _posted(draft, appended)
+
+    def check(self, caller: Caller, message: Draft) -> None:
+        """Raise what `post` would raise, as far as that is known before it: for a message whose
+        files are still to come.
+        """
+        self._drafting.record(caller, message, self._get_for(caller))
 
     def post_many(
         self, caller: Caller, batch: Sequence[Draft | BusError]

@@ -13,6 +13,7 @@ from bus.index.acts import Acts
 from bus.index.agents import Agents
 from bus.index.approvals import Approvals
 from bus.index.asks import Asks
+from bus.index.attachments import Attachments
 from bus.index.briefs import Briefs
 from bus.index.calls import Calls
 from bus.index.credentials import Credentials
@@ -36,7 +37,7 @@ from bus.model.records import Position, Record
 PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
     *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
-    *(Asks, Webhooks, FileLeases, Briefs, Actions, Stars, Signatures, Tallies),
+    *(Asks, Webhooks, FileLeases, Briefs, Actions, Stars, Signatures, Tallies, Attachments),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

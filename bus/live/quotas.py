@@ -30,11 +30,13 @@ _SIZE = _COUNTS + _ROWS * _COLUMNS * 4
 class Quotas:
     """Requests under way, or those that wait, by the name of the credential.
 
-    `limit` holds for each.
+    `limit` holds for each; `hint` is for whoever has reached it.
     """
 
-    def __init__(self, path: Path, limit: int, quota: str = "requests") -> None:
-        self.limit, self.quota = limit, quota
+    def __init__(
+        self, path: Path, limit: int, quota: str = "requests", hint: str | None = None
+    ) -> None:
+        self.limit, self.quota, self._hint = limit, quota, hint
         whole = modes.mapped(path, _SIZE)
         self._words, self._counts = whole[:_COUNTS].cast("Q"), whole[_COUNTS:].cast("I")
         self._lock = FileLock(path.with_suffix(".lock"), mode=modes.FILE, thread_local=False)
@@ -50,8 +52,10 @@ class Quotas:
                 return None
             if sum(self._row_counts(row)) >= self.limit and self._used(row) >= self.limit:
                 what = "waiting" if self.quota == "waiting" else "under way"
+                whose = "uploads" if self.quota == "uploads" else "requests"
                 raise OverQuota(
-                    f"{self.limit} requests of {name} are {what} already.",
+                    f"{self.limit} {whose} of {name} are {what} already.",
+                    hint=self._hint,
                     quota=self.quota,
                     limit=self.limit,
                     name=name,

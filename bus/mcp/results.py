@@ -96,6 +96,12 @@ def message(found: Mapping[str, Any], ref: Ref, rest: str, longest: int | None =
     shown |= {name: found[name] for name in _SOME if name in found}
     if shown.get("thread") == found["id"]:
         del shown["thread"]
+    if found.get("attachments"):
+        get = f"bus get {found['seq']}"
+        shown["attachments"] = [
+            {"name": one["name"], "size": one["size"], "type": one["type"], "get": get}
+            for one in found["attachments"]
+        ]
     if longest is not None:
         for name in ("to", "tags"):
             if isinstance(found.get(name), list) and len(found[name]) > _FEW:

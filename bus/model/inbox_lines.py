@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from bus.model import attached
 from bus.model.asked import ask_terms, is_open
 from bus.model.brief_mark import claims, signed_lines
 from bus.model.filter import recipients
@@ -30,6 +31,7 @@ def head_line(message: Candidate, now_ms: int, ref: str | None = None) -> str:
     marks += ["FORWARDED"] if "forwarded" in message else []
     marks += claims(message)
     marks += ["SUPERSEDED"] if "superseded_by" in message else []
+    marks += attached.count_mark(message)
     line = " ".join([ref or str(message["seq"]), *marks, f"{ago} from {who}"])
     line += _cut(f" to {','.join(to[:3])}{'…' if len(to) > 3 else ''}", _LONGEST_LINE - len(line))
     for tag in message["tags"][:4]:
@@ -70,6 +72,7 @@ def whole(
     trust = _trust(message) if with_trust else ""
     if is_open(message):
         due += _cut(f" {' '.join(ask_terms(message['ask']))}".rstrip(), _LONGEST_TERMS)
+    due += "".join(f" {mark}" for mark in attached.marks(message))
     head = f"{head_line(message, now_ms, message.get('ref'))}{trust}{re}{due} ({message['id']})\n"
     lines = [*body_lines(message["body"]), *signed_lines(message)]
     body = "".join(f"  {line}\n" for line in lines)

@@ -31,6 +31,7 @@ from bus.errors import BadField, BadJson, MissingField, TooLarge
 from bus.model.action_mark import ActionMark
 from bus.model.answer import Count, From, Says, Time
 from bus.model.asked import AnswerMark, Asked
+from bus.model.attached import Attachment
 from bus.model.brief_mark import BriefMark
 from bus.model.caller import TRUSTS
 from bus.model.checks import EVERYBODY_TOO, check_fields, label, name, number, shown
@@ -56,6 +57,11 @@ from bus.model.strict_json import check_text, load_object
 PRIORITIES = ("fyi", "normal", "urgent")
 MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024
 MAX_TAGS, MAX_RECIPIENTS, MAX_GROUPS, MAX_BATCH = 16, 64, 8, 1_000
+
+LONGER = (
+    "A longer one goes as a file, of any size: curl -u NAME:TOKEN -T FILE"
+    ' "$BUS_URL/files?name=NAME&to=WHO&body=TEXT"'
+)
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _canonical = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` makes an encoder for each call
@@ -111,7 +117,10 @@ def _body(value: Any, field: str) -> str:
     size = len(value) if value.isascii() else len(value.encode())
     if size > MAX_BODY:
         raise TooLarge(
-            f"`body` is {size} bytes; at most {MAX_BODY} are allowed.", size=size, limit=MAX_BODY
+            f"`body` is {size} bytes; at most {MAX_BODY} are allowed.",
+            hint=LONGER,
+            size=size,
+            limit=MAX_BODY,
         )
     return value
 
@@ -267,6 +276,7 @@ class Message(From):
     retracted: NotRequired[Annotated[Time, "when its sender took it back"]]
     ask: NotRequired[Annotated[Asked, "of a question: how it can be answered, and how far it is"]]
     answer: NotRequired[Annotated[AnswerMark, "of what was said to a question"]]
+    attachments: NotRequired[Annotated[list[Attachment], "the files that came with it"]]
     brief: NotRequired[Annotated[BriefMark, "of a brief: its title and front matter"]]
     call: NotRequired[Annotated[Cited, "of a command's result that the hub has posted"]]
     action: NotRequired[Annotated[ActionMark, "of what changes an action"]]
@@ -341,6 +351,7 @@ def text_body(data: bytes) -> str:
     if len(data) > MAX_BODY:
         raise TooLarge(
             f"The text is {len(data)} bytes; at most {MAX_BODY} are allowed.",
+            hint=LONGER,
             size=len(data),
             limit=MAX_BODY,
         )

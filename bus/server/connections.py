@@ -26,7 +26,8 @@ _ENOUGH = 65_536
 HEAD_S = 10.0  # the first head of a connection
 # A client that neither sends nor takes anything for so long, while a request is under way
 STALL_S = 60.0
-BODY_S = 180.0  # a whole body, 16 MiB at most
+BODY_S = 180.0  # a whole body, 16 MiB at most; of a file, each piece of 1 MiB
+_LONG = ("/files", "/uploads")  # the paths that take files
 _DISCARDED, _DISCARD_S = 16 << 20, 5.0  # of a body that nobody has read
 _PIECE = 1 << 20
 _LOOK_S = 1.0
@@ -184,6 +185,35 @@ class _Watch:
         for watcher in (self._came, self._again):
             watcher.stop()
             watcher.close()
+
+
+class LongBody:
+    """What the body of a request needs that is larger than others: `go_on` gives its client time
+    for one more piece.
+
+    A client that asks before it sends (`Expect: 100-continue`) is told to when the first piece is
+    wanted: a request that is refused before is not sent.
+    """
+
+    def __init__(self, req: Any, sock: Any) -> None:
+        self._req, self._sock = req, sock
+        self._is_asked = bool(
+            getattr(req, "_expected_100_continue", False)
+        ) and req.path.startswith(_LONG)
+        if self._is_asked:
+            req._expected_100_continue = False
+        req.body.go_on = self._go_on
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the body comes: its client does not wait to be told."""
+        return not self._is_asked
+
+    def _go_on(self) -> None:
+        if self._is_asked:
+            self._is_asked = False
+            self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._sock.latest = time.monotonic() + BODY_S
 
 
 def discard_rest(body: Any) -> bool:

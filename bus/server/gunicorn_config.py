@@ -150,11 +150,12 @@ class HubWorker(GeventWorker):  # type: ignore[misc]
         """
         sock.settimeout(connections.STALL_S)
         sock.latest = time.monotonic() + connections.BODY_S
+        wanted = connections.LongBody(req, sock)
         try:
             try:
                 super().handle_request(listener_name, req, sock, addr)
             finally:
-                is_whole = connections.discard_rest(req.body)
+                is_whole = wanted.is_begun and connections.discard_rest(req.body)
         except TimeoutError:
             is_whole = False
         sock.settimeout(None)

@@ -7,6 +7,7 @@ import threading
 
 import gevent
 import gevent.monkey
+import gevent.threadpool
 
 from bus.system import transient
 from bus.system.scheduler import Job, Turns
@@ -15,11 +16,15 @@ from bus.system.scheduler import Job, Turns
 ONE_ROUND_S = 0.0001
 
 _AT_MOST_S = 0.002
+_CARRIERS = 2  # threads for large files; a sync of a post never waits for one of a gigabyte
 _real_sleep = gevent.monkey.get_original("time", "sleep")
 
 
 class GeventTurns(Turns):
     """gevent's way: requests are greenlets of one thread, so what blocks it blocks them all."""
+
+    def __init__(self) -> None:
+        self._carriers: gevent.threadpool.ThreadPool | None = None
 
     def let_others(self) -> None:
         # Reads whatever has arrived. Bounded, because a hub that is never idle must still commit.
@@ -41,6 +46,11 @@ class GeventTurns(Turns):
             if not transient.is_passing(error):
                 raise
             job()  # there is no thread to be had: others wait a little
+
+    def carry(self, job: Job) -> None:
+        if self._carriers is None:
+            self._carriers = gevent.threadpool.ThreadPool(_CARRIERS)
+        self._carriers.apply(job)
 
     def beside(self, job: Job) -> None:
         gevent.get_hub().threadpool.spawn(_logged, job)

@@ -32,6 +32,12 @@ class Turns:
         """
         job()
 
+    def carry(self, job: Job) -> None:
+        """Do a part of the work on a large file, as `block` does, but never in the way of what
+        `block` does; raises what it raises.
+        """
+        job()
+
     def beside(self, job: Job) -> None:
         """Do a long job some time, beside the requests; here at once."""
         job()

@@ -26,6 +26,7 @@ from bus.web.api import (
     agents,
     approvals,
     asks,
+    attachments,
     briefs,
     calls,
     checkup,
@@ -49,6 +50,7 @@ from bus.web.api import (
 from bus.web.api import credentials as credentials_routes
 from bus.web.api import metrics as metrics_routes
 from bus.web.api import notices as notice_routes
+from bus.web.api import uploads as uploads_routes
 from bus.web.http import auth, errors, metering
 from bus.web.http.parameters import AgentConverter
 from bus.web.http.refusals import Refusals
@@ -71,11 +73,14 @@ def make_app(
     rest: Rest,
     quotas: tuple[Quotas, Quotas],
     metrics: Metrics,
+    uploads: Quotas,
+    accel: bool,
 ) -> Flask:
     """Return the WSGI application over its parts. `rest` lets others go on between the parts of a
     long piece of work.
 
-    `quotas`: of requests under way, and of those that wait.
+    `quotas`: of requests under way, and of those that wait; `uploads`: of files that come. With
+    `accel`, nginx sends files.
     """
     under_way, waiting = quotas
     hub.waiting.owned = lambda: (
@@ -130,6 +135,8 @@ def make_app(
         activity.blueprint(hub, service, hub.agents.members),
         mcp.blueprint(hub, taken, inner, rest),
         metrics_routes.blueprint(hub, metrics),
+        attachments.blueprint(hub, taken, uploads, accel),
+        uploads_routes.blueprint(hub, uploads),
     ):
         app.register_blueprint(routes)
     if silent := auth.undeclared(app):

@@ -47,7 +47,9 @@ def clock() -> Clock:
 def hub(bus: Caller, clock: Clock) -> Hub:
     """web1 may do on box what an admin says yes to."""
     parts = bus.hub
-    made = Hub(Journal(parts.log, parts.index, parts.waiting, clock), parts.live, parts.leases)
+    made = Hub(
+        Journal(parts.log, parts.index, parts.waiting, clock), parts.live, parts.leases, parts.files
+    )
     made.permissions.permit(
         BOSS, Grant.read({"source": "web1", "target": "box", "allow": True, "approval": "required"})
     )

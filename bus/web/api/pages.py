@@ -20,7 +20,10 @@ from bus.web.http.replies import Reply, facts_text, json_reply, text_reply, want
 
 _DOCS = [
     Path(__file__).parents[3] / "docs" / name
-    for name in ("protocol.md", "agents.md", "claude-code.md", "work.md", "net.md", "security.md")
+    for name in (
+        *("protocol.md", "agents.md", "claude-code.md", "work.md", "files.md"),
+        *("net.md", "security.md"),
+    )
 ]
 _ABOUT = {
     "name": "claude-bus",

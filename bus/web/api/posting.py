@@ -79,7 +79,7 @@ def save(
 ) -> bytes:
     """Check and post one message; returns the JSON of it, with how its recipients are doing."""
     body.add_key(fields, environ.get("HTTP_IDEMPOTENCY_KEY"))
-    return saved(hub, caller, hub.messages.post(caller, _checked(caller, fields, taken)))
+    return saved(hub, caller, hub.messages.post(caller, checked(caller, fields, taken)))
 
 
 def saved(hub: Hub, caller: Caller, posted: Posted) -> bytes:
@@ -96,7 +96,7 @@ def saved(hub: Hub, caller: Caller, posted: Posted) -> bytes:
     return orjson.dumps(message) + b"\n"
 
 
-def _checked(caller: Caller, fields: dict[str, Any], taken: Taken) -> Draft:
+def checked(caller: Caller, fields: dict[str, Any], taken: Taken) -> Draft:
     """Return the checked message of somebody who may speak as the one it is from: the caller,
     unless it says so.
     """
@@ -153,7 +153,7 @@ def _line(
         fields = {**query, **load_object(line, f"Line {number}")}
         if key is not None and "client_id" not in fields:
             fields["client_id"] = f"{checks.key(key, 'Idempotency-Key')}#{number}"
-        return _checked(g.caller, fields, taken)
+        return checked(g.caller, fields, taken)
     except (BadRequest, TooLarge, NotYourName) as error:
         return error
 

@@ -59,7 +59,7 @@ def body_of(environ: Mapping[str, Any], limit: int = MAX_REQUEST) -> bytes:
     if size is not None and len(data) < size:
         raise BadRequest(f"The connection ended in the body: {len(data)} of {size} bytes came.")
     if len(data) > limit:
-        raise TooLarge(f"The request is more than {limit} bytes.", limit=limit)
+        raise _too_large(environ, f"The request is more than {limit} bytes.", limit=limit)
     return data
 
 
@@ -169,7 +169,12 @@ def _checked_size(environ: Mapping[str, Any], limit: int) -> int | None:
         )
     size = int(text)
     if size > limit:
-        raise TooLarge(
-            f"The request is {size} bytes; at most {limit} are allowed.", size=size, limit=limit
-        )
+        text = f"The request is {size} bytes; at most {limit} are allowed."
+        raise _too_large(environ, text, size=size, limit=limit)
     return size
+
+
+def _too_large(environ: Mapping[str, Any], text: str, **details: int) -> TooLarge:
+    """Return the error for a long body; of a post, with the line that sends it as a file."""
+    is_post = environ.get("PATH_INFO") == "/post"
+    return TooLarge(text, hint=messages.LONGER if is_post else None, **details)

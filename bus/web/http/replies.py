@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from flask import Response, request
 
+from bus.model import attached
 from bus.model.asked import ask_terms
 from bus.model.brief_mark import claims, signed_lines
 from bus.model.envelopes import defused
@@ -101,7 +102,7 @@ def message_text(message: dict[str, Any], body: str | None = None) -> str:
     marks += [f"#{quoted(tag)}" for tag in message["tags"]]
     if "in_reply_to" in message:
         marks.append(f"re {message['in_reply_to']}")
-    marks += state_marks(message)
+    marks += [*state_marks(message), *attached.marks(message)]
     to = ",".join(recipients(message))
     words = [
         f"{message['seq']} {message['ts']} {sender(message)} > {to}",

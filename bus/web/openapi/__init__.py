@@ -11,6 +11,7 @@ from bus.web.openapi import (
     actions,
     agents,
     asks,
+    attachments,
     briefs,
     checkup,
     credentials,
@@ -57,6 +58,7 @@ def document() -> Json:
             **notices.paths(),
             **file_leases.paths(),
             **mcp.paths(),
+            **attachments.paths(),
         },
         "components": {
             "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},

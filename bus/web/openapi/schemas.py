@@ -12,6 +12,8 @@ from bus.model import (
     approvals,
     asked,
     asks,
+    attached,
+    attachments,
     brief_mark,
     briefs,
     calls,
@@ -40,6 +42,7 @@ from bus.model.shape import Json
 
 _ANSWERS = (
     *(messages.Message, delivery.Standing, delivery.Recipient, messages.Page, Health),
+    *(attached.Attachment, attachments.Upload, attachments.UploadGone),
     *(messages.GivenTo, messages.Forwarded, cited.Cited),
     *(inbox.Inbox, inbox.ShownStub, acks.Acked, acks.Receipt, acks.Receipts, stars.Starred),
     *(agents.Agent, agents.Transport, agents.Roster, agents.OneAgent, agents.Registered),
@@ -77,5 +80,10 @@ def schemas() -> Json:
     """Return the schema of each shape by its name."""
     error = schema(Error)
     error["properties"]["error"] = {"enum": sorted({kind.code for kind in family()})}
-    requests = {"Draft": Draft.schema(), "Form": Draft.form_schema()}
+    requests = {
+        "Draft": Draft.schema(),
+        "Form": Draft.form_schema(),
+        "FilesForm": attachments.form_schema(),
+        "UploadsToPost": attachments.uploads_schema(),
+    }
     return {**requests, **{kind.__name__: schema(kind) for kind in _ANSWERS}, "Error": error}

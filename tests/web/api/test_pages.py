@@ -52,7 +52,8 @@ def test_the_docs_are_the_protocol_in_words(bus: Caller) -> None:
     reply = bus.get("/docs")
     assert reply.mimetype == "text/markdown"
     text = reply.get_data(as_text=True)
-    for page in ("protocol.md", "agents.md", "claude-code.md", "work.md", "net.md", "security.md"):
+    pages = ("protocol.md", "agents.md", "claude-code.md", "work.md", "files.md")
+    for page in (*pages, "net.md", "security.md"):
         assert (Path(ROOT) / "docs" / page).read_text().splitlines()[0] in text
     assert "### not_permitted" in text
     assert "### POST /api/exec" in text

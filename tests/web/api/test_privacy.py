@@ -62,13 +62,15 @@ ROUTES = {
     "deadline in a check-up": "/checkup",
     "action in a check-up as text": "/checkup?format=text",
     "activity": "/api/activity",
+    "file": "/files/{file}",
 }
 
 
 def shows(caller: As, route: str, message: dict[str, Any]) -> bool:
     """Whether a route lets somebody know of a message."""
     me = "alice" if caller.name == "claude" else caller.name
-    path = ROUTES[route].format(ref=message["id"], seq=message["seq"], me=me)
+    file = message["attachments"][0]["id"] if route == "file" else ""
+    path = ROUTES[route].format(ref=message["id"], seq=message["seq"], me=me, file=file)
     reply = caller.get(path)
     if route == "stream":
         chunks = (str(chunk) for chunk in reply.response)
@@ -103,6 +105,9 @@ def test_a_message_is_seen_by_its_two_ends_and_admins_only(
         brief = {"to": "db1", "body": f"the {SECRET_WORD}", "action": SECRET_WORD}
         brief["due"] = "2026-01-02"
         mail = members.web1.post("/briefs", json=brief).json
+    if route == "file":
+        path = f"/files?name=a.txt&to=db1&body={SECRET_WORD}"
+        mail = members.web1.call("PUT", path, data=f"the {SECRET_WORD}".encode()).json
     callers = {"web1": members.web1, "db1": members.db1, "admin": members.admin, "web2": web2}
     if not route.startswith("activity"):
         callers["claude"] = members.shared
@@ -128,10 +133,11 @@ def test_all_reading_routes_are_in_the_table(members: Members) -> None:
         "/notices",  # for admins
         *("/api/permissions", "/api/permissions/check", "/api/approvals", "/api/approvals/<id>"),
         *("/api/machines", "/api/containers", "/api/container/snapshots", "/api/container/<id>"),
-        *("/api/exec/<id>", "/api/exec/<id>/stdout"),
+        *("/api/exec/<id>", "/api/exec/<id>/stdout", "/uploads/<id>"),
     }
     walked = {re.sub(r"\?.*", "", path) for path in ROUTES.values()}
     walked = {re.sub(r"/(\{(ref|seq)\}|1$)", "/<ref>", path) for path in walked}
+    walked = {path.replace("{file}", "<id>") for path in walked}
     reads = {
         re.sub(r"<(?:[^:>]+:)?(\w+)>", r"<\1>", rule.rule)
         for rule in members.app.url_map.iter_rules()
