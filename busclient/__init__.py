@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from busclient._harmless import harmless
     from busclient._http.calls import Patience
     from busclient._messages.inbox import Inbox, Stub
-    from busclient._messages.message import Acked, Drained, Message, Posted
+    from busclient._messages.message import Acked, Attachment, Drained, Message, Posted
     from busclient._net.admin import Admin
     from busclient._net.fleet_forms import (
         Changed,
@@ -125,7 +125,7 @@ _LATER = {
     "_harmless": "harmless",
     "_http.calls": "Patience",
     "_messages.inbox": "Inbox Stub",
-    "_messages.message": "Acked Drained Message Posted",
+    "_messages.message": "Acked Attachment Drained Message Posted",
     "_net.admin": "Admin",
     "_net.fleet_forms": (
         "Changed Container Containers Credential Event Events Invite Machine Machines Snapshot"
@@ -152,6 +152,7 @@ __all__ = [
     "Ask",
     "AskAnswered",
     "Asks",
+    "Attachment",
     "Attempt",
     "BadAnswer",
     "Briefs",

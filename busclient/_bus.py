@@ -14,13 +14,13 @@ from busclient._connection import Connection
 from busclient._errors import (
     BusError,
 )
+from busclient._filing import Filing
 from busclient._http.calls import Calls, Patience, new_key
 from busclient._messages import reading, sending
 from busclient._messages.message import Acked, Drained, Message, Posted
 from busclient._messages.reading import Ref
 from busclient._outbox.outbox import Outbox
 from busclient._places import Places
-from busclient._reading import Reading
 from busclient._settings import Settings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _DELIVERY_S = 5.0  # how long a post waits for another process that is emptying 
 _STREAM_IDLE_S = 40.0  # the hub gives a sign of life every 15
 
 
-class Bus(Reading):
+class Bus(Filing):
     """Speaks for `settings.name`. Every call raises BusError; see `busclient._errors` for the tree.
 
     `transport` is an adapter of requests, for tests and for ways of one's own; `light` does without

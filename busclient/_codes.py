@@ -203,6 +203,7 @@ _FOR_ROUTES = {
     "not_allowed": "This needs a credential of another role: ask an admin.",
     "not_supported": "`bus machines` says the driver of each target; only containers have states"
     " and snapshots.",
+    "too_large": "`bus send FILE TO TEXT` sends a file of any size.",
     "unknown_target": "`bus machines` lists the targets.",
 }
 _SHARED_HINT = (

@@ -41,6 +41,18 @@ def one_line(text: str, longest: int) -> str:
     return line if len(line) <= longest and len(text) <= longest * 4 else line[: longest - 1] + "…"
 
 
+def human_size(size: int) -> str:
+    """Return a size for people: `512 B`, `1.4 MB`."""
+    if size < 1_000:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1_000
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+    return f"{value:.1f} PB"
+
+
 def signed(sender: str, is_verified: bool) -> str:
     """Return who a message is from, with a mark where no credential of that name sent it.
 

@@ -168,6 +168,11 @@ GROUPS = {
         ),
     },
     "Files": {
+        "send": Entry(
+            "attaching",
+            "Send files of any size with a message",
+            ('bus send build.zip bob "Build dropped"', "bus send shot1.png shot2.png any"),
+        ),
         "share": Entry(
             "sharing",
             "Put a file where others reach it, and post where it is",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from busclient._envelopes import defused
-from busclient._harmless import body_lines, harmless, one_line, quoted, signed
+from busclient._harmless import body_lines, harmless, human_size, one_line, quoted, signed
 
 if TYPE_CHECKING:
     from busclient._bus import Bus
@@ -183,7 +183,7 @@ def message_text(message: Message, longest: int | None = None) -> str:
     marks = [f"#{quoted(tag, 80)}" for tag in message.tags]
     if message.in_reply_to:
         marks.append(f"re {quoted(message.in_reply_to)}")
-    marks += _asked(message.raw)
+    marks += [*_asked(message.raw), *_files(message)]
     if message.priority != "normal":
         marks.insert(0, message.priority.upper())
     # Of a name that is too long for a line the mark must stay.
@@ -198,6 +198,14 @@ def message_text(message: Message, longest: int | None = None) -> str:
         lines.append(f"  {one_line(message.signature, 200)}")
     first = click.style(one_line(head, 400), bold=True, fg=_COLOURS.get(message.priority))
     return "\n".join([" ".join([first, *marks]), *lines])
+
+
+def _files(message: Message) -> list[str]:
+    """Return what a message's first line says of its files: in it, so that no body can say it."""
+    files = message.attachments
+    marks = [f"FILE {quoted(one.name, 80)} {human_size(one.size)}" for one in files[:3]]
+    marks += [f"and {len(files) - 3} more"] if len(files) > 3 else []
+    return [*marks, f"`bus get {message.seq}`"] if files else []
 
 
 def _asked(raw: Mapping[str, Any]) -> list[str]:

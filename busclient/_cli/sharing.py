@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from busclient._cli import kinds
+from busclient._cli.attaching import Bar
 from busclient._cli.output import json_option, open_bus, out
 from busclient._cli.posting import priority_of, tell
 from busclient._errors import LocalTrouble, NotFound
@@ -58,27 +59,42 @@ def share(file: Path, to: str, text: str | None, via: str | None, **fields: Any)
     metavar="DIR",
     help="The folder that they go to; default: this one.",
 )
+@click.option("--force", is_flag=True, help="Let those of the hub replace other files.")
 @json_option
-def get(ref: str, folder: Path) -> None:
+def get(ref: str, folder: Path, force: bool) -> None:
     """Fetch the files of the message REF (id or seq) and check their sums.
 
-    They come only from the places that BUS_SHARE_FROM (else BUS_SHARE) lists, and replace no file.
+    Those that were sent with `bus send` come from the hub, and go on where they broke: give the
+    same line again. Shared ones come only from the places that BUS_SHARE_FROM (else BUS_SHARE)
+    lists. None replaces another file.
     """
     from busclient._share.places import allowed_places  # noqa: PLC0415
     from busclient._share.pointer import pointers_of  # noqa: PLC0415
     from busclient._share.sharing import fetch  # noqa: PLC0415
 
-    with open_bus() as bus:
-        pointers = pointers_of(bus.message(reading.plain(ref)))
-        if not pointers:
+    bar = Bar()
+    with open_bus() as bus, bar:
+        message = bus.message(reading.plain(ref))
+        pointers = pointers_of(message)
+        if not pointers and not message.attachments:
             raise NotFound(
                 f"Message {ref} has no file.", hint=f"`bus read {ref}` shows what it says."
             )
         if not folder.is_dir():
             raise LocalTrouble(f"There is no folder {folder}.", hint="Make it first: mkdir")
+        if message.attachments:
+            places = bus.get_file(message, folder, force=force, progress=bar.show)
+            bar.clear()
+            for one, place in zip(message.attachments, places, strict=True):
+                facts = {"name": one.name, "size": one.size, "sha256": one.sha256}
+                out.result({"file": str(place), **facts}, _fetched(place, one.size))
         for pointer in pointers:
             file = fetch(pointer, allowed_places(bus.settings.more), folder)
             out.result(
                 {"file": str(file), **pointer.as_json()},
-                one_line(f"{quoted(str(file), 500)} {pointer.size:,} bytes, its sum is right", 700),
+                _fetched(file, pointer.size),
             )
+
+
+def _fetched(file: Path, size: int) -> str:
+    return one_line(f"{quoted(str(file), 500)} {size:,} bytes, its sum is right", 700)

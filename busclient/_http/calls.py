@@ -214,6 +214,10 @@ class Calls:
                 )
         return self._transport
 
+    def error_of(self, answer: Answer) -> BusError:
+        """Return the error that an answer stands for, which is read to its end."""
+        return _error_of(answer, _read(answer))
+
     def close(self) -> None:
         """Close the connection."""
         if self._transport is not None:

@@ -14,6 +14,29 @@ from busclient._harmless import one_line, signed
 # What may stand in a path for a seq or an id, also one of before an import; the hub knows which
 # there are.
 REF = re.compile(r"[0-9A-Za-z][0-9A-Za-z._:@+=~-]{0,127}")
+_SUM = re.compile(r"[0-9a-f]{64}")
+
+
+class Attachment(NamedTuple):
+    """A file that came with a message; `Bus.get_file` fetches it. Its name is others' text."""
+
+    id: str
+    name: str
+    size: int
+    sha256: str
+    type: str
+
+    @classmethod
+    def from_json(cls, fields: Any) -> Attachment:
+        """Return a file of the hub's JSON; raises BadAnswer."""
+        try:
+            size = int(fields["size"])
+            texts = [str(fields[name]) for name in ("id", "name", "sha256", "type")]
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadAnswer(f"The answer holds something that is no file: {error!r}.") from None
+        if not (texts[0].isascii() and texts[0].isalnum() and _SUM.fullmatch(texts[2])):
+            raise BadAnswer("The answer holds something that is no file.")
+        return cls(texts[0], texts[1], size, *texts[2:])
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,6 +95,12 @@ class Message:
             raise BadAnswer(
                 f"The answer holds something that is not a message: {error!r}."
             ) from None
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The files that came with it."""
+        found = self.raw.get("attachments")
+        return tuple(map(Attachment.from_json, found if isinstance(found, list) else ()))
 
     @property
     def signed(self) -> str:

@@ -38,6 +38,7 @@ LAYERS = (
     PARTS,
     ("_connection",),
     ("_agents", "_reading"),
+    ("_filing",),
     ("_bus",),
     ABOVE_THE_BUS,
     JOINTS,
