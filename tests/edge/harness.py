@@ -197,6 +197,7 @@ def derive(folder: Path, hub_socket: Path, https: int, http_port: int) -> str:
         "/etc/ssl/claude-bus/": f"{folder}/",
         "/var/log/nginx/": f"{folder}/",
         "/var/www/claude-bus-acme": str(folder / "acme"),
+        "/var/lib/claude-bus-attachments/": f"{folder}/files/",
     }.items():
         assert shipped in text, f"{CONF.name} has no {shipped!r} any more"
         text = text.replace(shipped, ours)
