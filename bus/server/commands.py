@@ -14,6 +14,7 @@ import click
 
 from bus import create_hub
 from bus.config import Config
+from bus.log.contents import Contents
 from bus.log.jsonl import inspection
 from bus.log.jsonl.disk import Disk
 from bus.log.jsonl.files import compress as compress_file
@@ -121,15 +122,21 @@ def notify(beside: int | None, check: bool) -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--files", "with_files", is_flag=True, help="Read all attachments, too.")
 @command
-def verify(as_json: bool) -> None:
+def verify(as_json: bool, with_files: bool) -> None:
     """Check every line of the log; name the first damaged one. Exit code 1 when there is damage."""
-    report = inspection.verify(existing(Config.from_env()).data_dir)
+    config = existing(Config.from_env())
+    report = inspection.verify(config.data_dir)
+    damaged = list(Contents(config.files_folder).damaged()) if with_files else []
     if as_json:
-        click.echo(json.dumps(report.as_dict()))
+        facts = {"damaged_files": damaged} if with_files else {}
+        click.echo(json.dumps({**report.as_dict(), **facts}))
     else:
         click.echo(report.as_text())
-    sys.exit(0 if report.is_clean() else 1)
+        for name in damaged:
+            click.echo(f"DAMAGED: the attachment {name} has other bytes than its name says")
+    sys.exit(0 if report.is_clean() and not damaged else 1)
 
 
 @main.command()

@@ -134,6 +134,18 @@ def test_one_content_sent_by_several_at_once_is_stored_once(hub: RunningHub) -> 
         assert hub.get(message["attachments"][0]["url"]).content == bytes(3 * MIB)
 
 
+def test_verify_reads_the_files(hub: RunningHub) -> None:
+    assert send(hub, "PUT", PUT, b"right")[0] == 201
+    good = hub.run("verify", "--files")
+    assert good.returncode == 0, good.stderr
+    sum = hashlib.sha256(b"right").hexdigest()
+    place = hub.data_dir / "files" / sum[:2] / sum
+    place.write_bytes(b"wrong")
+    bad = hub.run("verify", "--files")
+    assert (bad.returncode, sum in bad.stdout) == (1, True)
+    assert hub.run("verify").returncode == 0
+
+
 def test_more_uploads_at_once_than_one_may_have(hub_at: Callable[..., RunningHub]) -> None:
     hub = hub_at(BUS_ATTACHMENT_UPLOADS="1")
     uploads = hub.data_dir / "files" / "uploads"
