@@ -24,6 +24,7 @@ from benchmarks import (
     peers,
     queries,
 )
+from benchmarks import files as transfers
 from benchmarks import metrics as figures
 from benchmarks import work as work_costs
 from bus.index.building import build
@@ -394,6 +395,11 @@ def sessions(messages: int) -> list[Row]:
     return [Row(what, figure, bound, met) for what, figure, bound, met in claude_code.measure()]
 
 
+def files(messages: int) -> list[Row]:
+    """Large files up and down, beside a plain nginx."""
+    return [Row(what, figure, bound, met) for what, figure, bound, met in transfers.measure()]
+
+
 def work(messages: int) -> list[Row]:
     """What briefs, actions, asks and leases cost."""
     return [Row(what, figure, bound, met) for what, figure, bound, met in work_costs.measure()]
@@ -418,6 +424,7 @@ MEASURES = {
     "agents": agents,
     "peers": others,
     "work": work,
+    "files": files,
     "metrics": metrics,
     "claude-code": sessions,
 }
