@@ -114,7 +114,7 @@ OWN_NAME = (
         "/roles/{role_name}/claim",
         "/roles/{role_name}/release",
         *("/ask", "/ask/{ref}/answer", "/ask/{ref}/decline", "/ask/{ref}/withdraw"),
-        *("/leases", "/leases/check"),
+        *("/leases", "/leases/check", "/files"),
         *("/briefs", "/actions", "/actions/{ref}", "/actions/{ref}/claim"),
         *("/digest", "/signature", "/import"),
     ),
