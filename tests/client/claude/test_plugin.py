@@ -25,9 +25,10 @@ def test_its_hooks_are_those_of_the_installation() -> None:
     assert hooks == with_ours({}, "bus", "bus")["hooks"]
 
 
-def test_its_skill_is_that_of_the_installation() -> None:
-    shipped = (ROOT / "busclient" / "_claude" / "SKILL.md").read_bytes()
-    assert (PLUGIN / "skills" / "bus" / "SKILL.md").read_bytes() == shipped
+def test_its_skills_are_those_of_the_installation() -> None:
+    for name, file in (("bus", "SKILL.md"), ("mail", "MAIL.md")):
+        shipped = (ROOT / "busclient" / "_claude" / file).read_bytes()
+        assert (PLUGIN / "skills" / name / "SKILL.md").read_bytes() == shipped
 
 
 def test_what_the_user_must_allow_is_what_the_installation_allows() -> None:
@@ -95,7 +96,8 @@ def test_it_is_all_that_a_session_needs(
     assert "the build is red" in model.shown()
     offered = {tool["name"] for body in model.seen for tool in body.get("tools", [])}
     assert "mcp__plugin_bus_bus__bus_post" in offered
-    assert "bus:bus" in model.shown()  # the skill
+    assert "bus:bus" in model.shown()  # the skills
+    assert "bus:mail" in model.shown()
     run(claude, "plugin", "uninstall", "bus@claude-bus")
     model.seen.clear()
     claude.print("hello")
