@@ -43,7 +43,7 @@ def open_actions(db: sqlite3.Connection, limit: int) -> list[OpenAction]:
         " FROM actions WHERE is_open = 1 ORDER BY number LIMIT ?",
         (limit,),
     )
-    return [OpenAction(*row) for row in rows]
+    return list(map(OpenAction._make, rows))
 
 
 def ends(db: sqlite3.Connection, seq: int) -> Message:
