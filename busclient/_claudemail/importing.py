@@ -143,7 +143,10 @@ def name_here(sign: str, machine: str | None) -> str | None:
     """Return what a name of ClaudeMail is here: a session of the machine; of the shared user, which
     has no sessions, the name alone. None if nothing is left of it.
     """
-    if machine is not None and (sign == machine or re.fullmatch(rf"{machine}/[\w.-]+", sign)):
+    if machine is not None and (
+        sign == machine
+        or re.fullmatch(rf"{re.escape(machine)}/[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}", sign)
+    ):
         return sign
     part = _plain(sign)
     if not part or part == _IMPORTER:
