@@ -20,6 +20,7 @@ from busclient._claudemail.mailbox import LONGEST, File, files
 from busclient._claudemail.plain_files import NotTaken, read_text
 from busclient._errors import BusError, KeyReused
 
+_OLDER_HUB = ("no_such_route", "method_not_allowed")  # it takes in no files
 _IMPORTER = "import"  # under which the hub posts what others wrote
 _NO_POLLS = "mail is pushed here, nothing asks for it"
 # Of an interval, by a word in its name: the setting of the hub for it, or why there is none.
@@ -122,7 +123,8 @@ def apply(plan: Plan, bus: Bus, tell: Callable[[Done], None] = lambda done: None
 
 def _why(error: BusError) -> str:
     """Return what is wrong with a file; raises what is wrong with something else."""
-    if error.status is None or error.status >= 500 or error.status in (401, 408, 429):
+    is_passing = error.status is None or error.status >= 500 or error.status in (401, 408, 429)
+    if is_passing or error.code in _OLDER_HUB:
         raise error
     return error.message.rstrip(".")
 

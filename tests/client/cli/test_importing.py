@@ -267,6 +267,17 @@ def test_while_the_hub_is_away_it_stops_and_the_next_run_goes_on(
     assert len(bodies(bus)) == 3
 
 
+def test_a_hub_that_takes_in_no_files_ends_it_at_once(
+    bus: Caller, cli: Cli, old: Path, door: Any
+) -> None:
+    no_route = b'{"ok":false,"error":"no_such_route","message":"No route.","hint":"GET /docs"}'
+    door.troubles.extend([None, None, (404, {"Content-Type": "application/json"}, no_route)])
+    ran = mail(cli, "--apply")
+    assert ran.code == 6
+    assert "not taken" not in ran.err and "different versions" in ran.err
+    assert len(bodies(bus)) == 1  # the door lets the call through, and there was no other
+
+
 def test_an_answer_that_is_lost_doubles_nothing(
     bus: Caller, cli: Cli, old: Path, door: Any
 ) -> None:
