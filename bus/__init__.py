@@ -227,12 +227,13 @@ def _notify_parts(config: Config, clock: Clock) -> tuple[Hub, Settings, Tools]:
 
     from bus.notify.services.base import Tools
     from bus.notify.settings import load
+    from bus.runner.client import RunnerClient
 
     hub = create_hub(config, clock=clock)
     queue, stopped = _queue(config, hub), threading.Event()
 
     def tools(name: str) -> Tools:
-        return Tools(name, hub, queue, clock, stopped)
+        return Tools(name, hub, queue, clock, RunnerClient(config.exec_socket_file), stopped)
 
     return hub, load(config.notify_file, tools), tools("")
 

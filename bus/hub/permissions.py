@@ -12,7 +12,7 @@ from bus.model.caller import Caller
 from bus.model.grants import ANYONE, Grant
 from bus.model.permissions import Decision, Permission
 
-_HIDDEN = ("kind", "seq", "sum", "ts", "auth", "from")
+_HIDDEN = ("kind", "seq", "sum", "ts", "auth", "from", "client_id")
 
 
 class Permissions:
@@ -21,8 +21,9 @@ class Permissions:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def permit(self, caller: Caller, grant: Grant) -> Permission:
-        """Record a permission, which holds on return, and return it as callers see it.
+    def permit(self, caller: Caller, grant: Grant, key: str | None = None) -> Permission:
+        """Record a permission, which holds on return, and return it as callers see it. A second one
+        under the same idempotency key records nothing.
 
         For a removal, `removed` has the actions for which there was a rule.
         """
@@ -31,6 +32,8 @@ class Permissions:
         draft = {"kind": "permission", "auth": caller.name, "from": sender, **grant.rule()}
         if grant.expires_in_s is not None:
             draft["expires"] = self._journal.utc(grant.expires_in_s)
+        if key is not None:
+            draft |= {"client_id": key, "origin": key}
         record = self._journal.record(draft)
         shown = {name: record[name] for name in record if name not in _HIDDEN}
         removed = {"removed": before} if grant.allow is None else {}

@@ -54,7 +54,7 @@ class Permissions:
             )
         shown: Record = {
             name: record[name]
-            for name in ("source", "allow", "actions", "commands", "approval", "expires")
+            for name in ("source", "allow", "actions", "commands", "approval", "expires", "origin")
             if name in record
         }
         activity.note(

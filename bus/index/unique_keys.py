@@ -31,7 +31,7 @@ class UniqueKeys:
     kinds: tuple[str, ...] = (
         *("message", "call_started", "approval_used", "agent_joined"),
         *("message_retracted", "deadline_passed", "role_given", "files_leased", "action_changed"),
-        "message_starred",
+        *("message_starred", "permission"),
     )
     schema = SCHEMA
 

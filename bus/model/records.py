@@ -249,6 +249,8 @@ def _key_of(record: Record, key: str) -> str:
     """Return what no two records with an idempotency key share."""
     if record["kind"] == "approval_used":
         return f" used {key}"
+    if record["kind"] == "permission":
+        return f" permission {record['auth']} {key}"
     auth = f"{record['auth']}@{record['tenure']}" if "tenure" in record else record["auth"]
     if record["kind"] == "message":
         return f"{auth} {record['from']} {key}"

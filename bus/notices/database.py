@@ -39,7 +39,18 @@ CREATE INDEX IF NOT EXISTS notices_waiting ON notices (service, target, id)
     WHERE state IN ('queued', 'sending');
 CREATE INDEX IF NOT EXISTS notices_by_state ON notices (state, id);
 CREATE INDEX IF NOT EXISTS notices_by_service ON notices (service, state, id);
-CREATE INDEX IF NOT EXISTS notices_by_ref ON notices (service, target, ref) WHERE ref IS NOT NULL;
+CREATE INDEX IF NOT EXISTS notices_by_ref ON notices (service, ref) WHERE ref IS NOT NULL;
+CREATE TABLE IF NOT EXISTS people (       -- whose account on a service a name of the settings is
+    service TEXT, account TEXT, id INTEGER NOT NULL, bound_ms INTEGER NOT NULL,
+    PRIMARY KEY (service, account)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS buttons (
+    token TEXT PRIMARY KEY, service TEXT NOT NULL, approval TEXT NOT NULL, hash TEXT NOT NULL,
+    chat INTEGER NOT NULL, allow INTEGER NOT NULL, made_ms INTEGER NOT NULL, used INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS chats (        -- what chats are called that were given another id
+    service TEXT, old INTEGER, new INTEGER NOT NULL, PRIMARY KEY (service, old)
+) WITHOUT ROWID;
 """
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from bus.errors import NoSuchNotice, NoticeNotDead
 from bus.model import records
@@ -230,6 +231,15 @@ class Queue:
                 state["queued"] += row["n"]
                 state["oldest"] = min(state["oldest"] or oldest, oldest)
         return found
+
+    def by_ref(self, service: str, ref: str) -> list[dict[str, Any]]:
+        """Return the data of the notices that the service calls `ref`, oldest first."""
+        with self.database.reading() as db:
+            rows = db.execute(
+                "SELECT data FROM notices WHERE service = ? AND ref = ? ORDER BY id LIMIT 100",
+                (service, ref),
+            ).fetchall()
+        return [json.loads(row["data"]) for row in rows]
 
     def revive(self, id: int) -> ShownNotice:
         """Send a dead letter again, before what waits and is newer. Raises NoSuchNotice,

@@ -50,6 +50,13 @@ class Sender:
             next_s = min(next_s, wait_s)
         return max(0.0, next_s)
 
+    def trouble(self) -> str | None:
+        """Return why the service takes nothing now, or why nothing comes in from it; None: all is
+        well.
+        """
+        said = self.error or self.service.trouble
+        return None if said is None else masked(said, self.service.secrets)[:_LONGEST_REASON]
+
     def _send_some(self, target: str) -> None:
         waiting = self._queue.first(self.name, target, self.service.most_at_once)
         if not waiting:

@@ -98,7 +98,7 @@ class Notifier:
         return thread
 
     def _beat(self) -> None:
-        self._queue.beat({sender.name: sender.error for sender in self._senders})
+        self._queue.beat({sender.name: sender.trouble() for sender in self._senders})
 
     def _wake(self) -> None:
         for woken in self._woken.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,16 @@ from bus import _notify_follower, _notify_parts
 from bus.config import Config
 from bus.notify.sending import Sender
 from tests.conftest import Clock
-from tests.notify.webhooks.conftest import Receiver, receiver, receivers  # noqa: F401
+from tests.notify.webhooks.conftest import Receiver
 from tests.web.conftest import Members, open_members
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """An HTTP server that notices are sent to."""
+    made = Receiver()
+    yield made
+    made.close()
 
 
 def write_settings(path: Path, text: str) -> None:
@@ -29,7 +38,7 @@ class Notifying:
     def __init__(self, config: Config, members: Members, text: str) -> None:
         self.members, self._config = members, config
         write_settings(config.notify_file, text)
-        self.clock = Clock(1_800_000_000.0)
+        self.clock = Clock(time.time())
         self.begin()
 
     def begin(self) -> None:

@@ -10,6 +10,7 @@ from bus.hub.hub import Hub
 from bus.model.notices import Notice
 from bus.notices.queue import Queue
 from bus.notify.rules import Rule
+from bus.runner.client import RunnerClient
 
 
 class Retry(Exception):
@@ -39,14 +40,15 @@ class Refused(Exception):
 
 @dataclass
 class Tools:
-    """What services are given: the hub, the queue, the time (`clock` in seconds since 1970), and an
-    event that is set when the process is to end.
+    """What services are given: the hub, the queue, the time (`clock` in seconds since 1970), the
+    way to the service that runs commands, and an event that is set when the process is to end.
     """
 
     name: str
     hub: Hub
     queue: Queue
     clock: Callable[[], float]
+    runner: RunnerClient | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
 
 
@@ -60,6 +62,7 @@ class Service:
     most_at_once = 1  # notices that `send` may be given
     secrets: Sequence[str] = ()
     rules: Sequence[Rule] = ()
+    trouble: str | None = None  # why nothing comes in from it
 
     def send(self, target: str, notices: Sequence[Notice]) -> str | None:
         """Send notices to a target (empty: the service's own), and return what the service calls
