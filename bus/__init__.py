@@ -334,7 +334,7 @@ def create_hub(
             ShownMail(config.data_dir / "presence.db"),
         ),
         Leases(config.lease_s, callsigns(config.callsigns)),
-        FileStore(contents, limits, turns.carry),
+        FileStore(contents, limits, turns.carry, turns.block),
         daily,
         max_open_asks=config.max_open_asks,
         beside=Results(config.data_dir / "questions", _QUESTIONS_KEPT_S),

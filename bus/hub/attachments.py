@@ -26,7 +26,7 @@ from bus.hub.journal import Journal
 from bus.hub.messages import Messages, Posted
 from bus.hub.privacy import Privacy
 from bus.index import attachments as queries
-from bus.log.contents import Contents, Part
+from bus.log.contents import Contents, Part, Said
 from bus.model import records
 from bus.model.attached import Attachment
 from bus.model.attachments import HEAD, attachment, type_of
@@ -81,7 +81,9 @@ class Incoming:
 
 
 class Attachments:
-    """The verbs of attachments. `carry` does a job that sits in the system for long."""
+    """The verbs of attachments. `carry` does a job on a large file; `block` a short one that syncs,
+    which waits for none of those: whoever holds the lock must not wait for who waits for it.
+    """
 
     def __init__(
         self,
@@ -91,9 +93,11 @@ class Attachments:
         contents: Contents,
         limits: Limits,
         carry: Callable[[Job], None],
+        block: Callable[[Job], None],
     ) -> None:
         self._journal, self._messages, self._privacy = journal, messages, privacy
-        self.contents, self.limits, self._carry = contents, limits, carry
+        self.contents, self.limits = contents, limits
+        self._carry, self._block = carry, block
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -150,7 +154,7 @@ class Attachments:
         `size` is what is to come, as far as that is known. Raises TooLarge, NoRoom, Busy.
         """
         self.check_size(size)
-        part = self.carry(lambda: self.contents.begin(self._journal.new_id(), None, size))
+        part = self.begin(self._journal.new_id(), None, size)
         try:
             yield Incoming(part, name, sum, self)
         finally:
@@ -170,7 +174,9 @@ class Attachments:
             self.check_room(caller, size, [file.part.id for file in files])
             try:
                 for file, one in zip(files, said, strict=True):
-                    if self.carry(partial(self.contents.put, file.part, one["sha256"])):
+                    if self._done(
+                        self._block, partial(self.contents.put, file.part, one["sha256"])
+                    ):
                         new.append(one["sha256"])
                 return self._messages.post(caller, draft, files=said)
             except Unavailable:
@@ -241,11 +247,20 @@ class Attachments:
         with suppress(OSError):
             self.contents.sweep(self._journal.time(), self.limits.upload_keep_s)
 
+    def begin(self, id: str, said: Said | None, size: int) -> Part:
+        """Return a new part, see `Contents.begin`; raises NoRoom, Busy."""
+        return self._done(lambda job: job(), lambda: self.contents.begin(id, said, size))
+
     def carry(self, job: Callable[[], T]) -> T:
-        """Do a job beside the requests, and return what it gives; raises NoRoom for a full disk."""
+        """Do a job on a large file beside the requests, and return what it gives; raises NoRoom for
+        a full disk.
+        """
+        return self._done(self._carry, job)
+
+    def _done(self, do: Callable[[Job], object], job: Callable[[], T]) -> T:
         results: list[T] = []
         try:
-            self._carry(lambda: results.append(job()))
+            do(lambda: results.append(job()))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise NoRoom("The hub's disk is full: nothing of the file was stored.") from error

@@ -66,11 +66,12 @@ class Live(NamedTuple):
 
 
 class FileStore(NamedTuple):
-    """Where attachments are, what they may take, and who does the work on them."""
+    """Where attachments are, what they may take, and who does long and short work on them."""
 
     contents: Contents
     limits: Limits
     carry: Callable[[Callable[[], object]], None]
+    block: Callable[[Callable[[], object]], None]
 
 
 class Hub:

@@ -49,7 +49,7 @@ class Uploads:
             )
         said = {**asked.as_dict(), "owner": caller.name, **caller.stamp()}
         id = self._journal.new_id()
-        part = files.carry(lambda: files.contents.begin(id, said, asked.size))
+        part = files.begin(id, said, asked.size)
         part.close()
         return self.look(caller, id)
 

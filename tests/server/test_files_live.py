@@ -9,6 +9,7 @@ import http.client
 import random
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -125,10 +126,15 @@ def break_slowly(hub: RunningHub, size: int, sent: int) -> None:
             return
 
 
-def test_one_content_sent_by_several_at_once_is_stored_once(hub: RunningHub) -> None:
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda _: send(hub, "PUT", PUT, bytes(3 * MIB)), range(6)))
-    assert [status for status, _ in answers] == [201] * 6
+def test_one_content_sent_by_many_at_once_is_stored_once(
+    hub_at: Callable[..., RunningHub],
+) -> None:
+    hub = hub_at(BUS_ATTACHMENT_UPLOADS="24", BUS_WORKERS="1")
+    began = time.monotonic()
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda _: send(hub, "PUT", PUT, bytes(3 * MIB)), range(24)))
+    assert [status for status, _ in answers] == [201] * 24
+    assert time.monotonic() - began < 30, "they waited for each other"
     assert left(hub.data_dir / "files") == [hashlib.sha256(bytes(3 * MIB)).hexdigest()]
     for message in hub.get("/messages?since=0").json()["messages"]:
         assert hub.get(message["attachments"][0]["url"]).content == bytes(3 * MIB)
