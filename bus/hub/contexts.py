@@ -18,7 +18,7 @@ from bus.hub.proofs import Proofs
 from bus.hub.standings import Standings
 from bus.live.presence import Presence
 from bus.live.shown import ShownMail
-from bus.model.caller import lowest_trust
+from bus.model.caller import SHARED, Caller, lowest_trust
 from bus.model.filter import Selection
 from bus.model.frames import framed
 from bus.model.hooks import (
@@ -67,20 +67,29 @@ class Contexts:
         self._standings, self._shown, self._proofs = standings, shown, proofs
         self._owing, self._trusts = owing, trusts
 
-    def mode(self, reader: str, is_bypass: bool | None) -> bool:
-        """Note whether a session is in bypass mode, if that is known now; return it as it was said
-        last.
-        """
-        if is_bypass is not None:
-            self._shown.note_bypass(reader, is_bypass, self._journal.now_ms())
-            return is_bypass
-        return self._shown.is_bypass(reader)
+    def reaching(
+        self, caller: Caller, reader: str, is_bypass: bool | None
+    ) -> Collection[str] | None:
+        """Note whether a session is in bypass mode, if that is known now, else as it was said last;
+        return the labels of what reaches it, None for any.
 
-    def start(self, owner: str, reader: str, conversation: str, *, is_bypass: bool = False) -> str:
+        A session of the shared user is shown what the shared user wrote: in a fleet without other
+        credentials there is nothing else.
+        """
+        if is_bypass is None:
+            is_bypass = self._shown.is_bypass(reader)
+        else:
+            self._shown.note_bypass(reader, is_bypass, self._journal.now_ms())
+        if not is_bypass:
+            return None
+        return {*self._trusts.bypass, *({SHARED} if caller.role == SHARED else ())}
+
+    def start(
+        self, owner: str, reader: str, conversation: str, trusts: Collection[str] | None = None
+    ) -> str:
         """Return what waits for a reader, most urgent first; its conversation begins anew.
 
-        `owner` is the credential that asks. In bypass mode, what the setting does not let through
-        is only counted.
+        `owner` is the credential that asks. What has none of the labels `trusts` is only counted.
         """
         now_ms, chosen = self._journal.now_ms(), list[Candidate]()
         begun = self._journal.log.position().seq
@@ -93,7 +102,6 @@ class Contexts:
             reader, None, _FIRST, _LONGEST, keep, is_peek=True, with_machine="/" in reader
         )
         self._mark(reader, chosen)
-        trusts = self._trusts.bypass if is_bypass else None
         owed = self._owing.at_start(reader, conversation, trusts)
         budget = min(_START_BUDGET, _MOST - length(owed))
         chosen, withheld = _reaching(chosen, trusts)
@@ -115,7 +123,7 @@ class Contexts:
         *,
         wake: str,
         way: str,
-        is_bypass: bool = False,
+        trusts: Collection[str] | None = None,
     ) -> tuple[str, list[int]]:
         """Return what came for a reader since its conversation was last shown something, as far as
         the event shows it, and the seqs of that. What is new to a conversation that has not begun
@@ -128,7 +136,7 @@ class Contexts:
             is_quiet = event in (STOP, WAKE)
             if is_quiet:
                 return "", []
-            return self.start(owner, reader, conversation, is_bypass=is_bypass), []
+            return self.start(owner, reader, conversation, trusts), []
         now_ms = self._journal.now_ms()
         if event == TOOL and not self._shown.may_look(reader, conversation, now_ms, TOOL_EVERY_MS):
             return "", []
@@ -138,7 +146,6 @@ class Contexts:
         known = self._shown.known(reader, conversation) if found else set()
         known |= self._shown.known(reader, sent_to) if way == CHANNEL else set()
         fresh = urgent_first([one for one in found if one["seq"] not in others | known])
-        trusts = self._trusts.bypass if is_bypass else None
         fresh, withheld = _reaching(fresh, trusts)
         if event != PROMPT:  # the next prompt counts them, once
             withheld = 0

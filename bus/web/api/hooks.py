@@ -82,10 +82,10 @@ def _answer(
     hub: Hub, name: str, kind: str, event: Mapping[str, Any], asked: hooks.HookQuery
 ) -> dict[str, Any]:
     conversation = hooks.conversation_of(event)
-    is_bypass = hub.contexts.mode(name, hooks.is_bypass(event))
+    trusts = hub.contexts.reaching(g.caller, name, hooks.is_bypass(event))
     if kind == hooks.START:
         whoami = _whoami(hub, name)
-        text = hub.contexts.start(g.caller.name, name, conversation, is_bypass=is_bypass)
+        text = hub.contexts.start(g.caller.name, name, conversation, trusts)
         return hooks.context(kind, "\n".join(filter(None, (whoami, text))))
     if kind == hooks.NOT_WOKEN:
         hub.contexts.not_woken(name, conversation, hooks.seqs_of(event))
@@ -99,7 +99,7 @@ def _answer(
             kind,
             wake=wake,
             way=asked.way,
-            is_bypass=is_bypass,
+            trusts=trusts,
         )
         return {"text": text, "seqs": seqs, "working": wake != asked.wake}
     if kind == hooks.STOP and event.get("stop_hook_active") is True:
@@ -112,7 +112,7 @@ def _answer(
             kind,
             wake="normal",
             way=_WAYS[kind],
-            is_bypass=is_bypass,
+            trusts=trusts,
         )
         return hooks.context(kind, text)
     return {}

@@ -204,6 +204,17 @@ def test_a_question_that_nobody_has_proven_is_counted_in_bypass_mode(members: Me
     assert "alice?" not in shown(members.web1, "Stop", **BYPASS)
 
 
+def test_a_session_of_the_shared_user_in_bypass_mode_sees_what_the_shared_user_wrote(
+    members: Members,
+) -> None:
+    post(members.shared, "bob", "do it", **{"from": "alice"})
+    start = {"hook_event_name": "SessionStart", "session_id": "s", **BYPASS}
+    reply = members.shared.post("/hooks/claude-code?name=bob", json=start)
+    assert reply.status_code == 200, reply.json
+    text = reply.json["hookSpecificOutput"]["additionalContext"]
+    assert "do it" in text and counted(text) == []
+
+
 def test_the_setting_says_what_reaches_a_session_in_bypass_mode(config: Config) -> None:
     every = ",".join(("human", "agent", "shared", "hub"))
     settings = Config(data_dir=config.data_dir, fsync="never", bypass_trust=every)

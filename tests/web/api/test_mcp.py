@@ -477,7 +477,7 @@ def test_peers_see_each_other_and_talk(members: Members) -> None:
 
 
 def test_what_a_tool_asks_is_not_counted_again(members: Members) -> None:
-    quotas = members.app.wsgi_app._quotas
+    quotas = members.app.wsgi_app._inner._quotas
     quotas.limit = 1
     assert use(members.web1, "bus_post", to="db1", body="x")["ref"]
     assert quotas.used("web1") == 0
