@@ -275,6 +275,7 @@ def create_hub(
     from bus.live.heartbeats import Heartbeats
     from bus.live.leader import Leader
     from bus.live.presence import Presence
+    from bus.live.running import Running
     from bus.live.shown import ShownMail
     from bus.live.waiting import SharedCounts, WaitingRoom
     from bus.log.contents import Contents
@@ -332,6 +333,7 @@ def create_hub(
             Given(config.data_dir / "presence.db", config.given_s),
             Leader(run / "leader.lock"),
             ShownMail(config.data_dir / "presence.db"),
+            Running(config.data_dir / "presence.db"),
         ),
         Leases(config.lease_s, callsigns(config.callsigns)),
         FileStore(contents, limits, turns.carry, turns.block),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from busclient._agents.asks import Ask, Asks, Said
     from busclient._agents.briefs import Briefs, PostedBrief
     from busclient._agents.checkup import Checkup
+    from busclient._agents.expectations import Expectation, Expectations
     from busclient._agents.file_leases import FileLease
     from busclient._agents.forms import Agent, Registered
     from busclient._agents.roles import Role, Roles
@@ -107,6 +108,7 @@ _LATER = {
     "_agents.asks": "Ask Asks Said",
     "_agents.briefs": "Briefs PostedBrief",
     "_agents.checkup": "Checkup",
+    "_agents.expectations": "Expectation Expectations",
     "_agents.file_leases": "FileLease",
     "_agents.forms": "Agent Registered",
     "_agents.roles": "Role Roles",
@@ -169,6 +171,8 @@ __all__ = [
     "Drained",
     "Event",
     "Events",
+    "Expectation",
+    "Expectations",
     "FileChanged",
     "FileFacts",
     "FileLease",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from busclient._agents.asks import Asks
     from busclient._agents.briefs import Briefs
     from busclient._agents.checkup import Checkup
+    from busclient._agents.expectations import Expectations
     from busclient._agents.file_leases import FileLease, FileLeases
     from busclient._agents.roles import Roles
     from busclient._agents.topics import Topics
@@ -341,6 +342,13 @@ class Bus(Filing):
         from busclient._agents import checkup  # noqa: PLC0415
 
         return checkup.look_as_text(self._connection, stale_h, limit)
+
+    @property
+    def expectations(self) -> Expectations:
+        """Who is to be heard how often: `bus.expectations.expect("web1", every_s=900)`."""
+        from busclient._agents.expectations import Expectations  # noqa: PLC0415
+
+        return Expectations(self._connection)
 
     @property
     def webhooks(self) -> Webhooks:

@@ -33,6 +33,7 @@ fact is known and answered in one place (`bus.web.http.errors`).
     │   ├── NoSuchRole        404  nobody has claimed it
     │   ├── NoSuchWebhook     404
     │   ├── NoSuchNotice      404  or it is not kept any more
+    │   ├── NoSuchExpectation 404
     │   ├── NoSuchFileLease   404  or it has ended
     │   ├── UnknownRecipient  404  nobody has this name, and the post is strict
     │   ├── NoSuchFile        404  in the target
@@ -173,6 +174,7 @@ from bus.errors.requests import (
     NoSuchBrief,
     NoSuchCall,
     NoSuchCredential,
+    NoSuchExpectation,
     NoSuchFile,
     NoSuchFileLease,
     NoSuchNotice,
@@ -260,6 +262,7 @@ __all__ = [
     "NoSuchBrief",
     "NoSuchCall",
     "NoSuchCredential",
+    "NoSuchExpectation",
     "NoSuchFile",
     "NoSuchFileLease",
     "NoSuchFolder",

@@ -164,6 +164,11 @@ class NoSuchNotice(NotFound):
     hint = "GET /notices lists those that are kept."
 
 
+class NoSuchExpectation(NotFound):
+    code = "no_such_expectation"
+    hint = "GET /expect lists yours."
+
+
 class NoSuchFileLease(NotFound):
     code = "no_such_lease"
     hint = "GET /leases lists those that hold; POST /leases takes one."

@@ -24,6 +24,7 @@ from bus.hub.credentials import CredentialRecords
 from bus.hub.daily_quotas import DailyQuotas
 from bus.hub.digest import Digests
 from bus.hub.drafting import Drafting
+from bus.hub.expectations import Expectations
 from bus.hub.figures import Figures
 from bus.hub.file_leases import FileLeases
 from bus.hub.inbox import Inbox
@@ -47,6 +48,7 @@ from bus.live.given import Given
 from bus.live.heartbeats import Heartbeats
 from bus.live.leader import Leader
 from bus.live.presence import Presence
+from bus.live.running import Running
 from bus.live.shown import ShownMail
 from bus.log.contents import Contents
 from bus.log.outputs import Results
@@ -63,6 +65,7 @@ class Live(NamedTuple):
     given: Given
     leader: Leader
     shown: ShownMail
+    running: Running
 
 
 class FileStore(NamedTuple):
@@ -157,6 +160,8 @@ class Hub:
         self.attachments = Attachments(journal, self.messages, self.privacy, *files)
         self.chores.add(self.attachments.tend)
         self.uploads = Uploads(journal, self.messages, self.attachments)
+        self.expectations = Expectations(journal, self.agents, standings, live.running)
+        self.chores.add(self.expectations.look)
         self.webhooks = Webhooks(journal, private=private_webhooks)
         self.permissions = Permissions(journal)
         self.approvals = Approvals(journal, beside=beside, approve_own=approve_own)

@@ -32,6 +32,8 @@ class UniqueKeys:
         *("message", "call_started", "approval_used", "agent_joined"),
         *("message_retracted", "deadline_passed", "role_given", "files_leased", "action_changed"),
         *("message_starred", "permission"),
+        "message_starred",
+        *("silence_begun", "silence_over"),
     )
     schema = SCHEMA
 

@@ -46,6 +46,8 @@ KINDS = (
     *("webhook_set", "webhook_removed", "webhook_progress"),
     *("files_leased", "files_released", "action_changed", "message_starred"),
     "signature_set",
+    *("expectation_set", "expectation_ended", "expectation_declined"),
+    *("silence_begun", "silence_over"),
 )
 # What older versions called them. Such lines are in logs for ever; only `decode` knows.
 _OLD_KINDS = {
@@ -72,6 +74,8 @@ _COMPETED_FOR = {
     "deadline_passed": ("message",),
     "role_given": ("prior", "role"),
     "files_leased": ("prior", "repo"),
+    "silence_begun": ("prior", "expectation"),
+    "silence_over": ("prior", "expectation"),
 }
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BYTE_TO_LETTER = bytes(ord(_CROCKFORD[byte & 31]) for byte in range(256))
@@ -224,12 +228,12 @@ def unique_key(record: Record) -> str | None:
     For a message, who sent it under which idempotency key; for a call, whose credential asked for
     it under which, and at which attempt (where those before have done nothing); for the use of an
     approval, the approval; for a lease, the name and the record that set it free; for one of files,
-    the repository and the record before it; for what ends a message, the message; for what is said
-    to an ask, the ask and the word before it; for the result of a call, the call; for a star, its
-    idempotency key, or the star before it of the same reader. No credential's
-    name begins with a space, and no key has a line end, so none of them can meet. Nor has a name an
-    @: behind it is the tenure, so that whoever is given a name anew meets no key of who had it
-    before.
+    the repository and the record before it; for a silence, the expectation and the record before;
+    for what ends a message, the message; for what is said to an ask, the ask and the word before
+    it; for the result of a call, the call; for a star, its idempotency key, or the star before it
+    of the same reader. No credential's name begins with a space, and no key has a line end, so none
+    of them can meet. Nor has a name an @: behind it is the tenure, so that whoever is given a name
+    anew meets no key of who had it before.
     """
     if record["kind"] in _COMPETED_FOR:
         about = (str(record[name]) for name in _COMPETED_FOR[record["kind"]])

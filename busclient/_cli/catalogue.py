@@ -226,6 +226,11 @@ GROUPS = {
         "role": Entry(
             "roles", "List the roles; claim or release one", ("bus role", "bus role claim deployer")
         ),
+        "expect": Entry(
+            "expecting",
+            "Be told when a name falls silent, and when it is back",
+            ("bus expect web1 --every 15m", "bus expect web1 --off"),
+        ),
         "webhook": Entry(
             "webhooks",
             "Have mail sent to an address; list, test, replay, remove",

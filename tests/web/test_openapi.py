@@ -185,7 +185,7 @@ def credential_for(case: schemathesis.Case) -> str:
         # tests it.
         credentials.add("machine", PASSWORD, MEMBER)
         return basic("machine", PASSWORD)
-    if case.path.startswith("/webhooks"):
+    if case.path.startswith(("/webhooks", "/expect")):
         credentials.add("machine", PASSWORD, MEMBER)
         return basic("machine", PASSWORD)
     speaks = case.query if case.method == "GET" else case.body

@@ -22,6 +22,7 @@ from bus.model import (
     credentials,
     delivery,
     digest,
+    expectations,
     figures,
     file_leases,
     inbox,
@@ -73,6 +74,8 @@ _ANSWERS = (
     *(figures.Figures, figures.WebFigures, figures.RouteFigures, figures.Timing),
     *(figures.CallFigures, figures.ReaderFigures, figures.WebhookFigures),
     *(file_leases.HeldPath, file_leases.FilesChecked),
+    *(expectations.Expectation, expectations.OneExpectation, expectations.ExpectationSet),
+    expectations.Expectations,
 )
 
 

@@ -128,6 +128,7 @@ def test_all_reading_routes_are_in_the_table(members: Members) -> None:
             "/api/me",
             "/api/credentials",
         ),
+        "/expect",
         *("/agents", "/agents/<name>", "/topics", "/roles", "/webhooks"),
         *("/leases", "/leases/check", "/signature"),
         "/notices",  # for admins
