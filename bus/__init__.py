@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,8 @@ def create_app(
     from bus.credentials.webhook_secrets import WebhookSecrets
     from bus.live.metrics import Metrics
     from bus.live.quotas import Quotas
-    from bus.model.caller import ADMIN, MACHINES
+    from bus.model import escalation
+    from bus.model.caller import ADMIN, HUMAN, MACHINES
     from bus.notices.desk import NoticeDesk
     from bus.notify.webhooks.addresses import Network
     from bus.notify.webhooks.sender import WebhookSender
@@ -69,6 +70,14 @@ def create_app(
     hub.drafting.admins = lambda: [
         name for name, role in credentials.users().items() if role == ADMIN
     ]
+
+    def people() -> Sequence[str]:
+        users = sorted(credentials.users().items())
+        humans = [name for name, role in users if role == HUMAN]
+        admins = [name for name, role in users if role == ADMIN]
+        return escalation.people(config.escalate_to) or humans or admins
+
+    hub.escalation.people = people
     service = RunnerClient(config.exec_socket_file)
     sender = WebhookSender(hub.webhooks, Network(private=config.webhooks_private), clock)
     hub.webhooks.secrets = WebhookSecrets(config.data_dir / "webhook-secrets")
@@ -283,6 +292,7 @@ def create_hub(
     from bus.log.jsonl.engine import JsonlLog
     from bus.log.jsonl.files import compress
     from bus.log.outputs import Results
+    from bus.model import escalation
     from bus.model.agents import callsigns
     from bus.model.checkup_plan import plan
     from bus.model.hooks import ReachTrusts, labels
@@ -348,4 +358,5 @@ def create_hub(
         checkup_plan=plan(config.checkup_to, config.checkup_at, config.checkup_always),
         context_key=config.data_dir / "context.key",
         private_webhooks=config.webhooks_private,
+        escalate=escalation.ladder(config.escalate),
     )

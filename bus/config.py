@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from bus.model import agents, checkup_plan, hooks
+from bus.model import agents, checkup_plan, escalation, hooks
 from bus.model.records import NAME
 from bus.settings import KIB, MIB, AttachmentSettings, BadSetting, is_address, parsed
 from bus.settings import setting as _setting
@@ -202,6 +202,12 @@ class Config(AttachmentSettings):
     strict: bool = _setting(
         "BUS_STRICT", False, "0|1", "1: a post to a name that nobody has is refused"
     )
+    escalate: str = _setting(
+        "BUS_ESCALATE", "", "steps", "after a deadline: wake:0 human:1h; unset: the report at once"
+    )
+    escalate_to: str = _setting(
+        "BUS_ESCALATE_TO", "", "names", "with commas: its humans; unset: people, else the admins"
+    )
     webhooks_private: bool = _setting(
         "BUS_WEBHOOKS_PRIVATE",
         False,
@@ -352,6 +358,8 @@ class Config(AttachmentSettings):
             ("BUS_BYPASS_TRUST", self.bypass_trust, hooks.labels),
             ("BUS_CHECKUP_TO", self.checkup_to, checkup_plan.recipients),
             ("BUS_CHECKUP_AT", self.checkup_at, checkup_plan.times),
+            ("BUS_ESCALATE", self.escalate, escalation.ladder),
+            ("BUS_ESCALATE_TO", self.escalate_to, escalation.people),
         ):
             try:
                 words(text)

@@ -19,6 +19,7 @@ from busclient._http.calls import Calls, Patience, new_key
 from busclient._messages import reading, sending
 from busclient._messages.message import Acked, Drained, Message, Posted
 from busclient._messages.reading import Ref
+from busclient._nouns import Nouns
 from busclient._outbox.outbox import Outbox
 from busclient._places import Places
 from busclient._settings import Settings
@@ -26,16 +27,10 @@ from busclient._settings import Settings
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
-    from busclient._agents.actions import Actions
     from busclient._agents.agents import Agents
-    from busclient._agents.asks import Asks
-    from busclient._agents.briefs import Briefs
     from busclient._agents.checkup import Checkup
-    from busclient._agents.expectations import Expectations
     from busclient._agents.file_leases import FileLease, FileLeases
-    from busclient._agents.roles import Roles
     from busclient._agents.topics import Topics
-    from busclient._agents.webhooks import Webhooks
     from busclient._net.admin import Admin
     from busclient._net.net import Net
 
@@ -47,7 +42,7 @@ _DELIVERY_S = 5.0  # how long a post waits for another process that is emptying 
 _STREAM_IDLE_S = 40.0  # the hub gives a sign of life every 15
 
 
-class Bus(Filing):
+class Bus(Nouns, Filing):
     """Speaks for `settings.name`. Every call raises BusError; see `busclient._errors` for the tree.
 
     `transport` is an adapter of requests, for tests and for ways of one's own; `light` does without
@@ -301,34 +296,6 @@ class Bus(Filing):
 
         return FileLeases(self._connection)
 
-    @property
-    def roles(self) -> Roles:
-        """Who has which role, and my claims."""
-        from busclient._agents.roles import Roles  # noqa: PLC0415
-
-        return Roles(self._connection)
-
-    @property
-    def asks(self) -> Asks:
-        """Questions that stay open until they are answered: `bus.asks.ask("Deploy?", to="db1")`."""
-        from busclient._agents.asks import Asks  # noqa: PLC0415
-
-        return Asks(self._connection, self._sleep)
-
-    @property
-    def briefs(self) -> Briefs:
-        """Messages with front matter: `bus.briefs.post(text, front={"to": "db1"})`."""
-        from busclient._agents.briefs import Briefs  # noqa: PLC0415
-
-        return Briefs(self._connection)
-
-    @property
-    def actions(self) -> Actions:
-        """What is to be done, and by whom: `bus.actions.mine()`."""
-        from busclient._agents.actions import Actions  # noqa: PLC0415
-
-        return Actions(self._connection)
-
     def checkup(self, *, stale_h: float | None = None, limit: int | None = None) -> Checkup:
         """Return what is stuck: at most `limit` of each kind (20); an action in progress is without
         news after `stale_h` hours (48).
@@ -342,20 +309,6 @@ class Bus(Filing):
         from busclient._agents import checkup  # noqa: PLC0415
 
         return checkup.look_as_text(self._connection, stale_h, limit)
-
-    @property
-    def expectations(self) -> Expectations:
-        """Who is to be heard how often: `bus.expectations.expect("web1", every_s=900)`."""
-        from busclient._agents.expectations import Expectations  # noqa: PLC0415
-
-        return Expectations(self._connection)
-
-    @property
-    def webhooks(self) -> Webhooks:
-        """Where the hub sends my mail by itself: `bus.webhooks.add("https://…")`."""
-        from busclient._agents.webhooks import Webhooks  # noqa: PLC0415
-
-        return Webhooks(self._connection)
 
     @property
     def net(self) -> Net:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from bus.hub.credentials import CredentialRecords
 from bus.hub.daily_quotas import DailyQuotas
 from bus.hub.digest import Digests
 from bus.hub.drafting import Drafting
+from bus.hub.escalation import Escalation
 from bus.hub.expectations import Expectations
 from bus.hub.figures import Figures
 from bus.hub.file_leases import FileLeases
@@ -53,6 +54,7 @@ from bus.live.shown import ShownMail
 from bus.log.contents import Contents
 from bus.log.outputs import Results
 from bus.model.checkup_plan import NO_PLAN, Plan
+from bus.model.escalation import Rung
 from bus.model.health import Health
 from bus.model.hooks import ReachTrusts
 
@@ -102,6 +104,7 @@ class Hub:
         trusts: ReachTrusts | None = None,
         private_webhooks: bool = False,
         checkup_plan: Plan = NO_PLAN,
+        escalate: Sequence[Rung] = (),
     ) -> None:
         self.live, self.leases, presence = live, leases, live.presence
         self.files = files
@@ -160,6 +163,8 @@ class Hub:
         self.attachments = Attachments(journal, self.messages, self.privacy, *files)
         self.chores.add(self.attachments.tend)
         self.uploads = Uploads(journal, self.messages, self.attachments)
+        self.escalation = Escalation(journal, self.messages, self.tracking, self.agents, escalate)
+        self.chores.add(self.escalation.climb)
         self.expectations = Expectations(journal, self.agents, standings, live.running)
         self.chores.add(self.expectations.look)
         self.webhooks = Webhooks(journal, private=private_webhooks)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bus.errors import NotYourMessage
 from bus.hub.acks import Acks
@@ -15,8 +15,8 @@ from bus.hub.journal import Journal
 from bus.hub.messages import Messages
 from bus.hub.notices import notice
 from bus.index import acks as acked_by
+from bus.index import escalations, tracking
 from bus.index import messages as queries
-from bus.index import tracking
 from bus.index.privacy import View
 from bus.index.tracking import Deadline
 from bus.live.presence import Presence
@@ -24,6 +24,7 @@ from bus.live.shown import Shown, ShownMail
 from bus.model import records
 from bus.model.acks import Receipt, Receipts
 from bus.model.caller import Caller
+from bus.model.escalation import SENDER
 from bus.model.filter import recipients
 from bus.model.groups import is_topic
 from bus.model.hooks import CHANNEL
@@ -49,6 +50,8 @@ class Tracking:
     ) -> None:
         self._journal, self._messages, self._acks = journal, messages, acks
         self._presence, self._shown = presence, shown
+        # Up to which deadline senders are told now; a ladder of escalation tells the others.
+        self.reported_until: Callable[[int], int] = lambda now_ms: now_ms
 
     # -- retracting ------------------------------------------------------------------------------
 
@@ -81,16 +84,16 @@ class Tracking:
 
     def report_overdue(self) -> None:
         """Tell the senders of messages whose deadline has passed, once each: a chore."""
-        now_ms = self._journal.now_ms()
+        until_ms = self.reported_until(self._journal.now_ms())
         with self._journal.current() as db:
-            due = tracking.due(db, now_ms, _AT_ONCE)
+            due = tracking.due(db, until_ms, _AT_ONCE)
         for deadline in due:
             message = json.loads(self._messages.get(deadline.seq))
-            late = self._unread_by(message)
+            late = self.unread_by(message)
             passed = {"kind": "deadline_passed", "message": deadline.seq, "unread_by": late}
             block: list[Fields] = [passed]
             if late:
-                block.append(_report(message, late))
+                block.append(report(message, late))
             self._journal.append(block)
 
     def overdue(self, asked: OverdueQuery, view: View | None) -> list[Late]:
@@ -112,14 +115,14 @@ class Tracking:
         found: list[Late] = []
         for deadline, text in self._journal.index.ask(question):
             message: Message = json.loads(text)
-            late = self._unread_by(message)
+            late = self.unread_by(message)
             if late and "retracted" not in message and asked.reader in (None, *late):
                 found.append(_late(message, late, deadline))
             if len(found) == asked.limit:
                 break
         return found
 
-    def _unread_by(self, message: Message) -> list[str]:
+    def unread_by(self, message: Message) -> list[str]:
         """Return those of a message's readers who have not acknowledged it; at most 64."""
         names = recipients(message)
         if EVERYBODY not in names and not any(map(is_topic, names)):
@@ -138,7 +141,12 @@ class Tracking:
         """Return the receipts of a message, and for each name in them the steps in order."""
         receipts = self._acks.receipts(ref, after, limit)
         message: Message = json.loads(self._messages.get(receipts["seq"]))
-        reported = self._journal.index.ask(lambda db: tracking.reported(db, receipts["seq"]))
+        reported, climbed = self._journal.index.ask(
+            lambda db: (
+                tracking.reported(db, receipts["seq"]),
+                escalations.of_message(db, receipts["seq"]),
+            )
+        )
         newer = message.get("superseded_by")
         newer_ts: str = "" if newer is None else json.loads(self._messages.get(newer))["ts"]
         steps, shown = {}, self._shown.of_message(receipts["seq"])
@@ -148,6 +156,11 @@ class Tracking:
             if newer is not None:
                 found.append({"step": "superseded", "time": newer_ts, "by": newer})
             found += [
+                {"step": "escalated", "time": one.time, "by": _told(one)}
+                for one in climbed
+                if name in one.names and one.step != SENDER
+            ]
+            found += [
                 {"step": _sent(one) or step, "time": records.utc(one.ms / 1000), "by": one.way}
                 for step, ones in (("shown", shown), ("in_context", proven))
                 for one in ones
@@ -155,6 +168,11 @@ class Tracking:
             ]
             steps[name] = sorted(found, key=lambda step: step["time"])
         return receipts, steps
+
+
+def _told(one: escalations.Told) -> str:
+    """Return what was done at a step of the ladder."""
+    return f"{one.step}: {', '.join(one.told) or f'nobody ({one.skipped})'}"
 
 
 def _sent(one: Shown) -> str | None:
@@ -179,7 +197,7 @@ def _steps(message: Message, receipt: Receipt, now: str, reported: str | None) -
     return found
 
 
-def _report(message: Message, late: Sequence[str]) -> Fields:
+def report(message: Message, late: Sequence[str]) -> Fields:
     """Return the report of an overdue message to its sender."""
     names = ", ".join(late)
     body = (

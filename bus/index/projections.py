@@ -17,6 +17,7 @@ from bus.index.attachments import Attachments
 from bus.index.briefs import Briefs
 from bus.index.calls import Calls
 from bus.index.credentials import Credentials
+from bus.index.escalations import Escalations
 from bus.index.expectations import Expectations
 from bus.index.file_leases import FileLeases
 from bus.index.messages import Messages
@@ -39,7 +40,7 @@ PROJECTIONS: tuple[type[Projection], ...] = (
     *(Damage, Acts, Messages, Words, UniqueKeys, Acks),
     *(Credentials, Events, Calls, Permissions, Approvals, Agents, Topics, Roles, Tracking),
     *(Asks, Webhooks, FileLeases, Briefs, Actions, Stars, Signatures, Tallies, Attachments),
-    Expectations,
+    *(Expectations, Escalations),
 )
 SCHEMA_SQL = "\n".join(projection.schema for projection in PROJECTIONS)
 

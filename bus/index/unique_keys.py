@@ -32,8 +32,7 @@ class UniqueKeys:
         *("message", "call_started", "approval_used", "agent_joined"),
         *("message_retracted", "deadline_passed", "role_given", "files_leased", "action_changed"),
         *("message_starred", "permission"),
-        "message_starred",
-        *("silence_begun", "silence_over"),
+        *("silence_begun", "silence_over", "escalation_set", "escalated"),
     )
     schema = SCHEMA
 

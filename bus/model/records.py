@@ -47,7 +47,7 @@ KINDS = (
     *("files_leased", "files_released", "action_changed", "message_starred"),
     "signature_set",
     *("expectation_set", "expectation_ended", "expectation_declined"),
-    *("silence_begun", "silence_over"),
+    *("silence_begun", "silence_over", "escalation_set", "escalated"),
 )
 # What older versions called them. Such lines are in logs for ever; only `decode` knows.
 _OLD_KINDS = {
@@ -76,6 +76,8 @@ _COMPETED_FOR = {
     "files_leased": ("prior", "repo"),
     "silence_begun": ("prior", "expectation"),
     "silence_over": ("prior", "expectation"),
+    "escalation_set": ("prior",),
+    "escalated": ("case", "step"),
 }
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BYTE_TO_LETTER = bytes(ord(_CROCKFORD[byte & 31]) for byte in range(256))

@@ -13,7 +13,7 @@ from bus.model.shape import Json, Shape, object_schema
 _OWN = "whose message it is; left out: the caller. Required of the shared user"
 STEPS = (
     *("queued", "fetched", "sent", "shown", "in_context", "acked"),
-    *("overdue", "reported", "retracted", "superseded"),
+    *("overdue", "escalated", "reported", "retracted", "superseded"),
 )
 
 
@@ -79,7 +79,7 @@ class Step(TypedDict):
         Annotated[
             str,
             "of `superseded`: the id of the newer message; of `shown` and `sent`: the way; of"
-            " `in_context`: what proved it",
+            " `in_context`: what proved it; of `escalated`: the step and who was told",
         ]
     ]
 

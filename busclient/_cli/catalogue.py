@@ -227,9 +227,7 @@ GROUPS = {
             "roles", "List the roles; claim or release one", ("bus role", "bus role claim deployer")
         ),
         "expect": Entry(
-            "expecting",
-            "Be told when a name falls silent, and when it is back",
-            ("bus expect web1 --every 15m", "bus expect web1 --off"),
+            "expecting", "Tell when a name is silent", ("bus expect web1 --every 15m", "bus expect")
         ),
         "webhook": Entry(
             "webhooks",

@@ -38,7 +38,7 @@ LAYERS = (
     PARTS,
     ("_connection",),
     ("_agents", "_reading"),
-    ("_filing",),
+    ("_filing", "_nouns"),
     ("_bus",),
     ABOVE_THE_BUS,
     JOINTS,
