@@ -318,7 +318,7 @@ GROUPS = {
         ),
         "notices": Entry(
             "notices",
-            "List what was told to Telegram and others; send a dead letter again",
+            "List what was told to Telegram and others",
             ("bus notices --state dead", "bus notices retry 17"),
         ),
         "credential": Entry(
