@@ -223,8 +223,11 @@ class Approvals:
         except NoSuchApproval:
             raise Unauthorized(f"The credential of {caller.name} was revoked just now.") from None
 
-    def answer(self, caller: Caller, id: str, allow: bool, expires_in_s: float) -> Approval:
-        """Record an admin's answer; raises NoSuchApproval, ApprovalClosed, NotAllowed.
+    def answer(
+        self, caller: Caller, id: str, allow: bool, expires_in_s: float, origin: str = ""
+    ) -> Approval:
+        """Record an admin's answer, and by which way it came. Raises NoSuchApproval,
+        ApprovalClosed, NotAllowed.
 
         Gives the question as it is then.
         """
@@ -236,7 +239,8 @@ class Approvals:
                 f"The question {found.question['approval']} is {state} already.", state=state
             )
         self._refuse_unseen(found, allow)
-        mine = self._journal.record(self._answer(caller, found, allow, expires_in_s))
+        about = {"origin": origin} if origin else {}
+        mine = self._journal.record(self._answer(caller, found, allow, expires_in_s) | about)
         if not allow:
             self.forget(found.question["approval"])
         found = self._approval(caller, id)

@@ -90,6 +90,7 @@ def _answered(db: sqlite3.Connection, record: Record) -> None:
         "type": "permit",
         "target": found[0]["target"],
         "source": found[0]["from"],
+        **({"origin": record["origin"]} if "origin" in record else {}),
     }
     activity.note(db, record, {**event, "command": f"{said} {record['approval']}", "result": "ok"})
 

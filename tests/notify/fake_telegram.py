@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from html import unescape
@@ -152,6 +153,11 @@ class FakeTelegram:
 
     def _getUpdates(self, fields: dict[str, Any]) -> Any:
         assert fields["allowed_updates"] == ["message", "callback_query"]
+        # Telegram waits for `timeout` seconds; some moments are enough here.
+        for _ in range(20 if fields["timeout"] else 0):
+            if any(one["update_id"] >= fields["offset"] for one in self.updates):
+                break
+            time.sleep(0.05)
         self.updates = [one for one in self.updates if one["update_id"] >= fields["offset"]]
         return self.updates[: fields["limit"]]
 

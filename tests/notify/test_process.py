@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT, RunningHub, wait_until
 from tests.notify.conftest import write_settings
+from tests.notify.fake_telegram import TOKEN, FakeTelegram
 from tests.notify.webhooks.conftest import Receiver, say
 
 pytestmark = pytest.mark.slow
@@ -80,6 +81,42 @@ def test_a_kill_in_the_middle_of_a_batch_loses_nothing_and_doubles_one_at_most(
     assert told(receiver) == [*"012", *"23456"]
     twice = [json.loads(got.body).get("maybe_twice", False) for got in receiver.got]
     assert twice == [False, False, False, True, False, False, False, False]
+
+
+def test_telegram_is_heard_and_told_over_a_kill(hub_at: Callable[..., RunningHub]) -> None:
+    hub, api = hub_at(BUS_WORKERS="1"), FakeTelegram()
+    write_settings(
+        hub.data_dir / "notify.toml",
+        f"""
+[services.ops]
+type = "telegram"
+token = "{TOKEN}"
+chat = -100
+users = {{ "501" = "chas" }}
+api = "{api.url}"
+[[rules]]
+send = "ops"
+""",
+    )
+    chas = {"id": 501, "is_bot": False}
+    try:
+        with notify(hub) as process:
+            api.message("/send bob first", chas)
+            wait_until(lambda: any("→ bob\nfirst" in text for text in api.texts()))
+            wait_until(lambda: any("sent to bob" in text for text in api.texts()))
+            process.send_signal(signal.SIGKILL)
+            process.wait(20)
+        api.message("/send bob second", chas)
+        api.updates.insert(0, {"update_id": 1, "message": {"text": "/send bob old", "from": chas}})
+        with notify(hub):
+            wait_until(lambda: any("→ bob\nsecond" in text for text in api.texts()))
+        mail = hub.get("/messages?to=bob").json()["messages"]
+        assert [(one["from"], one["body"]) for one in mail] == [
+            ("human/chas", "first"),
+            ("human/chas", "second"),
+        ]
+    finally:
+        api.close()
 
 
 def test_wrong_settings_end_it_with_one_line(hub_at: Callable[..., RunningHub]) -> None:

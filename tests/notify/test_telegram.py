@@ -11,7 +11,7 @@ import pytest
 
 from bus.config import BadSetting
 from bus.notify.services.base import Retry
-from tests.fleet import Fleet, a_fleet
+from tests.fleet import SECRET, Fleet, a_fleet
 from tests.notify.conftest import Notifying
 from tests.notify.fake_telegram import TOKEN, FakeTelegram, bad_json, hang_up, reply
 
@@ -361,6 +361,7 @@ def test_a_question_shows_the_very_command_and_is_answered_by_a_button_once(
     assert "answered already" in pressed(api)
     (said,) = fleet.records("approval_answered")
     assert (said["auth"], said["allow"]) == ("human/chas", True)
+    assert any(one.get("origin", "").startswith("telegram-ops-") for one in fleet.admin.events())
     assert fleet.web1.exec("echo <run> >> ran", stdin="some input").status_code == 200
 
 
@@ -388,6 +389,30 @@ def test_what_cannot_be_shown_whole_has_no_button_for_yes(
     (sent,) = [one for one in api.said() if "reply_markup" in one]
     assert [b["text"] for b in sent["reply_markup"]["inline_keyboard"][0]] == ["Deny"]
     assert "too long" in sent["text"]
+
+
+def test_a_question_is_answered_in_words_too(
+    ops: Ops, api: FakeTelegram, fleet: Fleet, asked: Any
+) -> None:
+    where, _ = asked
+    id = fleet.records("approval_asked")[0]["approval"]
+    assert id in ops.tell("/approve")[0]
+    assert "is for admins" in ops.tell(f"/approve {id}", JAZ)[0]
+    me = {"id": 110201543, "is_bot": True}
+    replied = {"message_id": where[1], "from": me, "chat": {"id": where[0]}}
+    assert ops.tell("deny", CHAS, reply_to_message=replied) == [f"{id} is denied"]
+    assert "denied already" in ops.tell(f"/approve {id}")[0]
+
+
+def test_a_snapshot_needs_an_admins_credential(api: FakeTelegram, fleet: Fleet) -> None:
+    more = f'credential = "admin:{SECRET}"'
+    made = Ops(fleet.config, fleet, text_of(api, more))  # type: ignore[arg-type]
+    made.api = api
+    assert "is for admins" in made.tell("/snapshot box", JAZ)[0]
+    assert made.tell("/snapshot box")[0].startswith("snapshot of box: done")
+    (call,) = fleet.records("call_ended")
+    assert call["result"] == "ok"
+    made.close()
 
 
 # -- setting it up -------------------------------------------------------------------------------

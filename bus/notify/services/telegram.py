@@ -12,6 +12,7 @@ docs/notices.md tells the rest.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -36,7 +37,7 @@ from bus.notify.telegram.updates import ANSWER, Updates
 _GROUP_A_MINUTE, _PERSON_A_MINUTE = 18, 50
 _EDITED_FROM, _EDITED_FOR_S = 5, 120.0  # messages in the last minute; after that a new one
 _POLL_S, _POLL_ANSWER_S = 50, 60.0
-_PAUSE_S = 5.0
+_PAUSE_S, _HURRY_S = 5.0, 1.0
 _HUB = Caller("bus", ADMIN)
 _ALONE = ("approval_asked", ANSWER)
 
@@ -216,9 +217,12 @@ class Telegram(Service):
 
     def listen(self) -> None:
         while not self._tools.stopped.is_set():
+            began = time.monotonic()
             try:
-                self.poll()
+                count = self.poll()
                 self.trouble = None
+                if not count and time.monotonic() - began < _HURRY_S:
+                    self._tools.stopped.wait(_HURRY_S)  # it answers at once, whatever it is asked
             except Retry as error:
                 self.trouble = str(error)
                 self._tools.stopped.wait(error.after_s or _PAUSE_S)
@@ -307,7 +311,7 @@ def make(table: Table, tools: Tools) -> Service:
     for account, name in users.items():
         if NAME.fullmatch(f"human/{name}") is None:
             raise table.bad("users", f"has {name[:40]!r} for {account[:40]}: it is no name")
-    credential = table.secret("credential", "")
+    credential = table.text("credential", "")
     if credential and ":" not in credential:
         raise table.bad("credential", "must be NAME:SECRET")
     approvals = table.whole("approvals", chat)

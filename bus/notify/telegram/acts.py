@@ -90,7 +90,7 @@ class Acts:
         posted = self._hub.messages.post(self._people.speaks(person), draft)
         return f"sent to {to} as message {posted.message['seq']}"
 
-    def press(self, person: Person, button: Button) -> str:
+    def press(self, person: Person, button: Button, key: str) -> str:
         """Answer a question by its button."""
         caller = self._people.decides(person)
         found = self._hub.approvals.get(caller, button.approval)
@@ -98,7 +98,7 @@ class Acts:
             return "This is not the request that was shown."
         if found["state"] != "pending":
             return f"It is {found['state']} already."
-        self._hub.approvals.answer(caller, button.approval, button.allow, APPROVAL_S)
+        self._hub.approvals.answer(caller, button.approval, button.allow, APPROVAL_S, key)
         self._buttons.use_up(button.approval)
         return f"{'allowed' if button.allow else 'denied'} by {person.name}"
 
@@ -171,7 +171,7 @@ class Acts:
             return "\n".join(said[-_LISTED:]) or "nothing waits for a yes"
         if len(words) != 1:
             return "Say which: approve ID"
-        found = self._hub.approvals.answer(caller, words[0], allow, APPROVAL_S)
+        found = self._hub.approvals.answer(caller, words[0], allow, APPROVAL_S, key)
         self._buttons.use_up(found["id"])
         return f"{found['id']} is {found['state']}"
 

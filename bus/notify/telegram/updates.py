@@ -92,7 +92,7 @@ class Updates:
     def _done(self, update: Mapping[str, Any], key: str) -> Done:
         press, message = update.get("callback_query"), update.get("message")
         if isinstance(press, dict):
-            return self._pressed(press)
+            return self._pressed(press, key)
         if isinstance(message, dict):
             return self._said(message, key)
         return Done([])
@@ -215,7 +215,7 @@ class Updates:
 
     # -- buttons ---------------------------------------------------------------------------------
 
-    def _pressed(self, press: Mapping[str, Any]) -> Done:
+    def _pressed(self, press: Mapping[str, Any], key: str) -> Done:
         id, token = press.get("id"), press.get("data")
         if not isinstance(id, str) or not isinstance(token, str):
             return Done([])
@@ -235,7 +235,7 @@ class Updates:
         if button.is_used:
             return Done([], (id, "It was answered already. Nothing was done."))
         try:
-            said = self._acts.press(person, button)
+            said = self._acts.press(person, button, key)
         except Unavailable:
             raise
         except BusError as error:
