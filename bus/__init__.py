@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from bus.config import Config
+    from bus.credentials import Credentials
     from bus.hub.hub import Hub
     from bus.live.metrics import Metrics
     from bus.log.jsonl.disk import Disk
@@ -50,7 +51,7 @@ def create_app(
     from bus.live.metrics import Metrics
     from bus.live.quotas import Quotas
     from bus.model import escalation
-    from bus.model.caller import ADMIN, HUMAN, MACHINES
+    from bus.model.caller import ADMIN, HUMAN
     from bus.notices.desk import NoticeDesk
     from bus.notify.webhooks.addresses import Network
     from bus.notify.webhooks.sender import WebhookSender
@@ -64,12 +65,7 @@ def create_app(
     credentials = Credentials(
         config.credentials_file, config.shared_name, tenure_of=hub.credentials.tenure_of
     )
-    hub.agents.members = lambda: [
-        name for name, role in credentials.users().items() if role in MACHINES
-    ]
-    hub.drafting.admins = lambda: [
-        name for name, role in credentials.users().items() if role == ADMIN
-    ]
+    _introduce(hub, credentials)
 
     def people() -> Sequence[str]:
         users = sorted(credentials.users().items())
@@ -180,7 +176,6 @@ def create_peers(
     """
     from bus.credentials import Credentials
     from bus.hub.taken import TakenNames
-    from bus.model.caller import ADMIN, MACHINES
     from bus.peers import proof
     from bus.peers.desk import Desk
     from bus.peers.listener import Listener
@@ -192,12 +187,7 @@ def create_peers(
     credentials = Credentials(
         config.credentials_file, config.shared_name, tenure_of=hub.credentials.tenure_of
     )
-    hub.agents.members = lambda: [
-        name for name, role in credentials.users().items() if role in MACHINES
-    ]
-    hub.drafting.admins = lambda: [
-        name for name, role in credentials.users().items() if role == ADMIN
-    ]
+    _introduce(hub, credentials)
     tokens = proof.Tokens(key_in(config.data_dir / "peers.key"))
     doors = Doors(config.peers_tokenless, allowed)
     taken = TakenNames(hub, credentials)
@@ -231,14 +221,33 @@ def check_notifier(config: Config, *, clock: Clock = time.time) -> dict[str, lis
     return {name: service.check() for name, service in settings.services.items()}
 
 
+def _introduce(hub: Hub, credentials: Credentials) -> None:
+    """Tell a hub who has a credential."""
+    from bus.model.caller import ADMIN, MACHINES
+
+    hub.agents.members = lambda: [
+        name for name, role in credentials.users().items() if role in MACHINES
+    ]
+    hub.drafting.admins = lambda: [
+        name for name, role in credentials.users().items() if role == ADMIN
+    ]
+
+
 def _notify_parts(config: Config, clock: Clock) -> tuple[Hub, Settings, Tools]:
     import threading
 
+    from bus.credentials import Credentials
     from bus.notify.services.base import Tools
     from bus.notify.settings import load
     from bus.runner.client import RunnerClient
 
     hub = create_hub(config, clock=clock)
+    _introduce(
+        hub,
+        Credentials(
+            config.credentials_file, config.shared_name, tenure_of=hub.credentials.tenure_of
+        ),
+    )
     queue, stopped = _queue(config, hub), threading.Event()
 
     def tools(name: str) -> Tools:

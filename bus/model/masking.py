@@ -55,7 +55,7 @@ _FORMS = (
         rf"\1{MASK}",
     ),
     (
-        re.compile(r"(?i)(--?(?:password|passwd|token|secret|api-?key)[ =])[^\s\"']{3,}"),
+        re.compile(r"(?i)(--?(?:password|passwd|token|secret|api-?key|invite)[ =])[^\s\"']{3,}"),
         rf"\1{MASK}",
     ),
     (re.compile(r"(\s-u\s*[\"']?[^\s:\"']{1,64}:)[^\s\"']{3,}"), rf"\1{MASK}"),

@@ -248,6 +248,7 @@ def test_the_credential_that_a_shell_has_kept_is_named_as_the_cause(
     assert command(kept, "post", "any", "hello").returncode == 0
 
 
+@pytest.mark.parametrize(("fact", "name"), [("exec", "exec"), ("notify", "notices")])
 @pytest.mark.parametrize(
     ("state", "expected"), [("ready", True), ("away", None), (None, "no step")]
 )
@@ -256,8 +257,10 @@ def test_a_service_that_is_away_is_news_and_no_failure(
     monkeypatch: pytest.MonkeyPatch,
     state: str | None,
     expected: Any,
+    fact: str,
+    name: str,
 ) -> None:
     health = Bus.health
-    monkeypatch.setattr(Bus, "health", lambda self: {**health(self), "exec": state})
-    step = look().get("exec")
+    monkeypatch.setattr(Bus, "health", lambda self: {**health(self), fact: state})
+    step = look().get(name)
     assert (step.ok if step else "no step") == expected

@@ -30,6 +30,7 @@ KEY = (
         ("BUS_PASS='correct-horse'", "correct-horse"),
         ('"api_key": "abcd1234"', "abcd1234"),
         ("mysql --password=hunter22 -e x", "hunter22"),
+        ("bus join https://x web1 --invite 4FQK.9f2c51d0c3a1e2b4", "9f2c51d0c3a1e2b4"),
         ("curl -u me:hunter22 https://x", "hunter22"),
         ("root:$6$salt$abcdefghijklmnop:1:", "abcdefghijklmnop"),
         ("whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ9r8G"),
