@@ -226,10 +226,10 @@ def check(case: schemathesis.Case) -> None:
         case.headers.pop("Idempotency-Key", None)  # one or the other
     if case.path == "/files" and "client_id" in (case.query or {}):
         case.headers.pop("Idempotency-Key", None)
-    if case.path == "/uploads" and isinstance(case.body, dict):
-        size = case.body.get("size")
-        if type(size) is int and 0 <= size < 1 << 50:
-            case.body["size"] = min(size, 1_000)  # the cap is a setting
+    is_upload = case.path == "/uploads" and isinstance(case.body, dict)
+    size = case.body.get("size") if is_upload else None
+    if type(size) is int and 0 <= size < 1 << 50:
+        case.body["size"] = min(size, 1_000)  # the cap is a setting
     if case.path == "/agents" and "scope" in case.query:  # it needs a place
         case.query.update({"host": "h", "cwd": "/srv", "repo": "github.com/a/b"})
     if case.path == "/agents" and isinstance(case.body, dict) and "session" in case.body:
