@@ -92,11 +92,13 @@ def create_app(
         "Let one of them end. BUS_ATTACHMENT_UPLOADS caps each credential.",
     )
     hub.attachments.start()
+    desk = NoticeDesk(_queue(config, hub), config.notify_file, lambda: hub.log.position().seq)
+    hub.texting = desk.texting
     app = make_app(
         hub,
         service,
         credentials,
-        NoticeDesk(_queue(config, hub), config.notify_file, lambda: hub.log.position().seq),
+        desk,
         keepalive_s=config.keepalive_s,
         max_file=config.file_max_bytes,
         rest=rest,

@@ -172,6 +172,8 @@ class Hub:
         self.approvals = Approvals(journal, beside=beside, approve_own=approve_own)
         self.calls = Calls(journal, self.permissions, self.approvals)
         self.activity = Activity(journal)
+        # Whom a message's tags ask to text, and what becomes of it: set where notices are joined.
+        self.texting: Callable[[str, Sequence[str]], dict[str, str]] = lambda sender, tags: {}
         self.figures = Figures(journal, presence, self.agents)
 
     def health(self) -> Health:

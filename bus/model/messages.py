@@ -304,6 +304,9 @@ class Message(From):
     replayed: NotRequired[bool]
     delivery: NotRequired[dict[str, Standing]]
     recipients: NotRequired[Annotated[list[Recipient], "not for a broadcast"]]
+    texts: NotRequired[
+        Annotated[dict[str, str], "of a post with tags text:NAME: ready, away, not_heard or nobody"]
+    ]
     warnings: NotRequired[Annotated[list[str], "in words: a name that nobody has, say"]]
 
 

@@ -15,6 +15,7 @@ QUEUED, SENDING, SENT, DEAD = "queued", "sending", "sent", "dead"
 STATES = (QUEUED, SENDING, SENT, DEAD)
 MOST_SHOWN = 200
 MOST_TEXT = 4_000  # characters of a notice's text that are kept
+TEXT_TAG = "text:"  # a message with the tag text:chas is texted to chas, where that is set up
 TRIED_S = 86_400  # so long after it was made, a notice that nobody takes is given up
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2, 900
 

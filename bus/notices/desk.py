@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bus.errors import NoSuchNotice
-from bus.model.notices import Notices, NoticesQuery, Process, ShownNotice
+from bus.model.notices import TEXT_TAG, Notices, NoticesQuery, Process, ShownNotice
 from bus.notices.queue import Queue
 
 _GONE_AFTER_MS = 10_000  # since its last sign of life
@@ -44,6 +45,30 @@ class NoticeDesk:
         except (OSError, sqlite3.Error, ValueError):
             return AWAY, 0
         return process["state"], process["behind"]
+
+    def texting(self, sender: str, tags: Sequence[str]) -> dict[str, str]:
+        """Return for each person whom a message's tags ask to text what becomes of it: `ready`,
+        `away` (once the process that sends is back), `not_heard` (not from this sender) or
+        `nobody` (no SMS is set up for this name). Raises nothing: the message is saved.
+        """
+        names = [tag.removeprefix(TEXT_TAG) for tag in tags if tag.startswith(TEXT_TAG)]
+        if not names:
+            return {}
+        try:
+            people = self._queue.texts() if self._queue.database.is_there() else {}
+            state = self.process()["state"]
+        except (OSError, sqlite3.Error, ValueError):
+            return dict.fromkeys(names, AWAY)
+        found = {}
+        for name in names:
+            senders = people.get(name)
+            if senders is None or state == OFF:
+                found[name] = "nobody"
+            elif not senders or any(fnmatchcase(sender, pattern) for pattern in senders):
+                found[name] = state
+            else:
+                found[name] = "not_heard"
+        return found
 
     def listed(self, asked: NoticesQuery) -> Notices:
         """Return notices, newest first, and how the services are."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bus.errors import NoSuchNotice, NoticeNotDead
@@ -28,7 +28,7 @@ from bus.notices.database import Database
 
 MOST_QUEUED = 100_000  # of one service; what is more is a dead letter at once
 KEEP_S, KEEP = 14 * 86_400, 20_000  # what was sent or given up, of all services
-_CURSOR, _BEAT = "cursor", "beat"
+_CURSOR, _BEAT, _TEXTS = "cursor", "beat", "texts"
 _FULL = f"{MOST_QUEUED} notices wait for this service already"
 _COLUMNS = "id, service, target, kind, seq, title, text, data, made_ms, tries, unsure"
 
@@ -191,6 +191,18 @@ class Queue:
         """Return when the process was last there (ms; 0: never), and what it said."""
         found = json.loads(self._fact(_BEAT) or "{}")
         return found.get("ms", 0), found.get("errors", {})
+
+    def set_texts(self, people: Mapping[str, Sequence[str]]) -> None:
+        """Note whom the services text by a message's tag, each with the senders that are heard:
+        patterns of names, none for all.
+        """
+        with self.database.changing() as db:
+            _set(db, _TEXTS, json.dumps({who: list(senders) for who, senders in people.items()}))
+
+    def texts(self) -> dict[str, list[str]]:
+        """Return what `set_texts` has noted."""
+        found: dict[str, list[str]] = json.loads(self._fact(_TEXTS) or "{}")
+        return found
 
     def _fact(self, name: str) -> str | None:
         with self.database.reading() as db:

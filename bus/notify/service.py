@@ -64,6 +64,8 @@ class Notifier:
         if back:
             logger.warning("%d notices may be sent twice: their answers were lost", back)
         self._follower.start()
+        services = self._settings.services.values()
+        self._queue.set_texts({who: s.text_senders for s in services for who in s.texts})
         self._beat()
 
     def serve(self) -> None:

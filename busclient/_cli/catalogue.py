@@ -27,7 +27,7 @@ GROUPS = {
             "Post a message to a name, to several, or to everybody",
             (
                 'bus post bob "the build is green" --tag build',
-                "make 2>&1 | tail -20 | bus post bob,carol --urgent",
+                "make 2>&1 | tail -20 | bus post bob,carol --urgent --text chas",
             ),
         ),
         "reply": Entry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,13 @@ from busclient._messages.message import Posted
     metavar="ID",
     help="The id or seq of an older message of yours that this replaces.",
 )
+@click.option(
+    "--text",
+    "texted",
+    multiple=True,
+    metavar="WHO",
+    help="Also send WHO an SMS that points at it. Repeat the option for several.",
+)
 @click.option("--key", help="Idempotency key: the same key again posts nothing new.")
 @click.option("--strict", is_flag=True, default=None, help="Refuse a name that nobody has.")
 @json_option
@@ -64,6 +72,8 @@ def post(
     file: Path | None,
     data: str | None,
     reply_to: str | None,
+    texted: tuple[str, ...],
+    tags: tuple[str, ...],
     **fields: Any,
 ) -> int:
     """Post TEXT to TO: a name, several with commas between, or `any` for everybody.
@@ -75,8 +85,13 @@ def post(
     if data is not None:
         fields["data"] = _object(data)
     names: Any = [name.strip() for name in to.split(",")] if "," in to else to
+    for who in texted:
+        if not _PERSON.fullmatch(who):
+            raise click.UsageError(f"--text {who!r} is no name: letters, digits and ._- only.")
+    tags += tuple(f"{_TEXT_TAG}{who}" for who in texted)
     with open_bus() as bus:
-        return tell(bus.post(body, to=names, in_reply_to=reply_to, **fields))
+        posted = bus.post(body, to=names, in_reply_to=reply_to, tags=tags, **fields)
+        return tell(posted, texted)
 
 
 @click.command()
@@ -178,8 +193,18 @@ def _object(text: str) -> dict[str, Any]:
 _YOU = "you; one's own messages are never unread"
 
 
-def tell(posted: Posted) -> int:
-    """Say what became of a post; return the exit code."""
+_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_TEXT_TAG = "text:"
+_TEXTED = {
+    "ready": "gets an SMS",
+    "away": "gets an SMS once the hub's service for notices is back",
+    "not_heard": "gets no SMS: not from you (`senders` in the hub's notify.toml)",
+    "nobody": "gets no SMS: none is set up for this name (docs/notices.md)",
+}
+
+
+def tell(posted: Posted, texted: tuple[str, ...] = ()) -> int:
+    """Say what became of a post, and of the SMS to those it names; return the exit code."""
     message = posted.message
     if message is None:
         out.result(
@@ -192,6 +217,10 @@ def tell(posted: Posted) -> int:
         f"  {one_line(name, 140)}: {_YOU if name == message.sender else _standing(facts)}"
         for name, facts in _facts(posted).items()
     ]
+    texts = message.raw.get("texts")
+    for who in texted:
+        state = texts.get(who) if isinstance(texts, dict) else None
+        words.append(f"  {who}: {_TEXTED.get(str(state), 'this hub does not say whether by SMS')}")
     words += [f"  {one_line(f'warning: {text}', 300)}" for text in posted.warnings]
     out.result({"queued": False, "key": posted.key, **message.raw}, "\n".join(words))
     return exits.OK

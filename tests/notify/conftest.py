@@ -48,6 +48,8 @@ class Notifying:
         self.back = self.queue.recover()
         self.follower = _notify_follower(self._config, self.hub, self.settings, self.queue)
         self.follower.start()
+        services = self.settings.services.values()
+        self.queue.set_texts({who: s.text_senders for s in services for who in s.texts})
         self.senders = {
             name: Sender(name, service, self.queue, self.clock, lambda: 0.0)
             for name, service in self.settings.services.items()

@@ -56,13 +56,16 @@ class Service:
     """A service. Subclasses have `send`, and what else differs.
 
     `secrets` are masked in everything that is said of it. `rules` hold besides those of the
-    settings file.
+    settings file. `texts` are the people whom it texts by a message's tag,
+    where `text_senders` posted it (patterns of names, none for all).
     """
 
     most_at_once = 1  # notices that `send` may be given
     secrets: Sequence[str] = ()
     rules: Sequence[Rule] = ()
     trouble: str | None = None  # why nothing comes in from it
+    texts: Sequence[str] = ()
+    text_senders: Sequence[str] = ()
 
     def send(self, target: str, notices: Sequence[Notice]) -> str | None:
         """Send notices to a target (empty: the service's own), and return what the service calls

@@ -93,6 +93,8 @@ def saved(hub: Hub, caller: Caller, posted: Posted) -> bytes:
     message["recipients"], message["warnings"] = report.recipients, report.warnings
     if posted.replayed:
         message["replayed"] = True
+    if texts := hub.texting(message["from"], message["tags"]):
+        message["texts"] = texts
     return orjson.dumps(message) + b"\n"
 
 

@@ -1,0 +1,111 @@
+"""More than a hundred services by way of apprise: Slack, Discord, ntfy, e-mail, Matrix, Pushover …
+
+    [services.chat]
+    type = "apprise"
+    url = "slack://TOKENA/TOKENB/TOKENC/#agents"    # https://github.com/caronc/apprise/wiki
+    most = 1000           # characters of a text
+    each_s = 1            # seconds between two
+
+One address a service, so that one that is away holds up no other. The package is an extra:
+requirements-notify.txt.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from bus.model.notices import MOST_TEXT, Notice
+from bus.notify.services.base import Refused, Retry, Service, Tools
+from bus.notify.table import Table
+
+# What Slack and Discord take for a call to everybody, or to somebody.
+_MENTION = re.compile(r"<(?=[!@#])|@(?=everyone|here|channel|all\b)", re.IGNORECASE)
+_STATUS = re.compile(r"\berror=(\d{3})\b")
+_ABOUT_THE_NOTICE = ("400", "413", "415", "422")
+
+
+class AppriseService(Service):
+    """See the head of this module. `apprise` is an object of the library with one address."""
+
+    def __init__(
+        self, tools: Tools, apprise: Any, url: str, most: int = 1000, each_s: float = 1
+    ) -> None:
+        self._tools, self._apprise, self._most, self._each_s = tools, apprise, most, each_s
+        self.secrets = [url, *(part for part in re.split(r"[/:@?&=#]+", url) if len(part) > 7)]
+        self._next = 0.0
+
+    def ready_in_s(self, target: str) -> float:
+        return max(0.0, self._next - self._tools.clock())
+
+    def check(self) -> list[str]:
+        name = next(iter(self._apprise)).service_name
+        return [f"{name}, by apprise; nothing more is known without sending something"]
+
+    def send(self, target: str, notices: Sequence[Notice]) -> str | None:
+        (notice,) = notices
+        self._next = self._tools.clock() + self._each_s
+        title = _tame(notice.title)[:200]
+        text, ref = _tame(notice.text), notice.data.get("ref")
+        if len(text) > self._most:
+            text = f"{text[: self._most]} …" + (f" (bus read {ref})" if ref else "")
+        if notice.is_unsure:
+            text += "\n(This may have been told before.)"
+        result = self._apprise.notify(body=text or title, title=title, body_format="text")
+        if result:
+            return None
+        status = _status(result)
+        if status in _ABOUT_THE_NOTICE:
+            raise Refused(f"status {status}")
+        if status is not None:
+            raise Retry(f"status {status}")
+        raise Retry("apprise could not send it, and does not know why", is_unsure=True)
+
+
+def _status(result: Any) -> str | None:
+    """Return the status that a service has answered with, which stands only in what apprise has
+    logged; None: no such answer is known.
+    """
+    attempts = [attempt for one in result.results for attempt in one.attempts]
+    lines = [entry.message for attempt in attempts for entry in attempt.logs]
+    found = _STATUS.findall(" ".join(lines))
+    return found[-1] if found else None
+
+
+def _silence() -> None:
+    """Keep what apprise logs out of our log: it may tell secrets."""
+    logger = logging.getLogger("apprise")
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
+def _tame(text: str) -> str:
+    """Return a text in which nobody is called by name: it is another agent's."""
+    return _MENTION.sub(lambda found: f"{found[0]} ", text)
+
+
+def make(table: Table, tools: Tools) -> Service:
+    """Return the service of a table of the settings."""
+    url, most = table.text("url"), int(table.number("most", 1000, 1, MOST_TEXT))
+    each_s = table.number("each_s", 1, 0, 3600)
+    _silence()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # about its own imports
+        try:
+            library: Any = importlib.import_module("apprise")  # 0.15 s, and few need it
+        except ImportError as error:
+            raise table.bad(
+                "type",
+                "is 'apprise', and that package is not installed:"
+                f" pip install -r requirements-notify.txt ({error})",
+            ) from None
+        apprise = library.Apprise(asset=library.AppriseAsset(async_mode=False, secure_logging=True))
+        is_one = apprise.add(url) and len(apprise) == 1
+    if not is_one:
+        raise table.bad("url", "is not one address that apprise knows")
+    return AppriseService(tools, apprise, url, most, each_s)
