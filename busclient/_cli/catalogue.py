@@ -105,6 +105,11 @@ GROUPS = {
             "Bring over settings and mail of ClaudeMail",
             ("bus import claudemail", "bus import claudemail --apply"),
         ),
+        "relay": Entry(
+            "relaying",
+            "Send the hub's notices as iMessages, on a Mac",
+            ("bus relay imessage", "bus relay imessage --once"),
+        ),
         "poll": Entry(
             "polling",
             "Show what is unread, for a hook at session start",
@@ -176,10 +181,7 @@ GROUPS = {
         "share": Entry(
             "sharing",
             "Put a file where others reach it, and post where it is",
-            (
-                "bus share build.zip --via scp:ovh5:/opt/claude-bus-files db1",
-                'bus share build.zip db1 "the build of today"',
-            ),
+            ("bus share build.zip db1", "bus share build.zip any --via scp:ovh5:/opt/files"),
         ),
         "get": Entry(
             "sharing", "Fetch the files of a message", ("bus get 412", "bus get 412 -o ~/Downloads")

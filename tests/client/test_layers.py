@@ -26,6 +26,7 @@ ABOVE_THE_BUS = (
     "_guard",
     "_joining",
     "_mirror",
+    "_relay",
     "_share",
 )
 JOINTS = ("", "__main__", "_cli")  # "" is busclient/__init__.py, the public door
