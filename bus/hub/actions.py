@@ -31,7 +31,7 @@ from bus.model.caller import Caller, Taken
 from bus.model.filter import recipients
 from bus.model.groups import is_role
 from bus.model.messages import Draft, Message
-from bus.model.records import EVERYBODY, Fields
+from bus.model.records import EVERYBODY, Fields, utc
 
 _ATTEMPTS = 200  # each that fails means that somebody else has changed it
 _LOOKED_AT, _HISTORY = 1_000, 100
@@ -263,34 +263,22 @@ class Actions:
 
     def all(self, asked: ActionsQuery, view: View | None) -> tuple[list[Action], int]:
         """Return the newest actions, and the number before which there are more (0: none)."""
-        found: list[Action] = []
-        with self._journal.current() as db:
+        now_ms = self._journal.now_ms()
+
+        def question(db: sqlite3.Connection) -> tuple[list[Action], int]:
+            found: list[Action] = []
             at = asked.before or _HIGHEST
-            for count, row in enumerate(queries.newest(db, self._wanted(db, asked), at)):
+            for count, row in enumerate(queries.newest(db, _wanted(db, asked, now_ms), at)):
                 if len(found) == asked.limit or count == _LOOKED_AT:
                     return found, at
                 at = row.number
-                message = self._message(db, row.message)
+                message = texts.ends(db, row.message)
                 is_wanted = asked.asked_by in (None, message["from"])
                 if is_wanted and sees(db, view, row.message, row.assignee, message):
-                    found.append(self._shown(_Seen(row, message)))
-        return found, 0
+                    found.append(shown(row, message, now_ms))
+            return found, 0
 
-    def _wanted(self, db: sqlite3.Connection, asked: ActionsQuery) -> Wanted:
-        names = None
-        if asked.assignee is not None:
-            is_one = is_role(asked.assignee)
-            names = (asked.assignee,) if is_one else _boxes(db, asked.assignee)
-        stale_s = None if asked.stale_h is None else asked.stale_h * 3_600
-        return Wanted(
-            asked.status or UNDONE,
-            names,
-            bool(asked.unassigned),
-            asked.priority,
-            self._journal.now_ms() if asked.overdue else None,
-            None if stale_s is None else self._journal.utc(-stale_s),
-            asked.thread,
-        )
+        return self._journal.index.ask(question)
 
     def _seen(self, db: sqlite3.Connection, number: int, view: View | None) -> _Seen:
         row = queries.one(db, number)
@@ -323,6 +311,22 @@ def shown(row: Row, message: Message, now_ms: int, history: list[Fields] | None 
             **{"made": row.made, "changed": row.changed},
             **({} if history is None else {"history": history}),
         },
+    )
+
+
+def _wanted(db: sqlite3.Connection, asked: ActionsQuery, now_ms: int) -> Wanted:
+    names = None
+    if asked.assignee is not None:
+        names = (asked.assignee,) if is_role(asked.assignee) else _boxes(db, asked.assignee)
+    stale_ms = None if asked.stale_h is None else asked.stale_h * 3_600_000
+    return Wanted(
+        asked.status or UNDONE,
+        names,
+        bool(asked.unassigned),
+        asked.priority,
+        now_ms if asked.overdue else None,
+        None if stale_ms is None else utc((now_ms - stale_ms) / 1000),
+        asked.thread,
     )
 
 

@@ -23,6 +23,7 @@ from bus.model.delivery import unknown as unknown_text
 from bus.model.groups import is_topic
 from bus.model.messages import Draft
 from bus.model.records import EVERYBODY, Fields
+from bus.model.strict_json import Rest
 
 _PRIORITY = {"fyi": "low"}  # of a brief: that of its actions
 _NOT_SIGNED = "The index is being made: this brief has no signature."
@@ -92,11 +93,12 @@ class Briefs:
         read_as = {text: name for text, name in read.items() if "(" in text}
         return PostedBrief(posted, read_as, warnings)
 
-    def take_in(self, caller: Caller, asked: BriefImport) -> PostedBrief:
+    def take_in(self, caller: Caller, asked: BriefImport, rest: Rest) -> PostedBrief:
         """Post what a file of another mail system says into one's own mailbox, once. Nobody else
-        gets mail or work from it. Raises BadBrief, and what `post` raises.
+        gets mail or work from it. `rest` lets others go on while it is read. Raises BadBrief, and
+        what `post` raises.
         """
-        brief, to = asked.brief(caller), [asked.name]
+        brief, to = asked.brief(caller, rest), [asked.name]
         draft = Draft.read({**brief.draft(), "from": brief.sender, "to": to})
         actions, warnings = self._actions(brief, to, to) if asked.box == INBOX else ([], [])
         for one in actions:

@@ -260,7 +260,7 @@ class _Look:
         if self._view is None:
             return True
         if row.message not in self._ends:
-            self._ends[row.message] = queries.ends(self._db, row.message)
+            self._ends[row.message] = texts.ends(self._db, row.message)
         ends = self._ends[row.message]
         return sees(self._db, self._view, row.message, row.assignee, ends)
 
@@ -296,7 +296,7 @@ class _Look:
             row
             for row in asks.open_before(self._db, before, self._now_ms, _ASKS)
             if self._view is None
-            or self._view.sees(self._db, row.seq, queries.ends(self._db, row.seq))
+            or self._view.sees(self._db, row.seq, texts.ends(self._db, row.seq))
         ]
         return [self._ask(row) for row in rows[: self._limit]], len(rows)
 

@@ -4,15 +4,13 @@ messages: a mailbox is asked by the ranges that its reader is done with.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from bus.index.floors import floor
 from bus.model.groups import is_topic
-from bus.model.messages import Message
 from bus.model.records import EVERYBODY
 
 
@@ -44,16 +42,6 @@ def open_actions(db: sqlite3.Connection, limit: int) -> list[OpenAction]:
         (limit,),
     )
     return list(map(OpenAction._make, rows))
-
-
-def ends(db: sqlite3.Connection, seq: int) -> Message:
-    """Return the sender and the recipients of a message: what says who may see it."""
-    (text,) = db.execute(
-        "SELECT json_object('from', sender, 'to', json_extract(json, '$.to')) FROM messages"
-        " WHERE seq = ?",
-        (seq,),
-    ).fetchone()
-    return cast(Message, json.loads(text))
 
 
 def recipients(db: sqlite3.Connection, limit: int) -> list[str]:

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -23,6 +23,7 @@ from bus.index.walks import Either, Every, Fixed, Live, Rows, Walk
 from bus.model import checks, records
 from bus.model.filter import MAX_PAGE_BYTES, Selection, recipients
 from bus.model.groups import TOPIC_PREFIX, is_topic
+from bus.model.messages import Message
 from bus.model.records import EVERYBODY, Record
 
 _AT_ONCE = 64  # messages fetched together
@@ -215,6 +216,16 @@ def by_seq(db: sqlite3.Connection, seq: int) -> str | None:
     """Return one message."""
     text: str | None = _one(db, "SELECT json FROM messages WHERE seq = ?", seq)
     return text
+
+
+def ends(db: sqlite3.Connection, seq: int) -> Message:
+    """Return the id, the sender and the recipients of a message: what says who may see it."""
+    (text,) = db.execute(
+        "SELECT json_object('id', id, 'from', sender, 'to', json_extract(json, '$.to'))"
+        " FROM messages WHERE seq = ?",
+        (seq,),
+    ).fetchone()
+    return cast(Message, json.loads(text))
 
 
 def seq_of_id(db: sqlite3.Connection, id: str) -> int | None:

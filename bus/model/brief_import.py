@@ -18,6 +18,7 @@ from bus.model.due import DATE
 from bus.model.kinds import AGENT, THREAD, one_of
 from bus.model.messages import MAX_BODY
 from bus.model.shape import Json, Kind, Shape, object_schema
+from bus.model.strict_json import Rest
 
 INBOX, ARCHIVE, SENT = BOXES = ("inbox", "archive", "sent")
 IMPORTER = "import"  # the session of a machine that posts what others wrote
@@ -76,11 +77,11 @@ class BriefImport(Shape):
             return self.name
         return IMPORTER if caller.own_name is None else f"{caller.own_name}/{IMPORTER}"
 
-    def brief(self, caller: Caller) -> Brief:
+    def brief(self, caller: Caller, rest: Rest = lambda: None) -> Brief:
         """Return the brief that a caller posts; raises BadBrief, BadField and TooLarge, with the
-        line.
+        line. `rest` lets others go on meanwhile.
         """
-        front, text = front_matter.split(self.markdown)
+        front, text = front_matter.split(self.markdown, rest)
         given = Brief.of_markdown(claimed(front.fields), text)
         extra = given.get("extra", {})
         if self.box == SENT and _means(extra.get(f"{CLAIM}from"), self.name):

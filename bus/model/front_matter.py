@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import yaml
 
 from bus.errors import BadBrief, BadJson, TooLarge
-from bus.model.strict_json import check_text
+from bus.model.strict_json import Rest, check_text
 
 MAX_FRONT = 16 * 1024
 MAX_DEPTH, MAX_NODES, MAX_KEY = 8, 1_000, 128
+_STEPS = 400  # of the parser without a rest: a millisecond or two
 _END = re.compile(r"^(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
 _START = re.compile("\ufeff?---[ \t]*\r?\n")
 # What may stand without quotes; all else is quoted and escaped.
@@ -34,9 +35,10 @@ class FrontMatter(NamedTuple):
     lines: dict[str, int]
 
 
-def split(text: str) -> tuple[FrontMatter, str]:
+def split(text: str, rest: Rest = lambda: None) -> tuple[FrontMatter, str]:
     """Return the front matter of a text, and what is behind it as it is; raises BadBrief and
-    TooLarge. Without a line `---` at its start, a text has no front matter.
+    TooLarge. Without a line `---` at its start, a text has no front matter. `rest` lets others go
+    on between its parts: 16 KiB of YAML may take a tenth of a second.
     """
     start = _START.match(text)
     if start is None:
@@ -56,12 +58,12 @@ def split(text: str) -> tuple[FrontMatter, str]:
             size=size,
             limit=MAX_FRONT,
         )
-    return _read(front), text[end.end() :]
+    return _read(front, rest), text[end.end() :]
 
 
-def _read(front: str) -> FrontMatter:
+def _read(front: str, rest: Rest) -> FrontMatter:
     try:
-        return _Reader(front).document()
+        return _Reader(front, rest).document()
     except yaml.reader.ReaderError as error:
         at = front[: error.position].count("\n") + _FIRST_LINE
         raise _bad(at, f"a character is not for YAML: {error.character!r:.20}.") from None
@@ -76,8 +78,19 @@ def _read(front: str) -> FrontMatter:
 
 class _Loader(yaml.BaseLoader):  # type: ignore[misc]
     """A parser that stops at what is too deep while it looks ahead: of many open brackets on a
-    line, each costs it as much as all before.
+    line, each costs it as much as all before. It rests between its steps.
     """
+
+    def __init__(self, text: str, rest: Rest) -> None:
+        self._rest, self._steps = rest, 0
+        super().__init__(text)
+
+    def forward(self, length: int = 1) -> None:
+        """Go on in the text."""
+        self._steps += 1
+        if self._steps % _STEPS == 0:
+            self._rest()
+        super().forward(length)
 
     def fetch_flow_collection_start(self, token: Any) -> None:
         """Begin `[` or `{`; raises BadBrief for one that is too deep."""
@@ -86,11 +99,20 @@ class _Loader(yaml.BaseLoader):  # type: ignore[misc]
         super().fetch_flow_collection_start(token)
 
 
+def _events(text: str, rest: Rest) -> Iterator[Any]:
+    loader = _Loader(text, rest)
+    try:
+        while loader.check_event():
+            yield loader.get_event()
+    finally:
+        loader.dispose()
+
+
 class _Reader:
     """Reads one document from the parser's events."""
 
-    def __init__(self, text: str) -> None:
-        self._events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
+    def __init__(self, text: str, rest: Rest) -> None:
+        self._events = _events(text, rest)
         self._nodes = 0
 
     def document(self) -> FrontMatter:

@@ -20,7 +20,8 @@ PRIORITIES = ("low", "normal", "high", "urgent")
 MAX_TITLE, MAX_ACTIONS = 200, 100
 _LONGEST, _MENTIONS = 1_000, 3  # of a line: characters that are read, names that are looked up
 _BOX = re.compile(r"[ \t]{0,16}(?:[-*+]|[0-9]{1,9}[.)])[ \t]+\[ \][ \t]+(\S.*)")
-_FENCE = re.compile(r"[ \t]{0,16}(?:(?:[-*+]|[0-9]{1,9}[.)])[ \t]+)?(`{3,}|~{3,})([^`]*)")
+# `+` behind a count: what it took stays taken. Else a long line of ~ costs its square.
+_FENCE = re.compile(r"[ \t]{0,16}(?:(?:[-*+]|[0-9]{1,9}[.)])[ \t]+)?(`{3,}+|~{3,}+)([^`]*)")
 _MENTION = re.compile(rf"(?<!\S)@((?:{ROLE_PREFIX}{ROLE.pattern})|(?:{NAME.pattern}))(?![/@\w])")
 _PRIORITY = re.compile(rf"(?<!\S)!({'|'.join(PRIORITIES)})(?!\S)")
 _DUE = re.compile(r"(?<!\S)due:(\S+)")

@@ -43,7 +43,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
     @routes.post("/briefs")
     @may_call(EVERYONE)
     def post() -> Response:
-        fields, lines = _said()
+        fields, lines = _said(rest)
         body.add_key(fields, request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         if g.caller.own_name is not None:
             fields.setdefault("from", g.caller.own_name)
@@ -59,7 +59,7 @@ def blueprint(hub: Hub, taken: Taken, rest: Rest) -> Blueprint:
         asked = BriefImport.read(fields)
         for name in (asked.name, asked.sender(g.caller)):
             check_speaks_as(g.caller, name, "name", taken)
-        done = hub.briefs.take_in(g.caller, asked)
+        done = hub.briefs.take_in(g.caller, asked, rest)
         if done.posted.replayed and asked.box == ARCHIVE:  # it was read since
             hub.acks.ack(g.caller, asked.name, [done.posted.message["seq"]])
         return json_reply(answer(hub, done), 201)
@@ -127,8 +127,10 @@ def answer(hub: Hub, done: PostedBrief) -> dict[str, Any]:
     return message
 
 
-def _said() -> tuple[dict[str, Any], Mapping[str, int]]:
-    """Return the fields of a brief, and of front matter the line of each."""
+def _said(rest: Rest) -> tuple[dict[str, Any], Mapping[str, int]]:
+    """Return the fields of a brief, and of front matter the line of each. `rest` lets others go on
+    while that is read.
+    """
     for name in parameters.params(None):  # a `to` that is not looked at makes a broadcast
         raise UnknownField(
             f"There is no parameter {name[:64]!r} here.",
@@ -150,7 +152,7 @@ def _said() -> tuple[dict[str, Any], Mapping[str, int]]:
             size=len(data),
             limit=longest,
         )
-    front, text = front_matter.split(utf8(data))
+    front, text = front_matter.split(utf8(data), rest)
     return Brief.of_markdown(front.fields, text), front.lines
 
 
