@@ -11,7 +11,7 @@ from bus.errors import BadField, BusError, MissingField
 from bus.model import todo
 from bus.model.actions import Action
 from bus.model.answer import Count
-from bus.model.brief_mark import AS_MESSAGE, PRIORITIES
+from bus.model.brief_mark import AS_MESSAGE, MAX_TITLE, PRIORITIES, first_line
 from bus.model.checks import shown
 from bus.model.due import DATE, DUE
 from bus.model.filter import MAX_LIMIT, MessagesQuery, Selection, SeqOf, recipients
@@ -35,7 +35,7 @@ from bus.model.shape import Json, Kind, Shape, object_schema
 from bus.model.signatures import SIGNATURE
 from bus.model.written_names import NAME, NAMES
 
-MAX_TITLE, MAX_ACTION = 300, 500
+MAX_ACTION = 500
 FRONT = (
     *("title", "date", "from", "to", "cc", "action", "priority", "due"),
     *("thread", "in_reply_to", "tags", "signature"),
@@ -183,7 +183,7 @@ class Brief(Shape):
         """Return what the message says of the brief, besides its actions and who has a copy."""
         names = ("date", "action", "priority", "due", "signature", "extra")
         said = {name: value for name, value in self.as_dict().items() if name in names}
-        return {"title": self.title or _first_line(self.body), **said}
+        return {"title": self.title or first_line(self.body), **said}
 
     @classmethod
     def schema(cls) -> Json:
@@ -200,15 +200,6 @@ def at_line(error: BusError, lines: Mapping[str, int]) -> BusError:
         error.message = f"Line {line}: {error.message}"
         error.details["line"] = line
     return error
-
-
-def _first_line(body: str) -> str:
-    for line in body.splitlines():
-        text = "".join(char for char in line if ord(char) >= 32 and char != "\x7f")
-        text = text.lstrip("#> \t").strip()
-        if text:
-            return text if len(text) <= MAX_TITLE else text[: MAX_TITLE - 1] + "…"
-    return "(no title)"
 
 
 def markdown(message: Mapping[str, Any]) -> str:

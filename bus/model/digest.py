@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 
 from bus.model.actions import Action, about
 from bus.model.answer import Count, Says, Time
+from bus.model.brief_mark import without_title
 from bus.model.harmless import body_lines, harmless, sender
 from bus.model.inbox_lines import preview
 from bus.model.kinds import AGENT, CALLER_OR_SESSION, ONE_OR_FLAG, Format, whole
@@ -47,7 +48,7 @@ class DigestItem(TypedDict):
     trust: NotRequired[Annotated[str, "what it may be taken for"]]
     priority: Annotated[str, Says(enum=list(_URGENCY))]
     title: NotRequired[Annotated[str, "of a brief"]]
-    text: Annotated[str, "its first lines"]
+    text: Annotated[str, "its first lines, without the title"]
 
 
 class Digest(TypedDict):
@@ -93,7 +94,7 @@ def item(message: Message) -> DigestItem:
         "ts": message["ts"],
         "sender": sender(message),
         "priority": urgency(message),
-        "text": preview(message["body"], PREVIEW),
+        "text": preview(without_title(message), PREVIEW),
     }
     if "trust" in message:
         found["trust"] = message["trust"]
@@ -106,7 +107,8 @@ def item_lines(one: DigestItem) -> str:
     """Return the lines of a message in a digest."""
     mark = "" if one["priority"] == "normal" else f" {one['priority'].upper()}"
     title = f": {' '.join(body_lines(one['title']))}" if "title" in one else ""
-    return f"{one['seq']}{mark} {harmless(one['sender'])}{title}\n  {one['text']}\n"
+    text = f"  {one['text']}\n" if one["text"] else ""
+    return f"{one['seq']}{mark} {harmless(one['sender'])}{title}\n{text}"
 
 
 def action_line(one: Action) -> str:

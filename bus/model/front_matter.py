@@ -151,11 +151,14 @@ class _Reader:
         return items
 
     def _text(self, event: Any) -> str:
+        # What writes JSON escapes an emoji as two halves; YAML's reader leaves them apart.
+        halves = event.value.encode("utf-16-le", "surrogatepass")
+        text: str = halves.decode("utf-16-le", "surrogatepass")
         try:
-            check_text(event.value, "it")
+            check_text(text, "it")
         except BadJson as error:  # an escape such as "\\0"
             raise _bad(_line(event), error.message) from None
-        return str(event.value)
+        return text
 
     def _mapping(self, start: Any, depth: int, lines: dict[str, int]) -> dict[str, Any]:
         if start.anchor is not None or start.tag is not None:

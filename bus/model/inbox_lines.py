@@ -6,7 +6,7 @@ import math
 
 from bus.model import attached
 from bus.model.asked import ask_terms, is_open
-from bus.model.brief_mark import claims, signed_lines
+from bus.model.brief_mark import claims, signed_lines, title_apart
 from bus.model.filter import recipients
 from bus.model.harmless import body_lines, quoted, sender
 from bus.model.inbox_budget import Candidate
@@ -16,6 +16,7 @@ from bus.model.records import unix_ms
 _LONGEST_LINE = 160
 _LONGEST_SENDER = 64
 _LONGEST_TERMS = 300
+_LONGEST_TITLE = 80
 
 
 def head_line(message: Candidate, now_ms: int, ref: str | None = None) -> str:
@@ -30,6 +31,8 @@ def head_line(message: Candidate, now_ms: int, ref: str | None = None) -> str:
     marks += ["QUESTION"] if is_open(message) else []
     marks += ["FORWARDED"] if "forwarded" in message else []
     marks += claims(message)
+    if title := title_apart(message):
+        marks.append(f"BRIEF {quoted(_cut(title, _LONGEST_TITLE))}")
     marks += ["SUPERSEDED"] if "superseded_by" in message else []
     marks += attached.count_mark(message)
     line = " ".join([ref or str(message["seq"]), *marks, f"{ago} from {who}"])

@@ -131,7 +131,13 @@ def with_front(text: str, fields: Mapping[str, Any]) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """Return a text, or a list of such, as YAML takes it: JSON's quotes are its own."""
+    """Return a text, or a list of such, as YAML takes it: JSON's quotes are its own, but for what
+    JSON escapes as two halves.
+    """
     if isinstance(value, str) or not isinstance(value, Iterable):
-        return json.dumps(str(value), ensure_ascii=True).replace("\\/", "/")
+        chars = (
+            f"\\U{ord(char):08x}" if ord(char) > 0xFFFF else json.dumps(char)[1:-1]
+            for char in str(value)
+        )
+        return f'"{"".join(chars)}"'
     return "[" + ", ".join(map(_yaml, value)) + "]"

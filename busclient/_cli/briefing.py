@@ -203,14 +203,18 @@ def _digest_lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield one_line(f"{unread} unread for {found['reader']}{told}", 500)
     for message in found["messages"]:
         urgent = "" if message["priority"] == "normal" else f" {message['priority'].upper()}"
-        title = f" {message['title']}:" if message.get("title") else ""
+        said = [text for text in (message.get("title"), message["text"]) if text]
         head = f"{message['seq']}{urgent} {age(message['ts'])} from {message['sender']}"
-        yield one_line(f"{head}:{title} {message['text']}", 500)
+        yield one_line(f"{': '.join([head, *said])}", 500)
     if found["more"]:
         yield f"-- {found['more']} more: `bus inbox`"
     for action in found["actions"]:
+        priority = action["priority"]
+        urgent = "" if priority == "normal" else f" {priority.upper()}"
         due = f" due {action['due']}" if action.get("due") else ""
-        yield one_line(f"action {action['number']} {action['status']}{due}: {action['title']}", 500)
+        due += " OVERDUE" if action.get("overdue") else ""
+        head = f"action {action['number']} {action['status']}{urgent}{due}"
+        yield one_line(f"{head}: {action['title']}", 500)
     if "acked" in found:
         yield f"-- acknowledged {len(found['acked'])}"
 

@@ -183,7 +183,7 @@ def message_text(message: Message, longest: int | None = None) -> str:
     marks = [f"#{quoted(tag, 80)}" for tag in message.tags]
     if message.in_reply_to:
         marks.append(f"re {quoted(message.in_reply_to)}")
-    marks += [*_asked(message.raw), *_files(message)]
+    marks += [*_said(message.raw), *_files(message)]
     if message.priority != "normal":
         marks.insert(0, message.priority.upper())
     # Of a name that is too long for a line the mark must stay.
@@ -208,14 +208,16 @@ def _files(message: Message) -> list[str]:
     return [*marks, f"`bus get {message.seq}`"] if files else []
 
 
-def _asked(raw: Mapping[str, Any]) -> list[str]:
-    """Return what a question's first line says: whether it is open, and what may be answered."""
+def _said(raw: Mapping[str, Any]) -> list[str]:
+    """Return what a message's first line says of a brief, of its origin and of a question."""
     ask, forwarded, brief = raw.get("ask"), raw.get("forwarded"), raw.get("brief")
     marks = []
     extra = brief.get("extra") if isinstance(brief, dict) else None
     if isinstance(extra, dict) and "claimed_from" in extra:
         said = (str(extra[name]) for name in ("claimed_from", "claimed_date") if name in extra)
         marks.append(one_line(f"claimed from {' '.join(map(quoted, said))}", 160))
+    if isinstance(brief, dict):
+        marks.insert(0, f"BRIEF {quoted(str(brief.get('title')), 120)}")
     if isinstance(forwarded, dict):
         marks.append(one_line(f"forwarded from {forwarded.get('from')}", 160))
     if isinstance(ask, dict):

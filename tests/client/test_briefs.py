@@ -177,3 +177,16 @@ def test_the_digest_sums_up_and_acknowledges_what_it_shows(client: Make, cli: Cl
     assert json.loads(cli("digest", "--json").out)["unread"] == 3
     assert cli("digest", "--ack").out.splitlines()[-1] == "-- acknowledged 3"
     assert cli("digest").out.splitlines()[0] == "0 unread for bob"
+
+
+def test_lists_show_the_title_of_a_brief_and_the_digest_says_nothing_twice(
+    client: Make, cli: Cli
+) -> None:
+    alice = client("alice")
+    alice.briefs.post("text", front={"to": "bob", "title": 'Blocker 🎉 "db"'})
+    alice.briefs.post("# Green\n", front={"to": "bob"})
+    for command in ("inbox", "log"):
+        assert r' alice (unverified) > bob BRIEF "Blocker 🎉 \"db\""' in cli(command).out
+    shown = cli("digest").out.splitlines()
+    assert shown[1].endswith(' from alice (unverified): Blocker 🎉 "db": text')
+    assert shown[2].endswith(" from alice (unverified): Green")

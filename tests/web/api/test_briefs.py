@@ -425,3 +425,10 @@ def test_many_open_brackets_cost_no_more_than_many_values(members: Members) -> N
 
     many = "to: db1\na:\n" + "- xxxxxxxxxxxx\n" * 900
     assert cost(f"a: {'[' * 16_000}", 400) < cost(many, 201)
+
+
+def test_an_emoji_that_json_has_escaped_is_one_character(members: Members) -> None:
+    said = sent(members.web1, '---\nto: "db1"\ntitle: "\\ud83c\\udf89 \\U0001f389"\n---\nx')
+    assert said["brief"]["title"] == "🎉 🎉"
+    refused = send(members.web1, '---\nto: db1\ntitle: "\\udf89\\ud83c"\n---\nx')
+    assert (refused.status_code, refused.json["line"]) == (400, 3)

@@ -126,3 +126,17 @@ def test_a_digest_is_private(config: Config) -> None:
         refusal(private.shared.get("/digest"), 400, "missing_field")
         assert digest(private.db1)["unread"] == 1
         assert digest(private.admin, "reader=db1")["unread"] == 1
+
+
+def test_a_title_that_is_the_first_line_is_said_once(members: Members) -> None:
+    for body in ("# Green\n", "\n# Red\n\nIt is\nred.", "x" * 400):
+        assert members.web1.post("/briefs", json={"to": "db1", "body": body}).status_code == 201
+    found = digest(members.db1)["messages"]
+    assert [(one["title"][:5], one["text"][:9]) for one in found] == [
+        ("Green", ""),
+        ("Red", "It is red"),
+        ("xxxxx", "xxxxxxxxx"),
+    ]
+    text = members.db1.get("/digest?format=text").get_data(as_text=True).splitlines()
+    heads = [f"{one['seq']} web1: {one['title']}" for one in found]
+    assert text[2:5] == [*heads[:2], "  It is red.…"]

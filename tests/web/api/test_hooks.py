@@ -499,3 +499,11 @@ def test_one_who_sends_many_hides_nobody_and_what_is_not_shown_is_shown_later(
         seen |= {int(seq) for seq in re.findall(r"^(\d+)(?:\.\w{4})? URGENT", text, re.M)}
     assert seen == {seq for seq, was in zip(sent, told, strict=True) if not was}
     assert one not in seen
+
+
+def test_the_title_of_a_brief_is_shown_unless_its_text_begins_with_it(members: Members) -> None:
+    members.db1.post("/briefs", json={"to": "web1", "body": "# Green\n"})
+    members.db1.post("/briefs", json={"to": "web1", "title": "A plan " + "x" * 200, "body": "y"})
+    text = shown(members.web1, "SessionStart")
+    assert 'BRIEF "A plan xxx' in text and "x" * 80 not in text
+    assert text.count("BRIEF") == 1 and "# Green" in text
