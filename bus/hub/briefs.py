@@ -19,6 +19,7 @@ from bus.model import todo, written_names
 from bus.model.brief_import import ARCHIVE, INBOX, SENT, BriefImport
 from bus.model.briefs import Brief, at_line
 from bus.model.caller import Caller, Taken, lowest_trust
+from bus.model.checks import shown
 from bus.model.delivery import unknown as unknown_text
 from bus.model.groups import is_topic
 from bus.model.messages import Draft
@@ -130,6 +131,11 @@ class Briefs:
                 continue
             if one.unknown:
                 warnings += self._told(one)
+            if one.odd_due is not None:
+                said = shown(f"due:{one.odd_due}")
+                warnings.append(
+                    f"{said} is no date, so the action {one.title!r} has it in its title."
+                )
             assignee = one.assignee or (None if one.unknown else only)
             priority = one.priority or brief.priority or "normal"
             due = one.due or brief.due
@@ -146,10 +152,13 @@ class Briefs:
     def _todo(self, text: str, names: Sequence[str]) -> todo.Todo | None:
         def named(word: str) -> str | None:
             ending = [name for name in names if name.partition("/")[2] == word]
-            if word in names or len(ending) != 1:
-                is_nobody = word.lower() in ("all", EVERYBODY) or self._standings.unknown([word])
-                return None if is_nobody else word
-            return ending[0]
+            if word.lower() in ("all", EVERYBODY):
+                return None
+            if word in names:  # who gets the brief can have what it asks for, known or not
+                return word
+            if len(ending) == 1:
+                return ending[0]
+            return None if self._standings.unknown([word]) else word
 
         return todo.read(text, named)
 

@@ -62,6 +62,7 @@ LONGER = (
     "A longer one goes as a file, of any size: curl -u NAME:TOKEN -T FILE"
     ' "$BUS_URL/files?name=NAME&to=WHO&body=TEXT"'
 )
+_CLEAN = "Send text in UTF-8, without NUL characters; anything else goes as a file."
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _canonical = json.JSONEncoder(sort_keys=True).encode  # `json.dumps` makes an encoder for each call
@@ -365,9 +366,10 @@ def utf8(data: bytes) -> str:
     """Return the text of raw bytes; raises BadJson when it is not clean UTF-8."""
     try:
         text = data.decode("utf-8")
+        check_text(text, "The text")
     except UnicodeDecodeError as error:
-        raise BadJson(
-            f"The text is not UTF-8: byte {error.start} is {data[error.start]:#04x}."
-        ) from None
-    check_text(text, "The text")
+        found = f"The text is not UTF-8: byte {error.start} is {data[error.start]:#04x}."
+        raise BadJson(found, hint=_CLEAN) from None
+    except BadJson as error:
+        raise BadJson(error.message, hint=_CLEAN) from None
     return text

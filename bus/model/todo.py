@@ -28,13 +28,16 @@ _DUE = re.compile(r"(?<!\S)due:(\S+)")
 
 
 class Todo(NamedTuple):
-    """What a line says is to be done. `unknown` are the names after an @ that nobody has."""
+    """What a line says is to be done. `unknown` are the names after an @ that nobody has, `odd_due`
+    is what stands behind `due:` and is no date.
+    """
 
     title: str
     assignee: str | None
     priority: str | None
     due: str | None
     unknown: tuple[str, ...]
+    odd_due: str | None = None
 
 
 def boxes(text: str) -> Iterator[str]:
@@ -64,7 +67,8 @@ def read(text: str, named: Callable[[str], str | None]) -> Todo | None:
         unknown.append(word)
     priority = _PRIORITY.search(text)
     text = _PRIORITY.sub("", text)
-    due = next((found for found in _DUE.finditer(text) if is_due(found[1])), None)
+    dues = list(_DUE.finditer(text))
+    due = next((found for found in dues if is_due(found[1])), None)
     if due is not None:
         text = text[: due.start()] + text[due.end() :]
     title = _title(text)
@@ -76,6 +80,7 @@ def read(text: str, named: Callable[[str], str | None]) -> Todo | None:
         None if priority is None else priority[1],
         None if due is None else due[1],
         () if assignee is not None else tuple(unknown),
+        dues[0][1] if dues and due is None else None,
     )
 
 

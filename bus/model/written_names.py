@@ -48,6 +48,8 @@ def written(value: Any, field: str) -> list[str]:
 
 def one(value: Any, field: str) -> str:
     """Return one name as it is written."""
+    if not isinstance(value, str):
+        raise BadField(f"`{field}` is {shown(value)}.", hint="Give one name.", field=field)
     text = _checked(value, field)
     if as_recipient(text) is not None or text in EVERYBODY_TOO:
         raise BadField(f"`{field}` is {shown(value)}.", hint="Give one name.", field=field)
@@ -85,4 +87,4 @@ def sender(text: str, caller: Caller, machines: Collection[str], taken: Taken) -
 _ONE: Json = {"type": "string", "pattern": NAME_SCHEMA["pattern"], "not": NAME_SCHEMA["not"]}
 _SOME: Json = {"type": "array", "items": _ONE, "minItems": 1, "maxItems": MAX_RECIPIENTS}
 NAMES = Kind(written, {"oneOf": [_ONE, _SOME]})
-NAME = Kind(one, _ONE)
+NAME = Kind(one, _ONE, missing="Give one name: who writes this.")

@@ -298,7 +298,10 @@ def test_what_is_wrong_is_refused_with_its_line(
 
 
 def test_bytes_that_are_no_text_are_refused(members: Members) -> None:
-    refusal(send(members.web1, b"---\n---\n\xff"), 400, "bad_json")
+    for text in (b"---\n---\n\xff", b"a\0b"):
+        reply = send(members.web1, text)
+        refusal(reply, 400, "bad_json")
+        assert "JSON" not in reply.json["hint"]
     refusal(send(members.web1, "{}", kind="application/pdf"), 415, "unsupported_media")
     refusal(members.web1.post("/briefs", json={"body": "x", "tittle": "y"}), 400, "unknown_field")
     refusal(members.web1.post("/briefs?to=db1", data="x"), 400, "unknown_field")
@@ -432,3 +435,23 @@ def test_an_emoji_that_json_has_escaped_is_one_character(members: Members) -> No
     assert said["brief"]["title"] == "🎉 🎉"
     refused = send(members.web1, '---\nto: db1\ntitle: "\\udf89\\ud83c"\n---\nx')
     assert (refused.status_code, refused.json["line"]) == (400, 3)
+
+
+def test_who_is_in_to_or_cc_has_what_is_asked_of_them_known_or_not(members: Members) -> None:
+    text = "- [ ] a @charlie\n- [ ] b @dora\n- [ ] c @nobody\n- [ ] d @all"
+    brief = sent(members.web1, a_brief(text, to="charlie", cc="dora"))
+    found = [(one["title"], one.get("assignee")) for one in brief["brief"]["actions"]]
+    assert found == [("a", "charlie"), ("b", "dora"), ("c @nobody", None), ("d @all", None)]
+
+
+def test_a_due_that_is_no_date_is_told(members: Members) -> None:
+    brief = sent(members.web1, a_brief("- [ ] a due:tomorrow\n- [ ] b due:2026-03-28", to="db1"))
+    assert [one["title"] for one in brief["brief"]["actions"]] == ["a due:tomorrow", "b"]
+    (warning,) = [text for text in brief["warnings"] if "due" in text]
+    assert warning.startswith('"due:tomorrow" is no date')
+
+
+def test_the_shared_user_says_who_writes(members: Members) -> None:
+    refused = members.shared.post("/briefs", json={"to": "db1", "body": "x"})
+    assert (refused.status_code, refused.json["error"]) == (400, "missing_field")
+    assert refused.json["message"] == "`from` is missing."
