@@ -216,16 +216,15 @@ class Contents:
         """Remove a file. Under `lock`."""
         self.place(sum).unlink(missing_ok=True)
 
-    def damaged(self) -> Iterator[str]:
-        """Read all files; yield the names of those that are not what their names say."""
+    def check(self) -> Iterator[tuple[str, bool]]:
+        """Read all files; yield the name of each, and whether it is what the name says."""
         for shard in sorted(self.folder.glob("[0-9a-f][0-9a-f]")):
             for path in sorted(shard.iterdir()):
                 found = sha256()
                 with suppress(FileNotFoundError), path.open("rb") as file:
                     while data := file.read(_PIECE):
                         found.update(data)
-                    if found.hexdigest() != path.name:
-                        yield path.name
+                    yield path.name, found.hexdigest() == path.name
 
     # -- what goes -------------------------------------------------------------------------------
 

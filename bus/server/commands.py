@@ -128,12 +128,16 @@ def verify(as_json: bool, with_files: bool) -> None:
     """Check every line of the log; name the first damaged one. Exit code 1 when there is damage."""
     config = existing(Config.from_env())
     report = inspection.verify(config.data_dir)
-    damaged = list(Contents(config.files_folder).damaged()) if with_files else []
+    attachments = dict(Contents(config.files_folder).check()) if with_files else {}
+    damaged = [name for name, is_good in attachments.items() if not is_good]
     if as_json:
-        facts = {"damaged_files": damaged} if with_files else {}
+        facts = {"files": len(attachments), "damaged_files": damaged} if with_files else {}
         click.echo(json.dumps({**report.as_dict(), **facts}))
     else:
         click.echo(report.as_text())
+        if with_files:
+            read = f"{len(attachments)} read, {len(damaged)} damaged"
+            click.echo(f"attachments in {config.files_folder}: {read}")
         for name in damaged:
             click.echo(f"DAMAGED: the attachment {name} has other bytes than its name says")
     sys.exit(0 if report.is_clean() and not damaged else 1)

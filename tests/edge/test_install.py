@@ -194,6 +194,7 @@ def test_each_user_gets_the_groups_that_it_needs(checkout: Path, tmp_path: Path)
             " --shell /usr/sbin/nologin claude-bus-exec"
         ),
         "groupadd --force --system claude-bus-web",
+        "groupadd --force --system claude-bus-files",  # nobody is in it
         "usermod --append --groups claude-bus-web www-data",
         "usermod --append --groups claude-bus-web claude-bus-exec",
     ]

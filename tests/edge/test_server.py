@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import pytest
 
 from .harness import ROOT
-from .machine import DOMAIN, Server, commands_below
+from .machine import DOMAIN, PYTHON, Server, commands_below
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
 
@@ -90,6 +90,73 @@ def test_a_service_writes_in_its_own_folders_only(server: Server, unit: str) -> 
     for place in ("/run", "/run/systemd", "/etc", "/opt/claude-bus", "/usr", "/var/lib"):
         # lxc exec loses the stderr of a short run now and then, not its stdout.
         assert "Read-only" in server.run(f"{within} touch {place}/probe 2>&1").stdout, place
+
+
+CURL = '. /root/claude.env; curl -skf -u "$BUS_USER:$BUS_PASS"'
+
+
+def test_a_file_is_stored_where_nginx_may_read_it_and_nobody_else(server: Server) -> None:
+    """The hub knows no other users than its own; the folder hands the group of nginx on."""
+    server.sh("head -c 3000000 /dev/urandom > /root/sent")
+    path = "/files?name=build.bin&from=here&to=there"
+    (one,) = json.loads(server.sh(f'{CURL} -T /root/sent "$BUS_URL{path}"'))["attachments"]
+    server.sh(f'{CURL} -o /root/got "$BUS_URL{one["url"]}"; cmp /root/sent /root/got')
+    folder = "/var/lib/claude-bus-attachments"
+    shard = f"{folder}/{one['sha256'][:2]}"
+    stored = f"{shard}/{one['sha256']}"
+    assert server.sh(f"stat -c '%U:%G %a' {folder} {shard} {stored}").splitlines() == [
+        "claude-bus:claude-bus-web 2750",
+        "claude-bus:claude-bus-web 2750",
+        "claude-bus:claude-bus-web 640",
+    ]
+    server.sh(f"runuser -u www-data -- cat {stored} | cmp - /root/sent")
+    assert server.run(f"runuser -u nobody -- cat {stored}").returncode == 1
+    checked = "BUS_DATA_DIR=/var/lib/claude-bus BUS_FILES_DIR=" + folder
+    told = server.sh(
+        f"runuser -u claude-bus -- env -C /opt/claude-bus {checked} {PYTHON} -m bus verify --files"
+    )
+    assert f"attachments in {folder}: 1 read, 0 damaged" in told
+
+
+# Takes notices, and prints them.
+RECEIVER = """
+import http.server
+class Take(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["Content-Length"])).decode(), flush=True)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", 7999), Take).serve_forever()
+"""
+NOTIFY = """
+[services.pager]
+type = "http"
+url = "http://127.0.0.1:7999/"
+[[rules]]
+send = "pager"
+"""
+
+
+def test_notices_are_sent_once_the_settings_are_written(server: Server) -> None:
+    """By the lines at the head of the unit."""
+    settings, unit = "/var/lib/claude-bus/notify.toml", "claude-bus-notify"
+    assert server.run(f"systemctl is-active {unit}").stdout == "inactive\n"
+    server.sh(f"install -o claude-bus -g claude-bus -m 600 /dev/stdin {settings} <<'E'\n{NOTIFY}E")
+    server.sh(f"systemctl enable --now {unit}")
+    server.until(f"journalctl -u {unit} | grep -q 'notices are sent'")
+    server.sh(f"systemd-run --quiet --unit receiver python3 -c {shlex.quote(RECEIVER)}")
+    post(server, "told outside")
+    server.until("journalctl -o cat -u receiver | grep -q 'told outside'")
+    # What comes while the service is away is told when it is back. Its end takes nothing of the
+    # hub's away, whose user it has.
+    server.sh(f"systemctl stop {unit}")
+    server.sh("ls -d /dev/shm/claude-bus-metrics-*")
+    post(server, "told later")
+    server.sh(f"systemctl start {unit}")
+    server.until("journalctl -o cat -u receiver | grep -q 'told later'")
+    server.sh(f"systemctl disable --now {unit}; systemctl stop receiver; rm {settings}")
+    server.is_well()
 
 
 # Waits, as the hub's user, until the installer has changed a file of the hub's, then puts a link in

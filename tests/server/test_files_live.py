@@ -144,6 +144,8 @@ def test_verify_reads_the_files(hub: RunningHub) -> None:
     assert send(hub, "PUT", PUT, b"right")[0] == 201
     good = hub.run("verify", "--files")
     assert good.returncode == 0, good.stderr
+    # Where it looked: without BUS_FILES_DIR, it could be another folder than the hub's.
+    assert f"attachments in {hub.data_dir / 'files'}: 1 read, 0 damaged" in good.stdout
     sum = hashlib.sha256(b"right").hexdigest()
     place = hub.data_dir / "files" / sum[:2] / sum
     place.write_bytes(b"wrong")
