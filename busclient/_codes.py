@@ -170,6 +170,8 @@ _HINTS = {
     "ask_answered": "`bus asks ID` shows what was said.",
     "ask_closed": "What is still to be said goes into a reply: `bus reply ID TEXT`.",
     "no_such_ask": "`bus asks` lists them; a message of `bus post` is no ask.",
+    "lease_held": "Work on something else, wait until then, or ask the holder to release it:"
+    " `bus post NAME TEXT`. What both take with --shared goes together.",
     "not_asked": "Only those who were asked answer: `bus asks --owed` shows what waits for you.",
     "no_such_folder": "Give a folder that exists in the target; `bus put --create-dirs` makes those"
     " above a file.",

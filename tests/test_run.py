@@ -213,6 +213,7 @@ def test_one_whose_hub_has_gone_before_it_was_up_does_not_stay(
         command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 0, ended.stderr
+    assert "does not run: 1 has not started it, or has ended" in ended.stderr
 
 
 def test_a_wrong_table_of_targets_is_named(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ def keep(service: Service, beside: int | None, what: str) -> None:
     """Run a service; beside a process, start it again when it dies, and end with that process."""
     if beside is None:
         service(None)
+    elif os.getppid() != beside:
+        click.echo(f"{what} does not run: {beside} has not started it, or has ended", err=True)
     else:
         Supervisor(service, beside, what).keep()
 

@@ -18,6 +18,8 @@ from busclient._errors import SettingsError
 
 VARIABLE = "CLAUDEMAIL_CONFIG"
 KNOWN = ("nodes", "instances", "callsigns", "signatures", "mailbox_dir", "intervals")
+_PATH = "Give its path: bus import claudemail --config PATH"
+_MEND = "Mend the file, or give another one: bus import claudemail --config PATH"
 _LONGEST, _MOST = 1024 * 1024, 1_000
 _OF_A_NODE, _OF_AN_INSTANCE = ("name", "ip", "gateway_port"), ("name", "callsign", "signature")
 
@@ -57,7 +59,7 @@ def find(given: Path | None, environ: Mapping[str, str] | None = None) -> Path:
     if named is not None:
         if not named.exists():
             by = "--config" if given else VARIABLE
-            raise SettingsError(f"{by} names {named}: there is no such file.")
+            raise SettingsError(f"{by} names {named}: there is no such file.", hint=_PATH)
         return named
     looked = places(environ, Path(environ.get("HOME") or Path.home()))
     for path in looked:
@@ -65,7 +67,7 @@ def find(given: Path | None, environ: Mapping[str, str] | None = None) -> Path:
             return path
     raise SettingsError(
         f"There is no configuration of ClaudeMail: {', '.join(map(str, looked))}.",
-        hint="Give its path: bus import claudemail --config PATH",
+        hint=_PATH,
     )
 
 
@@ -74,14 +76,14 @@ def read(path: Path) -> Config:
     try:
         said = json.loads(read_text(path, _LONGEST, follow=True))
     except NotTaken as error:
-        raise SettingsError(f"{path}: {error}.") from None
+        raise SettingsError(f"{path}: {error}.", hint=_MEND) from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise SettingsError(f"{path} is no JSON: {where}: {error.msg}.") from None
+        raise SettingsError(f"{path} is no JSON: {where}: {error.msg}.", hint=_MEND) from None
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is no JSON: {str(error)[:100]}.") from None
+        raise SettingsError(f"{path} is no JSON: {str(error)[:100]}.", hint=_MEND) from None
     if not isinstance(said, dict):
-        raise SettingsError(f"{path} is not a JSON object.")
+        raise SettingsError(f"{path} is not a JSON object.", hint=_MEND)
     config = Config(path)
     config.odd += [f"{key}: an unknown key" for key in said if key not in KNOWN]
     _read_names(config, said)

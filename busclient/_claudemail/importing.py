@@ -195,6 +195,7 @@ def _setting(name: str, value: Any) -> tuple[str, str]:
             return "", "it is no number of seconds"
         seconds = value * next((by for units, by in _IN_SECONDS if words & {*units}), 1.0)
         if not _SHORTEST <= seconds <= _LONGEST:
-            return "", f"{becomes} takes {_SHORTEST} to {_LONGEST:,} seconds"
+            span = f"{_SHORTEST} to {_LONGEST:,} seconds"
+            return "", f"{becomes} takes {span}, and this is {round(seconds):,}"
         return f"{becomes}={round(seconds)}", ""
     return "", "nothing here stands for it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,9 @@ def import_(what: str, apply_: bool, path: Path | None) -> int:
             f" {len(done.signed):,} signatures are set"
         )
     else:
-        out.line("Nothing was changed. Do it with: bus import claudemail --apply")
+        config_of = "" if path is None else f" --config {shlex.quote(str(path))}"
+        command = f"bus import claudemail{config_of} --apply"
+        out.line(one_line(f"Nothing was changed. Do it with: {command}", 600))
     return code
 
 

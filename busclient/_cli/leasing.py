@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from busclient._agents.file_leases import FileLease
     from busclient._repository import Repository
 
+_LONGEST_S = 86_400
 _HEAD = ("HOLDER", "REPO", "PATHS", "UNTIL", "REASON", "ID")
 _REPO = click.option(
     "--repo", help="Another repository, by URL or name; paths are then as it has them."
@@ -24,7 +25,9 @@ _REPO = click.option(
 
 @click.command()
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True)
-@click.option("--ttl", type=kinds.DURATION, metavar="TIME", help="How long; 1h unless given.")
+@click.option(
+    "--ttl", type=kinds.DURATION, metavar="TIME", help="How long, up to 24h; 1h unless given."
+)
 @click.option("--shared", is_flag=True, help="Together with others who share it.")
 @click.option("--reason", help="What for; everybody sees it.")
 @_REPO
@@ -41,6 +44,8 @@ def lease(
     The repository is that of the current folder. Refused if another holds one of the files; the
     same command again prolongs the lease.
     """
+    if ttl is not None and not 1 <= ttl <= _LONGEST_S:
+        raise click.BadParameter("A lease lasts 1s to 24h; renew it.", param_hint="--ttl")
     repo, wanted = _wanted(repo, paths)
     with open_bus() as bus:
         taken = bus.lease(*wanted, repo=repo, ttl_s=ttl, exclusive=not shared, reason=reason)
@@ -115,7 +120,12 @@ def _is_id(text: str) -> bool:
 
 
 def _wanted(repo: str | None, texts: tuple[str, ...]) -> tuple[str, list[str]]:
-    """Return the repository that is meant, and patterns as it has them; raises UsageError."""
+    """Return the repository that is meant, and patterns as it has them; raises UsageError.
+
+    An empty text is a variable of a script that was not set: it must not mean the whole folder.
+    """
+    if "" in texts:
+        raise click.UsageError("A PATH is empty. `.` is the current folder with all that is in it.")
     if repo is not None:
         return repo, list(texts)
     here = _here()

@@ -46,7 +46,10 @@ class HookFile:
     def __init__(self, folder: Path) -> None:
         hooks = git(folder, "rev-parse", "--git-path", "hooks", within_s=5)
         if not hooks:
-            raise SettingsError("The current folder is in no git repository.")
+            raise SettingsError(
+                "The current folder is in no git repository.",
+                hint="Run it in the repository whose commits it shall look at.",
+            )
         self.path = folder / hooks / "pre-commit"
         self._kept = self.path.with_name(_KEPT)
 

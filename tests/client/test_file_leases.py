@@ -66,6 +66,7 @@ def test_the_commands_find_the_repository(cli: Cli, client: Make, repo: Repo) ->
     refused = cli("lease", "src")
     assert (refused.code, refused.out) == (7, "")
     assert "alice holds src/a.py until" in refused.err
+    assert "--shared" in refused.err and "exclusive" not in refused.err
     assert cli("lease", "src/*.md", "--shared", "--json").code == 0
     told = json.loads(cli("leases", "--mine", "--json").out)
     assert [one["exclusive"] for one in told["leases"]] == [False]
@@ -90,3 +91,21 @@ def test_outside_of_the_repository_is_no_path(cli: Cli, repo: Repo) -> None:
     refused = cli("lease", "../other")
     assert refused.code == 2
     assert "is not in the repository" in refused.err
+
+
+@pytest.mark.parametrize("more", [(), ("--repo", REPO)])
+def test_an_empty_path_is_not_the_whole_folder(
+    cli: Cli, client: Make, repo: Repo, more: tuple[str, ...]
+) -> None:
+    for words in (("lease", ""), ("lease", "src", ""), ("unlease", "")):
+        refused = cli(*words, *more)
+        assert refused.code == 2
+        assert "A PATH is empty" in refused.err
+    assert client("alice").leases() == []
+
+
+@pytest.mark.parametrize("ttl", ["40d", "0", "0.5s"])
+def test_a_time_that_no_lease_lasts_is_said_as_it_is_given(cli: Cli, repo: Repo, ttl: str) -> None:
+    refused = cli("lease", "src", "--ttl", ttl)
+    assert refused.code == 2
+    assert "--ttl" in refused.err and "1s to 24h" in refused.err

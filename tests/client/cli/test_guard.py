@@ -267,4 +267,5 @@ def test_a_guard_whose_program_is_gone_lets_commits_through(served: Served, repo
 
 def test_outside_of_a_repository_there_is_nothing_to_guard(served: Served, home: Path) -> None:
     (home / "none").mkdir()
-    guard(Repo(home / "none", served.environ(home)), "status", 9)
+    refused = guard(Repo(home / "none", served.environ(home)), "status", 9)
+    assert "bus join" not in refused

@@ -102,7 +102,10 @@ def test_it_is_brought_over_once(bus: Caller, cli: Cli, old: Path) -> None:
     assert bus.get("/actions?status=all").json["actions"] == []
     assert bus.get("/signature?name=alpha").json["signature"] == "// alpha, over"
     read = cli("log", "--to", "alpha").out
-    assert 'import (unverified) > alpha claimed from "bravo (server2)"\n  Text 1.\n' in read
+    assert (
+        'import (unverified) > alpha BRIEF "Brief 1" claimed from "bravo (server2)"\n  Text 1.\n'
+        in read
+    )
     assert "alpha (unverified) > alpha" in read
 
 
@@ -214,6 +217,7 @@ def test_a_configuration_that_cannot_be_read_says_why(
     ran = mail(cli)
     assert ran.code == 9
     assert said in ran.err
+    assert "bus join" not in ran.err and "--config PATH" in ran.err
 
 
 def test_what_is_not_understood_is_named(cli: Cli, home: Path) -> None:
@@ -239,7 +243,7 @@ def test_what_is_not_understood_is_named(cli: Cli, home: Path) -> None:
         "五: it cannot be a name here; rename it",
         "three: sa-me is sa me's already; rename one of them",
         "intervals.lease: it is no number of seconds",
-        "intervals.gone_h: BUS_LEASE_S takes 5 to 86,400 seconds",
+        "intervals.gone_h: BUS_LEASE_S takes 5 to 86,400 seconds, and this is 360,000",
         "mailbox_dir: it is no path",
         "x y -> U-1",
         "bus link add --node b=h",
