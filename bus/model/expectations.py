@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -10,10 +11,11 @@ from bus.model import checks
 from bus.model.answer import From, Says, Time
 from bus.model.checks import shown
 from bus.model.groups import ROLE, as_recipient, is_role
-from bus.model.kinds import AGENT, NAME_SCHEMA, REFERENCE_TEXT_SCHEMA, Format, whole
+from bus.model.kinds import AGENT, NAME_SCHEMA, ULID_SCHEMA, Format, whole
 from bus.model.records import NAME
 from bus.model.shape import Json, Kind, Shape, object_schema
 
+_ID = re.compile(ULID_SCHEMA["pattern"])
 SHORTEST_S, LONGEST_S, MOST_TOLD = 60, 31 * 86_400, 8
 STATES = ("heard", "silent")
 _OWNER = "who expects it; left out: the caller. Required of the shared user"
@@ -61,7 +63,16 @@ _TELL = Kind(
         ]
     },
 )
-_AFTER = Kind(lambda value, field: str(checks.reference(value, field)), REFERENCE_TEXT_SCHEMA)
+
+
+def _after(value: Any, field: str) -> str:
+    if not isinstance(value, str) or _ID.fullmatch(value) is None:
+        hint = "The `next` of the answer before."
+        raise BadField(f"`{field}` is {shown(value)}.", hint=hint, field=field)
+    return value.upper()
+
+
+_AFTER = Kind(_after, ULID_SCHEMA)
 
 
 @dataclass(frozen=True, kw_only=True)

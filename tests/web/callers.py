@@ -6,22 +6,25 @@ from typing import Any
 
 from bus.config import Config
 from bus.credentials import Credentials
-from bus.model.caller import ADMIN, HUMAN, MEMBER
+from bus.model.caller import ADMIN, HUMAN, MEMBER, WATCHER
 from tests.conftest import BASIC, Caller, basic
 
 SECRET = "a secret of the tests"
 KEYS = {
-    **{name: basic(name, SECRET) for name in ("web1", "boss", "human/chas")},
+    **{name: basic(name, SECRET) for name in ("web1", "boss", "human/chas", "prometheus")},
     "claude": BASIC,
 }
 
 
 def add_callers(config: Config) -> None:
-    """Save the credentials of the machine `web1`, of the admin `boss` and of a person."""
+    """Save the credentials of the machine `web1`, of the admin `boss`, of a person and of who
+    watches the hub.
+    """
     credentials = Credentials(config.credentials_file)
     credentials.add("web1", SECRET, MEMBER)
     credentials.add("boss", SECRET, ADMIN)
     credentials.add("human/chas", SECRET, HUMAN)
+    credentials.add("prometheus", SECRET, WATCHER)
 
 
 def ask(fleet: Caller, who: str, method: str, path: str, **kwargs: Any) -> Any:

@@ -25,7 +25,10 @@ def fleet(bus: Caller, config: Config) -> Caller:
     return bus
 
 
-ROLES = {"shared": "claude", "member": "web1", "admin": "boss", "human": "human/chas"}
+ROLES = {
+    **{"shared": "claude", "member": "web1", "admin": "boss", "human": "human/chas"},
+    "watcher": "prometheus",
+}
 
 
 def roles_that_get_in(
