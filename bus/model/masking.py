@@ -7,12 +7,19 @@ see what commands print must not be told of them at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 MASK = "[masked]"
 _SHORTEST = 6  # characters of a secret that is looked for as it is
 
-_FORMS = (
+
+def _web_token(found: re.Match[str]) -> str:
+    return found[0] if found[1] is None else MASK
+
+
+# Each takes time in proportion to the text, whatever is in it: a text of somebody who means harm
+# must not hold up the notices of all others. So what may repeat is bounded, or is taken as a whole.
+_FORMS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     # Private keys, also where the end was cut off.
     (
         re.compile(
@@ -44,21 +51,35 @@ _FORMS = (
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=]{16,}"), MASK),
     # A bot of Telegram; a JSON Web Token.
     (re.compile(r"\b[0-9]{6,12}:[A-Za-z0-9_-]{30,}"), MASK),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), MASK),
-    # What is called a secret: PASSWORD=x, "api_key": "x", --token x, BUS_PASS=x, curl -u name:x.
+    (
+        re.compile(r"\beyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)?"),
+        _web_token,
+    ),
+    # What is called a secret: PASSWORD=x, "api_key": "x", --token x, BUS_PASS=x, curl -u name:x;
+    # and the same as a list of words: "--token", "x".
     (
         re.compile(
-            r"(?i)([a-z0-9_-]{0,64}(?:passw(?:or)?d|passphrase|bus_pass|secret|api[_-]?key|"
+            r"(?i)((?:passw(?:or)?d|passphrase|bus_pass|secret|api[_-]?key|"
             r"access[_-]?key|private[_-]?key|token|credentials?)[a-z0-9_-]{0,32}"
-            r"[\"']?(?:\s*[:=]\s*|\s+(?=[\"'])|(?<=d)\s+is\s+)[\"']?)[^\s\"',;&]{3,}"
+            r"[\"']?(?:\s{0,64}[:=]\s{0,64}|\s{1,64}(?=[\"'])|(?<=d)\s{1,64}is\s{1,64})[\"']?)"
+            r"(?:(?<=\")[^\"\n]{3,}|(?<=')[^'\n]{3,}|[^\s\"',;&]{3,})"
         ),
         rf"\1{MASK}",
     ),
     (
-        re.compile(r"(?i)(--?(?:password|passwd|token|secret|api-?key|invite)[ =])[^\s\"']{3,}"),
+        re.compile(
+            r"(?i)((?:--[a-z0-9-]{0,32}|-)(?:password|passwd|passphrase|token|secret|api-?key|invite)"
+            r"(?:[ =]|[\"'],\s{0,8}[\"']))[^\s\"']{3,}"
+        ),
         rf"\1{MASK}",
     ),
-    (re.compile(r"(\s-u\s*[\"']?[^\s:\"']{1,64}:)[^\s\"']{3,}"), rf"\1{MASK}"),
+    (
+        re.compile(
+            r"((?:\s-u\s{0,64}[\"']?|[\"'](?:-u|--user)[\"'],\s{0,8}[\"']|\s--user[ =][\"']?)"
+            r"[^\s:\"']{1,64}:)[^\s\"']{3,}"
+        ),
+        rf"\1{MASK}",
+    ),
     # A line of a file of passwords: a hash in crypt's form.
     (re.compile(r"\$(?:2[aby]|5|6|y|apr1|argon2id?)\$[^\s:\"']{10,}"), MASK),
 )

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from bus.model.harmless import harmless
 from bus.model.masking import masked
 from bus.model.messages import PRIORITIES
-from bus.model.notices import NewNotice
+from bus.model.notices import MOST_TEXT, NewNotice
 from bus.notify.events import KINDS, Event
 from bus.notify.table import Table
 
@@ -93,7 +93,8 @@ def notices_of(event: Event, rules: Sequence[Rule]) -> Iterator[NewNotice]:
 
 def _notice(event: Event, rule: Rule, service: str) -> NewNotice:
     is_left_out = not rule.has_text and event.kind in _NO_TEXT
-    text = "" if is_left_out else masked(harmless(event.text))
+    # As much as may be kept, and as much again: what is masked becomes shorter.
+    text = "" if is_left_out else masked(harmless(event.text[: 2 * MOST_TEXT]))
     title = masked(harmless(event.title))
     data = {**event.data, "from": event.sender, "to": list(event.to[:64])}
     data |= {"tags": list(event.tags), "priority": event.priority}

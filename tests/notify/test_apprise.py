@@ -185,7 +185,7 @@ def test_a_text_is_cut_and_calls_nobody(notifying: Start, chat: Receiver) -> Non
     said = post(one, "@everyone <!channel> <@U123> @here me@example.org " + "x" * 100)
     one.until_idle()
     (told,) = (json.loads(got.body)["message"] for got in chat.got)
-    assert told == f"@ everyone < !channel> < @U123> @ here me@example. … (bus read {said['seq']})"
+    assert told == f"@ everyone < !channel> <@ U123> @ here me@example. … (bus read {said['seq']})"
 
 
 def test_no_secret_of_an_address_is_told(

@@ -92,6 +92,21 @@ def test_text_of_others_is_only_text(ops: Ops, api: FakeTelegram) -> None:
     assert sent["link_preview_options"] == {"is_disabled": True}
 
 
+def test_text_of_others_calls_nobody_by_name(ops: Ops, api: FakeTelegram) -> None:
+    ops.post("@ChasWatkins wake up, me@example.org")
+    ops.until_idle()
+    assert api.texts()[-1].endswith("@ ChasWatkins wake up, me@example.org")
+    assert "@ ChasWatkins" in ops.tell("/inbox")[-1]
+
+
+def test_an_answer_in_a_chat_has_no_secret_of_the_mail(ops: Ops) -> None:
+    ops.post("DB_PASSWORD=hunter22 " + "x" * 80 + " ghp_" + "a1" * 18)
+    ops.until_idle()
+    (said,) = ops.tell("/inbox")
+    assert "web1: DB_PASSWORD=[masked]" in said
+    assert "ghp_" not in said
+
+
 def test_a_long_text_is_cut_with_a_pointer(ops: Ops, api: FakeTelegram) -> None:
     seq = ops.post("<😀&" * 3_000)["seq"]
     ops.until_idle()

@@ -19,12 +19,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from bus.model.mentions import calling_nobody
 from bus.model.notices import MOST_TEXT, Notice
 from bus.notify.services.base import Refused, Retry, Service, Tools
 from bus.notify.table import Table
 
-# What Slack and Discord take for a call to everybody, or to somebody.
-_MENTION = re.compile(r"<(?=[!@#])|@(?=everyone|here|channel|all\b)", re.IGNORECASE)
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 _ABOUT_THE_NOTICE = ("400", "413", "415", "422")
 
@@ -49,8 +48,8 @@ class AppriseService(Service):
     def send(self, target: str, notices: Sequence[Notice]) -> str | None:
         (notice,) = notices
         self._next = self._tools.clock() + self._each_s
-        title = _tame(notice.title)[:200]
-        text, ref = _tame(notice.text), notice.data.get("ref")
+        title = calling_nobody(notice.title)[:200]
+        text, ref = calling_nobody(notice.text), notice.data.get("ref")
         if len(text) > self._most:
             text = f"{text[: self._most]} …" + (f" (bus read {ref})" if ref else "")
         if notice.is_unsure:
@@ -82,11 +81,6 @@ def _silence() -> None:
     logger.propagate = False
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
-
-
-def _tame(text: str) -> str:
-    """Return a text in which nobody is called by name: it is another agent's."""
-    return _MENTION.sub(lambda found: f"{found[0]} ", text)
 
 
 def make(table: Table, tools: Tools) -> Service:

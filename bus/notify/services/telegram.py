@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from bus.errors import BusError, Unavailable
 from bus.model.caller import ADMIN, Caller
 from bus.model.harmless import harmless
+from bus.model.mentions import calling_nobody
 from bus.model.notices import Notice
 from bus.model.records import NAME
 from bus.notify.events import Event
@@ -102,7 +103,7 @@ class Telegram(Service):
             if first.kind == "approval_asked":
                 return self._ask(chat, first)
             if first.kind == ANSWER:
-                text = harmless(texts.cut(first.text, texts.MOST_TEXT)[0])
+                text = harmless(texts.cut(calling_nobody(first.text), texts.MOST_TEXT)[0])
                 reply = _answering(first.data.get("reply_to"))
                 return self._message(chat, texts.quoted(text), text, reply_parameters=reply)
             return self._tell(chat, *texts.together(notices))

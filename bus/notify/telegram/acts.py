@@ -15,6 +15,7 @@ from bus.model.approvals import APPROVAL_S
 from bus.model.filter import Selection
 from bus.model.grants import Grant
 from bus.model.harmless import harmless
+from bus.model.masking import masked
 from bus.model.messages import Draft
 from bus.notify.services.base import Tools
 from bus.notify.telegram.buttons import Button, Buttons
@@ -22,7 +23,7 @@ from bus.notify.telegram.people import People, Person
 from bus.runner.client import RunnerClient
 
 _LISTED = 20
-_PREVIEW = 120
+_PREVIEW, _LOOKED_AT = 120, 2_000
 _SNAPSHOT_S = 4.0
 
 HELP = (
@@ -118,7 +119,9 @@ class Acts:
         lines = []
         for text in page.messages:
             one = json.loads(text)
-            body = harmless(" ".join(one["body"].split()))[:_PREVIEW]
+            # Masked before it is cut: the beginning of a secret has not its form.
+            said = harmless(" ".join(one["body"][:_LOOKED_AT].split()))
+            body = masked(said)[:_PREVIEW]
             lines.append(f"{one['seq']} {one['from']}: {body}")
         more = "\n… and more" if page.has_more else ""
         return "\n".join(lines) + more if lines else f"nothing unread for {caller.name}"

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from bus.model.harmless import harmless
+from bus.model.mentions import calling_nobody
 from bus.model.notices import Notice
 
 MOST = 4_096  # characters that Telegram takes, in UTF-16 units
@@ -38,8 +39,8 @@ def quoted(text: str) -> str:
 
 def of_notice(notice: Notice, most: int = MOST_TEXT) -> tuple[str, str]:
     """Return a notice as HTML and as plain text, with a pointer to the rest where it was cut."""
-    title, _ = cut(notice.title, _TITLE)
-    text, is_cut = cut(notice.text, most)
+    title, _ = cut(calling_nobody(notice.title), _TITLE)
+    text, is_cut = cut(calling_nobody(notice.text), most)
     html, plain = f"<b>{quoted(title)}</b>", harmless(title)
     ref, call = notice.data.get("ref"), notice.data.get("call")
     if text:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from bus.errors import BusError, Unavailable
+from bus.model.masking import masked
 from bus.model.notices import NewNotice
 from bus.notify.services.base import Tools
 from bus.notify.telegram.acts import Acts, refusal
@@ -118,6 +119,7 @@ class Updates:
         said = self._answered(message, words, replied if is_reply else None, text, key)
         if said is None:
             return Done([])
+        said = masked(said)  # it may tell of the mail of others, and others may read this chat
         about = {"reply_to": number}
         return Done([NewNotice(self._tools.name, str(chat["id"]), ANSWER, "", said, data=about)])
 
