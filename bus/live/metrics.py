@@ -68,7 +68,8 @@ class Metrics:
         registry = self._own
         if self._is_shared:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            if os.path.isdir(os.environ[FOLDER]):  # else somebody took it away
+                MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         yield from registry.collect()
 
     def summary(self) -> WebFigures:

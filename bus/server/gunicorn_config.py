@@ -320,13 +320,14 @@ def on_starting(server: Any) -> None:
 
 def on_exit(server: Any) -> None:
     """Take it away."""
-    metrics_folder.end(_config.data_dir / "run")
+    metrics_folder.end()
 
 
 def post_fork(server: Any, worker: Any) -> None:
     """Let a stop end a worker that is still booting: it has its master's handlers, which would only
     take note of it.
     """
+    metrics_folder.keep()
     for how in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(how, signal.SIG_DFL)
     os.umask(modes.UMASK)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from bus.model.caller import WATCHER
-from tests.conftest import ROOT, RunningHub
+from tests.conftest import ROOT, RunningHub, wait_until
 from tests.fleet import SECRET, As, Fleet
 from tests.web.conftest import Members, refusal
 
@@ -193,6 +196,12 @@ def test_alerts_and_dashboard_ask_for_metrics_that_there_are(members: Members, n
     assert asked <= known
 
 
+def folder_of(hub: RunningHub) -> tuple[Path, Path]:
+    """The note that says where a hub's counters are, and that place."""
+    (note,) = (hub.data_dir / "run").glob("metrics-folder-*")
+    return note, Path(note.read_text().strip())
+
+
 @pytest.mark.slow
 def test_two_workers_count_together_and_a_stop_leaves_nothing(
     hub_at: Callable[..., RunningHub],
@@ -206,8 +215,7 @@ def test_two_workers_count_together_and_a_stop_leaves_nothing(
     assert value(reply.text, "claude_bus_requests_total", route="/post", status="201") == 20
     assert value(reply.text, "claude_bus_post_seconds_count") == 20
     assert (value(reply.text, "claude_bus_sync_seconds_count") or 0) > 0
-    note = hub.data_dir / "run" / "metrics-folder"
-    folder = Path(note.read_text().strip())
+    note, folder = folder_of(hub)
     assert len(list(folder.glob("counter_*.db"))) == 2
     hub.stop()
     assert not folder.exists()
@@ -219,8 +227,40 @@ def test_a_hub_that_was_killed_leaves_no_counters_behind_for_long(
     hub_at: Callable[..., RunningHub],
 ) -> None:
     hub = hub_at(BUS_WORKERS="1")
-    old = Path((hub.data_dir / "run" / "metrics-folder").read_text().strip())
+    note, old = folder_of(hub)
     hub.kill()
     assert old.exists()
     hub_at(hub.data_dir, BUS_WORKERS="1")
     assert not old.exists()
+    assert not note.exists()
+
+
+@pytest.mark.slow
+def test_a_second_hub_on_the_same_data_leaves_the_counters_of_the_first(
+    hub_at: Callable[..., RunningHub],
+) -> None:
+    hub = hub_at(BUS_WORKERS="1")
+    note, folder = folder_of(hub)
+    hub_at(hub.data_dir, BUS_WORKERS="1").stop()
+    assert note.exists()
+    assert folder.exists()
+    assert hub.get("/health").status_code == 200
+
+
+@pytest.mark.slow
+def test_a_worker_starts_though_the_counters_were_taken_away(
+    hub_at: Callable[..., RunningHub],
+) -> None:
+    """As systemd-logind does in /dev/shm when a user logs out."""
+    hub = hub_at(BUS_WORKERS="1")
+    made = json.loads(hub.run("credential", "add", "prometheus", "--watcher", "--json").stdout)
+    _, folder = folder_of(hub)
+    shutil.rmtree(folder)
+    watcher = ("prometheus", made["secret"])
+    assert requests.get(f"{hub.url}/metrics", auth=watcher, timeout=20).status_code == 200
+    (worker,) = hub.workers()
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: hub.workers() not in ([], [worker]))
+    hub.say("counted")
+    reply = requests.get(f"{hub.url}/metrics", auth=watcher, timeout=20)
+    assert value(reply.text, "claude_bus_requests_total", route="/post", status="201") == 1
