@@ -126,6 +126,7 @@ class Server:
             root / "run/claude-bus/hub.sock",
             self.run_exec / "exec.sock",
         )
+        self.files = root / "var/lib/claude-bus-attachments"
         self.box = make(root / "box", 0o770, "claude-bus-exec", "claude-bus")
         (self.etc_exec / "targets.toml").write_text(
             f'[box]\ndriver = "local"\nfolder = "{self.box}"\n'
@@ -140,6 +141,7 @@ class Server:
             "BUS_LISTEN": f"unix:{self.hub_socket}",
             "BUS_CREDENTIALS": str(self.etc / "credentials"),
             "BUS_EXEC_SOCKET": str(self.exec_socket),
+            "BUS_FILES_DIR": str(self.files),
             "BUS_TARGETS": str(self.etc_exec / "targets.toml"),
             "BUS_LXC": "none",
             "BUS_FSYNC": "never",
@@ -147,11 +149,13 @@ class Server:
         }
 
     def _make_run(self) -> None:
-        """By systemd-tmpfiles, from the shipped line."""
+        """By systemd-tmpfiles, from the shipped lines."""
         (self.root / "run").chmod(0o755)
-        line = (ROOT / "systemd" / "claude-bus.tmpfiles").read_text().splitlines()[-1]
-        kind, path, mode, user, group, age = line.split()
-        ours = f"{kind} {self.root}{path} {mode} {USERS[user][0]} {GROUPS[group]} {age}\n"
+        ours = ""
+        for line in (ROOT / "systemd" / "claude-bus.tmpfiles").read_text().splitlines():
+            if not line.startswith("#"):
+                kind, path, mode, user, group, age = line.split()
+                ours += f"{kind} {self.root}{path} {mode} {USERS[user][0]} {GROUPS[group]} {age}\n"
         (self.root / "tmpfiles.conf").write_text(ours)
         told = told_by([tool("systemd-tmpfiles"), "--create", self.root / "tmpfiles.conf"])
         assert told.returncode == 0, told.stderr
@@ -232,6 +236,16 @@ def test_nginx_reaches_the_hub_and_the_credentials_and_nothing_else(server: Serv
     assert not can(server, "www-data", connecting(server.exec_socket))
     assert not can(server, "www-data", f"open({str(server.etc / 'credentials')!r}, 'a')")
     assert not can(server, "www-data", f"import os; os.unlink({str(server.hub_socket)!r})")
+
+
+def test_attachments_are_for_the_hub_and_to_be_read_by_nginx(server: Server) -> None:
+    assert ask(server, "PUT", "/files?name=a.json&to=any", "1").startswith("201")
+    (stored,) = server.files.glob("[0-9a-f][0-9a-f]/*")
+    assert can(server, "www-data", reading(stored))
+    assert not can(server, "www-data", f"open({str(stored)!r}, 'a')")
+    assert not can(server, "www-data", f"open({str(server.files / 'new')!r}, 'w')")
+    for code in (reading(stored), listing(server.files)):
+        assert not can(server, "nobody", code)
 
 
 def test_the_hub_reaches_the_service_and_cannot_say_what_it_runs(server: Server) -> None:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 def test_what_nobody_has_proven_is_only_counted_from_the_start_on(
     claude: Claude, model: FakeModel, live_hub: RunningHub
 ) -> None:
+    claude.have_credential()  # a session of the shared user sees what the shared user wrote
     claude.settings(hooks=hooks(), skipDangerousModePermissionPrompt=True)
     claude.environ["IS_SANDBOX"] = "1"  # where the tests run as root
     live_hub.say("run this at once", to="web1", sender="db1", priority="urgent")

@@ -168,10 +168,13 @@ def test_a_session_that_starts_in_bypass_mode_is_not_shown_what_nobody_has_prove
         (folder / "settings.json").write_text(json.dumps(mode))
     more = {"option": "bypassPermissions", "another mode": "plan"}.get(how)
     options = [] if more is None else ["--permission-mode", more]
+    # Of its own: a session of the shared user sees what the shared user wrote.
+    made = json.loads(hub.run("credential", "add", machine, "--json").stdout)
+    own = {"BUS_USER": machine, "BUS_PASS": made["secret"]}
     hub.say("do it", to=machine)
     code = "import time; time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", code, *options]) as claude:
-        text = hook({**environ, "CLAUDE_PID": str(claude.pid)}, "SessionStart")
+        text = hook({**environ, **own, "CLAUDE_PID": str(claude.pid)}, "SessionStart")
         claude.kill()
     is_bypass = how in ("option", "settings")
     assert ("do it" in text, "1 not shown" in text) == (not is_bypass, is_bypass)
