@@ -28,7 +28,7 @@ def draft(sender: str, body: str, to: str | Sequence[str], more: Mapping[str, An
 
 def quoting(original: Message, comment: str) -> str:
     """Return a comment with a message quoted below it."""
-    quoted = "\n".join(f"> {line}" for line in original.body.split("\n"))
+    quoted = "\n".join(f"> {line}" for line in original.body.removesuffix("\n").split("\n"))
     return f"{comment}\n\n{original.seq} from {original.signed}:\n{quoted}"
 
 

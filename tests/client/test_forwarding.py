@@ -15,7 +15,7 @@ Make = Callable[..., Bus]
 
 def test_a_message_is_passed_on_as_it_is_or_below_a_comment(client: Make) -> None:
     alice, bob, carol = client("alice"), client("bob"), client("carol")
-    first = alice.post("deploy\n1.3", to="bob", data={"version": "1.3"}).message
+    first = alice.post("deploy\n1.3\n", to="bob", data={"version": "1.3"}).message
     assert first is not None
     bob.forward(first, "carol")
     bob.forward(first.seq, ["carol", "dave"], "yours?", priority="urgent")
