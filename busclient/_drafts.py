@@ -34,6 +34,7 @@ _TIMEOUT_S = 20.0
 _MOST_ADDRESSES = 50
 _PORTS = {"imaps": 993, "imap": 143}
 _GMAIL = "[Gmail]/Drafts"
+_PASS_FILE = "BUS_IMAP_PASS_FILE is a file with nothing but the password, mode 0600."
 # An answer of LIST: flags, what separates folders, the name (a word, in quotes, or bytes apart).
 _LISTED = re.compile(rb'\((?P<flags>[^)]*)\) (?:"(?:\\.|[^"])*"|NIL) (?P<name>.*)', re.DOTALL)
 
@@ -89,8 +90,9 @@ class Mailbox:
                 hint="For a server of your own: SSL_CERT_FILE=FILE in the environment.",
             ) from error
         except (OSError, imaplib.IMAP4.error, EOFError) as error:
+            why = getattr(error, "strerror", None) or str(error) or repr(error)
             raise LocalTrouble(
-                f"No draft at {host}: {one_line(str(error) or repr(error), 300)}",
+                f"No draft at {host}: {one_line(why, 300)}",
                 hint="Is BUS_IMAP right, and does the server speak TLS?",
             ) from error
         return folder.strip('"')
@@ -202,7 +204,9 @@ def _addresses(more: Mapping[str, str], name: str) -> tuple[str, ...]:
     if not is_right or not text.isprintable() or len(found) > _MOST_ADDRESSES:
         raise SettingsError(
             f"{name} is {quoted(text)}: it must be mail addresses with commas between.",
-            hint="Set BUS_DRAFT_TO=you@example.org." if name == "BUS_IMAP_USER" else "",
+            hint="Set BUS_DRAFT_TO=you@example.org."
+            if name == "BUS_IMAP_USER"
+            else f"For example {name}=you@example.org,ann@example.org",
         )
     return tuple(found)
 
@@ -228,9 +232,9 @@ def _password(settings: Settings) -> str:
     try:
         password = file.read_text("utf-8").strip("\r\n")
     except (OSError, UnicodeError) as error:
-        raise SettingsError(f"BUS_IMAP_PASS_FILE: {file} cannot be read: {error}.") from None
+        raise SettingsError(f"{file} cannot be read: {error}.", hint=_PASS_FILE) from None
     if not password or not password.isprintable():
-        raise SettingsError(f"{file} must hold the password on one line.")
+        raise SettingsError(f"{file} must hold the password on one line.", hint=_PASS_FILE)
     return password
 
 
@@ -238,7 +242,9 @@ def _check_private(file: Path) -> None:
     try:
         mode = file.stat().st_mode
     except OSError as error:
-        raise SettingsError(f"{file} cannot be read: {error.strerror or error}.") from None
+        raise SettingsError(
+            f"{file} cannot be read: {error.strerror or error}.", hint=_PASS_FILE
+        ) from None
     if stat.S_IMODE(mode) & 0o077:
         raise SettingsError(
             f"{file} holds a password, and others may read it.", hint=f"chmod 600 {file}"

@@ -66,5 +66,9 @@ def quoted(text: str, longest: int = 200) -> str:
     letters, digits and `._:-`, and no reference that proves something.
     """
     text = text if len(text) <= longest else text[: longest - 1] + "…"
-    is_plain = _NEEDS_NO_QUOTES.fullmatch(text) is not None
-    return text if is_plain else harmless(json.dumps(text, ensure_ascii=False))
+    return text if is_plain(text) else harmless(json.dumps(text, ensure_ascii=False))
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a field needs no quotes."""
+    return _NEEDS_NO_QUOTES.fullmatch(text) is not None

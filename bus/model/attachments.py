@@ -58,7 +58,7 @@ def _file_name(value: Any, field: str) -> str:
         raise MissingField(
             f"`{field}` is missing.", hint="Give the file's name: ?name=build.zip", field=field
         )
-    rule = f"1 to {MAX_NAME} bytes, no path, no control or hidden characters, not . or .."
+    rule = f"1 to {MAX_NAME} bytes, no path, neither . nor .., no control or hidden characters"
     if (
         not isinstance(value, str)
         or value != value.strip()

@@ -59,8 +59,8 @@ MAX_BODY, MAX_DATA = 64 * 1024, 8 * 1024
 MAX_TAGS, MAX_RECIPIENTS, MAX_GROUPS, MAX_BATCH = 16, 64, 8, 1_000
 
 LONGER = (
-    "A longer one goes as a file, of any size: curl -u NAME:TOKEN -T FILE"
-    ' "$BUS_URL/files?name=NAME&to=WHO&body=TEXT"'
+    "A longer one goes as a file, of any size: curl -u USER:PASS -T FILE"
+    ' "$BUS_URL/files?name=FILE&from=YOU&to=WHO&body=TEXT"'
 )
 _CLEAN = "Send text in UTF-8, without NUL characters; anything else goes as a file."
 

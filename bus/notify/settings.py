@@ -43,7 +43,7 @@ def load(path: Path, tools: Callable[[str], Tools]) -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise BadSetting(
             f"there is no {path}: docs/notices.md tells what to put there"
@@ -51,10 +51,11 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise BadSetting(f"{path} cannot be read: {error.strerror}") from None
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(fd)
+        raise BadSetting(f"{path} is no file")
     with open(fd, "rb") as file:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise BadSetting(f"{path} is no file")
         if found.st_mode & 0o077:
             raise BadSetting(
                 f"{path} can be read by others, and has secrets: chmod 600 {path} closes it"

@@ -139,6 +139,11 @@ class Attachments:
                     last, tries = time.monotonic(), 0
                 self.pause(error, last, tries)
                 tries += 1
+            except BusError:
+                with contextlib.suppress(OSError):
+                    if part.stat().st_size == 0:  # such as one that has expired
+                        part.unlink()
+                raise
         if sum_of(part) != one.sha256:
             part.unlink()
             raise BadAnswer(

@@ -65,7 +65,7 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _cells(one: dict[str, Any]) -> tuple[str, ...]:
-    title = str(one["title"])
+    title = str(one["title"]) or str(one.get("text") or "").partition("\n")[0]
     if one.get("error"):
         title += f" ({one['error']})"
     if one.get("maybe_twice"):

@@ -12,7 +12,7 @@ from busclient._cli.attaching import Bar
 from busclient._cli.output import json_option, open_bus, out
 from busclient._cli.posting import priority_of, tell
 from busclient._errors import LocalTrouble, NotFound
-from busclient._harmless import one_line, quoted
+from busclient._harmless import is_plain, one_line, quoted
 from busclient._messages import reading
 
 
@@ -81,7 +81,7 @@ def get(ref: str, folder: Path, force: bool) -> None:
                 f"Message {ref} has no file.", hint=f"`bus read {ref}` shows what it says."
             )
         if not folder.is_dir():
-            raise LocalTrouble(f"There is no folder {folder}.", hint="Make it first: mkdir")
+            raise LocalTrouble(f"There is no folder {folder}.", hint="Make it first with mkdir.")
         if message.attachments:
             places = bus.get_file(message, folder, force=force, progress=bar.show)
             bar.clear()
@@ -97,4 +97,7 @@ def get(ref: str, folder: Path, force: bool) -> None:
 
 
 def _fetched(file: Path, size: int) -> str:
-    return one_line(f"{quoted(str(file), 500)} {size:,} bytes, its sum is right", 700)
+    shown = str(file)  # a folder is plain too
+    if not all(map(is_plain, shown.strip("/").split("/"))):
+        shown = quoted(shown, 500)
+    return one_line(f"{shown} {size:,} bytes, its sum is right", 700)

@@ -44,7 +44,14 @@ class Folder:
         with _told(self._place):
             # A link or a pipe in the place of the file is not what was shared.
             flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-            fd = os.open(self._folder / file, flags | getattr(os, "O_BINARY", 0))
+            try:
+                fd = os.open(self._folder / file, flags | getattr(os, "O_BINARY", 0))
+            except FileNotFoundError:
+                if not self._folder.is_dir():
+                    raise
+                raise LocalTrouble(
+                    f"{self._place} no longer has {file}.", hint="Ask the sender to share it again."
+                ) from None
             with os.fdopen(fd, "rb") as given, target.open("xb") as kept:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise LocalTrouble(f"{self._place} has no file {file}: it is something else.")

@@ -16,7 +16,14 @@ from busclient._errors import LocalTrouble
 from busclient._share.carrier import failed, program, run
 from busclient._share.places import Place
 
-_OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=15", "ServerAliveCountMax=2")
+# ERROR: what ssh says when it cannot connect is shown to the user; warnings and banners are not.
+_OPTIONS = (
+    "BatchMode=yes",
+    "ConnectTimeout=10",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=2",
+    "LogLevel=ERROR",
+)
 _LOOK_S = 0.2
 
 
@@ -60,7 +67,7 @@ class Sftp:
     def _arguments(self) -> list[str]:
         options = [part for option in _OPTIONS for part in ("-o", option)]
         sftp, ssh = (program(name, "the OpenSSH client") for name in ("sftp", "ssh"))
-        return [sftp, "-q", "-S", ssh, *options, "-b", "-", "--", self._place.host]
+        return [sftp, "-S", ssh, *options, "-b", "-", "--", self._place.host]
 
     def _quoted(self, file: str) -> str:
         """Return the path of a file there as a word of sftp: a place has no backslash and no

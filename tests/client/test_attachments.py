@@ -12,6 +12,7 @@ import pytest
 from busclient import Bus, BusError, LocalTrouble, NotFound
 from busclient._agents import attachments
 from busclient._agents.attachments import local_names
+from busclient._cli import exits
 from tests.client.doors import Door, LightDoor
 
 DATA = bytes(range(256)) * 10_000  # three parts
@@ -192,12 +193,29 @@ def test_send_and_get(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     got = cli("get", "1", "-o", "down")
     assert got.code == 0, got.err
     assert (tmp_path / "down" / "b.txt").read_text() == "beta"
-    assert "its sum is right" in got.out
+    assert "down/a.txt 5 bytes, its sum is right" in got.out
     (tmp_path / "down" / "a.txt").write_text("other")
     refused = cli("get", "1", "-o", "down")
     assert refused.code != 0
     assert "--force" in refused.err
     assert cli("get", "1", "-o", "down", "--force").code == 0
+    (tmp_path / "odd 2.txt").write_text("x")
+    assert cli("send", "odd 2.txt", "bob").code == 0
+    assert '"down/odd 2.txt" 1 bytes' in cli("get", "2", "-o", "down").out
+    nowhere = cli("get", "1", "-o", "other")
+    assert nowhere.code == exits.LOCAL and "mkdir" in nowhere.err and "None" not in nowhere.err
+
+
+def test_what_is_gone_leaves_nothing_in_the_folder(
+    cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("alpha")
+    assert cli("send", "a.txt", "bob").code == 0
+    assert cli("retract", "1").code == 0
+    (tmp_path / "down").mkdir()
+    assert cli("get", "1", "-o", "down").code == exits.NOT_FOUND
+    assert list((tmp_path / "down").iterdir()) == []
 
 
 @pytest.mark.parametrize(

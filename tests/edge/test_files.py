@@ -90,7 +90,7 @@ def test_the_limit_of_other_routes_stays(files: Edge) -> None:
     for path in ("/post?from=alice&to=bob", "/uploads", "/api/exec2", "/files/x"):
         refused = files.ask("POST", path, bytes(2 << 20))
         assert (refused.status, refused.json["error"]) == (413, "too_large"), path
-    assert "/files?name=NAME" in refused.json["hint"]
+    assert "/files?name=FILE" in refused.json["hint"]
 
 
 def test_the_hub_refuses_before_the_file_is_sent(files: Edge) -> None:

@@ -305,5 +305,10 @@ def test_a_settings_file_that_others_can_read_is_refused(
     config.notify_file.chmod(0o640)
     with pytest.raises(BadSetting, match="chmod 600"):
         one.begin()
+    config.notify_file.unlink()
+    config.notify_file.mkdir()
+    with pytest.raises(BadSetting, match="is no file"):
+        one.begin()
+    config.notify_file.rmdir()
     write_settings(config.notify_file, pager(receiver))
     one.begin()

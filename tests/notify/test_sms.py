@@ -75,7 +75,7 @@ def test_who_is_named_in_a_tag_gets_a_text_that_points_at_the_message(
     assert parse_qs(got.body.decode(), strict_parsing=True) == {
         "To": ["+15551234567"],
         "From": ["+15005550006"],
-        "Body": [f"web1 > db1: Deploy? It is urgent... bus read {said['seq']}"],
+        "Body": [f"web1 > db1: Deploy? It is urgent... (bus read {said['seq']})"],
     }
     (notice,) = one.listed()
     assert (notice["state"], notice["target"]) == ("sent", "chas")
@@ -98,8 +98,8 @@ def test_a_long_text_is_one_text_message(notifying: Start, phone: Receiver) -> N
     other = post(one, "京" * 500, tags=["text:chas"])
     one.until_idle()
     (_, first), (_, second) = texted(phone)
-    assert len(first) == 160 and first.endswith(f".. bus read {plain['seq']}")
-    assert len(second) == 70 and second.endswith(f".. bus read {other['seq']}")
+    assert len(first) == 160 and first.endswith(f".. (bus read {plain['seq']})")
+    assert len(second) == 70 and second.endswith(f".. (bus read {other['seq']})")
 
 
 def test_only_those_who_may_are_heard(notifying: Start, phone: Receiver) -> None:

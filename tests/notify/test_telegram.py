@@ -82,6 +82,10 @@ def ops(api: FakeTelegram, fleet: Fleet) -> Iterator[Ops]:
 # -- out -----------------------------------------------------------------------------------------
 
 
+def test_a_refusal_names_no_route_of_the_hub(ops: Ops) -> None:
+    assert ops.tell("/approve 01K") == ["There is no question '01K'. approve lists them."]
+
+
 def test_text_of_others_is_only_text(ops: Ops, api: FakeTelegram) -> None:
     ops.post('<b>&amp; <a href="tg://x">*_`[\u202e</a>')
     ops.until_idle()

@@ -84,7 +84,7 @@ class Sms(Service):
         self._next = self._tools.clock() + self._each_s
         ref = notice.data.get("ref")
         said = f"{notice.title}: {notice.text}" if notice.text else notice.title
-        fields = {"To": number, "Body": one_text(said, f"bus read {ref}" if ref else "")}
+        fields = {"To": number, "Body": one_text(said, f"(bus read {ref})" if ref else "")}
         by = "MessagingServiceSid" if self._sender.startswith("MG") else "From"
         try:
             reply = calling.call(

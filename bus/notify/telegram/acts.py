@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,10 @@ from bus.notify.services.base import Tools
 from bus.notify.telegram.buttons import Button, Buttons
 from bus.notify.telegram.people import People, Person
 from bus.runner.client import RunnerClient
+
+# Hints of the hub name routes, which nobody can call from a chat.
+_HINTS = {"no_such_approval": "approve lists them."}
+_ROUTE = re.compile(r"\b(?:GET|POST|PUT|DELETE) /")
 
 _LISTED = 20
 _PREVIEW, _LOOKED_AT = 120, 2_000
@@ -204,4 +209,5 @@ class Acts:
 
 def refusal(error: BusError) -> str:
     """Return what a person is told of a refusal."""
-    return f"{error.message} {error.hint}".strip()
+    hint = _HINTS.get(error.code, error.hint)
+    return error.message if _ROUTE.search(hint) else f"{error.message} {hint}".strip()

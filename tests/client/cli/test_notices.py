@@ -43,6 +43,8 @@ def test_an_admin_sees_dead_letters_and_sends_one_again(
     assert boss("notices", "retry", str(id)).code != exits.OK
     assert json.loads(boss("notices", "--json").out)["notices"][0]["state"] == "queued"
     assert boss("notices", "retry").code == exits.USAGE
+    queue.add([NewNotice("ops", "", "answer", "", "nothing waits\nfor a yes")])
+    assert boss("notices").out.splitlines()[-2].endswith("  nothing waits")
     assert boss("notices", "retry", "99").code == exits.NOT_FOUND
     queue.database.close()
 

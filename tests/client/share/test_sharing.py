@@ -140,7 +140,11 @@ def test_what_is_not_there_is_told(bus: Caller, cli: Cli, there: There, into: Pa
     ran = cli("get", say(bus, pointing(there)), "-o", str(into))
     assert ran.code == exits.LOCAL, ran
     assert list(into.iterdir()) == []
+    if there.via.startswith("dir:"):
+        assert "no longer has" in ran.err and "mounted" not in ran.err
     there.folder.rmdir()
+    if there.via.startswith("dir:"):
+        assert "mounted" in cli("get", say(bus, pointing(there)), "-o", str(into)).err
     (into / "f").write_bytes(b"x")
     ran = cli("share", str(into / "f"), "alice")
     if not there.via.startswith("rclone:"):  # which makes the folder
@@ -299,6 +303,12 @@ class TestSharing:
         other.write_bytes(b"of another")
         assert cli("share", str(source), "alice").code == exits.LOCAL
         assert other.read_bytes() == b"of another"
+
+
+@pytest.mark.slow
+def test_a_host_that_is_not_there_is_told(cli: Cli, source: Path) -> None:
+    ran = cli("share", str(source), "--via", "scp:nohost.invalid:/x", "alice")
+    assert ran.code == exits.LOCAL and "nohost.invalid:" in ran.err.replace("scp:nohost", "")
 
 
 @pytest.mark.slow

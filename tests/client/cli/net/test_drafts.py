@@ -264,7 +264,13 @@ def test_a_password_that_others_may_read_is_not_used(
     ran = cli("invite", "new", "--draft")
     assert ran.code == exits.SETTINGS and "chmod 600" in ran.err
     file.chmod(0o600)
-    assert cli("invite", "new", "--draft").code == exits.LOCAL  # it was read, and nobody listens
+    ran = cli("invite", "new", "--draft")
+    assert ran.code == exits.LOCAL  # it was read, and nobody listens
+    assert "refused" in ran.err and "Errno" not in ran.err
+    file.rename(tmp_path / "elsewhere")
+    ran = cli("invite", "new", "--draft")
+    assert ran.code == exits.SETTINGS
+    assert "BUS_IMAP_PASS_FILE" in ran.err and "bus join URL" not in ran.err
     # That of a file goes to no server that the environment names.
     places.env_file.parent.mkdir()
     places.env_file.write_text(f"BUS_IMAP_PASS={PASSWORD}\n")
