@@ -28,7 +28,8 @@ from bus.model.messages import Message
 from bus.model.records import EVERYBODY, Fields
 
 _COUNTED_READERS = 1_000
-_PAGES = 20  # of unread messages in which one that was given is looked for
+_PAGES = 20  # of unread messages in which those that were given are looked for
+_GIVEN = 1_000  # of those
 _PROVEN = 50  # references of one ack that may prove something; each takes a look into a file
 
 
@@ -125,9 +126,11 @@ class Acks:
         return Acked([seq] if is_new else [], [] if is_new else [seq])
 
     def ack_shown(self, caller: Caller, reader: str, with_machine: bool = False) -> Acked:
-        """Record that a reader is done with every message up to the newest unread one that it was
-        given; what has come since stays unread.
+        """Record that a reader is done with the unread messages that it was given, at most 1,000,
+        the newest first. What it was not given stays unread, also what is older: an urgent message
+        may have been shown before others.
         """
+        given: list[int] = []
         before: int | None = None
         for _ in range(_PAGES):
             selection = Selection(
@@ -140,13 +143,12 @@ class Acks:
             )
             page = self._messages.read(selection, is_peek=True)
             seqs = [json.loads(text)["seq"] for text in page.messages]
-            newest = self._presence.newest_fetched(reader, seqs)
-            if newest is not None:
-                return self.ack_through(caller, reader, newest, with_machine)
-            if not page.has_more:
+            given += self._presence.given(reader, seqs)
+            if not page.has_more or len(given) >= _GIVEN:
                 break
             before = min(seqs)
-        return Acked([], [])
+        given = sorted(given, reverse=True)[:_GIVEN]
+        return self.ack(caller, reader, given[::-1], with_machine) if given else Acked([], [])
 
     def _append(self, caller: Caller | None, reader: str, acks: list[Fields]) -> None:
         auth = {} if caller is None else {"auth": caller.name}

@@ -27,7 +27,7 @@ from bus.model.action_mark import CLOSED, UNDONE
 from bus.model.actions import Action, ActionsQuery, Change, NewAction
 from bus.model.brief_mark import AS_MESSAGE
 from bus.model.briefs import Brief
-from bus.model.caller import Caller, Taken
+from bus.model.caller import SHARED, Caller, Taken, lowest_trust
 from bus.model.filter import recipients
 from bus.model.groups import is_role
 from bus.model.messages import Draft, Message
@@ -119,7 +119,7 @@ class Actions:
             if row.last == seq and row.assignee not in (None, message["from"], *to):
                 told = self._told(message["from"], str(row.assignee), row, _is_yours(row))
                 told["client_id"] = f"action {row.number}"
-                block.append(self._drafting.record(caller, Draft.read(told), self._messages.get))
+                block.append(self._telling(caller, told, _Seen(row, message)))
         if block:
             self._journal.append_soon(block)
 
@@ -227,8 +227,20 @@ class Actions:
             return {"kind": "action_changed", **about, **mark}
         says += [] if note is None else [note]
         told = self._told(sender, list(dict.fromkeys(names)), row, "\n".join(says))
-        draft = self._drafting.record(caller, Draft.read(told), self._messages.get)
+        draft = self._telling(caller, told, seen)
         return {**draft, "action": {"number": row.number, **mark}, "prior": row.last}
+
+    def _telling(self, caller: Caller, told: Fields, seen: _Seen) -> Fields:
+        """Return the record of a message that tells of an action. It repeats the title, so it may
+        be taken for no more than whoever wrote that.
+        """
+        row, message = seen
+        draft = self._drafting.record(caller, Draft.read(told), self._messages.get)
+        author = row.titled_by or message["from"]
+        if author != told["from"]:
+            wrote = SHARED if row.titled_by else message.get("trust")
+            draft["trust"] = lowest_trust(draft["trust"], wrote)
+        return draft
 
     def _told(self, sender: str, to: str | list[str], row: Row, body: str) -> Fields:
         about = {"from": sender, "to": to, "body": body, "thread": row.thread, "tags": ["action"]}

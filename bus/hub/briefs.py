@@ -27,6 +27,7 @@ from bus.model.records import EVERYBODY, Fields
 from bus.model.strict_json import Rest
 
 _PRIORITY = {"fyi": "low"}  # of a brief: that of its actions
+_TOLD = 8  # actions of a brief that nobody has
 _NOT_SIGNED = "The index is being made: this brief has no signature."
 
 
@@ -126,11 +127,14 @@ class Briefs:
         if len(texts) > todo.MAX_ACTIONS:
             warnings.append(f"Only the first {todo.MAX_ACTIONS} actions were made.")
         actions: list[Fields] = []
+        nobodys = [one for one in found if one is not None and one.unknown]
+        for nobodys_one in nobodys[:_TOLD]:
+            warnings += self._told(nobodys_one)
+        if len(nobodys) > _TOLD:
+            warnings.append(f"And {len(nobodys) - _TOLD} more actions name nobody that is known.")
         for one in found:
             if one is None:
                 continue
-            if one.unknown:
-                warnings += self._told(one)
             if one.odd_due is not None:
                 said = shown(f"due:{one.odd_due}")
                 warnings.append(
@@ -158,7 +162,7 @@ class Briefs:
                 return word
             if len(ending) == 1:
                 return ending[0]
-            return None if self._standings.unknown([word]) else word
+            return word if self._standings.has(word) else None
 
         return todo.read(text, named)
 

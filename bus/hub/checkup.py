@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from itertools import zip_longest
 from statistics import median
 from typing import Any, NamedTuple, cast
 
@@ -155,6 +156,11 @@ class _Who:
         self._known: dict[str, _Seen] = {}
 
     @property
+    def members(self) -> set[str]:
+        """The names that have a credential."""
+        return self._members - {HUB}
+
+    @property
     def readers(self) -> set[str]:
         """The names without a session that have a credential, or have asked lately."""
         return {name for name in (*self._members, *self._signs) if "/" not in name} - {HUB}
@@ -203,14 +209,14 @@ class _Look:
 
     def found(self, stale_h: float) -> _Found:
         """Return all of it."""
-        open_ones = queries.open_actions(self._db, _ACTIONS + 1)
-        lists, counts = self._actions(open_ones[:_ACTIONS], stale_h)
-        loads, middle, over = self._loads(open_ones[:_ACTIONS])
+        open_ones, all_actions = queries.open_actions(self._db, _ACTIONS)
+        lists, counts = self._actions(open_ones, stale_h)
+        loads, middle, over = self._loads(open_ones)
         asked, ask_count = self._asks()
         mail, sent, all_boxes = self._mailboxes()
         lists |= {"load": loads, "asks": asked, "unread": mail}
         counts |= {"overloaded": over, "asks": ask_count, "unread": len(mail)}
-        is_exact = len(open_ones) <= _ACTIONS and ask_count < _ASKS and all_boxes
+        is_exact = all_actions and ask_count < _ASKS and all_boxes
         return _Found(lists, counts, middle, is_exact, sent)
 
     # -- actions ---------------------------------------------------------------------------------
@@ -322,7 +328,7 @@ class _Look:
         """
         old = Window(self._since(UNREAD_DAYS * 24), self._since(DAY_H) - 1)
         lately = Window(self._since(COVERAGE_DAYS * 24), self._since(1) - 1)
-        boxes = sorted({*queries.recipients(self._db, _MAILBOXES), *self._who.readers})
+        boxes = self._boxes()
         mail: list[tuple[bool, OldMail]] = []
         sent: list[tuple[str, int, list[int], _Seen]] = []
         for name in boxes[:_MAILBOXES]:
@@ -343,6 +349,18 @@ class _Look:
                 sent.append((name, len(seqs), unread, seen))
         mail.sort(key=lambda one: (one[0], -one[1]["unread"], one[1]["oldest"]))
         return [one for _, one in mail], sent, len(boxes) <= _MAILBOXES
+
+    def _boxes(self) -> list[str]:
+        """Return whose mailboxes there are, those of members first: machines, then their sessions
+        by turns, so that names which somebody else has made up, or one's many sessions, hide none.
+        """
+        members = sorted(self._who.members)
+        each = max(1, _MAILBOXES // max(1, 2 * len(members)))
+        sessions = [queries.recipients(self._db, each, f"{name}/") for name in members]
+        turns = [one for some in zip_longest(*sessions) for one in some if one is not None]
+        others = sorted({*queries.recipients(self._db, _MAILBOXES), *self._who.readers})
+        held = [ROLE_PREFIX + role for role in roles.wanted(self._db, "", _MAILBOXES // 4)]
+        return list(dict.fromkeys([*members, *held, *turns, *others]))
 
     def _old_mail(self, name: str, count: int, oldest: int, seen: _Seen) -> OldMail:
         ts = self._message(oldest)["ts"]

@@ -172,6 +172,18 @@ class Standings:
             ]
         )
 
+    def has(self, name: str) -> bool:
+        """Return whether somebody has a name, or it is a group; raises Rebuilding while that is not
+        known.
+        """
+        if name == EVERYBODY or is_group(name) or name in (HUB, *self._agents.members()):
+            return True
+        self._index.catch_up(wait=False, at_most=_CAUGHT_UP_FIRST)
+        with self._index.as_is() as db:
+            if names.last_act(db, name) is not None or agents.one(db, name) is not None:
+                return True
+        return self._presence.last_seen(name) is not None
+
     def was_here(self, name: str) -> None:
         """A name polled, posted or acknowledged: what is kept of it is old."""
         self._agents.was_here(name)

@@ -33,6 +33,8 @@ CREATE TABLE actions (
     priority TEXT NOT NULL,
     assignee TEXT,
     assigned TEXT,                        -- since when
+    auth TEXT NOT NULL,                   -- the credential that asks for it
+    titled_by TEXT,                       -- who changed its title last
     due TEXT,
     due_ms INTEGER,
     waiting_on TEXT,
@@ -44,6 +46,7 @@ CREATE UNIQUE INDEX actions_by_message ON actions (message, at);
 CREATE INDEX actions_by_assignee ON actions (assignee, is_open, number);
 CREATE INDEX actions_by_thread ON actions (thread, number);
 CREATE INDEX actions_open ON actions (number) WHERE is_open = 1;
+CREATE INDEX actions_open_of ON actions (auth, number) WHERE is_open = 1;
 CREATE INDEX actions_due ON actions (due_ms) WHERE is_open = 1 AND due_ms IS NOT NULL;
 CREATE INDEX actions_due_of ON actions (assignee, due_ms)
     WHERE is_open = 1 AND due_ms IS NOT NULL;
@@ -57,7 +60,7 @@ CREATE TABLE action_changes (
 """
 _COLUMNS = (
     "number, message, at, thread, title, status, priority, assignee, assigned, due, due_ms,"
-    " waiting_on, made, changed, last"
+    " waiting_on, made, changed, last, titled_by"
 )
 _SETTABLE = ("title", "status", "priority", "assignee", "due", "waiting_on")
 
@@ -80,6 +83,7 @@ class Row(NamedTuple):
     made: str
     changed: str
     last: int
+    titled_by: str | None
 
     @property
     def is_open(self) -> bool:
@@ -120,17 +124,18 @@ class Actions:
 
     def _make(self, record: Record) -> None:
         thread = record.get("thread") or record["id"]
+        author = record.get("auth", record["from"])
         for at, asked in enumerate(record["brief"].get("actions", ())):
             due, assignee = asked.get("due"), asked.get("assignee")
             self._db.execute(
                 "INSERT INTO actions (message, at, thread, title, status, is_open, priority,"
-                " assignee, assigned, due, due_ms, made, changed, last)"
-                " VALUES (?, ?, ?, ?, 'open', 1, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " assignee, assigned, due, due_ms, made, changed, last, auth)"
+                " VALUES (?, ?, ?, ?, 'open', 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(record["seq"], at, thread, asked["title"], asked["priority"], assignee),
                     record["ts"] if assignee is not None else None,
                     *(due, None if due is None else due_ms(due)),
-                    *(record["ts"], record["ts"], record["seq"]),
+                    *(record["ts"], record["ts"], record["seq"], author),
                 ),
             )
 
@@ -153,6 +158,8 @@ class Actions:
             values["is_open"] = int(values["status"] in UNDONE)
         if "assignee" in values:
             values["assigned"] = None if values["assignee"] is None else record["ts"]
+        if "title" in values:
+            values["titled_by"] = who
         values |= {"changed": record["ts"], "last": record["seq"]}
         sets = ", ".join(f"{name} = ?" for name in values)
         self._db.execute(

@@ -17,7 +17,7 @@ from bus.model.records import START, Position, Record
 from bus.system import modes
 
 # The version of the tables. A hub whose index has another one rebuilds it at its next start.
-SCHEMA = 27
+SCHEMA = 28
 CHUNK = 2_000  # records a transaction, at most
 
 Progress = Callable[[int, int], None]

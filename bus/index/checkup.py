@@ -27,6 +27,12 @@ class OpenAction(NamedTuple):
     changed: str
 
 
+_OPEN = (
+    "SELECT number, message, status, priority, assignee, due_ms, waiting_on, changed"
+    " FROM actions WHERE is_open = 1"
+)
+
+
 class Window(NamedTuple):
     """A stretch of seq, both ends included."""
 
@@ -34,25 +40,44 @@ class Window(NamedTuple):
     high: int
 
 
-def open_actions(db: sqlite3.Connection, limit: int) -> list[OpenAction]:
-    """Return the actions that are not closed, the oldest first."""
-    rows = db.execute(
-        "SELECT number, message, status, priority, assignee, due_ms, waiting_on, changed"
-        " FROM actions WHERE is_open = 1 ORDER BY number LIMIT ?",
-        (limit,),
-    )
-    return list(map(OpenAction._make, rows))
+def open_actions(db: sqlite3.Connection, limit: int) -> tuple[list[OpenAction], bool]:
+    """Return the actions that are not closed, the oldest first, and whether these are all; of too
+    many, as many of each credential that asks, so that one who asks for much hides no other's.
+    """
+    rows = db.execute(f"{_OPEN} ORDER BY number LIMIT ?", (limit + 1,))
+    found = list(map(OpenAction._make, rows))
+    if len(found) <= limit:
+        return found, True
+    askers = _askers(db)
+    each = max(1, limit // len(askers))
+    of_one = f"{_OPEN} AND auth = ? ORDER BY number LIMIT ?"
+    found = [OpenAction(*row) for auth in askers for row in db.execute(of_one, (auth, each))]
+    return sorted(found, key=lambda one: one.number), False
 
 
-def recipients(db: sqlite3.Connection, limit: int) -> list[str]:
-    """Return the names and roles that were ever sent something, in their order."""
+def _askers(db: sqlite3.Connection) -> list[str]:
+    """Return the credentials that ask for something that is not closed."""
     found: list[str] = []
-    name = ""
+    auth = ""
+    while True:
+        sql = "SELECT min(auth) FROM actions WHERE is_open = 1 AND auth > ?"
+        (auth,) = db.execute(sql, (auth,)).fetchone()
+        if auth is None:
+            return found
+        found.append(auth)
+
+
+def recipients(db: sqlite3.Connection, limit: int, begins: str = "") -> list[str]:
+    """Return the names and roles that were ever sent something, in their order; only those that
+    begin so, which are behind that itself.
+    """
+    found: list[str] = []
+    name = begins
     while len(found) < limit:
         (name,) = db.execute(
             "SELECT min(recipient) FROM inbox WHERE recipient > ?", (name,)
         ).fetchone()
-        if name is None:
+        if name is None or not name.startswith(begins):
             break
         if is_topic(name):
             name = "topic:\U0010ffff"

@@ -145,14 +145,13 @@ class Presence:
         rows = self._query(sql, json.dumps(seqs), reader)
         return rows[0][0] if rows else 0
 
-    def newest_fetched(self, reader: str, seqs: list[int]) -> int | None:
-        """Return the newest of these messages that a reader was given."""
+    def given(self, reader: str, seqs: list[int]) -> list[int]:
+        """Return those of these messages that a reader was given."""
         sql = (
-            "SELECT max(fetched.seq) FROM json_each(?) CROSS JOIN fetched"
+            "SELECT fetched.seq FROM json_each(?) CROSS JOIN fetched"
             " ON fetched.seq = value AND reader = ?"
         )
-        rows = self._query(sql, json.dumps(seqs), reader)
-        return rows[0][0] if rows else None
+        return [row[0] for row in self._query(sql, json.dumps(seqs), reader)]
 
     def last_fetch(self, reader: str) -> int | None:
         """Return when a reader was last given a message that was new to it."""

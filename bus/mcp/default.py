@@ -246,7 +246,7 @@ TOOLS = (
         SETTLES,
         {
             "refs": {"type": ["array", "integer", "string"], "items": REF},
-            "all": about(YES, "all up to the newest you were shown"),
+            "all": about(YES, "all that you were shown"),
         },
     ),
     Tool(

@@ -81,12 +81,8 @@ class Session:
         return done
 
     def ack_shown(self) -> int:
-        """Acknowledge everything up to the newest message that the session was given; return how
-        many had been unread.
-        """
-        before = self.count()
-        self._acked({"shown": 1})
-        return max(0, before - self.count())
+        """Acknowledge the unread messages that the session was given; return how many they are."""
+        return self._acked({"shown": 1})
 
     def _acked(self, which: Answer) -> int:
         machine = {"machine": 1} if "/" in self.name else {}

@@ -60,12 +60,12 @@ class Ack(Shape):
 
 @dataclass(frozen=True, kw_only=True)
 class AckMany(Ack):
-    """POST /ack: several messages, or every one up to `through`, or up to what was shown."""
+    """POST /ack: several messages, or every one up to `through`, or what was shown."""
 
     ids: Annotated[list[str | int] | None, _IDS] = None
     through: Annotated[str | int | None, REFERENCE] = None
     shown: Annotated[
-        int | None, _ONE, "1: every one up to the newest unread one that the reader was given"
+        int | None, _ONE, "1: the unread ones that the reader was given, 1,000 at most"
     ] = None
 
     def __post_init__(self) -> None:

@@ -97,7 +97,7 @@ def test_what_comes_later_is_unread_after_through(bus: Caller) -> None:
     assert bus.bodies("unread_by=bob") == ["second"]
 
 
-def test_shown_acknowledges_everything_up_to_the_newest_that_the_reader_was_given(
+def test_shown_acknowledges_what_the_reader_was_given(
     bus: Caller,
 ) -> None:
     first = bus.say("one")
@@ -230,3 +230,13 @@ def test_receipts_survive_a_restart_as_far_as_they_are_history(
     before = bus.get("/messages/1/receipts").json
     assert reopened.get("/messages/1/receipts").json == before
     assert before["receipts"]["bob"]["acked"] is not None
+
+
+def test_shown_leaves_what_the_reader_was_not_given_whatever_came_after_it(bus: Caller) -> None:
+    for number in range(3):
+        bus.say(f"important {number}")
+    urgent = bus.say("look here", priority="urgent")
+    bus.get(f"/messages?unread_by=bob&since={urgent['seq'] - 1}")
+    reply = bus.post("/ack", json={"reader": "bob", "shown": 1})
+    assert reply.json["acked"] == [urgent["seq"]]
+    assert bus.bodies("unread_by=bob") == [f"important {number}" for number in range(3)]
