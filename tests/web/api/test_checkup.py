@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from bus.config import Config
+from bus.hub import checkup as hub_checkup
+from tests.conftest import move
 from tests.fleet import As
 from tests.web.conftest import Members, open_members, refusal
 
@@ -251,3 +253,30 @@ def test_what_is_private_is_not_told(config: Config) -> None:
         other = checkup(private.shared)
         assert other["is_clear"] and other["load"] == []
         assert web2.name == "web2"
+
+
+def test_made_up_names_hide_no_mailbox_of_a_member(
+    here: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_checkup, "_MAILBOXES", 20)
+    post(here.web1, "db1")
+    post(here.web1, "db1/alpha")
+    for number in range(30):
+        post(here.web1, f"00-{number}")
+        post(here.web1, f"00/{number}")
+    move(here.hub, 2 * DAY)
+    found = checkup(here.web1, "limit=100")
+    assert {"db1", "db1/alpha"} <= {one["reader"] for one in found["unread"]}
+    assert not found["is_exact"]
+
+
+def test_many_actions_of_one_hide_none_of_another(
+    here: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_checkup, "_ACTIONS", 20)
+    for number in range(30):
+        action(here.db1, f"noise {number}", "admin")
+    late = action(here.web1, "late", "db1", due="2026-01-01")
+    found = checkup(here.web1)
+    assert [one["number"] for one in found["overdue"]] == [late]
+    assert not found["is_exact"]
