@@ -53,7 +53,7 @@ def run(poll: list[str], environ: dict[str, str], *arguments: str) -> str:
         cwd="/",
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 6  # nothing that it waits for ends by itself before
     return done.stdout
 
 
