@@ -370,7 +370,7 @@ class Config(AttachmentSettings):
             value = getattr(self, setting.name)
             if low is not None and not low <= value <= high:
                 raise BadSetting(
-                    f"{setting.metadata['name']} is {value}: it must be from {low:g} to {high:g}"
+                    f"{setting.metadata['name']} is {value}: it must be {low:.15g} to {high:.15g}"
                 )
         return self
 

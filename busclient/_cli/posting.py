@@ -87,7 +87,10 @@ def post(
     names: Any = [name.strip() for name in to.split(",")] if "," in to else to
     for who in texted:
         if not _PERSON.fullmatch(who):
-            raise click.UsageError(f"--text {who!r} is no name: letters, digits and ._- only.")
+            raise click.UsageError(
+                f"--text {who!r} is no name: letters, digits and ._- only; for several people,"
+                " give --text several times."
+            )
     tags += tuple(f"{_TEXT_TAG}{who}" for who in texted)
     with open_bus() as bus:
         posted = bus.post(body, to=names, in_reply_to=reply_to, tags=tags, **fields)
