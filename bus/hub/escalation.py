@@ -44,7 +44,8 @@ _AT_ONCE = 10  # cases that one call of the chore looks at, of each sort
 _NEW_MS = 7 * DAY_MS  # what was late for longer when it is first seen does not climb
 HOUR_MS = 3_600_000
 MOST_TOLD = 30  # names that are woken or told as candidates, of one credential's mail in an hour
-MOST_TO_ONE = 30  # times that one name is told in an hour
+MOST_TO_ONE = 30  # times that one name is told in an hour, of people as people and of others
+MOST_OF_ONE_TO_ONE = 10  # and because of one credential, so that it takes no room from others
 MOST_TO_PEOPLE = 10  # times that people are told because of one credential in a day
 
 
@@ -183,11 +184,19 @@ class Escalation:
             else:
                 used = queries.told_by(db, late.auth, (WAKE, CANDIDATES), now_ms - HOUR_MS)
                 left = MOST_TOLD - used
-            names = [
-                name for name in names if queries.told_to(db, name, now_ms - HOUR_MS) < MOST_TO_ONE
-            ]
+            steps = (HUMAN,) if step == HUMAN else (WAKE, CANDIDATES)
+            names = [name for name in names if self._may_be_told(db, name, steps, late.auth)]
         told = names[: max(0, left)]
         return told, None if told else LIMIT
+
+    def _may_be_told(
+        self, db: sqlite3.Connection, name: str, steps: tuple[str, ...], auth: str
+    ) -> bool:
+        since_ms = self._journal.now_ms() - HOUR_MS
+        return (
+            queries.told_to(db, name, steps, since_ms) < MOST_TO_ONE
+            and queries.told_to(db, name, steps, since_ms, auth) < MOST_OF_ONE_TO_ONE
+        )
 
     def _names(self, step: str, late: _Late) -> list[str]:
         if step == HUMAN:

@@ -187,10 +187,16 @@ def told_by(db: sqlite3.Connection, auth: str, steps: tuple[str, ...], since_ms:
     return int(db.execute(sql, (auth, since_ms, *steps)).fetchone()[0])
 
 
-def told_to(db: sqlite3.Connection, name: str, since_ms: int) -> int:
-    """Return how many times a name was told."""
-    sql = "SELECT count(*) FROM escalated_to WHERE name = ? AND ms > ?"
-    return int(db.execute(sql, (name, since_ms)).fetchone()[0])
+def told_to(
+    db: sqlite3.Connection, name: str, steps: tuple[str, ...], since_ms: int, auth: str = ""
+) -> int:
+    """Return how many times a name was told at these steps, because of one credential if given."""
+    marks = ", ".join("?" * len(steps))
+    sql = (
+        "SELECT count(*) FROM escalated_to WHERE name = ? AND ms > ? AND (? = '' OR auth = ?)"
+        f" AND step IN ({marks})"
+    )
+    return int(db.execute(sql, (name, since_ms, auth, auth, *steps)).fetchone()[0])
 
 
 def of_message(db: sqlite3.Connection, seq: int) -> list[Told]:

@@ -13,6 +13,7 @@ from bus.model.escalation import ladder
 from tests.fleet import SECRET, As
 from tests.web.conftest import Members, open_members
 
+PERSON = "human/ann"
 LADDER = "wake:0 candidates:10m sender:30m human:1h"
 
 
@@ -221,6 +222,25 @@ def test_one_credential_reaches_people_and_others_so_often(
     post(members.db1, "web1", ack_by=1)
     at(members, 8000)
     assert sum(1 for one in told(members) if one == ("wake", "web1")) == 1
+
+
+def test_one_credential_takes_no_room_from_what_others_escalate(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_escalation, "MOST_TO_ONE", 3)
+    monkeypatch.setattr(hub_escalation, "MOST_OF_ONE_TO_ONE", 2)
+    for name in ("db1", PERSON):
+        for _ in range(4):
+            post(members.web1, name)
+    at(members, 61)
+    assert sum(one == ("wake", "db1") for one in told(members)) == 2
+    post(members.admin)
+    for seconds in (200, 900, 2100, 4000):
+        at(members, seconds)
+    found = told(members)
+    assert sum(one == ("wake", "db1") for one in found) == 3
+    assert sum(one == ("wake", PERSON) for one in found) == 2
+    assert sum(one == ("human", PERSON) for one in found) == 3
 
 
 def test_an_overdue_action_climbs_until_it_is_done(members: Members) -> None:
