@@ -91,6 +91,12 @@ def create_app(
         "uploads",
         "Let one of them end. BUS_ATTACHMENT_UPLOADS caps each credential.",
     )
+    downloads = Quotas(
+        run / "quotas-downloads",
+        config.attachment_downloads,
+        "downloads",
+        "Let one of them end. BUS_ATTACHMENT_DOWNLOADS caps each credential.",
+    )
     hub.attachments.start()
     desk = NoticeDesk(_queue(config, hub), config.notify_file, lambda: hub.log.position().seq)
     hub.texting = desk.texting
@@ -104,7 +110,7 @@ def create_app(
         rest=rest,
         quotas=quotas,
         metrics=metrics,
-        uploads=uploads,
+        files=(uploads, downloads),
         accel=config.accel,
     )
     app.extensions["bus"] = hub

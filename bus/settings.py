@@ -92,6 +92,9 @@ class AttachmentSettings:
     attachment_uploads: int = setting(
         "BUS_ATTACHMENT_UPLOADS", 8, "uploads", "of one credential that run at once", 1, 1_000
     )
+    attachment_downloads: int = setting(
+        "BUS_ATTACHMENT_DOWNLOADS", 64, "downloads", "of one credential that run at once", 1, 10_000
+    )
     upload_keep_s: int = setting(
         "BUS_UPLOAD_KEEP_S",
         86_400,

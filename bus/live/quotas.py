@@ -52,7 +52,8 @@ class Quotas:
                 return None
             if sum(self._row_counts(row)) >= self.limit and self._used(row) >= self.limit:
                 what = "waiting" if self.quota == "waiting" else "under way"
-                whose = "uploads" if self.quota == "uploads" else "requests"
+                is_file = self.quota in ("uploads", "downloads")
+                whose = self.quota if is_file else "requests"
                 raise OverQuota(
                     f"{self.limit} {whose} of {name} are {what} already.",
                     hint=self._hint,

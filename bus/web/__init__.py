@@ -74,14 +74,14 @@ def make_app(
     rest: Rest,
     quotas: tuple[Quotas, Quotas],
     metrics: Metrics,
-    uploads: Quotas,
+    files: tuple[Quotas, Quotas],
     accel: bool,
 ) -> Flask:
     """Return the WSGI application over its parts. `rest` lets others go on between the parts of a
     long piece of work.
 
-    `quotas`: of requests under way, and of those that wait; `uploads`: of files that come. With
-    `accel`, nginx sends files.
+    `quotas`: of requests under way, and of those that wait; `files`: of files that come, and of
+    those that go. With `accel`, nginx sends files.
     """
     under_way, waiting = quotas
     hub.waiting.owned = lambda: (
@@ -137,8 +137,8 @@ def make_app(
         activity.blueprint(hub, service, hub.agents.members),
         mcp.blueprint(hub, taken, inner, rest),
         metrics_routes.blueprint(hub, metrics),
-        attachments.blueprint(hub, taken, uploads, accel),
-        uploads_routes.blueprint(hub, uploads),
+        attachments.blueprint(hub, taken, files, accel),
+        uploads_routes.blueprint(hub, files[0]),
     ):
         app.register_blueprint(routes)
     if silent := auth.undeclared(app):

@@ -31,6 +31,7 @@ from bus.web.api import posting
 from bus.web.http import body, incoming, parameters
 from bus.web.http.auth import may_call
 from bus.web.http.replies import Reply
+from bus.web.http.underway import UnderWay
 
 # Where nginx has the folder of attachments: nginx/claude-bus.conf says the same.
 _INTERNAL = "/.claude-bus/files/"
@@ -42,8 +43,10 @@ _INERT = (
 _FORM, _FIELDS_MOST = "multipart/form-data", body.MAX_REQUEST
 
 
-def blueprint(hub: Hub, taken: Taken, uploads: Quotas, accel: bool) -> Blueprint:
-    """The routes of files. `uploads` counts those that come; with `accel`, nginx sends them."""
+def blueprint(hub: Hub, taken: Taken, files: tuple[Quotas, Quotas], accel: bool) -> Blueprint:
+    """The routes of files. `files` counts those that come, and those that go; with `accel`, nginx
+    sends them.
+    """
     routes = Blueprint("attachments", __name__)
 
     @routes.put("/files")
@@ -69,7 +72,7 @@ def blueprint(hub: Hub, taken: Taken, uploads: Quotas, accel: bool) -> Blueprint
         hub.attachments.check_size(size)
         hub.attachments.check_room(g.caller, size)
         with (
-            uploads.held(g.caller.name),
+            files[0].held(g.caller.name),
             hub.attachments.receive(file.name, size, file.sha256) as coming,
         ):
             for piece in incoming.pieces(request.environ):
@@ -78,7 +81,7 @@ def blueprint(hub: Hub, taken: Taken, uploads: Quotas, accel: bool) -> Blueprint
 
     def form() -> Response:
         query = parameters.params(Draft.names())
-        with uploads.held(g.caller.name), ExitStack() as stack:
+        with files[0].held(g.caller.name), ExitStack() as stack:
             form = Form(query)
             for event in incoming.form(request.environ):
                 if isinstance(event, File):
@@ -123,11 +126,11 @@ def blueprint(hub: Hub, taken: Taken, uploads: Quotas, accel: bool) -> Blueprint
     def replied(posted: Posted) -> Response:
         return Reply(posting.saved(hub, g.caller, posted), 201, mimetype="application/json")
 
-    _add_fetching(routes, hub, accel)
+    _add_fetching(routes, hub, files[1], accel)
     return routes
 
 
-def _add_fetching(routes: Blueprint, hub: Hub, accel: bool) -> None:
+def _add_fetching(routes: Blueprint, hub: Hub, downloads: Quotas, accel: bool) -> None:
     @routes.get("/files/<id>")
     @may_call(EVERYONE)
     def fetch(id: str) -> Response:
@@ -142,7 +145,21 @@ def _add_fetching(routes: Blueprint, hub: Hub, accel: bool) -> None:
             return Reply(b"", headers=headers)
         start, end, status = _part(found, headers)
         headers["Content-Length"] = str(end - start)
-        return Reply(_bytes(hub, found, start, end), status, headers=headers)
+        if request.method == "HEAD":
+            return Reply(status=status, headers=headers)
+        # A reader who takes nothing keeps a megabyte of this worker for as long as it likes.
+        under_way = UnderWay(downloads)
+        under_way.enter(g.caller.name)
+
+        def going() -> Iterator[bytes]:
+            try:
+                yield from _bytes(hub, found, start, end)
+            finally:
+                under_way.leave()
+
+        reply = Reply(going(), status, headers=headers)
+        reply.call_on_close(under_way.leave)  # one that never began, too
+        return reply
 
 
 class Form:

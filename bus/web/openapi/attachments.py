@@ -88,7 +88,7 @@ def _fetch_operation() -> Json:
             "200": {"description": "the file", "content": content},
             "206": {"description": "the part of it that was asked for", "content": content},
             "304": {"description": "it is the one of If-None-Match"},
-            **errors(400, 403, 404, 410, 416),
+            **errors(400, 403, 404, 410, 416, 429),
         },
     }
 

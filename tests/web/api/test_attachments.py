@@ -45,6 +45,20 @@ def kept(members: Members) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != "lock")
 
 
+def test_one_credential_has_so_many_downloads_at_once(config: Config) -> None:
+    few = Config(data_dir=config.data_dir, fsync="never", attachment_downloads=2)
+    for members in open_members(few):
+        url = sent(members.web1, ZIP, "name=a&to=db1")["attachments"][0]["url"]
+        slow = [members.db1.get(url) for _ in range(2)]  # nothing of them is read
+        assert refusal(members.db1.get(url), 429, "over_quota")["quota"] == "downloads"
+        assert members.db1.call("HEAD", url).status_code == 200
+        assert members.web1.get(url).data == ZIP
+        for one in slow:
+            one.close()
+        for _ in range(3):
+            assert members.db1.get(url).data == ZIP
+
+
 def test_a_file_comes_with_its_message_and_can_be_fetched(members: Members) -> None:
     message = sent(members.web1, ZIP, "name=build.zip&to=db1&body=Build+dropped&tags=a,b")
     assert (message["from"], message["to"], message["body"]) == ("web1", "db1", "Build dropped")
