@@ -7,9 +7,11 @@ sets it. Losing them costs nothing but a step in a graph.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, values
 from prometheus_client.metrics_core import Metric
@@ -19,6 +21,8 @@ from prometheus_client.samples import Sample
 from bus.model.figures import RouteFigures, Timing, WebFigures
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+logger = logging.getLogger("bus.live.metrics")
+
 # A sync takes 0.2 ms on a good disk and 20 on a slow one; a post may wait seconds for its locks.
 # Each class costs every answer of /metrics its share.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10)
@@ -51,17 +55,20 @@ class Metrics:
 
     def answered(self, route: str, status: str, seconds: float) -> None:
         """A request to a route was answered: its status, such as "200", and how long it took."""
-        self._requests.labels(route, status).inc()
-        if route == "/post":
-            self._posts.observe(seconds)
+        with _uncounted():
+            self._requests.labels(route, status).inc()
+            if route == "/post":
+                self._posts.observe(seconds)
 
     def appended(self, seconds: float) -> None:
         """A block was appended."""
-        self._appends.observe(seconds)
+        with _uncounted():
+            self._appends.observe(seconds)
 
     def synced(self, seconds: float) -> None:
         """The log was synced."""
-        self._syncs.observe(seconds)
+        with _uncounted():
+            self._syncs.observe(seconds)
 
     def families(self) -> Iterator[Metric]:
         """Yield the counters of all processes."""
@@ -90,6 +97,15 @@ class Metrics:
             for name in ("post", "append", "sync")
         )
         return {"requests": requests, "post": post, "append": append, "sync": sync}
+
+
+@contextmanager
+def _uncounted() -> Iterator[None]:
+    """Log a fault in the files of the counters: no request may fail for it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        logger.warning("something was not counted: %s", error)
 
 
 def _timing(samples: Iterable[Sample]) -> Timing:

@@ -77,11 +77,12 @@ def _file_name(value: Any, field: str) -> str:
 
 
 def _size(value: Any, field: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 50:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < 1 << 50 or value != int(value):
         raise BadField(
             f"`{field}` is {shown(value)}.", hint="The size of the file in bytes.", field=field
         )
-    return value
+    return int(value)
 
 
 def _sum(value: Any, field: str) -> str:

@@ -11,9 +11,12 @@ from tests.conftest import BASIC, Caller, basic
 
 SECRET = "a secret of the tests"
 KEYS = {
-    **{name: basic(name, SECRET) for name in ("web1", "boss", "human/chas", "prometheus")},
+    **{name: basic(name, SECRET) for name in ("web1", "boss", "human/chas")},
     "claude": BASIC,
 }
+
+
+WATCHER_KEY = basic("prometheus", SECRET)  # not among KEYS: it may do nothing that they may
 
 
 def add_callers(config: Config) -> None:

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
+from bus.live.metrics import Metrics
 from bus.model.caller import WATCHER
 from tests.conftest import ROOT, RunningHub, wait_until
 from tests.fleet import SECRET, As, Fleet
@@ -200,6 +202,19 @@ def folder_of(hub: RunningHub) -> tuple[Path, Path]:
     """The note that says where a hub's counters are, and that place."""
     (note,) = (hub.data_dir / "run").glob("metrics-folder-*")
     return note, Path(note.read_text().strip())
+
+
+def test_no_request_fails_because_it_cannot_be_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    counting = Metrics()
+    shutil.rmtree(tmp_path)
+    counting.answered("/post", "201", 0.1)
+    counting.appended(0.1)
+    counting.synced(0.1)
+    assert list(counting.families()) == []
 
 
 @pytest.mark.slow

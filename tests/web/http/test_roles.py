@@ -14,7 +14,7 @@ from bus.config import Config
 from bus.model.caller import ADMINS, EVERYONE
 from bus.web.http import auth
 from tests.conftest import Caller, basic
-from tests.web.callers import KEYS, add_callers, ask, invited
+from tests.web.callers import KEYS, WATCHER_KEY, add_callers, ask, invited
 from tests.web.conftest import refusal
 
 
@@ -25,10 +25,7 @@ def fleet(bus: Caller, config: Config) -> Caller:
     return bus
 
 
-ROLES = {
-    **{"shared": "claude", "member": "web1", "admin": "boss", "human": "human/chas"},
-    "watcher": "prometheus",
-}
+ROLES = {"shared": "claude", "member": "web1", "admin": "boss", "human": "human/chas"}
 
 
 def roles_that_get_in(
@@ -67,7 +64,12 @@ def do_nothing(view: Any) -> Any:
 def wrong_doors(fleet: Caller) -> list[str]:
     """The routes that declare nothing, and those that let in others than they declare."""
     headers = {role: KEYS[name] for role, name in ROLES.items()}
-    headers |= {"invite": invited(fleet), "none": None, "wrong": basic("web1", "wrong")}
+    headers |= {
+        "watcher": WATCHER_KEY,
+        "invite": invited(fleet),
+        "none": None,
+        "wrong": basic("web1", "wrong"),
+    }
     views = fleet.app.view_functions
     views.update({endpoint: do_nothing(view) for endpoint, view in views.items()})
     wrong = auth.undeclared(fleet.app)
