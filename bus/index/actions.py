@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import orjson
 
+from bus.index import tenures
 from bus.index.projection import Batch
 from bus.model.action_mark import UNDONE
-from bus.model.caller import INVITE
 from bus.model.due import due_ms
 from bus.model.records import HUB, Fields, Record
 
@@ -113,7 +113,7 @@ class Actions:
         elif kind == "message_retracted":
             rows = self._rows("message = ? AND is_open = 1", record["message"])
             self._change_all(rows, record, {"status": "dropped"})
-        elif record["action"] == "revoke" and record["role"] != INVITE:
+        elif tenures.is_taken(record):
             name = record["name"]
             of_name = "is_open = 1 AND (assignee = ? OR (assignee > ? AND assignee < ?))"
             rows = self._rows(of_name, name, f"{name}/", f"{name}0")

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import orjson
 
+from bus.index import tenures
 from bus.index.projection import Batch
 from bus.index.topics import reached
 from bus.index.tracking import take_back
 from bus.model import records
 from bus.model.asked import ANSWER, DECLINE, DEFAULT, EXPIRE, WITHDRAW
-from bus.model.caller import INVITE
 from bus.model.filter import recipients
 from bus.model.groups import ROLE_PREFIX, is_topic
 from bus.model.records import Fields, Record
@@ -93,7 +93,7 @@ class Asks:
                 self._say(record)
         elif kind == "message_retracted":
             self._close(record["message"], "withdrawn", record)
-        elif record["action"] == "revoke" and record["role"] != INVITE:
+        elif tenures.is_taken(record):
             rows = self._db.execute(
                 "SELECT seq FROM asks WHERE auth = ? AND state = 'open'", (record["name"],)
             ).fetchall()

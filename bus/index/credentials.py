@@ -6,7 +6,6 @@ import sqlite3
 
 from bus.index import activity, approvals, joining, permissions, tenures
 from bus.index.projection import Batch
-from bus.model.caller import INVITE
 from bus.model.records import Fields, Record
 
 
@@ -55,10 +54,10 @@ def _owned(db: sqlite3.Connection, record: Record) -> None:
     tenure, held = row or (0, 0)
     if action == "revoke":
         permissions.end(db, name)
-        if record["role"] != INVITE:  # else nobody had it yet, and an invite was taken back
+        if tenures.is_taken(record):  # else nobody had it yet, and an invite was taken back
             approvals.end(db, record)
             db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, 0)", (name, seq, seq))
-    elif action in ("add", "join"):
+    elif tenures.is_given(record):
         if held:
             permissions.end(db, name)
             approvals.end(db, record)

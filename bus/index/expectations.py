@@ -16,10 +16,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bus.index import agents, names
+from bus.index import agents, names, tenures
 from bus.index.projection import Batch
 from bus.model import records
-from bus.model.caller import INVITE
 from bus.model.records import Record
 
 HOUR_MS = 3_600_000
@@ -101,9 +100,7 @@ class Expectations:
             self._decline(record)
         elif kind != "credential":
             self._note(record, int(kind == "silence_begun"))
-        elif (record["action"] == "revoke" and record["role"] != INVITE) or (
-            record["action"] in ("add", "join")  # its first holder was taken out by hand
-        ):
+        elif tenures.has_new_hands(record):
             self._db.execute("DELETE FROM expectations WHERE auth = ?", (record["name"],))
 
     def _set(self, record: Record) -> None:

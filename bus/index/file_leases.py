@@ -17,7 +17,6 @@ from typing import NamedTuple
 from bus.index import tenures
 from bus.index.projection import Batch
 from bus.model import records
-from bus.model.caller import INVITE
 from bus.model.file_leases import beginning
 from bus.model.records import Record
 
@@ -116,9 +115,7 @@ class FileLeases:
                 "DELETE FROM file_leases WHERE holder = ? AND session = ?",
                 (record["name"], record["lease"]),
             )
-        elif record["action"] == "revoke" and record["role"] == INVITE:
-            return
-        elif record["action"] in ("revoke", "add", "join"):
+        elif tenures.has_new_hands(record):
             self._db.execute(
                 f"DELETE FROM file_leases WHERE auth = ?1 OR {_OF_NAME}", (record["name"],)
             )

@@ -18,6 +18,7 @@ import json
 import sqlite3
 
 from bus.index.ranges import settle_many
+from bus.index.tenures import is_given
 from bus.model import records
 from bus.model.caller import MACHINES, normalised
 from bus.model.records import EVERYBODY, Record
@@ -64,7 +65,7 @@ def apply(db: sqlite3.Connection, record: Record) -> None:
         for (invited,) in db.execute("SELECT name FROM invited").fetchall():
             if normalised(invited) == normalised(name):
                 _close(db, invited)
-    elif action in ("add", "join") and record["role"] in MACHINES:
+    elif is_given(record) and record["role"] in MACHINES:
         begin = _begin(db, record)
         _set_floors(db, name, begin or record["seq"])
         if begin:

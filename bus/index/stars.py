@@ -6,9 +6,9 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from bus.index import tenures
 from bus.index.projection import Batch
 from bus.index.walks import Rows, Walk
-from bus.model.caller import INVITE
 from bus.model.records import Record
 
 SCHEMA = """
@@ -56,11 +56,10 @@ class Stars:
             db.execute(sql, (reader, record["message"]))
 
     def _credential(self, record: Record) -> None:
-        db, name, action = self._batch.db, record["name"], record["action"]
-        if action not in ("add", "join", "revoke") or record["role"] == INVITE:
-            return
-        db.execute(f"DELETE FROM stars WHERE {_OF_NAME}", (name,))
-        if action == "revoke":
+        db, name = self._batch.db, record["name"]
+        if tenures.has_new_hands(record):
+            db.execute(f"DELETE FROM stars WHERE {_OF_NAME}", (name,))
+        if tenures.is_taken(record):
             db.execute("DELETE FROM stars WHERE auth = ?", (name,))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from bus.model.caller import INVITE
 from bus.model.records import Record
 
 SCHEMA = """
@@ -18,6 +19,25 @@ CREATE TABLE owners (                     -- who has a name now: nothing from be
     held INTEGER NOT NULL                 -- 1: somebody has it
 ) WITHOUT ROWID;
 """
+
+
+def is_given(record: Record) -> bool:
+    """Return whether this record of a credential gives its name to a holder."""
+    return record["action"] in ("add", "join")
+
+
+def is_taken(record: Record) -> bool:
+    """Return whether this record of a credential takes its name from a holder. An invite that is
+    taken back had none.
+    """
+    return bool(record["action"] == "revoke" and record["role"] != INVITE)
+
+
+def has_new_hands(record: Record) -> bool:
+    """Return whether what the holder of a name had ends with this record of a credential: it is
+    taken, or given again after somebody took the first holder out of the file by hand.
+    """
+    return is_taken(record) or is_given(record)
 
 
 def owned_since(db: sqlite3.Connection, name: str) -> int:

@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 import orjson
 
-from bus.index import messages, walks
+from bus.index import messages, tenures, walks
 from bus.index.mailboxes import of_reader
 from bus.index.projection import Batch
 from bus.index.ranges import LAST
 from bus.index.unread import mailbox
 from bus.index.walks import Either
 from bus.model import records
-from bus.model.caller import INVITE
 from bus.model.groups import is_group
 from bus.model.records import Record
 from bus.model.webhooks import ACTIVE, GONE, Progress
@@ -111,11 +110,11 @@ class Webhooks:
 
     def _end(self, record: Record) -> None:
         """A credential that is revoked takes along its webhooks, and those of its names."""
-        name, action = record["name"], record["action"]
-        if action == "revoke" and record["role"] != INVITE:
+        name = record["name"]
+        if tenures.is_taken(record):
             of_name = "auth = ?1 OR name = ?1 OR (name > ?1 || '/' AND name < ?1 || '0')"
             self._remove(of_name, name)
-        elif action in ("add", "join"):
+        elif tenures.is_given(record):
             self._remove("auth = ?", name)  # its first holder was taken out of the file by hand
 
     def _replay(self, record: Record) -> None:
