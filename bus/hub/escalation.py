@@ -176,17 +176,13 @@ class Escalation:
         names = list(dict.fromkeys(self._names(step, late)))
         if not names:
             return [], NOBODY
+        steps = (HUMAN,) if step == HUMAN else (WAKE, CANDIDATES)
+        most, within_ms = (MOST_TO_PEOPLE, DAY_MS) if step == HUMAN else (MOST_TOLD, HOUR_MS)
         now_ms = self._journal.now_ms()
         with self._journal.current() as db:
-            if step == HUMAN:
-                used = queries.told_by(db, late.auth, (HUMAN,), now_ms - DAY_MS)
-                left = MOST_TO_PEOPLE - used
-            else:
-                used = queries.told_by(db, late.auth, (WAKE, CANDIDATES), now_ms - HOUR_MS)
-                left = MOST_TOLD - used
-            steps = (HUMAN,) if step == HUMAN else (WAKE, CANDIDATES)
+            used = queries.told(db, steps, now_ms - within_ms, auth=late.auth)
             names = [name for name in names if self._may_be_told(db, name, steps, late.auth)]
-        told = names[: max(0, left)]
+        told = names[: max(0, most - used)]
         return told, None if told else LIMIT
 
     def _may_be_told(
@@ -194,8 +190,8 @@ class Escalation:
     ) -> bool:
         since_ms = self._journal.now_ms() - HOUR_MS
         return (
-            queries.told_to(db, name, steps, since_ms) < MOST_TO_ONE
-            and queries.told_to(db, name, steps, since_ms, auth) < MOST_OF_ONE_TO_ONE
+            queries.told(db, steps, since_ms, name=name) < MOST_TO_ONE
+            and queries.told(db, steps, since_ms, name=name, auth=auth or None) < MOST_OF_ONE_TO_ONE
         )
 
     def _names(self, step: str, late: _Late) -> list[str]:

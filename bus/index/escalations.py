@@ -180,23 +180,22 @@ def at_step(
     return [Case(*row) for row in rows]
 
 
-def told_by(db: sqlite3.Connection, auth: str, steps: tuple[str, ...], since_ms: int) -> int:
-    """Return how many names were told at these steps because of one credential."""
-    marks = ", ".join("?" * len(steps))
-    sql = f"SELECT count(*) FROM escalated_to WHERE auth = ? AND ms > ? AND step IN ({marks})"
-    return int(db.execute(sql, (auth, since_ms, *steps)).fetchone()[0])
-
-
-def told_to(
-    db: sqlite3.Connection, name: str, steps: tuple[str, ...], since_ms: int, auth: str = ""
+def told(
+    db: sqlite3.Connection,
+    steps: tuple[str, ...],
+    since_ms: int,
+    *,
+    name: str | None = None,
+    auth: str | None = None,
 ) -> int:
-    """Return how many times a name was told at these steps, because of one credential if given."""
-    marks = ", ".join("?" * len(steps))
-    sql = (
-        "SELECT count(*) FROM escalated_to WHERE name = ? AND ms > ? AND (? = '' OR auth = ?)"
-        f" AND step IN ({marks})"
-    )
-    return int(db.execute(sql, (name, since_ms, auth, auth, *steps)).fetchone()[0])
+    """Return how many times somebody was told at these steps: one name, because of one credential,
+    or both.
+    """
+    given = {"name = ?": name, "auth = ?": auth}
+    wanted = {text: value for text, value in given.items() if value is not None}
+    where = " AND ".join([*wanted, f"ms > ? AND step IN ({', '.join('?' * len(steps))})"])
+    sql = f"SELECT count(*) FROM escalated_to WHERE {where}"
+    return int(db.execute(sql, (*wanted.values(), since_ms, *steps)).fetchone()[0])
 
 
 def of_message(db: sqlite3.Connection, seq: int) -> list[Told]:
