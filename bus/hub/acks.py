@@ -142,11 +142,10 @@ class Acks:
                 machine=with_machine,
             )
             page = self._messages.read(selection, is_peek=True)
-            seqs = [json.loads(text)["seq"] for text in page.messages]
-            given += self._presence.given(reader, seqs)
+            given += self._presence.given(reader, page.seqs)
             if not page.has_more or len(given) >= _GIVEN:
                 break
-            before = min(seqs)
+            before = min(page.seqs)
         given = sorted(given, reverse=True)[:_GIVEN]
         return self.ack(caller, reader, given[::-1], with_machine) if given else Acked([], [])
 
