@@ -18,7 +18,7 @@ from bus.hub.proofs import Proofs
 from bus.hub.standings import Standings
 from bus.live.presence import Presence
 from bus.live.shown import ShownMail
-from bus.model.caller import SHARED, Caller, lowest_trust
+from bus.model.caller import SHARED, Caller
 from bus.model.filter import Selection
 from bus.model.frames import framed
 from bus.model.hooks import (
@@ -31,6 +31,7 @@ from bus.model.hooks import (
     WAKE,
     ReachTrusts,
     may_show,
+    reaching,
     urgent_first,
 )
 from bus.model.inbox_budget import Candidate, Packed, length
@@ -240,10 +241,8 @@ def _reaching(
     messages: list[Candidate], trusts: Collection[str] | None
 ) -> tuple[list[Candidate], int]:
     """Return what has one of these labels (None: any), and how many have not."""
-    if trusts is None:
-        return messages, 0
-    reaching = [one for one in messages if lowest_trust(one.get("trust")) in trusts]
-    return reaching, len(messages) - len(reaching)
+    found = reaching(messages, trusts)
+    return found, len(messages) - len(found)
 
 
 def _joined(*texts: str) -> str:

@@ -13,7 +13,7 @@ from bus.index import asks as queries
 from bus.index.mailboxes import of_reader
 from bus.index.tenures import tenure
 from bus.live.shown import ShownMail
-from bus.model.caller import lowest_trust
+from bus.model.hooks import reaching
 from bus.model.inbox_budget import Candidate
 from bus.model.owing import MOST_SHOWN, owed_text, to_be_seen
 
@@ -53,7 +53,7 @@ class Owing:
         labels in `trusts` is only counted.
         """
         owed, count = self._owed(reader)
-        owed = _reaching(owed, trusts)
+        owed = reaching(owed, trusts)
         self._shown.disclaim(reader, conversation, [_mark(ask["seq"]) for ask in owed])
         return self._text(reader, owed, count)
 
@@ -67,7 +67,7 @@ class Owing:
         """Return what a reader owes and was not reminded of at the end of a turn, without what this
         answer shows already.
         """
-        found = _reaching(self._owed(reader)[0], trusts)
+        found = reaching(self._owed(reader)[0], trusts)
         owed = {_mark(ask["seq"]): ask for ask in found}
         marks = [mark for mark, ask in owed.items() if ask["seq"] not in just_shown][:MOST_SHOWN]
         if not marks:
@@ -97,11 +97,6 @@ class Owing:
 
     def _text(self, reader: str, owed: list[Candidate], count: int) -> str:
         return owed_text(reader, owed, count, self._journal.now_ms())
-
-
-def _reaching(asks: list[Candidate], trusts: Collection[str] | None) -> list[Candidate]:
-    """Return questions with one of these labels; None: any."""
-    return [one for one in asks if trusts is None or lowest_trust(one.get("trust")) in trusts]
 
 
 def _mark(seq: int) -> int:

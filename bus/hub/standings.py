@@ -176,13 +176,17 @@ class Standings:
         """Return whether somebody has a name, or it is a group; raises Rebuilding while that is not
         known.
         """
-        if name == EVERYBODY or is_group(name) or name in (HUB, *self._agents.members()):
+        if name == EVERYBODY or is_group(name) or self._is_by_credential(name):
             return True
         self._index.catch_up(wait=False, at_most=_CAUGHT_UP_FIRST)
         with self._index.as_is() as db:
             if names.last_act(db, name) is not None or agents.one(db, name) is not None:
                 return True
         return self._presence.last_seen(name) is not None
+
+    def _is_by_credential(self, name: str) -> bool:
+        """Return whether a name is known whatever it has done: the hub, or a machine's."""
+        return name in (HUB, *self._agents.members())
 
     def was_here(self, name: str) -> None:
         """A name polled, posted or acknowledged: what is kept of it is old."""
@@ -310,7 +314,7 @@ class Standings:
             found.is_unsure
             or row is not None
             or found.last_seen is not None
-            or name in (HUB, *self._agents.members())
+            or self._is_by_credential(name)
         )
         return found
 

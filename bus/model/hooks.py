@@ -96,6 +96,13 @@ def labels(text: str) -> frozenset[str]:
     return found or frozenset(TRUSTS)
 
 
+def reaching(messages: list[Candidate], trusts: Collection[str] | None) -> list[Candidate]:
+    """Return those messages that have one of these labels; None: any."""
+    if trusts is None:
+        return messages
+    return [one for one in messages if lowest_trust(one.get("trust")) in trusts]
+
+
 def may_show(
     event: str,
     message: Mapping[str, Any],
