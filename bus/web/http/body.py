@@ -47,20 +47,28 @@ def body_of(environ: Mapping[str, Any], limit: int = MAX_REQUEST) -> bytes:
     # The input as the server gives it: Werkzeug's wrapping of it costs a twentieth of a post.
     try:
         data: bytes = environ["wsgi.input"].read(limit + 1 if size is None else size)
-    except TimeoutError:
-        raise TooSlow("The body of the request did not come in time.") from None
     except Exception as error:
-        # the server's own classes, for a connection that was reset and for chunks that are none
-        if transient.is_passing(error):
-            raise
-        raise BadRequest(
-            f"The body of the request cannot be read: {type(error).__name__}."
-        ) from None
+        raise unreadable(error) from None
     if size is not None and len(data) < size:
-        raise BadRequest(f"The connection ended in the body: {len(data)} of {size} bytes came.")
+        raise cut_short(len(data), size)
     if len(data) > limit:
         raise _too_large(environ, f"The request is more than {limit} bytes.", limit=limit)
     return data
+
+
+def unreadable(error: Exception, hint: str | None = None) -> Exception:
+    """Return what is raised for an error in reading a body; `hint` is for one that is slow."""
+    if isinstance(error, TimeoutError):
+        return TooSlow("The body of the request did not come in time.", hint=hint)
+    # the server's own classes, for a connection that was reset and for chunks that are none
+    if transient.is_passing(error):
+        return error
+    return BadRequest(f"The body of the request cannot be read: {type(error).__name__}.")
+
+
+def cut_short(came: int, size: int) -> BadRequest:
+    """Return the error for a body of which only so many bytes came."""
+    return BadRequest(f"The connection ended in the body: {came} of {size} bytes came.")
 
 
 def json_body() -> dict[str, Any]:

@@ -19,11 +19,15 @@ from werkzeug.sansio.multipart import (
     Preamble,
 )
 
-from bus.errors import BadRequest, TooSlow, UnsupportedMedia
-from bus.system import transient
+from bus.errors import BadRequest, UnsupportedMedia
+from bus.web.http import body
 
 PIECE = 1 << 20
 _FIELDS = 1 << 20  # bytes of all that is no file in a form
+_SLOW = (
+    "At most a minute between two parts of it, and three minutes for a megabyte."
+    " `bus send` goes on where it broke."
+)
 
 
 def size_of(environ: Mapping[str, Any]) -> int | None:
@@ -51,24 +55,14 @@ def pieces(environ: Mapping[str, Any]) -> Iterator[bytes]:
         came += len(data)
         yield data
     if size is not None and came < size:
-        raise BadRequest(f"The connection ended in the body: {came} of {size} bytes came.")
+        raise body.cut_short(came, size)
 
 
 def _read(source: Any, size: int) -> bytes:
     try:
         data: bytes = source.read(size)
-    except TimeoutError:
-        raise TooSlow(
-            "The body of the request did not come in time.",
-            hint="At most a minute between two parts of it, and three minutes for a megabyte."
-            " `bus send` goes on where it broke.",
-        ) from None
     except Exception as error:
-        if transient.is_passing(error):
-            raise
-        raise BadRequest(
-            f"The body of the request cannot be read: {type(error).__name__}."
-        ) from None
+        raise body.unreadable(error, _SLOW) from None
     return data
 
 
