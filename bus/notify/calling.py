@@ -18,7 +18,7 @@ from bus.version import __version__
 MOST_READ = 1 << 20
 CONNECT_S, ANSWER_S = 10.0, 20.0
 _LONGEST_WAIT_S = 3600.0
-_ABOUT_THE_NOTICE = (400, 413, 415, 422)
+ABOUT_THE_NOTICE = (400, 413, 415, 422)
 
 
 class Reply(NamedTuple):
@@ -87,7 +87,7 @@ def check(reply: Reply) -> None:
         return
     if 300 <= status < 400:
         raise Retry(f"status {status}: redirects are not followed, so give the last address")
-    if status in _ABOUT_THE_NOTICE:
+    if status in ABOUT_THE_NOTICE:
         raise Refused(f"status {status}")
     raise Retry(f"status {status}", after_s=reply.retry_after_s)
 

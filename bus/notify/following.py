@@ -9,6 +9,7 @@ from itertools import islice
 from bus.errors import BusError
 from bus.hub.hub import Hub
 from bus.model.notices import NewNotice
+from bus.model.records import Position
 from bus.notices.queue import Queue
 from bus.notify.events import Events
 from bus.notify.rules import Rule, notices_of
@@ -25,10 +26,11 @@ class Follower:
 
     def __init__(self, hub: Hub, queue: Queue, events: Events, rules: Sequence[Rule]) -> None:
         self._hub, self._queue, self._events, self._rules = hub, queue, events, rules
+        self._cursor: Position | None = None  # as the queue has it: nobody else moves it
 
     def start(self) -> None:
         """Begin where the last process ended; the first time, or on another log, at its end."""
-        cursor = self._queue.cursor()
+        self._cursor = cursor = self._queue.cursor()
         if cursor is not None and self._hub.log.holds(cursor):
             return
         if cursor is not None:
@@ -37,22 +39,20 @@ class Follower:
                 " end now",
                 cursor.seq,
             )
-        self._queue.take_in(self._hub.log.position(), [])
+        self._take_in(self._hub.log.position(), [])
 
     def is_behind(self) -> bool:
         """Return whether there is something to read."""
-        cursor = self._queue.cursor()
-        return cursor is None or self._hub.log.position().seq > cursor.seq
+        return self._cursor is None or self._hub.log.position().seq > self._cursor.seq
 
     def step(self) -> int:
         """Read the next records; return how many there were."""
-        cursor = self._queue.cursor()
-        if cursor is None:
+        if self._cursor is None:
             self.start()
             return 0
         notices: list[NewNotice] = []
-        count, position = 0, cursor
-        for position, record in islice(self._hub.log.read(cursor), AT_ONCE):  # noqa: B007
+        count, position = 0, self._cursor
+        for position, record in islice(self._hub.log.read(self._cursor), AT_ONCE):  # noqa: B007
             count += 1
             try:
                 event = self._events.of(record)
@@ -63,5 +63,9 @@ class Follower:
             if event is not None:
                 notices += notices_of(event, self._rules)
         if count:
-            self._queue.take_in(position, notices)
+            self._take_in(position, notices)
         return count
+
+    def _take_in(self, position: Position, notices: Sequence[NewNotice]) -> None:
+        self._queue.take_in(position, notices)
+        self._cursor = position

@@ -4,6 +4,7 @@ that is wrong.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from bus.config import BadSetting
 
 T = TypeVar("T")
 _MISSING = object()
+_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
 class Table:
@@ -92,6 +94,16 @@ class Table:
         found = self._of(key, dict, "a table of texts", {})
         self._each(list(found.values()), key, str, "texts")
         return dict(found)
+
+    def people(self, address: re.Pattern[str], said: str) -> dict[str, str]:
+        """Return the key `people`: names of persons, each with an address of this form."""
+        found = self.words("people")
+        if not found:
+            raise self.bad("people", 'is missing: such as { chas = "+15551234567" }')
+        for who, one in found.items():
+            if _PERSON.fullmatch(who) is None or address.fullmatch(one) is None:
+                raise self.bad("people", f"has {who[:40]!r}: it must be name = {said}")
+        return found
 
     def done(self) -> None:
         """Refuse keys that nobody has read: a key with a typo would be a rule that never holds."""

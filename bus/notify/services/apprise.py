@@ -16,52 +16,44 @@ import importlib
 import logging
 import re
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 from bus.model.mentions import calling_nobody
 from bus.model.notices import MOST_TEXT, Notice
-from bus.notify.services.base import Refused, Retry, Service, Tools
+from bus.notify import calling
+from bus.notify.services.base import Paced, Refused, Retry, Service, Tools, cut
 from bus.notify.table import Table
 
 _STATUS = re.compile(r"\berror=(\d{3})\b")
-_ABOUT_THE_NOTICE = ("400", "413", "415", "422")
 
 
-class AppriseService(Service):
+class AppriseService(Paced):
     """See the head of this module. `apprise` is an object of the library with one address."""
 
     def __init__(
         self, tools: Tools, apprise: Any, url: str, most: int = 1000, each_s: float = 1
     ) -> None:
-        self._tools, self._apprise, self._most, self._each_s = tools, apprise, most, each_s
+        super().__init__(tools, each_s)
+        self._apprise, self._most = apprise, most
         self.secrets = [url, *(part for part in re.split(r"[/:@?&=#]+", url) if len(part) > 7)]
-        self._next = 0.0
-
-    def ready_in_s(self, target: str) -> float:
-        return max(0.0, self._next - self._tools.clock())
 
     def check(self) -> list[str]:
         name = next(iter(self._apprise)).service_name
         return [f"{name}, by apprise; nothing more is known without sending something"]
 
-    def send(self, target: str, notices: Sequence[Notice]) -> str | None:
-        (notice,) = notices
-        self._next = self._tools.clock() + self._each_s
+    def send_one(self, target: str, notice: Notice) -> str | None:
+        self.begin()
         title = calling_nobody(notice.title)[:200]
-        text, ref = calling_nobody(notice.text), notice.data.get("ref")
-        if len(text) > self._most:
-            text = f"{text[: self._most]} …" + (f" (bus read {ref})" if ref else "")
+        text = cut(calling_nobody(notice.text), self._most, notice.data.get("ref"))
         if notice.is_unsure:
             text += "\n(This may have been told before.)"
         result = self._apprise.notify(body=text or title, title=title, body_format="text")
         if result:
             return None
         status = _status(result)
-        if status in _ABOUT_THE_NOTICE:
-            raise Refused(f"status {status}")
         if status is not None:
-            raise Retry(f"status {status}")
+            kind = Refused if int(status) in calling.ABOUT_THE_NOTICE else Retry
+            raise kind(f"status {status}")
         raise Retry("apprise could not send it, and does not know why", is_unsure=True)
 
 

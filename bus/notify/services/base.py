@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bus.hub.hub import Hub
@@ -52,6 +52,23 @@ class Tools:
     stopped: threading.Event = field(default_factory=threading.Event)
 
 
+def whom(people: Mapping[str, str], target: str) -> tuple[str, str]:
+    """Return who is meant by a rule's target, and the address: one of the people of a service, or
+    the only one. Raises Refused.
+    """
+    who = target or (next(iter(people)) if len(people) == 1 else "")
+    if who not in people:
+        raise Refused(f"the rule's target {who[:40]!r} is none of `people`")
+    return who, people[who]
+
+
+def cut(text: str, most: int, ref: str | None) -> str:
+    """Return a text of at most so many characters; if it is longer, with how to read the rest."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most]} …" + (f" (bus read {ref})" if ref else "")
+
+
 class Service:
     """A service. Subclasses have `send`, and what else differs.
 
@@ -91,3 +108,25 @@ class Service:
         A line that tells of trouble begins with `!`.
         """
         return ["nothing to check without sending something"]
+
+
+class Paced(Service):
+    """A service that is given one notice at a time, with `each_s` seconds between two."""
+
+    def __init__(self, tools: Tools, each_s: float) -> None:
+        self._tools, self._each_s, self._next = tools, each_s, 0.0
+
+    def ready_in_s(self, target: str) -> float:
+        return max(0.0, self._next - self._tools.clock())
+
+    def send(self, target: str, notices: Sequence[Notice]) -> str | None:
+        (notice,) = notices
+        return self.send_one(target, notice)
+
+    def send_one(self, target: str, notice: Notice) -> str | None:
+        """Send a notice: see `send`. Calls `begin` before it does."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Have the next notice wait for its time."""
+        self._next = self._tools.clock() + self._each_s

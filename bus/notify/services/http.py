@@ -12,13 +12,13 @@ The header Idempotency-Key is the same whenever a notice is sent again.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from bus.model import records
 from bus.model.notices import Notice
 from bus.notify import calling
-from bus.notify.services.base import Service, Tools
+from bus.notify.services.base import Paced, Service, Tools
 from bus.notify.table import Table
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -26,27 +26,23 @@ _OURS = ("content-type", "content-length", "idempotency-key", "host", "connectio
 _EACH_MAX_S = 3600
 
 
-class Http(Service):
+class Http(Paced):
     """See the head of this module."""
 
     def __init__(
         self, tools: Tools, url: str, headers: Mapping[str, str], each_s: float = 0
     ) -> None:
-        self._tools, self._url, self._headers, self._each_s = tools, url, headers, each_s
+        super().__init__(tools, each_s)
+        self._url, self._headers = url, headers
         # The address too: some services have their secret in it.
         self.secrets = [url, *headers.values()]
-        self._next = 0.0
-
-    def ready_in_s(self, target: str) -> float:
-        return max(0.0, self._next - self._tools.clock())
 
     def check(self) -> list[str]:
         host = urlsplit(self._url).hostname
         return [f"POST to {host}; nothing more is known without sending something"]
 
-    def send(self, target: str, notices: Sequence[Notice]) -> str | None:
-        (notice,) = notices
-        self._next = self._tools.clock() + self._each_s
+    def send_one(self, target: str, notice: Notice) -> str | None:
+        self.begin()
         body = {
             "id": notice.id,
             "kind": notice.kind,

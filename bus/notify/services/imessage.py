@@ -19,13 +19,12 @@ from bus.model.harmless import harmless
 from bus.model.kinds import AGENT
 from bus.model.notices import Notice
 from bus.model.records import HUB
-from bus.notify.services.base import Refused, Service, Tools
+from bus.notify.services.base import Refused, Service, Tools, cut, whom
 from bus.notify.table import Table
 
 TAG = "imessage"
 MOST = 2_000  # characters of one
 _HANDLE = re.compile(r"\+[1-9][0-9]{6,14}|[A-Za-z0-9][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+")
-_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
 class IMessage(Service):
@@ -42,13 +41,8 @@ class IMessage(Service):
         if notice.data.get("from") == HUB and TAG in notice.data.get("tags", ()):
             # Else a rule that fits all would go round for ever.
             raise Refused("it is about an iMessage itself")
-        who = target or (next(iter(self._people)) if len(self._people) == 1 else "")
-        handle = self._people.get(who)
-        if handle is None:
-            raise Refused(f"the rule's target {who[:40]!r} is none of `people`")
-        text, ref = f"{notice.title}\n{notice.text}".strip(), notice.data.get("ref")
-        if len(text) > MOST:
-            text = f"{text[:MOST]} …" + (f" (bus read {ref})" if ref else "")
+        who, handle = whom(self._people, target)
+        text = cut(f"{notice.title}\n{notice.text}".strip(), MOST, notice.data.get("ref"))
         key = f"imessage {self._tools.name} {notice.id} {notice.seq}"
         data = {TAG: {"to": handle, "text": harmless(text)}}
         body = f"iMessage to {who}:\n{text}"
@@ -58,12 +52,7 @@ class IMessage(Service):
 
 def make(table: Table, tools: Tools) -> Service:
     """Return the service of a table of the settings."""
-    relay, people = table.text("relay"), table.words("people")
+    relay = table.text("relay")
     if re.fullmatch(str(AGENT.schema["pattern"]), relay) is None:
         raise table.bad("relay", f"is {relay[:40]!r}: it must be a name such as macbook/imessage")
-    if not people:
-        raise table.bad("people", 'is missing: such as { chas = "+15551234567" }')
-    for who, handle in people.items():
-        if _PERSON.fullmatch(who) is None or _HANDLE.fullmatch(handle) is None:
-            raise table.bad("people", f"has {who[:40]!r}: it must be name = +number or an address")
-    return IMessage(tools, relay, people)
+    return IMessage(tools, relay, table.people(_HANDLE, "+number or an address"))

@@ -27,18 +27,17 @@ from bus.model.notices import TEXT_TAG, Notice
 from bus.model.sms import one_text
 from bus.notify import calling
 from bus.notify.rules import Rule
-from bus.notify.services.base import Refused, Retry, Service, Tools
+from bus.notify.services.base import Paced, Refused, Retry, Service, Tools, whom
 from bus.notify.table import Table
 
 API = "https://api.twilio.com"
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _FROM = re.compile(r"\+[1-9][0-9]{6,14}|MG[0-9A-Za-z]{32}|[0-9]{3,8}|[A-Za-z0-9 ]{1,11}")
-_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _MOST_UNSURE = 3
 _DAY_S = 86_400
 
 
-class Sms(Service):
+class Sms(Paced):
     """See the head of this module."""
 
     def __init__(
@@ -53,35 +52,29 @@ class Sms(Service):
         each_s: float = 1,
         most_a_day: int = 100,
     ) -> None:
-        self._tools, self._account, self._sender, self._people = tools, account, sender, people
+        super().__init__(tools, each_s)
+        self._account, self._sender, self._people = account, sender, people
         sid = quote(account[0], safe="")
         self._url = f"{url.rstrip('/')}/2010-04-01/Accounts/{sid}/Messages.json"
-        self._each_s, self._most_a_day = each_s, most_a_day
+        self._most_a_day = most_a_day
         self.secrets = list(account)
         self.texts, self.text_senders = tuple(people), tuple(senders)
         self.rules = [
             Rule((tools.name,), sender=tuple(senders), tags=(f"{TEXT_TAG}{who}",), target=who)
             for who in people
         ]
-        self._next, self._day = 0.0, 0
+        self._day = 0
         self._today: Counter[str] = Counter()
-
-    def ready_in_s(self, target: str) -> float:
-        return max(0.0, self._next - self._tools.clock())
 
     def check(self) -> list[str]:
         return [f"texts {', '.join(self._people)}; nothing more is known without sending something"]
 
-    def send(self, target: str, notices: Sequence[Notice]) -> str | None:
-        (notice,) = notices
-        who = target or (next(iter(self._people)) if len(self._people) == 1 else "")
-        number = self._people.get(who)
-        if number is None:
-            raise Refused(f"the rule's target {who[:40]!r} is none of `people`")
+    def send_one(self, target: str, notice: Notice) -> str | None:
+        who, number = whom(self._people, target)
         if notice.is_unsure and notice.tries >= _MOST_UNSURE:
             raise Refused("its answers were lost: it is not texted a fourth time")
         self._check_day(who)
-        self._next = self._tools.clock() + self._each_s
+        self.begin()
         ref = notice.data.get("ref")
         said = f"{notice.title}: {notice.text}" if notice.text else notice.title
         fields = {"To": number, "Body": one_text(said, f"(bus read {ref})" if ref else "")}
@@ -139,14 +132,10 @@ def make(table: Table, tools: Tools) -> Service:
         table.secret(key, os.environ.get(f"TWILIO_{key.upper()}") or None)
         for key in ("sid", "token")
     )
-    sender, people = table.text("from"), table.words("people")
+    sender = table.text("from")
     if _FROM.fullmatch(sender) is None:
         raise table.bad("from", "must be a number such as +15005550006")
-    if not people:
-        raise table.bad("people", 'is missing: such as { chas = "+15551234567" }')
-    for who, number in people.items():
-        if _PERSON.fullmatch(who) is None or _NUMBER.fullmatch(number) is None:
-            raise table.bad("people", f"has {who[:40]!r}: it must be name = +number")
+    people = table.people(_NUMBER, "+number")
     return Sms(
         tools,
         (account[0], account[1]),
