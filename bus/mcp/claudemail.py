@@ -52,9 +52,8 @@ def _send(session: Session, given: Given) -> Answer:
 
 
 def _check(session: Session, given: Given) -> Answer:
-    machine = {"machine": 1} if "/" in session.name else {}
     more = {"cursor": given.get("cursor"), "starred": 1 if given.get("starred") else None}
-    found = session.get("/inbox", reader=session.name, budget=_BUDGET, **machine, **more)
+    found = session.get("/inbox", reader=session.name, budget=_BUDGET, **session.machine, **more)
     shown: Answer = {"name": session.name, "messages": _mail(session, found["messages"])}
     if found["stubs"]:
         shown["beginnings"] = [_stub(stub) for stub in found["stubs"]]

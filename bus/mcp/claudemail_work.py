@@ -54,7 +54,7 @@ def of_brief(session: Session, brief: Mapping[str, Any]) -> list[Answer]:
 def counts(session: Session) -> Answer:
     """Return how much a session has to do; `50` stands for so many or more."""
     mine = session.get("/actions", assignee=session.name, limit=_MOST)["actions"]
-    asked = {"owed_by": session.name, "state": "open", **_machine(session)}
+    asked = {"owed_by": session.name, "state": "open", **session.machine}
     owed = session.get("/asks", limit=_MOST, **asked)
     starred = session.get("/messages", starred=1, reader=session.name, limit=_MOST)
     return {
@@ -63,10 +63,6 @@ def counts(session: Session) -> Answer:
         "questions": len(owed["asks"]),
         "starred": len(starred["messages"]),
     }
-
-
-def _machine(session: Session) -> Answer:
-    return {"machine": 1} if "/" in session.name else {}
 
 
 # -- actions -------------------------------------------------------------------------------------
@@ -119,7 +115,7 @@ def _update(session: Session, given: Given) -> Answer:
 
 def _waiting(session: Session, given: Given) -> Answer:
     name = session.name
-    owed = session.get("/asks", owed_by=name, state="open", limit=_MOST, **_machine(session))
+    owed = session.get("/asks", owed_by=name, state="open", limit=_MOST, **session.machine)
     mine = session.get("/asks", asked_by=name, state="open", limit=_MOST)
     unread = _unread(session)
     due = sorted((one for one in unread if "ack_by" in one), key=lambda one: str(one["ack_by"]))

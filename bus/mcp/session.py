@@ -34,8 +34,12 @@ class Session:
     @property
     def mine(self) -> Answer:
         """The parameters of a read of one's own mail, and that of one's machine."""
-        machine = {"machine": 1} if "/" in self.name else {}
-        return {"unread_by": self.name, **machine}
+        return {"unread_by": self.name, **self.machine}
+
+    @property
+    def machine(self) -> Answer:
+        """The parameter by which a session's mail takes in that of its machine."""
+        return {"machine": 1} if "/" in self.name else {}
 
     def get(self, path: str, **params: Any) -> Answer:
         """Return what a route answers; raises Refused."""
@@ -85,8 +89,7 @@ class Session:
         return self._acked({"shown": 1})
 
     def _acked(self, which: Answer) -> int:
-        machine = {"machine": 1} if "/" in self.name else {}
-        return len(self.post("/ack", {"reader": self.name, **machine, **which})["acked"])
+        return len(self.post("/ack", {"reader": self.name, **self.machine, **which})["acked"])
 
     def _ask(self, method: str, path: str, params: Answer, json: Answer | None) -> Answer:
         status, answer = self.call(method, path, params, json)

@@ -42,8 +42,7 @@ def _work(session: Session, given: Given) -> Answer:
 
 
 def _owed(session: Session, given: Given) -> Answer:
-    machine = {"machine": 1} if "/" in session.name else {}
-    mine = session.get("/asks", owed_by=session.name, limit=_MOST, state="open", **machine)
+    mine = session.get("/asks", owed_by=session.name, limit=_MOST, state="open", **session.machine)
     theirs = session.get("/asks", asked_by=session.name, limit=_MOST, state="open")
     return {
         **_fitting("you_owe", mine, "answer or decline these, then ask again"),
