@@ -10,6 +10,7 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
+from busclient._claude.claude_files import settings_files
 from busclient._processes import arguments_of
 
 BYPASS = "bypassPermissions"
@@ -26,16 +27,12 @@ def mode_at_start(pid: int | None, environ: Mapping[str, str], cwd: str) -> str:
         return BYPASS
     said = [after for word, after in pairwise(given) if word == _OPTION]
     said += [word.partition("=")[2] for word in given if word.startswith(f"{_OPTION}=")]
-    modes = said or list(_modes(environ, Path(cwd)))
+    modes = said or list(_modes(environ, cwd))
     return BYPASS if BYPASS in modes else "default"
 
 
-def _modes(environ: Mapping[str, str], cwd: Path) -> Iterator[str]:
+def _modes(environ: Mapping[str, str], cwd: str) -> Iterator[str]:
     """Yield the mode in each settings file that has one: any of them may be the one that counts."""
-    own = environ.get("CLAUDE_CONFIG_DIR")
-    user = Path(own) if own else Path(environ.get("HOME") or Path.home()) / ".claude"
-    project = Path(environ.get("CLAUDE_PROJECT_DIR") or cwd) / ".claude"
-    files = (user / "settings.json", project / "settings.json", project / "settings.local.json")
-    for file in (*files, _MANAGED):
+    for file in (*settings_files(environ, cwd), _MANAGED):
         with suppress(OSError, ValueError, KeyError, TypeError):
             yield str(json.loads(file.read_text())["permissions"]["defaultMode"])

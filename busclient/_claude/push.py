@@ -20,6 +20,7 @@ from typing import Any
 
 from busclient._bus import Bus
 from busclient._claude import follower
+from busclient._claude.claude_files import settings_files
 from busclient._claude.follower import Wake
 from busclient._claude.hook import ask
 from busclient._claude.sessions import Session, Sessions, claude_process
@@ -164,14 +165,7 @@ def send(environ: Mapping[str, str], text: str, id: str) -> None:
 
 def _is_refused(environ: Mapping[str, str]) -> bool:
     """Return whether the user has told Claude Code to drop what comes through the socket."""
-    from busclient._claude.servers import folder_of_user  # noqa: PLC0415  only once, in a thread
-
-    project = Path(environ.get("CLAUDE_PROJECT_DIR", "."), ".claude")
-    for path in (
-        folder_of_user(environ) / "settings.json",
-        project / "settings.json",
-        project / "settings.local.json",
-    ):
+    for path in settings_files(environ, "."):
         with suppress(OSError, ValueError):
             found = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(found, dict) and found.get("crossSessionInbound") == "refuse":

@@ -26,12 +26,6 @@ from busclient._places import Places
 _NAME = "mcpServers"
 
 
-def folder_of_user(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where Claude Code keeps what is the user's: settings, rules and skills."""
-    own = environ.get("CLAUDE_CONFIG_DIR")
-    return Path(own) if own else Path(environ.get("HOME") or Path.home()) / ".claude"
-
-
 def entry(bus: str, profile: str) -> dict[str, Any]:
     """Return our server as Claude Code registers it."""
     command, *before = shlex.split(bus)

@@ -39,12 +39,13 @@ class Place:
     @classmethod
     def of(cls, scope: str, profile: str) -> Place:
         from busclient._claude import servers  # noqa: PLC0415
+        from busclient._claude.claude_files import folder_of_user  # noqa: PLC0415
         from busclient._claude.registry import Registry  # noqa: PLC0415
         from busclient._claude.rules import Rules, Skill  # noqa: PLC0415
         from busclient._claude.settings_file import SettingsFile  # noqa: PLC0415
 
         places, bus, in_project = Places.of_user(), bus_command(), scope == "project"
-        folder = Path.cwd() / ".claude" if in_project else servers.folder_of_user()
+        folder = Path.cwd() / ".claude" if in_project else folder_of_user()
         path = folder / "settings.json"
         registry = Registry(places, path)
         return cls(
